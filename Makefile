@@ -1,0 +1,57 @@
+# Everything starts here: `make` lists the targets. Each sets up .venv by itself.
+# A fresh machine needs GNU make, python3 (>= 3.10) and a package registry that pip can reach.
+
+PYTHON     ?= python3
+CHECKPOINT ?= tests/goldens/sg2-fp16-64.pkl
+
+PY    := .venv/bin/python
+READY := .venv/.ready
+
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+MAKEFLAGS += --no-print-directory
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test check bench setup clean
+
+help:  ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' Makefile
+
+demo: $(READY)  ## From a checkpoint to pictures: export, verify, generate, bench (in demo/)
+	$(PY) cli.py export $(CHECKPOINT) --out demo/bundle --force
+	$(PY) cli.py verify demo/bundle --checkpoint $(CHECKPOINT)
+	$(PY) cli.py generate demo/bundle --seeds 0-15 --truncation-psi 0.7 --grid 4x4 --out demo/grid.png
+	$(PY) cli.py bench demo/bundle --checkpoint $(CHECKPOINT) --batch 1,4
+	@echo
+	@echo "Look at demo/grid.png (16 pictures) and demo/bundle/manifest.json (what was exported, and how exact it is)."
+	@echo "Your own network: $(PY) cli.py export YOUR.pkl --out my-bundle"
+
+test: $(READY)  ## Run the tests
+	$(PY) -m pytest
+
+check: $(READY)  ## Check format, lint and types
+	$(PY) -m ruff format --check .
+	$(PY) -m ruff check .
+	@mkdir -p .typing && ln -sfn .. .typing/stylert
+	$(PY) -m mypy
+
+bench: demo/bundle/manifest.json  ## Time the demo's network against PyTorch
+	$(PY) cli.py bench demo/bundle --checkpoint $(CHECKPOINT) --batch 1,4,8
+
+setup: $(READY)  ## Make .venv with everything in it (the other targets do it when it is needed)
+
+clean:  ## Remove what these targets made, .venv too
+	rm -rf .venv .typing demo build dist stylert.egg-info .pytest_cache .mypy_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+demo/bundle/manifest.json: $(READY) $(CHECKPOINT)
+	$(PY) cli.py export $(CHECKPOINT) --out demo/bundle --force
+
+# setuptools comes first and from constraints.txt too, so that nothing unpinned builds the package.
+$(READY): pyproject.toml constraints.txt Makefile
+	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 10) else "StyleRT needs Python >= 3.10, and $(PYTHON) is " + sys.version.split()[0] + ": run make PYTHON=python3.11")'
+	@$(PY) -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv \
+	    || { echo "No virtual environment: install Python's venv module (Debian: apt install python3-venv)" >&2; exit 1; }
+	@echo "Setting up .venv (some minutes the first time)"
+	$(PY) -m pip install -c constraints.txt setuptools
+	$(PY) -m pip install -c constraints.txt --no-build-isolation -e '.[export,cpu,dev]'
+	@touch $@

@@ -1,0 +1,216 @@
+"""From a checkpoint to a bundle: write beside, prove it, then move it into place."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime, timezone
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stylert.export.checkpoints import Checkpoint
+from stylert.export.checkpoints.checkpoint import multiply_adds
+from stylert.export.parity import ParityReport, check_parity
+from stylert.export.stylegan2_graph import mapping_graph, noise_name, synthesis_graph
+from stylert.runtime.bundle import MANIFEST, SCHEMA, GeneratorSpec, GraphSpec, sha256_of
+from stylert.runtime.errors import InvalidInput, ParityError
+from stylert.runtime.generator import Generator
+
+__all__ = ["export_bundle"]
+
+Progress = Callable[[str, int, int], None]  # what is going on, steps done, steps in all
+
+
+def export_bundle(
+    checkpoint: Checkpoint,
+    out: str | Path,
+    *,
+    force: bool = False,
+    verify_seeds: int = 32,
+    up_convolution: str = "transposed",
+    progress: Progress = lambda stage, done, total: None,
+) -> ParityReport | None:
+    """Write a bundle, check it against the reference, and publish it. All of it, or nothing.
+
+    Args:
+        checkpoint: the generator.
+        out: the bundle's directory.
+        force: replace a bundle that is already there.
+        verify_seeds: images compared at each setting, 0 = publish without any check.
+        up_convolution: see `synthesis_graph`.
+        progress: called as the work goes on.
+
+    Returns:
+        The parity report, None without a check. It is in the manifest, too.
+
+    Raises:
+        InvalidInput: `out` exists, and is no bundle or `force` is not given.
+        ParityError: the graphs do not reproduce the reference; its `report` says where.
+        OSError: the disk is full, or the folder cannot be written.
+    """
+    out = Path(out)
+    check_target(out, force=force)
+    with _staging(out) as staging:
+        progress("writing the graphs", 0, 2)
+        mapping = mapping_graph(checkpoint)
+        files = mapping.save(staging / "mapping.onnx")
+        progress("writing the graphs", 1, 2)
+        synthesis = synthesis_graph(checkpoint, up_convolution=up_convolution)
+        files += synthesis.save(staging / "synthesis.onnx")
+        if checkpoint.config.use_noise:
+            files.append(staging / "noise.npz")
+            np.savez(files[-1], **_noise(checkpoint))  # type: ignore[arg-type]
+        progress("writing the graphs", 2, 2)
+        manifest = _manifest(checkpoint, files) | {
+            "graphs": {
+                "mapping": GraphSpec("mapping.onnx", mapping.inputs, mapping.outputs).to_json(),
+                "synthesis": GraphSpec(
+                    "synthesis.onnx", synthesis.inputs, synthesis.outputs
+                ).to_json(),
+            }
+        }
+        del mapping, synthesis
+        report = None
+        if verify_seeds:
+            _write_manifest(staging, manifest | {"parity": None})
+            report = _prove(checkpoint, staging, verify_seeds, progress)
+        _write_manifest(staging, manifest | {"parity": report and report.to_json()})
+        _publish(staging, out)
+    return report
+
+
+def check_target(out: Path, *, force: bool) -> None:
+    """Refuse a target that must not be replaced, before any work is done.
+
+    Raises:
+        InvalidInput: it exists, and is no bundle or `force` is not given.
+    """
+    if not out.exists() and not out.is_symlink():
+        return
+    empty = out.is_dir() and not out.is_symlink() and not any(out.iterdir())
+    if not empty and not (out / MANIFEST).is_file():
+        raise InvalidInput(f"{out} exists and is no bundle: it is left as it is. Choose another --out.")
+    if not empty and not force:
+        raise InvalidInput(f"{out} exists. Pass --force to replace it, or choose another --out.")
+
+
+def _prove(
+    checkpoint: Checkpoint, staging: Path, seeds: int, progress: Progress
+) -> ParityReport:
+    with Generator.open(staging, backend="onnxruntime", provider="cpu") as generator:
+        report = check_parity(
+            checkpoint,
+            generator,
+            seeds=range(seeds),
+            progress=lambda done, total: progress("comparing with PyTorch", done, total),
+        )
+    if not report.passed:
+        raise parity_error(report)
+    return report
+
+
+def parity_error(report: ParityReport) -> ParityError:
+    """The error of a report that failed, which it carries as `report`."""
+    row = report.worst
+    failed = sum(not r.passed for r in report.rows)
+    error = ParityError(
+        f"Parity failed in {failed} of {len(report.rows)} rows. Worst: {row.output} at psi "
+        f"{row.truncation_psi}, noise {row.noise_mode}, batch {row.batch}: max |d| "
+        f"{row.difference.max_abs:.3g}, PSNR {row.difference.psnr_db:.1f} dB."
+    )
+    error.report = report  # type: ignore[attr-defined]
+    return error
+
+
+def _noise(checkpoint: Checkpoint) -> dict[str, np.ndarray]:
+    suffix = ".noise_const"
+    return {
+        noise_name(name.removeprefix("synthesis.").removesuffix(suffix)): tensor[None, None]
+        for name, tensor in checkpoint.tensors.items()
+        if name.endswith(suffix)
+    }
+
+
+def _manifest(checkpoint: Checkpoint, files: list[Path]) -> dict[str, Any]:
+    config = checkpoint.config
+    height, width = config.img_shape
+    spec = GeneratorSpec(
+        z_dim=config.z_dim,
+        c_dim=config.c_dim,
+        w_dim=config.w_dim,
+        num_ws=config.num_ws,
+        img_channels=config.img_channels,
+        img_height=height,
+        img_width=width,
+        truncation_psi=1.0,
+        truncation_cutoff=None,
+    )
+    return {
+        "schema": SCHEMA,
+        "family": checkpoint.family,
+        "config": config.to_json(),
+        "generator": spec.to_json(),
+        "w_avg": checkpoint.tensors["mapping.w_avg"].tolist(),
+        "statistics": {
+            "parameters": checkpoint.num_parameters,
+            "multiply_adds": multiply_adds(config),
+        },
+        "provenance": {
+            "source": vars(checkpoint.source),
+            "notes": list(checkpoint.notes),
+            "exported": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            "tools": {name: _version(name) for name in ("stylert", "numpy", "onnx", "torch")},
+        },
+        "files": {
+            file.name: {"bytes": file.stat().st_size, "sha256": sha256_of(file)} for file in files
+        },
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _write_manifest(staging: Path, manifest: dict[str, Any]) -> None:
+    text = json.dumps(manifest, indent=1, allow_nan=False) + "\n"
+    with (staging / MANIFEST).open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+@contextmanager
+def _staging(out: Path) -> Iterator[Path]:
+    """A directory beside `out` that is gone afterwards, whatever happens."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    staging = out.with_name(f".{out.name}.{os.getpid()}.partial")
+    shutil.rmtree(staging, ignore_errors=True)
+    staging.mkdir()
+    try:
+        yield staging
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def _publish(staging: Path, out: Path) -> None:
+    """Move the staged bundle into place; an older one stays until the new one is there."""
+    if not out.exists():
+        staging.rename(out)
+        return
+    old = out.with_name(f".{out.name}.{os.getpid()}.old")
+    out.rename(old)
+    try:
+        staging.rename(out)
+    except BaseException:
+        old.rename(out)
+        raise
+    shutil.rmtree(old, ignore_errors=True)

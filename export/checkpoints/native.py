@@ -1,0 +1,181 @@
+"""The native checkpoint: one .safetensors file, with the configuration as JSON in its metadata.
+
+The metadata has one key, 'stylert', with {"schema": 1, "family", "config", "source", "notes"}.
+The tensors have the names of `checkpoint.py`; float16 is read, too.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import uuid
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from stylert.export.checkpoints.checkpoint import Checkpoint, Source, StyleGAN2Config
+from stylert.export.checkpoints.pickle_machine import quoted
+from stylert.export.checkpoints.validation import check_shapes, check_values
+from stylert.runtime.errors import CheckpointError, MissingExtra
+
+__all__ = ["checkpoint_from_safetensors", "write_native"]
+
+FORMAT = "stylert safetensors"
+KEY = "stylert"
+SCHEMA = 1
+FAMILY = "stylegan2"
+_FLOATS = ("F16", "F32")
+
+
+def write_native(checkpoint: Checkpoint, path: str | Path, *, overwrite: bool = False) -> None:
+    """Write a checkpoint as one .safetensors file: all of it, or nothing.
+
+    Args:
+        checkpoint: What to write.
+        path: The file to make.
+        overwrite: Replace a file that is there.
+
+    Raises:
+        CheckpointError: the file is there, or cannot be written.
+        MissingExtra: safetensors is not installed.
+    """
+    target = Path(path)
+    cannot = f"Cannot write {str(target)!r}"
+    if target.is_dir():
+        raise CheckpointError(f"{cannot}: it is a folder.")
+    if target.exists() and not overwrite:
+        raise CheckpointError(f"{cannot}: it exists; pass overwrite=True to replace it.")
+    data = _serialised(checkpoint)
+    try:
+        _write_beside_then_rename(target, data)
+    except OSError as error:
+        raise CheckpointError(f"{cannot}: {error.strerror or error}.") from None
+
+
+def _serialised(checkpoint: Checkpoint) -> bytes:
+    metadata = {
+        "schema": SCHEMA,
+        "family": checkpoint.family,
+        "config": checkpoint.config.to_json(),
+        "source": asdict(checkpoint.source),
+        "notes": list(checkpoint.notes),
+    }
+    save = _safetensors("safetensors.numpy").save
+    data: bytes = save(dict(checkpoint.tensors), metadata={KEY: json.dumps(metadata)})
+    return data
+
+
+def _write_beside_then_rename(target: Path, data: bytes) -> None:
+    beside = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.part")
+    try:
+        with beside.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(target)
+    except BaseException:  # Ctrl-C, too
+        beside.unlink(missing_ok=True)
+        raise
+
+
+def checkpoint_from_safetensors(path: Path, *, sha256: str, num_bytes: int) -> Checkpoint:
+    """Read a file that `write_native` wrote.
+
+    Args:
+        path: The file.
+        sha256: Its hash.
+        num_bytes: Its size.
+
+    Raises:
+        CheckpointError: it is damaged, was written by another program, or by a newer StyleRT.
+        MissingExtra: safetensors is not installed.
+    """
+    library = _safetensors("safetensors")
+    try:
+        with library.safe_open(path, framework="np") as file:
+            config, origin, notes = _described(file.metadata())
+            check_shapes(config, _shapes(file))
+            tensors = {name: _float32(file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118
+    except library.SafetensorError as error:
+        raise CheckpointError(f"the file is damaged: {quoted(str(error))}") from None
+    check_values(tensors)
+    return Checkpoint(
+        family=FAMILY,
+        config=config,
+        tensors=tensors,
+        source=Source(path.name, sha256, num_bytes, FORMAT, origin.network),
+        notes=(*notes, f"made from {origin.file} ({origin.format}, sha256 {origin.sha256})"),
+    )
+
+
+def _described(
+    entries: Mapping[str, str] | None,
+) -> tuple[StyleGAN2Config, Source, tuple[str, ...]]:
+    """Configuration, original source and notes, which `write_native` put into the metadata."""
+    if not entries or KEY not in entries:
+        raise CheckpointError(
+            f"not supported: a .safetensors file without StyleRT's metadata (key '{KEY}'), so "
+            "its architecture is unknown; convert the original checkpoint instead"
+        )
+    try:
+        metadata = json.loads(entries[KEY])
+        schema, family = metadata["schema"], metadata["family"]
+        if schema != SCHEMA:
+            raise CheckpointError(
+                f"got schema {quoted(schema)}, expected {SCHEMA}: update StyleRT to read the file"
+            )
+        if family != FAMILY:
+            raise CheckpointError(f"not supported yet: the family {quoted(family)}")
+        config = StyleGAN2Config.from_json(metadata["config"])
+        source = metadata["source"]
+        origin = Source(
+            file=_printable(source["file"]),
+            sha256=_printable(source["sha256"]),
+            bytes=int(source["bytes"]),
+            format=_printable(source["format"]),
+            network=_printable(source["network"]),
+        )
+        notes = tuple(_printable(note) for note in metadata["notes"])
+    except CheckpointError:
+        raise
+    except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError):
+        raise CheckpointError("StyleRT's metadata in the file is damaged") from None
+    return config, origin, notes
+
+
+def _printable(text: Any) -> str:
+    """Text that may be shown: one short line, without control characters."""
+    if type(text) is not str:
+        raise TypeError("no text")
+    return "".join(c if c.isprintable() else "?" for c in text[:500])
+
+
+def _shapes(file: Any) -> dict[str, tuple[int, ...]]:
+    """Shapes of all tensors by the header, which safetensors has compared with the file's size."""
+    shapes = {}
+    for name in file.keys():  # noqa: SIM118
+        tensor = file.get_slice(name)
+        if tensor.get_dtype() not in _FLOATS:
+            raise CheckpointError(
+                f"{quoted(name)}: got {tensor.get_dtype()}, expected {' or '.join(_FLOATS)}"
+            )
+        shapes[name] = tuple(tensor.get_shape())
+    return shapes
+
+
+def _float32(tensor: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(tensor, dtype=np.float32).reshape(tensor.shape)
+
+
+def _safetensors(module: str) -> ModuleType:
+    try:
+        return importlib.import_module(module)
+    except ImportError:
+        raise MissingExtra(
+            "The native checkpoint format needs safetensors: pip install 'stylert[export]'."
+        ) from None

@@ -1,0 +1,426 @@
+"""A pickle interpreter that runs nothing: it builds inert values, and never uses the pickle module.
+
+A pickle is a program for a stack machine. Python's own machine imports whatever the program
+names and calls it; this one knows only the names in the table that it is given, and what stands
+there are functions of ours. Everything else is refused. It reads protocols 2 to 5.
+
+What bounds it: a claimed size is checked against the bytes that are left before anything is
+allocated; bytes stay views of the file; operations and copied bytes are counted by a `Budget`, which
+the streams nested in a file share; and only flat values may be keys, so that hashing is cheap.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from stylert.runtime.errors import CheckpointError
+
+__all__ = ["Budget", "Buildable", "Global", "PickleMachine", "quoted"]
+
+MAX_OPERATIONS = 1_000_000  # a snapshot of three 1024 px networks takes about 50,000
+MAX_OPEN_MARKS = 256  # a snapshot takes about 30
+MAX_STACK = 10_000  # values between two marks; pickle itself writes at most 2000
+MAX_LONG_BYTES = 32  # the longest integer that a checkpoint has takes 10
+MAX_LINE = 512  # bytes of a line of text: the names of the GLOBAL operation
+
+# What damaged bytes make ordinary Python code raise.
+_DAMAGE = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    MemoryError,
+    RecursionError,
+    TypeError,
+    ValueError,
+    struct.error,
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Global:
+    """A name that a pickle may use, and what we do where it is used.
+
+    `call` stands for calling it, `new` for making an object of it without arguments.
+    With neither it is a mere name, an argument of another one.
+    """
+
+    name: str
+    call: Callable[..., Any] | None = None
+    new: Callable[[], Any] | None = None
+
+
+class Buildable:
+    """A value of ours that takes the state which a pickle gives it."""
+
+    def build(self, state: Any) -> None:
+        """Take the state."""
+        raise NotImplementedError
+
+
+class Budget:
+    """What the reading of one file may cost, all its nested streams together."""
+
+    def __init__(self, *, copied_bytes: int, operations: int = MAX_OPERATIONS) -> None:
+        self.copied_bytes = copied_bytes
+        self.operations = operations
+
+    def operate(self, count: int = 1) -> None:
+        """Count operations, or steps of a loop within one.
+
+        Raises:
+            CheckpointError: too many.
+        """
+        self.operations -= count
+        if self.operations < 0:
+            raise CheckpointError("the pickle takes more steps than any checkpoint does")
+
+    def copy(self, count: int) -> None:
+        """Count bytes that are copied.
+
+        Raises:
+            CheckpointError: more than the file can rightly ask for.
+        """
+        self.copied_bytes -= count
+        if self.copied_bytes < 0:
+            raise CheckpointError("the pickle claims more data than the file holds")
+
+
+def quoted(value: object) -> str:
+    """A value from a file for an error message: short, on one line, and never looked into."""
+    if type(value) not in (str, int, float, bool, type(None)):
+        return f"a {type(value).__name__}"
+    text = str(value)
+    return ascii(text if len(text) <= 80 else f"{text[:77]}...")
+
+
+class PickleMachine:
+    """Reads one pickle of `data`, from the byte `position` on.
+
+    Args:
+        data: The file, or the part of it which holds the pickle.
+        names: Module and name of every global which the pickle may use.
+        budget: What the reading may cost.
+        position: First byte of the pickle.
+        persistent: Makes a value of a persistent id. None = refuse these.
+    """
+
+    def __init__(
+        self,
+        data: memoryview,
+        names: Mapping[tuple[str, str], Global],
+        *,
+        budget: Budget,
+        position: int = 0,
+        persistent: Callable[[Any], Any] | None = None,
+    ) -> None:
+        self.position = position
+        self._data = data
+        self._names = names
+        self._budget = budget
+        self._persistent = persistent
+        self._stack: list[Any] = []
+        self._outer_stacks: list[list[Any]] = []  # one a mark
+        self._memo: dict[int, Any] = {}
+
+    def run(self) -> Any:
+        """The value of the pickle; `position` is then the byte behind it.
+
+        Raises:
+            CheckpointError: it is damaged, ends early, or asks for something that is refused.
+        """
+        start = self.position
+        try:
+            while (opcode := self._take(1)[0]) != _STOP:
+                start = self.position - 1
+                self._budget.operate()
+                self._step(opcode)
+            start = self.position
+            (value,) = self._stack
+            if self._outer_stacks:
+                raise ValueError("open marks")
+        except CheckpointError:
+            raise
+        except _DAMAGE:
+            raise CheckpointError(
+                f"the pickle is damaged at byte {start}; download it again"
+            ) from None
+        return value
+
+    def _step(self, opcode: int) -> None:
+        if literal := _LITERALS.get(opcode):
+            self._push(literal(self))
+        elif action := _ACTIONS.get(opcode):
+            action(self)
+        else:
+            self._refuse(opcode)
+
+    def _refuse(self, opcode: int) -> NoReturn:
+        name = _REFUSED.get(opcode)
+        if name is None:
+            raise ValueError("unknown opcode")
+        raise CheckpointError(
+            f"refuses the pickle operation {name} at byte {self.position - 1}: "
+            "no checkpoint needs it"
+        )
+
+    # Reading.
+
+    def _take(self, count: int) -> memoryview:
+        end = self.position + count
+        if end > len(self._data):
+            raise CheckpointError(
+                f"the pickle ends early: byte {self.position} asks for {count} more bytes, "
+                f"{len(self._data) - self.position} are left; download it again"
+            )
+        taken = self._data[self.position : end]
+        self.position = end
+        return taken
+
+    def _unsigned(self, width: int) -> int:
+        return int.from_bytes(self._take(width), "little")
+
+    def _signed(self, width: int) -> int:
+        return int.from_bytes(self._take(width), "little", signed=True)
+
+    def _sized(self, width: int) -> memoryview:
+        return self._take(self._unsigned(width))
+
+    def _text(self, width: int) -> str:
+        return str(self._sized(width), "utf-8", "surrogatepass")
+
+    def _long(self, width: int) -> int:
+        data = self._sized(width)
+        if len(data) > MAX_LONG_BYTES:
+            raise CheckpointError(f"the pickle has an integer of {len(data)} bytes")
+        return int.from_bytes(data, "little", signed=True)
+
+    def _float(self) -> float:
+        value: float = struct.unpack(">d", self._take(8))[0]
+        return value
+
+    def _line(self) -> str:
+        window = bytes(self._data[self.position : self.position + MAX_LINE])
+        line = self._take(window.index(b"\n") + 1)
+        return str(line[:-1], "utf-8")
+
+    def _proto(self) -> None:
+        protocol = self._unsigned(1)
+        if not 2 <= protocol <= 5:
+            raise CheckpointError(f"got pickle protocol {protocol}, expected 2 to 5")
+
+    def _frame(self) -> None:
+        if self._unsigned(8) > len(self._data) - self.position:
+            raise CheckpointError(
+                f"the pickle ends early: its frame at byte {self.position} is longer than the rest "
+                "of the file; download it again"
+            )
+
+    # The stack. A mark puts the stack aside and starts a new one.
+
+    def _push(self, value: Any) -> None:
+        if len(self._stack) >= MAX_STACK:
+            raise CheckpointError("the pickle is nested too deeply")
+        self._stack.append(value)
+
+    def _pop(self) -> Any:
+        return self._stack.pop()
+
+    def _mark(self) -> None:
+        if len(self._outer_stacks) >= MAX_OPEN_MARKS:
+            raise CheckpointError("the pickle is nested too deeply")
+        self._outer_stacks.append(self._stack)
+        self._stack = []
+
+    def _discard_mark(self) -> None:
+        self._pop_mark()
+
+    def _pop_mark(self) -> list[Any]:
+        items = self._stack
+        self._stack = self._outer_stacks.pop()
+        return items
+
+    def _discard(self) -> None:
+        if self._stack:
+            self._stack.pop()
+        else:
+            self._pop_mark()
+
+    def _duplicate(self) -> None:
+        self._push(self._stack[-1])
+
+    def _put(self, index: int) -> None:
+        self._memo[index] = self._stack[-1]
+
+    # Containers. `type(x) is` and not isinstance: these are values that this machine made.
+
+    def _tuple(self, size: int) -> tuple[Any, ...]:
+        items = [self._pop() for _ in range(size)]
+        return tuple(reversed(items))
+
+    def _extend(self, items: list[Any]) -> None:
+        target = self._stack[-1]
+        if type(target) is not list:
+            raise TypeError("append to what is no list")
+        target.extend(items)
+
+    def _add(self, items: list[Any]) -> None:
+        target = self._stack[-1]
+        if type(target) is not set:
+            raise TypeError("add to what is no set")
+        target.update(_key(item) for item in items)
+
+    def _set_items(self, items: list[Any]) -> None:
+        target = self._stack[-1]
+        if type(target) is not dict:
+            raise TypeError("items for what is no dict")
+        target.update(_pairs(items))
+
+    # Names and objects.
+
+    def _resolve(self, module: Any, name: Any) -> Global:
+        if type(module) is not str or type(name) is not str:
+            raise TypeError("a global without a name")
+        known = self._names.get((module, name))
+        if known is None:
+            raise CheckpointError(
+                f"refuses {quoted(f'{module}.{name}')}: it is none of the types in a StyleGAN "
+                "checkpoint, and could run code"
+            )
+        return known
+
+    def _global(self) -> Global:
+        module = self._line()
+        return self._resolve(module, self._line())
+
+    def _stack_global(self) -> Global:
+        name = self._pop()
+        return self._resolve(self._pop(), name)
+
+    def _reduce(self) -> Any:
+        arguments = self._pop()
+        function = self._pop()
+        if type(function) is not Global or type(arguments) is not tuple:
+            raise TypeError("a call of what is no function")
+        if function.call is None:
+            raise CheckpointError(f"refuses to call {quoted(function.name)}")
+        return function.call(*arguments)
+
+    def _new_object(self) -> Any:
+        arguments = self._pop()
+        kind = self._pop()
+        if type(kind) is not Global:
+            raise TypeError("an object of what is no class")
+        if kind.new is None or type(arguments) is not tuple or arguments:
+            raise CheckpointError(f"refuses to make a {quoted(kind.name)} object this way")
+        return kind.new()
+
+    def _build(self) -> None:
+        state = self._pop()
+        target = self._stack[-1]
+        if isinstance(target, Buildable):
+            target.build(state)
+        elif type(target) is not dict:  # a dict class may have attributes: nothing we need
+            raise CheckpointError("refuses to change the state of a plain value")
+
+    def _persistent_id(self) -> Any:
+        if self._persistent is None:
+            self._refuse(_BINPERSID)
+        return self._persistent(self._pop())
+
+
+def _key(value: Any) -> Any:
+    """A value fit to be a key: one that hashes in a short time, without recursion."""
+    if type(value) not in (str, int, bool, type(None)):
+        raise TypeError("key of a container type")
+    return value
+
+
+def _pairs(items: list[Any]) -> dict[Any, Any]:
+    return {_key(k): v for k, v in zip(items[::2], items[1::2], strict=True)}
+
+
+_STOP = ord(".")
+_BINPERSID = ord("Q")
+
+# Operations that push what they read.
+_LITERALS: dict[int, Callable[[PickleMachine], Any]] = {
+    ord("N"): lambda m: None,
+    0x88: lambda m: True,
+    0x89: lambda m: False,
+    ord("J"): lambda m: m._signed(4),
+    ord("K"): lambda m: m._unsigned(1),
+    ord("M"): lambda m: m._unsigned(2),
+    0x8A: lambda m: m._long(1),
+    0x8B: lambda m: m._long(4),
+    ord("G"): lambda m: m._float(),
+    ord("X"): lambda m: m._text(4),
+    0x8C: lambda m: m._text(1),
+    0x8D: lambda m: m._text(8),
+    ord("T"): lambda m: str(m._sized(4), "latin1"),  # Python 2's strings
+    ord("U"): lambda m: str(m._sized(1), "latin1"),
+    ord("B"): lambda m: m._sized(4),
+    ord("C"): lambda m: m._sized(1),
+    0x8E: lambda m: m._sized(8),
+    0x96: lambda m: m._sized(8),  # a bytearray: here it stays a view, too
+    ord(")"): lambda m: (),
+    0x85: lambda m: m._tuple(1),
+    0x86: lambda m: m._tuple(2),
+    0x87: lambda m: m._tuple(3),
+    ord("t"): lambda m: tuple(m._pop_mark()),
+    ord("]"): lambda m: [],
+    ord("l"): lambda m: m._pop_mark(),
+    ord("}"): lambda m: {},
+    ord("d"): lambda m: _pairs(m._pop_mark()),
+    0x8F: lambda m: set(),
+    0x91: lambda m: frozenset(_key(item) for item in m._pop_mark()),
+    ord("h"): lambda m: m._memo[m._unsigned(1)],
+    ord("j"): lambda m: m._memo[m._unsigned(4)],
+    ord("c"): lambda m: m._global(),
+    0x93: lambda m: m._stack_global(),
+    ord("R"): lambda m: m._reduce(),
+    0x81: lambda m: m._new_object(),
+    _BINPERSID: lambda m: m._persistent_id(),
+}
+
+# Operations that change what is there.
+_ACTIONS: dict[int, Callable[[PickleMachine], None]] = {
+    0x80: lambda m: m._proto(),
+    0x95: lambda m: m._frame(),
+    ord("("): lambda m: m._mark(),
+    ord("0"): lambda m: m._discard(),
+    ord("1"): lambda m: m._discard_mark(),
+    ord("2"): lambda m: m._duplicate(),
+    ord("q"): lambda m: m._put(m._unsigned(1)),
+    ord("r"): lambda m: m._put(m._unsigned(4)),
+    0x94: lambda m: m._put(len(m._memo)),
+    ord("a"): lambda m: m._extend([m._pop()]),
+    ord("e"): lambda m: m._extend(m._pop_mark()),
+    0x90: lambda m: m._add(m._pop_mark()),
+    ord("s"): lambda m: m._set_items(list(m._tuple(2))),
+    ord("u"): lambda m: m._set_items(m._pop_mark()),
+    ord("b"): lambda m: m._build(),
+    0x98: lambda m: None,  # marks a buffer as read-only, which all views here are
+}
+
+# Operations that exist and that no checkpoint of protocol 2 to 5 has.
+_REFUSED: dict[int, str] = {
+    ord("P"): "PERSID",
+    _BINPERSID: "BINPERSID",
+    ord("i"): "INST",
+    ord("o"): "OBJ",
+    0x92: "NEWOBJ_EX",
+    0x82: "EXT1",
+    0x83: "EXT2",
+    0x84: "EXT4",
+    0x97: "NEXT_BUFFER",
+    ord("I"): "INT",
+    ord("L"): "LONG",
+    ord("F"): "FLOAT",
+    ord("S"): "STRING",
+    ord("V"): "UNICODE",
+    ord("p"): "PUT",
+    ord("g"): "GET",
+}

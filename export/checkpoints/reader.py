@@ -1,0 +1,155 @@
+"""Any checkpoint file -> `Checkpoint`: tells formats by their content, and runs nothing of it."""
+
+from __future__ import annotations
+
+import hashlib
+import zipfile
+from pathlib import Path
+
+from stylert.export.checkpoints.allow_list import InertObject, read_pickle
+from stylert.export.checkpoints.checkpoint import Checkpoint
+from stylert.export.checkpoints.native import checkpoint_from_safetensors
+from stylert.export.checkpoints.nvlabs import checkpoint_from_networks, is_nvlabs
+from stylert.export.checkpoints.pickle_machine import quoted
+from stylert.export.checkpoints.storages import TORCH_MAGIC
+from stylert.runtime.errors import CheckpointError
+
+__all__ = ["read_checkpoint"]
+
+HEAD = 512  # bytes that are enough to tell a format
+MAX_SAFETENSORS_HEADER = 16 * 2**20  # bytes; ours takes about 50,000
+
+# First bytes of files that people take for checkpoints, and what they are.
+_SIGNATURES = {
+    b"\x89HDF\r\n": "not supported yet: an HDF5 file",
+    b"\x1f\x8b": "it is a gzip archive: unpack it first",
+    b"BZh": "it is a bzip2 archive: unpack it first",
+    b"7z\xbc\xaf": "it is a 7z archive: unpack it first",
+    b"\x93NUMPY": "it is a NumPy array, and no checkpoint",
+    b"\x89PNG": "it is an image, and no checkpoint",
+    b"\xff\xd8\xff": "it is an image, and no checkpoint",
+    b"version https://git-lfs": "it is a Git LFS pointer: fetch the file with 'git lfs pull'",
+}
+
+
+def read_checkpoint(path: str | Path, *, network: str | None = None) -> Checkpoint:
+    """Read a generator from a checkpoint, without running anything that is in it.
+
+    It reads the pickles of stylegan2-ada-pytorch, those of StyleGAN2 in the stylegan3 repository,
+    and the .safetensors files of `write_native`. The name of the file does not matter.
+
+    Args:
+        path: The file.
+        network: Which network of a snapshot to read, e.g. 'G'. None = the average one, 'G_ema'.
+
+    Raises:
+        CheckpointError: the file is missing, damaged, unsafe, or of a kind that is not supported.
+        MissingExtra: the native format needs safetensors, which is not installed.
+
+    Example:
+        >>> from stylert.export.checkpoints import read_checkpoint
+        >>> checkpoint = read_checkpoint("ffhq.pkl")
+        >>> checkpoint.config.img_shape
+        (1024, 1024)
+        >>> checkpoint.tensors["synthesis.b4.const"].shape
+        (512, 4, 4)
+    """
+    path = Path(path)
+    try:
+        return _read(path, network)
+    except CheckpointError as error:
+        raise CheckpointError(f"Cannot read {str(path)!r}: {error}.") from None
+    except OSError as error:
+        raise CheckpointError(f"Cannot read {str(path)!r}: {error.strerror or error}.") from None
+    except MemoryError:
+        raise CheckpointError(f"Cannot read {str(path)!r}: it does not fit into memory.") from None
+
+
+def _read(path: Path, network: str | None) -> Checkpoint:
+    if path.is_dir():
+        raise CheckpointError("it is a folder, expected a file")
+    if path.exists() and not path.is_file():
+        raise CheckpointError("it is a device or a pipe, expected a file")
+    with path.open("rb") as file:
+        head = file.read(HEAD)
+    if head[:1] == b"\x80":
+        return _from_pickle(path, network)
+    if head[8:9] == b"{":
+        return _from_safetensors(path, head, network)
+    raise CheckpointError(_what_it_is(path, head))
+
+
+def _from_pickle(path: Path, network: str | None) -> Checkpoint:
+    data = path.read_bytes()
+    value, end = read_pickle(memoryview(data))
+    if is_nvlabs(value):
+        extra = len(data) - end
+        return checkpoint_from_networks(
+            value,
+            network=network,
+            file=path.name,
+            sha256=hashlib.sha256(data).hexdigest(),
+            num_bytes=len(data),
+            notes=(f"{extra} bytes behind the end of the pickle were ignored",) if extra else (),
+        )
+    if type(value) is int and value == TORCH_MAGIC:
+        raise CheckpointError("not supported yet: a file of torch.save (.pt, .pth)")
+    parts = value if type(value) is tuple else (value,)
+    if any(type(part) is InertObject and part.class_name == "Network" for part in parts):
+        raise CheckpointError("not supported yet: a TensorFlow StyleGAN pickle")
+    raise CheckpointError(f"it is a pickle of {_described(value)}, and no StyleGAN checkpoint")
+
+
+def _described(value: object) -> str:
+    if type(value) is not dict:
+        return f"a {type(value).__name__}"
+    keys = ", ".join(quoted(key) for key in list(value)[:6])
+    return f"a dict with the keys {keys}" if keys else "an empty dict"
+
+
+def _from_safetensors(path: Path, head: bytes, network: str | None) -> Checkpoint:
+    if network is not None:
+        raise CheckpointError(f"no network {quoted(network)}: a .safetensors file has one network")
+    num_bytes = path.stat().st_size
+    header = int.from_bytes(head[:8], "little")
+    if header > num_bytes - 8 or header > MAX_SAFETENSORS_HEADER:
+        raise CheckpointError(
+            f"the .safetensors header claims {header} bytes of {num_bytes}; download it again"
+        )
+    with path.open("rb") as file:
+        digest = hashlib.sha256()
+        while chunk := file.read(2**20):
+            digest.update(chunk)
+    return checkpoint_from_safetensors(path, sha256=digest.hexdigest(), num_bytes=num_bytes)
+
+
+def _what_it_is(path: Path, head: bytes) -> str:
+    """Why a file that is neither pickle nor .safetensors cannot be read."""
+    if not head:
+        return "the file is empty; download it again"
+    for signature, meaning in _SIGNATURES.items():
+        if head.startswith(signature):
+            return meaning
+    if head.startswith(b"PK"):
+        return _what_zip(path)
+    if head[:1] == b"\x08" and head[2:3] in (b"\x12", b"\x1a", b"\x3a", b"\x42"):
+        return "not supported: an ONNX file, which is exported already"
+    text = head.lstrip(b"\xef\xbb\xbf \t\r\n")
+    if text[:1] == b"<":
+        return "it looks like a web page: the download failed, download it again"
+    if not set(head) - set(b"\t\n\r\x1b") - set(range(32, 256)) and head.isascii():
+        return "it looks like a text file, and is no checkpoint; download it again"
+    return f"unknown format: it starts with the bytes {head[:4].hex(' ')}"
+
+
+def _what_zip(path: Path) -> str:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+    except (zipfile.BadZipFile, ValueError, NotImplementedError):
+        return "it is a damaged zip archive; download it again"
+    if any(name.rpartition("/")[2] == "data.pkl" for name in names):
+        return "not supported yet: a file of torch.save (.pt, .pth)"
+    if any(name.endswith(".npy") for name in names):
+        return "not supported: a NumPy archive (.npz)"
+    return "it is a zip archive, and no checkpoint: unpack it first"

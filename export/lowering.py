@@ -1,0 +1,144 @@
+"""The exact algebra that turns a trained network into a fast graph. NumPy only, in float64.
+
+Everything here is an identity of real numbers (design: "The algebra"), so that the graph draws
+the reference's picture; the parity check of every export proves it in floating point.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+__all__ = [
+    "UP_CONVOLUTIONS",
+    "demodulation",
+    "even_fir",
+    "fully_connected",
+    "polyphase",
+    "transposed_fir",
+    "up_convolution_folded",
+    "up_fir",
+]
+
+UP_CONVOLUTIONS = ("transposed", "folded")  # ways to lower an up-convolution
+
+
+def fully_connected(
+    weight: np.ndarray,
+    bias: np.ndarray,
+    *,
+    lr_multiplier: float = 1.0,
+    gain: float = 1.0,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Fold the equalised learning rate, and a gain of the result, into a dense layer.
+
+    Args:
+        weight: [out, in] as stored.
+        bias: [out] as stored.
+        lr_multiplier: the layer's learning rate multiplier.
+        gain: factor of the layer's result.
+
+    Returns:
+        The matrix [in, out] and the bias [out], so that the layer is x @ matrix + bias.
+    """
+    scale = gain * lr_multiplier / math.sqrt(weight.shape[1])
+    return weight.T.astype(np.float64) * scale, bias.astype(np.float64) * (lr_multiplier * gain)
+
+
+def demodulation(weight: np.ndarray, *, gain: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
+    """Demodulation of a modulated convolution, as a matrix (StyleGAN2, equation 3).
+
+    With styles s [N, I], the factor of the output channels is rsqrt(s^2 @ matrix + epsilon).
+    A gain of the result goes in as its inverse square.
+
+    Args:
+        weight: [O, I, k, k].
+        gain: factor of the result.
+
+    Returns:
+        The matrix [I, O] and epsilon [O].
+    """
+    squares = np.square(weight, dtype=np.float64).sum(axis=(2, 3)).T
+    return squares / gain**2, np.full(weight.shape[0], 1e-8 / gain**2)
+
+
+def even_fir(fir: np.ndarray) -> np.ndarray:
+    """The filter as [t, t] with even sides; a zero in front keeps its pictures where they are."""
+    fir = np.asarray(fir, np.float64)
+    fir = np.outer(fir, fir) if fir.ndim == 1 else fir
+    return np.pad(fir, [(side % 2, 0) for side in fir.shape])
+
+
+def transposed_fir(fir: np.ndarray) -> tuple[np.ndarray, list[int]]:
+    """The filter that follows a transposed 3x3 convolution, as a correlation.
+
+    Args:
+        fir: [t, t] or [t], sum 1.
+
+    Returns:
+        The kernel [t, t] with the gain of 4, and its ONNX pads (top, left, bottom, right), which
+        bring the 2H+1 by 2W+1 pixels of the transposed convolution to 2H by 2W.
+    """
+    kernel = even_fir(fir)[::-1, ::-1] * 4
+    pads = [side // 2 - 1 for side in kernel.shape]
+    return kernel, pads * 2
+
+
+def polyphase(kernel: np.ndarray, offsets: tuple[int, int]) -> tuple[np.ndarray, list[int]]:
+    """Split an upsampling by 2 into the four convolutions that make its output phases.
+
+    The upsampling is y[o] = sum over i of x[i] * kernel[o - 2 i + offset] along both axes, a
+    transposed convolution. Its output pixels at (2m + p, 2n + q) are one convolution of x.
+
+    Args:
+        kernel: [..., kh, kw].
+        offsets: of the rows and the columns.
+
+    Returns:
+        The kernels [..., 4, h, w], phases ordered (0,0), (0,1), (1,0), (1,1), and their ONNX pads.
+    """
+    reach = [
+        max(max(abs((p + o) // 2), abs(-((size - 1 - p - o) // 2))) for p in (0, 1))
+        for size, o in zip(kernel.shape[-2:], offsets, strict=True)
+    ]
+    height, width = (2 * r + 1 for r in reach)
+    phases = np.zeros((*kernel.shape[:-2], 4, height, width))
+    for phase in range(4):
+        for y in range(height):
+            for x in range(width):
+                row = phase // 2 + offsets[0] - 2 * (y - reach[0])
+                column = phase % 2 + offsets[1] - 2 * (x - reach[1])
+                if 0 <= row < kernel.shape[-2] and 0 <= column < kernel.shape[-1]:
+                    phases[..., phase, y, x] = kernel[..., row, column]
+    return phases, reach * 2
+
+
+def up_fir(fir: np.ndarray) -> tuple[np.ndarray, list[int]]:
+    """Upsampling by 2 with a filter, as the kernels of its four phases [4, h, w] and ONNX pads."""
+    kernel = even_fir(fir) * 4
+    rows, columns = (side // 2 - 1 for side in kernel.shape)
+    return polyphase(kernel, (rows, columns))
+
+
+def up_convolution_folded(weight: np.ndarray, fir: np.ndarray) -> tuple[np.ndarray, list[int]]:
+    """An up-convolution and its filter as one convolution to four phases of every channel.
+
+    Args:
+        weight: [O, I, 3, 3].
+        fir: [t, t] or [t], sum 1.
+
+    Returns:
+        The weight [4 * O, I, h, w] (phases of a channel side by side, so that DepthToSpace in
+        CRD order puts them in place), and its ONNX pads.
+    """
+    kernel = even_fir(fir) * 4
+    O, I, k, _ = weight.shape
+    combined = np.zeros((O, I, kernel.shape[0] + k - 1, kernel.shape[1] + k - 1))
+    for y in range(k):
+        for x in range(k):
+            taps = weight[:, :, y, x].astype(np.float64)[:, :, None, None] * kernel
+            combined[:, :, y : y + kernel.shape[0], x : x + kernel.shape[1]] += taps
+    rows, columns = (side // 2 for side in kernel.shape)
+    phases, pads = polyphase(combined, (rows, columns))  # [O, I, 4, h, w]
+    return phases.transpose(0, 2, 1, 3, 4).reshape(4 * O, I, *phases.shape[3:]), pads

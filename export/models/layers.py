@@ -1,0 +1,164 @@
+"""The layers that StyleGAN generators share, in plain PyTorch, written to be read.
+
+They are the yardstick of every export, so they follow the papers' equations as they stand:
+"StyleGAN2" is Karras et al. 2020 (Analyzing and Improving the Image Quality of StyleGAN),
+"ADA" is Karras et al. 2020 (Training Generative Adversarial Networks with Limited Data).
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+__all__ = [
+    "ACTIVATION_GAINS",
+    "FullyConnected",
+    "activate",
+    "modulated_conv2d",
+    "normalize_second_moment",
+    "upfirdn2d",
+    "upsample2d",
+]
+
+# Each gain restores the variance that its activation takes away.
+ACTIVATION_GAINS = {
+    "linear": 1.0,
+    "relu": math.sqrt(2),
+    "lrelu": math.sqrt(2),
+    "swish": math.sqrt(2),
+}
+
+
+def activate(
+    x: Tensor,
+    activation: str,
+    *,
+    gain: float = 1.0,
+    clamp: float | None = None,
+) -> Tensor:
+    """Apply an activation with its own gain times `gain`, then clamp to +-`clamp` times `gain`.
+
+    Args:
+        x: values of any shape.
+        activation: 'linear', 'relu', 'lrelu' (slope 0.2) or 'swish'.
+        gain: extra factor, 1 unless the architecture asks for one.
+        clamp: bound of the absolute value before `gain`, None = no bound.
+    """
+    if activation == "lrelu":
+        x = F.leaky_relu(x, 0.2)
+    elif activation == "relu":
+        x = F.relu(x)
+    elif activation == "swish":
+        x = x * torch.sigmoid(x)
+    x = x * (ACTIVATION_GAINS[activation] * gain)
+    return x if clamp is None else x.clamp(-clamp * gain, clamp * gain)
+
+
+def normalize_second_moment(x: Tensor) -> Tensor:
+    """Scale each row of x [N, F] to a mean square of 1 (StyleGAN: pixel norm of the latent)."""
+    return x * torch.rsqrt(x.square().mean(dim=1, keepdim=True) + 1e-8)
+
+
+class FullyConnected(nn.Module):
+    """A fully connected layer with an equalised learning rate (Karras et al. 2018, section 4.1).
+
+    The stored weight has unit variance over `lr_multiplier`; its scale is applied at run time.
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        *,
+        activation: str = "linear",
+        lr_multiplier: float = 1.0,
+        bias_init: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.activation = activation
+        self.weight_gain = lr_multiplier / math.sqrt(in_features)
+        self.bias_gain = lr_multiplier
+        self.weight = nn.Parameter(torch.randn(out_features, in_features) / lr_multiplier)
+        self.bias = nn.Parameter(torch.full([out_features], float(bias_init)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map x [N, in_features] to [N, out_features]."""
+        x = F.linear(x, self.weight * self.weight_gain, self.bias * self.bias_gain)
+        return activate(x, self.activation)
+
+
+def upfirdn2d(
+    x: Tensor,
+    fir: Tensor,
+    *,
+    up: int = 1,
+    padding: tuple[int, int, int, int] = (0, 0, 0, 0),
+    gain: float = 1.0,
+) -> Tensor:
+    """Insert zeros between the pixels, pad, and convolve every channel with one filter.
+
+    Args:
+        x: images [N, C, H, W].
+        fir: filter [t, t], or [t] for a separable one.
+        up: factor of the zero insertion; the last pixel gets its zeros too.
+        padding: left, right, top, bottom, in pixels after the insertion; negative values crop.
+        gain: factor of the result; up * up keeps the mean.
+    """
+    N, C, H, W = x.shape
+    if up > 1:
+        x = F.pad(x.reshape(N, C, H, 1, W, 1), [0, up - 1, 0, 0, 0, up - 1])
+        x = x.reshape(N, C, H * up, W * up)
+    x = F.pad(x, list(padding))
+    fir = torch.outer(fir, fir) if fir.ndim == 1 else fir
+    kernel = (fir * gain).flip([0, 1]).to(x.dtype)  # a convolution; conv2d correlates
+    return F.conv2d(x, kernel.expand(C, 1, *kernel.shape), groups=C)
+
+
+def upsample2d(x: Tensor, fir: Tensor) -> Tensor:
+    """Double the height and width of x [N, C, H, W], smoothing with `fir` (StyleGAN2, fig. 7)."""
+    t = fir.shape[-1]
+    before, after = (t + 1) // 2, (t - 2) // 2
+    return upfirdn2d(x, fir, up=2, padding=(before, after, before, after), gain=4)
+
+
+def modulated_conv2d(
+    x: Tensor,
+    weight: Tensor,
+    styles: Tensor,
+    *,
+    demodulate: bool = True,
+    fir: Tensor | None = None,
+) -> Tensor:
+    """Convolve each image with its own weights (StyleGAN2, equations 1 and 3).
+
+    The weights of all images form one grouped convolution, as in the official implementation.
+
+    Args:
+        x: activations [N, I, H, W].
+        weight: [O, I, k, k].
+        styles: scale of each input channel [N, I].
+        demodulate: bring the weights of every output channel to unit norm.
+        fir: where given, upsample by 2 with this filter.
+
+    Returns:
+        [N, O, H, W], or [N, O, 2H, 2W] with `fir`.
+    """
+    N, I, H, W = x.shape
+    O, _, k, _ = weight.shape
+    w = weight[None] * styles[:, None, :, None, None]  # [NOIkk]
+    if demodulate:
+        w = w * torch.rsqrt(w.square().sum(dim=[2, 3, 4], keepdim=True) + 1e-8)
+    x = x.reshape(1, N * I, H, W)
+    if fir is None:
+        y = F.conv2d(x, w.reshape(N * O, I, k, k), padding=k // 2, groups=N)
+        return y.reshape(N, O, H, W)
+    w = w.transpose(1, 2).reshape(N * I, O, k, k)
+    y = F.conv_transpose2d(x, w, stride=2, groups=N)  # [1, N*O, 2H+k-2, 2W+k-2]
+    y = y.reshape(N, O, *y.shape[2:])
+    # The filter's own delay and the transposed convolution's border cancel to 2H by 2W.
+    t = fir.shape[-1]
+    before, after = (t + 1) // 2 - k // 2, (t - 2) // 2 - (k // 2 - 1)
+    return upfirdn2d(y, fir, padding=(before, after, before, after), gain=4)

@@ -1,0 +1,264 @@
+"""StyleGAN2 (Karras et al. 2020) in plain PyTorch: the reference of the export's parity check.
+
+Written from the paper to be read. Every tensor has the name that `export.checkpoints` gives it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from stylert.export.checkpoints.checkpoint import Checkpoint, StyleGAN2Config
+from stylert.export.models.layers import (
+    FullyConnected,
+    activate,
+    modulated_conv2d,
+    normalize_second_moment,
+    upsample2d,
+)
+
+__all__ = ["Mapping2", "StyleGAN2", "Synthesis2"]
+
+Noise = str | Mapping[str, Tensor]  # 'const', 'none', or maps keyed 'b8.conv0'
+
+
+class StyleGAN2(nn.Module):
+    """The whole generator: `mapping` from z to ws, `synthesis` from ws to the image."""
+
+    def __init__(self, config: StyleGAN2Config) -> None:
+        super().__init__()
+        self.config = config
+        self.mapping = Mapping2(config)
+        self.synthesis = Synthesis2(config)
+
+    @classmethod
+    def from_checkpoint(cls, checkpoint: Checkpoint) -> StyleGAN2:
+        """The generator with the checkpoint's weights, in float32, ready for inference."""
+        with torch.device("meta"):  # no time lost on weights that are overwritten
+            model = cls(checkpoint.config)
+        state = {name: torch.from_numpy(array) for name, array in checkpoint.tensors.items()}
+        for name in state:
+            if name.endswith("resample_filter"):  # its size is the checkpoint's choice
+                block = model.get_submodule(name.rpartition(".")[0])
+                block.register_buffer("resample_filter", state[name])
+        model.load_state_dict(state, strict=True, assign=True)
+        return model.eval().requires_grad_(False)
+
+    def forward(
+        self,
+        z: Tensor,
+        c: Tensor | None = None,
+        *,
+        truncation_psi: float | Tensor = 1.0,
+        truncation_cutoff: int | None = None,
+        noise: Noise = "const",
+    ) -> Tensor:
+        """Draw images [N, C, H, W] with a nominal range of [-1, 1] from z [N, z_dim]."""
+        ws = self.mapping(
+            z, c, truncation_psi=truncation_psi, truncation_cutoff=truncation_cutoff
+        )
+        images: Tensor = self.synthesis(ws, noise=noise)
+        return images
+
+
+class Mapping2(nn.Module):
+    """The mapping network: z [N, z_dim] and the label c [N, c_dim] to ws [N, num_ws, w_dim]."""
+
+    def __init__(self, config: StyleGAN2Config) -> None:
+        super().__init__()
+        self.num_layers = config.mapping_layers
+        self.num_ws = config.num_ws
+        self.embed = FullyConnected(config.c_dim, config.embed_features) if config.c_dim else None
+        widths = [
+            config.z_dim + config.embed_features,
+            *[config.mapping_features] * (config.mapping_layers - 1),
+            config.w_dim,
+        ]
+        for i in range(self.num_layers):
+            layer = FullyConnected(
+                widths[i],
+                widths[i + 1],
+                activation=config.mapping_activation,
+                lr_multiplier=config.mapping_lr_multiplier,
+            )
+            self.add_module(f"fc{i}", layer)
+        self.register_buffer("w_avg", torch.zeros(config.w_dim))
+
+    def forward(
+        self,
+        z: Tensor,
+        c: Tensor | None = None,
+        *,
+        truncation_psi: float | Tensor = 1.0,
+        truncation_cutoff: int | None = None,
+    ) -> Tensor:
+        """Map z to ws; psi < 1 pulls the first `truncation_cutoff` ws (None = all) to the mean.
+
+        `truncation_psi` is a number, or a tensor [N, num_ws] (then the cutoff must be None).
+        """
+        x = normalize_second_moment(z.to(torch.float32))
+        if self.embed is not None:
+            assert c is not None, "a conditional generator needs c"
+            x = torch.cat([x, normalize_second_moment(self.embed(c))], dim=1)
+        for i in range(self.num_layers):
+            x = self.get_submodule(f"fc{i}")(x)
+        ws = x[:, None].repeat(1, self.num_ws, 1)  # [N, L, w]
+        if isinstance(truncation_psi, Tensor):
+            return self.w_avg + truncation_psi[:, :, None] * (ws - self.w_avg)
+        kept = ws[:, :truncation_cutoff]
+        ws[:, :truncation_cutoff] = self.w_avg + truncation_psi * (kept - self.w_avg)
+        return ws
+
+
+class Synthesis2(nn.Module):
+    """The synthesis network: ws [N, num_ws, w_dim] to images [N, C, H, W]."""
+
+    def __init__(self, config: StyleGAN2Config) -> None:
+        super().__init__()
+        self.resolutions = config.block_resolutions
+        previous = 0
+        for resolution, channels in zip(self.resolutions, config.channels, strict=True):
+            self.add_module(f"b{resolution}", Block(config, resolution, previous, channels))
+            previous = channels
+
+    def forward(self, ws: Tensor, *, noise: Noise = "const") -> Tensor:
+        """Draw the images of ws; `noise` is 'const', 'none', or maps [M, 1, H, W] by layer name."""
+        x = img = None
+        index = 0  # the w of a block's ToRGB is that of the next block's first convolution
+        for resolution in self.resolutions:
+            block = self.get_submodule(f"b{resolution}")
+            x, img = block(x, img, ws[:, index:], noise)
+            index += block.num_convs
+        assert img is not None
+        return img
+
+
+class Block(nn.Module):
+    """One resolution of the synthesis network (StyleGAN2, figures 2 and 7)."""
+
+    def __init__(
+        self,
+        config: StyleGAN2Config,
+        resolution: int,
+        in_channels: int,  # 0 in the first block, which starts from the learned constant
+        out_channels: int,
+    ) -> None:
+        super().__init__()
+        self.architecture = config.architecture
+        self.num_convs = 2 if in_channels else 1
+        fir = torch.tensor([1.0, 3.0, 3.0, 1.0])
+        self.register_buffer("resample_filter", torch.outer(fir, fir) / fir.sum().square())
+        shape = config.block_shape(resolution)
+        name = f"b{resolution}"
+        if in_channels:
+            self.conv0 = StyledConv(config, f"{name}.conv0", in_channels, out_channels, shape)
+        else:
+            self.const = nn.Parameter(torch.randn(out_channels, *shape))
+        self.conv1 = StyledConv(config, f"{name}.conv1", out_channels, out_channels, shape)
+        if config.has_torgb(resolution):
+            self.torgb = ToRGB(config, out_channels)
+        if in_channels and self.architecture == "resnet":
+            self.skip = Skip(in_channels, out_channels)
+
+    def forward(
+        self,
+        x: Tensor | None,
+        img: Tensor | None,
+        ws: Tensor,
+        noise: Noise,
+    ) -> tuple[Tensor, Tensor | None]:
+        """Advance the activations x [N, C, H, W] and the image to this block's resolution."""
+        fir = self.resample_filter
+        # Main branch.
+        if x is None:
+            y = self.const[None].repeat(ws.shape[0], 1, 1, 1)
+        else:
+            y = self.conv0(x, ws[:, 0], noise, fir=fir)
+        residual = x is not None and self.architecture == "resnet"
+        # Halving the variance of both branches keeps that of their sum.
+        y = self.conv1(y, ws[:, self.num_convs - 1], noise, gain=math.sqrt(0.5) if residual else 1)
+        if residual:
+            y = y + self.skip(x, fir) * math.sqrt(0.5)
+        # Image branch.
+        if img is not None:
+            img = upsample2d(img, fir)
+        if hasattr(self, "torgb"):
+            rgb = self.torgb(y, ws[:, self.num_convs])
+            img = rgb if img is None else img + rgb
+        return y, img
+
+
+class StyledConv(nn.Module):
+    """Modulated 3x3 convolution, noise, bias, activation, clamp (StyleGAN2, figure 2d)."""
+
+    def __init__(
+        self,
+        config: StyleGAN2Config,
+        name: str,  # key of this layer's noise, e.g. 'b8.conv0'
+        in_channels: int,
+        out_channels: int,
+        shape: tuple[int, int],  # height and width of the output
+    ) -> None:
+        super().__init__()
+        self.name = name
+        self.activation = config.activation
+        self.conv_clamp = config.conv_clamp
+        self.use_noise = config.use_noise
+        self.affine = FullyConnected(config.w_dim, in_channels, bias_init=1)
+        self.weight = nn.Parameter(torch.randn(out_channels, in_channels, 3, 3))
+        self.bias = nn.Parameter(torch.zeros(out_channels))
+        if self.use_noise:
+            self.register_buffer("noise_const", torch.randn(*shape))
+            self.noise_strength = nn.Parameter(torch.zeros([]))
+
+    def forward(
+        self,
+        x: Tensor,
+        w: Tensor,
+        noise: Noise,
+        *,
+        fir: Tensor | None = None,
+        gain: float = 1.0,
+    ) -> Tensor:
+        """Convolve x [N, I, H, W] in the style of w [N, w_dim]; upsample by 2 where `fir` is given."""
+        x = modulated_conv2d(x, self.weight, self.affine(w), fir=fir)
+        if self.use_noise and noise != "none":
+            field = self.noise_const if isinstance(noise, str) else noise[self.name]
+            x = x + field * self.noise_strength
+        x = x + self.bias[:, None, None]
+        return activate(x, self.activation, gain=gain, clamp=self.conv_clamp)
+
+
+class ToRGB(nn.Module):
+    """Modulated 1x1 convolution to the image's channels, without demodulation."""
+
+    def __init__(self, config: StyleGAN2Config, in_channels: int) -> None:
+        super().__init__()
+        self.conv_clamp = config.conv_clamp
+        self.weight_gain = 1 / math.sqrt(in_channels)
+        self.affine = FullyConnected(config.w_dim, in_channels, bias_init=1)
+        self.weight = nn.Parameter(torch.randn(config.img_channels, in_channels, 1, 1))
+        self.bias = nn.Parameter(torch.zeros(config.img_channels))
+
+    def forward(self, x: Tensor, w: Tensor) -> Tensor:
+        """Turn activations x [N, I, H, W] into an image [N, img_channels, H, W]."""
+        styles = self.affine(w) * self.weight_gain
+        x = modulated_conv2d(x, self.weight, styles, demodulate=False)
+        return activate(x + self.bias[:, None, None], "linear", clamp=self.conv_clamp)
+
+
+class Skip(nn.Module):
+    """The residual branch: 1x1 convolution, then upsampling by 2."""
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.weight_gain = 1 / math.sqrt(in_channels)
+        self.weight = nn.Parameter(torch.randn(out_channels, in_channels, 1, 1))
+
+    def forward(self, x: Tensor, fir: Tensor) -> Tensor:
+        """Map x [N, I, H, W] to [N, O, 2H, 2W]."""
+        return upsample2d(F.conv2d(x, self.weight * self.weight_gain), fir)

@@ -1,0 +1,150 @@
+"""Building an ONNX graph node by node, with names that a reader of a profile understands."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+
+from stylert.runtime.bundle import TensorSpec
+from stylert.runtime.errors import StylertError
+
+__all__ = ["IR_VERSION", "OPSET", "GraphBuilder"]
+
+OPSET = 17  # the oldest that has all we need, so that old runtimes read it
+IR_VERSION = 8  # the one that belongs to opset 17
+_INLINE_LIMIT = 1_900_000_000  # bytes; a protobuf file cannot hold 2 GiB
+
+
+class GraphBuilder:
+    """Collects the nodes and constants of one graph, and writes it.
+
+    `op` returns the node's output; `scope` prefixes names: `b8.conv0/conv`.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._scope = ""
+        self._inputs: list[ir.Value] = []
+        self._outputs: list[ir.Value] = []
+        self._nodes: list[ir.Node] = []
+        self._constants: dict[str, ir.Value] = {}
+        self._names: set[str] = set()
+
+    @contextmanager
+    def scope(self, name: str) -> Iterator[None]:
+        """Within the block, names start with `name/`."""
+        outer, self._scope = self._scope, f"{self._scope}{name}/"
+        try:
+            yield
+        finally:
+            self._scope = outer
+
+    def input(self, name: str, shape: Sequence[int | str]) -> ir.Value:
+        """Add a float32 input; a string in `shape` names a dimension that may vary."""
+        value = _value(name, "float32", shape)
+        self._inputs.append(value)
+        return value
+
+    def constant(self, name: str, array: np.ndarray) -> ir.Value:
+        """Add a constant. Floats are stored as float32."""
+        if array.dtype.kind == "f":
+            array = array.astype(np.float32)
+        name = self._unique(name)
+        tensor = ir.tensor(np.ascontiguousarray(array).reshape(array.shape), name=name)
+        value = ir.Value(
+            name=name, shape=tensor.shape, type=ir.TensorType(tensor.dtype), const_value=tensor
+        )
+        self._constants[name] = value
+        return value
+
+    def shared(self, name: str, array: np.ndarray) -> ir.Value:
+        """A constant that several nodes use, kept once, under its name outside of all scopes."""
+        if name not in self._constants:
+            outer, self._scope = self._scope, ""
+            self.constant(name, array)
+            self._scope = outer
+        return self._constants[name]
+
+    def op(self, op_type: str, *inputs: ir.Value, name: str, **attributes: Any) -> ir.Value:
+        """Add a node with one output."""
+        name = self._unique(name)
+        node = ir.node(op_type, list(inputs), attributes, name=name)
+        node.outputs[0].name = name
+        self._nodes.append(node)
+        return node.outputs[0]
+
+    def output(self, value: ir.Value, name: str, dtype: str, shape: Sequence[int | str]) -> None:
+        """Make a node's output an output of the graph, under a name of its own."""
+        value.name = name
+        value.dtype = _DTYPES[dtype]
+        value.shape = ir.Shape(list(shape))
+        self._outputs.append(value)
+
+    @property
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        """The graph's inputs."""
+        return tuple(_spec(value) for value in self._inputs)
+
+    @property
+    def outputs(self) -> tuple[TensorSpec, ...]:
+        """The graph's outputs."""
+        return tuple(_spec(value) for value in self._outputs)
+
+    def save(self, path: Path) -> list[Path]:
+        """Write the graph and check it with onnx.checker, shapes and types included.
+
+        Constants of 2 GB and more go into a second file, `path` with '.data' behind its name.
+
+        Returns:
+            The files written.
+
+        Raises:
+            StylertError: the checker refuses the graph, which is a bug of StyleRT.
+        """
+        graph = ir.Graph(
+            self._inputs,
+            self._outputs,
+            nodes=self._nodes,
+            initializers=list(self._constants.values()),
+            opset_imports={"": OPSET},
+            name=self.name,
+        )
+        model = ir.Model(graph, ir_version=IR_VERSION, producer_name="stylert")
+        size = sum(value.const_value.nbytes for value in self._constants.values())
+        data = path.with_name(path.name + ".data") if size > _INLINE_LIMIT else None
+        ir.save(model, path, external_data=data and data.name)
+        try:
+            onnx.checker.check_model(str(path), full_check=True)
+        except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+            message = " ".join(str(error).split())
+            raise StylertError(f"{path.name} is not valid ONNX: {message}") from error
+        return [path, data] if data else [path]
+
+    def _unique(self, name: str) -> str:
+        name = self._scope + name
+        assert name not in self._names, f"two values named {name}"
+        self._names.add(name)
+        return name
+
+
+_DTYPES = {
+    "float32": ir.DataType.FLOAT,
+    "uint8": ir.DataType.UINT8,
+}
+
+
+def _value(name: str, dtype: str, shape: Sequence[int | str]) -> ir.Value:
+    return ir.Value(name=name, shape=ir.Shape(list(shape)), type=ir.TensorType(_DTYPES[dtype]))
+
+
+def _spec(value: ir.Value) -> TensorSpec:
+    assert value.name and value.shape is not None and value.dtype is not None
+    dtype = next(name for name, kind in _DTYPES.items() if kind == value.dtype)
+    shape = tuple(d if isinstance(d, int) else str(d.value) for d in value.shape)
+    return TensorSpec(value.name, dtype, shape)

@@ -1,0 +1,220 @@
+"""The proof that a bundle draws what its checkpoint draws: every export runs it.
+
+The reference is the PyTorch model in float32, one image at a time. The candidate is the runtime,
+used as an application uses it, from the seed to the picture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from stylert.export.checkpoints import Checkpoint
+from stylert.export.models.stylegan2 import StyleGAN2
+from stylert.export.stylegan2_graph import noise_name
+from stylert.runtime.generator import Generator
+from stylert.runtime.images import to_uint8
+from stylert.runtime.latents import z_from_seeds
+from stylert.runtime.noise import NOISE_MODES, NoiseSource
+from stylert.runtime.parity import TOLERANCES, Difference, compare
+
+__all__ = ["BATCHES", "PSIS", "ParityReport", "ParityRow", "check_parity"]
+
+PSIS = (1.0, 0.7)
+BATCHES = (1, 4)
+
+Progress = Callable[[int, int], None]  # images done, images in all
+
+
+@dataclass(frozen=True)
+class ParityRow:
+    """One line of the table: all seeds at one setting."""
+
+    output: str  # 'ws', 'img' or 'image'
+    truncation_psi: float
+    noise_mode: str  # '-' for ws, which has none
+    batch: int
+    images: int
+    difference: Difference
+    passed: bool
+
+    def to_json(self) -> dict[str, Any]:
+        """The row as plain JSON types."""
+        return {**vars(self), "difference": self.difference.to_json()}
+
+
+@dataclass(frozen=True)
+class ParityReport:
+    """The whole table, and the tolerance that it was held to."""
+
+    precision: str
+    rows: tuple[ParityRow, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether every row is within the tolerance."""
+        return all(row.passed for row in self.rows)
+
+    @property
+    def worst(self) -> ParityRow:
+        """The row with the largest difference, failed ones first, floats before bytes."""
+        return max(
+            self.rows, key=lambda r: (not r.passed, r.output != "image", r.difference.max_abs)
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """The report as plain JSON types."""
+        tolerance = TOLERANCES[self.precision]
+        return {
+            "precision": self.precision,
+            "tolerance": {**vars(tolerance)},
+            "passed": self.passed,
+            "rows": [row.to_json() for row in self.rows],
+        }
+
+
+def check_parity(
+    checkpoint: Checkpoint,
+    generator: Generator,
+    *,
+    seeds: Sequence[int] = range(32),
+    precision: str = "fp32",
+    progress: Progress = lambda done, total: None,
+) -> ParityReport:
+    """Compare a runtime's pictures with the reference's: both psis, batches and all noise modes.
+
+    Args:
+        checkpoint: what the bundle was made of.
+        generator: the opened bundle.
+        seeds: the images to compare at each setting.
+        precision: row of the table of tolerances.
+        progress: called as images get done.
+    """
+    check = _Check(checkpoint, generator, tuple(seeds), precision, progress)
+    rows = [check.styles(psi, batch) for psi in PSIS for batch in BATCHES]
+    for noise_mode in NOISE_MODES if checkpoint.config.use_noise else ("const",):
+        for psi in PSIS:
+            rows += check.images(psi, noise_mode)
+    return ParityReport(precision, tuple(rows))
+
+
+class _Check:
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        generator: Generator,
+        seeds: tuple[int, ...],
+        precision: str,
+        progress: Progress,
+    ) -> None:
+        self.model = StyleGAN2.from_checkpoint(checkpoint)
+        self.config = checkpoint.config
+        self.layers = {  # name of the layer, by the name of its noise input
+            noise_name(layer): layer
+            for name in checkpoint.tensors
+            if name.endswith(".noise_const")
+            for layer in [name.removeprefix("synthesis.").removesuffix(".noise_const")]
+        }
+        self.generator = generator
+        self.noise = NoiseSource(generator.bundle.noise_inputs, generator.bundle.read_noise())
+        self.seeds = seeds
+        self.precision = precision
+        self.progress = progress
+        self.done = 0
+        modes = len(NOISE_MODES) if self.config.use_noise else 1
+        self.total = len(seeds) * len(PSIS) * modes * (1 + len(BATCHES))
+
+    def labels(self, seeds: Sequence[int]) -> np.ndarray | None:
+        """A class for even seeds, halfway between two for odd ones; None if unconditional."""
+        if not self.config.c_dim:
+            return None
+        eye = np.eye(self.config.c_dim, dtype=np.float32)
+        first = eye[[seed % self.config.c_dim for seed in seeds]]
+        second = eye[[(seed + seed % 2) % self.config.c_dim for seed in seeds]]
+        return (first + second) / 2
+
+    def styles(self, psi: float, batch: int) -> ParityRow:
+        """The mapping network."""
+        expected = self.reference_ws(self.seeds, psi).numpy()
+        parts = [
+            self.generator.map(
+                z_from_seeds(chunk, self.config.z_dim), self.labels(chunk), truncation_psi=psi
+            )
+            for chunk in _chunks(self.seeds, batch)
+        ]
+        return self.row("ws", psi, "-", batch, compare(expected, np.concatenate(parts)))
+
+    def images(self, psi: float, noise_mode: str) -> list[ParityRow]:
+        """The images in float at every batch size, and as uint8 at the largest."""
+        differences: dict[int, Difference] = {}
+        expected = {}
+        for seed in self.seeds:
+            expected[seed] = self.reference_image(seed, psi, noise_mode)
+            self.step(1)
+        for batch in BATCHES:
+            for chunk in _chunks(self.seeds, batch):
+                got = self.draw(chunk, psi, noise_mode, "img")
+                found = compare(np.stack([expected[seed] for seed in chunk]), got)
+                differences[batch] = found.worst(differences.get(batch, found))
+                self.step(len(chunk))
+        rows = [self.row("img", psi, noise_mode, batch, d) for batch, d in differences.items()]
+        few = self.seeds[: BATCHES[-1]]
+        return [*rows, self.bytes_row(few, expected, psi, noise_mode)]
+
+    def bytes_row(
+        self, seeds: Sequence[int], expected: dict[int, np.ndarray], psi: float, noise_mode: str
+    ) -> ParityRow:
+        """The uint8 output may differ from the reference's by one where the float is at an edge."""
+        bytes_ = to_uint8(np.stack([expected[seed] for seed in seeds])).astype(np.float32)
+        got = self.draw(seeds, psi, noise_mode, "image").astype(np.float32)
+        difference = compare(bytes_, got)
+        allowed = 1 if self.precision == "fp32" else 255
+        passed = difference.finite and difference.max_abs <= allowed
+        return ParityRow("image", psi, noise_mode, len(seeds), len(seeds), difference, passed)
+
+    def draw(
+        self, seeds: Sequence[int], psi: float, noise_mode: Any, output: Any
+    ) -> np.ndarray:
+        return self.generator.generate(
+            seeds,
+            truncation_psi=psi,
+            labels=self.labels(seeds),
+            noise_mode=noise_mode,
+            output=output,
+        )
+
+    def reference_ws(self, seeds: Sequence[int], psi: float) -> torch.Tensor:
+        z = torch.from_numpy(z_from_seeds(seeds, self.config.z_dim))
+        labels = self.labels(seeds)
+        c = None if labels is None else torch.from_numpy(labels)
+        with torch.inference_mode():
+            ws: torch.Tensor = self.model.mapping(z, c, truncation_psi=psi)
+        return ws
+
+    def reference_image(self, seed: int, psi: float, noise_mode: str) -> np.ndarray:
+        noise: Any = noise_mode
+        if noise_mode == "seeded":
+            fields = self.noise.seeded([seed])
+            noise = {self.layers[name]: torch.from_numpy(field) for name, field in fields.items()}
+        with torch.inference_mode():
+            image = self.model.synthesis(self.reference_ws([seed], psi), noise=noise)
+        array: np.ndarray = image[0].numpy()
+        return array
+
+    def row(
+        self, output: str, psi: float, noise_mode: str, batch: int, difference: Difference
+    ) -> ParityRow:
+        passed = difference.within(TOLERANCES[self.precision])
+        return ParityRow(output, psi, noise_mode, batch, len(self.seeds), difference, passed)
+
+    def step(self, images: int) -> None:
+        self.done += images
+        self.progress(self.done, self.total)
+
+
+def _chunks(seeds: Sequence[int], batch: int) -> list[Sequence[int]]:
+    return [seeds[i : i + batch] for i in range(0, len(seeds), batch)]

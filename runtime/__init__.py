@@ -1,0 +1,28 @@
+"""The runtime: from a bundle to pictures, with NumPy and one backend, without torch."""
+
+from stylert.runtime.bundle import Bundle, GeneratorSpec
+from stylert.runtime.errors import (
+    BundleError,
+    CheckpointError,
+    EngineError,
+    InvalidInput,
+    MissingExtra,
+    ParityError,
+    StylertError,
+    StylertWarning,
+)
+from stylert.runtime.generator import Generator
+
+__all__ = [
+    "Bundle",
+    "BundleError",
+    "CheckpointError",
+    "EngineError",
+    "Generator",
+    "GeneratorSpec",
+    "InvalidInput",
+    "MissingExtra",
+    "ParityError",
+    "StylertError",
+    "StylertWarning",
+]

@@ -1,0 +1,41 @@
+"""Which packages are installed, from their metadata alone: nothing is imported.
+
+All ONNX Runtime distributions write the same folder `onnxruntime/`, so that the one installed last
+wins and parts of the others stay behind. Two of them at once are therefore an error here.
+"""
+
+from __future__ import annotations
+
+from stylert.runtime.errors import MissingExtra
+
+__all__ = ["ONNXRUNTIME", "installed_version", "onnxruntime_distribution"]
+
+ONNXRUNTIME = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-directml", "onnxruntime-openvino")
+
+
+def installed_version(*distributions: str) -> str | None:
+    """Version of the first of these distributions that is installed, None if none is."""
+    import importlib.metadata  # takes longer to load than the rest of the runtime's own modules
+
+    for distribution in distributions:
+        try:
+            return importlib.metadata.version(distribution)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return None
+
+
+def onnxruntime_distribution() -> str | None:
+    """Name of the ONNX Runtime distribution that is installed, None if none is.
+
+    Raises:
+        MissingExtra: more than one is installed.
+    """
+    found = [name for name in ONNXRUNTIME if installed_version(name)]
+    if len(found) > 1:
+        raise MissingExtra(
+            f"ONNX Runtime: got {' and '.join(found)}, which overwrite each other, expected one. "
+            f"Run: pip uninstall -y {' '.join(found)} && pip install 'stylert[gpu]'  "
+            "# or 'stylert[cpu]'"
+        )
+    return found[0] if found else None

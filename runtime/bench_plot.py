@@ -1,0 +1,173 @@
+"""The picture of a benchmark: images per second of each candidate, one panel per batch size."""
+
+from __future__ import annotations
+
+import textwrap
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stylert.runtime.bench_report import BenchResult, Row
+from stylert.runtime.errors import InvalidInput, MissingExtra
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["plot"]
+
+COLOURS = ("#4269d0", "#efb118", "#ff725c", "#6cc5b0", "#9c6b4e", "#a463f2", "#97bbf5")
+INK, FAINT = "#1f2328", "#6e7781"
+
+
+def plot(result: BenchResult, path: str | Path) -> None:
+    """Draw a benchmark into a file; its suffix says the format (.png, .svg, .pdf).
+
+    A bar is the rate of the median call; the dots are all calls.
+
+    Raises:
+        MissingExtra: matplotlib is not installed.
+        InvalidInput: matplotlib does not know the format, or the file cannot be written.
+    """
+    try:
+        import matplotlib as mpl
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise MissingExtra(
+            "The plot needs matplotlib, which is not installed. Run: pip install 'stylert[plot]'"
+        ) from None
+
+    rows = result.rows()
+    batches = list(dict.fromkeys(row.batch for row in rows))
+    panels = [[row for row in rows if row.batch == batch] for batch in batches]
+    lengths = [len(panel) for panel in panels]
+    footer = _footer(result)
+    head, foot = 0.95, 0.65 + 0.17 * len(footer)  # inches
+    height = head + foot + sum(0.36 * n + 0.42 for n in lengths)
+    with mpl.rc_context({"font.family": "sans-serif", "font.size": 10, "text.color": INK}):
+        figure = Figure(figsize=(9, height), dpi=160, facecolor="white")
+        FigureCanvasAgg(figure)
+        grid = figure.add_gridspec(
+            len(panels),
+            1,
+            height_ratios=[n + 0.6 for n in lengths],
+            left=0.19,
+            right=0.97,
+            top=1 - head / height,
+            bottom=foot / height,
+            hspace=0.42,
+        )
+        colours = {c.name: COLOURS[i % len(COLOURS)] for i, c in enumerate(result.candidates)}
+        fastest = max(max(row.batch / s for s in _samples(result, row)) for row in rows)
+        for number, panel in enumerate(panels):
+            axes = figure.add_subplot(grid[number])
+            axes.set_xlim(0, fastest * 1.62)  # the rest is for the labels
+            _draw_panel(axes, result, panel, colours, is_last=number == len(panels) - 1)
+        title = "Images per second" + (f": {result.subject}" if result.subject else "")
+        figure.text(0.02, 1 - 0.32 / height, title, size=14, weight="bold", va="center")
+        figure.text(0.02, 1 - 0.60 / height, _subtitle(result), size=9, color=FAINT, va="center")
+        figure.text(0.02, 0.12 / height, "\n".join(footer), size=8, color=FAINT, va="bottom")
+        try:
+            figure.savefig(path)
+        except (OSError, ValueError) as error:
+            raise InvalidInput(
+                f"Plot: cannot write '{path}' ({error}). Choose a .png, .svg or .pdf file in a "
+                "directory that exists."
+            ) from None
+
+
+def _draw_panel(
+    axes: Axes,
+    result: BenchResult,
+    rows: list[Row],
+    colours: dict[str, str],
+    *,
+    is_last: bool,
+) -> None:
+    """Draw a batch size: a bar, its calls and its label for each candidate."""
+    places = range(len(rows))
+    rates = [row.images_per_second for row in rows]
+    bar_colours = [colours[row.candidate] for row in rows]
+    axes.barh(places, rates, height=0.68, color=bar_colours, zorder=2)
+    for place, row in zip(places, rows, strict=True):
+        calls = [row.batch / seconds for seconds in _samples(result, row)]
+        dots: dict[str, Any] = {"s": 7, "color": INK, "alpha": 0.35, "linewidths": 0, "zorder": 3}
+        axes.scatter(calls, [place] * len(calls), **dots)
+        end = max(*calls, row.images_per_second)
+        label = axes.annotate(
+            _number(row.images_per_second),
+            (end, place),
+            xytext=(7, 0),
+            textcoords="offset points",
+            va="center",
+            weight="bold",
+        )
+        axes.annotate(
+            _details(row, result.baseline),
+            (1, 0.5),
+            xycoords=label,
+            xytext=(7, 0),
+            textcoords="offset points",
+            va="center",
+            size=8.5,
+            color=FAINT,
+        )
+    axes.set_yticks(places, [row.candidate for row in rows])
+    axes.invert_yaxis()
+    axes.set_title(f"batch {rows[0].batch}", loc="left", size=10, weight="bold", pad=4)
+    axes.tick_params(axis="y", length=0, labelcolor=INK)
+    axes.tick_params(axis="x", length=0, labelcolor=FAINT, labelsize=8, labelbottom=is_last)
+    axes.grid(axis="x", color="#e6e8eb", linewidth=0.8, zorder=0)
+    axes.set_axisbelow(True)
+    axes.spines[:].set_visible(False)
+
+
+def _details(row: Row, baseline: str | None) -> str:
+    parts = []
+    if row.roofline_percent is not None:
+        parts.append(f"{row.roofline_percent:.0f} % of GEMM")
+    if row.speedup is not None and row.candidate != baseline:
+        parts.append(f"{row.speedup:.2f}x")
+    if row.parity is not None and row.parity.passed is False:
+        parts.append("WRONG IMAGES")
+    return "  ·  ".join(parts)
+
+
+def _subtitle(result: BenchResult) -> str:
+    rounds = sorted({row.rounds for row in result.rows()})
+    span = f"{rounds[0]}" if len(rounds) == 1 else f"{rounds[0]} to {rounds[-1]}"
+    threads = result.settings["threads"]
+    return (
+        f"{result.machine.get('cpu', 'unknown CPU')}, {threads} thread{'s'[: threads != 1]}; "
+        f"from z, mapping and synthesis; bar: median call, dots: all calls, {span} rounds"
+    )
+
+
+def _footer(result: BenchResult) -> list[str]:
+    """Say what the percentages and the factors mean, and who is missing."""
+    lines = []
+    gflops = [result.roofline_gflops(gemm.batch) for gemm in result.roofline]
+    known = [value for value in gflops if value is not None]
+    if known:
+        span = f"{min(known):.0f} to {max(known):.0f}"
+        M, K, N = result.gemm_shape
+        lines.append(
+            f"100 % = the median float32 GEMM ({M} x {K} x {N}, NumPy) of the same rounds: "
+            f"{span} GFLOP/s; {2e-9 * result.macs_per_image:.3g} GFLOP per image"
+        )
+    if result.baseline is not None:
+        lines.append(f"1.00x = {result.baseline}")
+    for name, reason in result.failures().items():
+        lines.append(f"{name} failed: {reason}")
+    return [part for line in lines for part in textwrap.wrap(line, 140)]
+
+
+def _samples(result: BenchResult, row: Row) -> tuple[float, ...]:
+    measurement = result.measurement(row.candidate, row.batch)
+    assert measurement is not None
+    return measurement.samples
+
+
+def _number(value: float) -> str:
+    """Write a rate with three digits: 0.123, 1.23, 12.3, 123, 1234."""
+    digits = next((d for limit, d in ((1, 3), (10, 2), (100, 1)) if value < limit), 0)
+    return f"{value:.{digits}f}"

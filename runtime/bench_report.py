@@ -1,0 +1,289 @@
+"""What a benchmark found: every sample, what follows from the samples, and the JSON file of both.
+
+Only measured things are stored. Medians, rates and ratios are computed from them on demand.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stylert.runtime.errors import InvalidInput
+
+__all__ = ["BenchResult", "CandidateReport", "Measurement", "Parity", "Row", "SCHEMA", "Tolerance"]
+__all__ += ["parity_of"]
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """How far the images of one precision may be from the reference's."""
+
+    max_abs: float | None  # largest |d| on the [-1, 1] scale, None = any
+    min_psnr_db: float  # over the reference image's own range
+
+
+@dataclass(frozen=True)
+class Parity:
+    """The distance of a candidate's last timed images from the reference candidate's."""
+
+    max_abs: float  # largest |d| in the batch
+    psnr_db: float  # of the worst image of the batch, over the reference image's own range
+    passed: bool | None  # within the tolerance of its precision; None = no tolerance was given
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One candidate at one batch size: all its samples."""
+
+    candidate: str
+    batch: int
+    rounds: tuple[tuple[float, ...], ...]  # seconds of each call, in order, round by round
+    peak_mb: float | None = None  # the process's memory high-water mark after this batch size
+    parity: Parity | None = None  # None = no reference, or this is the reference
+
+    @property
+    def samples(self) -> tuple[float, ...]:
+        """Seconds of all calls, in order."""
+        return tuple(seconds for turn in self.rounds for seconds in turn)
+
+    @property
+    def median(self) -> float:
+        """Median seconds of a call."""
+        return float(np.median(self.samples))
+
+    @property
+    def p95(self) -> float:
+        """95th percentile of the seconds of a call, by linear interpolation."""
+        return float(np.percentile(self.samples, 95))
+
+
+@dataclass(frozen=True)
+class CandidateReport:
+    """What is known of a candidate as a whole."""
+
+    name: str
+    factory: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    description: Mapping[str, Any] = field(default_factory=dict)  # its own: device, versions, ...
+    startup_seconds: float | None = None  # from the start of its process to its first images
+    peak_mb: float | None = None  # the memory high-water mark of its process, at the end
+    failure: str | None = None  # why it was not timed to the end, in one line
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table: a measurement, and what follows from it."""
+
+    candidate: str
+    batch: int
+    rounds: int
+    calls: int
+    median: float  # seconds
+    p95: float  # seconds
+    images_per_second: float
+    speedup: float | None  # median of the baseline / median; above 1 is faster
+    speedup_by_round: float | None  # median over the rounds of the same ratio
+    gflops: float  # 2 * MACs / second / 1e9
+    roofline_percent: float | None  # of the GEMM in the same rounds; None if not on the CPU
+    startup_seconds: float | None
+    peak_mb: float | None  # after this batch size
+    parity: Parity | None
+
+
+@dataclass(frozen=True)
+class BenchResult:
+    """All that a benchmark measured, and on what."""
+
+    subject: str  # what was timed, for titles
+    macs_per_image: int  # multiply-accumulates of mapping and synthesis
+    settings: Mapping[str, Any]  # threads, rounds, warmup, min_seconds, ... as asked for
+    machine: Mapping[str, Any]  # CPU, versions, commit, date, load
+    reference: str | None  # the candidate whose images are right
+    baseline: str | None  # the candidate whose speed is 1
+    gemm_shape: tuple[int, int, int]  # M, K, N of the roofline's product
+    gemm: CandidateReport
+    candidates: tuple[CandidateReport, ...]
+    measurements: tuple[Measurement, ...]  # in the order of batches, then candidates
+    roofline: tuple[Measurement, ...]  # of the GEMM, one per batch size, in the same rounds
+
+    def candidate(self, name: str) -> CandidateReport:
+        """Return the report of a candidate.
+
+        Raises:
+            KeyError: There is no such candidate.
+        """
+        for report in self.candidates:
+            if report.name == name:
+                return report
+        raise KeyError(name)
+
+    def measurement(self, candidate: str | None, batch: int) -> Measurement | None:
+        """Return a candidate's measurement at a batch size, None if there is none."""
+        for measurement in self.measurements:
+            if (measurement.candidate, measurement.batch) == (candidate, batch):
+                return measurement
+        return None
+
+    def failures(self) -> dict[str, str]:
+        """Return why candidates were not timed to the end, by name."""
+        return {report.name: report.failure for report in self.candidates if report.failure}
+
+    def parity_failures(self) -> tuple[str, ...]:
+        """Return a line for each measurement whose images are outside their tolerance."""
+        return tuple(
+            f"{m.candidate} at batch {m.batch}: max |d| {m.parity.max_abs:.2g}, "
+            f"PSNR {m.parity.psnr_db:.1f} dB against {self.reference}"
+            for m in self.measurements
+            if m.parity is not None and m.parity.passed is False
+        )
+
+    def roofline_gflops(self, batch: int) -> float | None:
+        """Return GFLOP/s of the median GEMM in the rounds of a batch size, None if it failed."""
+        for gemm in self.roofline:
+            if gemm.batch == batch:
+                return 2e-9 * math.prod(self.gemm_shape) / gemm.median
+        return None
+
+    def rows(self) -> tuple[Row, ...]:
+        """Return the table, in the order of the measurements."""
+        return tuple(self._row(measurement) for measurement in self.measurements)
+
+    def _row(self, m: Measurement) -> Row:
+        report = self.candidate(m.candidate)
+        baseline = self.measurement(self.baseline, m.batch)
+        gflops = 2e-9 * self.macs_per_image * m.batch / m.median
+        roofline = self.roofline_gflops(m.batch)
+        comparable = roofline is not None and report.description.get("device", "cpu") == "cpu"
+        return Row(
+            candidate=m.candidate,
+            batch=m.batch,
+            rounds=len(m.rounds),
+            calls=len(m.samples),
+            median=m.median,
+            p95=m.p95,
+            images_per_second=m.batch / m.median,
+            speedup=baseline.median / m.median if baseline else None,
+            speedup_by_round=_ratio_by_round(baseline, m) if baseline else None,
+            gflops=gflops,
+            roofline_percent=100 * gflops / roofline if comparable and roofline else None,
+            startup_seconds=report.startup_seconds,
+            peak_mb=m.peak_mb,
+            parity=m.parity,
+        )
+
+    def to_json(self) -> str:
+        """Write all of it: the samples, and under 'summary' the rows, which reading ignores.
+
+        JSON has no infinity (the PSNR of equal images) and no NaN: they are the texts 'inf', 'nan'.
+        """
+        document = {"schema": SCHEMA, **asdict(self)}
+        document["summary"] = [asdict(row) for row in self.rows()]
+        return json.dumps(_finite(document), indent=2, allow_nan=False) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> BenchResult:
+        """Read what `to_json` wrote.
+
+        Raises:
+            InvalidInput: It is not a benchmark result, or one of another schema.
+        """
+        try:
+            document = json.loads(text)
+            schema = document.pop("schema")
+            if schema != SCHEMA:
+                raise InvalidInput(
+                    f"Benchmark result: got schema {schema!r}, expected {SCHEMA}. "
+                    "Run `stylert bench` again, or read it with the version that wrote it."
+                )
+            del document["summary"]
+            document["gemm_shape"] = tuple(document["gemm_shape"])
+            document["gemm"] = CandidateReport(**document["gemm"])
+            document["candidates"] = tuple(CandidateReport(**c) for c in document["candidates"])
+            for key in ("measurements", "roofline"):
+                document[key] = tuple(_measurement(**m) for m in document[key])
+            return cls(**document)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            if isinstance(error, InvalidInput):
+                raise
+            raise InvalidInput(
+                f"Not a benchmark result ({type(error).__name__}: {error}). "
+                "Expected the JSON file that `stylert bench --json` writes."
+            ) from None
+
+
+def parity_of(
+    images: NDArray[np.float32],  # [N, C, H, W]
+    reference: NDArray[np.float32],  # [N, C, H, W]
+    tolerance: Tolerance | None,  # None = measure, but do not judge
+) -> Parity:
+    """Compare a batch of images with the reference's, image by image.
+
+    Raises:
+        InvalidInput: The shapes differ.
+    """
+    if images.shape != reference.shape:
+        raise InvalidInput(
+            f"Images: got {list(images.shape)}, expected the reference's {list(reference.shape)}."
+        )
+    max_abs, psnr_db = 0.0, math.inf
+    with np.errstate(invalid="ignore"):
+        for image, expected in zip(images, reference, strict=True):  # [C, H, W]
+            distance = np.abs(image.astype(np.float64) - expected)
+            span = float(np.ptp(expected))
+            # These keep a NaN, which is never within a tolerance.
+            max_abs = float(np.maximum(max_abs, distance.max()))
+            psnr_db = float(np.minimum(psnr_db, _psnr_db(distance, span)))
+    parity = Parity(max_abs, psnr_db, None)
+    if tolerance is None:
+        return parity
+    close = tolerance.max_abs is None or max_abs <= tolerance.max_abs
+    return replace(parity, passed=close and psnr_db >= tolerance.min_psnr_db)
+
+
+def _psnr_db(distance: NDArray[np.float64], span: float) -> float:
+    rmse = math.sqrt(float(np.mean(distance**2)))
+    if rmse == 0.0:
+        return math.inf
+    if not span > 0 or math.isinf(rmse):
+        return -math.inf
+    return 20 * math.log10(span / rmse)
+
+
+def _ratio_by_round(baseline: Measurement, other: Measurement) -> float:
+    pairs = zip(baseline.rounds, other.rounds, strict=True)
+    return float(np.median([np.median(ours) / np.median(theirs) for ours, theirs in pairs]))
+
+
+def _measurement(
+    *,
+    candidate: str,
+    batch: int,
+    rounds: list[list[float]],
+    peak_mb: float | None,
+    parity: Mapping[str, Any] | None,
+) -> Measurement:
+    """Read a measurement as JSON has it."""
+    distance = None
+    if parity is not None:
+        distance = Parity(float(parity["max_abs"]), float(parity["psnr_db"]), parity["passed"])
+    turns = tuple(tuple(map(float, turn)) for turn in rounds)
+    return Measurement(candidate, batch, turns, peak_mb, distance)
+
+
+def _finite(value: Any) -> Any:
+    """Replace what JSON cannot say: tuples by lists, and the infinities and NaN by their names."""
+    if isinstance(value, Mapping):
+        return {str(key): _finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return value

@@ -1,0 +1,219 @@
+"""The bundle: the directory that `export` writes and the runtime opens. The contract of the house.
+
+    manifest.json         what the generator is, what is in the other files, and their SHA-256
+    mapping.onnx          z [N,z_dim], c [N,c_dim] (conditional only), truncation_psi [N,num_ws]
+                          -> ws [N,num_ws,w_dim], all float32
+    synthesis.onnx        ws [N,num_ws,w_dim], noise_* [M,1,h,w] (M = 1 or N), all float32
+                          -> img [N,C,H,W] float32 in [-1,1] (nominal), image [N,H,W,C] uint8
+    noise.npz             the checkpoint's own noise, one [1,1,h,w] float32 array per noise_* input
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stylert.runtime.errors import BundleError
+
+__all__ = [
+    "MANIFEST",
+    "SCHEMA",
+    "Bundle",
+    "GeneratorSpec",
+    "GraphSpec",
+    "TensorSpec",
+    "sha256_of",
+]
+
+MANIFEST = "manifest.json"
+SCHEMA = 1  # goes up when an older runtime could misread a newer bundle
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """Name, dtype ('float32', 'uint8') and shape of a graph's input or output."""
+
+    name: str
+    dtype: str
+    shape: tuple[int | str, ...]  # a string names a dimension that may vary
+
+    def to_json(self) -> dict[str, Any]:
+        """The specification as plain JSON types."""
+        return {"name": self.name, "dtype": self.dtype, "shape": list(self.shape)}
+
+
+@dataclass(frozen=True)
+class GraphSpec:
+    """One ONNX file of a bundle."""
+
+    file: str
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """The specification as plain JSON types."""
+        return {
+            "file": self.file,
+            "inputs": [t.to_json() for t in self.inputs],
+            "outputs": [t.to_json() for t in self.outputs],
+        }
+
+
+@dataclass(frozen=True)
+class GeneratorSpec:
+    """What an application needs to know of a generator to feed it."""
+
+    z_dim: int
+    c_dim: int  # 0 = unconditional
+    w_dim: int
+    num_ws: int
+    img_channels: int
+    img_height: int
+    img_width: int
+    truncation_psi: float  # the default of this family
+    truncation_cutoff: int | None
+
+    def to_json(self) -> dict[str, Any]:
+        """The specification as plain JSON types."""
+        return dict(vars(self))
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """An opened bundle: its manifest, checked, and its files."""
+
+    path: Path
+    family: str
+    spec: GeneratorSpec
+    graphs: Mapping[str, GraphSpec]  # 'mapping', 'synthesis'
+    w_avg: np.ndarray  # [w_dim] float32
+    manifest: Mapping[str, Any]
+
+    @classmethod
+    def open(cls, path: str | Path, *, check_files: bool = True) -> Bundle:
+        """Read a bundle's manifest and, by default, compare the SHA-256 of all its files.
+
+        Raises:
+            BundleError: not a bundle, incomplete, changed since its export, or of a newer schema.
+        """
+        path = Path(path)
+        manifest = _read_manifest(path)
+        try:
+            graphs = {name: _graph(data) for name, data in manifest["graphs"].items()}
+            bundle = cls(
+                path=path,
+                family=str(manifest["family"]),
+                spec=GeneratorSpec(**manifest["generator"]),
+                graphs={name: graphs[name] for name in ("mapping", "synthesis")},
+                w_avg=np.array(manifest["w_avg"], dtype=np.float32),
+                manifest=manifest,
+            )
+            files = {_inside(path, name): dict(entry) for name, entry in manifest["files"].items()}
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise BundleError(
+                f"Bundle {path}: {MANIFEST} is damaged ({type(error).__name__}: {error}). "
+                "Export the checkpoint again."
+            ) from None
+        for graph in bundle.graphs.values():
+            if path / graph.file not in files:
+                raise BundleError(f"Bundle {path}: {MANIFEST} has no checksum of {graph.file}.")
+        for file, entry in files.items():
+            _check_file(path, file, entry, check_hash=check_files)
+        return bundle
+
+    def file(self, graph: str) -> Path:
+        """Path of a graph's ONNX file."""
+        return self.path / self.graphs[graph].file
+
+    @property
+    def noise_inputs(self) -> tuple[TensorSpec, ...]:
+        """The noise inputs of the synthesis graph, in the order of the layers."""
+        return tuple(t for t in self.graphs["synthesis"].inputs if t.name.startswith("noise_"))
+
+    def read_noise(self) -> dict[str, np.ndarray]:
+        """The checkpoint's own noise: [1, 1, h, w] float32 by input name."""
+        if not self.noise_inputs:
+            return {}
+        try:
+            with np.load(self.path / "noise.npz", allow_pickle=False) as arrays:
+                noise = {t.name: arrays[t.name] for t in self.noise_inputs}
+        except (OSError, KeyError, ValueError) as error:
+            raise BundleError(f"Bundle {self.path}: cannot read noise.npz ({error}).") from None
+        for t in self.noise_inputs:
+            if noise[t.name].shape != (1, *t.shape[1:]) or noise[t.name].dtype != np.float32:
+                raise BundleError(
+                    f"Bundle {self.path}: noise.npz has {t.name} as {noise[t.name].dtype} "
+                    f"{noise[t.name].shape}, expected float32 {(1, *t.shape[1:])}."
+                )
+        return noise
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file, in hex."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _read_manifest(path: Path) -> dict[str, Any]:
+    if not path.exists():
+        raise BundleError(f"No bundle at {path}. Make one: stylert export CHECKPOINT --out {path}")
+    file = path / MANIFEST
+    if not path.is_dir() or not file.is_file():
+        raise BundleError(
+            f"{path} is not a bundle: expected a directory with a {MANIFEST}. "
+            "Make one: stylert export CHECKPOINT --out BUNDLE"
+        )
+    try:
+        manifest = json.loads(file.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        raise BundleError(f"Bundle {path}: cannot read {MANIFEST} ({error}).") from None
+    schema = manifest.get("schema") if isinstance(manifest, dict) else None
+    if not isinstance(schema, int) or isinstance(schema, bool) or schema < 1:
+        raise BundleError(f"Bundle {path}: {MANIFEST} has no valid 'schema' (got {schema!r}).")
+    if schema > SCHEMA:
+        raise BundleError(
+            f"Bundle {path} has schema {schema}, but this StyleRT reads up to {SCHEMA}. "
+            "Upgrade: pip install --upgrade stylert"
+        )
+    return dict(manifest)
+
+
+def _graph(data: Mapping[str, Any]) -> GraphSpec:
+    def tensors(entries: list[Mapping[str, Any]]) -> tuple[TensorSpec, ...]:
+        return tuple(TensorSpec(str(t["name"]), str(t["dtype"]), tuple(t["shape"])) for t in entries)
+
+    return GraphSpec(str(data["file"]), tensors(data["inputs"]), tensors(data["outputs"]))
+
+
+def _inside(path: Path, name: str) -> Path:
+    """Path of a file in the bundle; a manifest cannot name files outside of it."""
+    relative = Path(name)
+    if relative.is_absolute() or ".." in relative.parts:
+        raise ValueError(f"file {name!r} lies outside of the bundle")
+    return path / relative
+
+
+def _check_file(path: Path, file: Path, entry: Mapping[str, Any], *, check_hash: bool) -> None:
+    name = file.relative_to(path)
+    again = "Copy the bundle again, or export the checkpoint again."
+    if not file.is_file():
+        raise BundleError(f"Bundle {path}: {name} is missing. {again}")
+    size = file.stat().st_size
+    if size != entry.get("bytes"):
+        raise BundleError(
+            f"Bundle {path}: {name} has {size} bytes, expected {entry.get('bytes')}. {again}"
+        )
+    if check_hash and (digest := sha256_of(file)) != entry.get("sha256"):
+        raise BundleError(
+            f"Bundle {path}: {name} was changed: its SHA-256 is {digest[:12]}..., expected "
+            f"{str(entry.get('sha256'))[:12]}.... {again}"
+        )

@@ -1,0 +1,291 @@
+"""`Generator`: the whole API for applications. It turns seeds into pictures."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal
+
+import numpy as np
+
+from stylert.runtime.backends.base import Session
+from stylert.runtime.bundle import Bundle, GeneratorSpec
+from stylert.runtime.errors import EngineError, InvalidInput
+from stylert.runtime.latents import as_float32, labels_of, psi_per_layer, seeds_of, z_from_seeds
+from stylert.runtime.noise import NOISE_MODES, NoiseSource
+
+__all__ = ["Generator"]
+
+NoiseMode = Literal["const", "none", "seeded"]
+Output = Literal["image", "img"]
+
+_log = logging.getLogger("stylert")
+
+
+class Generator:
+    """A StyleGAN generator, ready to draw. Open one with `Generator.open`.
+
+    Safe to call from several threads. The same seed gives the same picture: the batch that it is
+    drawn in, its place there and the backend do not change it beyond rounding.
+
+        with stylert.open("bundle") as generator:
+            images = generator.generate([1, 2, 3], truncation_psi=0.7)   # uint8 [3, H, W, C]
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        session: Session,
+        *,
+        max_batch: int = 8,
+        choice: str = "",
+    ) -> None:
+        if isinstance(max_batch, bool) or not isinstance(max_batch, int) or max_batch < 1:
+            raise InvalidInput(f"max_batch: got {max_batch!r}, expected an integer of at least 1.")
+        self.bundle = bundle
+        self.max_batch = max_batch
+        self.choice = choice
+        self._session: Session | None = session
+        self._noise = NoiseSource(bundle.noise_inputs, bundle.read_noise())
+
+    @classmethod
+    def open(
+        cls,
+        path: str | Path,
+        *,
+        backend: str = "auto",
+        provider: str = "auto",
+        threads: int | None = None,
+        max_batch: int = 8,
+        check_files: bool = True,
+    ) -> Generator:
+        """Open a bundle.
+
+        Args:
+            path: the directory that `stylert export` wrote.
+            backend: 'onnxruntime', or 'auto'.
+            provider: 'cpu', 'cuda', or 'auto': CUDA where this ONNX Runtime and machine have it.
+            threads: CPU threads of one call, None = all CPUs that this process may use.
+            max_batch: images of one call to the backend; larger requests are split.
+            check_files: compare the SHA-256 of the bundle's files with the manifest.
+
+        Raises:
+            BundleError: the bundle is incomplete, changed, or of a newer schema.
+            MissingExtra: the backend's package is not installed.
+            EngineError: the backend or the provider does not run here.
+        """
+        from stylert.runtime.backends import open_session
+
+        if threads is not None and (
+            isinstance(threads, bool) or not isinstance(threads, int) or threads < 1
+        ):
+            raise InvalidInput(f"threads: got {threads!r}, expected an integer of at least 1.")
+        bundle = Bundle.open(path, check_files=check_files)
+        session, choice = open_session(bundle, backend=backend, provider=provider, threads=threads)
+        _log.info(choice)
+        return cls(bundle, session, max_batch=max_batch, choice=choice)
+
+    @property
+    def spec(self) -> GeneratorSpec:
+        """Sizes of the latents and the image, and the family's default truncation."""
+        return self.bundle.spec
+
+    @property
+    def w_avg(self) -> np.ndarray:
+        """The mean of w, which truncation pulls to: [w_dim] float32."""
+        return self.bundle.w_avg.copy()
+
+    def describe(self) -> dict[str, Any]:
+        """What runs where, and why: backend, version, provider, threads, precision, choice."""
+        return {**self._opened().describe(), "choice": self.choice}
+
+    def map(
+        self,
+        z: Any,
+        c: Any = None,
+        *,
+        truncation_psi: Any = None,
+        truncation_cutoff: int | None = None,
+    ) -> np.ndarray:
+        """Map latents to styles, truncated towards the mean.
+
+        Args:
+            z: [N, z_dim] floats, normal distributed.
+            c: labels [c_dim] or [N, c_dim] floats, one-hot or soft; conditional generators only.
+            truncation_psi: a number, [N], or [N, num_ws]; 1 = as trained, 0 = the mean.
+                None = the family's default, with its cutoff.
+            truncation_cutoff: layers from this one on are not truncated, None = all are.
+
+        Returns:
+            ws [N, num_ws, w_dim] float32.
+
+        Raises:
+            InvalidInput: a shape, dtype or value that does not fit.
+        """
+        z = as_float32("z", z)
+        if z.ndim != 2 or z.shape[1] != self.spec.z_dim or not len(z):
+            raise InvalidInput(f"z: got shape {z.shape}, expected (N, {self.spec.z_dim}).")
+        feeds = {"z": z, "truncation_psi": self._psi(truncation_psi, truncation_cutoff, len(z))}
+        labels = labels_of(None, c, batch=len(z), c_dim=self.spec.c_dim)
+        if labels is not None:
+            feeds["c"] = labels
+        session = self._opened()
+        parts = [session.map(_take(feeds, chunk, len(z))) for chunk in self._chunks(len(z))]
+        return _join(parts)
+
+    def synthesize(
+        self,
+        ws: Any,
+        *,
+        noise_mode: NoiseMode = "const",
+        noise_seed: int | Sequence[int] | None = None,
+        noise: Mapping[str, Any] | None = None,
+        output: Output = "image",
+    ) -> np.ndarray:
+        """Draw the images of styles.
+
+        Args:
+            ws: [N, num_ws, w_dim] floats, from `map` or an encoder.
+            noise_mode: 'const' (the checkpoint's own), 'none', or 'seeded'.
+            noise_seed: for 'seeded': one for all images, or one per image.
+            noise: noise of your own instead: [1, 1, h, w] or [N, 1, h, w] floats by input name.
+            output: 'image' or 'img'.
+
+        Returns:
+            'image': uint8 [N, H, W, C]; 'img': float32 [N, C, H, W], nominal range [-1, 1].
+
+        Raises:
+            InvalidInput: a shape, dtype or value that does not fit.
+        """
+        ws = as_float32("ws", ws)
+        expected = (self.spec.num_ws, self.spec.w_dim)
+        if ws.ndim != 3 or ws.shape[1:] != expected or not len(ws):
+            raise InvalidInput(f"ws: got shape {ws.shape}, expected {('N', *expected)}.")
+        if output not in ("image", "img"):
+            raise InvalidInput(f"output: got {output!r}, expected 'image' or 'img'.")
+        N = len(ws)
+        given = None if noise is None else self._noise.given(noise, N)
+        seeds = self._noise_seeds(noise_mode, noise_seed, N)
+        session = self._opened()
+        if given is not None:
+            shared = given
+        elif seeds is None:
+            shared = self._noise.const() if noise_mode == "const" else self._noise.none()
+        elif len(seeds) == 1:
+            shared = self._noise.seeded(seeds)
+        parts = []
+        for chunk in self._chunks(N):
+            own = seeds is not None and len(seeds) > 1  # drawn by the chunk to bound the memory
+            fields = self._noise.seeded(seeds[chunk]) if own else _take(shared, chunk, N)
+            parts.append(session.synthesize({"ws": ws[chunk], **fields}, [output])[0])
+        return _join(parts)
+
+    def generate(
+        self,
+        seeds: int | Iterable[int],
+        *,
+        truncation_psi: Any = None,
+        truncation_cutoff: int | None = None,
+        class_idx: int | Sequence[int] | None = None,
+        labels: Any = None,
+        noise_mode: NoiseMode = "const",
+        noise_seed: int | Sequence[int] | None = None,
+        output: Output = "image",
+    ) -> np.ndarray:
+        """Draw the images of seeds.
+
+        Args:
+            seeds: one or several integers in [0, 2^32 - 1]; z = RandomState(seed).randn(z_dim).
+            truncation_psi: a number, [N], or [N, num_ws]; 1 = as trained, 0 = the mean image.
+                None = the family's default, with its cutoff.
+            truncation_cutoff: layers from this one on are not truncated, None = all are.
+            class_idx: one class for all images, or one per image; conditional generators only.
+            labels: soft labels [c_dim] or [N, c_dim] instead of class_idx.
+            noise_mode: 'const' (the checkpoint's own), 'none', or 'seeded'.
+            noise_seed: for 'seeded': one for all images, or one per image; None = the image's seed.
+            output: 'image' or 'img'.
+
+        Returns:
+            'image': uint8 [N, H, W, C]; 'img': float32 [N, C, H, W], nominal range [-1, 1].
+
+        Raises:
+            InvalidInput: a shape, dtype or value that does not fit.
+        """
+        numbers = seeds_of(seeds)
+        if noise_mode == "seeded" and noise_seed is None:
+            noise_seed = numbers
+        ws = self.map(
+            z_from_seeds(numbers, self.spec.z_dim),
+            labels_of(class_idx, labels, batch=len(numbers), c_dim=self.spec.c_dim),
+            truncation_psi=truncation_psi,
+            truncation_cutoff=truncation_cutoff,
+        )
+        return self.synthesize(ws, noise_mode=noise_mode, noise_seed=noise_seed, output=output)
+
+    def close(self) -> None:
+        """Free the backend's memory. Calls that still run end well; later ones are an error."""
+        session, self._session = self._session, None
+        if session is not None:
+            session.close()
+
+    def __enter__(self) -> Generator:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        s = self.spec
+        state = self.choice if self._session is not None else "closed"
+        return f"<Generator {self.bundle.family} {s.img_height}x{s.img_width}x{s.img_channels}, {state}>"
+
+    def _opened(self) -> Session:
+        session = self._session
+        if session is None:
+            raise EngineError("This generator is closed. Open it again: stylert.open(path)")
+        return session
+
+    def _chunks(self, batch: int) -> Iterator[slice]:
+        for start in range(0, batch, self.max_batch):
+            yield slice(start, min(start + self.max_batch, batch))
+
+    def _psi(self, truncation_psi: Any, truncation_cutoff: int | None, batch: int) -> np.ndarray:
+        if truncation_psi is None:
+            truncation_psi = self.spec.truncation_psi
+            if truncation_cutoff is None:
+                truncation_cutoff = self.spec.truncation_cutoff
+        return psi_per_layer(
+            truncation_psi, truncation_cutoff, batch=batch, num_ws=self.spec.num_ws
+        )
+
+    def _noise_seeds(
+        self, noise_mode: str, noise_seed: int | Sequence[int] | None, batch: int
+    ) -> list[int] | None:
+        if noise_mode not in NOISE_MODES:
+            raise InvalidInput(f"noise_mode: got {noise_mode!r}, expected one of {NOISE_MODES}.")
+        if noise_mode != "seeded":
+            if noise_seed is not None:
+                raise InvalidInput("noise_seed needs noise_mode='seeded'.")
+            return None
+        if noise_seed is None:
+            raise InvalidInput("noise_mode 'seeded' needs noise_seed, one for all or one per image.")
+        seeds = seeds_of(noise_seed, name="noise_seed")
+        if len(seeds) not in (1, batch):
+            raise InvalidInput(f"noise_seed: got {len(seeds)} seeds, expected 1 or {batch}.")
+        return seeds
+
+
+def _take(arrays: Mapping[str, np.ndarray], chunk: slice, batch: int) -> dict[str, np.ndarray]:
+    """The rows of a chunk; an array with one row for a larger batch is shared by all images."""
+    return {k: v[chunk] if len(v) == batch else v for k, v in arrays.items()}
+
+
+def _join(parts: list[np.ndarray]) -> np.ndarray:
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)

@@ -1,0 +1,77 @@
+"""Images on disk and grids: the little that the runtime needs of Pillow."""
+
+from __future__ import annotations
+
+import math
+import os
+from pathlib import Path
+
+import numpy as np
+
+from stylert.runtime.errors import InvalidInput
+
+__all__ = ["grid_of", "save_image", "to_uint8"]
+
+_MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
+
+
+def to_uint8(img: np.ndarray) -> np.ndarray:
+    """Turn img [N, C, H, W] float32 in [-1, 1] into uint8 [N, H, W, C] as the original tools do.
+
+    The value is img * 127.5 + 128, clipped to [0, 255] and truncated.
+    """
+    scaled = np.clip(img.transpose(0, 2, 3, 1) * np.float32(127.5) + np.float32(128), 0, 255)
+    return np.ascontiguousarray(scaled.astype(np.uint8))
+
+
+def grid_of(images: np.ndarray, columns: int | None = None) -> np.ndarray:
+    """Lay images [N, H, W, C] out in rows; the last row is filled up with black.
+
+    Args:
+        images: uint8.
+        columns: images a row, None = as square as it gets.
+
+    Returns:
+        [rows * H, columns * W, C] uint8.
+    """
+    N, H, W, C = images.shape
+    columns = columns or math.ceil(math.sqrt(N))
+    if columns < 1:
+        raise InvalidInput(f"columns: got {columns}, expected at least 1.")
+    rows = math.ceil(N / columns)
+    cells = np.zeros((rows * columns, H, W, C), images.dtype)
+    cells[:N] = images
+    cells = cells.reshape(rows, columns, H, W, C).transpose(0, 2, 1, 3, 4)
+    return np.ascontiguousarray(cells.reshape(rows * H, columns * W, C))
+
+
+def save_image(image: np.ndarray, path: str | Path) -> None:
+    """Write an image [H, W, C] uint8 with 1, 2, 3 or 4 channels; the suffix chooses the format.
+
+    The file appears whole or not at all.
+
+    Raises:
+        InvalidInput: another shape or dtype, or a suffix that Pillow cannot write.
+        OSError: the disk is full, or the folder cannot be written.
+    """
+    from PIL import Image
+
+    path = Path(path)
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] not in _MODES:
+        raise InvalidInput(
+            f"image: got {image.dtype} {image.shape}, expected uint8 [H, W, C] with C of 1 to 4."
+        )
+    formats = Image.registered_extensions()
+    kind = formats.get(path.suffix.lower())
+    if kind not in Image.SAVE:
+        raise InvalidInput(f"{path}: cannot write '{path.suffix}', use .png, .jpg or .webp.")
+    picture = Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else image)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        picture.save(partial, format=kind)
+        partial.replace(path)
+    except BaseException as error:
+        partial.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno is None:  # 'cannot write mode RGBA as JPEG'
+            raise InvalidInput(f"{path}: {error}; use .png.") from None
+        raise

@@ -1,0 +1,154 @@
+"""Latents and labels: what a seed, a psi and a class mean. The same for every backend."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from stylert.runtime.errors import InvalidInput
+
+__all__ = ["labels_of", "psi_per_layer", "seeds_of", "z_from_seeds"]
+
+MAX_SEED = 2**32 - 1
+
+
+def seeds_of(seeds: int | Iterable[int], *, name: str = "seeds") -> list[int]:
+    """Check seeds: one integer or several, each in [0, 2^32 - 1].
+
+    Raises:
+        InvalidInput: not an integer, out of range, or none at all.
+    """
+    items = list(seeds) if isinstance(seeds, Iterable) and not isinstance(seeds, str) else [seeds]
+    for seed in items:
+        if isinstance(seed, (bool, np.bool_)) or not isinstance(seed, (int, np.integer)):
+            raise InvalidInput(f"{name}: got {seed!r}, expected integers such as [0, 1, 2].")
+        if not 0 <= seed <= MAX_SEED:
+            raise InvalidInput(f"{name}: got {seed}, expected 0 to {MAX_SEED}.")
+    if not items:
+        raise InvalidInput(f"{name}: got none, expected at least one.")
+    return [int(seed) for seed in items]
+
+
+def z_from_seeds(seeds: Sequence[int], z_dim: int) -> np.ndarray:
+    """The latents of the original tools: RandomState(seed).randn(z_dim), a row per seed.
+
+    Returns:
+        [N, z_dim] float32.
+    """
+    rows = [np.random.RandomState(seed).randn(z_dim) for seed in seeds]
+    return np.stack(rows).astype(np.float32)
+
+
+def psi_per_layer(
+    truncation_psi: Any,
+    truncation_cutoff: int | None,
+    *,
+    batch: int,
+    num_ws: int,
+) -> np.ndarray:
+    """Truncation as the mapping graph takes it: a psi for every image and layer.
+
+    Args:
+        truncation_psi: a number, one per image [N] or [N, 1], or one per image and layer [N, num_ws].
+        truncation_cutoff: layers from this one on get psi 1; None = all layers are truncated.
+        batch: N.
+        num_ws: layers of the generator.
+
+    Returns:
+        [N, num_ws] float32.
+
+    Raises:
+        InvalidInput: not finite, not a number, or of another shape; or a cutoff out of range.
+    """
+    expected = f"a number, or an array [{batch}] or [{batch}, {num_ws}]"
+    try:
+        psi = np.asarray(truncation_psi)
+    except ValueError:  # a ragged list
+        raise InvalidInput(f"truncation_psi: got a ragged list, expected {expected}.") from None
+    if psi.dtype.kind not in "fiu":
+        raise InvalidInput(f"truncation_psi: got {truncation_psi!r}, expected {expected}.")
+    if psi.shape not in ((), (batch,), (batch, 1), (batch, num_ws)):
+        raise InvalidInput(f"truncation_psi: got shape {psi.shape}, expected {expected}.")
+    if not np.isfinite(psi).all():
+        raise InvalidInput("truncation_psi: got NaN or infinity, expected finite numbers.")
+    rows = psi.astype(np.float32).reshape((batch, -1) if psi.ndim else (1, 1))
+    layers = np.array(np.broadcast_to(rows, (batch, num_ws)))
+    if truncation_cutoff is not None:
+        if isinstance(truncation_cutoff, bool) or not isinstance(
+            truncation_cutoff, (int, np.integer)
+        ):
+            raise InvalidInput(f"truncation_cutoff: got {truncation_cutoff!r}, expected an integer.")
+        if not 0 <= truncation_cutoff <= num_ws:
+            raise InvalidInput(f"truncation_cutoff: got {truncation_cutoff}, expected 0 to {num_ws}.")
+        layers[:, truncation_cutoff:] = 1
+    return layers
+
+
+def labels_of(
+    class_idx: int | Sequence[int] | None,
+    labels: Any,
+    *,
+    batch: int,
+    c_dim: int,
+) -> np.ndarray | None:
+    """The conditioning labels of a batch: one-hot of a class, or soft labels as they are.
+
+    Args:
+        class_idx: one class for all images, or one per image.
+        labels: soft labels [c_dim] for all images, or [N, c_dim].
+        batch: N.
+        c_dim: classes of the generator, 0 = unconditional.
+
+    Returns:
+        [N, c_dim] float32, or None for an unconditional generator.
+
+    Raises:
+        InvalidInput: a class out of range, labels of another shape, both or neither of them.
+    """
+    if c_dim == 0:
+        if class_idx is not None or labels is not None:
+            raise InvalidInput("This generator is unconditional: leave out class_idx and labels.")
+        return None
+    if (class_idx is None) == (labels is None):
+        got = "neither" if labels is None else "both"
+        raise InvalidInput(
+            f"This generator has {c_dim} classes: got {got} of class_idx and labels, expected one "
+            f"of them. Pass class_idx=0 to {c_dim - 1}, or labels [N, {c_dim}]."
+        )
+    if class_idx is not None:
+        classes = seeds_of(class_idx, name="class_idx")
+        if len(classes) not in (1, batch):
+            raise InvalidInput(f"class_idx: got {len(classes)} classes, expected 1 or {batch}.")
+        if max(classes) >= c_dim:
+            raise InvalidInput(f"class_idx: got {max(classes)}, expected 0 to {c_dim - 1}.")
+        rows = np.eye(c_dim, dtype=np.float32)[classes]
+        return np.array(np.broadcast_to(rows, (batch, c_dim)))
+    rows = as_float32("labels", labels)
+    if rows.shape not in ((c_dim,), (1, c_dim), (batch, c_dim)):
+        raise InvalidInput(
+            f"labels: got shape {rows.shape}, expected ({c_dim},) or ({batch}, {c_dim})."
+        )
+    return np.array(np.broadcast_to(rows, (batch, c_dim)))
+
+
+def as_float32(name: str, value: Any) -> np.ndarray:
+    """A real, finite array as contiguous float32.
+
+    Raises:
+        InvalidInput: another dtype, or NaN or infinity.
+    """
+    try:
+        array = np.asarray(value)
+    except ValueError:
+        raise InvalidInput(f"{name}: got a ragged list, expected an array of floats.") from None
+    if array.dtype.kind != "f":
+        raise InvalidInput(
+            f"{name}: got dtype {array.dtype}, expected float32. Convert it: array.astype('float32')"
+        )
+    with np.errstate(over="ignore"):
+        array = np.ascontiguousarray(array, dtype=np.float32)
+    if not np.isfinite(array).all():
+        raise InvalidInput(f"{name}: got NaN or infinity, expected finite numbers.")
+    return array
