@@ -19,8 +19,8 @@ help:  ## List the targets
 demo: $(READY)  ## From a checkpoint to pictures: export, verify, generate, bench (in demo/)
 	$(PY) cli.py export $(CHECKPOINT) --out demo/bundle --force
 	$(PY) cli.py verify demo/bundle --checkpoint $(CHECKPOINT)
-	$(PY) cli.py generate demo/bundle --seeds 0-15 --truncation-psi 0.7 --grid 4x4 --out demo/grid.png
-	$(PY) cli.py bench demo/bundle --checkpoint $(CHECKPOINT) --batch 1,4
+	$(PY) cli.py generate demo/bundle --seeds 0-15 --truncation-psi 0.7 --grid 4x4 --out demo/grid.png --force
+	$(PY) cli.py bench demo/bundle --checkpoint $(CHECKPOINT) --backends torch-eager,onnxruntime --batch 1,4
 	@echo
 	@echo "Look at demo/grid.png (16 pictures) and demo/bundle/manifest.json (what was exported, and how exact it is)."
 	@echo "Your own network: $(PY) cli.py export YOUR.pkl --out my-bundle"

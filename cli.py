@@ -1,0 +1,729 @@
+"""The command line: it parses, calls, and prints. Nothing else."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+
+from stylert.runtime.errors import InvalidInput, ParityError, StylertError
+
+if TYPE_CHECKING:
+    from stylert.export.checkpoints import Checkpoint
+    from stylert.export.parity import ParityReport
+    from stylert.runtime.bench import BenchResult
+    from stylert.runtime.generator import Generator
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="stylert",
+    help="Deploy StyleGAN generators: verified ONNX bundles, and a runtime without torch.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+)
+# Tables that go to a file or a pipe are not squeezed into 80 columns.
+out = Console(width=None if sys.stdout.isatty() else 140)
+err = Console(stderr=True, width=None if sys.stderr.isatty() else 140)
+
+CheckpointArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="CHECKPOINT",
+        help="A StyleGAN2 .pkl or a StyleRT .safetensors file, or untrained:stylegan2-256.",
+    ),
+]
+BundleArgument = Annotated[Path, typer.Argument(metavar="BUNDLE", help="A bundle's directory.")]
+NetworkOption = Annotated[
+    str | None, typer.Option(metavar="NAME", help="Network of the file: G instead of G_ema.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+ForceOption = Annotated[bool, typer.Option("--force", help="Replace what is already there.")]
+ProviderOption = Annotated[str, typer.Option(help="cpu, cuda, or auto.")]
+ThreadsOption = Annotated[
+    int | None, typer.Option(min=1, help="CPU threads, by default all that are usable.")
+]
+
+
+def _version(value: bool) -> None:
+    if value:
+        import stylert
+
+        typer.echo(f"stylert {stylert.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Deploy StyleGAN generators: verified ONNX bundles, and a runtime without torch."""
+
+
+@app.command()
+def export(
+    checkpoint: CheckpointArgument,
+    out_: Annotated[Path, typer.Option("--out", metavar="BUNDLE", help="Directory to write.")],
+    network: NetworkOption = None,
+    force: ForceOption = False,
+    seeds: Annotated[
+        int, typer.Option("--verify-seeds", min=1, help="Images compared at each setting.")
+    ] = 32,
+    verify: Annotated[
+        bool, typer.Option(help="Compare with PyTorch before the bundle is published.")
+    ] = True,
+    json_: JsonOption = False,
+) -> None:
+    """Turn a checkpoint into a bundle, and prove that it draws the same pictures.
+
+    Example: stylert export ffhq.pkl --out ffhq-bundle
+    """
+    _need("torch", "onnx", "onnx_ir", extra="export")
+    from stylert.export.bundle_writer import check_target, export_bundle
+
+    check_target(out_, force=force)
+    model = _read(checkpoint, network)
+    with _progress() as progress:
+        report = export_bundle(
+            model, out_, force=force, verify_seeds=seeds if verify else 0, progress=progress
+        )
+    if report is None:
+        err.print("warning: not compared with PyTorch (--no-verify)", style="yellow")
+    if json_:
+        _print_json({"bundle": str(out_), "parity": report and report.to_json()})
+        return
+    if report is not None:
+        out.print(_parity_table(report))
+    size = sum(file.stat().st_size for file in out_.rglob("*") if file.is_file())
+    out.print(
+        f"Wrote {out_} ({_bytes(size)}). Draw with: stylert generate {out_} --seeds 0-15 --out images"
+    )
+
+
+@app.command()
+def convert(
+    checkpoint: CheckpointArgument,
+    target: Annotated[Path, typer.Argument(metavar="OUT.safetensors", help="File to write.")],
+    network: NetworkOption = None,
+    force: ForceOption = False,
+) -> None:
+    """Rewrite a checkpoint as one .safetensors file that holds weights only, no code.
+
+    Example: stylert convert ffhq.pkl ffhq.safetensors
+    """
+    _need("safetensors", extra="export")
+    from stylert.export.checkpoints import write_native
+
+    if target.suffix != ".safetensors":
+        raise _usage(f"{target}: the file's name must end in .safetensors")
+    write_native(_read(checkpoint, network), target, overwrite=force)
+    out.print(f"Wrote {target} ({_bytes(target.stat().st_size)}).")
+
+
+@app.command()
+def verify(
+    bundle: BundleArgument,
+    checkpoint: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Compare with this checkpoint in PyTorch.")
+    ] = None,
+    network: NetworkOption = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Images compared at each setting.")] = 32,
+    provider: ProviderOption = "cpu",
+    threads: ThreadsOption = None,
+    json_: JsonOption = False,
+) -> None:
+    """Check a bundle's files; with its checkpoint, compare the pictures with PyTorch again.
+
+    Example: stylert verify ffhq-bundle --checkpoint ffhq.pkl
+    """
+    generator = _open(bundle, provider=provider, threads=threads)
+    result: dict[str, Any] = {
+        "bundle": str(bundle),
+        "files": len(generator.bundle.manifest["files"]),
+    }
+    if checkpoint is None:
+        recorded = generator.bundle.manifest.get("parity")
+        result["parity_at_export"] = recorded
+        if json_:
+            return _print_json(result)
+        out.print(f"{bundle}: all {result['files']} files are as they were exported.")
+        if recorded is None:
+            out.print("It was exported without a comparison. Compare: add --checkpoint FILE")
+        else:
+            worst = max(
+                r["difference"]["max_abs"] for r in recorded["rows"] if r["output"] == "img"
+            )
+            out.print(
+                f"Parity at export: passed, max |d| {worst:.2g}. Compare again: --checkpoint FILE"
+            )
+        return None
+    _need("torch", "onnx", "onnx_ir", extra="export")
+    from stylert.export.bundle_writer import parity_error
+    from stylert.export.verification import check_graphs, check_provenance
+    from stylert.export.parity import check_parity
+
+    model = _read(checkpoint, network)
+    check_graphs(generator.bundle)
+    for note in check_provenance(generator.bundle, model):
+        err.print(f"warning: {note}", style="yellow")
+    with _progress() as progress:
+        report = check_parity(
+            model,
+            generator,
+            seeds=range(seeds),
+            progress=lambda done, total: progress("comparing with PyTorch", done, total),
+        )
+    if json_:
+        _print_json(result | {"parity": report.to_json()})
+    else:
+        out.print(_parity_table(report))
+    if not report.passed:
+        raise parity_error(report)
+    return None
+
+
+@app.command()
+def generate(
+    bundle: BundleArgument,
+    out_: Annotated[
+        Path,
+        typer.Option("--out", metavar="PATH", help="Folder of images, or the file of the grid."),
+    ],
+    seeds: Annotated[str, typer.Option(metavar="LIST", help="For instance 0-31,40.")] = "0-15",
+    truncation_psi: Annotated[
+        float | None, typer.Option(help="1 = as trained, 0 = the mean image.")
+    ] = None,
+    truncation_cutoff: Annotated[
+        int | None, typer.Option(min=0, help="Layers from this one on are not truncated.")
+    ] = None,
+    class_idx: Annotated[
+        int | None, typer.Option("--class", min=0, help="Class of a conditional generator.")
+    ] = None,
+    labels: Annotated[
+        str | None, typer.Option(metavar="LIST", help="Soft labels instead: 0.5,0.5,0")
+    ] = None,
+    noise: Annotated[str, typer.Option(help="const, none, or seeded.")] = "const",
+    noise_seed: Annotated[
+        int | None, typer.Option(help="One noise for all images; by default each image's seed.")
+    ] = None,
+    grid: Annotated[
+        str | None, typer.Option(metavar="COLSxROWS", help="One picture of a grid; or 'auto'.")
+    ] = None,
+    batch: Annotated[int, typer.Option(min=1, help="Images drawn at a time.")] = 8,
+    provider: ProviderOption = "auto",
+    threads: ThreadsOption = None,
+    force: ForceOption = False,
+    json_: JsonOption = False,
+) -> None:
+    """Draw pictures: a PNG for every seed, or one grid.
+
+    Example: stylert generate ffhq-bundle --seeds 0-31,40 --truncation-psi 0.7 --out images
+    """
+    from stylert.runtime.images import grid_of, save_image
+
+    numbers = _seeds(seeds)
+    columns = _columns(grid, len(numbers)) if grid else None
+    soft = _floats("--labels", labels) if labels else None
+    generator = _open(bundle, provider=provider, threads=threads, max_batch=batch)
+    if grid is None and out_.exists() and not out_.is_dir():
+        raise _usage(f"{out_} is a file; --out names a folder, or pass --grid for one picture")
+    files = [out_] if grid else [out_ / f"seed{seed:04d}.png" for seed in numbers]
+    taken = [file for file in files if file.exists()]
+    if taken and not force:
+        raise InvalidInput(
+            f"{taken[0]} exists. Pass --force to replace it, or choose another --out."
+        )
+    tiles: list[Any] = []
+    options: dict[str, Any] = {
+        "truncation_psi": truncation_psi,
+        "truncation_cutoff": truncation_cutoff,
+        "class_idx": class_idx,
+        "labels": soft,
+        "noise_mode": noise,
+        "noise_seed": noise_seed,
+    }
+    with generator, _progress() as progress:
+        for start in range(0, len(numbers), batch):
+            images = generator.generate(numbers[start : start + batch], **options)
+            if grid:
+                tiles.append(images)
+            else:
+                out_.mkdir(parents=True, exist_ok=True)
+                for file, image in zip(files[start:], images, strict=False):
+                    save_image(image, file)
+            progress("drawing", start + len(images), len(numbers))
+    if grid:
+        import numpy as np
+
+        out_.parent.mkdir(parents=True, exist_ok=True)
+        save_image(grid_of(np.concatenate(tiles), columns), out_)
+    if json_:
+        return _print_json({"backend": generator.choice, "files": [str(file) for file in files]})
+    out.print(f"{generator.choice}")
+    out.print(f"Wrote {files[0] if len(files) == 1 else f'{len(files)} images to {out_}'}.")
+    return None
+
+
+@app.command()
+def bench(
+    bundle: Annotated[
+        Path | None, typer.Argument(metavar="BUNDLE", help="Or --untrained instead.")
+    ] = None,
+    checkpoint: Annotated[
+        str | None, typer.Option(metavar="FILE", help="The bundle's checkpoint, for PyTorch.")
+    ] = None,
+    untrained: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Random weights: stylegan2-256, -512, -1024.")
+    ] = None,
+    backends: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LIST", help="onnxruntime, onnxruntime-cuda, torch-eager, torch-compile."
+        ),
+    ] = None,
+    batch: Annotated[str, typer.Option(metavar="LIST", help="Batch sizes.")] = "1,4,8",
+    threads: ThreadsOption = None,
+    rounds: Annotated[int, typer.Option(min=1, help="Turns of each candidate.")] = 10,
+    max_seconds: Annotated[
+        float, typer.Option(min=1, help="Time for the turns of a batch size.")
+    ] = 120.0,
+    plot: Annotated[Path | None, typer.Option(metavar="FILE", help="Draw the result.")] = None,
+    save: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE", help="Write JSON with all samples.")
+    ] = None,
+    json_: JsonOption = False,
+) -> None:
+    """Time backends side by side, and check the pictures of the very sessions timed.
+
+    Example: stylert bench ffhq-bundle --checkpoint ffhq.pkl --batch 1,4 --plot bench.png
+    """
+    batches = _integers("--batch", batch)
+    if (bundle is None) == (untrained is None):
+        raise _usage("pass a BUNDLE or --untrained NAME, one of them")
+    with tempfile.TemporaryDirectory(prefix="stylert-bench-") as folder:
+        if untrained is not None:
+            _need("torch", "onnx", "onnx_ir", extra="export")
+            from stylert.export.bundle_writer import export_bundle
+
+            checkpoint = f"untrained:{untrained}"
+            bundle = Path(folder) / untrained
+            export_bundle(_read(checkpoint), bundle, verify_seeds=0)
+        assert bundle is not None
+        result = _bench(bundle, checkpoint, backends, batches, threads, rounds, max_seconds)
+    if save is not None:
+        save.parent.mkdir(parents=True, exist_ok=True)
+        save.write_text(result.to_json(), encoding="utf-8")
+    if plot is not None:
+        from stylert.runtime.bench import plot as draw
+
+        draw(result, plot)
+    if json_:
+        typer.echo(result.to_json())
+    else:
+        out.print(_bench_table(result))
+        for name, reason in result.failures().items():
+            err.print(f"{name}: {reason}", style="yellow", markup=False, soft_wrap=True)
+    failures = result.parity_failures()
+    if failures:
+        raise ParityError(f"Parity of what was timed: {failures[0]}")
+
+
+@app.command()
+def info(
+    path: Annotated[str, typer.Argument(metavar="PATH", help="A bundle or a checkpoint.")],
+    network: NetworkOption = None,
+    json_: JsonOption = False,
+) -> None:
+    """Show what a bundle or a checkpoint holds: architecture, parameters, multiply-adds, sizes.
+
+    Example: stylert info ffhq.pkl
+    """
+    if Path(path).is_dir():
+        from stylert.runtime.bundle import Bundle
+
+        bundle = Bundle.open(path)
+        facts = {
+            key: bundle.manifest.get(key)
+            for key in (
+                "family",
+                "config",
+                "generator",
+                "statistics",
+                "graphs",
+                "files",
+                "provenance",
+            )
+        }
+        recorded = bundle.manifest.get("parity")
+        facts["parity"] = recorded and {k: recorded[k] for k in ("precision", "passed")}
+    else:
+        from stylert.export.checkpoints.checkpoint import multiply_adds
+
+        model = _read(path, network)
+        facts = {
+            "family": model.family,
+            "config": model.config.to_json(),
+            "statistics": {
+                "image": [*model.config.img_shape, model.config.img_channels],
+                "num_ws": model.config.num_ws,
+                "parameters": model.num_parameters,
+                "multiply_adds": multiply_adds(model.config),
+            },
+            "source": vars(model.source),
+            "notes": list(model.notes),
+        }
+    if json_:
+        return _print_json(facts)
+    table = Table(title=str(path), show_header=False, title_justify="left")
+    for key, value in _flat(facts):
+        table.add_row(key, value)
+    out.print(table)
+    return None
+
+
+@app.command()
+def doctor(json_: JsonOption = False) -> None:
+    """Show what is installed, what works on this machine, and what to install for the rest.
+
+    Example: stylert doctor
+    """
+    from stylert.runtime.doctor import diagnose
+
+    findings = diagnose()
+    if json_:
+        return _print_json([vars(finding) for finding in findings])
+    table = Table("", "status", "detail", "what to do")
+    colours = {"ok": "green", "missing": "dim", "broken": "red", "conflict": "red"}
+    for finding in findings:
+        status = f"[{colours[finding.status]}]{finding.status}[/]"
+        table.add_row(finding.name, status, finding.detail, finding.remedy.replace("[", "\\["))
+    out.print(table)
+    return None
+
+
+@app.command("build-engine")
+def build_engine(bundle: BundleArgument) -> None:
+    """Compile a bundle's graphs to a TensorRT engine. Arrives with the next version.
+
+    Example: stylert build-engine ffhq-bundle
+    """
+    raise StylertError(
+        "build-engine is not there yet: TensorRT engines arrive with the next version. "
+        f"Until then draw with ONNX Runtime: stylert generate {bundle} --out images"
+    )
+
+
+def main(arguments: list[str] | None = None) -> NoReturn:
+    """Run the command line. Exits 0, 1 (the job failed), 2 (wrong usage) or 130 (interrupted)."""
+    signal.signal(signal.SIGTERM, _terminate)
+    warnings.showwarning = lambda message, *_: err.print(
+        f"warning: {message}", style="yellow", markup=False, soft_wrap=True
+    )
+    sys.exit(_run(arguments))
+
+
+def _run(arguments: list[str] | None) -> int:
+    command = typer.main.get_command(app)
+    try:
+        code = command.main(arguments, prog_name="stylert", standalone_mode=False)
+        return code if isinstance(code, int) else 0
+    except StylertError as error:
+        if report := getattr(error, "report", None):
+            err.print(_parity_table(report))
+        return _complain(str(error), 2 if type(error) is InvalidInput else 1)
+    except BrokenPipeError:  # the reader of our output has gone, as in `stylert info x | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        return _complain(f"{where}{error.strerror or error}", 1)
+    except MemoryError:
+        return _complain("out of memory", 1)
+    except (KeyboardInterrupt, typer.Abort):
+        return _complain("interrupted", 130)
+    except Exception as error:
+        # Wrong usage: an exception of typer's or of click's, by typer's version.
+        if not (hasattr(error, "format_message") and hasattr(error, "exit_code")):
+            raise
+        return _complain(f"{error.format_message()} (see 'stylert --help')", 2)
+
+
+def _complain(message: str, code: int) -> int:
+    """One line on stderr, and the exit code."""
+    err.print(f"error: {' '.join(message.split())}", style="red", markup=False, soft_wrap=True)
+    return code
+
+
+def _terminate(*_: object) -> NoReturn:
+    raise KeyboardInterrupt  # so that what is half written is removed on SIGTERM, too
+
+
+def _usage(message: str) -> Exception:
+    return typer.BadParameter(message)
+
+
+def _need(*modules: str, extra: str) -> None:
+    """Raise MissingExtra unless the packages of an extra are installed."""
+    from importlib.util import find_spec
+
+    from stylert.runtime.errors import MissingExtra
+
+    missing = [module for module in modules if find_spec(module) is None]
+    if missing:
+        raise MissingExtra(
+            f"{', '.join(missing)}: not installed. Install: pip install 'stylert[{extra}]'"
+        )
+
+
+def _read(checkpoint: str, network: str | None = None) -> Checkpoint:
+    from stylert.export.checkpoints import read_checkpoint
+
+    with err.status("reading the checkpoint"):
+        model = read_checkpoint(checkpoint, network=network)
+    for note in model.notes:
+        err.print(f"note: {note}", style="dim", markup=False, soft_wrap=True)
+    return model
+
+
+def _open(bundle: Path, *, provider: str, threads: int | None, max_batch: int = 8) -> Generator:
+    from stylert.runtime.generator import Generator
+
+    return Generator.open(bundle, provider=provider, threads=threads, max_batch=max_batch)
+
+
+def _bench(
+    bundle: Path,
+    checkpoint: str | None,
+    backends: str | None,
+    batches: list[int],
+    threads: int | None,
+    rounds: int,
+    max_seconds: float,
+) -> BenchResult:
+    from stylert.runtime.bench import Candidate, run_bench
+    from stylert.runtime.bundle import Bundle
+
+    names = backends.split(",") if backends else _default_backends(checkpoint)
+    opened = Bundle.open(bundle)
+    torch_options = {"checkpoint": checkpoint}
+    bundle_options = {"bundle": str(bundle), "max_batch": max(batches)}
+    runtime = "stylert.runtime.bench_candidates:open_generator"
+    known: dict[str, tuple[str, dict[str, Any]]] = {
+        "onnxruntime": (runtime, {**bundle_options, "provider": "cpu"}),
+        "onnxruntime-cuda": (runtime, {**bundle_options, "provider": "cuda"}),
+        "torch-eager": ("stylert.export.baselines:open_eager", torch_options),
+        "torch-compile": ("stylert.export.baselines:open_compiled", torch_options),
+    }
+    for name in names:
+        if name not in known:
+            raise _usage(f"--backends: got {name!r}, expected {', '.join(known)}")
+        if name.startswith("torch-"):
+            if checkpoint is None:
+                raise _usage(f"--backends {name} needs --checkpoint FILE")
+            _need("torch", extra="export")
+    spec = opened.spec
+    with _progress() as progress:
+        return run_bench(
+            [Candidate(name, *known[name]) for name in names],
+            batches=batches,
+            macs_per_image=sum(opened.manifest["statistics"]["multiply_adds"].values()),
+            threads=threads,
+            rounds=rounds,
+            max_seconds=max_seconds,
+            subject=f"{opened.family} {spec.img_height}x{spec.img_width}",
+            progress=lambda message, share: progress(message, round(share * 100), 100),
+        )
+
+
+def _default_backends(checkpoint: str | None) -> list[str]:
+    """All that the files at hand allow on the CPU."""
+    return (
+        ["onnxruntime"] if checkpoint is None else ["torch-eager", "torch-compile", "onnxruntime"]
+    )
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[str, int, int], None]]:
+    """A progress bar on stderr for the callbacks of the library; gone when the work is done."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=err, transient=True) as bar:
+        tasks: dict[str, Any] = {}
+
+        def update(stage: str, done: int, total: int) -> None:
+            if stage not in tasks:
+                tasks[stage] = bar.add_task(stage, total=total)
+            bar.update(tasks[stage], completed=done, total=total)
+
+        yield update
+
+
+def _parity_table(report: ParityReport) -> Table:
+    table = Table(
+        "output",
+        "psi",
+        "noise",
+        "batch",
+        "images",
+        "max |d|",
+        "PSNR dB",
+        "",
+        title=f"Against PyTorch, {report.precision}",
+        title_justify="left",
+    )
+    for row in report.rows:
+        psnr = row.difference.psnr_db
+        table.add_row(
+            row.output,
+            f"{row.truncation_psi:g}",
+            row.noise_mode,
+            str(row.batch),
+            str(row.images),
+            f"{row.difference.max_abs:.2g}" + (" LSB" if row.output == "image" else ""),
+            "equal" if psnr == float("inf") else f"{psnr:.1f}",
+            "[green]ok[/]" if row.passed else "[red]FAILED[/]",
+        )
+    return table
+
+
+def _bench_table(result: BenchResult) -> Table:
+    table = Table(
+        title=f"{result.subject}, {result.settings['threads']} threads", title_justify="left"
+    )
+    for heading in (
+        "candidate",
+        "batch",
+        "median",
+        "p95",
+        "images/s",
+        "speed",
+        "GFLOP/s",
+        "of GEMM",
+        "peak MB",
+        "start-up",
+        "max |d|",
+    ):
+        table.add_column(heading, justify="left" if heading == "candidate" else "right")
+    for row in result.rows():
+        table.add_row(
+            row.candidate,
+            str(row.batch),
+            f"{row.median * 1e3:.1f} ms",
+            f"{row.p95 * 1e3:.1f} ms",
+            f"{row.images_per_second:.2f}",
+            _or_dash(row.speedup, "{:.2f}x"),
+            f"{row.gflops:.0f}",
+            _or_dash(row.roofline_percent, "{:.0f} %"),
+            _or_dash(row.peak_mb, "{:.0f}"),
+            _or_dash(row.startup_seconds, "{:.1f} s"),
+            _or_dash(row.parity.max_abs if row.parity else None, "{:.1g}"),
+        )
+    return table
+
+
+def _or_dash(value: float | None, form: str) -> str:
+    return "-" if value is None else form.format(value)
+
+
+def _flat(facts: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Nested facts as rows of a table."""
+    for key, value in facts.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, dict):
+            yield from _flat(value, f"{name}.")
+        elif isinstance(value, list) and value and isinstance(value[0], dict):
+            for entry in value:
+                yield name, ", ".join(str(part) for part in entry.values())
+        else:
+            number = isinstance(value, int) and not isinstance(value, bool)
+            yield name, f"{value:,}" if number else str(value)
+
+
+def _seeds(text: str) -> list[int]:
+    """'0-3,7' to [0, 1, 2, 3, 7]."""
+    numbers: list[int] = []
+    for part in text.split(","):
+        first, dash, last = part.strip().partition("-")
+        try:
+            start, end = int(first), int(last) if dash else int(first)
+        except ValueError:
+            raise _usage(f"--seeds: got {part!r}, expected a list such as 0-31,40") from None
+        if end < start or end > 2**32 - 1:
+            raise _usage(f"--seeds: got {part!r}, expected a range of 0 to {2**32 - 1}, going up")
+        if end - start >= 10_000_000:
+            raise _usage(f"--seeds: {part!r} are {end - start + 1} images; draw them in parts")
+        numbers += range(start, end + 1)
+    return numbers
+
+
+def _integers(option: str, text: str) -> list[int]:
+    try:
+        numbers = [int(part) for part in text.split(",")]
+    except ValueError:
+        numbers = [0]
+    if min(numbers) < 1:
+        raise _usage(f"{option}: got {text!r}, expected numbers of at least 1, such as 1,4,8")
+    return numbers
+
+
+def _floats(option: str, text: str) -> Any:
+    import numpy as np
+
+    try:
+        return np.array([float(part) for part in text.split(",")], np.float32)
+    except ValueError:
+        raise _usage(f"{option}: got {text!r}, expected numbers such as 0.5,0.5") from None
+
+
+def _columns(grid: str, images: int) -> int | None:
+    """'4x2' to 4, after checking that the images fit; 'auto' to None."""
+    if grid == "auto":
+        return None
+    columns, _, rows = grid.partition("x")
+    if not (columns.isdecimal() and rows.isdecimal() and int(columns) * int(rows) >= images):
+        raise _usage(f"--grid: got {grid!r}, expected COLSxROWS for {images} images, or auto")
+    return int(columns)
+
+
+def _bytes(size: float) -> str:
+    for unit in ("bytes", "kB", "MB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.2f} GB"
+
+
+def _print_json(data: Any) -> None:
+    typer.echo(json.dumps(data, indent=1))
+
+
+if __name__ == "__main__":
+    main()

@@ -95,14 +95,14 @@ def check_target(out: Path, *, force: bool) -> None:
         return
     empty = out.is_dir() and not out.is_symlink() and not any(out.iterdir())
     if not empty and not (out / MANIFEST).is_file():
-        raise InvalidInput(f"{out} exists and is no bundle: it is left as it is. Choose another --out.")
+        raise InvalidInput(
+            f"{out} exists and is no bundle: it is left as it is. Choose another --out."
+        )
     if not empty and not force:
         raise InvalidInput(f"{out} exists. Pass --force to replace it, or choose another --out.")
 
 
-def _prove(
-    checkpoint: Checkpoint, staging: Path, seeds: int, progress: Progress
-) -> ParityReport:
+def _prove(checkpoint: Checkpoint, staging: Path, seeds: int, progress: Progress) -> ParityReport:
     with Generator.open(staging, backend="onnxruntime", provider="cpu") as generator:
         report = check_parity(
             checkpoint,

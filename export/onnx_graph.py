@@ -35,6 +35,7 @@ class GraphBuilder:
         self._nodes: list[ir.Node] = []
         self._constants: dict[str, ir.Value] = {}
         self._names: set[str] = set()
+        self._bytes = 0  # of all constants
 
     @contextmanager
     def scope(self, name: str) -> Iterator[None]:
@@ -58,8 +59,12 @@ class GraphBuilder:
         name = self._unique(name)
         tensor = ir.tensor(np.ascontiguousarray(array).reshape(array.shape), name=name)
         value = ir.Value(
-            name=name, shape=tensor.shape, type=ir.TensorType(tensor.dtype), const_value=tensor
+            name=name,
+            shape=ir.Shape(array.shape),
+            type=ir.TensorType(tensor.dtype),
+            const_value=tensor,
         )
+        self._bytes += array.nbytes
         self._constants[name] = value
         return value
 
@@ -116,8 +121,7 @@ class GraphBuilder:
             name=self.name,
         )
         model = ir.Model(graph, ir_version=IR_VERSION, producer_name="stylert")
-        size = sum(value.const_value.nbytes for value in self._constants.values())
-        data = path.with_name(path.name + ".data") if size > _INLINE_LIMIT else None
+        data = path.with_name(path.name + ".data") if self._bytes > _INLINE_LIMIT else None
         ir.save(model, path, external_data=data and data.name)
         try:
             onnx.checker.check_model(str(path), full_check=True)

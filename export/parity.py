@@ -176,9 +176,7 @@ class _Check:
         passed = difference.finite and difference.max_abs <= allowed
         return ParityRow("image", psi, noise_mode, len(seeds), len(seeds), difference, passed)
 
-    def draw(
-        self, seeds: Sequence[int], psi: float, noise_mode: Any, output: Any
-    ) -> np.ndarray:
+    def draw(self, seeds: Sequence[int], psi: float, noise_mode: Any, output: Any) -> np.ndarray:
         return self.generator.generate(
             seeds,
             truncation_psi=psi,

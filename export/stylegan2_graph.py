@@ -66,9 +66,7 @@ class _Emitter:
             gain=gain,
         )
         g = self.graph
-        return g.op(
-            "Gemm", x, g.constant("weight", matrix), g.constant("bias", bias), name="gemm"
-        )
+        return g.op("Gemm", x, g.constant("weight", matrix), g.constant("bias", bias), name="gemm")
 
     def activation(self, x: ir.Value, activation: str) -> ir.Value:
         """The bare activation, without its gain."""
@@ -84,13 +82,18 @@ class _Emitter:
     def scale(self, x: ir.Value, factor: float, name: str) -> ir.Value:
         if factor == 1:
             return x
-        return self.graph.op("Mul", x, self.graph.constant(f"{name}_factor", np.array(factor)), name=name)
+        return self.graph.op(
+            "Mul", x, self.graph.constant(f"{name}_factor", np.array(factor)), name=name
+        )
 
     def clamp(self, x: ir.Value, bound: float | None) -> ir.Value:
         if bound is None:
             return x
         g = self.graph
-        low, high = g.constant("low", np.array(-bound)), g.constant("high", np.array(bound))
+        low, high = (
+            g.constant("low", np.array(-float(bound))),
+            g.constant("high", np.array(float(bound))),
+        )
         return g.op("Clip", x, low, high, name="clamp")
 
 
@@ -128,7 +131,9 @@ class _Mapping(_Emitter):
         """The row scaled to a mean square of 1."""
         g = self.graph
         with g.scope(name):
-            mean = g.op("ReduceMean", g.op("Mul", x, x, name="square"), name="mean", axes=[1], keepdims=1)
+            mean = g.op(
+                "ReduceMean", g.op("Mul", x, x, name="square"), name="mean", axes=[1], keepdims=1
+            )
             power = g.op("Add", mean, g.constant("epsilon", np.array(1e-8)), name="power")
             return g.op("Div", x, g.op("Sqrt", power, name="sqrt"), name="divide")
 
@@ -137,7 +142,9 @@ class _Mapping(_Emitter):
         g = self.graph
         mean = g.constant("w_avg", self.tensors["mapping.w_avg"])
         offset = g.op("Sub", w, mean, name="offset")
-        offset = g.op("Unsqueeze", offset, g.constant("layer_axis", np.array([1])), name="layers")  # [N, 1, w]
+        offset = g.op(
+            "Unsqueeze", offset, g.constant("layer_axis", np.array([1])), name="layers"
+        )  # [N, 1, w]
         psi = g.op("Unsqueeze", psi, g.constant("w_axis", np.array([2])), name="psi")  # [N, L, 1]
         pulled = g.op("Mul", offset, psi, name="pull")  # [N, L, w]
         return g.op("Add", pulled, mean, name="add")
@@ -244,8 +251,8 @@ class _Synthesis(_Emitter):
         matrix, epsilon = lowering.demodulation(weight, gain=gain)
         with g.scope("demodulation"):
             square = g.op("Mul", styles, styles, name="square")
-            matrix, epsilon = g.constant("matrix", matrix), g.constant("epsilon", epsilon)
-            power = g.op("Gemm", square, matrix, epsilon, name="gemm")
+            constants = g.constant("matrix", matrix), g.constant("epsilon", epsilon)
+            power = g.op("Gemm", square, *constants, name="gemm")
             return g.op("Reciprocal", g.op("Sqrt", power, name="sqrt"), name="reciprocal")
 
     def convolution(self, x: ir.Value, name: str, fir: np.ndarray | None) -> ir.Value:
@@ -321,6 +328,12 @@ class _Synthesis(_Emitter):
         with g.scope("image"):
             x = g.op("Mul", img, g.constant("half_range", np.array(127.5)), name="scale")
             x = g.op("Add", x, g.constant("middle", np.array(128.0)), name="shift")
-            x = g.op("Clip", x, g.constant("black", np.array(0.0)), g.constant("white", np.array(255.0)), name="clip")
+            x = g.op(
+                "Clip",
+                x,
+                g.constant("black", np.array(0.0)),
+                g.constant("white", np.array(255.0)),
+                name="clip",
+            )
             x = g.op("Transpose", x, name="to_nhwc", perm=[0, 2, 3, 1])
             return g.op("Cast", x, name="to_uint8", to=ir.DataType.UINT8)

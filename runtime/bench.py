@@ -1,8 +1,8 @@
 """The benchmark: times candidates in turn, each in its own process, and checks what it timed.
 
-Every round gives each candidate one turn: A B C, A B C, ... so that a machine which slows down slows
-all of them. The first turn of a round is a float32 GEMM, the roofline of that very minute. Only one
-worker computes at a time; the others wait on their pipes.
+Every round gives each candidate one turn: A B C, A B C, ... so that a machine which slows down
+slows all of them. The first turn of a round is a float32 GEMM, the roofline of that very minute.
+Only one worker computes at a time; the others wait on their pipes.
 
     result = run_bench(
         [
@@ -65,6 +65,7 @@ def run_bench(
     warmup: int = 3,  # calls before the first round; fewer once they have taken 10 s
     min_seconds: float = 0.1,  # a turn repeats a shorter call for so long; all calls are samples
     max_seconds: float = 120.0,  # for the rounds of a batch size; 5 rounds are made in any case
+    pin: bool = True,  # give each busy thread its own CPU (Linux), so that luck plays no part
     timeout: float = 1800.0,  # seconds for any single step of a candidate
     reference: str | None = None,  # whose images are right, None = 'torch-eager' if it is there
     baseline: str | None = None,  # whose speed is 1, None = the reference, or the first candidate
@@ -83,6 +84,7 @@ def run_bench(
     """
     names = [candidate.name for candidate in candidates]
     _check_candidates(candidates)
+    reference = _choice("reference", reference, names, FIRST_REFERENCE)
     settings = _Settings(
         batches=tuple(batches),
         threads=usable_cpus() if threads is None else threads,
@@ -90,8 +92,10 @@ def run_bench(
         warmup=warmup,
         min_seconds=min_seconds,
         max_seconds=max_seconds,
+        pin=pin,
         timeout=timeout,
-        reference=_choice("reference", reference, names, FIRST_REFERENCE),
+        reference=reference,
+        baseline=_choice("baseline", baseline, names, reference or names[0]),
         tolerances=dict(tolerances or {}),
     )
     _check_numbers(settings, macs_per_image)
@@ -104,10 +108,10 @@ def run_bench(
     return BenchResult(
         subject=subject,
         macs_per_image=macs_per_image,
-        settings=asdict(settings),
+        settings=_plain(asdict(settings)),
         machine=machine,
         reference=settings.reference,
-        baseline=_choice("baseline", baseline, names, settings.reference or names[0]),
+        baseline=settings.baseline,
         gemm_shape=GEMM_SHAPE,
         gemm=gemm.report(),
         candidates=tuple(lane.report() for lane in lanes),
@@ -131,8 +135,10 @@ class _Settings:
     warmup: int
     min_seconds: float
     max_seconds: float
+    pin: bool
     timeout: float
     reference: str | None
+    baseline: str | None
     tolerances: Mapping[str, Tolerance]
 
 
@@ -150,7 +156,9 @@ class _Lane:
         self._worker: Worker | None = None
         self._description: dict[str, Any] = {}
         self._startup_seconds: float | None = None
+        self._pinned = 0
         self._rounds: list[tuple[float, ...]] = []
+        self._cpu_rounds: list[tuple[float, ...]] = []
 
     def start(self) -> None:
         """Start the worker, up to its first images."""
@@ -162,22 +170,29 @@ class _Lane:
 
     def prepare(self, batch: int) -> None:
         """Make the inputs, and warm up."""
-        self._rounds = []
+        self._rounds, self._cpu_rounds = [], []
         with self._failing(f"batch {batch}, warm-up"):
-            self._ask("prepare", batch=batch, warmup=self._settings.warmup)
+            warmup, pin = self._settings.warmup, self._settings.pin
+            self._pinned = self._ask("prepare", batch=batch, warmup=warmup, pin=pin)["pinned"]
 
     def turn(self, batch: int) -> None:
         """Time one call, or several short ones."""
         with self._failing(f"batch {batch}, round {len(self._rounds) + 1}"):
             reply = self._ask("turn", min_seconds=self._settings.min_seconds)
             self._rounds.append(tuple(reply["seconds"]))
+            self._cpu_rounds.append(tuple(reply["cpu_seconds"]))
 
     def finish(self, batch: int) -> None:
         """Keep what was measured, and write the images that were made last."""
         with self._failing(f"batch {batch}, images"):
             reply = self._ask("finish", image=str(self.image))
             self.measurements[batch] = Measurement(
-                self.candidate.name, batch, tuple(self._rounds), reply["peak_mb"]
+                candidate=self.candidate.name,
+                batch=batch,
+                rounds=tuple(self._rounds),
+                cpu_rounds=tuple(self._cpu_rounds),
+                pinned=self._pinned,
+                peak_mb=reply["peak_mb"],
             )
 
     def compare(self, batch: int, reference: _Lane) -> None:
@@ -206,7 +221,7 @@ class _Lane:
         return CandidateReport(
             name=self.candidate.name,
             factory=self.candidate.factory,
-            options=json.loads(_json(self.candidate.options)),
+            options=_plain(dict(self.candidate.options)),
             description=self._description,
             startup_seconds=self._startup_seconds,
             peak_mb=max(peaks, default=None),
@@ -305,7 +320,7 @@ def _check_candidates(candidates: Sequence[Candidate]) -> None:
                 "'package.module:function' or 'path/to/file.py:function'."
             )
         try:
-            _json(candidate.options)
+            _plain(dict(candidate.options))
         except (TypeError, ValueError) as error:
             raise InvalidInput(
                 f"Candidate '{candidate.name}': its options cannot cross to a worker process "
@@ -337,5 +352,6 @@ def _choice(what: str, asked: str | None, names: list[str], default: str) -> str
     return asked
 
 
-def _json(options: Mapping[str, Any]) -> str:
-    return json.dumps(dict(options), default=os.fspath)
+def _plain(value: Any) -> Any:
+    """Return a value as it will be on the other side of a pipe, or of a file."""
+    return json.loads(json.dumps(value, default=os.fspath))

@@ -42,7 +42,7 @@ class OpenCandidate(Protocol):
     """A candidate in its worker process, ready to be timed."""
 
     def prepare(self, batch: int) -> None:
-        """Make the inputs for seeds 0 .. batch-1 at psi 0.7; compile if that is needed. Not timed."""
+        """Make the inputs for seeds 0 .. batch-1 at psi 0.7; compile if need be. Not timed."""
 
     def run(self) -> NDArray[np.float32]:
         """Make the prepared images: from z, through both networks, into host memory. Timed.

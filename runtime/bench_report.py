@@ -46,6 +46,8 @@ class Measurement:
     candidate: str
     batch: int
     rounds: tuple[tuple[float, ...], ...]  # seconds of each call, in order, round by round
+    cpu_rounds: tuple[tuple[float, ...], ...]  # CPU seconds of the same calls, all threads together
+    pinned: int = 0  # threads with a CPU of their own
     peak_mb: float | None = None  # the process's memory high-water mark after this batch size
     parity: Parity | None = None  # None = no reference, or this is the reference
 
@@ -63,6 +65,12 @@ class Measurement:
     def p95(self) -> float:
         """95th percentile of the seconds of a call, by linear interpolation."""
         return float(np.percentile(self.samples, 95))
+
+    @property
+    def busy_cpus(self) -> float:
+        """CPUs that the median call kept busy. Far below the threads = they starved or waited."""
+        cpu_seconds = [seconds for turn in self.cpu_rounds for seconds in turn]
+        return float(np.median(np.divide(cpu_seconds, self.samples)))
 
 
 @dataclass(frozen=True)
@@ -89,6 +97,7 @@ class Row:
     median: float  # seconds
     p95: float  # seconds
     images_per_second: float
+    busy_cpus: float  # that the median call kept busy; far below the threads = they starved
     speedup: float | None  # median of the baseline / median; above 1 is faster
     speedup_by_round: float | None  # median over the rounds of the same ratio
     gflops: float  # 2 * MACs / second / 1e9
@@ -170,6 +179,7 @@ class BenchResult:
             median=m.median,
             p95=m.p95,
             images_per_second=m.batch / m.median,
+            busy_cpus=m.busy_cpus,
             speedup=baseline.median / m.median if baseline else None,
             speedup_by_round=_ratio_by_round(baseline, m) if baseline else None,
             gflops=gflops,
@@ -264,18 +274,21 @@ def _ratio_by_round(baseline: Measurement, other: Measurement) -> float:
 
 def _measurement(
     *,
-    candidate: str,
-    batch: int,
     rounds: list[list[float]],
-    peak_mb: float | None,
+    cpu_rounds: list[list[float]],
     parity: Mapping[str, Any] | None,
+    **rest: Any,
 ) -> Measurement:
     """Read a measurement as JSON has it."""
     distance = None
     if parity is not None:
         distance = Parity(float(parity["max_abs"]), float(parity["psnr_db"]), parity["passed"])
-    turns = tuple(tuple(map(float, turn)) for turn in rounds)
-    return Measurement(candidate, batch, turns, peak_mb, distance)
+    return Measurement(
+        rounds=tuple(tuple(map(float, turn)) for turn in rounds),
+        cpu_rounds=tuple(tuple(map(float, turn)) for turn in cpu_rounds),
+        parity=distance,
+        **rest,
+    )
 
 
 def _finite(value: Any) -> Any:

@@ -27,6 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stylert.runtime.bench_candidates import Candidate, OpenCandidate
+from stylert.runtime.bench_pinning import Pinning
 from stylert.runtime.errors import InvalidInput, StylertError
 
 __all__ = ["Worker", "WorkerFailed", "serve"]
@@ -93,7 +94,8 @@ class Worker:
             options=dict(self.candidate.options) | {"threads": self._threads},
             batch=batch,
         )
-        return reply["description"], time.perf_counter() - self._started
+        elapsed = time.perf_counter() - self._started
+        return reply["description"], elapsed - reply["settle_seconds"]
 
     def ask(self, order: str, *, timeout: float, **arguments: Any) -> dict[str, Any]:
         """Give an order (a method of `_Candidate` below), and wait for its reply.
@@ -183,7 +185,7 @@ def serve() -> None:
         try:
             method: Callable[..., dict[str, Any]] = getattr(candidate, order["order"])
             reply = method(**order["arguments"])
-            _settle()
+            reply["settle_seconds"] = _settle()
         except BaseException as error:  # whatever a candidate raises is its failure
             reply = {"error": _reason(error)}
         reply_pipe.write(json.dumps(reply, default=str).encode() + b"\n")
@@ -199,6 +201,8 @@ class _Candidate:
         self._open: OpenCandidate
         self._batch = 0
         self._seconds = 0.0  # of a warm call
+        self._cpu_seconds = 0.0  # of the last call, in all threads together
+        self._pinning = Pinning()
         self._image: NDArray[np.float32] | None = None
 
     def open(self, *, factory: str, options: Mapping[str, Any], batch: int) -> dict[str, Any]:
@@ -207,7 +211,8 @@ class _Candidate:
         self._call()
         return {"description": dict(self._open.describe())}
 
-    def prepare(self, *, batch: int, warmup: int) -> dict[str, Any]:
+    def prepare(self, *, batch: int, warmup: int, pin: bool) -> dict[str, Any]:
+        self._pinning.release()
         if batch != self._batch:
             self._prepare(batch)
         spent = 0.0
@@ -216,15 +221,17 @@ class _Candidate:
             spent += self._seconds
             if spent > WARMUP_SECONDS:
                 break
-        return {}
+        return {"pinned": self._pinning.pin() if pin else 0}
 
     def turn(self, *, min_seconds: float) -> dict[str, Any]:
         if self._seconds < min_seconds:
             self._call()  # the others have cooled the caches, and a short call would show it
-        samples = [self._call()]
-        while sum(samples) < min_seconds:
-            samples.append(self._call())
-        return {"seconds": samples}
+        seconds = [self._call()]
+        cpu_seconds = [self._cpu_seconds]
+        while sum(seconds) < min_seconds:
+            seconds.append(self._call())
+            cpu_seconds.append(self._cpu_seconds)
+        return {"seconds": seconds, "cpu_seconds": cpu_seconds}
 
     def finish(self, *, image: str) -> dict[str, Any]:
         assert self._image is not None
@@ -244,24 +251,29 @@ class _Candidate:
 
     def _call(self) -> float:
         self._image = None  # so that a call's memory is that call's
-        start = time.perf_counter()
+        cpu_start, start = time.process_time(), time.perf_counter()
         image = self._open.run()
         seconds = time.perf_counter() - start
+        self._cpu_seconds = time.process_time() - cpu_start
         self._image = _checked(image, self._batch)
         return seconds
 
 
-def _settle() -> None:
+def _settle() -> float:
     """Wait until this process's threads sleep, so that they take nothing from the next worker.
 
     After a call, idle pools go on spinning: ONNX Runtime's for about 50 ms, OpenBLAS's for 100 ms.
+
+    Returns:
+        The seconds that it took.
     """
-    deadline = time.monotonic() + SETTLE_SECONDS
+    start = time.perf_counter()
     spent = math.inf
-    while spent > 0.2 * SETTLE_STEP and time.monotonic() < deadline:
-        start = time.process_time()
+    while spent > 0.2 * SETTLE_STEP and time.perf_counter() - start < SETTLE_SECONDS:
+        before = time.process_time()
         time.sleep(SETTLE_STEP)
-        spent = time.process_time() - start
+        spent = time.process_time() - before
+    return time.perf_counter() - start
 
 
 def _checked(image: object, batch: int) -> NDArray[np.float32]:
@@ -278,7 +290,8 @@ def _load_factory(factory: str) -> Callable[..., OpenCandidate]:
     place, _, name = factory.rpartition(":")
     if place.endswith(".py"):
         spec = importlib.util.spec_from_file_location(Path(place).stem, place)
-        assert spec is not None and spec.loader is not None
+        assert spec is not None
+        assert spec.loader is not None
         module = importlib.util.module_from_spec(spec)
         sys.modules[spec.name] = module
         spec.loader.exec_module(module)

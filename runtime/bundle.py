@@ -1,11 +1,11 @@
 """The bundle: the directory that `export` writes and the runtime opens. The contract of the house.
 
-    manifest.json         what the generator is, what is in the other files, and their SHA-256
-    mapping.onnx          z [N,z_dim], c [N,c_dim] (conditional only), truncation_psi [N,num_ws]
-                          -> ws [N,num_ws,w_dim], all float32
-    synthesis.onnx        ws [N,num_ws,w_dim], noise_* [M,1,h,w] (M = 1 or N), all float32
-                          -> img [N,C,H,W] float32 in [-1,1] (nominal), image [N,H,W,C] uint8
-    noise.npz             the checkpoint's own noise, one [1,1,h,w] float32 array per noise_* input
+manifest.json         what the generator is, what is in the other files, and their SHA-256
+mapping.onnx          z [N,z_dim], c [N,c_dim] (conditional only), truncation_psi [N,num_ws]
+                      -> ws [N,num_ws,w_dim], all float32
+synthesis.onnx        ws [N,num_ws,w_dim], noise_* [M,1,h,w] (M = 1 or N), all float32
+                      -> img [N,C,H,W] float32 in [-1,1] (nominal), image [N,H,W,C] uint8
+noise.npz             the checkpoint's own noise, one [1,1,h,w] float32 array per noise_* input
 """
 
 from __future__ import annotations
@@ -189,7 +189,9 @@ def _read_manifest(path: Path) -> dict[str, Any]:
 
 def _graph(data: Mapping[str, Any]) -> GraphSpec:
     def tensors(entries: list[Mapping[str, Any]]) -> tuple[TensorSpec, ...]:
-        return tuple(TensorSpec(str(t["name"]), str(t["dtype"]), tuple(t["shape"])) for t in entries)
+        return tuple(
+            TensorSpec(str(t["name"]), str(t["dtype"]), tuple(t["shape"])) for t in entries
+        )
 
     return GraphSpec(str(data["file"]), tensors(data["inputs"]), tensors(data["outputs"]))
 

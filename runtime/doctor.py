@@ -49,7 +49,7 @@ _PACKAGES = (
     _Package("numpy", "pip install stylert", ("numpy",)),
     _Package("torch", _EXPORT, ("torch",)),
     _Package("onnx", _EXPORT, ("onnx",)),
-    _Package("onnxscript", _EXPORT, ("onnxscript",)),
+    _Package("onnx_ir", _EXPORT, ("onnx-ir",)),
     _Package("safetensors", _EXPORT, ("safetensors",)),
     _Package("tensorrt", _GPU, ("tensorrt", "tensorrt-cu13", "tensorrt-cu12")),
     _Package(
@@ -64,7 +64,7 @@ _PACKAGES = (
 
 # What each job needs, by the names of the findings.
 _NEEDS: Mapping[str, tuple[str, ...]] = {
-    "export": ("torch", "onnx", "onnxscript", "safetensors"),
+    "export": ("torch", "onnx", "onnx-ir", "safetensors"),
     "run on CPU": ("numpy", "CPUExecutionProvider"),
     "run on CUDA": ("numpy", "GPU", "CUDAExecutionProvider"),
     "build TensorRT": ("GPU", "tensorrt"),

@@ -173,12 +173,14 @@ class Generator:
             shared = given
         elif seeds is None:
             shared = self._noise.const() if noise_mode == "const" else self._noise.none()
-        elif len(seeds) == 1:
-            shared = self._noise.seeded(seeds)
+        else:
+            shared = self._noise.seeded(seeds) if len(seeds) == 1 else {}
         parts = []
         for chunk in self._chunks(N):
-            own = seeds is not None and len(seeds) > 1  # drawn by the chunk to bound the memory
-            fields = self._noise.seeded(seeds[chunk]) if own else _take(shared, chunk, N)
+            if seeds is not None and len(seeds) > 1:  # drawn by the chunk, to bound the memory
+                fields = self._noise.seeded(seeds[chunk])
+            else:
+                fields = _take(shared, chunk, N)
             parts.append(session.synthesize({"ws": ws[chunk], **fields}, [output])[0])
         return _join(parts)
 
@@ -275,7 +277,9 @@ class Generator:
                 raise InvalidInput("noise_seed needs noise_mode='seeded'.")
             return None
         if noise_seed is None:
-            raise InvalidInput("noise_mode 'seeded' needs noise_seed, one for all or one per image.")
+            raise InvalidInput(
+                "noise_mode 'seeded' needs noise_seed, one for all or one per image."
+            )
         seeds = seeds_of(noise_seed, name="noise_seed")
         if len(seeds) not in (1, batch):
             raise InvalidInput(f"noise_seed: got {len(seeds)} seeds, expected 1 or {batch}.")

@@ -79,9 +79,13 @@ def psi_per_layer(
         if isinstance(truncation_cutoff, bool) or not isinstance(
             truncation_cutoff, (int, np.integer)
         ):
-            raise InvalidInput(f"truncation_cutoff: got {truncation_cutoff!r}, expected an integer.")
+            raise InvalidInput(
+                f"truncation_cutoff: got {truncation_cutoff!r}, expected an integer."
+            )
         if not 0 <= truncation_cutoff <= num_ws:
-            raise InvalidInput(f"truncation_cutoff: got {truncation_cutoff}, expected 0 to {num_ws}.")
+            raise InvalidInput(
+                f"truncation_cutoff: got {truncation_cutoff}, expected 0 to {num_ws}."
+            )
         layers[:, truncation_cutoff:] = 1
     return layers
 

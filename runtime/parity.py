@@ -38,9 +38,7 @@ class Difference:
     def within(self, tolerance: Tolerance) -> bool:
         """Whether the difference is finite and within a tolerance."""
         return (
-            self.finite
-            and self.max_abs <= tolerance.max_abs
-            and self.psnr_db >= tolerance.psnr_db
+            self.finite and self.max_abs <= tolerance.max_abs and self.psnr_db >= tolerance.psnr_db
         )
 
     def worst(self, other: Difference) -> Difference:

@@ -1,10 +1,10 @@
-"""README.md and CONTRIBUTING.md tell the truth: commands and code parse, links lead somewhere, README runs.
+"""The documents tell the truth: commands exist, code compiles, links lead somewhere, README runs.
 
-README's blocks ```sh and ```python are run in the order of the page, in one empty folder, so a block
-can use what an earlier one made. Only lines that start with `stylert` or `python cli.py` are run;
-`make` lines are checked against the Makefile, and others (pip, git) are left alone. A checkpoint that
-README names and the project does not have is a golden under that name. A block that cannot run is
-marked, on the line before it, with its reason:
+README's blocks ```sh and ```python are run in the order of the page, in one empty folder, so that
+a block can use what an earlier one made. Only lines that start with `stylert` or `python cli.py`
+are run; `make` lines are checked against the Makefile, and others (pip, git) are left alone. A
+checkpoint that README names and the project does not have is a golden under that name. A block
+that cannot run is marked, on the line before it, with its reason:
 
     <!-- test: skip because it needs a GPU -->
 """
@@ -29,7 +29,8 @@ from stylert.cli import app
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = ("README.md", "CONTRIBUTING.md")
 BLOCK = re.compile(
-    r"^(?P<marker><!--.*-->)?\n*^```(?P<language>\w+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL
+    r"^(?P<marker><!--[^\n]*-->)?\n*^```(?P<language>\w+)\n(?P<text>.*?)^```$",
+    re.MULTILINE | re.DOTALL,
 )
 SKIP = re.compile(r"<!-- test: skip because (?P<reason>\S.*) -->")
 LINK = re.compile(r"\]\((?!\w+:|#)([^)#\s]+)")

@@ -13,9 +13,9 @@ The tensors carry the names of the StyleGAN2-ADA state dict, whatever file they 
     synthesis.bR.convX.affine.{weight, bias}      [in, w_dim], [in]
     synthesis.bR.convX.{noise_const, noise_strength}   [H, W], []        only if use_noise
     synthesis.bR.torgb.{weight, bias}             [img_channels, C, 1, 1], [img_channels]
-    synthesis.bR.torgb.affine.{weight, bias}      [C, w_dim], [C]     'skip': in all blocks, else the last
+    synthesis.bR.torgb.affine.{weight, bias}      [C, w_dim], [C]        'skip': all, else the last
     synthesis.bR.skip.weight                      [C, K, 1, 1]           'resnet' only, not in b4
-    synthesis.bR.resample_filter                  [t, t] or [t]          the FIR filter; its sum is 1
+    synthesis.bR.resample_filter                  [t, t] or [t]          the FIR filter, of sum 1
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ ARCHITECTURES = ("skip", "resnet", "orig")
 ACTIVATIONS = ("lrelu", "relu", "swish", "linear")
 
 
-# What a field may be: least and most of an integer; shortest, longest and most of a tuple of integers.
+# What a field may be: an integer's least and most; a tuple's shortest, longest, and its most.
 _RANGES = {
     "z_dim": (1, 2**16),
     "c_dim": (0, 2**20),

@@ -86,7 +86,8 @@ def checkpoint_from_networks(
 def _chosen(value: Any, network: str | None) -> tuple[str, PersistentObject]:
     """The network to read, and its name."""
     networks = {ALONE: value} if type(value) is PersistentObject else _networks(value)
-    name = network or (ALONE if ALONE in networks else "G_ema")
+    default = ALONE if ALONE in networks else "G_ema"
+    name = default if network is None else network
     there = ", ".join(f"{key} ({quoted(net.class_name)})" for key, net in networks.items())
     if name not in networks:
         raise CheckpointError(f"no network {quoted(name)} in the file; it has {there}")

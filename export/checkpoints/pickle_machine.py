@@ -5,8 +5,8 @@ names and calls it; this one knows only the names in the table that it is given,
 there are functions of ours. Everything else is refused. It reads protocols 2 to 5.
 
 What bounds it: a claimed size is checked against the bytes that are left before anything is
-allocated; bytes stay views of the file; operations and copied bytes are counted by a `Budget`, which
-the streams nested in a file share; and only flat values may be keys, so that hashing is cheap.
+allocated; bytes stay views of the file; operations and copied bytes are counted by a `Budget`,
+which nested streams share; and only flat values may be keys, so that hashing is cheap.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from stylert.runtime.errors import CheckpointError
 
 __all__ = ["Budget", "Buildable", "Global", "PickleMachine", "quoted"]
 
-MAX_OPERATIONS = 1_000_000  # a snapshot of three 1024 px networks takes about 50,000
+MAX_OPERATIONS = 500_000  # a snapshot of three 1024 px networks takes about 60,000
 MAX_OPEN_MARKS = 256  # a snapshot takes about 30
 MAX_STACK = 10_000  # values between two marks; pickle itself writes at most 2000
 MAX_LONG_BYTES = 32  # the longest integer that a checkpoint has takes 10
@@ -88,12 +88,14 @@ class Budget:
             raise CheckpointError("the pickle claims more data than the file holds")
 
 
+_PLAIN = (bool, int, float, type(None))
+
+
 def quoted(value: object) -> str:
     """A value from a file for an error message: short, on one line, and never looked into."""
-    if type(value) not in (str, int, float, bool, type(None)):
-        return f"a {type(value).__name__}"
-    text = str(value)
-    return ascii(text if len(text) <= 80 else f"{text[:77]}...")
+    if type(value) is str:
+        return ascii(value if len(value) <= 80 else f"{value[:77]}...")
+    return str(value) if type(value) in _PLAIN else f"a {type(value).__name__}"
 
 
 class PickleMachine:

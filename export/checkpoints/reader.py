@@ -12,6 +12,7 @@ from stylert.export.checkpoints.native import checkpoint_from_safetensors
 from stylert.export.checkpoints.nvlabs import checkpoint_from_networks, is_nvlabs
 from stylert.export.checkpoints.pickle_machine import quoted
 from stylert.export.checkpoints.storages import TORCH_MAGIC
+from stylert.export.checkpoints.untrained import PREFIX, untrained
 from stylert.runtime.errors import CheckpointError
 
 __all__ = ["read_checkpoint"]
@@ -39,7 +40,7 @@ def read_checkpoint(path: str | Path, *, network: str | None = None) -> Checkpoi
     and the .safetensors files of `write_native`. The name of the file does not matter.
 
     Args:
-        path: The file.
+        path: The file, or 'untrained:NAME' for random weights (see `untrained`).
         network: Which network of a snapshot to read, e.g. 'G'. None = the average one, 'G_ema'.
 
     Raises:
@@ -54,6 +55,8 @@ def read_checkpoint(path: str | Path, *, network: str | None = None) -> Checkpoi
         >>> checkpoint.tensors["synthesis.b4.const"].shape
         (512, 4, 4)
     """
+    if str(path).startswith(PREFIX):
+        return untrained(str(path).removeprefix(PREFIX))
     path = Path(path)
     try:
         return _read(path, network)
@@ -66,6 +69,8 @@ def read_checkpoint(path: str | Path, *, network: str | None = None) -> Checkpoi
 
 
 def _read(path: Path, network: str | None) -> Checkpoint:
+    if "\0" in str(path):
+        raise CheckpointError("its name has a null byte")
     if path.is_dir():
         raise CheckpointError("it is a folder, expected a file")
     if path.exists() and not path.is_file():

@@ -246,15 +246,21 @@ def _check_arguments(modules: Modules, config: StyleGAN2Config) -> None:
             value = given[key]
             if value is None and key.startswith("mapping_kwargs."):
                 continue  # None = the width of w
-            if key == "num_fp16_res" and type(value) is int:
-                value = min(value, len(config.channels) - 1)  # the 4x4 block is never half
-            if type(value) not in (bool, int, float, str, type(None)) or value != found[key]:
+            if not _agrees(key, value, found[key], len(config.channels)):
                 raise CheckpointError(
                     f"{key} is {quoted(value)} in {source}, but the tensors and layers make "
                     f"{quoted(found[key])}"
                 )
         if "img_resolution" in given:
             _check_resolution(given["img_resolution"], source, config)
+
+
+def _agrees(key: str, given: Any, found: Any, num_blocks: int) -> bool:
+    if type(given) not in (bool, int, float, str, type(None)):
+        return False
+    if key == "num_fp16_res" and type(given) is int:
+        given = min(given, num_blocks - 1)  # the 4x4 block is never half
+    return bool(given == found)
 
 
 def _found(config: StyleGAN2Config) -> dict[str, Any]:

@@ -33,7 +33,7 @@ def _stylegan2(resolution: int, channel_base: int) -> StyleGAN2Config:
         const_shape=(4, 4),
         channels=tuple(min(channel_base // size, 512) for size in sizes),
         mapping_layers=8,
-        conv_clamp=256,
+        conv_clamp=256.0,
         num_fp16_res=4,
     )
 
@@ -63,7 +63,7 @@ def untrained(name: str, *, config: StyleGAN2Config | None = None, seed: int = 0
         config = UNTRAINED[name]()
     random = np.random.RandomState(seed)
     tensors = {
-        tensor: _weights(random, tensor, shape, config)
+        tensor: np.asarray(_weights(random, tensor, shape, config))
         for tensor, shape in expected_shapes(config).items()
     }
     taps = np.array([1, 3, 3, 1], np.float32)
@@ -79,7 +79,7 @@ def untrained(name: str, *, config: StyleGAN2Config | None = None, seed: int = 0
 
 def _weights(
     random: np.random.RandomState, name: str, shape: tuple[int, ...], config: StyleGAN2Config
-) -> np.ndarray:
+) -> np.ndarray | np.float32:
     values = np.asarray(random.standard_normal(shape), np.float32)
     if name.startswith("mapping.fc") and name.endswith("weight"):
         return values / np.float32(config.mapping_lr_multiplier)

@@ -58,15 +58,15 @@ class StyleGAN2(nn.Module):
         noise: Noise = "const",
     ) -> Tensor:
         """Draw images [N, C, H, W] with a nominal range of [-1, 1] from z [N, z_dim]."""
-        ws = self.mapping(
-            z, c, truncation_psi=truncation_psi, truncation_cutoff=truncation_cutoff
-        )
+        ws = self.mapping(z, c, truncation_psi=truncation_psi, truncation_cutoff=truncation_cutoff)
         images: Tensor = self.synthesis(ws, noise=noise)
         return images
 
 
 class Mapping2(nn.Module):
     """The mapping network: z [N, z_dim] and the label c [N, c_dim] to ws [N, num_ws, w_dim]."""
+
+    w_avg: Tensor
 
     def __init__(self, config: StyleGAN2Config) -> None:
         super().__init__()
@@ -119,26 +119,28 @@ class Synthesis2(nn.Module):
 
     def __init__(self, config: StyleGAN2Config) -> None:
         super().__init__()
-        self.resolutions = config.block_resolutions
-        previous = 0
-        for resolution, channels in zip(self.resolutions, config.channels, strict=True):
-            self.add_module(f"b{resolution}", Block(config, resolution, previous, channels))
-            previous = channels
+        widths = (0, *config.channels)
+        for resolution, wide_in, wide_out in zip(
+            config.block_resolutions, widths, widths[1:], strict=False
+        ):
+            self.add_module(f"b{resolution}", Block(config, resolution, wide_in, wide_out))
 
     def forward(self, ws: Tensor, *, noise: Noise = "const") -> Tensor:
         """Draw the images of ws; `noise` is 'const', 'none', or maps [M, 1, H, W] by layer name."""
-        x = img = None
-        index = 0  # the w of a block's ToRGB is that of the next block's first convolution
-        for resolution in self.resolutions:
-            block = self.get_submodule(f"b{resolution}")
-            x, img = block(x, img, ws[:, index:], noise)
-            index += block.num_convs
+        x: Tensor | None = None
+        img: Tensor | None = None
+        for block in self.children():
+            assert isinstance(block, Block)
+            x, img = block(x, img, ws, noise)
+            ws = ws[:, block.num_convs :]  # a block's ToRGB shares its w with the next block
         assert img is not None
         return img
 
 
 class Block(nn.Module):
     """One resolution of the synthesis network (StyleGAN2, figures 2 and 7)."""
+
+    resample_filter: Tensor
 
     def __init__(
         self,
@@ -194,6 +196,8 @@ class Block(nn.Module):
 
 class StyledConv(nn.Module):
     """Modulated 3x3 convolution, noise, bias, activation, clamp (StyleGAN2, figure 2d)."""
+
+    noise_const: Tensor
 
     def __init__(
         self,

@@ -1,0 +1,99 @@
+"""Which reader a file goes to, and what is said of files that none can read."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from stylert.export.checkpoints import read_checkpoint
+from stylert.runtime.errors import CheckpointError
+
+CONTENTS: dict[str, tuple[bytes, str]] = {
+    "empty": (b"", "the file is empty"),
+    "html": (b"\n <!DOCTYPE html><html>", "looks like a web page"),
+    "xml": (b"\xef\xbb\xbf<?xml version='1.0'?>", "looks like a web page"),
+    "json": (b'[{"a": 1}]', "looks like a text file"),
+    "lfs": (b"version https://git-lfs.github.com/spec/v1\noid sha256:0", "git lfs pull"),
+    "hdf5": (b"\x89HDF\r\n\x1a\n", "not supported yet: an HDF5 file"),
+    "gzip": (b"\x1f\x8b\x08\x00", "gzip archive: unpack it"),
+    "png": (b"\x89PNG\r\n", "an image"),
+    "npy": (b"\x93NUMPY\x01\x00", "NumPy array"),
+    "onnx": (b"\x08\x0a\x12\x07pytorch:", "an ONNX file"),
+    "zip": (b"PK\x03\x04broken", "damaged zip"),
+    "unknown": (b"\x01\x02\x03\x04\x05", "starts with the bytes 01 02 03 04"),
+    "old pickle": (b"(lp0\ncos\nsystem\n.", "text file"),
+    "protocol": (b"\x80\x09N.", "got pickle protocol 9, expected 2 to 5"),
+    "a byte": (b"\x80", "ends early"),
+    "none": (b"\x80\x04N.", "a pickle of a NoneType"),
+    "no keys": (b"\x80\x04}.", "a pickle of an empty dict"),
+    "keys": (b"\x80\x04}(K\x01K\x02U\x02a\nNu.", r"with the keys 1, 'a\\n'"),
+    "list": (b"\x80\x04].", "a pickle of a list"),
+}
+
+
+@pytest.mark.parametrize("name", sorted(CONTENTS))
+def test_other_files(name: str, tmp_path: Path) -> None:
+    data, message = CONTENTS[name]
+    path = tmp_path / "net.pkl"
+    path.write_bytes(data)
+    with pytest.raises(CheckpointError, match=message) as caught:
+        read_checkpoint(path)
+    text = str(caught.value)
+    assert text.startswith(f"Cannot read {str(path)!r}: ")
+    assert len(text.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("member", "message"),
+    [
+        ("archive/data.pkl", "not supported yet: a file of torch.save"),
+        ("w.npy", "NumPy archive"),
+        ("net.pkl", "a zip archive, and no checkpoint"),
+    ],
+)
+def test_zip_archives(tmp_path: Path, member: str, message: str) -> None:
+    path = tmp_path / "net.pt"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(member, np.zeros(3).tobytes())
+    with pytest.raises(CheckpointError, match=message):
+        read_checkpoint(path)
+
+
+def test_folders_and_missing_files(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="it is a folder"):
+        read_checkpoint(tmp_path)
+    with pytest.raises(CheckpointError, match=r"absent.pkl': No such file or directory\.$"):
+        read_checkpoint(tmp_path / "absent.pkl")
+
+
+def test_devices_and_pipes(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe.pkl"
+    os.mkfifo(pipe)
+    for path in (pipe, Path("/dev/zero")):
+        with pytest.raises(CheckpointError, match="a device or a pipe"):
+            read_checkpoint(path)
+
+
+@pytest.mark.parametrize("error", [PermissionError(13, "Permission denied"), MemoryError()])
+def test_files_that_do_not_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    path = tmp_path / "net.pkl"
+    path.write_bytes(b"\x80\x04N.")
+
+    def fail(self: Path) -> bytes:
+        raise error
+
+    monkeypatch.setattr(Path, "read_bytes", fail)
+    with pytest.raises(CheckpointError, match=r"Permission denied\.|does not fit into memory\."):
+        read_checkpoint(path)
+
+
+def test_a_strange_path_stays_on_one_line(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError) as caught:
+        read_checkpoint(tmp_path / "a\nb\0c")
+    assert len(str(caught.value).splitlines()) == 1

@@ -1,0 +1,510 @@
+from __future__ import annotations
+
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from stylert.runtime.backends.onnxruntime import usable_cpus
+from stylert.runtime.bench import (
+    BenchResult,
+    Candidate,
+    CandidateReport,
+    Measurement,
+    Parity,
+    Tolerance,
+    plot,
+    run_bench,
+)
+from stylert.runtime.bench_candidates import open_generator
+from stylert.runtime.bench_pinning import Pinning
+from stylert.runtime.bench_report import parity_of
+from stylert.runtime.bench_worker import Worker, WorkerFailed
+from stylert.runtime.errors import EngineError, InvalidInput, MissingExtra
+
+FAKES = Path(__file__).with_name("bench_fakes.py")
+OFFSET = 2.0**-10
+MACS = 1_000_000
+
+
+def fake(name: str, log: Path, **options: object) -> Candidate:
+    return Candidate(name, f"{FAKES}:open_fake", {"name": name, "log": log, **options})
+
+
+def lines(log: Path) -> list[str]:
+    return log.read_text().splitlines()
+
+
+def pids(log: Path) -> list[int]:
+    return [int(line.split()[2]) for line in lines(log) if " open " in line]
+
+
+def is_running(pid: int) -> bool:
+    """Tell whether a process lives; a zombie that nobody has reaped yet does not."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    stat = Path(f"/proc/{pid}/stat")
+    return not (stat.exists() and stat.read_text().rpartition(")")[2].split()[0] == "Z")
+
+
+# One benchmark of two sound candidates, which many tests look at.
+
+
+@pytest.fixture(scope="module")
+def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("bench") / "log"
+
+
+@pytest.fixture(scope="module")
+def steps() -> list[tuple[str, float]]:
+    return []
+
+
+@pytest.fixture(scope="module")
+def result(log: Path, steps: list[tuple[str, float]]) -> BenchResult:
+    return run_bench(
+        [fake("torch-eager", log), fake("off", log, offset=OFFSET)],
+        batches=(1, 2),
+        macs_per_image=MACS,
+        threads=1,
+        rounds=2,
+        warmup=1,
+        min_seconds=0.0,
+        tolerances={"fp32": Tolerance(max_abs=1e-4, min_psnr_db=70.0)},
+        subject="fakes",
+        progress=lambda message, share: steps.append((message, share)),
+    )
+
+
+def test_candidates_take_turns(result: BenchResult, log: Path) -> None:
+    names = ("torch-eager", "off")
+    started = [line for name in names for line in (f"{name} prepare 1", f"{name} run 1")]
+    warm_1 = [f"{name} run 1" for name in names]  # it is prepared already
+    rounds_1 = [f"{name} run 1" for _ in range(2) for name in names]
+    warm_2 = [line for name in names for line in (f"{name} prepare 2", f"{name} run 2")]
+    rounds_2 = [f"{name} run 2" for _ in range(2) for name in names]
+    closed = [f"{name} close" for name in names]
+    called = [line for line in lines(log) if " open " not in line]
+    assert called == started + warm_1 + rounds_1 + warm_2 + rounds_2 + closed
+
+
+def test_every_sample_is_kept(result: BenchResult) -> None:
+    measured = [(m.candidate, m.batch) for m in result.measurements]
+    assert measured == [("torch-eager", 1), ("off", 1), ("torch-eager", 2), ("off", 2)]
+    for m in (*result.measurements, *result.roofline):
+        assert [len(turn) for turn in m.rounds] == [1, 1]
+        assert min(m.samples) > 0
+        assert [len(turn) for turn in m.cpu_rounds] == [1, 1]
+        assert min(min(turn) for turn in m.cpu_rounds) > 0
+
+
+def test_workers_have_their_own_memory_startup_and_threads(result: BenchResult) -> None:
+    for report in (result.gemm, *result.candidates):
+        assert report.startup_seconds is not None
+        assert report.startup_seconds > 0
+        assert report.peak_mb is not None
+        assert 10 < report.peak_mb < 1000
+    assert result.candidate("off").description["threads"] == [1, "1"]
+    assert result.settings["threads"] == 1
+
+
+def test_workers_end_with_the_benchmark(result: BenchResult, log: Path) -> None:
+    assert len(pids(log)) == 2
+    assert not any(is_running(pid) for pid in pids(log))
+
+
+def test_parity_is_of_the_images_that_were_timed(result: BenchResult) -> None:
+    assert result.reference == result.baseline == "torch-eager"
+    off = result.measurement("off", 2)
+    assert off is not None
+    assert off.parity is not None
+    assert off.parity.max_abs == pytest.approx(OFFSET, rel=1e-3)
+    assert off.parity.psnr_db == pytest.approx(20 * math.log10(2 / OFFSET), abs=0.5)
+    assert off.parity.passed is False
+    right = result.measurement("torch-eager", 2)
+    assert right is not None
+    assert right.parity is None
+    assert len(result.parity_failures()) == 2
+    assert result.parity_failures()[0].startswith("off at batch 1: max |d| 0.00098, PSNR ")
+
+
+def test_progress_runs_from_0_to_1(result: BenchResult, steps: list[tuple[str, float]]) -> None:
+    shares = [share for _, share in steps]
+    assert shares[0] == 0
+    assert shares == sorted(set(shares))
+    assert steps[-1] == ("done", 1.0)
+    assert steps[-2] == ("batch 2: round 2 of 2", pytest.approx(12 / 13))
+
+
+def test_json_round_trip(result: BenchResult) -> None:
+    assert BenchResult.from_json(result.to_json()) == result
+    document = json.loads(result.to_json())
+    assert document["schema"] == 1
+    assert document["summary"][0]["images_per_second"] > 0
+    assert set(document["machine"]) >= {"cpu", "usable_cpus", "commit", "dirty", "load_average"}
+
+
+def test_plot(result: BenchResult, tmp_path: Path) -> None:
+    plot(result, tmp_path / "bench.png")
+    assert (tmp_path / "bench.png").read_bytes().startswith(b"\x89PNG")
+    with pytest.raises(InvalidInput, match=r"Choose a \.png"):
+        plot(result, tmp_path / "bench.txt2")
+    with pytest.raises(InvalidInput, match="cannot write"):
+        plot(result, tmp_path / "missing" / "bench.png")
+
+
+def test_plot_without_matplotlib(
+    result: BenchResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(MissingExtra, match=r"pip install 'stylert\[plot\]'"):
+        plot(result, tmp_path / "bench.png")
+
+
+# Failures: of a candidate, of all of them, of the caller, of the parent process.
+
+
+def test_failing_candidates_leave_the_others_alone(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    result = run_bench(
+        [
+            fake("raises", log, fails="raise run 2"),
+            fake("dies", log, fails="die prepare"),
+            fake("float64", log, fails="float64"),
+            Candidate("no-module", "stylert.no_such_module:open"),
+            Candidate("no-extra", f"{FAKES}:open_nothing"),
+            fake("sound", log),
+        ],
+        batches=(1, 2),
+        macs_per_image=MACS,
+        threads=1,
+        rounds=1,
+        warmup=1,
+        min_seconds=0.0,
+        baseline="raises",
+    )
+    assert result.failures() == {
+        "raises": "batch 2, warm-up: RuntimeError: two lines",
+        "dies": "start: the worker process ended with exit code 3: segmentation fault, nearly",
+        "float64": "start: run() returned float64 [1, 3, 8, 8], "
+        "expected a NumPy array of float32 [1, C, H, W].",
+        "no-module": "start: ModuleNotFoundError: No module named 'stylert.no_such_module'",
+        "no-extra": "start: torch is not installed. Run: pip install 'stylert[export]'",
+    }
+    measured = [(row.candidate, row.batch) for row in result.rows()]
+    assert measured == [("raises", 1), ("sound", 1), ("sound", 2)]
+    assert result.rows()[1].speedup is not None
+    assert result.rows()[2].speedup is None  # the baseline has failed
+    assert not any(is_running(pid) for pid in pids(log))
+    plot(result, tmp_path / "bench.svg")
+    assert "two lines" in (tmp_path / "bench.svg").read_text()
+
+
+def test_a_worker_that_hangs_or_is_killed(tmp_path: Path) -> None:
+    candidate = fake("hangs", tmp_path / "log", fails="hang run 2")
+    worker = Worker(candidate, threads=1, log=tmp_path / "worker.log")
+    worker.open(batch=1, timeout=60)
+    with pytest.raises(WorkerFailed, match=r"^no answer to 'prepare' within 0.2 s$"):
+        worker.ask("prepare", batch=2, warmup=1, pin=True, timeout=0.2)
+    (pid,) = pids(tmp_path / "log")
+    os.kill(pid, signal.SIGKILL)
+    for _ in range(2):  # the first finds out while it waits, the second while it asks
+        with pytest.raises(WorkerFailed, match=r"signal SIGKILL \(out of memory\?\)"):
+            worker.ask("turn", min_seconds=0, timeout=60)
+    worker.close()
+    assert not is_running(pid)
+    assert "a library that prints to stdout" in (tmp_path / "worker.log").read_text()
+
+
+def test_if_all_fail_it_is_an_error(tmp_path: Path) -> None:
+    candidates = [fake("one", tmp_path / "log", fails="raise run"), Candidate("two", "no:where")]
+    with pytest.raises(EngineError, match=r"one: start: RuntimeError: two lines; two: start: Mod"):
+        run_bench(candidates, batches=(1,), macs_per_image=MACS, threads=1)
+
+
+def test_ctrl_c_ends_all_workers(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+
+    def interrupt(message: str, share: float) -> None:
+        if "round 2" in message:
+            assert all(map(is_running, pids(log)))
+            raise KeyboardInterrupt
+
+    candidates = [fake("a", log), fake("b", log)]
+    with pytest.raises(KeyboardInterrupt):
+        run_bench(candidates, batches=(1,), macs_per_image=MACS, threads=1, progress=interrupt)
+    assert len(pids(log)) == 2
+    assert not any(is_running(pid) for pid in pids(log))
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="kills a process the POSIX way")
+def test_workers_end_when_the_parent_is_killed(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    options = {"name": "hangs", "log": str(log), "fails": "hang run"}
+    code = (
+        "from stylert.runtime.bench import Candidate, run_bench\n"
+        f"run_bench([Candidate('hangs', {str(FAKES) + ':open_fake'!r}, {options!r})],"
+        " batches=(1,), macs_per_image=1, threads=1)"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", code])
+    deadline = time.monotonic() + 30
+    while not (log.exists() and "hangs run 1" in lines(log)) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    parent.kill()
+    parent.wait()
+    (worker,) = pids(log)
+    while is_running(worker) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not is_running(worker)
+
+
+def test_rounds_stop_when_the_time_is_up(tmp_path: Path) -> None:
+    result = run_bench(
+        [fake("a", tmp_path / "log")],
+        batches=(1,),
+        macs_per_image=MACS,
+        threads=1,
+        rounds=9,
+        warmup=1,
+        min_seconds=1e-3,
+        max_seconds=0.0,
+    )
+    (m,) = result.measurements
+    assert len(m.rounds) == 5
+    assert all(sum(turn) >= 1e-3 for turn in m.rounds)
+    assert all(len(turn) > 1 for turn in m.rounds)  # a fake call takes less than 1 ms
+    assert result.rows()[0].calls == len(m.samples)
+    assert result.rows()[0].rounds == 5
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"candidates": []}, "No candidates"),
+        ({"candidates": [Candidate("a", "m:f"), Candidate("a", "m:f")]}, "different ones"),
+        ({"candidates": [Candidate("gemm", "m:f")]}, "different ones"),
+        ({"candidates": [Candidate("a", "function")]}, "package.module:function"),
+        ({"candidates": [Candidate("a", "m:f", {"x": object()})]}, "cannot cross"),
+        ({"batches": ()}, "batches"),
+        ({"batches": (4, 0)}, "batches"),
+        ({"batches": (4, 4)}, "batches"),
+        ({"rounds": 0}, "rounds: got 0"),
+        ({"warmup": 0}, "warmup: got 0"),
+        ({"threads": 0}, "threads: got 0"),
+        ({"macs_per_image": 0}, "macs_per_image: got 0"),
+        ({"reference": "b"}, "reference: got 'b'"),
+        ({"baseline": "b"}, "baseline: got 'b'"),
+    ],
+)
+def test_wrong_arguments(change: dict[str, object], message: str) -> None:
+    arguments = {"candidates": [Candidate("a", "m:f")], "batches": (1,), "macs_per_image": 1}
+    with pytest.raises(InvalidInput, match=message):
+        run_bench(**arguments | change)  # type: ignore[arg-type]
+
+
+LINUX = sys.platform == "linux"
+
+
+@pytest.mark.skipif(not LINUX or usable_cpus() < 2, reason="needs Linux and 2 CPUs to pin to")
+def test_busy_threads_are_pinned_each_to_its_own_cpu() -> None:
+    stop = threading.Event()
+    cpus: dict[int, set[int]] = {}
+
+    def work() -> None:
+        while not stop.is_set():
+            sum(range(10_000))
+        cpus[threading.get_native_id()] = os.sched_getaffinity(0)
+
+    everywhere = os.sched_getaffinity(0)
+    threads = [threading.Thread(target=work) for _ in range(2)]
+    idle = threading.Thread(target=stop.wait)
+    pinning = Pinning()
+    pinning.release()
+    for thread in (*threads, idle):
+        thread.start()
+    time.sleep(0.3)
+    try:
+        assert pinning.pin() == 2
+        stop.set()
+        for thread in (*threads, idle):
+            thread.join()
+        pinned = list(cpus.values())
+        assert [len(p) for p in pinned] == [1, 1]
+        assert not pinned[0] & pinned[1]
+    finally:
+        stop.set()
+        pinning.release()
+    assert os.sched_getaffinity(0) == everywhere
+
+
+# Statistics and JSON, on samples that are known.
+
+
+def known() -> BenchResult:
+    fast = ((1.0, 1.0), (3.0, 1.0), (2.0, 10.0))
+    slow = ((4.0,), (8.0,), (6.0,))
+    busy = ((8.0,), (12.0,), (6.0,))
+    gemm = ((1e-3,), (2e-3,), (9e-3,))
+    return BenchResult(
+        subject="known",
+        macs_per_image=10**9,
+        settings={"threads": 2, "nothing": 0, "no": False, "empty": ""},
+        machine={"dirty": False, "commit": None},
+        reference="slow",
+        baseline="slow",
+        gemm_shape=(1000, 1000, 1000),
+        gemm=CandidateReport("gemm", "m:f"),
+        candidates=(
+            CandidateReport("fast", "m:f", {"a": 0}, {"device": "cpu"}, 0.0, 0.0),
+            CandidateReport("slow", "m:f", {}, {"device": "cuda"}, failure="later"),
+        ),
+        measurements=(
+            Measurement("fast", 4, fast, fast, 0, 0.0, Parity(0.0, math.inf, True)),
+            Measurement("slow", 4, slow, busy, 2, 12.0, Parity(math.nan, -math.inf, False)),
+        ),
+        roofline=(Measurement("gemm", 4, gemm, gemm),),
+    )
+
+
+def test_statistics() -> None:
+    fast, slow = known().rows()
+    assert (fast.rounds, fast.calls) == (3, 6)
+    assert fast.median == 1.5
+    assert fast.p95 == pytest.approx(3.0 + 0.75 * 7.0)  # a quarter before the largest of six
+    assert fast.images_per_second == pytest.approx(4 / 1.5)
+    assert fast.speedup == pytest.approx(6.0 / 1.5)
+    assert fast.speedup_by_round == pytest.approx(4.0)  # of 4, 4 and 1
+    assert fast.gflops == pytest.approx(2 * 4 / 1.5)
+    assert known().roofline_gflops(4) == pytest.approx(1000.0)
+    assert fast.roofline_percent == pytest.approx(fast.gflops / 10)
+    assert slow.roofline_percent is None  # not on the CPU
+    assert slow.speedup == slow.speedup_by_round == 1.0
+    assert fast.busy_cpus == 1.0
+    assert slow.busy_cpus == 1.5  # of 2, 1.5 and 1
+
+
+def test_json_keeps_zeros_and_what_json_cannot_say() -> None:
+    text = known().to_json()
+    document = json.loads(text)
+    assert document["settings"] == {"threads": 2, "nothing": 0, "no": False, "empty": ""}
+    assert document["measurements"][0]["rounds"] == [[1.0, 1.0], [3.0, 1.0], [2.0, 10.0]]
+    assert document["measurements"][0]["peak_mb"] == 0.0
+    assert document["measurements"][0]["parity"]["psnr_db"] == "inf"
+    again = BenchResult.from_json(text)
+    assert again.to_json() == text
+    fast, slow = again.measurements
+    assert fast == known().measurements[0]
+    assert slow.parity is not None
+    assert math.isnan(slow.parity.max_abs)
+    assert again.failures() == {"slow": "later"}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "Not a benchmark result"),
+        ("[]", "Not a benchmark result"),
+        ("{}", "Not a benchmark result"),
+        ('{"schema": 2}', "got schema 2, expected 1"),
+        ('{"schema": 1, "summary": []}', "Not a benchmark result"),
+    ],
+)
+def test_json_of_something_else(text: str, message: str) -> None:
+    with pytest.raises(InvalidInput, match=message):
+        BenchResult.from_json(text)
+
+
+def test_parity_is_of_the_worst_image() -> None:
+    reference = np.zeros((2, 1, 2, 2), np.float32)
+    reference[:, 0, 0, 0] = 4.0  # a range of 4
+    images = reference.copy()
+    assert parity_of(images, reference, None) == Parity(0.0, math.inf, None)
+    images[1] += 0.04
+    parity = parity_of(images, reference, Tolerance(max_abs=0.05, min_psnr_db=39.9))
+    assert parity.max_abs == pytest.approx(0.04, rel=1e-5)
+    assert parity.psnr_db == pytest.approx(40.0, abs=1e-3)
+    assert parity.passed is True
+    assert parity_of(images, reference, Tolerance(0.03, 39.9)).passed is False
+    assert parity_of(images, reference, Tolerance(None, 40.1)).passed is False
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_parity_of_broken_images_never_passes(bad: float) -> None:
+    reference = np.linspace(-1, 1, 8, dtype=np.float32).reshape(2, 1, 2, 2)
+    images = reference.copy()
+    images[0, 0, 0, 0] = bad
+    anything = Tolerance(max_abs=None, min_psnr_db=-1e9)
+    assert parity_of(images, reference, anything).passed is False
+    assert parity_of(reference, images, anything).passed is False
+    assert parity_of(images, images, anything).passed is not True
+    with pytest.raises(InvalidInput, match=r"got \[1, 1, 2, 2\], expected the reference's \[2,"):
+        parity_of(images[:1], reference, anything)
+
+
+def test_plot_of_a_candidate_without_roofline(tmp_path: Path) -> None:
+    result = replace(known(), roofline=(), baseline=None)
+    plot(result, tmp_path / "bench.svg")
+    assert "of GEMM" not in (tmp_path / "bench.svg").read_text()
+
+
+# The bundle's own backends.
+
+
+class StubGenerator:
+    """Stands in for `Generator`, and writes down what it is asked."""
+
+    def __init__(self, c_dim: int):
+        self.spec = SimpleNamespace(z_dim=4, c_dim=c_dim)
+        self.max_batch = 4
+        self.asked: dict[str, Any] = {}
+
+    def open(self, path: str, **options: Any) -> StubGenerator:
+        self.asked |= {"path": path, **options}
+        return self
+
+    def map(self, z: np.ndarray, c: np.ndarray | None, *, truncation_psi: float) -> np.ndarray:
+        self.asked |= {"z": z, "c": c, "psi": truncation_psi}
+        return z[:, None]
+
+    def synthesize(self, ws: np.ndarray, *, noise_mode: str, output: str) -> np.ndarray:
+        assert (noise_mode, output) == ("const", "img")
+        return ws[:, None]
+
+    def describe(self) -> dict[str, Any]:
+        return {"provider": "cpu", "precision": "fp32"}
+
+
+@pytest.mark.parametrize("c_dim", [0, 2])
+def test_open_generator(monkeypatch: pytest.MonkeyPatch, c_dim: int) -> None:
+    stub = StubGenerator(c_dim)
+    monkeypatch.setattr("stylert.runtime.generator.Generator", stub)
+    candidate = open_generator(bundle="b", threads=2, max_batch=4)
+    candidate.prepare(3)
+    images = candidate.run()
+    z = [np.random.RandomState(seed).randn(4) for seed in range(3)]
+    np.testing.assert_array_equal(stub.asked["z"], np.float32(z))
+    np.testing.assert_array_equal(images[:, 0, 0], np.float32(z))
+    if c_dim:
+        np.testing.assert_array_equal(stub.asked["c"], [[1, 0], [0, 1], [1, 0]])
+    else:
+        assert stub.asked["c"] is None
+    assert stub.asked["psi"] == 0.7
+    assert (stub.asked["path"], stub.asked["backend"]) == ("b", "onnxruntime")
+    assert (stub.asked["provider"], stub.asked["threads"]) == ("cpu", 2)
+    assert stub.asked["max_batch"] == 4
+    assert candidate.describe()["device"] == "cpu"
+    with pytest.raises(InvalidInput, match="max_batch=5"):
+        candidate.prepare(5)
