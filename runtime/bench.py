@@ -157,6 +157,7 @@ class _Lane:
         self._description: dict[str, Any] = {}
         self._startup_seconds: float | None = None
         self._pinned = 0
+        self._other_cpus: list[float | None] = []
         self._rounds: list[tuple[float, ...]] = []
         self._cpu_rounds: list[tuple[float, ...]] = []
 
@@ -170,7 +171,7 @@ class _Lane:
 
     def prepare(self, batch: int) -> None:
         """Make the inputs, and warm up."""
-        self._rounds, self._cpu_rounds = [], []
+        self._rounds, self._cpu_rounds, self._other_cpus = [], [], []
         with self._failing(f"batch {batch}, warm-up"):
             warmup, pin = self._settings.warmup, self._settings.pin
             self._pinned = self._ask("prepare", batch=batch, warmup=warmup, pin=pin)["pinned"]
@@ -181,6 +182,7 @@ class _Lane:
             reply = self._ask("turn", min_seconds=self._settings.min_seconds)
             self._rounds.append(tuple(reply["seconds"]))
             self._cpu_rounds.append(tuple(reply["cpu_seconds"]))
+            self._other_cpus.append(reply["other_cpus"])
 
     def finish(self, batch: int) -> None:
         """Keep what was measured, and write the images that were made last."""
@@ -191,6 +193,7 @@ class _Lane:
                 batch=batch,
                 rounds=tuple(self._rounds),
                 cpu_rounds=tuple(self._cpu_rounds),
+                other_cpus=tuple(self._other_cpus),
                 pinned=self._pinned,
                 peak_mb=reply["peak_mb"],
             )

@@ -14,7 +14,7 @@ import numpy as np
 
 from stylert.runtime.backends.onnxruntime import usable_cpus
 
-__all__ = ["describe_machine"]
+__all__ = ["describe_machine", "machine_cpu_seconds"]
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -36,6 +36,16 @@ def describe_machine() -> dict[str, Any]:
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "load_average": _load_average(),  # over 1, 5 and 15 minutes, before the benchmark
     }
+
+
+def machine_cpu_seconds() -> float | None:
+    """Return the seconds that all CPUs have worked, for whomever; None where nothing tells."""
+    try:
+        fields = Path("/proc/stat").read_text().partition("\n")[0].split()[1:]
+        user, nice, system, _, _, irq, softirq, steal = map(int, fields[:8])
+        return (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
+    except (OSError, ValueError, AttributeError):
+        return None
 
 
 def _cpu_model() -> str:

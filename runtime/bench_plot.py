@@ -41,7 +41,7 @@ def plot(result: BenchResult, path: str | Path) -> None:
     panels = [[row for row in rows if row.batch == batch] for batch in batches]
     lengths = [len(panel) for panel in panels]
     footer = _footer(result)
-    head, foot = 0.95, 0.65 + 0.17 * len(footer)  # inches
+    head, foot = 0.95, 0.48 + 0.14 * len(footer)  # inches
     height = head + foot + sum(0.36 * n + 0.42 for n in lengths)
     with mpl.rc_context({"font.family": "sans-serif", "font.size": 10, "text.color": INK}):
         figure = Figure(figsize=(9, height), dpi=160, facecolor="white")
@@ -158,6 +158,12 @@ def _footer(result: BenchResult) -> list[str]:
         lines.append(f"1.00x = {result.baseline}")
     for name, reason in result.failures().items():
         lines.append(f"{name} failed: {reason}")
+    disturbed, measured = len(result.disturbances()), len(result.measurements + result.roofline)
+    if disturbed:
+        lines.append(
+            f"Other processes took CPU time from {disturbed} of {measured} measurements: "
+            "repeat this on a quiet machine."
+        )
     return [part for line in lines for part in textwrap.wrap(line, 140)]
 
 

@@ -20,6 +20,7 @@ __all__ = ["BenchResult", "CandidateReport", "Measurement", "Parity", "Row", "SC
 __all__ += ["parity_of"]
 
 SCHEMA = 1
+DISTURBANCE = 0.2  # CPUs beyond the free ones that others may use; the kernel counts in 10 ms
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,7 @@ class Measurement:
     batch: int
     rounds: tuple[tuple[float, ...], ...]  # seconds of each call, in order, round by round
     cpu_rounds: tuple[tuple[float, ...], ...]  # CPU seconds of the same calls, all threads together
+    other_cpus: tuple[float | None, ...] = ()  # that other processes used, round by round
     pinned: int = 0  # threads with a CPU of their own
     peak_mb: float | None = None  # the process's memory high-water mark after this batch size
     parity: Parity | None = None  # None = no reference, or this is the reference
@@ -71,6 +73,12 @@ class Measurement:
         """CPUs that the median call kept busy. Far below the threads = they starved or waited."""
         cpu_seconds = [seconds for turn in self.cpu_rounds for seconds in turn]
         return float(np.median(np.divide(cpu_seconds, self.samples)))
+
+    @property
+    def mean_other_cpus(self) -> float | None:
+        """CPUs that other processes used during the rounds; None if the system does not tell."""
+        known = [cpus for cpus in self.other_cpus if cpus is not None]
+        return float(np.mean(known)) if known else None
 
 
 @dataclass(frozen=True)
@@ -98,6 +106,7 @@ class Row:
     p95: float  # seconds
     images_per_second: float
     busy_cpus: float  # that the median call kept busy; far below the threads = they starved
+    other_cpus: float | None  # that other processes used meanwhile
     speedup: float | None  # median of the baseline / median; above 1 is faster
     speedup_by_round: float | None  # median over the rounds of the same ratio
     gflops: float  # 2 * MACs / second / 1e9
@@ -154,6 +163,16 @@ class BenchResult:
             if m.parity is not None and m.parity.passed is False
         )
 
+    def disturbances(self) -> tuple[str, ...]:
+        """Return a line for each measurement that had to share its CPUs with other processes."""
+        free = self.machine["cpus"] - self.settings["threads"]
+        return tuple(
+            f"{m.candidate} at batch {m.batch} was disturbed: other processes used "
+            f"{others:.1f} of {self.machine['cpus']} CPUs"
+            for m in (*self.roofline, *self.measurements)
+            if (others := m.mean_other_cpus) is not None and others > free + DISTURBANCE
+        )
+
     def roofline_gflops(self, batch: int) -> float | None:
         """Return GFLOP/s of the median GEMM in the rounds of a batch size, None if it failed."""
         for gemm in self.roofline:
@@ -180,6 +199,7 @@ class BenchResult:
             p95=m.p95,
             images_per_second=m.batch / m.median,
             busy_cpus=m.busy_cpus,
+            other_cpus=m.mean_other_cpus,
             speedup=baseline.median / m.median if baseline else None,
             speedup_by_round=_ratio_by_round(baseline, m) if baseline else None,
             gflops=gflops,
@@ -276,6 +296,7 @@ def _measurement(
     *,
     rounds: list[list[float]],
     cpu_rounds: list[list[float]],
+    other_cpus: list[float | None],
     parity: Mapping[str, Any] | None,
     **rest: Any,
 ) -> Measurement:
@@ -286,6 +307,7 @@ def _measurement(
     return Measurement(
         rounds=tuple(tuple(map(float, turn)) for turn in rounds),
         cpu_rounds=tuple(tuple(map(float, turn)) for turn in cpu_rounds),
+        other_cpus=tuple(other_cpus),
         parity=distance,
         **rest,
     )

@@ -27,6 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stylert.runtime.bench_candidates import Candidate, OpenCandidate
+from stylert.runtime.bench_machine import machine_cpu_seconds
 from stylert.runtime.bench_pinning import Pinning
 from stylert.runtime.errors import InvalidInput, StylertError
 
@@ -226,12 +227,19 @@ class _Candidate:
     def turn(self, *, min_seconds: float) -> dict[str, Any]:
         if self._seconds < min_seconds:
             self._call()  # the others have cooled the caches, and a short call would show it
-        seconds = [self._call()]
-        cpu_seconds = [self._cpu_seconds]
-        while sum(seconds) < min_seconds:
+        seconds: list[float] = []
+        cpu_seconds: list[float] = []
+        machine_start, own_start = machine_cpu_seconds(), time.process_time()
+        start = time.perf_counter()
+        while not seconds or sum(seconds) < min_seconds:
             seconds.append(self._call())
             cpu_seconds.append(self._cpu_seconds)
-        return {"seconds": seconds, "cpu_seconds": cpu_seconds}
+        elapsed = time.perf_counter() - start
+        own = time.process_time() - own_start
+        others = None
+        if machine_start is not None and (machine := machine_cpu_seconds()) is not None:
+            others = max(0.0, machine - machine_start - own) / elapsed
+        return {"seconds": seconds, "cpu_seconds": cpu_seconds, "other_cpus": others}
 
     def finish(self, *, image: str) -> dict[str, Any]:
         assert self._image is not None

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
@@ -13,13 +15,22 @@ import numpy as np
 from stylert.runtime.backends.base import Session
 from stylert.runtime.bundle import Bundle, GeneratorSpec
 from stylert.runtime.errors import EngineError, InvalidInput
-from stylert.runtime.latents import as_float32, labels_of, psi_per_layer, seeds_of, z_from_seeds
+from stylert.runtime.latents import (
+    as_float32,
+    labels_of,
+    psi_per_layer,
+    seeds_of,
+    soft_labels_of,
+    z_from_seeds,
+)
 from stylert.runtime.noise import NOISE_MODES, NoiseSource
 
 __all__ = ["Generator"]
 
 NoiseMode = Literal["const", "none", "seeded"]
 Output = Literal["image", "img"]
+
+MAX_THREADS = 1024  # more is a mistake, and could take the machine down
 
 _log = logging.getLogger("stylert")
 
@@ -47,7 +58,10 @@ class Generator:
         self.bundle = bundle
         self.max_batch = max_batch
         self.choice = choice
-        self._session: Session | None = session
+        self._session = session
+        self._lock = threading.Lock()  # of the two below
+        self._calls = 0  # that use the session now
+        self._closed = False
         self._noise = NoiseSource(bundle.noise_inputs, bundle.read_noise())
 
     @classmethod
@@ -79,9 +93,13 @@ class Generator:
         from stylert.runtime.backends import open_session
 
         if threads is not None and (
-            isinstance(threads, bool) or not isinstance(threads, int) or threads < 1
+            isinstance(threads, bool)
+            or not isinstance(threads, int)
+            or not 1 <= threads <= MAX_THREADS
         ):
-            raise InvalidInput(f"threads: got {threads!r}, expected an integer of at least 1.")
+            raise InvalidInput(
+                f"threads: got {threads!r}, expected an integer of 1 to {MAX_THREADS}."
+            )
         bundle = Bundle.open(path, check_files=check_files)
         session, choice = open_session(bundle, backend=backend, provider=provider, threads=threads)
         _log.info(choice)
@@ -99,7 +117,8 @@ class Generator:
 
     def describe(self) -> dict[str, Any]:
         """What runs where, and why: backend, version, provider, threads, precision, choice."""
-        return {**self._opened().describe(), "choice": self.choice}
+        with self._in_use() as session:
+            return {**session.describe(), "choice": self.choice}
 
     def map(
         self,
@@ -124,14 +143,24 @@ class Generator:
         Raises:
             InvalidInput: a shape, dtype or value that does not fit.
         """
+        with self._in_use() as session:
+            return self._map(session, z, c, truncation_psi, truncation_cutoff)
+
+    def _map(
+        self,
+        session: Session,
+        z: Any,
+        c: Any,
+        truncation_psi: Any,
+        truncation_cutoff: int | None,
+    ) -> np.ndarray:
         z = as_float32("z", z)
         if z.ndim != 2 or z.shape[1] != self.spec.z_dim or not len(z):
             raise InvalidInput(f"z: got shape {z.shape}, expected (N, {self.spec.z_dim}).")
         feeds = {"z": z, "truncation_psi": self._psi(truncation_psi, truncation_cutoff, len(z))}
-        labels = labels_of(None, c, batch=len(z), c_dim=self.spec.c_dim)
+        labels = soft_labels_of(c, batch=len(z), c_dim=self.spec.c_dim, name="c")
         if labels is not None:
             feeds["c"] = labels
-        session = self._opened()
         parts = [session.map(_take(feeds, chunk, len(z))) for chunk in self._chunks(len(z))]
         return _join(parts)
 
@@ -159,6 +188,18 @@ class Generator:
         Raises:
             InvalidInput: a shape, dtype or value that does not fit.
         """
+        with self._in_use() as session:
+            return self._synthesize(session, ws, noise_mode, noise_seed, noise, output)
+
+    def _synthesize(
+        self,
+        session: Session,
+        ws: Any,
+        noise_mode: NoiseMode,
+        noise_seed: int | Sequence[int] | None,
+        noise: Mapping[str, Any] | None,
+        output: Output,
+    ) -> np.ndarray:
         ws = as_float32("ws", ws)
         expected = (self.spec.num_ws, self.spec.w_dim)
         if ws.ndim != 3 or ws.shape[1:] != expected or not len(ws):
@@ -166,11 +207,13 @@ class Generator:
         if output not in ("image", "img"):
             raise InvalidInput(f"output: got {output!r}, expected 'image' or 'img'.")
         N = len(ws)
-        given = None if noise is None else self._noise.given(noise, N)
         seeds = self._noise_seeds(noise_mode, noise_seed, N)
-        session = self._opened()
-        if given is not None:
-            shared = given
+        if noise is not None:
+            if noise_mode != "const":
+                raise InvalidInput(
+                    f"noise: got arrays and noise_mode {noise_mode!r}, expected one of the two."
+                )
+            shared: Mapping[str, np.ndarray] = self._noise.given(noise, N)
         elif seeds is None:
             shared = self._noise.const() if noise_mode == "const" else self._noise.none()
         else:
@@ -218,19 +261,19 @@ class Generator:
         numbers = seeds_of(seeds)
         if noise_mode == "seeded" and noise_seed is None:
             noise_seed = numbers
-        ws = self.map(
-            z_from_seeds(numbers, self.spec.z_dim),
-            labels_of(class_idx, labels, batch=len(numbers), c_dim=self.spec.c_dim),
-            truncation_psi=truncation_psi,
-            truncation_cutoff=truncation_cutoff,
-        )
-        return self.synthesize(ws, noise_mode=noise_mode, noise_seed=noise_seed, output=output)
+        c = labels_of(class_idx, labels, batch=len(numbers), c_dim=self.spec.c_dim)
+        with self._in_use() as session:
+            z = z_from_seeds(numbers, self.spec.z_dim)
+            ws = self._map(session, z, c, truncation_psi, truncation_cutoff)
+            return self._synthesize(session, ws, noise_mode, noise_seed, None, output)
 
     def close(self) -> None:
         """Free the backend's memory. Calls that still run end well; later ones are an error."""
-        session, self._session = self._session, None
-        if session is not None:
-            session.close()
+        with self._lock:
+            unused = not self._closed and not self._calls
+            self._closed = True
+        if unused:
+            self._session.close()
 
     def __enter__(self) -> Generator:
         return self
@@ -245,14 +288,25 @@ class Generator:
 
     def __repr__(self) -> str:
         s = self.spec
-        state = self.choice if self._session is not None else "closed"
-        return f"<Generator {self.bundle.family} {s.img_height}x{s.img_width}x{s.img_channels}, {state}>"
+        state = "closed" if self._closed else self.choice
+        size = f"{s.img_height}x{s.img_width}x{s.img_channels}"
+        return f"<Generator {self.bundle.family} {size}, {state}>"
 
-    def _opened(self) -> Session:
-        session = self._session
-        if session is None:
-            raise EngineError("This generator is closed. Open it again: stylert.open(path)")
-        return session
+    @contextmanager
+    def _in_use(self) -> Iterator[Session]:
+        """The session for one call. If `close` comes meanwhile, the last call closes it."""
+        with self._lock:
+            if self._closed:
+                raise EngineError("This generator is closed. Open it again: stylert.open(path)")
+            self._calls += 1
+        try:
+            yield self._session
+        finally:
+            with self._lock:
+                self._calls -= 1
+                last = self._closed and not self._calls
+            if last:
+                self._session.close()
 
     def _chunks(self, batch: int) -> Iterator[slice]:
         for start in range(0, batch, self.max_batch):
@@ -274,11 +328,14 @@ class Generator:
             raise InvalidInput(f"noise_mode: got {noise_mode!r}, expected one of {NOISE_MODES}.")
         if noise_mode != "seeded":
             if noise_seed is not None:
-                raise InvalidInput("noise_seed needs noise_mode='seeded'.")
+                raise InvalidInput(
+                    f"noise_seed: got one with noise_mode {noise_mode!r}, expected 'seeded'."
+                )
             return None
         if noise_seed is None:
             raise InvalidInput(
-                "noise_mode 'seeded' needs noise_seed, one for all or one per image."
+                "noise_seed: got None with noise_mode 'seeded', expected one for all images or one "
+                "per image."
             )
         seeds = seeds_of(noise_seed, name="noise_seed")
         if len(seeds) not in (1, batch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import os
 from pathlib import Path
@@ -11,9 +12,6 @@ import numpy as np
 from stylert.runtime.errors import InvalidInput
 
 __all__ = ["grid_of", "save_image", "to_uint8"]
-
-_MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
-
 
 def to_uint8(img: np.ndarray) -> np.ndarray:
     """Turn img [N, C, H, W] float32 in [-1, 1] into uint8 [N, H, W, C] as the original tools do.
@@ -35,7 +33,7 @@ def grid_of(images: np.ndarray, columns: int | None = None) -> np.ndarray:
         [rows * H, columns * W, C] uint8.
     """
     N, H, W, C = images.shape
-    columns = columns or math.ceil(math.sqrt(N))
+    columns = math.ceil(math.sqrt(N)) if columns is None else columns
     if columns < 1:
         raise InvalidInput(f"columns: got {columns}, expected at least 1.")
     rows = math.ceil(N / columns)
@@ -57,7 +55,7 @@ def save_image(image: np.ndarray, path: str | Path) -> None:
     from PIL import Image
 
     path = Path(path)
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] not in _MODES:
+    if image.dtype != np.uint8 or image.ndim != 3 or not 1 <= image.shape[2] <= 4:
         raise InvalidInput(
             f"image: got {image.dtype} {image.shape}, expected uint8 [H, W, C] with C of 1 to 4."
         )
@@ -66,12 +64,15 @@ def save_image(image: np.ndarray, path: str | Path) -> None:
     if kind not in Image.SAVE:
         raise InvalidInput(f"{path}: cannot write '{path.suffix}', use .png, .jpg or .webp.")
     picture = Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else image)
+    encoded = io.BytesIO()  # first to memory: so a full disk is no error of the encoder's
+    try:
+        picture.save(encoded, format=kind)
+    except (OSError, ValueError, SystemError) as error:  # e.g. 'cannot write mode RGBA as JPEG'
+        raise InvalidInput(f"{path}: {error}; use .png.") from None
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        picture.save(partial, format=kind)
+        partial.write_bytes(encoded.getbuffer())
         partial.replace(path)
-    except BaseException as error:
+    except BaseException:
         partial.unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.errno is None:  # 'cannot write mode RGBA as JPEG'
-            raise InvalidInput(f"{path}: {error}; use .png.") from None
         raise

@@ -9,23 +9,35 @@ import numpy as np
 
 from stylert.runtime.errors import InvalidInput
 
-__all__ = ["labels_of", "psi_per_layer", "seeds_of", "z_from_seeds"]
+__all__ = [
+    "as_float32",
+    "labels_of",
+    "psi_per_layer",
+    "seeds_of",
+    "soft_labels_of",
+    "z_from_seeds",
+]
 
 MAX_SEED = 2**32 - 1
 
 
-def seeds_of(seeds: int | Iterable[int], *, name: str = "seeds") -> list[int]:
-    """Check seeds: one integer or several, each in [0, 2^32 - 1].
+def seeds_of(
+    seeds: int | Iterable[int], *, name: str = "seeds", largest: int = MAX_SEED
+) -> list[int]:
+    """Check seeds, or classes: one integer or several, each in [0, largest].
 
     Raises:
         InvalidInput: not an integer, out of range, or none at all.
     """
-    items = list(seeds) if isinstance(seeds, Iterable) and not isinstance(seeds, str) else [seeds]
+    if isinstance(seeds, np.ndarray):
+        seeds = seeds.tolist()
+    several = isinstance(seeds, Iterable) and not isinstance(seeds, (str, bytes))
+    items: list[Any] = list(seeds) if several else [seeds]  # type: ignore[arg-type]
     for seed in items:
         if isinstance(seed, (bool, np.bool_)) or not isinstance(seed, (int, np.integer)):
-            raise InvalidInput(f"{name}: got {seed!r}, expected integers such as [0, 1, 2].")
-        if not 0 <= seed <= MAX_SEED:
-            raise InvalidInput(f"{name}: got {seed}, expected 0 to {MAX_SEED}.")
+            raise InvalidInput(f"{name}: got {_shown(seed)}, expected integers such as [0, 1, 2].")
+        if not 0 <= seed <= largest:
+            raise InvalidInput(f"{name}: got {_shown(seed)}, expected 0 to {largest}.")
     if not items:
         raise InvalidInput(f"{name}: got none, expected at least one.")
     return [int(seed) for seed in items]
@@ -51,7 +63,8 @@ def psi_per_layer(
     """Truncation as the mapping graph takes it: a psi for every image and layer.
 
     Args:
-        truncation_psi: a number, one per image [N] or [N, 1], or one per image and layer [N, num_ws].
+        truncation_psi: a number, one per image [N] or [N, 1], or one per image and layer
+            [N, num_ws].
         truncation_cutoff: layers from this one on get psi 1; None = all layers are truncated.
         batch: N.
         num_ws: layers of the generator.
@@ -68,23 +81,24 @@ def psi_per_layer(
     except ValueError:  # a ragged list
         raise InvalidInput(f"truncation_psi: got a ragged list, expected {expected}.") from None
     if psi.dtype.kind not in "fiu":
-        raise InvalidInput(f"truncation_psi: got {truncation_psi!r}, expected {expected}.")
+        raise InvalidInput(f"truncation_psi: got {_shown(truncation_psi)}, expected {expected}.")
     if psi.shape not in ((), (batch,), (batch, 1), (batch, num_ws)):
         raise InvalidInput(f"truncation_psi: got shape {psi.shape}, expected {expected}.")
-    if not np.isfinite(psi).all():
+    with np.errstate(over="ignore"):
+        rows = psi.astype(np.float32).reshape((batch, -1) if psi.ndim else (1, 1))
+    if not np.isfinite(rows).all():
         raise InvalidInput("truncation_psi: got NaN or infinity, expected finite numbers.")
-    rows = psi.astype(np.float32).reshape((batch, -1) if psi.ndim else (1, 1))
     layers = np.array(np.broadcast_to(rows, (batch, num_ws)))
     if truncation_cutoff is not None:
         if isinstance(truncation_cutoff, bool) or not isinstance(
             truncation_cutoff, (int, np.integer)
         ):
             raise InvalidInput(
-                f"truncation_cutoff: got {truncation_cutoff!r}, expected an integer."
+                f"truncation_cutoff: got {_shown(truncation_cutoff)}, expected an integer."
             )
         if not 0 <= truncation_cutoff <= num_ws:
             raise InvalidInput(
-                f"truncation_cutoff: got {truncation_cutoff}, expected 0 to {num_ws}."
+                f"truncation_cutoff: got {_shown(truncation_cutoff)}, expected 0 to {num_ws}."
             )
         layers[:, truncation_cutoff:] = 1
     return layers
@@ -111,29 +125,44 @@ def labels_of(
     Raises:
         InvalidInput: a class out of range, labels of another shape, both or neither of them.
     """
+    if class_idx is None and (labels is not None or c_dim == 0):
+        return soft_labels_of(labels, batch=batch, c_dim=c_dim)
     if c_dim == 0:
-        if class_idx is not None or labels is not None:
-            raise InvalidInput("This generator is unconditional: leave out class_idx and labels.")
+        raise _unconditional("class_idx", class_idx)
+    if class_idx is None or labels is not None:
+        raise InvalidInput(
+            f"class_idx, labels: got {'neither' if class_idx is None else 'both'}, expected one of "
+            f"them. Pass class_idx=0 to {c_dim - 1}, or labels [N, {c_dim}]."
+        )
+    classes = seeds_of(class_idx, name="class_idx", largest=c_dim - 1)
+    if len(classes) not in (1, batch):
+        raise InvalidInput(f"class_idx: got {len(classes)} classes, expected 1 or {batch}.")
+    rows = np.eye(c_dim, dtype=np.float32)[classes]
+    return np.array(np.broadcast_to(rows, (batch, c_dim)))
+
+
+def soft_labels_of(
+    labels: Any, *, batch: int, c_dim: int, name: str = "labels"
+) -> np.ndarray | None:
+    """Soft labels: [c_dim] for all images or [N, c_dim] floats, as [N, c_dim] float32.
+
+    Returns:
+        None for an unconditional generator.
+
+    Raises:
+        InvalidInput: labels of another shape or dtype, none for a conditional generator, or some
+            for an unconditional one.
+    """
+    if c_dim == 0:
+        if labels is not None:
+            raise _unconditional(name, labels)
         return None
-    if (class_idx is None) == (labels is None):
-        got = "neither" if labels is None else "both"
-        raise InvalidInput(
-            f"This generator has {c_dim} classes: got {got} of class_idx and labels, expected one "
-            f"of them. Pass class_idx=0 to {c_dim - 1}, or labels [N, {c_dim}]."
-        )
-    if class_idx is not None:
-        classes = seeds_of(class_idx, name="class_idx")
-        if len(classes) not in (1, batch):
-            raise InvalidInput(f"class_idx: got {len(classes)} classes, expected 1 or {batch}.")
-        if max(classes) >= c_dim:
-            raise InvalidInput(f"class_idx: got {max(classes)}, expected 0 to {c_dim - 1}.")
-        rows = np.eye(c_dim, dtype=np.float32)[classes]
-        return np.array(np.broadcast_to(rows, (batch, c_dim)))
-    rows = as_float32("labels", labels)
+    expected = f"({c_dim},) or ({batch}, {c_dim})"
+    if labels is None:
+        raise InvalidInput(f"{name}: got None, expected floats of shape {expected}.")
+    rows = as_float32(name, labels)
     if rows.shape not in ((c_dim,), (1, c_dim), (batch, c_dim)):
-        raise InvalidInput(
-            f"labels: got shape {rows.shape}, expected ({c_dim},) or ({batch}, {c_dim})."
-        )
+        raise InvalidInput(f"{name}: got shape {rows.shape}, expected {expected}.")
     return np.array(np.broadcast_to(rows, (batch, c_dim)))
 
 
@@ -149,10 +178,25 @@ def as_float32(name: str, value: Any) -> np.ndarray:
         raise InvalidInput(f"{name}: got a ragged list, expected an array of floats.") from None
     if array.dtype.kind != "f":
         raise InvalidInput(
-            f"{name}: got dtype {array.dtype}, expected float32. Convert it: array.astype('float32')"
+            f"{name}: got dtype {array.dtype}, expected float32. Convert: array.astype('float32')"
         )
     with np.errstate(over="ignore"):
         array = np.ascontiguousarray(array, dtype=np.float32)
     if not np.isfinite(array).all():
         raise InvalidInput(f"{name}: got NaN or infinity, expected finite numbers.")
     return array
+
+
+def _unconditional(name: str, value: Any) -> InvalidInput:
+    return InvalidInput(
+        f"{name}: got {_shown(value)}, expected None: this generator is unconditional."
+    )
+
+
+def _shown(value: Any) -> str:
+    """A value as a message can hold it: one line, and not a long one."""
+    try:
+        text = " ".join(repr(value).split())
+    except ValueError:  # an integer of more digits than Python prints
+        return "a huge integer"
+    return text if len(text) <= 60 else f"{text[:57]}..."

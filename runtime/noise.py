@@ -60,10 +60,12 @@ class NoiseSource:
         Raises:
             InvalidInput: a name is missing or unknown, or an array has another shape or dtype.
         """
+        if not isinstance(noise, Mapping):
+            raise InvalidInput(f"noise: got {type(noise).__name__}, expected arrays by input name.")
         if set(noise) != set(self._shapes):
             missing, unknown = set(self._shapes) - set(noise), set(noise) - set(self._shapes)
-            wrong = f"missing {min(missing)}" if missing else f"unknown {min(map(str, unknown))}"
-            raise InvalidInput(f"noise: {wrong}. Expected the keys {sorted(self._shapes)}.")
+            wrong = f"{min(missing)} is missing" if missing else f"got {min(map(repr, unknown))}"
+            raise InvalidInput(f"noise: {wrong}, expected the keys {sorted(self._shapes)}.")
         arrays = {}
         for name, shape in self._shapes.items():
             array = as_float32(name, noise[name])

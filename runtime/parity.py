@@ -79,8 +79,7 @@ def _difference(reference: np.ndarray, candidate: np.ndarray) -> Difference:
     delta = candidate.astype(np.float64) - reference
     error = float(np.mean(np.square(delta)))
     scale = float(reference.max()) - float(reference.min())
-    if error == 0:
-        psnr = math.inf
-    else:
+    psnr = math.inf
+    if error:
         psnr = 10 * math.log10(scale**2 / error) if scale else -math.inf
     return Difference(float(np.abs(delta).max()), psnr, True)

@@ -14,8 +14,8 @@ from stylert.runtime.errors import CheckpointError
 __all__ = ["Modules", "modules_from_object"]
 
 MAX_MODULES = 10_000
-MAX_DEPTH = 16
-MAX_NAME = 100
+MAX_DEPTH = 8
+MAX_NAME = 64  # characters
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,11 @@ def _named(module: PersistentObject, kind: str, path: str) -> list[tuple[str, An
     if type(values) is not dict:
         raise CheckpointError(f"{quoted(module.class_name)} at {quoted(path)} has no {kind}")
     for name in values:
-        if type(name) is not str or not name.isidentifier() or len(name) > MAX_NAME:
+        if not _is_name(name):
             raise CheckpointError(f"{quoted(name)} in {quoted(path)} is no name")
     prefix = f"{path}." if path else ""
     return [(f"{prefix}{name}", value) for name, value in values.items() if value is not None]
+
+
+def _is_name(name: Any) -> bool:
+    return type(name) is str and name.isidentifier() and name.isascii() and len(name) <= MAX_NAME

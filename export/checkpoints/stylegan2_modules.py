@@ -73,6 +73,7 @@ def config_from_modules(modules: Modules) -> StyleGAN2Config:
         num_fp16_res=_num_fp16_res(modules, blocks),
     )
     _check_gains(modules, config)
+    _check_linear_layers(modules)
     _check_resampling(modules, blocks)
     _check_arguments(modules, config)
     return config
@@ -90,8 +91,8 @@ def unknown_arguments(modules: Modules) -> list[str]:
 def _blocks(modules: Modules) -> list[str]:
     """Paths of the blocks b4, b8, ..., which must have no gap."""
     names = modules.children("synthesis")
-    expected = [f"b{4 << i}" for i in range(len(names))]
-    if sorted(names) != sorted(expected) or not 1 <= len(names) <= _MAX_BLOCKS:
+    expected = [f"b{4 << i}" for i in range(min(len(names), _MAX_BLOCKS))]
+    if not names or sorted(names) != sorted(expected):
         raise CheckpointError(
             f"not supported: synthesis has the modules {_listed(names)}, expected b4, b8, b16, ..."
         )
@@ -189,6 +190,21 @@ def _check_gains(modules: Modules, config: StyleGAN2Config) -> None:
             raise CheckpointError(
                 f"not supported: {path}.weight_gain is {quoted(gain)}, expected {expected:.6g}"
             )
+
+
+def _check_linear_layers(modules: Modules) -> None:
+    """Layers without an activation, whose biases are not scaled."""
+    for path in modules.objects:
+        name = path.rpartition(".")[2]
+        if name not in ("affine", "embed", "skip"):
+            continue
+        activation = modules.attribute(path, "activation")
+        if activation != "linear":
+            raise CheckpointError(
+                f"not supported: {path}.activation is {quoted(activation)}, expected linear"
+            )
+        if name != "skip" and modules.attribute(path, "bias_gain") != 1:
+            raise CheckpointError(f"not supported: {path}.bias_gain, expected 1")
 
 
 def _check_resampling(modules: Modules, blocks: list[str]) -> None:

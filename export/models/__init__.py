@@ -1,0 +1,1 @@
+"""The PyTorch references that every export is compared with, one file per family."""

@@ -34,7 +34,7 @@ class OnnxRuntimeSession:
     def __init__(self, bundle: Bundle, *, provider: str, threads: int | None = None) -> None:
         ort = _import()
         if provider not in PROVIDERS:
-            raise InvalidInput(f"provider: got {provider!r}, expected one of {list(PROVIDERS)}.")
+            raise InvalidInput(f"provider: got {provider!r}, expected 'auto', 'cpu' or 'cuda'.")
         if PROVIDERS[provider] not in ort.get_available_providers():
             raise EngineError(
                 f"provider {provider!r}: this ONNX Runtime has only {available_providers()}. "

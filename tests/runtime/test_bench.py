@@ -362,7 +362,7 @@ def known() -> BenchResult:
         subject="known",
         macs_per_image=10**9,
         settings={"threads": 2, "nothing": 0, "no": False, "empty": ""},
-        machine={"dirty": False, "commit": None},
+        machine={"dirty": False, "commit": None, "cpus": 4},
         reference="slow",
         baseline="slow",
         gemm_shape=(1000, 1000, 1000),
@@ -372,8 +372,12 @@ def known() -> BenchResult:
             CandidateReport("slow", "m:f", {}, {"device": "cuda"}, failure="later"),
         ),
         measurements=(
-            Measurement("fast", 4, fast, fast, 0, 0.0, Parity(0.0, math.inf, True)),
-            Measurement("slow", 4, slow, busy, 2, 12.0, Parity(math.nan, -math.inf, False)),
+            Measurement(
+                "fast", 4, fast, fast, (0.0, None, 5.0), 0, 0.0, Parity(0.0, math.inf, True)
+            ),
+            Measurement(
+                "slow", 4, slow, busy, (1.9, 2.0), 2, 12.0, Parity(math.nan, -math.inf, False)
+            ),
         ),
         roofline=(Measurement("gemm", 4, gemm, gemm),),
     )
@@ -394,6 +398,15 @@ def test_statistics() -> None:
     assert slow.speedup == slow.speedup_by_round == 1.0
     assert fast.busy_cpus == 1.0
     assert slow.busy_cpus == 1.5  # of 2, 1.5 and 1
+
+
+def test_disturbances() -> None:
+    fast, slow = known().rows()
+    assert fast.other_cpus == 2.5
+    assert slow.other_cpus == pytest.approx(1.95)  # 2 of the 4 CPUs are free
+    assert known().disturbances() == (
+        "fast at batch 4 was disturbed: other processes used 2.5 of 4 CPUs",
+    )
 
 
 def test_json_keeps_zeros_and_what_json_cannot_say() -> None:

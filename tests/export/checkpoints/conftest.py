@@ -106,7 +106,9 @@ def dump(value: Any) -> bytes:
 def torch_stream(elements: np.ndarray, *, kind: str = "FloatStorage", **changes: Any) -> bytes:
     """One storage as the old torch.save writes it."""
     numel = changes.get("numel", elements.size)
-    described = Raw(operations(("storage", Raw(f"ctorch\n{kind}\n".encode()), "0", "cpu", numel, None)) + b"Q")
+    described = Raw(
+        operations(("storage", Raw(f"ctorch\n{kind}\n".encode()), "0", "cpu", numel, None)) + b"Q"
+    )
     parts = (
         changes.get("magic", 0x1950A86A20F9469CFC6C),
         1001,
@@ -197,6 +199,7 @@ def _attributes(root: Module, config: StyleGAN2Config) -> None:
             else:
                 wide_in = layer.parameters["weight"].shape[1]
                 layer.attributes["weight_gain"] = float(wide_in**-0.5)
+                layer.attributes["activation"] = "linear"
             if name != "skip":
                 _fully_connected(layer.modules["affine"], 1, "linear")
 

@@ -42,7 +42,7 @@ def test_json_round_trip(writer: Any) -> None:
 def test_json_with_a_field_missing() -> None:
     data = FFHQ.to_json()
     del data["z_dim"]
-    with pytest.raises(CheckpointError, match="configuration is incomplete: .*z_dim"):
+    with pytest.raises(CheckpointError, match=r"configuration is incomplete: .*z_dim"):
         StyleGAN2Config.from_json(data)
 
 

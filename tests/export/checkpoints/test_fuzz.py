@@ -19,8 +19,7 @@ def outcome(data: bytes, path: Path) -> str:
     try:
         checkpoint = read_checkpoint(path)
     except CheckpointError as error:
-        assert len(str(error).splitlines()) == 1
-        return "refused"
+        return "refused" if len(str(error).splitlines()) == 1 else "refused with many lines"
     assert isinstance(checkpoint, Checkpoint)
     assert all(np.isfinite(tensor).all() for tensor in checkpoint.tensors.values())
     return "read"

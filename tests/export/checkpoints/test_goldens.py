@@ -39,7 +39,11 @@ def test_config_is_what_the_network_was_made_with(golden: Any) -> None:
     base, most = synthesis["channel_base"], synthesis["channel_max"]
 
     assert checkpoint.family == "stylegan2"
-    assert (config.z_dim, config.c_dim, config.w_dim) == (made["z_dim"], made["c_dim"], made["w_dim"])
+    assert (config.z_dim, config.c_dim, config.w_dim) == (
+        made["z_dim"],
+        made["c_dim"],
+        made["w_dim"],
+    )
     assert config.img_shape == (resolution, resolution)
     assert config.img_channels == made["img_channels"]
     assert config.block_resolutions == tuple(blocks)
@@ -60,7 +64,9 @@ def test_tensors_are_exact(golden: Any) -> None:
     listed = {
         name: tensor
         for name, tensor in description["tensors"].items()
-        if not name.endswith(("conv0.resample_filter", "conv1.resample_filter", "skip.resample_filter"))
+        if not name.endswith(
+            ("conv0.resample_filter", "conv1.resample_filter", "skip.resample_filter")
+        )
     }
     assert set(checkpoint.tensors) == set(listed)
     for name, tensor in checkpoint.tensors.items():

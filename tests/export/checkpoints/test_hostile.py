@@ -28,7 +28,7 @@ SAYS = {
     "evil_tf_build_src.pkl": "not supported yet: a TensorFlow",
     "truncated.pkl": "ends early",
     "truncated_tail.pkl": "ends early",
-    "wrong_shapes.pkl": r"synthesis.b8.conv1.weight: got shape \[8, 7, 3, 3\], expected \[8, 8, 3, 3\]",
+    "wrong_shapes.pkl": r"b8.conv1.weight: got shape \[8, 7, 3, 3\], expected \[8, 8, 3, 3\]",
     "missing_key.pkl": "synthesis.b8.conv1.weight is missing",
     "nan_weights.pkl": "synthesis.b4.conv1.weight: 1 of 576 values are NaN or infinite",
     "huge_claim.pkl": "claims 1000000000000 elements of float32, and 64 bytes",
@@ -54,7 +54,7 @@ good, hostile = map(Path, sys.argv[1:])
 files = [path for path in sorted(hostile.iterdir()) if path.suffix != ".json"]
 read_checkpoint(good)
 seen = set()
-watched = ("import", "exec", "compile", "pickle.", "os.", "subprocess.", "socket.", "ctypes.", "marshal.")
+watched = ("import", "exec", "compile", "pickle.", "marshal.", "os.", "subprocess.", "socket.")
 sys.addaudithook(lambda event, arguments: seen.add(event) if event.startswith(watched) else None)
 results = []
 for path in [*files, good]:
@@ -89,9 +89,7 @@ def test_refused(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.parametrize("name", sorted(LOADS))
-def test_loaded_without_running(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_loaded_without_running(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     checkpoint = read_checkpoint(HOSTILE / name)
     assert checkpoint.config.channels == (8, 8)

@@ -65,11 +65,9 @@ def test_no_file_is_replaced_unasked(checkpoint: Checkpoint, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("target", ["folder", "absent/net.safetensors"])
-def test_places_that_cannot_be_written(
-    checkpoint: Checkpoint, tmp_path: Path, target: str
-) -> None:
+def test_places_that_cannot_be_written(checkpoint: Checkpoint, tmp_path: Path, target: str) -> None:
     (tmp_path / "folder").mkdir()
-    with pytest.raises(CheckpointError, match="^Cannot write .*(folder|No such file)"):
+    with pytest.raises(CheckpointError, match=r"^Cannot write .*(folder|No such file)"):
         write_native(checkpoint, tmp_path / target)
 
 
@@ -123,7 +121,10 @@ def test_tensors_are_checked(checkpoint: Checkpoint, tmp_path: Path) -> None:
         "is missing": {k: v for k, v in checkpoint.tensors.items() if k != name},
         "unknown to StyleGAN2": {**checkpoint.tensors, "extra": np.zeros(3, np.float32)},
         r"got shape \[5\], expected \[5, 5, 3, 3\]": {**checkpoint.tensors, name: np.ones(5, "f4")},
-        "225 of 225 values are NaN": {**checkpoint.tensors, name: np.full((5, 5, 3, 3), np.nan, "f4")},
+        "225 of 225 values are NaN": {
+            **checkpoint.tensors,
+            name: np.full((5, 5, 3, 3), np.nan, "f4"),
+        },
     }
     for message, tensors in wrong.items():
         with pytest.raises(CheckpointError, match=message):
@@ -173,7 +174,7 @@ def test_config_is_checked(checkpoint: Checkpoint, tmp_path: Path, name: str) ->
     assert len(str(caught.value).splitlines()) == 1
 
 
-@pytest.mark.parametrize("text", ["", "[]", "3", "{}", "[" * 100_000, "{\"schema\": 1e999}"])
+@pytest.mark.parametrize("text", ["", "[]", "3", "{}", "[" * 100_000, '{"schema": 1e999}'])
 def test_metadata_that_is_none(checkpoint: Checkpoint, tmp_path: Path, text: str) -> None:
     with pytest.raises(CheckpointError):
         read_checkpoint(write(tmp_path / "n.safetensors", checkpoint.tensors, text))
@@ -217,7 +218,7 @@ def test_headers_that_lie(name: str, tmp_path: Path) -> None:
     path.write_bytes(HEADERS[name])
     tracemalloc.start()
     try:
-        with pytest.raises(CheckpointError, match="damaged|claims") as caught:
+        with pytest.raises(CheckpointError, match=r"damaged|claims") as caught:
             read_checkpoint(path)
         assert tracemalloc.get_traced_memory()[1] < 4 * 2**20
     finally:

@@ -224,6 +224,20 @@ WRONG: dict[str, tuple[Edit, str]] = {
         _attribute("synthesis.b8.torgb", weight_gain=1.0),
         "not supported: synthesis.b8.torgb.weight_gain is 1.0, expected 0.44",
     ),
+    "affine activation": (
+        _attribute("synthesis.b8.conv0.affine", activation="relu"),
+        "not supported: synthesis.b8.conv0.affine.activation is 'relu', expected linear",
+    ),
+    "affine bias": (
+        _attribute("synthesis.b8.conv0.affine", bias_gain=2),
+        "not supported: synthesis.b8.conv0.affine.bias_gain, expected 1",
+    ),
+    "many blocks": (
+        lambda network, writer: network.at("synthesis").modules.update(
+            {f"b{i}": writer.Module("Other") for i in range(9000, 9100)}
+        ),
+        "synthesis has the modules 'b4', 'b8', 'b9000', .*, ..., expected b4, b8",
+    ),
     "scaling": (_attribute("synthesis.b8.conv0", up=4), "conv0 scales by 4, expected 2"),
     "no attribute": (
         lambda network, writer: network.at("synthesis.b8.conv0").attributes.pop("use_noise"),
@@ -277,7 +291,10 @@ WRONG: dict[str, tuple[Edit, str]] = {
         _put("synthesis.b4", "parameters", "const", np.full((6, 4, 4), np.inf, np.float32)),
         "synthesis.b4.const: 96 of 96 values are NaN or infinite",
     ),
-    "no tensor": (_put("synthesis.b4", "parameters", "const", 3), "synthesis.b4.const is no tensor"),
+    "no tensor": (
+        _put("synthesis.b4", "parameters", "const", 3),
+        "synthesis.b4.const is no tensor",
+    ),
     "no module": (_put("synthesis", "modules", "b8", [1]), "synthesis.b8 is a 'list' object"),
     "strange name": (_put("synthesis", "modules", "a.b", None), "'a.b' in 'synthesis' is no name"),
     "no buffers": (
@@ -366,25 +383,15 @@ def test_one_storage_for_many_tensors_is_bounded(writer: Any) -> None:
         read_checkpoint(writer.snapshot(network))
 
 
-@pytest.mark.parametrize("path", ["", "synthesis", "synthesis.b8.conv1"])
-def test_a_module_in_itself(writer: Any, path: str) -> None:
-    """The state of a module is there before the module, so that it can hold the module later."""
+def test_a_module_in_itself(writer: Any) -> None:
+    """The dict of submodules is there before the module, which can join it later."""
     network = writer.generator(writer.config())
-    module = network.at(path) if path else network
-    kept = b"r\x88\x00\x00\x00"
-    module.modules = {**module.modules}
-    inner = writer.operations({k: v for k, v in module.modules.items()})
-    holder = writer.Module("Generator", modules=writer.Raw(inner + kept))
-    holder.parameters, holder.buffers = module.parameters, module.buffers
-    holder.attributes = module.attributes
-    cycle = b"j\x88\x00\x00\x00X\x04\x00\x00\x00selfj\x89\x00\x00\x00s0"
-    value = writer.Raw(writer.operations(holder) + b"r\x89\x00\x00\x00" + cycle)
-    if path:
-        parent, _, name = path.rpartition(".")
-        (network.at(parent) if parent else network).modules[name] = value
-        value = network
-    with pytest.raises(CheckpointError, match="the modules are no tree: .*self"):
-        read_checkpoint(writer.snapshot(value))
+    keep, recall = b"r\x88\x00\x00\x00", b"j\x88\x00\x00\x00"
+    network.modules = writer.Raw(writer.operations(network.modules) + keep)
+    whole = writer.operations(network) + keep.replace(b"\x88", b"\x89")
+    join = recall + writer.operations("itself") + recall.replace(b"\x88", b"\x89") + b"s0"
+    with pytest.raises(CheckpointError, match="the modules are no tree: 'itself' contains itself"):
+        read_checkpoint(writer.snapshot(writer.Raw(whole + join)))
 
 
 def test_module_source_is_not_kept(writer: Any) -> None:

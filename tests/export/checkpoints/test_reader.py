@@ -70,6 +70,7 @@ def test_folders_and_missing_files(tmp_path: Path) -> None:
         read_checkpoint(tmp_path / "absent.pkl")
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="POSIX only")
 def test_devices_and_pipes(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe.pkl"
     os.mkfifo(pipe)
