@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -105,24 +106,27 @@ class Bundle:
         path = Path(path)
         manifest = _read_manifest(path)
         try:
-            graphs = {name: _graph(data) for name, data in manifest["graphs"].items()}
+            spec = _spec(manifest["generator"])
             bundle = cls(
                 path=path,
-                family=str(manifest["family"]),
-                spec=GeneratorSpec(**manifest["generator"]),
-                graphs={name: graphs[name] for name in ("mapping", "synthesis")},
-                w_avg=np.array(manifest["w_avg"], dtype=np.float32),
+                family=_text(manifest["family"]),
+                spec=spec,
+                graphs={
+                    name: _graph(manifest["graphs"][name], spec)
+                    for name in ("mapping", "synthesis")
+                },
+                w_avg=_w_avg(manifest["w_avg"], spec),
                 manifest=manifest,
             )
             files = {_inside(path, name): dict(entry) for name, entry in manifest["files"].items()}
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise BundleError(
                 f"Bundle {path}: {MANIFEST} is damaged ({type(error).__name__}: {error}). "
                 "Export the checkpoint again."
             ) from None
         for graph in bundle.graphs.values():
             if path / graph.file not in files:
-                raise BundleError(f"Bundle {path}: {MANIFEST} has no checksum of {graph.file}.")
+                raise BundleError(f"Bundle {path}: {MANIFEST} has no checksum of {graph.file!r}.")
         for file, entry in files.items():
             _check_file(path, file, entry, check_hash=check_files)
         return bundle
@@ -143,8 +147,11 @@ class Bundle:
         try:
             with np.load(self.path / "noise.npz", allow_pickle=False) as arrays:
                 noise = {t.name: arrays[t.name] for t in self.noise_inputs}
-        except (OSError, KeyError, ValueError) as error:
-            raise BundleError(f"Bundle {self.path}: cannot read noise.npz ({error}).") from None
+        except Exception as error:  # zipfile, zlib and NumPy each have their own
+            raise BundleError(
+                f"Bundle {self.path}: cannot read noise.npz ({' '.join(str(error).split())}). "
+                "Export the checkpoint again."
+            ) from None
         for t in self.noise_inputs:
             if noise[t.name].shape != (1, *t.shape[1:]) or noise[t.name].dtype != np.float32:
                 raise BundleError(
@@ -178,7 +185,7 @@ def _read_manifest(path: Path) -> dict[str, Any]:
         raise BundleError(f"Bundle {path}: cannot read {MANIFEST} ({error}).") from None
     schema = manifest.get("schema") if isinstance(manifest, dict) else None
     if not isinstance(schema, int) or isinstance(schema, bool) or schema < 1:
-        raise BundleError(f"Bundle {path}: {MANIFEST} has no valid 'schema' (got {schema!r}).")
+        raise BundleError(f"Bundle {path}: {MANIFEST} has no valid 'schema' (got {schema!r:.40}).")
     if schema > SCHEMA:
         raise BundleError(
             f"Bundle {path} has schema {schema}, but this StyleRT reads up to {SCHEMA}. "
@@ -187,18 +194,66 @@ def _read_manifest(path: Path) -> dict[str, Any]:
     return dict(manifest)
 
 
-def _graph(data: Mapping[str, Any]) -> GraphSpec:
+def _spec(data: Mapping[str, Any]) -> GeneratorSpec:
+    spec = GeneratorSpec(**data)
+    psi, cutoff = spec.truncation_psi, spec.truncation_cutoff
+    valid = {name: _is_whole(value, 1) for name, value in vars(spec).items()}
+    valid["c_dim"] = _is_whole(spec.c_dim, 0)
+    valid["truncation_psi"] = type(psi) in (int, float) and math.isfinite(psi)
+    valid["truncation_cutoff"] = cutoff is None or _is_whole(cutoff, 0)
+    wrong = [name for name, is_valid in valid.items() if not is_valid]
+    if wrong:
+        raise ValueError(f"generator.{wrong[0]} is {getattr(spec, wrong[0])!r:.40}")
+    return spec
+
+
+def _graph(data: Mapping[str, Any], spec: GeneratorSpec) -> GraphSpec:
     def tensors(entries: list[Mapping[str, Any]]) -> tuple[TensorSpec, ...]:
         return tuple(
-            TensorSpec(str(t["name"]), str(t["dtype"]), tuple(t["shape"])) for t in entries
+            TensorSpec(_text(t["name"]), _text(t["dtype"]), tuple(t["shape"])) for t in entries
         )
 
-    return GraphSpec(str(data["file"]), tensors(data["inputs"]), tensors(data["outputs"]))
+    graph = GraphSpec(_text(data["file"]), tensors(data["inputs"]), tensors(data["outputs"]))
+    image = (spec.img_height, spec.img_width)
+    fixed = {  # the dimensions behind the first, which is the batch
+        "z": (spec.z_dim,),
+        "c": (spec.c_dim,),
+        "truncation_psi": (spec.num_ws,),
+        "ws": (spec.num_ws, spec.w_dim),
+        "img": (spec.img_channels, *image),
+        "image": (*image, spec.img_channels),
+    }
+    for t in (*graph.inputs, *graph.outputs):
+        if t.name.startswith("noise_"):
+            valid = len(t.shape) == 4 and all(_is_whole(size, 1) for size in t.shape[1:])
+        else:
+            valid = t.shape[1:] == fixed.get(t.name, t.shape[1:])
+        if not valid:
+            raise ValueError(f"{t.name} has the shape {t.shape!r:.80}")
+    return graph
+
+
+def _w_avg(data: Any, spec: GeneratorSpec) -> np.ndarray:
+    with np.errstate(over="ignore"):
+        w_avg = np.array(data, dtype=np.float32)
+    if w_avg.shape != (spec.w_dim,) or not np.isfinite(w_avg).all():
+        raise ValueError(f"w_avg is not {spec.w_dim} finite numbers")
+    return w_avg
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str) or not value.isprintable():
+        raise ValueError(f"got {value!r:.40}, expected a text")
+    return value
+
+
+def _is_whole(value: Any, least: int) -> bool:
+    return type(value) is int and value >= least
 
 
 def _inside(path: Path, name: str) -> Path:
     """Path of a file in the bundle; a manifest cannot name files outside of it."""
-    relative = Path(name)
+    relative = Path(_text(name))
     if relative.is_absolute() or ".." in relative.parts:
         raise ValueError(f"file {name!r} lies outside of the bundle")
     return path / relative

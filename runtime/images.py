@@ -13,6 +13,7 @@ from stylert.runtime.errors import InvalidInput
 
 __all__ = ["grid_of", "save_image", "to_uint8"]
 
+
 def to_uint8(img: np.ndarray) -> np.ndarray:
     """Turn img [N, C, H, W] float32 in [-1, 1] into uint8 [N, H, W, C] as the original tools do.
 

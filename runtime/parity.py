@@ -50,9 +50,10 @@ class Difference:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """As plain JSON types; an infinite PSNR is None."""
+        """As plain JSON types; what is infinite is None."""
         psnr = None if math.isinf(self.psnr_db) else self.psnr_db
-        return {"max_abs": self.max_abs, "psnr_db": psnr, "finite": self.finite}
+        max_abs = None if math.isinf(self.max_abs) else self.max_abs
+        return {"max_abs": max_abs, "psnr_db": psnr, "finite": self.finite}
 
 
 def compare(reference: np.ndarray, candidate: np.ndarray) -> Difference:
@@ -63,10 +64,12 @@ def compare(reference: np.ndarray, candidate: np.ndarray) -> Difference:
         candidate: of the same shape.
 
     Raises:
-        ValueError: the shapes differ.
+        ValueError: the shapes differ, or there is nothing to compare.
     """
     if reference.shape != candidate.shape:
         raise ValueError(f"shapes differ: {reference.shape} and {candidate.shape}")
+    if not reference.size:
+        raise ValueError(f"nothing to compare: {reference.shape}")
     worst = Difference(0.0, math.inf, True)
     for expected, got in zip(reference, candidate, strict=True):
         worst = worst.worst(_difference(expected, got))

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import platform
+import shutil
+from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
 
+from stylert.runtime.generator import Generator
 from stylert.runtime.gpus import visible_gpus
+
+# The goldens are so small that torch's threads cost more than they give. It is read when torch loads.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 TESTS = Path(__file__).parent
 REPORTED = ("numpy", "torch", "onnx", "onnxruntime", "onnxruntime-gpu", "tensorrt", "tensorrt-rtx")
@@ -54,3 +62,55 @@ def _version(distribution: str) -> str:
 def goldens() -> Path:
     """The checkpoints with what the official implementations draw from them."""
     return TESTS / "goldens"
+
+
+@pytest.fixture(scope="session")
+def bundle_of(goldens: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Gives the bundle of a golden, for instance 'sg2-orig-32', unverified. To be read only."""
+
+    @cache
+    def export(name: str) -> Path:
+        return _export(goldens / f"{name}.pkl", tmp_path_factory.mktemp(name) / "bundle")
+
+    return export
+
+
+@pytest.fixture(scope="session")
+def bundle(goldens: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle that was verified when it was exported: 32x32, RGB. To be read only."""
+    out = tmp_path_factory.mktemp("verified") / "bundle"
+    return _export(goldens / "sg2-skip-32.pkl", out, verify_seeds=2)
+
+
+@pytest.fixture(scope="session")
+def conditional_bundle(bundle_of: Callable[[str], Path]) -> Path:
+    """32x32, five classes. To be read only."""
+    return bundle_of("sg2-cond-32")
+
+
+@pytest.fixture
+def bundle_copy(bundle: Path, tmp_path: Path) -> Path:
+    """A bundle of the test's own, to damage."""
+    return shutil.copytree(bundle, tmp_path / "bundle")
+
+
+@pytest.fixture(scope="session")
+def generator(bundle: Path) -> Iterator[Generator]:
+    """Unconditional, 32x32, on the CPU."""
+    with Generator.open(bundle, provider="cpu") as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+def conditional(conditional_bundle: Path) -> Iterator[Generator]:
+    """Five classes, 32x32, on the CPU."""
+    with Generator.open(conditional_bundle, provider="cpu") as opened:
+        yield opened
+
+
+def _export(checkpoint: Path, out: Path, *, verify_seeds: int = 0) -> Path:
+    from stylert.export.bundle_writer import export_bundle
+    from stylert.export.checkpoints import read_checkpoint
+
+    export_bundle(read_checkpoint(checkpoint), out, verify_seeds=verify_seeds)
+    return out

@@ -8,6 +8,7 @@ arguments must agree with it.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 from stylert.export.checkpoints.checkpoint import ACTIVATIONS, ARCHITECTURES, StyleGAN2Config
@@ -24,7 +25,7 @@ _MAX_MAPPING_LAYERS = 256
 # Arguments that change nothing which the tensors and attributes do not tell.
 _SETTLED = frozenset(
     (
-        "channel_base",
+        "channel_base",  # compared in _check_channels
         "channel_max",
         "fp16_channels_last",
         "fused_modconv",
@@ -269,6 +270,8 @@ def _check_arguments(modules: Modules, config: StyleGAN2Config) -> None:
                 )
         if "img_resolution" in given:
             _check_resolution(given["img_resolution"], source, config)
+        if given.keys() & {"channel_base", "channel_max"}:
+            _check_channels(given, source, config)
 
 
 def _agrees(key: str, given: Any, found: Any, num_blocks: int) -> bool:
@@ -313,3 +316,20 @@ def _check_resolution(value: Any, source: str, config: StyleGAN2Config) -> None:
         f"img_resolution is {shown} in {source}, but the blocks b4..b{last} and the constant "
         f"{const} make {image}"
     )
+
+
+def _check_channels(given: Mapping[str, Any], source: str, config: StyleGAN2Config) -> None:
+    """A block of resolution R has min(channel_base // R, channel_max) channels.
+
+    Where one of the two is not given, it has the default of both repositories.
+    """
+    base, most = given.get("channel_base", 32768), given.get("channel_max", 512)
+    expected = [
+        min(base // resolution, most) if type(base) is type(most) is int else None
+        for resolution in config.block_resolutions
+    ]
+    if expected != list(config.channels):
+        raise CheckpointError(
+            f"channel_base {quoted(base)} and channel_max {quoted(most)} in {source} make blocks of "
+            f"{expected} channels, but the tensors have {list(config.channels)}"
+        )

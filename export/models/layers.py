@@ -102,7 +102,7 @@ def upfirdn2d(
 
     Args:
         x: images [N, C, H, W].
-        fir: filter [t, t], or [t] for a separable one.
+        fir: filter [t, t] (its sides may differ), or [t] for a separable one.
         up: factor of the zero insertion; the last pixel gets its zeros too.
         padding: left, right, top, bottom, in pixels after the insertion; negative values crop.
         gain: factor of the result; up * up keeps the mean.
@@ -119,9 +119,19 @@ def upfirdn2d(
 
 def upsample2d(x: Tensor, fir: Tensor) -> Tensor:
     """Double the height and width of x [N, C, H, W], smoothing with `fir` (StyleGAN2, fig. 7)."""
-    t = fir.shape[-1]
-    before, after = (t + 1) // 2, (t - 2) // 2
-    return upfirdn2d(x, fir, up=2, padding=(before, after, before, after), gain=4)
+    return upfirdn2d(x, fir, up=2, padding=_up_padding(fir), gain=4)
+
+
+def _up_padding(fir: Tensor, *, crop: tuple[int, int] = (0, 0)) -> tuple[int, int, int, int]:
+    """The padding (left, right, top, bottom) that centres a filter, less the crop of each axis."""
+    width, height = fir.shape[-1], fir.shape[0]
+    before, after = crop
+    return (
+        (width + 1) // 2 - before,
+        (width - 2) // 2 - after,
+        (height + 1) // 2 - before,
+        (height - 2) // 2 - after,
+    )
 
 
 def modulated_conv2d(
@@ -159,6 +169,4 @@ def modulated_conv2d(
     y = F.conv_transpose2d(x, w, stride=2, groups=N)  # [1, N*O, 2H+k-2, 2W+k-2]
     y = y.reshape(N, O, *y.shape[2:])
     # The filter's own delay and the transposed convolution's border cancel to 2H by 2W.
-    t = fir.shape[-1]
-    before, after = (t + 1) // 2 - k // 2, (t - 2) // 2 - (k // 2 - 1)
-    return upfirdn2d(y, fir, padding=(before, after, before, after), gain=4)
+    return upfirdn2d(y, fir, padding=_up_padding(fir, crop=(k // 2, k // 2 - 1)), gain=4)

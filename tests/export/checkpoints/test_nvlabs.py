@@ -132,13 +132,25 @@ def test_separable_filter(writer: Any) -> None:
 
 def test_unknown_arguments_and_classes_are_mentioned(writer: Any) -> None:
     network = writer.generator(writer.config())
-    network.attributes["_init_kwargs"]["synthesis_kwargs"] = {"glow": 3, "channel_max": 512}
+    network.attributes["_init_kwargs"]["synthesis_kwargs"] = {"glow": 3}
     network.at("synthesis.b8").class_name = "GlowingBlock"
     notes = read_checkpoint(writer.snapshot(network)).notes
     assert notes == (
         "arguments of the generator that are not known here: 'glow'",
         "classes of a fork, read as StyleGAN2's own: 'GlowingBlock'",
     )
+
+
+def test_channels_are_compared(writer: Any) -> None:
+    network = writer.generator(writer.config())
+    wide = list(writer.config().channels)
+    network.attributes["_init_kwargs"]["synthesis_kwargs"] = {"channel_base": 64, "channel_max": 7}
+    with pytest.raises(CheckpointError) as error:
+        read_checkpoint(writer.snapshot(network))
+    assert "channel_base 64 and channel_max 7 in _init_kwargs make blocks of [7, 7]" in str(
+        error.value
+    )
+    assert f"but the tensors have {wide}" in str(error.value)
 
 
 def test_positional_arguments_are_compared(writer: Any) -> None:
