@@ -101,7 +101,7 @@ def export(
 
     Example: stylert export ffhq.pkl --out ffhq-bundle
     """
-    _need("torch", "onnx", "onnx_ir", extra="export")
+    _need_export()
     from stylert.export.bundle_writer import check_target, export_bundle
 
     check_target(out_, force=force)
@@ -118,9 +118,8 @@ def export(
     if report is not None:
         out.print(_parity_table(report))
     size = sum(file.stat().st_size for file in out_.rglob("*") if file.is_file())
-    out.print(
-        f"Wrote {out_} ({_bytes(size)}). Draw with: stylert generate {out_} --seeds 0-15 --out images"
-    )
+    out.print(f"Wrote {out_} ({_bytes(size)}).")
+    out.print(f"Draw with: stylert generate {out_} --seeds 0-15 --out images")
 
 
 @app.command()
@@ -160,49 +159,52 @@ def verify(
     Example: stylert verify ffhq-bundle --checkpoint ffhq.pkl
     """
     generator = _open(bundle, provider=provider, threads=threads)
-    result: dict[str, Any] = {
-        "bundle": str(bundle),
-        "files": len(generator.bundle.manifest["files"]),
-    }
-    if checkpoint is None:
-        recorded = generator.bundle.manifest.get("parity")
-        result["parity_at_export"] = recorded
-        if json_:
-            return _print_json(result)
-        out.print(f"{bundle}: all {result['files']} files are as they were exported.")
-        if recorded is None:
-            out.print("It was exported without a comparison. Compare: add --checkpoint FILE")
-        else:
-            worst = max(
-                r["difference"]["max_abs"] for r in recorded["rows"] if r["output"] == "img"
-            )
-            out.print(
-                f"Parity at export: passed, max |d| {worst:.2g}. Compare again: --checkpoint FILE"
-            )
-        return None
-    _need("torch", "onnx", "onnx_ir", extra="export")
-    from stylert.export.bundle_writer import parity_error
-    from stylert.export.verification import check_graphs, check_provenance
-    from stylert.export.parity import check_parity
+    if checkpoint is not None:
+        _need_export()
+        return _verify_against(generator, _read(checkpoint, network), seeds, json_)
+    from stylert.runtime.parity import TOLERANCES, batch_difference
 
-    model = _read(checkpoint, network)
+    recorded = generator.bundle.manifest.get("parity")
+    difference = batch_difference(generator)
+    if json_:
+        _print_json({"batch_difference": difference.to_json(), "parity_at_export": recorded})
+    else:
+        out.print(f"{bundle}: the files are as they were exported. {generator.choice}.")
+        out.print(f"Images drawn together and alone differ by {difference.max_abs:.1g} at most.")
+        when = "It was not compared with PyTorch at export."
+        if recorded:
+            images = [row for row in recorded["rows"] if row["output"] == "img"]
+            worst = max(row["difference"]["max_abs"] for row in images)
+            when = f"Compared with PyTorch at export: max |d| {worst:.1g}."
+        out.print(f"{when} Compare again: add --checkpoint FILE")
+    if not difference.within(TOLERANCES["fp32"]):
+        raise ParityError(f"{bundle}: images depend on the batch, by {difference.max_abs:.3g}.")
+    return None
+
+
+def _verify_against(
+    generator: Generator, checkpoint: Checkpoint, seeds: int, as_json: bool
+) -> None:
+    from stylert.export.bundle_writer import parity_error
+    from stylert.export.parity import check_parity
+    from stylert.export.verification import check_graphs, check_provenance
+
     check_graphs(generator.bundle)
-    for note in check_provenance(generator.bundle, model):
-        err.print(f"warning: {note}", style="yellow")
+    for note in check_provenance(generator.bundle, checkpoint):
+        err.print(f"warning: {note}", style="yellow", markup=False, soft_wrap=True)
     with _progress() as progress:
         report = check_parity(
-            model,
+            checkpoint,
             generator,
             seeds=range(seeds),
             progress=lambda done, total: progress("comparing with PyTorch", done, total),
         )
-    if json_:
-        _print_json(result | {"parity": report.to_json()})
+    if as_json:
+        _print_json({"parity": report.to_json()})
     else:
         out.print(_parity_table(report))
     if not report.passed:
         raise parity_error(report)
-    return None
 
 
 @app.command()
@@ -325,7 +327,7 @@ def bench(
         raise _usage("pass a BUNDLE or --untrained NAME, one of them")
     with tempfile.TemporaryDirectory(prefix="stylert-bench-") as folder:
         if untrained is not None:
-            _need("torch", "onnx", "onnx_ir", extra="export")
+            _need_export()
             from stylert.export.bundle_writer import export_bundle
 
             checkpoint = f"untrained:{untrained}"
@@ -364,41 +366,26 @@ def info(
     if Path(path).is_dir():
         from stylert.runtime.bundle import Bundle
 
-        bundle = Bundle.open(path)
-        facts = {
-            key: bundle.manifest.get(key)
-            for key in (
-                "family",
-                "config",
-                "generator",
-                "statistics",
-                "graphs",
-                "files",
-                "provenance",
-            )
-        }
-        recorded = bundle.manifest.get("parity")
-        facts["parity"] = recorded and {k: recorded[k] for k in ("precision", "passed")}
+        facts = dict(Bundle.open(path).manifest)
+        source = facts["provenance"]["source"]
     else:
         from stylert.export.checkpoints.checkpoint import multiply_adds
 
         model = _read(path, network)
+        source = dict(vars(model.source))
         facts = {
             "family": model.family,
             "config": model.config.to_json(),
             "statistics": {
-                "image": [*model.config.img_shape, model.config.img_channels],
-                "num_ws": model.config.num_ws,
                 "parameters": model.num_parameters,
                 "multiply_adds": multiply_adds(model.config),
             },
-            "source": vars(model.source),
-            "notes": list(model.notes),
+            "provenance": {"source": source, "notes": list(model.notes)},
         }
     if json_:
         return _print_json(facts)
-    table = Table(title=str(path), show_header=False, title_justify="left")
-    for key, value in _flat(facts):
+    table = Table(title=path, show_header=False, title_justify="left")
+    for key, value in [*_network_rows(facts), *_file_rows(facts, source)]:
         table.add_row(key, value)
     out.print(table)
     return None
@@ -496,6 +483,10 @@ def _need(*modules: str, extra: str) -> None:
         raise MissingExtra(
             f"{', '.join(missing)}: not installed. Install: pip install 'stylert[{extra}]'"
         )
+
+
+def _need_export() -> None:
+    _need("torch", "onnx", "onnx_ir", extra="export")
 
 
 def _read(checkpoint: str, network: str | None = None) -> Checkpoint:
@@ -653,18 +644,41 @@ def _or_dash(value: float | None, form: str) -> str:
     return "-" if value is None else form.format(value)
 
 
-def _flat(facts: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Nested facts as rows of a table."""
-    for key, value in facts.items():
-        name = f"{prefix}{key}"
-        if isinstance(value, dict):
-            yield from _flat(value, f"{name}.")
-        elif isinstance(value, list) and value and isinstance(value[0], dict):
-            for entry in value:
-                yield name, ", ".join(str(part) for part in entry.values())
-        else:
-            number = isinstance(value, int) and not isinstance(value, bool)
-            yield name, f"{value:,}" if number else str(value)
+def _network_rows(facts: Any) -> Iterator[tuple[str, str]]:
+    """What the network is."""
+    c = facts["config"]
+    scale = 2 ** (len(c["channels"]) - 1)
+    height, width = (side * scale for side in c["const_shape"])
+    yield "network", f"{facts['family']}, architecture {c['architecture']}"
+    yield "image", f"{height} x {width}, {c['img_channels']} channels"
+    yield "latents", f"z {c['z_dim']}, w {c['w_dim']}, {2 * len(c['channels'])} ws"
+    yield "classes", str(c["c_dim"]) if c["c_dim"] else "none (unconditional)"
+    yield "mapping", f"{c['mapping_layers']} layers of {c['mapping_features']}"
+    blocks = [f"b{4 << i}: {wide}" for i, wide in enumerate(c["channels"])]
+    yield "channels", ", ".join(blocks)
+    yield "noise", "yes" if c["use_noise"] else "no"
+    clamp = "no clamp" if c["conv_clamp"] is None else f"clamped to +-{c['conv_clamp']:g}"
+    half = c["num_fp16_res"]
+    yield "trained in", f"float32, the {half} highest resolutions in half" if half else "float32"
+    yield "activations", f"{c['activation']}, {clamp}"
+    yield "parameters", f"{facts['statistics']['parameters']:,}"
+    for name, count in facts["statistics"]["multiply_adds"].items():
+        yield f"multiply-adds, {name}", f"{count:,} per image"
+
+
+def _file_rows(facts: Any, source: Any) -> Iterator[tuple[str, str]]:
+    """Where it came from, and what is on the disk."""
+    yield "source", f"{source['file']} ({_bytes(source['bytes'])}), {source['format']}"
+    yield "network of the file", source["network"]
+    yield "SHA-256", source["sha256"]
+    for note in facts["provenance"]["notes"]:
+        yield "note", note
+    for name, file in facts.get("files", {}).items():
+        yield name, _bytes(file["bytes"])
+    if "schema" in facts:
+        parity = facts.get("parity")
+        yield "exported", facts["provenance"]["exported"]
+        yield "parity at export", "passed" if parity and parity["passed"] else "not compared"
 
 
 def _seeds(text: str) -> list[int]:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-__all__ = ["TOLERANCES", "Difference", "Tolerance", "compare"]
+if TYPE_CHECKING:
+    from stylert.runtime.generator import Generator
+
+__all__ = ["TOLERANCES", "Difference", "Tolerance", "batch_difference", "compare"]
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,16 @@ def compare(reference: np.ndarray, candidate: np.ndarray) -> Difference:
     for expected, got in zip(reference, candidate, strict=True):
         worst = worst.worst(_difference(expected, got))
     return worst
+
+
+def batch_difference(generator: Generator, seeds: Sequence[int] = (0, 1, 2)) -> Difference:
+    """Compare images drawn together with the same ones drawn one by one. Needs no checkpoint."""
+    options: dict[str, Any] = {"output": "img"}
+    if generator.spec.c_dim:
+        options["class_idx"] = 0
+    together = generator.generate(seeds, **options)
+    alone = [generator.generate(seed, **options) for seed in seeds]
+    return compare(np.concatenate(alone), together)
 
 
 def _difference(reference: np.ndarray, candidate: np.ndarray) -> Difference:

@@ -7,11 +7,13 @@ import os
 import platform
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from functools import cache
 from pathlib import Path
 
 import pytest
 
+from stylert.runtime.errors import InvalidInput, StylertError
 from stylert.runtime.generator import Generator
 from stylert.runtime.gpus import visible_gpus
 
@@ -62,6 +64,24 @@ def _version(distribution: str) -> str:
 def goldens() -> Path:
     """The checkpoints with what the official implementations draw from them."""
     return TESTS / "goldens"
+
+
+@pytest.fixture(scope="session")
+def refuses() -> Callable[..., AbstractContextManager[None]]:
+    """A context that expects an error of exactly this kind, of one line that holds these words."""
+
+    @contextmanager
+    def context(*words: str, error: type[StylertError] = InvalidInput) -> Iterator[None]:
+        with pytest.raises(error) as caught:
+            yield
+        message = str(caught.value)
+        assert type(caught.value) is error
+        assert "\n" not in message
+        assert len(message) < 500
+        for word in words:
+            assert word in message, message
+
+    return context
 
 
 @pytest.fixture(scope="session")
