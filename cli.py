@@ -346,11 +346,11 @@ def bench(
         typer.echo(result.to_json())
     else:
         out.print(_bench_table(result))
-        for name, reason in result.failures().items():
-            err.print(f"{name}: {reason}", style="yellow", markup=False, soft_wrap=True)
-    failures = result.parity_failures()
-    if failures:
-        raise ParityError(f"Parity of what was timed: {failures[0]}")
+        failures = [f"{name}: {reason}" for name, reason in result.failures().items()]
+        for line in (*failures, *result.disturbances()):
+            err.print(f"warning: {line}", style="yellow", markup=False, soft_wrap=True)
+    if wrong := result.parity_failures():
+        raise ParityError(f"Parity of what was timed: {wrong[0]}")
 
 
 @app.command()
@@ -519,15 +519,16 @@ def _bench(
 
     names = backends.split(",") if backends else _default_backends(checkpoint)
     opened = Bundle.open(bundle)
-    torch_options = {"checkpoint": checkpoint}
-    bundle_options = {"bundle": str(bundle), "max_batch": max(batches)}
-    runtime = "stylert.runtime.bench_candidates:open_generator"
-    known: dict[str, tuple[str, dict[str, Any]]] = {
-        "onnxruntime": (runtime, {**bundle_options, "provider": "cpu"}),
-        "onnxruntime-cuda": (runtime, {**bundle_options, "provider": "cuda"}),
-        "torch-eager": ("stylert.export.baselines:open_eager", torch_options),
-        "torch-compile": ("stylert.export.baselines:open_compiled", torch_options),
-    }
+    generator = "stylert.runtime.bench.candidates:open_generator"
+    of_bundle = {"bundle": bundle, "max_batch": max(batches)}
+    of_checkpoint = {"checkpoint": checkpoint}
+    candidates = (
+        Candidate("onnxruntime", generator, of_bundle | {"provider": "cpu"}),
+        Candidate("onnxruntime-cuda", generator, of_bundle | {"provider": "cuda"}),
+        Candidate("torch-eager", "stylert.export.baselines:open_eager", of_checkpoint),
+        Candidate("torch-compile", "stylert.export.baselines:open_compiled", of_checkpoint),
+    )
+    known = {candidate.name: candidate for candidate in candidates}
     for name in names:
         if name not in known:
             raise _usage(f"--backends: got {name!r}, expected {', '.join(known)}")
@@ -538,7 +539,7 @@ def _bench(
     spec = opened.spec
     with _progress() as progress:
         return run_bench(
-            [Candidate(name, *known[name]) for name in names],
+            [known[name] for name in names],
             batches=batches,
             macs_per_image=sum(opened.manifest["statistics"]["multiply_adds"].values()),
             threads=threads,
@@ -635,7 +636,7 @@ def _bench_table(result: BenchResult) -> Table:
             _or_dash(row.roofline_percent, "{:.0f} %"),
             _or_dash(row.peak_mb, "{:.0f}"),
             _or_dash(row.startup_seconds, "{:.1f} s"),
-            _or_dash(row.parity.max_abs if row.parity else None, "{:.1g}"),
+            _or_dash(row.difference.max_abs if row.difference else None, "{:.1g}"),
         )
     return table
 

@@ -13,7 +13,7 @@ import torch
 
 from stylert.export.checkpoints import read_checkpoint
 from stylert.export.models.stylegan2 import StyleGAN2
-from stylert.runtime.bench_candidates import TRUNCATION_PSI
+from stylert.runtime.bench.candidates import TRUNCATION_PSI
 from stylert.runtime.latents import labels_of, z_from_seeds
 
 __all__ = ["open_compiled", "open_eager"]

@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -40,7 +40,7 @@ def export_bundle(
 
     Args:
         checkpoint: the generator.
-        out: the bundle's directory.
+        out: the bundle's directory; a link is followed.
         force: replace a bundle that is already there.
         verify_seeds: images compared at each setting, 0 = publish without any check.
         up_convolution: see `synthesis_graph`.
@@ -54,8 +54,8 @@ def export_bundle(
         ParityError: the graphs do not reproduce the reference; its `report` says where.
         OSError: the disk is full, or the folder cannot be written.
     """
-    out = Path(out)
-    check_target(out, force=force)
+    check_target(Path(out), force=force)
+    out = Path(os.path.realpath(out))
     with _staging(out) as staging:
         progress("writing the graphs", 0, 2)
         mapping = mapping_graph(checkpoint)
@@ -89,17 +89,23 @@ def check_target(out: Path, *, force: bool) -> None:
     """Refuse a target that must not be replaced, before any work is done.
 
     Raises:
-        InvalidInput: it exists, and is no bundle or `force` is not given.
+        InvalidInput: it exists, and is no bundle or `force` is not given, or it holds the current
+            folder.
     """
-    if not out.exists() and not out.is_symlink():
+    if not out.exists():
         return
-    empty = out.is_dir() and not out.is_symlink() and not any(out.iterdir())
+    empty = out.is_dir() and not any(out.iterdir())
     if not empty and not (out / MANIFEST).is_file():
         raise InvalidInput(
             f"{out} exists and is no bundle: it is left as it is. Choose another --out."
         )
     if not empty and not force:
         raise InvalidInput(f"{out} exists. Pass --force to replace it, or choose another --out.")
+    if Path.cwd().is_relative_to(os.path.realpath(out)):  # a shell in there would stand in nothing
+        raise InvalidInput(
+            f"{out} is the current folder, or one above it: it cannot be replaced from inside. "
+            "Choose another --out."
+        )
 
 
 def _prove(checkpoint: Checkpoint, staging: Path, seeds: int, progress: Progress) -> ParityReport:
@@ -191,14 +197,17 @@ def _write_manifest(staging: Path, manifest: dict[str, Any]) -> None:
 @contextmanager
 def _staging(out: Path) -> Iterator[Path]:
     """A directory beside `out` that is gone afterwards, whatever happens."""
-    out.parent.mkdir(parents=True, exist_ok=True)
+    missing = [folder for folder in out.parents if not folder.exists()]
     staging = out.with_name(f".{out.name}.{os.getpid()}.partial")
     shutil.rmtree(staging, ignore_errors=True)
-    staging.mkdir()
     try:
+        staging.mkdir(parents=True)
         yield staging
     finally:
         shutil.rmtree(staging, ignore_errors=True)
+        for folder in missing:
+            with suppress(OSError):  # it holds the new bundle, or was never made
+                folder.rmdir()
 
 
 def _publish(staging: Path, out: Path) -> None:
@@ -207,10 +216,11 @@ def _publish(staging: Path, out: Path) -> None:
         staging.rename(out)
         return
     old = out.with_name(f".{out.name}.{os.getpid()}.old")
-    out.rename(old)
     try:
+        out.rename(old)
         staging.rename(out)
     except BaseException:
-        old.rename(out)
+        if not out.exists():
+            old.rename(out)
         raise
     shutil.rmtree(old, ignore_errors=True)

@@ -23,6 +23,7 @@ import numpy as np
 from stylert.runtime.errors import BundleError
 
 __all__ = [
+    "HALF",
     "MANIFEST",
     "SCHEMA",
     "Bundle",
@@ -33,6 +34,7 @@ __all__ = [
 ]
 
 MANIFEST = "manifest.json"
+HALF = "synthesis.fp16"  # the synthesis graph in mixed half precision
 SCHEMA = 1  # goes up when an older runtime could misread a newer bundle
 
 
@@ -92,7 +94,7 @@ class Bundle:
     path: Path
     family: str
     spec: GeneratorSpec
-    graphs: Mapping[str, GraphSpec]  # 'mapping', 'synthesis'
+    graphs: Mapping[str, GraphSpec]  # 'mapping', 'synthesis', and HALF if it was exported
     w_avg: np.ndarray  # [w_dim] float32
     manifest: Mapping[str, Any]
 
@@ -113,7 +115,7 @@ class Bundle:
                 spec=spec,
                 graphs={
                     name: _graph(manifest["graphs"][name], spec)
-                    for name in ("mapping", "synthesis")
+                    for name in ("mapping", "synthesis", *({HALF} & manifest["graphs"].keys()))
                 },
                 w_avg=_w_avg(manifest["w_avg"], spec),
                 manifest=manifest,
@@ -145,7 +147,10 @@ class Bundle:
         if not self.noise_inputs:
             return {}
         try:
-            with np.load(self.path / "noise.npz", allow_pickle=False) as arrays:
+            with (  # a file of our own: np.load leaves its one open where the archive is damaged
+                (self.path / "noise.npz").open("rb") as file,
+                np.load(file, allow_pickle=False) as arrays,
+            ):
                 noise = {t.name: arrays[t.name] for t in self.noise_inputs}
         except Exception as error:  # zipfile, zlib and NumPy each have their own
             raise BundleError(

@@ -17,7 +17,7 @@ from stylert.runtime.errors import InvalidInput, StylertError
 from stylert.runtime.generator import Generator
 from stylert.runtime.gpus import visible_gpus
 
-# The goldens are so small that torch's threads cost more than they give. It is read when torch loads.
+# The goldens are so small that threads of torch cost more than they give. Read when torch loads.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 TESTS = Path(__file__).parent

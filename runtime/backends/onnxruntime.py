@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -41,7 +43,8 @@ class OnnxRuntimeSession:
                 f"Run 'stylert doctor' to see what to install."
             )
         if provider == "cuda" and hasattr(ort, "preload_dlls"):
-            ort.preload_dlls()
+            with contextlib.redirect_stdout(io.StringIO()):  # it prints what it does not find
+                ort.preload_dlls()
         self.threads = usable_cpus() if threads is None else threads
         self.provider = provider
         self._version = ort.__version__
@@ -59,7 +62,8 @@ class OnnxRuntimeSession:
             # A node that CUDA cannot run must be an error, not a slow detour.
             options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
         try:
-            session = ort.InferenceSession(str(path), options, providers=[name])
+            # Without the last argument it changes to the CPU by itself, also in a later run.
+            session = ort.InferenceSession(str(path), options, providers=[name], enable_fallback=0)
         except Exception as error:  # ONNX Runtime's own exceptions share no base class
             raise EngineError(f"ONNX Runtime cannot open {path.name}: {_line(error)}") from error
         if session.get_providers()[0] != name:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from stylert.export.lowering import UP_CONVOLUTIONS
 from stylert.export.models.stylegan2 import StyleGAN2
 from stylert.export.stylegan2_graph import mapping_graph, noise_name, synthesis_graph
 from stylert.runtime.images import to_uint8
-from stylert.runtime.parity import TOLERANCES, compare
+from stylert.runtime.parity import compare
 
 MakeCheckpoint = Callable[..., Checkpoint]
 
@@ -177,10 +178,10 @@ def noise_fields(
 
 
 def assert_close(expected: np.ndarray, got: np.ndarray) -> None:
-    """Within the bound of float32, which is meant for values of about 1: larger ones must scale."""
+    """Relative to the largest value, because random nets draw on any scale. Rounding is 1e-6."""
     difference = compare(expected, got)
-    assert np.abs(expected).max() < 10, "on this scale the bound would be unfair"
-    assert difference.within(TOLERANCES["fp32"]), difference
+    assert difference.max_abs < 1e-5 * np.abs(expected).max(), difference
+    assert difference.psnr_db > 100, difference
 
 
 @every_form
@@ -214,12 +215,11 @@ def test_draws_with_a_filter_for_every_block(
     assert_draws_alike(checkpoint, Graphs.write(checkpoint, tmp_path, up_convolution))
 
 
-@pytest.mark.parametrize("up_convolution", UP_CONVOLUTIONS)
+@pytest.mark.parametrize(("name", "up_convolution"), zip(ARCHITECTURES, cycle(UP_CONVOLUTIONS)))
 def test_bundles_pass_their_own_check(
-    checkpoint: Checkpoint, tmp_path: Path, up_convolution: str
+    make_checkpoint: MakeCheckpoint, tmp_path: Path, name: str, up_convolution: str
 ) -> None:
-    if UP_CONVOLUTIONS[len(str(checkpoint.config)) % len(UP_CONVOLUTIONS)] != up_convolution:
-        return  # every architecture in one of the forms; the tests above take all
+    checkpoint = make_checkpoint(seed=3, **ARCHITECTURES[name])
     report = export_bundle(
         checkpoint, tmp_path / "bundle", verify_seeds=3, up_convolution=up_convolution
     )
@@ -375,7 +375,8 @@ def test_constants_are_compact(files: Files) -> None:
         assert all(np.isfinite(a).all() for a in arrays.values())
         used = {name for node in model.graph.node for name in node.input}
         assert set(arrays) <= used, "a constant that no node uses"
-        large = [a.tobytes() for a in arrays.values() if a.size > 100]
+        weights = {name: a for name, a in arrays.items() if a.size > 50 and "filter" not in name}
+        large = [a.tobytes() for a in weights.values()]
         assert len(set(large)) == len(large), "a large constant is there twice"
         assert not set(arrays) & {i.name for i in model.graph.input}
 

@@ -14,9 +14,18 @@ from stylert.runtime.errors import MissingExtra
 
 
 class Fake:
-    def __init__(self, *, name: str, log: str, threads: int, offset: float = 0.0, fails: str = ""):
+    def __init__(
+        self,
+        *,
+        name: str,
+        log: str,
+        threads: int,
+        offset: float = 0.0,  # of all pixels, from the right image
+        precision: str = "fp32",
+        fails: str = "",
+    ):
         self._name, self._log, self._threads = name, Path(log), threads
-        self._offset = offset  # of all pixels, from the right image
+        self._offset, self._precision = offset, precision
         self._fails = fails  # '<how> <order>[ <batch>]'
         self._batch = 0
         self._note("open", f"{os.getpid()}")
@@ -29,14 +38,19 @@ class Fake:
 
     def run(self) -> NDArray[np.float32]:
         self._step("run")
-        image = np.random.RandomState(self._batch).uniform(-1, 1, (self._batch, 3, 8, 8))
+        size = 16 if self._fails == "large" else 8
+        image = np.random.RandomState(self._batch).uniform(-1, 1, (self._batch, 3, size, size))
         if "float64" in self._fails:
             return image  # type: ignore[return-value]
         return (image + self._offset).astype(np.float32)
 
     def describe(self) -> dict[str, Any]:
         blas_threads = os.environ["OPENBLAS_NUM_THREADS"]
-        return {"device": "cpu", "precision": "fp32", "threads": [self._threads, blas_threads]}
+        return {
+            "device": "cpu",
+            "precision": self._precision,
+            "threads": [self._threads, blas_threads],
+        }
 
     def close(self) -> None:
         self._note("close")

@@ -22,16 +22,14 @@ from stylert.runtime.bench import (
     Candidate,
     CandidateReport,
     Measurement,
-    Parity,
-    Tolerance,
     plot,
     run_bench,
 )
-from stylert.runtime.bench_candidates import open_generator
-from stylert.runtime.bench_pinning import Pinning
-from stylert.runtime.bench_report import parity_of
-from stylert.runtime.bench_worker import Worker, WorkerFailed
+from stylert.runtime.bench.candidates import open_generator
+from stylert.runtime.bench.pinning import Pinning
+from stylert.runtime.bench.worker import Worker, WorkerFailed
 from stylert.runtime.errors import EngineError, InvalidInput, MissingExtra
+from stylert.runtime.parity import Difference, Tolerance
 
 FAKES = Path(__file__).with_name("bench_fakes.py")
 OFFSET = 2.0**-10
@@ -83,7 +81,6 @@ def result(log: Path, steps: list[tuple[str, float]]) -> BenchResult:
         rounds=2,
         warmup=1,
         min_seconds=0.0,
-        tolerances={"fp32": Tolerance(max_abs=1e-4, min_psnr_db=70.0)},
         subject="fakes",
         progress=lambda message, share: steps.append((message, share)),
     )
@@ -130,13 +127,13 @@ def test_parity_is_of_the_images_that_were_timed(result: BenchResult) -> None:
     assert result.reference == result.baseline == "torch-eager"
     off = result.measurement("off", 2)
     assert off is not None
-    assert off.parity is not None
-    assert off.parity.max_abs == pytest.approx(OFFSET, rel=1e-3)
-    assert off.parity.psnr_db == pytest.approx(20 * math.log10(2 / OFFSET), abs=0.5)
-    assert off.parity.passed is False
+    assert off.difference is not None
+    assert off.difference.max_abs == pytest.approx(OFFSET, rel=1e-3)
+    assert off.difference.psnr_db == pytest.approx(20 * math.log10(2 / OFFSET), abs=0.5)
+    assert off.passed is False
     right = result.measurement("torch-eager", 2)
     assert right is not None
-    assert right.parity is None
+    assert (right.difference, right.passed) == (None, None)
     assert len(result.parity_failures()) == 2
     assert result.parity_failures()[0].startswith("off at batch 1: max |d| 0.00098, PSNR ")
 
@@ -172,6 +169,45 @@ def test_plot_without_matplotlib(
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(MissingExtra, match=r"pip install 'stylert\[plot\]'"):
         plot(result, tmp_path / "bench.png")
+
+
+def test_parity_is_judged_by_the_precision(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    result = run_bench(
+        [
+            fake("right", log),
+            fake("same", log),
+            fake("half", log, offset=OFFSET, precision="fp16"),
+            fake("other", log, precision="int4"),
+            fake("large", log, fails="large"),
+            fake("broken", log, offset=math.nan),
+        ],
+        batches=(1,),
+        macs_per_image=MACS,
+        threads=1,
+        rounds=1,
+        warmup=1,
+        min_seconds=0.0,
+        reference="right",
+        tolerances={"fp32": Tolerance(0.0, 200.0), "fp16": Tolerance(math.inf, 60.0)},
+    )
+    assert {row.candidate: row.passed for row in result.rows()} == {
+        "right": None,
+        "same": True,
+        "half": True,
+        "other": None,
+        "large": None,
+        "broken": False,
+    }
+    assert result.failures() == {
+        "other": "batch 1, parity: precision 'int4' has no tolerance, "
+        "expected one of ['fp32', 'fp16']",
+        "large": "batch 1, parity: shapes differ: (1, 3, 8, 8) and (1, 3, 16, 16)",
+    }
+    assert result.parity_failures() == (
+        "broken at batch 1: max |d| inf, PSNR -inf dB against right",
+    )
+    assert BenchResult.from_json(result.to_json()) == result
 
 
 # Failures: of a candidate, of all of them, of the caller, of the parent process.
@@ -332,7 +368,7 @@ def test_busy_threads_are_pinned_each_to_its_own_cpu() -> None:
     threads = [threading.Thread(target=work) for _ in range(2)]
     idle = threading.Thread(target=stop.wait)
     pinning = Pinning()
-    pinning.release()
+    pinning.watch()
     for thread in (*threads, idle):
         thread.start()
     time.sleep(0.3)
@@ -358,6 +394,7 @@ def known() -> BenchResult:
     slow = ((4.0,), (8.0,), (6.0,))
     busy = ((8.0,), (12.0,), (6.0,))
     gemm = ((1e-3,), (2e-3,), (9e-3,))
+    equal, broken = Difference(0.0, math.inf, True), Difference(math.inf, -math.inf, False)
     return BenchResult(
         subject="known",
         macs_per_image=10**9,
@@ -372,12 +409,8 @@ def known() -> BenchResult:
             CandidateReport("slow", "m:f", {}, {"device": "cuda"}, failure="later"),
         ),
         measurements=(
-            Measurement(
-                "fast", 4, fast, fast, (0.0, None, 5.0), 0, 0.0, Parity(0.0, math.inf, True)
-            ),
-            Measurement(
-                "slow", 4, slow, busy, (1.9, 2.0), 2, 12.0, Parity(math.nan, -math.inf, False)
-            ),
+            Measurement("fast", 4, fast, fast, (0.0, None, 5.0), 0, 0.0, equal, True),
+            Measurement("slow", 4, slow, busy, (1.9, 2.0), 2, 12.0, broken, False),
         ),
         roofline=(Measurement("gemm", 4, gemm, gemm),),
     )
@@ -415,13 +448,9 @@ def test_json_keeps_zeros_and_what_json_cannot_say() -> None:
     assert document["settings"] == {"threads": 2, "nothing": 0, "no": False, "empty": ""}
     assert document["measurements"][0]["rounds"] == [[1.0, 1.0], [3.0, 1.0], [2.0, 10.0]]
     assert document["measurements"][0]["peak_mb"] == 0.0
-    assert document["measurements"][0]["parity"]["psnr_db"] == "inf"
+    assert document["measurements"][0]["difference"]["psnr_db"] == "inf"
     again = BenchResult.from_json(text)
-    assert again.to_json() == text
-    fast, slow = again.measurements
-    assert fast == known().measurements[0]
-    assert slow.parity is not None
-    assert math.isnan(slow.parity.max_abs)
+    assert again == known()
     assert again.failures() == {"slow": "later"}
 
 
@@ -438,33 +467,6 @@ def test_json_keeps_zeros_and_what_json_cannot_say() -> None:
 def test_json_of_something_else(text: str, message: str) -> None:
     with pytest.raises(InvalidInput, match=message):
         BenchResult.from_json(text)
-
-
-def test_parity_is_of_the_worst_image() -> None:
-    reference = np.zeros((2, 1, 2, 2), np.float32)
-    reference[:, 0, 0, 0] = 4.0  # a range of 4
-    images = reference.copy()
-    assert parity_of(images, reference, None) == Parity(0.0, math.inf, None)
-    images[1] += 0.04
-    parity = parity_of(images, reference, Tolerance(max_abs=0.05, min_psnr_db=39.9))
-    assert parity.max_abs == pytest.approx(0.04, rel=1e-5)
-    assert parity.psnr_db == pytest.approx(40.0, abs=1e-3)
-    assert parity.passed is True
-    assert parity_of(images, reference, Tolerance(0.03, 39.9)).passed is False
-    assert parity_of(images, reference, Tolerance(None, 40.1)).passed is False
-
-
-@pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_parity_of_broken_images_never_passes(bad: float) -> None:
-    reference = np.linspace(-1, 1, 8, dtype=np.float32).reshape(2, 1, 2, 2)
-    images = reference.copy()
-    images[0, 0, 0, 0] = bad
-    anything = Tolerance(max_abs=None, min_psnr_db=-1e9)
-    assert parity_of(images, reference, anything).passed is False
-    assert parity_of(reference, images, anything).passed is False
-    assert parity_of(images, images, anything).passed is not True
-    with pytest.raises(InvalidInput, match=r"got \[1, 1, 2, 2\], expected the reference's \[2,"):
-        parity_of(images[:1], reference, anything)
 
 
 def test_plot_of_a_candidate_without_roofline(tmp_path: Path) -> None:

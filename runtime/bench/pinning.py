@@ -25,13 +25,16 @@ class Pinning:
         self._before: dict[int, int] = {}
 
     def release(self) -> None:
-        """Let all threads run anywhere; those that they start inherit it. Begin to watch them."""
+        """Let all threads run anywhere; those that they start inherit it."""
         for thread in _thread_times():
             _allow(thread, self._cpus)
+
+    def watch(self) -> None:
+        """Begin to note which threads are busy."""
         self._before = _thread_times()
 
     def pin(self) -> int:
-        """Give each thread that was busy since `release` its own CPU.
+        """Give each thread that was busy since `watch` its own CPU.
 
         Returns:
             How many threads are pinned now: none, if they are more than the CPUs.

@@ -6,7 +6,7 @@ import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stylert.runtime.bench_report import BenchResult, Row
+from stylert.runtime.bench.report import BenchResult, Row
 from stylert.runtime.errors import InvalidInput, MissingExtra
 
 if TYPE_CHECKING:
@@ -39,29 +39,22 @@ def plot(result: BenchResult, path: str | Path) -> None:
     rows = result.rows()
     batches = list(dict.fromkeys(row.batch for row in rows))
     panels = [[row for row in rows if row.batch == batch] for batch in batches]
-    lengths = [len(panel) for panel in panels]
     footer = _footer(result)
-    head, foot = 0.95, 0.48 + 0.14 * len(footer)  # inches
-    height = head + foot + sum(0.36 * n + 0.42 for n in lengths)
+    # All in inches.
+    head, bar, gap, foot = 0.95, 0.42, 0.34, 0.42 + 0.14 * len(footer)
+    height = head + foot + bar * len(rows) + gap * (len(panels) - 1)
     with mpl.rc_context({"font.family": "sans-serif", "font.size": 10, "text.color": INK}):
         figure = Figure(figsize=(9, height), dpi=160, facecolor="white")
         FigureCanvasAgg(figure)
-        grid = figure.add_gridspec(
-            len(panels),
-            1,
-            height_ratios=[n + 0.6 for n in lengths],
-            left=0.19,
-            right=0.97,
-            top=1 - head / height,
-            bottom=foot / height,
-            hspace=0.42,
-        )
         colours = {c.name: COLOURS[i % len(COLOURS)] for i, c in enumerate(result.candidates)}
         fastest = max(max(row.batch / s for s in _samples(result, row)) for row in rows)
-        for number, panel in enumerate(panels):
-            axes = figure.add_subplot(grid[number])
+        bottom = height - head + gap
+        for panel in panels:
+            bottom -= gap + bar * len(panel)
+            axes = figure.add_axes((0.19, bottom / height, 0.78, bar * len(panel) / height))
             axes.set_xlim(0, fastest * 1.62)  # the rest is for the labels
-            _draw_panel(axes, result, panel, colours, is_last=number == len(panels) - 1)
+            axes.set_xticks([tick for tick in axes.get_xticks() if tick <= fastest])
+            _draw_panel(axes, result, panel, colours, is_last=panel is panels[-1])
         title = "Images per second" + (f": {result.subject}" if result.subject else "")
         figure.text(0.02, 1 - 0.32 / height, title, size=14, weight="bold", va="center")
         figure.text(0.02, 1 - 0.60 / height, _subtitle(result), size=9, color=FAINT, va="center")
@@ -85,6 +78,7 @@ def _draw_panel(
 ) -> None:
     """Draw a batch size: a bar, its calls and its label for each candidate."""
     places = range(len(rows))
+    axes.set_ylim(len(rows) - 0.5, -0.5)  # the first on top
     rates = [row.images_per_second for row in rows]
     bar_colours = [colours[row.candidate] for row in rows]
     axes.barh(places, rates, height=0.68, color=bar_colours, zorder=2)
@@ -112,7 +106,6 @@ def _draw_panel(
             color=FAINT,
         )
     axes.set_yticks(places, [row.candidate for row in rows])
-    axes.invert_yaxis()
     axes.set_title(f"batch {rows[0].batch}", loc="left", size=10, weight="bold", pad=4)
     axes.tick_params(axis="y", length=0, labelcolor=INK)
     axes.tick_params(axis="x", length=0, labelcolor=FAINT, labelsize=8, labelbottom=is_last)
@@ -127,7 +120,7 @@ def _details(row: Row, baseline: str | None) -> str:
         parts.append(f"{row.roofline_percent:.0f} % of GEMM")
     if row.speedup is not None and row.candidate != baseline:
         parts.append(f"{row.speedup:.2f}x")
-    if row.parity is not None and row.parity.passed is False:
+    if row.passed is False:
         parts.append("WRONG IMAGES")
     return "  ·  ".join(parts)
 
@@ -146,15 +139,15 @@ def _footer(result: BenchResult) -> list[str]:
     """Say what the percentages and the factors mean, and who is missing."""
     lines = []
     gflops = [result.roofline_gflops(gemm.batch) for gemm in result.roofline]
-    known = [value for value in gflops if value is not None]
+    known = [f"{value:.0f}" for value in sorted(g for g in gflops if g is not None)]
     if known:
-        span = f"{min(known):.0f} to {max(known):.0f}"
+        span = " to ".join(dict.fromkeys((known[0], known[-1])))
         M, K, N = result.gemm_shape
         lines.append(
             f"100 % = the median float32 GEMM ({M} x {K} x {N}, NumPy) of the same rounds: "
             f"{span} GFLOP/s; {2e-9 * result.macs_per_image:.3g} GFLOP per image"
         )
-    if result.baseline is not None:
+    if any(row.candidate != result.baseline and row.speedup is not None for row in result.rows()):
         lines.append(f"1.00x = {result.baseline}")
     for name, reason in result.failures().items():
         lines.append(f"{name} failed: {reason}")

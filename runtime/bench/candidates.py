@@ -19,8 +19,15 @@ from stylert.runtime.errors import InvalidInput
 if TYPE_CHECKING:
     from stylert.runtime.generator import Generator
 
-__all__ = ["Candidate", "OpenCandidate", "GEMM", "GEMM_SHAPE", "TRUNCATION_PSI"]
-__all__ += ["open_gemm", "open_generator"]
+__all__ = [
+    "GEMM",
+    "GEMM_SHAPE",
+    "TRUNCATION_PSI",
+    "Candidate",
+    "OpenCandidate",
+    "open_gemm",
+    "open_generator",
+]
 
 TRUNCATION_PSI = 0.7  # of every candidate, so that all of them make the same pictures
 GEMM_SHAPE = (1024, 2048, 2048)  # M, K, N of the roofline's matrix product

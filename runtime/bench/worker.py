@@ -26,9 +26,9 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stylert.runtime.bench_candidates import Candidate, OpenCandidate
-from stylert.runtime.bench_machine import machine_cpu_seconds
-from stylert.runtime.bench_pinning import Pinning
+from stylert.runtime.bench.candidates import Candidate, OpenCandidate
+from stylert.runtime.bench.machine import machine_cpu_seconds
+from stylert.runtime.bench.pinning import Pinning
 from stylert.runtime.errors import InvalidInput, StylertError
 
 __all__ = ["Worker", "WorkerFailed", "serve"]
@@ -216,6 +216,7 @@ class _Candidate:
         self._pinning.release()
         if batch != self._batch:
             self._prepare(batch)
+        self._pinning.watch()  # not before: a compiler would make the pool's threads look idle
         spent = 0.0
         for _ in range(warmup):
             self._seconds = self._call()

@@ -16,7 +16,7 @@ from stylert.runtime.backends.onnxruntime import usable_cpus
 
 __all__ = ["describe_machine", "machine_cpu_seconds"]
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def describe_machine() -> dict[str, Any]:

@@ -7,37 +7,20 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from stylert.runtime.errors import InvalidInput
+from stylert.runtime.parity import Difference
 
-__all__ = ["BenchResult", "CandidateReport", "Measurement", "Parity", "Row", "SCHEMA", "Tolerance"]
-__all__ += ["parity_of"]
+__all__ = ["SCHEMA", "BenchResult", "CandidateReport", "Measurement", "Row", "plain"]
 
 SCHEMA = 1
 DISTURBANCE = 0.2  # CPUs beyond the free ones that others may use; the kernel counts in 10 ms
-
-
-@dataclass(frozen=True)
-class Tolerance:
-    """How far the images of one precision may be from the reference's."""
-
-    max_abs: float | None  # largest |d| on the [-1, 1] scale, None = any
-    min_psnr_db: float  # over the reference image's own range
-
-
-@dataclass(frozen=True)
-class Parity:
-    """The distance of a candidate's last timed images from the reference candidate's."""
-
-    max_abs: float  # largest |d| in the batch
-    psnr_db: float  # of the worst image of the batch, over the reference image's own range
-    passed: bool | None  # within the tolerance of its precision; None = no tolerance was given
 
 
 @dataclass(frozen=True)
@@ -51,7 +34,8 @@ class Measurement:
     other_cpus: tuple[float | None, ...] = ()  # that other processes used, round by round
     pinned: int = 0  # threads with a CPU of their own
     peak_mb: float | None = None  # the process's memory high-water mark after this batch size
-    parity: Parity | None = None  # None = no reference, or this is the reference
+    difference: Difference | None = None  # from the reference; None = not compared
+    passed: bool | None = None  # whether it is within the tolerance of the precision
 
     @property
     def samples(self) -> tuple[float, ...]:
@@ -113,7 +97,8 @@ class Row:
     roofline_percent: float | None  # of the GEMM in the same rounds; None if not on the CPU
     startup_seconds: float | None
     peak_mb: float | None  # after this batch size
-    parity: Parity | None
+    difference: Difference | None
+    passed: bool | None
 
 
 @dataclass(frozen=True)
@@ -157,10 +142,10 @@ class BenchResult:
     def parity_failures(self) -> tuple[str, ...]:
         """Return a line for each measurement whose images are outside their tolerance."""
         return tuple(
-            f"{m.candidate} at batch {m.batch}: max |d| {m.parity.max_abs:.2g}, "
-            f"PSNR {m.parity.psnr_db:.1f} dB against {self.reference}"
+            f"{m.candidate} at batch {m.batch}: max |d| {m.difference.max_abs:.2g}, "
+            f"PSNR {m.difference.psnr_db:.1f} dB against {self.reference}"
             for m in self.measurements
-            if m.parity is not None and m.parity.passed is False
+            if m.difference is not None and not m.passed
         )
 
     def disturbances(self) -> tuple[str, ...]:
@@ -206,17 +191,18 @@ class BenchResult:
             roofline_percent=100 * gflops / roofline if comparable and roofline else None,
             startup_seconds=report.startup_seconds,
             peak_mb=m.peak_mb,
-            parity=m.parity,
+            difference=m.difference,
+            passed=m.passed,
         )
 
     def to_json(self) -> str:
         """Write all of it: the samples, and under 'summary' the rows, which reading ignores.
 
-        JSON has no infinity (the PSNR of equal images) and no NaN: they are the texts 'inf', 'nan'.
+        JSON has no infinity (the PSNR of equal images): it is the text 'inf'.
         """
         document = {"schema": SCHEMA, **asdict(self)}
         document["summary"] = [asdict(row) for row in self.rows()]
-        return json.dumps(_finite(document), indent=2, allow_nan=False) + "\n"
+        return json.dumps(plain(document), indent=2, allow_nan=False) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> BenchResult:
@@ -249,44 +235,6 @@ class BenchResult:
             ) from None
 
 
-def parity_of(
-    images: NDArray[np.float32],  # [N, C, H, W]
-    reference: NDArray[np.float32],  # [N, C, H, W]
-    tolerance: Tolerance | None,  # None = measure, but do not judge
-) -> Parity:
-    """Compare a batch of images with the reference's, image by image.
-
-    Raises:
-        InvalidInput: The shapes differ.
-    """
-    if images.shape != reference.shape:
-        raise InvalidInput(
-            f"Images: got {list(images.shape)}, expected the reference's {list(reference.shape)}."
-        )
-    max_abs, psnr_db = 0.0, math.inf
-    with np.errstate(invalid="ignore"):
-        for image, expected in zip(images, reference, strict=True):  # [C, H, W]
-            distance = np.abs(image.astype(np.float64) - expected)
-            span = float(np.ptp(expected))
-            # These keep a NaN, which is never within a tolerance.
-            max_abs = float(np.maximum(max_abs, distance.max()))
-            psnr_db = float(np.minimum(psnr_db, _psnr_db(distance, span)))
-    parity = Parity(max_abs, psnr_db, None)
-    if tolerance is None:
-        return parity
-    close = tolerance.max_abs is None or max_abs <= tolerance.max_abs
-    return replace(parity, passed=close and psnr_db >= tolerance.min_psnr_db)
-
-
-def _psnr_db(distance: NDArray[np.float64], span: float) -> float:
-    rmse = math.sqrt(float(np.mean(distance**2)))
-    if rmse == 0.0:
-        return math.inf
-    if not span > 0 or math.isinf(rmse):
-        return -math.inf
-    return 20 * math.log10(span / rmse)
-
-
 def _ratio_by_round(baseline: Measurement, other: Measurement) -> float:
     pairs = zip(baseline.rounds, other.rounds, strict=True)
     return float(np.median([np.median(ours) / np.median(theirs) for ours, theirs in pairs]))
@@ -297,28 +245,29 @@ def _measurement(
     rounds: list[list[float]],
     cpu_rounds: list[list[float]],
     other_cpus: list[float | None],
-    parity: Mapping[str, Any] | None,
+    difference: Mapping[str, Any] | None,
     **rest: Any,
 ) -> Measurement:
     """Read a measurement as JSON has it."""
-    distance = None
-    if parity is not None:
-        distance = Parity(float(parity["max_abs"]), float(parity["psnr_db"]), parity["passed"])
+    found = None
+    if difference is not None:
+        max_abs, psnr_db = float(difference["max_abs"]), float(difference["psnr_db"])
+        found = Difference(max_abs, psnr_db, difference["finite"])
     return Measurement(
         rounds=tuple(tuple(map(float, turn)) for turn in rounds),
         cpu_rounds=tuple(tuple(map(float, turn)) for turn in cpu_rounds),
         other_cpus=tuple(other_cpus),
-        parity=distance,
+        difference=found,
         **rest,
     )
 
 
-def _finite(value: Any) -> Any:
-    """Replace what JSON cannot say: tuples by lists, and the infinities and NaN by their names."""
+def plain(value: Any) -> Any:
+    """Return a value as JSON has it: tuples are lists, paths and the infinities are texts."""
     if isinstance(value, Mapping):
-        return {str(key): _finite(item) for key, item in value.items()}
+        return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_finite(item) for item in value]
+        return [plain(item) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
-    return value
+    return os.fspath(value) if isinstance(value, os.PathLike) else value

@@ -1,0 +1,118 @@
+"""Compiled plans in a bundle, and the sidecar that says what each one is.
+
+A plan is executable code, so it is only opened after its SHA-256 has been compared with the
+sidecar's, and only if it was built from the very graph that the bundle holds. The files lie in the
+bundle's `engines/` folder, a .plan and a .json with the same name:
+
+    <compiler>-<version>-<target>-<precision>-<graph>-<profile>
+    tensorrt_rtx-1.7.1.116-sm89-fp16-synthesis-b1_4_8
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from stylert.runtime.bundle import HALF, Bundle, sha256_of
+from stylert.runtime.errors import EngineError
+
+__all__ = ["ENGINES", "PLAN_SCHEMA", "Plan", "graph_key", "plans_of"]
+
+ENGINES = "engines"
+PLAN_SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is known of a compiled plan. The sidecar holds exactly these fields and 'schema'."""
+
+    name: str  # of the files, without .plan and .json
+    compiler: str  # 'tensorrt' or 'tensorrt_rtx'
+    version: str  # of the compiler, e.g. '11.4.0.106'
+    graph: str  # 'mapping' or 'synthesis'
+    precision: str  # 'fp32' or 'fp16'
+    compute_capabilities: tuple[str, ...]  # what it runs on: '8.9', ...
+    gpu: str | None  # name of the GPU that it was built on, None = built without one
+    batches: tuple[tuple[int, int, int], ...]  # (least, best, largest) batch of each profile
+    outputs: tuple[str, ...]  # 'ws', or 'image' and 'img'
+    onnx_sha256: str  # of the graph's file in the bundle
+    sha256: str  # of the plan
+    bytes: int  # of the plan
+    census: Mapping[str, Any] = field(default_factory=dict)  # how many tensors of which dtype
+    options: Mapping[str, Any] = field(default_factory=dict)  # version_compatible, refittable, ...
+    fp32_islands: tuple[str, ...] = ()  # nodes kept in float32 for want of a half kernel
+    build_seconds: float = 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        """The sidecar's content."""
+        return {"schema": PLAN_SCHEMA, **asdict(self)}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Plan:
+        """The plan that a sidecar describes.
+
+        Raises:
+            ValueError: a field is missing, unknown or of a newer schema.
+        """
+        fields = dict(data)
+        schema = fields.pop("schema", None)
+        if schema != PLAN_SCHEMA:
+            raise ValueError(f"schema {schema!r}, expected {PLAN_SCHEMA}")
+        try:
+            for key in ("compute_capabilities", "outputs", "fp32_islands"):
+                fields[key] = tuple(fields[key])
+            fields["batches"] = tuple((int(a), int(b), int(c)) for a, b, c in fields["batches"])
+            return cls(**fields)
+        except (KeyError, TypeError) as error:
+            raise ValueError(str(error)) from None
+
+    def file(self, bundle: Bundle) -> Path:
+        """Path of the plan."""
+        return bundle.path / ENGINES / f"{self.name}.plan"
+
+    def read(self, bundle: Bundle) -> bytes:
+        """The plan's bytes, after all checks that need no GPU.
+
+        Raises:
+            EngineError: the file is missing or was changed, or it was built from another graph.
+        """
+        rebuild = f"Build it again: stylert build-engine {bundle.path}"
+        path = self.file(bundle)
+        graph = bundle.manifest["files"][bundle.graphs[graph_key(self.graph, self.precision)].file]
+        if self.onnx_sha256 != graph["sha256"]:
+            raise EngineError(f"{path.name} was built from another bundle's graph. {rebuild}")
+        if not path.is_file():
+            raise EngineError(f"{path.name} is missing. {rebuild}")
+        if sha256_of(path) != self.sha256:
+            raise EngineError(f"{path.name} was changed since it was built. {rebuild}")
+        return path.read_bytes()
+
+
+def graph_key(graph: str, precision: str) -> str:
+    """Key of a graph in the manifest: 'mapping', 'synthesis' or 'synthesis.fp16'."""
+    return HALF if (graph, precision) == ("synthesis", "fp16") else graph
+
+
+def plans_of(bundle: Bundle) -> list[Plan]:
+    """All plans that lie in a bundle, sorted by name. Their files are not read.
+
+    Raises:
+        EngineError: a sidecar is damaged.
+    """
+    plans = []
+    for path in sorted((bundle.path / ENGINES).glob("*.json")):
+        try:
+            plan = Plan.from_json(json.loads(path.read_bytes()))
+        except (OSError, ValueError, RecursionError) as error:
+            raise EngineError(
+                f"{path} is damaged ({error}). Delete it, then: stylert build-engine {bundle.path}"
+            ) from None
+        if plan.name != path.stem:
+            raise EngineError(
+                f"{path} describes {plan.name}. Delete it, and build the engine again."
+            )
+        plans.append(plan)
+    return plans

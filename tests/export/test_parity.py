@@ -1,0 +1,204 @@
+"""The proof itself: it covers what it says, and it can fail."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from stylert.export.bundle_writer import export_bundle, parity_error
+from stylert.export.checkpoints import Checkpoint
+from stylert.export.parity import ParityReport, ParityRow, check_parity
+from stylert.runtime.generator import Generator
+from stylert.runtime.parity import Difference
+
+MakeCheckpoint = Callable[..., Checkpoint]
+
+
+@pytest.fixture(scope="module")
+def generator(tiny_bundle: Path) -> Iterator[Generator]:
+    with Generator.open(tiny_bundle, threads=1) as generator:
+        yield generator
+
+
+def perturbed(checkpoint: Checkpoint, tensor: str, change: float) -> Checkpoint:
+    array = checkpoint.tensors[tensor] + np.float32(change)
+    return replace(checkpoint, tensors={**checkpoint.tensors, tensor: np.asarray(array)})
+
+
+def failed(report: ParityReport) -> set[tuple[str, str]]:
+    assert report.passed == all(row.passed for row in report.rows)
+    return {(row.output, row.noise_mode) for row in report.rows if not row.passed}
+
+
+def test_covers_both_psis_batches_and_all_noise_modes(
+    tiny: Checkpoint, generator: Generator
+) -> None:
+    report = check_parity(tiny, generator, seeds=range(5))
+    assert report.passed
+    settings = [(r.output, r.truncation_psi, r.noise_mode, r.batch) for r in report.rows]
+    modes = ("const", "none", "seeded")
+    assert sorted(settings) == sorted(
+        [("ws", psi, "-", batch) for psi in (1, 0.7) for batch in (1, 4)]
+        + [("img", psi, mode, batch) for psi in (1, 0.7) for mode in modes for batch in (1, 4)]
+        + [("image", psi, mode, 4) for psi in (1, 0.7) for mode in modes]
+    )
+    assert {row.images for row in report.rows if row.output != "image"} == {5}
+
+
+def test_covers_networks_without_noise(make_checkpoint: MakeCheckpoint, tmp_path: Path) -> None:
+    checkpoint = make_checkpoint(use_noise=False)
+    report = export_bundle(checkpoint, tmp_path / "bundle", verify_seeds=1)
+    assert report is not None
+    assert {row.noise_mode for row in report.rows} == {"-", "const"}
+
+
+def test_settings_are_really_used(
+    tiny: Checkpoint, generator: Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[tuple[Any, ...]] = []
+    generate = Generator.generate
+
+    def recorded(self: Generator, seeds: Sequence[int], **options: Any) -> np.ndarray:
+        images = generate(self, seeds, **options)
+        setting = (options["output"], options["truncation_psi"], options["noise_mode"], len(seeds))
+        drawn.append((*setting, images.tobytes()))
+        return images
+
+    monkeypatch.setattr(Generator, "generate", recorded)
+    check_parity(tiny, generator, seeds=range(4))
+    fours = [entry for entry in drawn if entry[0] == "img" and entry[3] == 4]
+    assert len({entry[:4] for entry in fours}) == len({entry[4] for entry in fours}) == 6
+    assert sum(entry[0] == "img" and entry[3] == 1 for entry in drawn) == 6 * 4
+
+
+def test_finds_a_changed_bias(tiny: Checkpoint, generator: Generator) -> None:
+    changed = perturbed(tiny, "synthesis.b8.conv1.bias", 1e-3)
+    report = check_parity(changed, generator, seeds=range(2))
+    assert failed(report) == {("img", "const"), ("img", "none"), ("img", "seeded")}
+    assert report.worst.output == "img"
+    assert 1e-4 < report.worst.difference.max_abs < 1e-1
+
+
+def test_finds_a_changed_mapping(tiny: Checkpoint, generator: Generator) -> None:
+    changed = perturbed(tiny, "mapping.fc1.bias", 0.1)
+    report = check_parity(changed, generator, seeds=range(2))
+    assert ("ws", "-") in failed(report)
+
+
+def test_finds_a_changed_mean_through_psi(tiny: Checkpoint, generator: Generator) -> None:
+    changed = perturbed(tiny, "mapping.w_avg", 0.01)
+    report = check_parity(changed, generator, seeds=range(2))
+    assert {row.truncation_psi for row in report.rows if not row.passed} == {0.7}
+
+
+def test_finds_changed_noise(tiny: Checkpoint, generator: Generator) -> None:
+    changed = perturbed(tiny, "synthesis.b8.conv1.noise_const", 0.1)
+    report = check_parity(changed, generator, seeds=range(2))
+    assert {mode for _, mode in failed(report)} == {"const"}
+    stronger = perturbed(tiny, "synthesis.b8.conv1.noise_strength", 0.1)
+    report = check_parity(stronger, generator, seeds=range(2))
+    assert {mode for _, mode in failed(report)} == {"const", "seeded"}
+
+
+def test_finds_an_image_that_depends_on_its_batch(
+    tiny: Checkpoint, generator: Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generate = Generator.generate
+
+    def mixed(self: Generator, seeds: Sequence[int], **options: Any) -> np.ndarray:
+        images = generate(self, seeds, **options)
+        return images[::-1].copy() if len(seeds) > 1 else images
+
+    monkeypatch.setattr(Generator, "generate", mixed)
+    report = check_parity(tiny, generator, seeds=range(4))
+    assert {(row.output, row.batch) for row in report.rows if not row.passed} == {
+        ("img", 4),
+        ("image", 4),
+    }
+
+
+def test_finds_wrong_bytes(
+    tiny: Checkpoint, generator: Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generate = Generator.generate
+
+    def swapped(self: Generator, seeds: Sequence[int], **options: Any) -> np.ndarray:
+        images = generate(self, seeds, **options)
+        return images[..., ::-1] if options["output"] == "image" else images  # BGR
+
+    monkeypatch.setattr(Generator, "generate", swapped)
+    assert {output for output, _ in failed(check_parity(tiny, generator, seeds=[0]))} == {"image"}
+
+
+@pytest.mark.parametrize("tensor", ["synthesis.b4.const", "mapping.fc0.bias"])
+def test_nan_fails_on_either_side(tiny: Checkpoint, tmp_path: Path, tensor: str) -> None:
+    damaged = perturbed(tiny, tensor, np.nan)
+    export_bundle(damaged, tmp_path / "bundle", verify_seeds=0)
+    output = "ws" if tensor.startswith("mapping") else "img"
+    with Generator.open(tmp_path / "bundle", threads=1) as generator:
+        for checkpoint in (tiny, damaged):  # NaN against numbers, and NaN against NaN
+            report = check_parity(checkpoint, generator, seeds=range(2))
+            rows = [row for row in report.rows if row.output == output]
+            assert rows
+            assert not any(row.passed or row.difference.finite for row in rows)
+            assert report.worst.output == output
+            assert "\n" not in str(parity_error(report))
+
+
+def test_progress_counts_the_images(tiny: Checkpoint, generator: Generator) -> None:
+    steps: list[tuple[int, int]] = []
+    check_parity(
+        tiny, generator, seeds=range(5), progress=lambda done, total: steps.append((done, total))
+    )
+    assert [done for done, _ in steps] == sorted({done for done, _ in steps})
+    assert {total for _, total in steps} == {steps[-1][0]}
+
+
+def test_labels_are_hard_and_soft(make_checkpoint: MakeCheckpoint, tmp_path: Path) -> None:
+    checkpoint = make_checkpoint(c_dim=3, embed_features=8)
+    export_bundle(checkpoint, tmp_path / "bundle", verify_seeds=0)
+    changed = perturbed(checkpoint, "mapping.embed.bias", 0.5)
+    with Generator.open(tmp_path / "bundle", threads=1) as generator:
+        assert check_parity(checkpoint, generator, seeds=range(4)).passed
+        assert ("ws", "-") in failed(check_parity(changed, generator, seeds=range(4)))
+
+
+def row_of(output: str, max_abs: float, *, passed: bool) -> ParityRow:
+    return ParityRow(output, 1.0, "const", 1, 1, Difference(max_abs, 90.0, True), passed)
+
+
+def test_worst_row_is_a_failed_one() -> None:
+    report = ParityReport(
+        "fp32",
+        (
+            row_of("image", 1, passed=True),
+            row_of("img", 1e-2, passed=True),
+            row_of("ws", 1e-3, passed=False),
+        ),
+    )
+    assert not report.passed
+    assert report.worst.output == "ws"
+    assert "1 of 3 rows. Worst: ws" in str(parity_error(report))
+
+
+def test_report_is_strict_json(tiny: Checkpoint, generator: Generator) -> None:
+    report = check_parity(tiny, generator, seeds=[0])
+    exact = ParityRow("ws", 1.0, "-", 1, 1, Difference(0.0, np.inf, True), passed=True)
+    text = json.dumps(replace(report, rows=(*report.rows, exact)).to_json(), allow_nan=False)
+    data = json.loads(text)
+    assert data["precision"] == "fp32"
+    assert data["passed"] is True
+    assert data["rows"][-1]["difference"] == {"max_abs": 0.0, "psnr_db": None, "finite": True}
+    fields = {"output", "truncation_psi", "noise_mode", "batch", "images", "difference", "passed"}
+    assert all(set(row) == fields for row in data["rows"])
+
+
+def test_a_failed_report_is_strict_json() -> None:
+    row = ParityRow("img", 1.0, "none", 1, 1, Difference(np.inf, -np.inf, False), passed=False)
+    json.dumps(ParityReport("fp32", (row,)).to_json(), allow_nan=False)

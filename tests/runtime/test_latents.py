@@ -1,0 +1,109 @@
+"""Latents, truncation and labels: the checks and the arithmetic, without any generator."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from stylert.runtime.latents import (
+    MAX_SEED,
+    as_float32,
+    labels_of,
+    psi_per_layer,
+    seeds_of,
+    soft_labels_of,
+    z_from_seeds,
+)
+
+
+@pytest.mark.parametrize(
+    "seeds",
+    [[3, MAX_SEED], (3, MAX_SEED), np.array([3, MAX_SEED]), np.array([3, MAX_SEED], np.uint32)],
+)
+def test_seeds(seeds: Any) -> None:
+    assert seeds_of(seeds) == [3, MAX_SEED]
+    assert all(type(seed) is int for seed in seeds_of(seeds))
+
+
+@pytest.mark.parametrize("seed", [3, np.int8(3), np.uint64(3), np.array(3), [3], range(3, 4)])
+def test_one_seed(seed: Any) -> None:
+    assert seeds_of(seed) == [3]
+
+
+def test_a_class_is_checked_as_a_seed_is(refuses: Any) -> None:
+    assert seeds_of([0, 4], name="class_idx", largest=4) == [0, 4]
+    with refuses("class_idx: got 5, expected 0 to 4"):
+        seeds_of([0, 5], name="class_idx", largest=4)
+
+
+def test_latents_do_not_touch_the_global_state_of_numpy() -> None:
+    np.random.seed(0)
+    expected = np.random.RandomState(0).randn()
+    z = z_from_seeds([7, 7, 8], 16)
+    assert np.random.randn() == expected
+    assert z.dtype == np.float32
+    assert np.array_equal(z[0], z[1])
+    assert np.array_equal(z[2], np.random.RandomState(8).randn(16).astype(np.float32))
+    assert np.array_equal(z[2, :4], z_from_seeds([8], 4)[0])
+
+
+@pytest.mark.parametrize(
+    ("psi", "cutoff", "expected"),
+    [
+        (0.5, None, [[0.5, 0.5, 0.5], [0.5, 0.5, 0.5]]),
+        (0.5, 1, [[0.5, 1, 1], [0.5, 1, 1]]),
+        (2, np.int64(2), [[2, 2, 1], [2, 2, 1]]),
+        ([0.25, -1], None, [[0.25, 0.25, 0.25], [-1, -1, -1]]),
+        ([[0.25], [-1]], 2, [[0.25, 0.25, 1], [-1, -1, 1]]),
+        ([[1, 2, 3], [4, 5, 6]], None, [[1, 2, 3], [4, 5, 6]]),
+        (np.float16(0.5), 0, [[1, 1, 1], [1, 1, 1]]),
+    ],
+)
+def test_psi(psi: Any, cutoff: Any, expected: Any) -> None:
+    got = psi_per_layer(psi, cutoff, batch=2, num_ws=3)
+    assert got.dtype == np.float32
+    assert np.array_equal(got, np.array(expected, np.float32))
+
+
+def test_psi_does_not_change_what_it_is_given() -> None:
+    given = np.full((2, 3), 0.5, np.float32)
+    psi_per_layer(given, 0, batch=2, num_ws=3)
+    assert (given == 0.5).all()
+
+
+def test_labels() -> None:
+    eye = np.eye(3, dtype=np.float32)
+    got = [
+        (labels_of(1, None, batch=2, c_dim=3), eye[[1, 1]]),
+        (labels_of([2], None, batch=2, c_dim=3), eye[[2, 2]]),
+        (labels_of(np.array([2, 0]), None, batch=2, c_dim=3), eye[[2, 0]]),
+        (labels_of(None, [0.0, 0.5, -2], batch=2, c_dim=3), [[0, 0.5, -2]] * 2),
+        (labels_of(None, eye[:2], batch=2, c_dim=3), eye[:2]),
+        (soft_labels_of(eye[1:2], batch=2, c_dim=3), eye[[1, 1]]),
+    ]
+    for labels, expected in got:
+        assert labels is not None
+        assert labels.dtype == np.float32
+        assert np.array_equal(labels, expected)
+    assert labels_of(None, None, batch=2, c_dim=0) is None
+    assert soft_labels_of(None, batch=2, c_dim=0) is None
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, ">f4"])
+def test_floats_become_float32(dtype: Any) -> None:
+    array = as_float32("x", np.array([[0.5, 1.0]], dtype).T)
+    assert array.dtype == np.float32
+    assert array.flags.c_contiguous
+    assert array.tolist() == [[0.5], [1.0]]
+
+
+def test_a_message_does_not_hold_a_whole_array(refuses: Any) -> None:
+    for wrong in (np.full((500, 500), "x"), [["x"] * 500] * 500, "x" * 10_000):
+        with refuses("truncation_psi: got "):
+            psi_per_layer(wrong, None, batch=1, num_ws=3)
+        with refuses("seeds: got "):
+            seeds_of(wrong)
+        with refuses("class_idx: got "):
+            labels_of(wrong, None, batch=1, c_dim=0)

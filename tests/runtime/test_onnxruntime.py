@@ -1,0 +1,160 @@
+"""The ONNX Runtime backend: the provider that was asked for, or an error; never another one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import pytest
+
+from stylert.runtime.backends import distributions, open_session
+from stylert.runtime.backends.onnxruntime import (
+    OnnxRuntimeSession,
+    available_providers,
+    usable_cpus,
+)
+from stylert.runtime.bundle import Bundle
+from stylert.runtime.errors import EngineError, MissingExtra
+from stylert.runtime.generator import Generator
+from stylert.runtime.parity import TOLERANCES, compare
+
+CUDA = "CUDAExecutionProvider"
+CPU = "CPUExecutionProvider"
+HAS_CUDA = CUDA in onnxruntime.get_available_providers()
+without_cuda = pytest.mark.skipif(HAS_CUDA, reason="this ONNX Runtime has the CUDA provider")
+
+
+@pytest.fixture
+def listed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An ONNX Runtime that lists CUDA, as onnxruntime-gpu does on a machine without a GPU."""
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [CUDA, CPU])
+    monkeypatch.setattr(onnxruntime, "preload_dlls", lambda: None, raising=False)
+
+
+@pytest.fixture
+def falls_back(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """An ONNX Runtime whose sessions are on the CPU, whatever they were asked for."""
+    asked = []
+    real = onnxruntime.InferenceSession
+
+    def session(path: str, options: Any, **keywords: Any) -> Any:
+        asked.append((options, keywords))
+        return real(path, providers=[CPU])
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", session)
+    return asked
+
+
+def installed(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
+    monkeypatch.setattr(
+        distributions, "installed_version", lambda name: "1.0" if name in names else None
+    )
+
+
+@without_cuda
+def test_cuda_that_is_not_there_is_an_error(bundle: Path, refuses: Any) -> None:
+    assert available_providers() == ["cpu"]
+    with refuses("provider 'cuda': ", "only ['cpu']", "stylert doctor", error=EngineError):
+        Generator.open(bundle, provider="cuda")
+
+
+@pytest.mark.usefixtures("listed")
+def test_a_silent_fall_back_is_an_error(bundle: Path, refuses: Any, falls_back: list[Any]) -> None:
+    with refuses("provider 'cuda': ", f"fell back to ['{CPU}']", error=EngineError):
+        Generator.open(bundle, provider="cuda")
+    ((options, keywords),) = falls_back
+    assert keywords == {"providers": [CUDA], "enable_fallback": 0}
+    assert options.get_session_config_entry("session.disable_cpu_ep_fallback") == "1"
+
+
+@pytest.mark.usefixtures("listed", "falls_back")
+def test_auto_says_why_it_is_not_cuda(bundle: Path) -> None:
+    with Generator.open(bundle, threads=1) as generator:
+        assert generator.describe()["provider"] == "cpu"
+        assert generator.choice.startswith(
+            "onnxruntime on cpu, 1 threads: auto, CUDA does not run here (provider 'cuda': "
+        )
+
+
+@without_cuda
+def test_auto_without_cuda(bundle: Path) -> None:
+    session, choice = open_session(Bundle.open(bundle), threads=2)
+    assert choice == "onnxruntime on cpu, 2 threads: auto, this ONNX Runtime has no CUDA provider"
+    assert session.describe() == {
+        "backend": "onnxruntime",
+        "version": onnxruntime.__version__,
+        "provider": "cpu",
+        "threads": 2,
+        "precision": "fp32",
+    }
+
+
+def test_two_distributions_are_an_error(
+    bundle: Path, refuses: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installed(monkeypatch, "onnxruntime", "onnxruntime-gpu")
+    with refuses(
+        "got onnxruntime and onnxruntime-gpu",
+        "pip uninstall -y onnxruntime onnxruntime-gpu && pip install",
+        error=MissingExtra,
+    ):
+        Generator.open(bundle)
+
+
+def test_no_distribution_is_an_error(
+    bundle: Path, refuses: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installed(monkeypatch)
+    with refuses("ONNX Runtime is not installed", "'stylert[cpu]'", error=MissingExtra):
+        Generator.open(bundle)
+
+
+def test_the_threads_are_the_ones_asked_for(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    threads = {}
+    real = onnxruntime.InferenceSession
+
+    def session(path: str, options: Any, **keywords: Any) -> Any:
+        threads[Path(path).stem] = (options.intra_op_num_threads, options.inter_op_num_threads)
+        return real(path, options, **keywords)
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", session)
+    OnnxRuntimeSession(Bundle.open(bundle), provider="cpu", threads=3)
+    assert threads == {"mapping": (1, 1), "synthesis": (3, 1)}
+    OnnxRuntimeSession(Bundle.open(bundle), provider="cpu")
+    assert threads["synthesis"] == (usable_cpus(), 1)
+
+
+@pytest.mark.parametrize(
+    ("quota", "expected"),
+    [("max 100000", 4), ("150000 100000", 2), ("20000 100000", 1), ("900000 100000", 4), ("", 4)],
+)
+def test_usable_cpus_follow_the_quota(
+    monkeypatch: pytest.MonkeyPatch, quota: str, expected: int
+) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1, 2, 3}, raising=False)
+    monkeypatch.setattr(Path, "read_text", lambda *_, **__: quota)
+    assert usable_cpus() == expected
+
+
+def test_an_error_while_it_runs_is_one_line(bundle: Path, refuses: Any) -> None:
+    session = OnnxRuntimeSession(Bundle.open(bundle), provider="cpu")
+    with refuses("ONNX Runtime failed: ", error=EngineError):
+        session.map({"z": np.ones((1, 3), np.float32)})
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", ["sg2-skip-32", "sg2-hot-64", "sg2-cond-32"])
+def test_cuda_draws_what_the_cpu_draws(bundle_of: Callable[[str], Path], name: str) -> None:
+    options: dict[str, Any] = {"noise_mode": "seeded", "output": "img"}
+    if name == "sg2-cond-32":
+        options["class_idx"] = 3
+    with (
+        Generator.open(bundle_of(name), provider="cpu") as cpu,
+        Generator.open(bundle_of(name), provider="cuda") as cuda,
+    ):
+        expected, got = cpu.generate(range(12), **options), cuda.generate(range(12), **options)
+        assert cuda.describe()["provider"] == "cuda"
+    assert compare(expected, got).within(TOLERANCES["fp32"])
