@@ -15,6 +15,7 @@ __all__ = [
     "demodulation",
     "even_fir",
     "fully_connected",
+    "normalize_weight",
     "polyphase",
     "transposed_fir",
     "up_convolution_folded",
@@ -46,7 +47,26 @@ def fully_connected(
     return weight.T.astype(np.float64) * scale, bias.astype(np.float64) * (lr_multiplier * gain)
 
 
-def demodulation(weight: np.ndarray, *, gain: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
+def normalize_weight(weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Scale every output channel so that its convolution stays small: the half-precision form.
+
+    With inputs of at most x and styles of at most 1, no output is larger than sqrt(I k k) x, and
+    of random signs it is about x. The demodulation takes the factor back.
+
+    Args:
+        weight: [O, I, k, k].
+
+    Returns:
+        The scaled weight, its largest entry in a channel 1 / sqrt(I k k), and the factors [O].
+    """
+    peak = np.abs(weight).max(axis=(1, 2, 3)).astype(np.float64)
+    factors = 1 / (np.where(peak > 0, peak, 1) * math.sqrt(math.prod(weight.shape[1:])))
+    return weight * factors[:, None, None, None], factors
+
+
+def demodulation(
+    weight: np.ndarray, *, gain: float | np.ndarray = 1.0
+) -> tuple[np.ndarray, np.ndarray]:
     """Demodulation of a modulated convolution, as a matrix (StyleGAN2, equation 3).
 
     With styles s [N, I], the factor of the output channels is rsqrt(s^2 @ matrix + epsilon).
@@ -54,13 +74,14 @@ def demodulation(weight: np.ndarray, *, gain: float = 1.0) -> tuple[np.ndarray, 
 
     Args:
         weight: [O, I, k, k].
-        gain: factor of the result.
+        gain: factor of the result, or one for every output channel [O].
 
     Returns:
         The matrix [I, O] and epsilon [O].
     """
     squares = np.square(weight, dtype=np.float64).sum(axis=(2, 3)).T
-    return squares / gain**2, np.full(weight.shape[0], 1e-8 / gain**2)
+    gains = np.broadcast_to(gain, weight.shape[:1])
+    return squares / gains**2, 1e-8 / gains**2
 
 
 def even_fir(fir: np.ndarray) -> np.ndarray:

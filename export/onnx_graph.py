@@ -52,10 +52,10 @@ class GraphBuilder:
         self._inputs.append(value)
         return value
 
-    def constant(self, name: str, array: np.ndarray) -> ir.Value:
-        """Add a constant. Floats are stored as float32."""
+    def constant(self, name: str, array: np.ndarray, dtype: str = "float32") -> ir.Value:
+        """Add a constant. Floats are stored as `dtype`, 'float32' or 'float16'."""
         if array.dtype.kind == "f":
-            array = array.astype(np.float32)
+            array = array.astype(dtype)
         name = self._unique(name)
         tensor = ir.tensor(np.ascontiguousarray(array).reshape(array.shape), name=name)
         value = ir.Value(
@@ -83,6 +83,10 @@ class GraphBuilder:
         node.outputs[0].name = name
         self._nodes.append(node)
         return node.outputs[0]
+
+    def cast(self, x: ir.Value, dtype: str, *, name: str) -> ir.Value:
+        """Add a Cast to 'float32', 'float16' or 'uint8'."""
+        return self.op("Cast", x, name=name, to=_DTYPES[dtype])
 
     def output(self, value: ir.Value, name: str, dtype: str, shape: Sequence[int | str]) -> None:
         """Make a node's output an output of the graph, under a name of its own."""
@@ -138,6 +142,7 @@ class GraphBuilder:
 
 
 _DTYPES = {
+    "float16": ir.DataType.FLOAT16,
     "float32": ir.DataType.FLOAT,
     "uint8": ir.DataType.UINT8,
 }
