@@ -24,8 +24,9 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.table import Table
+from rich.text import Text
 
-from stylert.runtime.errors import InvalidInput, ParityError, StylertError
+from stylert.runtime.errors import BundleError, InvalidInput, ParityError, StylertError
 
 if TYPE_CHECKING:
     from stylert.export.checkpoints import Checkpoint
@@ -44,8 +45,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 # Tables that go to a file or a pipe are not squeezed into 80 columns.
-out = Console(width=None if sys.stdout.isatty() else 140)
-err = Console(stderr=True, width=None if sys.stderr.isatty() else 140)
+# Without markup: what is printed holds names of files, in which [brackets] are no colours.
+out = Console(markup=False, width=None if sys.stdout.isatty() else 140)
+err = Console(markup=False, stderr=True, width=None if sys.stderr.isatty() else 140)
 
 CheckpointArgument = Annotated[
     str,
@@ -138,6 +140,8 @@ def convert(
 
     if target.suffix != ".safetensors":
         raise _usage(f"{target}: the file's name must end in .safetensors")
+    if target.exists() and not force:
+        raise InvalidInput(f"{target} exists. Pass --force to replace it, or choose another name.")
     write_native(_read(checkpoint, network), target, overwrite=force)
     out.print(f"Wrote {target} ({_bytes(target.stat().st_size)}).")
 
@@ -173,8 +177,9 @@ def verify(
         out.print(f"Images drawn together and alone differ by {difference.max_abs:.1g} at most.")
         when = "It was not compared with PyTorch at export."
         if recorded:
-            images = [row for row in recorded["rows"] if row["output"] == "img"]
-            worst = max(row["difference"]["max_abs"] for row in images)
+            with _reading(bundle):
+                images = [row for row in recorded["rows"] if row["output"] == "img"]
+                worst = max(float(row["difference"]["max_abs"]) for row in images)
             when = f"Compared with PyTorch at export: max |d| {worst:.1g}."
         out.print(f"{when} Compare again: add --checkpoint FILE")
     if not difference.within(TOLERANCES["fp32"]):
@@ -191,7 +196,7 @@ def _verify_against(
 
     check_graphs(generator.bundle)
     for note in check_provenance(generator.bundle, checkpoint):
-        err.print(f"warning: {note}", style="yellow", markup=False, soft_wrap=True)
+        err.print(f"warning: {note}", style="yellow", soft_wrap=True)
     with _progress() as progress:
         report = check_parity(
             checkpoint,
@@ -201,7 +206,7 @@ def _verify_against(
         )
     if as_json:
         _print_json({"parity": report.to_json()})
-    else:
+    elif report.passed:  # else the table is told with the error
         out.print(_parity_table(report))
     if not report.passed:
         raise parity_error(report)
@@ -348,7 +353,7 @@ def bench(
         out.print(_bench_table(result))
         failures = [f"{name}: {reason}" for name, reason in result.failures().items()]
         for line in (*failures, *result.disturbances()):
-            err.print(f"warning: {line}", style="yellow", markup=False, soft_wrap=True)
+            err.print(f"warning: {line}", style="yellow", soft_wrap=True)
     if wrong := result.parity_failures():
         raise ParityError(f"Parity of what was timed: {wrong[0]}")
 
@@ -367,12 +372,10 @@ def info(
         from stylert.runtime.bundle import Bundle
 
         facts = dict(Bundle.open(path).manifest)
-        source = facts["provenance"]["source"]
     else:
         from stylert.export.checkpoints.checkpoint import multiply_adds
 
         model = _read(path, network)
-        source = dict(vars(model.source))
         facts = {
             "family": model.family,
             "config": model.config.to_json(),
@@ -380,13 +383,14 @@ def info(
                 "parameters": model.num_parameters,
                 "multiply_adds": multiply_adds(model.config),
             },
-            "provenance": {"source": source, "notes": list(model.notes)},
+            "provenance": {"source": dict(vars(model.source)), "notes": list(model.notes)},
         }
     if json_:
         return _print_json(facts)
     table = Table(title=path, show_header=False, title_justify="left")
-    for key, value in [*_network_rows(facts), *_file_rows(facts, source)]:
-        table.add_row(key, value)
+    with _reading(path):
+        for key, value in [*_network_rows(facts), *_file_rows(facts)]:
+            table.add_row(key, value)
     out.print(table)
     return None
 
@@ -405,8 +409,8 @@ def doctor(json_: JsonOption = False) -> None:
     table = Table("", "status", "detail", "what to do")
     colours = {"ok": "green", "missing": "dim", "broken": "red", "conflict": "red"}
     for finding in findings:
-        status = f"[{colours[finding.status]}]{finding.status}[/]"
-        table.add_row(finding.name, status, finding.detail, finding.remedy.replace("[", "\\["))
+        status = Text(finding.status, colours[finding.status])
+        table.add_row(finding.name, status, finding.detail, finding.remedy)
     out.print(table)
     return None
 
@@ -427,7 +431,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     """Run the command line. Exits 0, 1 (the job failed), 2 (wrong usage) or 130 (interrupted)."""
     signal.signal(signal.SIGTERM, _terminate)
     warnings.showwarning = lambda message, *_: err.print(
-        f"warning: {message}", style="yellow", markup=False, soft_wrap=True
+        f"warning: {message}", style="yellow", soft_wrap=True
     )
     sys.exit(_run(arguments))
 
@@ -455,12 +459,13 @@ def _run(arguments: list[str] | None) -> int:
         # Wrong usage: an exception of typer's or of click's, by typer's version.
         if not (hasattr(error, "format_message") and hasattr(error, "exit_code")):
             raise
-        return _complain(f"{error.format_message()} (see 'stylert --help')", 2)
+        message = error.format_message()
+        return _complain(f"{message} (see 'stylert --help')", 2) if message else 2
 
 
 def _complain(message: str, code: int) -> int:
     """One line on stderr, and the exit code."""
-    err.print(f"error: {' '.join(message.split())}", style="red", markup=False, soft_wrap=True)
+    err.print(f"error: {' '.join(message.split())}", style="red", soft_wrap=True)
     return code
 
 
@@ -495,7 +500,7 @@ def _read(checkpoint: str, network: str | None = None) -> Checkpoint:
     with err.status("reading the checkpoint"):
         model = read_checkpoint(checkpoint, network=network)
     for note in model.notes:
-        err.print(f"note: {note}", style="dim", markup=False, soft_wrap=True)
+        err.print(f"note: {note}", style="dim", soft_wrap=True)
     return model
 
 
@@ -503,6 +508,18 @@ def _open(bundle: Path, *, provider: str, threads: int | None, max_batch: int = 
     from stylert.runtime.generator import Generator
 
     return Generator.open(bundle, provider=provider, threads=threads, max_batch=max_batch)
+
+
+@contextmanager
+def _reading(bundle: str | Path) -> Iterator[None]:
+    """What a manifest tells people alone is not checked when a bundle is opened, but here."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        raise BundleError(
+            f"Bundle {bundle}: manifest.json is damaged ({type(error).__name__}: {error}). "
+            "Export the checkpoint again."
+        ) from None
 
 
 def _bench(
@@ -537,11 +554,13 @@ def _bench(
                 raise _usage(f"--backends {name} needs --checkpoint FILE")
             _need("torch", extra="export")
     spec = opened.spec
+    with _reading(bundle):
+        macs = sum(int(count) for count in opened.manifest["statistics"]["multiply_adds"].values())
     with _progress() as progress:
         return run_bench(
             [known[name] for name in names],
             batches=batches,
-            macs_per_image=sum(opened.manifest["statistics"]["multiply_adds"].values()),
+            macs_per_image=macs,
             threads=threads,
             rounds=rounds,
             max_seconds=max_seconds,
@@ -567,7 +586,7 @@ def _progress() -> Iterator[Callable[[str, int, int], None]]:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=err, transient=True) as bar:
+    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as bar:
         tasks: dict[str, Any] = {}
 
         def update(stage: str, done: int, total: int) -> None:
@@ -601,7 +620,7 @@ def _parity_table(report: ParityReport) -> Table:
             str(row.images),
             f"{row.difference.max_abs:.2g}" + (" LSB" if row.output == "image" else ""),
             "equal" if psnr == float("inf") else f"{psnr:.1f}",
-            "[green]ok[/]" if row.passed else "[red]FAILED[/]",
+            Text("ok", "green") if row.passed else Text("FAILED", "red"),
         )
     return table
 
@@ -667,8 +686,9 @@ def _network_rows(facts: Any) -> Iterator[tuple[str, str]]:
         yield f"multiply-adds, {name}", f"{count:,} per image"
 
 
-def _file_rows(facts: Any, source: Any) -> Iterator[tuple[str, str]]:
+def _file_rows(facts: Any) -> Iterator[tuple[str, str]]:
     """Where it came from, and what is on the disk."""
+    source = facts["provenance"]["source"]
     yield "source", f"{source['file']} ({_bytes(source['bytes'])}), {source['format']}"
     yield "network of the file", source["network"]
     yield "SHA-256", source["sha256"]

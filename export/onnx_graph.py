@@ -153,7 +153,8 @@ def _value(name: str, dtype: str, shape: Sequence[int | str]) -> ir.Value:
 
 
 def _spec(value: ir.Value) -> TensorSpec:
-    assert value.name and value.shape is not None and value.dtype is not None
+    assert value.name
+    assert value.shape is not None
     dtype = next(name for name, kind in _DTYPES.items() if kind == value.dtype)
     shape = tuple(d if isinstance(d, int) else str(d.value) for d in value.shape)
     return TensorSpec(value.name, dtype, shape)

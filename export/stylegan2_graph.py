@@ -269,7 +269,7 @@ class _Synthesis(_Emitter):
     def modulation(
         self, styles: ir.Value, weight: np.ndarray, gain: float
     ) -> tuple[ir.Value, np.ndarray, ir.Value]:
-        """What to scale the input with [N, I], the weight, and what to scale the output with [N, O].
+        """The factors of the input [N, I], the weight, and the factors of the output [N, O].
 
         In half precision the weight and the styles are brought to at most 1, so that nothing
         overflows inside of the convolution (ADA, appendix); the demodulation takes that back.

@@ -1,11 +1,11 @@
-"""What `verify` checks besides the pictures: the graphs' validity and where the bundle came from."""
+"""What `verify` checks besides the pictures: valid graphs, and where the bundle came from."""
 
 from __future__ import annotations
 
 import onnx
 
 from stylert.export.checkpoints import Checkpoint
-from stylert.runtime.bundle import Bundle
+from stylert.runtime.bundle import MANIFEST, Bundle
 from stylert.runtime.errors import BundleError
 
 __all__ = ["check_graphs", "check_provenance"]
@@ -32,17 +32,23 @@ def check_provenance(bundle: Bundle, checkpoint: Checkpoint) -> list[str]:
         What a user should know, e.g. that the checkpoint is another file than the bundle's.
 
     Raises:
-        BundleError: they differ in their architecture.
+        BundleError: they differ in their architecture, or the bundle does not say where it is from.
     """
-    config = checkpoint.config.to_json()
-    for key, value in config.items():
-        recorded = bundle.manifest.get("config", {}).get(key)
-        if recorded != value:
+    try:
+        config = dict(bundle.manifest["config"])
+        source = bundle.manifest["provenance"]["source"]
+        file, sha256 = source["file"], source["sha256"]
+    except (KeyError, TypeError, ValueError):
+        raise BundleError(
+            f"Bundle {bundle.path}: {MANIFEST} does not say what it was made of. "
+            "Export the checkpoint again."
+        ) from None
+    for key, value in checkpoint.config.to_json().items():
+        if config.get(key) != value:
             raise BundleError(
-                f"Bundle {bundle.path} has {key} {recorded}, but {checkpoint.source.file} has "
-                f"{value}: it is the bundle of another checkpoint."
+                f"Bundle {bundle.path} has {key} {config.get(key)}, but {checkpoint.source.file} "
+                f"has {value}: it is the bundle of another checkpoint."
             )
-    source = bundle.manifest["provenance"]["source"]
-    if source["sha256"] != checkpoint.source.sha256:
-        return [f"{checkpoint.source.file} is not the file that was exported ({source['file']})"]
+    if sha256 != checkpoint.source.sha256:
+        return [f"{checkpoint.source.file} is not the file that was exported ({file})"]
     return []

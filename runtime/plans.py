@@ -40,7 +40,7 @@ class Plan:
     outputs: tuple[str, ...]  # 'ws', or 'image' and 'img'
     onnx_sha256: str  # of the graph's file in the bundle
     sha256: str  # of the plan
-    bytes: int  # of the plan
+    size: int  # of the plan, in bytes
     census: Mapping[str, Any] = field(default_factory=dict)  # how many tensors of which dtype
     options: Mapping[str, Any] = field(default_factory=dict)  # version_compatible, refittable, ...
     fp32_islands: tuple[str, ...] = ()  # nodes kept in float32 for want of a half kernel

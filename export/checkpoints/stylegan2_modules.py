@@ -330,6 +330,6 @@ def _check_channels(given: Mapping[str, Any], source: str, config: StyleGAN2Conf
     ]
     if expected != list(config.channels):
         raise CheckpointError(
-            f"channel_base {quoted(base)} and channel_max {quoted(most)} in {source} make blocks of "
-            f"{expected} channels, but the tensors have {list(config.channels)}"
+            f"channel_base {quoted(base)} and channel_max {quoted(most)} in {source} make blocks "
+            f"of {expected} channels, but the tensors have {list(config.channels)}"
         )

@@ -228,7 +228,7 @@ class StyledConv(nn.Module):
         fir: Tensor | None = None,
         gain: float = 1.0,
     ) -> Tensor:
-        """Convolve x [N, I, H, W] in the style of w [N, w_dim]; upsample by 2 where `fir` is given."""
+        """Convolve x [N, I, H, W] in the style of w [N, w_dim]; with `fir`, upsample by 2."""
         x = modulated_conv2d(x, self.weight, self.affine(w), fir=fir)
         if self.use_noise and noise != "none":
             field = self.noise_const if isinstance(noise, str) else noise[self.name]

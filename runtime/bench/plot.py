@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -81,10 +82,11 @@ def _draw_panel(
     axes.set_ylim(len(rows) - 0.5, -0.5)  # the first on top
     rates = [row.images_per_second for row in rows]
     bar_colours = [colours[row.candidate] for row in rows]
+    dots: dict[str, Any] = {"s": 7, "color": INK, "alpha": 0.35, "linewidths": 0, "zorder": 3}
+    clear = {"facecolor": "white", "edgecolor": "none", "pad": 1.5}  # of the lines behind a label
     axes.barh(places, rates, height=0.68, color=bar_colours, zorder=2)
     for place, row in zip(places, rows, strict=True):
         calls = [row.batch / seconds for seconds in _samples(result, row)]
-        dots: dict[str, Any] = {"s": 7, "color": INK, "alpha": 0.35, "linewidths": 0, "zorder": 3}
         axes.scatter(calls, [place] * len(calls), **dots)
         end = max(*calls, row.images_per_second)
         label = axes.annotate(
@@ -94,6 +96,7 @@ def _draw_panel(
             textcoords="offset points",
             va="center",
             weight="bold",
+            bbox=clear,
         )
         axes.annotate(
             _details(row, result.baseline),
@@ -103,6 +106,7 @@ def _draw_panel(
             textcoords="offset points",
             va="center",
             size=8.5,
+            bbox=clear,
             color=FAINT,
         )
     axes.set_yticks(places, [row.candidate for row in rows])
@@ -115,23 +119,22 @@ def _draw_panel(
 
 
 def _details(row: Row, baseline: str | None) -> str:
+    if row.passed is False:
+        return "WRONG IMAGES"
     parts = []
     if row.roofline_percent is not None:
         parts.append(f"{row.roofline_percent:.0f} % of GEMM")
     if row.speedup is not None and row.candidate != baseline:
         parts.append(f"{row.speedup:.2f}x")
-    if row.passed is False:
-        parts.append("WRONG IMAGES")
     return "  ·  ".join(parts)
 
 
 def _subtitle(result: BenchResult) -> str:
-    rounds = sorted({row.rounds for row in result.rows()})
-    span = f"{rounds[0]}" if len(rounds) == 1 else f"{rounds[0]} to {rounds[-1]}"
+    rounds = _span([row.rounds for row in result.rows()])
     threads = result.settings["threads"]
     return (
         f"{result.machine.get('cpu', 'unknown CPU')}, {threads} thread{'s'[: threads != 1]}; "
-        f"from z, mapping and synthesis; bar: median call, dots: all calls, {span} rounds"
+        f"from z, mapping and synthesis; bar: median call, dots: all calls, {rounds} rounds"
     )
 
 
@@ -139,13 +142,12 @@ def _footer(result: BenchResult) -> list[str]:
     """Say what the percentages and the factors mean, and who is missing."""
     lines = []
     gflops = [result.roofline_gflops(gemm.batch) for gemm in result.roofline]
-    known = [f"{value:.0f}" for value in sorted(g for g in gflops if g is not None)]
+    known = [value for value in gflops if value is not None]
     if known:
-        span = " to ".join(dict.fromkeys((known[0], known[-1])))
         M, K, N = result.gemm_shape
         lines.append(
             f"100 % = the median float32 GEMM ({M} x {K} x {N}, NumPy) of the same rounds: "
-            f"{span} GFLOP/s; {2e-9 * result.macs_per_image:.3g} GFLOP per image"
+            f"{_span(known)} GFLOP/s; {2e-9 * result.macs_per_image:.3g} GFLOP per image"
         )
     if any(row.candidate != result.baseline and row.speedup is not None for row in result.rows()):
         lines.append(f"1.00x = {result.baseline}")
@@ -158,6 +160,11 @@ def _footer(result: BenchResult) -> list[str]:
             "repeat this on a quiet machine."
         )
     return [part for line in lines for part in textwrap.wrap(line, 140)]
+
+
+def _span(values: Sequence[float]) -> str:
+    """Write from the least to the greatest, or once what is the same."""
+    return " to ".join(dict.fromkeys(f"{value:.0f}" for value in (min(values), max(values))))
 
 
 def _samples(result: BenchResult, row: Row) -> tuple[float, ...]:

@@ -215,7 +215,9 @@ def test_draws_with_a_filter_for_every_block(
     assert_draws_alike(checkpoint, Graphs.write(checkpoint, tmp_path, up_convolution))
 
 
-@pytest.mark.parametrize(("name", "up_convolution"), zip(ARCHITECTURES, cycle(UP_CONVOLUTIONS)))
+@pytest.mark.parametrize(
+    ("name", "up_convolution"), list(zip(ARCHITECTURES, cycle(UP_CONVOLUTIONS), strict=False))
+)
 def test_bundles_pass_their_own_check(
     make_checkpoint: MakeCheckpoint, tmp_path: Path, name: str, up_convolution: str
 ) -> None:
@@ -232,9 +234,7 @@ def test_clamp_takes_part(make_checkpoint: MakeCheckpoint, name: str) -> None:
     checkpoint = make_checkpoint(seed=3, **ARCHITECTURES[name])
     unclamped = replace(checkpoint, config=replace(checkpoint.config, conv_clamp=None))
     ws = torch.from_numpy(np.random.RandomState(0).randn(2, checkpoint.config.num_ws, 8))
-    images = [
-        StyleGAN2.from_checkpoint(c).synthesis(ws.float()) for c in (checkpoint, unclamped)
-    ]
+    images = [StyleGAN2.from_checkpoint(c).synthesis(ws.float()) for c in (checkpoint, unclamped)]
     assert (images[0] - images[1]).abs().max() > 0.05
 
 
@@ -259,6 +259,29 @@ def test_unoptimized_graphs_run_as_written(
         opened(tmp_path / "synthesis.onnx", optimized=False),
     )
     assert_draws_alike(checkpoint, graphs)
+
+
+HALF = {
+    "all": {"half_blocks": (4, 8, 16), "conv_clamp": 0.5},
+    "first": {"half_blocks": (4,), "architecture": "orig"},
+    "last": {"half_blocks": (16,), "architecture": "resnet", "activation": "swish"},
+}
+
+
+@every_form
+@pytest.mark.parametrize("name", HALF)
+def test_form_of_half_precision_is_the_same_function(
+    make_checkpoint: MakeCheckpoint, tmp_path: Path, name: str, up_convolution: str
+) -> None:
+    """Its normalised weights and styles, computed in float32."""
+    changes = dict(HALF[name])
+    blocks = changes.pop("half_blocks")
+    checkpoint = make_checkpoint(**changes)
+    graphs = Graphs.write(checkpoint, tmp_path, up_convolution)
+    synthesis_graph(
+        checkpoint, half_blocks=blocks, half="float32", up_convolution=up_convolution
+    ).save(tmp_path / "half.onnx")
+    assert_draws_alike(checkpoint, replace(graphs, synthesis=opened(tmp_path / "half.onnx")))
 
 
 # ---- The contract of the files ----------------------------------------------------------------

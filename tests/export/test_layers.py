@@ -62,13 +62,13 @@ def defined_modulated_conv(
     x: np.ndarray, weight: np.ndarray, styles: np.ndarray, *, demodulate: bool
 ) -> np.ndarray:
     """Equations 1 and 3 of StyleGAN2, an image, channel and pixel at a time."""
-    N, I, H, W = x.shape
-    O, _, k, _ = weight.shape
+    N, _, H, W = x.shape
+    outputs, inputs, k, _ = weight.shape
     padded = np.pad(x, ((0, 0), (0, 0), (k // 2, k // 2), (k // 2, k // 2)))
-    out = np.zeros((N, O, H, W))
+    out = np.zeros((N, outputs, H, W))
     for n in range(N):
-        for o in range(O):
-            w = np.stack([styles[n, i] * weight[o, i] for i in range(I)])
+        for o in range(outputs):
+            w = np.stack([styles[n, i] * weight[o, i] for i in range(inputs)])
             if demodulate:
                 w = w / math.sqrt((w**2).sum() + 1e-8)
             for row in range(H):
@@ -82,13 +82,12 @@ def defined_up_modulated_conv(
     x: np.ndarray, weight: np.ndarray, styles: np.ndarray, fir: np.ndarray
 ) -> np.ndarray:
     """The same with upsampling: every pixel spreads its 3x3 weights over a grid twice as fine."""
-    N, I, H, W = x.shape
-    O = len(weight)
-    spread = np.zeros((N, O, 2 * H + 1, 2 * W + 1))
+    N, inputs, H, W = x.shape
+    spread = np.zeros((N, len(weight), 2 * H + 1, 2 * W + 1))
     for n in range(N):
         w = styles[n][None, :, None, None] * weight
         w = w / np.sqrt((w**2).sum(axis=(1, 2, 3), keepdims=True) + 1e-8)
-        for i in range(I):
+        for i in range(inputs):
             for row in range(H):
                 for column in range(W):
                     target = spread[n, :, 2 * row : 2 * row + 3, 2 * column : 2 * column + 3]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
+from torch.nn import functional
 
 from stylert.export import lowering
 from stylert.export.models.layers import FullyConnected, modulated_conv2d, upsample2d
@@ -53,16 +53,20 @@ def assert_equal(expected: torch.Tensor, got: torch.Tensor) -> None:
     assert expected.abs().max() > 0.1
 
 
-def correlate(x: torch.Tensor, kernel: np.ndarray, pads: list[int], groups: int = 1) -> torch.Tensor:
+def correlate(
+    x: torch.Tensor, kernel: np.ndarray, pads: list[int], groups: int = 1
+) -> torch.Tensor:
     """What ONNX's Conv does; its pads are (top, left, bottom, right), and never negative."""
     assert min(pads) >= 0
     top, left, bottom, right = pads
-    return F.conv2d(F.pad(x, [left, right, top, bottom]), *tensors(kernel), groups=groups)
+    return functional.conv2d(
+        functional.pad(x, [left, right, top, bottom]), *tensors(kernel), groups=groups
+    )
 
 
 def four_phases(y: torch.Tensor) -> torch.Tensor:
     """What ONNX's DepthToSpace does in CRD order."""
-    return F.pixel_shuffle(y, 2)
+    return functional.pixel_shuffle(y, 2)
 
 
 @pytest.mark.parametrize(("lr_multiplier", "gain"), [(1, 1), (0.01, 1), (0.01, 2**0.5), (1, 0.25)])
@@ -70,9 +74,7 @@ def test_fully_connected(random: np.random.RandomState, lr_multiplier: float, ga
     layer = FullyConnected(5, 3, lr_multiplier=lr_multiplier).double()
     weight, bias = random.randn(3, 5), random.randn(3)
     layer.load_state_dict(dict(zip(("weight", "bias"), tensors(weight, bias), strict=True)))
-    matrix, offset = lowering.fully_connected(
-        weight, bias, lr_multiplier=lr_multiplier, gain=gain
-    )
+    matrix, offset = lowering.fully_connected(weight, bias, lr_multiplier=lr_multiplier, gain=gain)
     (x,) = tensors(random.randn(4, 5) * 10 / lr_multiplier)
     got = x @ torch.from_numpy(matrix) + torch.from_numpy(offset)
     assert_equal(layer(x).detach() * gain, got)
@@ -98,6 +100,25 @@ def test_demodulation(random: np.random.RandomState, gain: float, scale: float) 
     assert_equal(expected, got)
 
 
+def test_demodulation_takes_a_gain_per_channel(random: np.random.RandomState) -> None:
+    weight, gains = random.randn(6, 4, 3, 3), random.uniform(0.1, 3, 6)
+    matrix, epsilon = lowering.demodulation(weight, gain=gains)
+    for o, gain in enumerate(gains):
+        column, alone = lowering.demodulation(weight[o : o + 1], gain=gain)
+        assert np.array_equal(matrix[:, o : o + 1], column)
+        assert np.array_equal(epsilon[o : o + 1], alone)
+
+
+def test_normalize_weight(random: np.random.RandomState) -> None:
+    weight = random.randn(6, 4, 3, 3) * 10.0 ** np.arange(-3, 3)[:, None, None, None]
+    weight[5] = 0
+    normalized, factors = lowering.normalize_weight(weight)
+    assert np.abs(normalized[:5]).max(axis=(1, 2, 3)) == pytest.approx(1 / 6)  # 6^2 = 4 * 3 * 3
+    assert np.abs(normalized - weight * factors[:, None, None, None]).max() < EXACT
+    assert np.isfinite(factors).all()
+    assert not normalized[5].any()
+
+
 @every_filter
 def test_even_fir(fir: np.ndarray) -> None:
     even = lowering.even_fir(fir)
@@ -113,7 +134,7 @@ def test_transposed_fir(random: np.random.RandomState, fir: np.ndarray) -> None:
     x, weight = random.randn(2, 3, 4, 5), random.randn(6, 3, 3, 3)
     expected = plain_up_convolution(x, weight, fir)
     kernel, pads = lowering.transposed_fir(fir)
-    up = F.conv_transpose2d(*tensors(x, weight.transpose(1, 0, 2, 3)), stride=2)
+    up = functional.conv_transpose2d(*tensors(x, weight.transpose(1, 0, 2, 3)), stride=2)
     kernels = np.broadcast_to(kernel, (6, 1, *kernel.shape))
     assert_equal(expected, correlate(up, kernels, pads, groups=6))
 

@@ -80,7 +80,9 @@ def test_an_invalid_graph_is_not_written_silently(tmp_path: Path) -> None:
     g = GraphBuilder("invalid")
     y = g.op("NoSuchOp", g.input("x", [1]), name="wrong")
     g.output(y, "y", "float32", [1])
-    with pytest.raises(StylertError, match=r"invalid\.onnx is not valid ONNX: .*NoSuchOp") as caught:
+    with pytest.raises(
+        StylertError, match=r"invalid\.onnx is not valid ONNX: .*NoSuchOp"
+    ) as caught:
         g.save(tmp_path / "invalid.onnx")
     assert "\n" not in str(caught.value)
 
@@ -93,7 +95,7 @@ def test_shapes_that_contradict_are_found(tmp_path: Path) -> None:
         g.save(tmp_path / "shapes.onnx")
 
 
-# ---- Weights beside the graph, as for checkpoints of 2 GB and more --------------------------------
+# ---- Weights beside the graph, as for checkpoints of 2 GB and more ----------------------------
 
 
 @pytest.fixture(scope="module")
@@ -124,7 +126,9 @@ def test_only_a_large_graph_has_a_second_file(large: tuple[Path, Path]) -> None:
 
 def test_the_second_file_is_named_without_folders(large: tuple[Path, Path]) -> None:
     model = onnx.load(large[1] / "synthesis.onnx", load_external_data=False)
-    locations = {e.value for t in model.graph.initializer for e in t.external_data if e.key == "location"}
+    locations = {
+        e.value for t in model.graph.initializer for e in t.external_data if e.key == "location"
+    }
     assert locations == {"synthesis.onnx.data"}
 
 

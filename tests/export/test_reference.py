@@ -67,7 +67,9 @@ def assert_same(expected: np.ndarray, got: np.ndarray) -> None:
 
 
 def test_all_goldens_are_tested(goldens: Path) -> None:
-    assert sorted(file.stem for file in goldens.glob("sg2-*.pkl") if "-tf-" not in file.stem) == CASES
+    assert (
+        sorted(file.stem for file in goldens.glob("sg2-*.pkl") if "-tf-" not in file.stem) == CASES
+    )
 
 
 def test_bound_is_the_promised_one() -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+import torch
 
 from stylert.export.checkpoints import Checkpoint, read_checkpoint
 from stylert.export.checkpoints.checkpoint import StyleGAN2Config, expected_shapes, multiply_adds
@@ -14,7 +15,8 @@ from stylert.export.checkpoints.untrained import UNTRAINED, untrained
 from stylert.export.models.stylegan2 import StyleGAN2
 from stylert.runtime.errors import CheckpointError
 
-# Of the official networks: resolution, trainable parameters, multiply-adds of the synthesis.
+# Of the official networks: resolution, trainable parameters, and the multiply-adds of the synthesis
+# without its affine layers, which ours has and which are less than 3 in 10,000.
 PRESETS = {
     "stylegan2-256": (256, 24_767_458, 14.90e9),
     "stylegan2-512": (512, 30_276_583, 59.66e9),
@@ -37,7 +39,7 @@ def test_presets_have_the_official_sizes(name: str) -> None:
     config = UNTRAINED[name]()
     assert config.img_shape == (resolution, resolution)
     assert parameters(config) == count
-    assert abs(multiply_adds(config)["synthesis"] - cost) < 0.005e9
+    assert multiply_adds(config)["synthesis"] == pytest.approx(cost, rel=5e-4)
     assert (config.conv_clamp, config.num_fp16_res, config.mapping_layers) == (256, 4, 8)
 
 
@@ -52,7 +54,7 @@ def test_a_preset_is_read_by_its_name() -> None:
 
 @pytest.mark.parametrize("name", ["", "stylegan2-128", "STYLEGAN2-256", "stylegan3-t-256"])
 def test_unknown_names_are_refused(name: str) -> None:
-    with pytest.raises(CheckpointError, match="unknown, expected one of .*stylegan2-256") as caught:
+    with pytest.raises(CheckpointError, match=r"unknown, expected one of .*256") as caught:
         read_checkpoint(f"untrained:{name}")
     assert "\n" not in str(caught.value)
 
@@ -88,8 +90,6 @@ def test_nothing_is_trivial(make_checkpoint: Callable[..., Checkpoint]) -> None:
 
 def test_pictures_have_contrast() -> None:
     checkpoint = untrained("small", config=StyleGAN2Config(**SMALL))
-    import torch
-
     images = StyleGAN2.from_checkpoint(checkpoint)(torch.randn(4, 16))
     assert 0.05 < images.std() < 5
 

@@ -29,9 +29,7 @@ def replace_file(bundle: Path, name: str, data: bytes) -> None:
     (bundle / name).write_bytes(data)
     edit_manifest(
         bundle,
-        lambda m: m["files"][name].update(
-            bytes=len(data), sha256=hashlib.sha256(data).hexdigest()
-        ),
+        lambda m: m["files"][name].update(bytes=len(data), sha256=hashlib.sha256(data).hexdigest()),
     )
 
 
@@ -103,9 +101,7 @@ def test_refuses_another_architecture(
 def test_notes_another_file_of_the_same_architecture(tiny: Checkpoint, tiny_bundle: Path) -> None:
     source = replace(tiny.source, file="other.pkl", sha256="0" * 64)
     notes = check_provenance(Bundle.open(tiny_bundle), replace(tiny, source=source))
-    assert notes == [
-        "other.pkl is not the file that was exported (untrained:small)"
-    ]
+    assert notes == ["other.pkl is not the file that was exported (untrained:small)"]
 
 
 @pytest.mark.parametrize(

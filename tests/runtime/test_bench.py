@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -27,7 +28,7 @@ from stylert.runtime.bench import (
 )
 from stylert.runtime.bench.candidates import open_generator
 from stylert.runtime.bench.pinning import Pinning
-from stylert.runtime.bench.worker import Worker, WorkerFailed
+from stylert.runtime.bench.worker import Worker, WorkerFailed, _Candidate
 from stylert.runtime.errors import EngineError, InvalidInput, MissingExtra
 from stylert.runtime.parity import Difference, Tolerance
 
@@ -384,6 +385,23 @@ def test_busy_threads_are_pinned_each_to_its_own_cpu() -> None:
         stop.set()
         pinning.release()
     assert os.sched_getaffinity(0) == everywhere
+
+
+def test_only_the_warm_up_decides_who_is_pinned(monkeypatch: pytest.MonkeyPatch) -> None:
+    steps: list[str] = []
+
+    def note(step: str, answer: object = None) -> Callable[[object], object]:
+        return lambda *_: steps.append(step) or answer  # type: ignore[func-returns-value]
+
+    pinning = SimpleNamespace(release=note("release"), watch=note("watch"), pin=note("pin", 2))
+    monkeypatch.setattr("stylert.runtime.bench.worker.Pinning", lambda: pinning)
+    candidate = _Candidate()
+    image = np.zeros((1, 3, 4, 4), np.float32)
+    monkeypatch.setattr(
+        candidate, "_open", SimpleNamespace(prepare=note("prepare"), run=note("run", image)), False
+    )
+    assert candidate.prepare(batch=1, warmup=1, pin=True) == {"pinned": 2}
+    assert steps == ["release", "prepare", "watch", "run", "pin"]
 
 
 # Statistics and JSON, on samples that are known.

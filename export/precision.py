@@ -1,0 +1,148 @@
+"""Which blocks compute in half precision: what was trained so, unless it could overflow.
+
+A checkpoint that was trained with a clamp cannot overflow (its activations are at most 256 and the
+half-precision form keeps convolutions below sqrt(I k k) times that). One that was trained without
+gets no clamp, since that would change its pictures: what its blocks would have to hold is measured.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stylert.export.checkpoints import Checkpoint, StyleGAN2Config
+from stylert.export.stylegan2_graph import mapping_graph, noise_name, synthesis_graph
+from stylert.runtime.errors import InvalidInput
+from stylert.runtime.latents import z_from_seeds
+
+__all__ = ["HALF_MAX", "HEADROOM", "POLICIES", "HalfPlan", "blocks_of_policy", "plan_half"]
+
+POLICIES = ("native", "all", "none")
+HALF_MAX = 65504.0  # the largest finite number of half precision
+HEADROOM = 8.0  # a block may come this close to it on the seeds measured; others may go further
+
+Progress = Callable[[int, int], None]  # images done, images in all
+
+
+@dataclass(frozen=True)
+class HalfPlan:
+    """The blocks that compute in half precision, and why others do not."""
+
+    policy: str  # 'native', 'all', 'none', or the list of blocks that was asked for
+    half_blocks: tuple[int, ...]  # resolutions
+    kept_fp32: tuple[int, ...] = ()  # blocks of the policy that could overflow
+    peaks: dict[str, float] | None = (
+        None  # largest value of each block measured, None = has a clamp
+    )
+    seeds: int = 0  # images measured
+
+    def to_json(self) -> dict[str, Any]:
+        """The plan as plain JSON types."""
+        return asdict(self)
+
+
+def blocks_of_policy(config: StyleGAN2Config, policy: str) -> tuple[int, ...]:
+    """The blocks of a policy.
+
+    Args:
+        config: the architecture.
+        policy: 'native' (those that were trained in half precision, else the four highest
+            resolutions above 4), 'all', 'none', or a list such as 'b64,b128'.
+
+    Raises:
+        InvalidInput: an unknown policy or block.
+    """
+    resolutions = config.block_resolutions
+    if policy == "native":
+        count = config.num_fp16_res or min(4, len(resolutions) - 1)
+        return resolutions[len(resolutions) - count :]
+    if policy in ("all", "none"):
+        return resolutions if policy == "all" else ()
+    names = {f"b{resolution}": resolution for resolution in resolutions}
+    asked = [name.strip() for name in policy.split(",")]
+    for name in asked:
+        if name not in names:
+            raise InvalidInput(
+                f"half precision: got {name!r}, expected one of {', '.join(POLICIES)}, or a list "
+                f"of blocks: {', '.join(names)}."
+            )
+    return tuple(sorted(names[name] for name in set(asked)))
+
+
+def plan_half(
+    checkpoint: Checkpoint,
+    policy: str = "native",
+    *,
+    seeds: int = 256,
+    progress: Progress = lambda done, total: None,
+) -> HalfPlan:
+    """Choose the blocks that compute in half precision.
+
+    Args:
+        checkpoint: the generator.
+        policy: see `blocks_of_policy`.
+        seeds: images to measure where the checkpoint has no clamp.
+        progress: called as images get measured.
+    """
+    blocks = blocks_of_policy(checkpoint.config, policy)
+    if not blocks or checkpoint.config.conv_clamp is not None:
+        return HalfPlan(policy, blocks)
+    peaks = _measure(checkpoint, blocks, seeds, progress)
+    # `not <=` so that a NaN counts as an overflow.
+    kept = tuple(block for block in blocks if not peaks[block] <= HALF_MAX / HEADROOM)
+    half = tuple(block for block in blocks if block not in kept)
+    return HalfPlan(policy, half, kept, {f"b{block}": peaks[block] for block in blocks}, seeds)
+
+
+def _measure(
+    checkpoint: Checkpoint, blocks: tuple[int, ...], seeds: int, progress: Progress
+) -> dict[int, float]:
+    """The largest absolute value of every block in its half-precision form, held in float32.
+
+    Images at psi 1 with the checkpoint's noise; conditional networks take one class after another.
+    """
+    import onnxruntime
+
+    config = checkpoint.config
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    with tempfile.TemporaryDirectory(prefix="stylert-peaks-") as folder:
+        sessions = []
+        for name, graph in (
+            ("mapping", mapping_graph(checkpoint)),
+            (
+                "synthesis",
+                synthesis_graph(checkpoint, half_blocks=blocks, half="float32", watch=True),
+            ),
+        ):
+            path = Path(folder) / f"{name}.onnx"
+            graph.save(path)
+            sessions.append(
+                onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+            )
+    mapping, synthesis = sessions
+    noise = {
+        noise_name(name.removeprefix("synthesis.").removesuffix(".noise_const")): array[None, None]
+        for name, array in checkpoint.tensors.items()
+        if name.endswith(".noise_const")
+    }
+    peaks = dict.fromkeys(blocks, 0.0)
+    outputs = [f"peak_b{block}" for block in blocks]
+    for seed in range(seeds):
+        feeds = {
+            "z": z_from_seeds([seed], config.z_dim),
+            "truncation_psi": np.ones((1, config.num_ws), np.float32),
+        }
+        if config.c_dim:
+            feeds["c"] = np.eye(config.c_dim, dtype=np.float32)[[seed % config.c_dim]]
+        ws = mapping.run(["ws"], feeds)[0]
+        found = synthesis.run(outputs, {"ws": ws, **noise})
+        for block, peak in zip(blocks, found, strict=True):
+            peaks[block] = float(np.maximum(peaks[block], peak))  # keeps a NaN
+        progress(seed + 1, seeds)
+    return peaks
