@@ -120,8 +120,8 @@ def export(
     if report is not None:
         out.print(_parity_table(report))
     size = sum(file.stat().st_size for file in out_.rglob("*") if file.is_file())
-    out.print(f"Wrote {out_} ({_bytes(size)}).")
-    out.print(f"Draw with: stylert generate {out_} --seeds 0-15 --out images")
+    _say(f"Wrote {out_} ({_bytes(size)}).")
+    _say(f"Draw with: stylert generate {out_} --seeds 0-15 --out images")
 
 
 @app.command()
@@ -143,7 +143,7 @@ def convert(
     if target.exists() and not force:
         raise InvalidInput(f"{target} exists. Pass --force to replace it, or choose another name.")
     write_native(_read(checkpoint, network), target, overwrite=force)
-    out.print(f"Wrote {target} ({_bytes(target.stat().st_size)}).")
+    _say(f"Wrote {target} ({_bytes(target.stat().st_size)}).")
 
 
 @app.command()
@@ -169,19 +169,19 @@ def verify(
     from stylert.runtime.parity import TOLERANCES, batch_difference
 
     recorded = generator.bundle.manifest.get("parity")
+    when = "It was not compared with PyTorch at export."
+    if recorded:
+        with _reading(bundle):
+            images = [row for row in recorded["rows"] if row["output"] == "img"]
+            worst = max(float(row["difference"]["max_abs"]) for row in images)
+        when = f"Compared with PyTorch at export: max |d| {worst:.1g}."
     difference = batch_difference(generator)
     if json_:
         _print_json({"batch_difference": difference.to_json(), "parity_at_export": recorded})
     else:
-        out.print(f"{bundle}: the files are as they were exported. {generator.choice}.")
-        out.print(f"Images drawn together and alone differ by {difference.max_abs:.1g} at most.")
-        when = "It was not compared with PyTorch at export."
-        if recorded:
-            with _reading(bundle):
-                images = [row for row in recorded["rows"] if row["output"] == "img"]
-                worst = max(float(row["difference"]["max_abs"]) for row in images)
-            when = f"Compared with PyTorch at export: max |d| {worst:.1g}."
-        out.print(f"{when} Compare again: add --checkpoint FILE")
+        _say(f"{bundle}: the files are as they were exported. {generator.choice}.")
+        _say(f"Images drawn together and alone differ by {difference.max_abs:.1g} at most.")
+        _say(f"{when} Compare again: add --checkpoint FILE")
     if not difference.within(TOLERANCES["fp32"]):
         raise ParityError(f"{bundle}: images depend on the batch, by {difference.max_abs:.3g}.")
     return None
@@ -289,8 +289,8 @@ def generate(
         save_image(grid_of(np.concatenate(tiles), columns), out_)
     if json_:
         return _print_json({"backend": generator.choice, "files": [str(file) for file in files]})
-    out.print(f"{generator.choice}")
-    out.print(f"Wrote {files[0] if len(files) == 1 else f'{len(files)} images to {out_}'}.")
+    _say(f"{generator.choice}")
+    _say(f"Wrote {files[0] if len(files) == 1 else f'{len(files)} images to {out_}'}.")
     return None
 
 
@@ -440,6 +440,8 @@ def _run(arguments: list[str] | None) -> int:
     command = typer.main.get_command(app)
     try:
         code = command.main(arguments, prog_name="stylert", standalone_mode=False)
+        if code == 130:  # what typer makes of a KeyboardInterrupt, by its version
+            return _complain("interrupted", code)
         return code if isinstance(code, int) else 0
     except StylertError as error:
         if report := getattr(error, "report", None):
@@ -461,6 +463,11 @@ def _run(arguments: list[str] | None) -> int:
             raise
         message = error.format_message()
         return _complain(f"{message} (see 'stylert --help')", 2) if message else 2
+
+
+def _say(line: str) -> None:
+    """A line on stdout, never broken in two."""
+    out.print(line, soft_wrap=True)
 
 
 def _complain(message: str, code: int) -> int:

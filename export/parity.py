@@ -26,6 +26,7 @@ __all__ = ["BATCHES", "PSIS", "ParityReport", "ParityRow", "check_parity"]
 
 PSIS = (1.0, 0.7)
 BATCHES = (1, 4)
+MAX_SHARE_OFF = 0.02  # of the bytes: a float off by 1e-4 is 0.013 of a step from its edge
 
 Progress = Callable[[int, int], None]  # images done, images in all
 
@@ -170,13 +171,17 @@ class _Check:
     def bytes_row(
         self, seeds: Sequence[int], expected: dict[int, np.ndarray], psi: float, noise_mode: str
     ) -> ParityRow:
-        """The uint8 output may differ from the reference's by one where the float is at an edge."""
+        """The uint8 output may differ from the reference's by one where the float is at an edge.
+
+        Where it does so more often, it rounds another way.
+        """
         with np.errstate(invalid="ignore"):  # a NaN has failed the row of floats already
             bytes_ = to_uint8(np.stack([expected[seed] for seed in seeds])).astype(np.float32)
         got = self.draw(seeds, psi, noise_mode, "image").astype(np.float32)
         difference = compare(bytes_, got)
         allowed = 1 if self.precision == "fp32" else 255
-        passed = difference.finite and difference.max_abs <= allowed
+        often = self.precision == "fp32" and np.mean(bytes_ != got) > MAX_SHARE_OFF
+        passed = difference.finite and difference.max_abs <= allowed and not often
         return ParityRow("image", psi, noise_mode, len(seeds), len(seeds), difference, passed)
 
     def draw(self, seeds: Sequence[int], psi: float, noise_mode: Any, output: Any) -> np.ndarray:

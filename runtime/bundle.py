@@ -30,6 +30,7 @@ __all__ = [
     "GeneratorSpec",
     "GraphSpec",
     "TensorSpec",
+    "graph_key",
     "sha256_of",
 ]
 
@@ -138,6 +139,11 @@ class Bundle:
         return self.path / self.graphs[graph].file
 
     @property
+    def precisions(self) -> tuple[str, ...]:
+        """What the synthesis graph is there in: 'fp32', and 'fp16' if it was exported."""
+        return ("fp32", "fp16") if HALF in self.graphs else ("fp32",)
+
+    @property
     def noise_inputs(self) -> tuple[TensorSpec, ...]:
         """The noise inputs of the synthesis graph, in the order of the layers."""
         return tuple(t for t in self.graphs["synthesis"].inputs if t.name.startswith("noise_"))
@@ -164,6 +170,11 @@ class Bundle:
                     f"{noise[t.name].shape}, expected float32 {(1, *t.shape[1:])}."
                 )
         return noise
+
+
+def graph_key(graph: str, precision: str) -> str:
+    """Key of a graph in the manifest: 'mapping', 'synthesis' or 'synthesis.fp16'."""
+    return HALF if (graph, precision) == ("synthesis", "fp16") else graph
 
 
 def sha256_of(path: Path) -> str:

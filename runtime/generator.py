@@ -71,6 +71,7 @@ class Generator:
         *,
         backend: str = "auto",
         provider: str = "auto",
+        precision: str = "auto",
         threads: int | None = None,
         max_batch: int = 8,
         check_files: bool = True,
@@ -81,6 +82,8 @@ class Generator:
             path: the directory that `stylert export` wrote.
             backend: 'onnxruntime', or 'auto'.
             provider: 'cpu', 'cuda', or 'auto': CUDA where this ONNX Runtime and machine have it.
+            precision: 'fp32', 'fp16' (mixed, as the checkpoint was trained), or 'auto': half on a
+                GPU if the bundle has it.
             threads: CPU threads of one call, None = all CPUs that this process may use.
             max_batch: images of one call to the backend; larger requests are split.
             check_files: compare the SHA-256 of the bundle's files with the manifest.
@@ -101,7 +104,9 @@ class Generator:
                 f"threads: got {threads!r}, expected an integer of 1 to {MAX_THREADS}."
             )
         bundle = Bundle.open(path, check_files=check_files)
-        session, choice = open_session(bundle, backend=backend, provider=provider, threads=threads)
+        session, choice = open_session(
+            bundle, backend=backend, provider=provider, precision=precision, threads=threads
+        )
         _log.info(choice)
         return cls(bundle, session, max_batch=max_batch, choice=choice)
 

@@ -5,7 +5,11 @@ sidecar's, and only if it was built from the very graph that the bundle holds. T
 bundle's `engines/` folder, a .plan and a .json with the same name:
 
     <compiler>-<version>-<target>-<precision>-<graph>-<profile>
-    tensorrt_rtx-1.7.1.116-sm89-fp16-synthesis-b1_4_8
+    tensorrt_rtx-1.7.1.116-sm89-fp32-mapping-b1_4_8
+    tensorrt_rtx-1.7.1.116-sm89-fp16-synthesis-b1_4_8-image
+
+A plan without a sidecar is not there: the sidecar goes first and comes last. Nothing is read from
+a name; it only keeps plans apart.
 """
 
 from __future__ import annotations
@@ -16,10 +20,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from stylert.runtime.bundle import HALF, Bundle, sha256_of
+from stylert.runtime.bundle import Bundle, graph_key, sha256_of
 from stylert.runtime.errors import EngineError
 
-__all__ = ["ENGINES", "PLAN_SCHEMA", "Plan", "graph_key", "plans_of"]
+__all__ = ["ENGINES", "PLAN_SCHEMA", "Plan", "plans_of"]
 
 ENGINES = "engines"
 PLAN_SCHEMA = 1
@@ -33,8 +37,8 @@ class Plan:
     compiler: str  # 'tensorrt' or 'tensorrt_rtx'
     version: str  # of the compiler, e.g. '11.4.0.106'
     graph: str  # 'mapping' or 'synthesis'
-    precision: str  # 'fp32' or 'fp16'
-    compute_capabilities: tuple[str, ...]  # what it runs on: '8.9', ...
+    precision: str  # of the graph's file: 'fp32' or 'fp16'; a mapping graph is always 'fp32'
+    compute_capabilities: tuple[str, ...]  # what it was built for: '8.9', ...
     gpu: str | None  # name of the GPU that it was built on, None = built without one
     batches: tuple[tuple[int, int, int], ...]  # (least, best, largest) batch of each profile
     outputs: tuple[str, ...]  # 'ws', or 'image' and 'img'
@@ -42,7 +46,9 @@ class Plan:
     sha256: str  # of the plan
     size: int  # of the plan, in bytes
     census: Mapping[str, Any] = field(default_factory=dict)  # how many tensors of which dtype
-    options: Mapping[str, Any] = field(default_factory=dict)  # version_compatible, refittable, ...
+    # optimization_level, workspace (bytes or None), and as booleans version_compatible (later
+    # versions run it), hardware_compatible (every GPU from 8.0 on runs it), refittable
+    options: Mapping[str, Any] = field(default_factory=dict)
     fp32_islands: tuple[str, ...] = ()  # nodes kept in float32 for want of a half kernel
     build_seconds: float = 0.0
 
@@ -89,11 +95,6 @@ class Plan:
         if sha256_of(path) != self.sha256:
             raise EngineError(f"{path.name} was changed since it was built. {rebuild}")
         return path.read_bytes()
-
-
-def graph_key(graph: str, precision: str) -> str:
-    """Key of a graph in the manifest: 'mapping', 'synthesis' or 'synthesis.fp16'."""
-    return HALF if (graph, precision) == ("synthesis", "fp16") else graph
 
 
 def plans_of(bundle: Bundle) -> list[Plan]:

@@ -6,9 +6,10 @@ from stylert.runtime.backends.base import Session
 from stylert.runtime.bundle import Bundle
 from stylert.runtime.errors import EngineError, InvalidInput
 
-__all__ = ["BACKENDS", "Session", "open_session"]
+__all__ = ["BACKENDS", "PRECISIONS", "Session", "open_session"]
 
 BACKENDS = ("onnxruntime",)
+PRECISIONS = ("fp32", "fp16")
 
 
 def open_session(
@@ -16,6 +17,7 @@ def open_session(
     *,
     backend: str = "auto",
     provider: str = "auto",
+    precision: str = "auto",
     threads: int | None = None,
 ) -> tuple[Session, str]:
     """Open a bundle with a backend.
@@ -29,17 +31,38 @@ def open_session(
     """
     if backend not in ("auto", *BACKENDS):
         raise InvalidInput(f"backend: got {backend!r}, expected 'auto' or one of {BACKENDS}.")
+    if precision not in ("auto", *PRECISIONS):
+        raise InvalidInput(f"precision: got {precision!r}, expected 'auto', 'fp32' or 'fp16'.")
+    if precision not in ("auto", *bundle.precisions):
+        raise InvalidInput(
+            f"precision: got {precision!r}, but the bundle {bundle.path} has only "
+            f"{', '.join(bundle.precisions)}. Export the checkpoint again with --half native."
+        )
+    return _open_onnxruntime(bundle, provider, precision, threads)
+
+
+def _open_onnxruntime(
+    bundle: Bundle, provider: str, precision: str, threads: int | None
+) -> tuple[Session, str]:
     from stylert.runtime.backends.onnxruntime import OnnxRuntimeSession, available_providers
 
-    if provider != "auto":
-        session = OnnxRuntimeSession(bundle, provider=provider, threads=threads)
-        return session, f"onnxruntime on {provider}, {session.threads} threads: as asked"
-    reason = "this ONNX Runtime has no CUDA provider"
-    if "cuda" in available_providers():
-        try:
-            session = OnnxRuntimeSession(bundle, provider="cuda", threads=threads)
-            return session, "onnxruntime on cuda: auto, a CUDA device is there"
-        except EngineError as error:
-            reason = f"CUDA does not run here ({error})"
-    session = OnnxRuntimeSession(bundle, provider="cpu", threads=threads)
-    return session, f"onnxruntime on cpu, {session.threads} threads: auto, {reason}"
+    def opened(name: str) -> OnnxRuntimeSession:
+        # Half precision pays on a GPU only: a CPU converts every value back and forth.
+        best = bundle.precisions[-1] if name == "cuda" else "fp32"
+        chosen = best if precision == "auto" else precision
+        return OnnxRuntimeSession(bundle, provider=name, precision=chosen, threads=threads)
+
+    reason = "as asked"
+    if provider == "auto":
+        provider, reason = "cpu", "auto, this ONNX Runtime has no CUDA provider"
+        if "cuda" in available_providers():
+            try:
+                session = opened("cuda")
+                return session, f"onnxruntime on cuda, {session.precision}: auto, CUDA is there"
+            except EngineError as error:
+                reason = f"auto, CUDA does not run here ({error})"
+    session = opened(provider)
+    where = f"{provider}, {session.precision}"
+    if provider == "cpu":
+        where += f", {session.threads} thread{'s' if session.threads > 1 else ''}"
+    return session, f"onnxruntime on {where}: {reason}"

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from stylert.runtime.backends.distributions import onnxruntime_distribution
-from stylert.runtime.bundle import Bundle
+from stylert.runtime.bundle import Bundle, graph_key
 from stylert.runtime.errors import EngineError, InvalidInput, MissingExtra
 
 __all__ = ["OnnxRuntimeSession", "available_providers", "usable_cpus"]
@@ -26,14 +26,23 @@ class OnnxRuntimeSession:
     Args:
         bundle: an opened bundle.
         provider: 'cpu' or 'cuda'.
+        precision: 'fp32', or 'fp16' for the bundle's half-precision graph.
         threads: threads of one call on the CPU, None = all CPUs that this process may use.
 
     Raises:
+        InvalidInput: an unknown provider, or the bundle has no half-precision graph.
         MissingExtra: ONNX Runtime is not installed, or both of its distributions are.
         EngineError: the provider is not there, or ONNX Runtime would have used another one.
     """
 
-    def __init__(self, bundle: Bundle, *, provider: str, threads: int | None = None) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        *,
+        provider: str,
+        precision: str = "fp32",
+        threads: int | None = None,
+    ) -> None:
         ort = _import()
         if provider not in PROVIDERS:
             raise InvalidInput(f"provider: got {provider!r}, expected 'auto', 'cpu' or 'cuda'.")
@@ -47,10 +56,13 @@ class OnnxRuntimeSession:
                 ort.preload_dlls()
         self.threads = usable_cpus() if threads is None else threads
         self.provider = provider
+        self.precision = precision
         self._version = ort.__version__
         # The mapping network is too small to gain from threads, and a pool of its own would spin.
         self._mapping = self._open(ort, bundle.file("mapping"), threads=1)
-        self._synthesis = self._open(ort, bundle.file("synthesis"), threads=self.threads)
+        self._synthesis = self._open(
+            ort, bundle.file(graph_key("synthesis", precision)), threads=self.threads
+        )
 
     def _open(self, ort: Any, path: Path, *, threads: int) -> Any:
         options = ort.SessionOptions()
@@ -90,7 +102,7 @@ class OnnxRuntimeSession:
             "version": self._version,
             "provider": self.provider,
             "threads": self.threads,
-            "precision": "fp32",
+            "precision": self.precision,
         }
 
     def close(self) -> None:

@@ -156,8 +156,15 @@ def test_given_noise(bundle: Path, max_batch: int) -> None:
         assert same(none, generator.synthesize(ws, noise=nothing, output="img"))
         mixed = {name: np.concatenate([own[name], nothing[name], own[name]]) for name in own}
         got = generator.synthesize(ws, noise=mixed, output="img")
+        in_one = {
+            **mixed,
+            "noise_b4_conv1": own["noise_b4_conv1"],
+        }  # shared among others that are not
+        shared = generator.synthesize(ws, noise=in_one, output="img")
     assert same(np.stack([const[0], none[1], const[2]]), got)
     assert not same(const, none)
+    assert same(got[[0, 2]], shared[[0, 2]])
+    assert not same(got[1:2], shared[1:2])
 
 
 def test_psi_per_image_and_per_layer(generator: Generator) -> None:
@@ -388,7 +395,7 @@ def test_open_says_what_it_chose_and_why(bundle: Path, caplog: pytest.LogCapture
         caplog.at_level(logging.INFO, "stylert"),
         Generator.open(bundle, provider="cpu", threads=1) as generator,
     ):
-        assert generator.choice == "onnxruntime on cpu, 1 threads: as asked"
+        assert generator.choice == "onnxruntime on cpu, fp32, 1 thread: as asked"
         assert caplog.messages == [generator.choice]
         found = generator.describe()
         assert found["choice"] == generator.choice

@@ -75,14 +75,14 @@ def test_auto_says_why_it_is_not_cuda(bundle: Path) -> None:
     with Generator.open(bundle, threads=1) as generator:
         assert generator.describe()["provider"] == "cpu"
         assert generator.choice.startswith(
-            "onnxruntime on cpu, 1 threads: auto, CUDA does not run here (provider 'cuda': "
+            "onnxruntime on cpu, fp32, 1 thread: auto, CUDA does not run here (provider 'cuda': "
         )
 
 
 @without_cuda
 def test_auto_without_cuda(bundle: Path) -> None:
     session, choice = open_session(Bundle.open(bundle), threads=2)
-    assert choice == "onnxruntime on cpu, 2 threads: auto, this ONNX Runtime has no CUDA provider"
+    assert choice == "onnxruntime on cpu, fp32, 2 threads: auto, this ONNX Runtime has no CUDA provider"
     assert session.describe() == {
         "backend": "onnxruntime",
         "version": onnxruntime.__version__,

@@ -1,0 +1,268 @@
+"""What every compiler does: parse, prove the precision, build, and publish all plans or none."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+from stylert.engines.building import Messages, Progress, builder_logger, run_builder
+from stylert.engines.network import Network
+from stylert.engines.request import BuildRequest
+from stylert.runtime.bundle import Bundle, sha256_of
+from stylert.runtime.errors import EngineError
+from stylert.runtime.plans import ENGINES, Plan
+
+__all__ = ["Compiler", "Target", "build_plans"]
+
+_NO_HALF_KERNEL = ("No low-precision conv kernel", "Could not find any implementation for node")
+_ONE_AT_A_TIME = threading.Lock()  # a compiler has one logger, and its messages steer the build
+
+
+@dataclass(frozen=True)
+class Target:
+    """The GPUs that a plan is built for."""
+
+    name: str  # as part of a file's name: 'sm86_89', 'nvidia_l4'
+    compute_capabilities: tuple[str, ...]  # '8.6', '8.9'
+    gpu: str | None  # name of the GPU that builds it, None = none is needed
+
+
+class Compiler(Protocol):
+    """What differs between compilers."""
+
+    name: str  # in a sidecar: 'tensorrt' or 'tensorrt_rtx'
+    title: str  # in a message
+    trt: Any  # its Python module
+
+    def target(self, request: BuildRequest) -> Target:
+        """The GPUs that the request asks for.
+
+        Raises:
+            InvalidInput: it asks for something that this compiler cannot do.
+        """
+        ...
+
+    def configure(self, config: Any, request: BuildRequest) -> None:
+        """Set what is special to this compiler, on an IBuilderConfig."""
+        ...
+
+    def learn(self, config: Any) -> None:
+        """Keep what a build has found out that makes the next one faster."""
+        ...
+
+
+def build_plans(
+    compiler: Compiler,
+    request: BuildRequest,
+    *,
+    force: bool = False,
+    progress: Progress = lambda stage, done, total: None,
+    say: Callable[[str], None] = lambda line: None,
+) -> list[Plan]:
+    """Build what was asked for into the bundle's `engines/` folder. All of it, or nothing.
+
+    Args:
+        compiler: the compiler.
+        request: what to build.
+        force: build again what is up to date.
+        progress: called as the work goes on.
+        say: called with a line on each decision.
+
+    Raises:
+        InvalidInput: the request asks for something that this compiler cannot do.
+        EngineError: the parser or the builder refuses a graph, or its precision is not as asked.
+        OSError: the disk is full, or the bundle cannot be written.
+    """
+    target = compiler.target(request)
+    plans = []
+    built = []
+    with _ONE_AT_A_TIME, _staging(request.bundle) as staging:
+        for graph in request.graphs:
+            draft = _draft(compiler, request, target, graph)
+            plan = None if force else _up_to_date(draft, request.bundle)
+            if plan is None:
+                plan = _compile(compiler, request, draft, staging, progress, say)
+                built.append(plan)
+            else:
+                say(f"{plan.name} is up to date.")
+            plans.append(plan)
+        for plan in built:
+            _publish(plan, staging, request.bundle)
+    return plans
+
+
+def _draft(compiler: Compiler, request: BuildRequest, target: Target, graph: str) -> Plan:
+    """What is known of a plan before it is built."""
+    version, precision = str(compiler.trt.__version__), request.precision_of(graph)
+    parts = [compiler.name, version, target.name, precision, graph, request.profile]
+    if graph == "synthesis":
+        parts.append(request.output)
+    return Plan(
+        name="-".join(parts),
+        compiler=compiler.name,
+        version=version,
+        graph=graph,
+        precision=precision,
+        compute_capabilities=target.compute_capabilities,
+        gpu=target.gpu,
+        batches=request.batches,
+        outputs=request.outputs_of(graph),
+        onnx_sha256=request.onnx_sha256(graph),
+        sha256="",
+        size=0,
+        options=request.options,
+    )
+
+
+def _up_to_date(draft: Plan, bundle: Bundle) -> Plan | None:
+    """The plan in the bundle, if it is what a build would make and nobody changed it."""
+    try:
+        plan = Plan.from_json(json.loads(_sidecar(draft, bundle).read_bytes()))
+        unbuilt = replace(plan, sha256="", size=0, census={}, fp32_islands=(), build_seconds=0.0)
+        if unbuilt == draft and sha256_of(plan.file(bundle)) == plan.sha256:
+            return plan
+    except (OSError, ValueError, TypeError, RecursionError):
+        pass  # missing or damaged: to be built
+    return None
+
+
+def _compile(
+    compiler: Compiler,
+    request: BuildRequest,
+    draft: Plan,
+    staging: Path,
+    progress: Progress,
+    say: Callable[[str], None],
+) -> Plan:
+    """Build a plan and write it and its sidecar into the staging folder."""
+    started = time.perf_counter()
+    logger, messages = builder_logger(compiler.trt)
+    islands: list[str] = []
+    stage = f"building {draft.graph}"
+    while True:
+        builder = _builder(compiler, logger, messages)
+        network = Network(compiler.trt, builder, logger, request.onnx(draft.graph))
+        network.keep_outputs(draft.outputs)
+        network.check_precision(draft.precision)
+        for name in islands:
+            network.make_island(name)
+        config = _config(compiler, request, builder, network)
+        messages.clear()
+        data = run_builder(
+            compiler.trt,
+            builder,
+            network.network,
+            config,
+            lambda percent: progress(stage, percent, 100),
+        )
+        compiler.learn(config)
+        if data is not None:
+            break
+        refused = [name for name in _without_kernel(network, messages) if name not in islands]
+        if not refused:
+            raise EngineError(
+                f"{compiler.title} {draft.version} cannot build {network.path.name}: "
+                f"{messages.error:.300}"
+            )
+        say(f"No half-precision kernel for {', '.join(refused)}: built again in float32 there.")
+        islands += refused
+    census = network.census()
+    if draft.precision == "fp16" and not census["convolutions"].get("HALF"):
+        raise EngineError(
+            f"{compiler.title} {draft.version} has no half-precision kernel for any convolution "
+            f"of {network.path.name}. Build with --precision fp32, or use another version."
+        )
+    plan = replace(
+        draft,
+        sha256=hashlib.sha256(data).hexdigest(),
+        size=len(memoryview(data)),
+        census=census,
+        fp32_islands=tuple(islands),
+        build_seconds=round(time.perf_counter() - started, 2),
+    )
+    _write(staging / f"{plan.name}.plan", data)
+    _write(staging / f"{plan.name}.json", (json.dumps(plan.to_json(), indent=1) + "\n").encode())
+    return plan
+
+
+def _builder(compiler: Compiler, logger: Any, messages: Messages) -> Any:
+    messages.clear()
+    try:
+        return compiler.trt.Builder(logger)
+    except TypeError:  # pybind11's word for a factory that returned nothing
+        raise EngineError(
+            f"{compiler.title} {compiler.trt.__version__} does not start: {messages.error:.300}"
+        ) from None
+
+
+def _config(compiler: Compiler, request: BuildRequest, builder: Any, network: Network) -> Any:
+    trt = compiler.trt
+    config = builder.create_builder_config()
+    config.clear_flag(trt.BuilderFlag.TF32)  # float32 is float32
+    config.max_aux_streams = 0  # one stream, which a CUDA graph can capture
+    if request.optimization_level is not None:
+        config.builder_optimization_level = request.optimization_level
+    if request.workspace is not None:
+        config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, request.workspace)
+    if request.refittable:
+        config.set_flag(trt.BuilderFlag.REFIT)
+    compiler.configure(config, request)
+    for batch in request.batches:
+        if config.add_optimization_profile(network.profile(batch)) < 0:
+            raise EngineError(f"{compiler.title} refuses batches {batch} of {network.path.name}.")
+    return config
+
+
+def _without_kernel(network: Network, messages: Messages) -> list[str]:
+    """The half-precision convolutions that the builder found no kernel for."""
+    if not any(words in messages.error for words in _NO_HALF_KERNEL):
+        return []
+    return network.half_convolutions_in(messages.error)
+
+
+@contextmanager
+def _staging(bundle: Bundle) -> Iterator[Path]:
+    """A folder beside the plans that is gone afterwards, whatever happens."""
+    engines = bundle.path / ENGINES
+    staging = engines / f".{os.getpid()}.partial"
+    shutil.rmtree(staging, ignore_errors=True)
+    try:
+        staging.mkdir(parents=True)
+        yield staging
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+        with suppress(OSError):  # it holds plans
+            engines.rmdir()
+
+
+def _write(path: Path, data: Any) -> None:
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _publish(plan: Plan, staging: Path, bundle: Bundle) -> None:
+    """Move a plan and its sidecar into place; the sidecar goes first and comes last."""
+    sidecar = _sidecar(plan, bundle)
+    try:
+        sidecar.unlink(missing_ok=True)
+        os.replace(staging / f"{plan.name}.plan", plan.file(bundle))
+        os.replace(staging / f"{plan.name}.json", sidecar)
+    except BaseException:
+        if not sidecar.exists():
+            plan.file(bundle).unlink(missing_ok=True)
+        raise
+
+
+def _sidecar(plan: Plan, bundle: Bundle) -> Path:
+    return plan.file(bundle).with_suffix(".json")

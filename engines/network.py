@@ -1,0 +1,170 @@
+"""A graph as TensorRT's own parser reads it: its outputs, batches, precision, and FP32 islands.
+
+`trt` is the module of the compiler: `tensorrt` and `tensorrt_rtx` have the same classes. Networks
+are strongly typed, so that the precision is that of the ONNX file, and no flag changes it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stylert.runtime.errors import EngineError
+
+__all__ = ["Network"]
+
+
+class Network:
+    """A parsed graph. It keeps alive what the builder reads until the plan is built."""
+
+    def __init__(self, trt: Any, builder: Any, logger: Any, path: Path) -> None:
+        """Parse a file.
+
+        Raises:
+            EngineError: the parser refuses it; the message names the node.
+        """
+        self.trt = trt
+        self.path = path
+        self.builder = builder
+        self.network = builder.create_network(
+            1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
+        )
+        self._parser = trt.OnnxParser(self.network, logger)
+        self._weights: list[np.ndarray] = []
+        if not self._parser.parse_from_file(str(path)):
+            raise EngineError(self._refusal())
+
+    def keep_outputs(self, names: Collection[str]) -> None:
+        """Drop the other outputs, and with them what only they need."""
+        network = self.network
+        for tensor in [network.get_output(i) for i in range(network.num_outputs)]:
+            if tensor.name not in names:
+                network.unmark_output(tensor)
+        kept = {network.get_output(i).name for i in range(network.num_outputs)}
+        if kept != set(names):
+            raise EngineError(f"{self.path}: got outputs {sorted(kept)}, expected {sorted(names)}.")
+
+    def profile(self, batch: tuple[int, int, int]) -> Any:
+        """The optimization profile of a (least, best, largest) batch.
+
+        Noise is one for all images or one per image, in every profile.
+        """
+        profile = self.builder.create_optimization_profile()
+        least, best, largest = batch
+        for i in range(self.network.num_inputs):
+            tensor = self.network.get_input(i)
+            sizes = (1, 1, largest) if tensor.name.startswith("noise_") else (least, best, largest)
+            profile.set_shape(tensor.name, *((size, *tuple(tensor.shape)[1:]) for size in sizes))
+        return profile
+
+    def census(self) -> dict[str, dict[str, int]]:
+        """How many convolutions and how many tensors have which type: the proof of precision."""
+        tensors = Counter(
+            layer.get_output(i).dtype.name
+            for layer in self._layers()
+            for i in range(layer.num_outputs)
+        )
+        convolutions = Counter(self._types(layer)[0] for layer in self._convolutions())
+        return {"convolutions": dict(convolutions), "tensors": dict(tensors)}
+
+    def check_precision(self, precision: str) -> None:
+        """Hold the convolutions to what the graph promises.
+
+        Raises:
+            EngineError: one computes in another type than its weights have, or none is half in an
+                fp16 graph, or one is in an fp32 graph.
+        """
+        half = 0
+        for layer in self._convolutions():
+            types = self._types(layer)
+            if len(set(types)) != 1:
+                raise EngineError(
+                    f"{self.path.name}: {layer.name} has the types {', '.join(types)} (input, "
+                    "output, weights), expected one. Export the checkpoint again."
+                )
+            half += types[0] == "HALF"
+        if (half > 0) != (precision == "fp16"):
+            raise EngineError(
+                f"{self.path.name}: got {half} convolutions in half precision, expected "
+                f"{'some' if precision == 'fp16' else 'none'} in an {precision} graph. "
+                "Export the checkpoint again."
+            )
+
+    def half_convolutions_in(self, message: str) -> list[str]:
+        """Names of the half-precision convolutions that a builder's message speaks of."""
+        names = [layer.name for layer in self._convolutions() if self._types(layer)[0] == "HALF"]
+        # Parts of TensorRT write a node's name with '_' for '.'.
+        spoken = message.replace(".", "_")
+        return [name for name in names if _is_word(name.replace(".", "_"), spoken)]
+
+    def make_island(self, name: str) -> None:
+        """Let one half-precision convolution compute in float32, between two casts."""
+        trt = self.trt
+        layer = next(layer for layer in self._convolutions() if layer.name == name)
+        output = layer.get_output(0)
+        users = list(self._uses(output.name))
+        layer.set_input(0, self._cast(layer.get_input(0), trt.DataType.FLOAT, f"{name}/island"))
+        layer.kernel = self._float32(layer.kernel)
+        if layer.bias is not None and layer.bias.size:
+            layer.bias = self._float32(layer.bias)
+        half = self._cast(output, trt.DataType.HALF, f"{name}/mainland")
+        for user, index in users:
+            user.set_input(index, half)
+
+    def _cast(self, tensor: Any, dtype: Any, name: str) -> Any:
+        layer = self.network.add_cast(tensor, dtype)
+        layer.name = name
+        return layer.get_output(0)
+
+    def _float32(self, weights: Any) -> np.ndarray:
+        array = np.ascontiguousarray(weights, dtype=np.float32)
+        self._weights.append(array)  # the network only points at it
+        return array
+
+    def _layers(self) -> Iterator[Any]:
+        return (self.network.get_layer(i) for i in range(self.network.num_layers))
+
+    def _convolutions(self) -> Iterator[Any]:
+        trt = self.trt
+        kinds = {
+            trt.LayerType.CONVOLUTION: trt.IConvolutionLayer,
+            trt.LayerType.DECONVOLUTION: trt.IDeconvolutionLayer,
+        }
+        for layer in self._layers():
+            if layer.type in kinds:
+                layer.__class__ = kinds[layer.type]  # the network only gives an ILayer
+                yield layer
+
+    def _uses(self, name: str) -> Iterator[tuple[Any, int]]:
+        for layer in self._layers():
+            for i in range(layer.num_inputs):
+                tensor = layer.get_input(i)
+                if tensor is not None and tensor.name == name:
+                    yield layer, i
+
+    def _types(self, layer: Any) -> Sequence[str]:
+        """Types of a convolution's input, output and weights."""
+        kernel = {"float16": "HALF", "float32": "FLOAT"}.get(
+            str(layer.kernel.dtype), str(layer.kernel.dtype)
+        )
+        return layer.get_input(0).dtype.name, layer.get_output(0).dtype.name, kernel
+
+    def _refusal(self) -> str:
+        parser = self._parser
+        found = [parser.get_error(i) for i in range(parser.num_errors)]
+        if not found:
+            return f"{self.path.name}: TensorRT's parser refuses the file and gives no reason."
+        parser_error = found[0]
+        return (
+            f"{self.path.name}: TensorRT's parser refuses node {parser_error.node_name()!r} "
+            f"({parser_error.node_operator()}): {' '.join(parser_error.desc().split()):.250}"
+        )
+
+
+def _is_word(name: str, text: str) -> bool:
+    return re.search(rf"(?<![\w/]){re.escape(name)}(?![\w/])", text) is not None

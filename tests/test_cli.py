@@ -1,0 +1,656 @@
+"""The command line: what it writes and prints, one line for what is wrong, and its exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import typer
+from PIL import Image
+
+import stylert
+from stylert import cli
+from stylert.runtime.images import grid_of
+from stylert.runtime.parity import TOLERANCES, Tolerance
+
+GOLDENS = Path(__file__).parent / "goldens"
+CHECKPOINT = GOLDENS / "sg2-skip-32.pkl"
+HOSTILE = json.loads((GOLDENS / "hostile" / "manifest.json").read_text())["files"]
+COMMANDS = sorted(typer.main.get_command(cli.app).commands)  # type: ignore[attr-defined]
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a command left behind."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def error(self) -> str:
+        """The one line on stderr, notes and warnings aside."""
+        lines = [line for line in self.err.splitlines() if not line.startswith(("note:", "warn"))]
+        assert len(lines) == 1, self.err
+        assert lines[0].startswith("error: "), self.err
+        assert not self.out
+        return lines[0].removeprefix("error: ")
+
+
+@pytest.fixture
+def run(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Done]:
+    """Runs a command in this process, in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+
+    def command(*arguments: str | Path) -> Done:
+        capsys.readouterr()
+        code = cli._run([str(argument) for argument in arguments])
+        return Done(code, *capsys.readouterr())
+
+    return command
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def pixels(path: str | Path) -> np.ndarray:
+    with Image.open(path) as image:
+        return np.asarray(image)
+
+
+# --- Every command.
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_has_an_example_to_copy(run: Callable[..., Done], command: str) -> None:
+    done = run(command, "--help")
+    assert done.code == 0
+    words = " ".join(done.out.split())
+    assert f"Example: stylert {command}" in words
+
+
+def test_the_commands_are_the_designs() -> None:
+    names = "bench build-engine convert doctor export generate info verify"
+    assert names.split() == COMMANDS
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("nothing", "No such command 'nothing'."),
+        ("export", "Missing argument 'CHECKPOINT'."),
+        ("export x.pkl", "Missing option '--out'"),
+        ("export x.pkl --out", "Option '--out' requires an argument."),
+        ("export x.pkl --out b --verify-seeds 0", "Invalid value for '--verify-seeds': "),
+        ("generate b --out i --truncation-psi much", "Invalid value for '--truncation-psi': "),
+        ("info x --wrong", "No such option"),
+    ],
+)
+def test_wrong_usage(run: Callable[..., Done], arguments: str, message: str) -> None:
+    done = run(*shlex.split(arguments))
+    assert done.code == 2
+    assert message in done.error
+    assert done.error.endswith("(see 'stylert --help')")
+
+
+def test_no_command_shows_the_help(run: Callable[..., Done]) -> None:
+    done = run()
+    assert done.code == 2
+    assert "Usage: stylert" in done.out
+    assert not done.err
+
+
+def test_version(run: Callable[..., Done]) -> None:
+    assert run("--version") == Done(0, f"stylert {stylert.__version__}\n", "")
+
+
+# --- export
+
+
+def test_export(run: Callable[..., Done], tmp_path: Path) -> None:
+    done = run("export", CHECKPOINT, "--out", "new/bundle", "--verify-seeds", "1")
+    assert (done.code, done.err) == (0, "")
+    assert "Against PyTorch, fp32" in done.out
+    assert "FAILED" not in done.out
+    assert "Draw with: stylert generate new/bundle" in done.out
+    assert os.listdir(tmp_path / "new") == ["bundle"]
+    with stylert.open("new/bundle") as generator:
+        assert generator.bundle.manifest["parity"]["passed"]
+
+
+def test_export_for_machines(run: Callable[..., Done]) -> None:
+    done = run("export", CHECKPOINT, "--out", "b", "--verify-seeds", "1", "--json")
+    assert (done.code, done.err) == (0, "")
+    found = json.loads(done.out)
+    assert found["bundle"] == "b"
+    assert found["parity"]["passed"] is True
+    assert {row["noise_mode"] for row in found["parity"]["rows"]} == {
+        *("-", "const", "none", "seeded")
+    }
+
+
+def test_export_replaces_with_force_alone(run: Callable[..., Done], bundle_copy: Path) -> None:
+    before = contents(bundle_copy)
+    again = ("export", GOLDENS / "sg2-cond-32.pkl", "--out", bundle_copy, "--no-verify")
+    done = run(*again)
+    assert done.code == 2
+    assert (
+        done.error == f"{bundle_copy} exists. Pass --force to replace it, or choose another --out."
+    )
+    assert contents(bundle_copy) == before
+    done = run(*again, "--force")
+    assert done.code == 0
+    assert done.err == "warning: not compared with PyTorch (--no-verify)\n"
+    with stylert.open(bundle_copy) as generator:
+        assert generator.spec.c_dim == 5
+    assert os.listdir() == [bundle_copy.name]
+
+
+@pytest.mark.parametrize("option", ["--force", "--no-force"])
+def test_export_that_fails_its_check_publishes_nothing(
+    run: Callable[..., Done],
+    bundle_copy: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    option: str,
+) -> None:
+    before = contents(bundle_copy)
+    monkeypatch.setitem(TOLERANCES, "fp32", Tolerance(max_abs=0, psnr_db=1000))
+    target = [bundle_copy, "--force"] if option == "--force" else ["new"]
+    done = run("export", CHECKPOINT, "--verify-seeds", "1", "--out", *target)
+    assert done.code == 1
+    assert not done.out
+    assert "FAILED" in done.err  # the table
+    assert done.err.splitlines()[-1].startswith("error: Parity failed in ")
+    assert contents(bundle_copy) == before
+    assert os.listdir() == [bundle_copy.name]
+
+
+@pytest.mark.parametrize(
+    ("checkpoint", "message"),
+    [
+        ("nothing.pkl", "Cannot read 'nothing.pkl': No such file or directory."),
+        (".", "Cannot read '.': it is a folder, expected a file."),
+        ("untrained:stylegan9-256", "stylegan9-256"),
+    ],
+)
+def test_export_of_nothing(run: Callable[..., Done], checkpoint: str, message: str) -> None:
+    done = run("export", checkpoint, "--out", "bundle")
+    assert done.code == 1
+    assert message in done.error
+    assert not os.listdir()
+
+
+def test_export_of_another_network(run: Callable[..., Done], bundle: Path) -> None:
+    done = run("export", CHECKPOINT, "--network", "G", "--out", "b", "--no-verify")
+    assert done.code == 0
+    with stylert.open("b") as generator, stylert.open(bundle) as average:
+        assert not np.array_equal(generator.generate([1]), average.generate([1]))
+    done = run("export", CHECKPOINT, "--network", "H", "--out", "c")
+    assert done.code == 1
+    assert "no network 'H'" in done.error
+
+
+@pytest.mark.parametrize("name", sorted(HOSTILE))
+def test_export_of_a_hostile_file(run: Callable[..., Done], name: str) -> None:
+    done = run("export", GOLDENS / "hostile" / name, "--out", "bundle", "--no-verify")
+    assert [path for path in os.listdir() if path != "bundle"] == []  # no PWNED, nothing partial
+    if HOSTILE[name]["expect"] == "reject" or done.code:
+        assert done.code == 1
+        assert name in done.error
+        assert not os.listdir()
+    else:
+        with stylert.open("bundle") as generator:
+            assert generator.generate([1]).any()
+
+
+# --- convert
+
+
+def test_convert(run: Callable[..., Done], tmp_path: Path, bundle: Path) -> None:
+    done = run("convert", CHECKPOINT, "network.safetensors")
+    assert (done.code, done.err) == (0, "")
+    assert done.out.startswith("Wrote network.safetensors (")
+    assert run("export", "network.safetensors", "--out", "b", "--no-verify").code == 0
+    with stylert.open("b") as generator, stylert.open(bundle) as expected:
+        assert np.array_equal(generator.generate([1]), expected.generate([1]))
+
+
+def test_convert_replaces_with_force_alone(run: Callable[..., Done], tmp_path: Path) -> None:
+    target = tmp_path / "network.safetensors"
+    target.write_text("old")
+    done = run("convert", CHECKPOINT, target)
+    assert done.code == 2
+    assert done.error == f"{target} exists. Pass --force to replace it, or choose another name."
+    assert target.read_text() == "old"
+    assert run("convert", CHECKPOINT, target, "--force").code == 0
+    assert target.stat().st_size > 100_000
+    assert os.listdir() == [target.name]
+
+
+@pytest.mark.parametrize(
+    ("target", "code", "message"),
+    [
+        ("network.pkl", 2, "the file's name must end in .safetensors"),
+        ("nothing/network.safetensors", 1, "No such file or directory"),
+    ],
+)
+def test_convert_to_nowhere(run: Callable[..., Done], target: str, code: int, message: str) -> None:
+    done = run("convert", CHECKPOINT, target)
+    assert done.code == code
+    assert message in done.error
+    assert not os.listdir()
+
+
+# --- verify
+
+
+def test_verify(run: Callable[..., Done], bundle: Path) -> None:
+    done = run("verify", bundle)
+    assert (done.code, done.err) == (0, "")
+    assert "the files are as they were exported" in done.out
+    assert "Compared with PyTorch at export" in done.out
+    done = run("verify", bundle, "--checkpoint", CHECKPOINT, "--seeds", "1", "--json")
+    assert (done.code, done.err) == (0, "")
+    assert json.loads(done.out)["parity"]["passed"] is True
+    done = run("verify", bundle, "--json")
+    assert json.loads(done.out)["parity_at_export"]["passed"] is True
+
+
+def test_verify_says_what_was_not_compared(run: Callable[..., Done], bundle_of: Any) -> None:
+    done = run("verify", bundle_of("sg2-gray-64"))
+    assert done.code == 0
+    assert "It was not compared with PyTorch at export." in done.out
+
+
+@pytest.mark.parametrize("name", ["mapping.onnx", "synthesis.onnx", "noise.npz"])
+def test_verify_finds_a_flipped_bit(run: Callable[..., Done], bundle_copy: Path, name: str) -> None:
+    data = bytearray((bundle_copy / name).read_bytes())
+    data[len(data) // 2] ^= 1
+    (bundle_copy / name).write_bytes(data)
+    for command in (("verify", bundle_copy), ("generate", bundle_copy, "--out", "images")):
+        done = run(*command)
+        assert done.code == 1
+        assert f"{name} was changed" in done.error
+    assert os.listdir() == [bundle_copy.name]
+
+
+def test_verify_with_a_checkpoint_of_another_architecture(
+    run: Callable[..., Done], bundle: Path
+) -> None:
+    done = run("verify", bundle, "--checkpoint", GOLDENS / "sg2-cond-32.pkl")
+    assert done.code == 1
+    assert "it is the bundle of another checkpoint" in done.error
+
+
+@pytest.mark.parametrize("option", ["--json", "--no-json"])
+def test_verify_with_other_weights(run: Callable[..., Done], bundle: Path, option: str) -> None:
+    other = ["--checkpoint", CHECKPOINT, "--network", "G", "--seeds", "1"]
+    done = run("verify", bundle, *other, *(["--json"] if option == "--json" else []))
+    assert done.code == 1
+    assert done.err.splitlines()[-1].startswith("error: Parity failed in ")
+    if option == "--json":
+        assert json.loads(done.out)["parity"]["passed"] is False
+    else:
+        assert not done.out
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("parity", {}), ("parity", {"rows": []}), ("parity", 7), ("statistics", None), ("config", {})],
+)
+def test_a_manifest_that_tells_nonsense(
+    run: Callable[..., Done], bundle_copy: Path, key: str, value: Any
+) -> None:
+    manifest = json.loads((bundle_copy / "manifest.json").read_bytes())
+    (bundle_copy / "manifest.json").write_text(json.dumps(manifest | {key: value}))
+    reader = {"parity": "verify", "statistics": "bench", "config": "info"}[key]
+    if key == "parity" and not value:
+        assert "not compared" in run(reader, bundle_copy).out
+        return
+    done = run(reader, bundle_copy)
+    assert done.code == 1
+    assert "manifest.json is damaged (" in done.error
+
+
+# --- generate
+
+
+def test_generate_writes_a_file_for_each_seed(run: Callable[..., Done], bundle: Path) -> None:
+    done = run("generate", bundle, "--seeds", "3-4, 12345", "--out", "new/images", "--batch", "2")
+    assert (done.code, done.err) == (0, "")
+    assert "Wrote 3 images to new/images." in done.out
+    assert "onnxruntime on cpu" in done.out
+    assert sorted(os.listdir("new/images")) == ["seed0003.png", "seed0004.png", "seed12345.png"]
+    with stylert.open(bundle) as generator:
+        images = generator.generate([3, 4, 12345])
+    for image, name in zip(images, sorted(os.listdir("new/images")), strict=True):
+        assert np.array_equal(pixels(f"new/images/{name}"), image)
+
+
+def test_generate_passes_its_options_on(run: Callable[..., Done], conditional_bundle: Path) -> None:
+    options = "--truncation-psi 0.6 --truncation-cutoff 3 --labels 0.5,0,0,0,0.5 --noise seeded"
+    command = ("generate", conditional_bundle, "--seeds", "7", *options.split(), "--out")
+    done = run(*command, "images", "--noise-seed", "9", "--json")
+    assert (done.code, done.err) == (0, "")
+    found = json.loads(done.out)
+    assert found["files"] == [str(Path("images", "seed0007.png"))]
+    assert found["backend"].startswith("onnxruntime on ")
+    with stylert.open(conditional_bundle) as generator:
+        expected = generator.generate(
+            7,
+            truncation_psi=0.6,
+            truncation_cutoff=3,
+            labels=[0.5, 0, 0, 0, 0.5],
+            noise_mode="seeded",
+            noise_seed=9,
+        )
+        assert np.array_equal(pixels(found["files"][0]), expected[0])
+        assert run("generate", conditional_bundle, "--class", "4", "--out", "c").code == 0
+        expected = generator.generate(0, class_idx=4)
+    assert np.array_equal(pixels("c/seed0000.png"), expected[0])
+
+
+@pytest.mark.parametrize(
+    ("grid", "size"), [("3x2", (96, 64)), ("auto", (96, 64)), ("5x1", (160, 32))]
+)
+def test_generate_a_grid(
+    run: Callable[..., Done], bundle: Path, grid: str, size: tuple[int, int]
+) -> None:
+    target = Path("new", "grid.png")
+    done = run(
+        "generate", bundle, "--seeds", "1-5", "--grid", grid, "--out", target, "--batch", "2"
+    )
+    assert (done.code, done.err) == (0, "")
+    assert f"Wrote {target}." in done.out
+    picture = pixels(target)
+    assert picture.shape[1::-1] == size
+    with stylert.open(bundle) as generator:
+        expected = grid_of(generator.generate(range(1, 6)), size[0] // 32)
+    assert np.array_equal(picture, expected)
+
+
+def test_generate_replaces_with_force_alone(run: Callable[..., Done], bundle: Path) -> None:
+    Path("images").mkdir()
+    Path("images/seed0001.png").write_text("old")
+    command = ("generate", bundle, "--seeds", "0-1", "--out", "images")
+    done = run(*command)
+    assert done.code == 2
+    assert "seed0001.png exists. Pass --force to replace it" in done.error
+    assert contents(Path("images")) == {"seed0001.png": b"old"}
+    assert run(*command, "--force").code == 0
+    assert pixels("images/seed0001.png").shape == (32, 32, 3)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        *(
+            (f"--seeds '{seeds}'", "--seeds: got ")
+            for seeds in ("", "a", "1,", "1-", "-1", "5-3", "1-2-3", "4294967296", "1.5", "1;2")
+        ),
+        ("--seeds 0-99999999", "--seeds: '0-99999999' are 100000000 images; draw them in parts"),
+        ("--class 0", "class_idx: got 0, expected None: this generator is unconditional"),
+        ("--labels 1,0", "labels: got "),
+        ("--labels a,b", "--labels: got 'a,b', expected numbers such as 0.5,0.5"),
+        ("--truncation-psi nan", "truncation_psi: got NaN"),
+        ("--truncation-cutoff 9", "truncation_cutoff: got 9, expected 0 to 8"),
+        ("--noise random", "noise_mode: got 'random', expected "),
+        ("--noise-seed 3", "noise_seed: got one with noise_mode 'const', expected 'seeded'"),
+        ("--noise seeded --noise-seed -3", "noise_seed: got -3, expected 0 to 4294967295"),
+        ("--seeds 0-3 --grid 3x1", "--grid: got '3x1', expected COLSxROWS for 4 images, or auto"),
+        *((f"--grid {grid}", "--grid: got ") for grid in ("0x0", "4", "x", "ax4", "-4x-4")),
+        ("--grid auto", "cannot write '', use .png"),
+        ("--batch 0", "Invalid value for '--batch'"),
+        ("--threads 0", "Invalid value for '--threads'"),
+        ("--threads 100000", "threads: got 100000, expected an integer of 1 to"),
+        ("--provider tpu", "provider: got 'tpu', expected 'auto', 'cpu' or 'cuda'"),
+    ],
+)
+def test_generate_refuses(
+    run: Callable[..., Done], bundle: Path, options: str, message: str
+) -> None:
+    done = run("generate", bundle, "--out", "images", *shlex.split(options))
+    assert done.code == 2
+    assert message in done.error
+    assert not os.listdir()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("", "class_idx, labels: got neither"),
+        ("--class 5", "class_idx: got 5, expected 0 to 4"),
+        ("--class -1", "Invalid value for '--class'"),
+        ("--class 1 --labels 1,0,0,0,0", "class_idx, labels: got both"),
+        ("--labels 1,0,0,0", "labels: got shape (4,), expected (5,)"),
+        ("--labels nan,0,0,0,0", "labels: got NaN or infinity"),
+    ],
+)
+def test_generate_refuses_labels(
+    run: Callable[..., Done], conditional_bundle: Path, options: str, message: str
+) -> None:
+    done = run("generate", conditional_bundle, "--out", "images", *shlex.split(options))
+    assert done.code == 2
+    assert message in done.error
+    assert not os.listdir()
+
+
+def test_generate_into_a_file(run: Callable[..., Done], bundle: Path) -> None:
+    Path("file").write_text("mine")
+    done = run("generate", bundle, "--out", "file")
+    assert done.code == 2
+    assert "file is a file; --out names a folder" in done.error
+    done = run("generate", bundle, "--out", "file/images", "--seeds", "1")
+    assert done.code == 1
+    assert "Not a directory" in done.error
+    assert contents(Path()) == {"file": b"mine"}
+
+
+def test_names_with_brackets_are_printed_as_they_are(
+    run: Callable[..., Done], bundle: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(bundle, tmp_path / "a[" / "red] [bold]")  # rich's markup, closed wrongly
+    odd = Path("a[", "red] [bold]")
+    assert f"{odd}: the files are" in run("verify", odd).out
+    assert str(odd) in run("info", odd).out
+    done = run("generate", odd, "--seeds", "1", "--out", "a[/red]")
+    assert done.code == 0
+    assert str(Path("a[/red]", "seed0001.png")) in done.out
+    assert "error: No bundle at [/red]x. Make one" in run("verify", "[/red]x").err
+
+
+# --- info, doctor, build-engine, bench
+
+
+def test_info_of_a_bundle(run: Callable[..., Done], bundle: Path) -> None:
+    done = run("info", bundle)
+    assert (done.code, done.err) == (0, "")
+    for words in ("32 x 32, 3 channels", "81,899", "synthesis.onnx", "sg2-skip-32.pkl", "passed"):
+        assert words in done.out
+    found = json.loads(run("info", bundle, "--json").out)
+    assert found["generator"]["num_ws"] == 8
+    assert found["statistics"]["parameters"] == 81899
+
+
+def test_info_of_a_checkpoint(run: Callable[..., Done]) -> None:
+    done = run("info", GOLDENS / "sg2-cond-32.pkl")
+    assert (done.code, done.err) == (0, "")
+    assert "G_ema" in done.out
+    found = json.loads(run("info", GOLDENS / "sg2-cond-32.pkl", "--json").out)
+    assert found["config"]["c_dim"] == 5
+    assert found["provenance"]["source"]["network"] == "G_ema"
+    done = run("info", "nothing")
+    assert done.code == 1
+    assert "No such file" in done.error
+    done = run("info", ".")
+    assert done.code == 1
+    assert "is not a bundle" in done.error
+
+
+def test_doctor(run: Callable[..., Done]) -> None:
+    done = run("doctor")
+    assert (done.code, done.err) == (0, "")
+    found = {row["name"]: row["status"] for row in json.loads(run("doctor", "--json").out)}
+    assert found["numpy"] == "ok"
+    for name in found:
+        assert name in done.out
+    if "missing" in found.values():
+        assert "stylert[" in done.out  # and not taken for markup
+
+
+def test_build_engine_is_not_there_yet(run: Callable[..., Done], bundle: Path) -> None:
+    done = run("build-engine", bundle)
+    assert done.code == 1
+    assert done.error.startswith("build-engine is not there yet: ")
+
+
+def test_bench(run: Callable[..., Done], bundle: Path) -> None:
+    command = (
+        "--backends onnxruntime --batch 1 --rounds 2 --max-seconds 1 --json --out r/bench.json"
+    )
+    done = run("bench", bundle, *command.split())
+    assert done.code == 0
+    found = json.loads(done.out)
+    assert found["summary"][0]["candidate"] == "onnxruntime"
+    assert json.loads(Path("r/bench.json").read_bytes()) == found
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("--backends tpu", "--backends: got 'tpu', expected onnxruntime, "),
+        ("--backends torch-eager", "--backends torch-eager needs --checkpoint FILE"),
+        ("--batch 0", "--batch: got '0', expected numbers of at least 1"),
+        ("--batch one", "--batch: got 'one', expected numbers of at least 1"),
+        ("--untrained stylegan2-256", "pass a BUNDLE or --untrained NAME, one of them"),
+    ],
+)
+def test_bench_refuses(run: Callable[..., Done], bundle: Path, options: str, message: str) -> None:
+    done = run("bench", bundle, *options.split())
+    assert done.code == 2
+    assert message in done.error
+
+
+# --- A process of its own: signals, limits, pipes.
+
+posix = pytest.mark.skipif(sys.platform == "win32", reason="signals and limits of POSIX")
+
+# SIGINT is ignored in the processes of a shell that runs in the background: set it as it should be.
+MAIN = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+{}
+from stylert.cli import main
+main()
+"""
+SMALL_DISK = """
+import resource
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, ({0}, {0}))
+"""
+
+
+def command(*arguments: str | Path, before: str = "") -> list[str | Path]:
+    return [sys.executable, "-c", MAIN.format(before), *arguments]
+
+
+def finish(process: subprocess.Popen[str]) -> Done:
+    out, err = process.communicate(timeout=120)
+    return Done(process.returncode, out, err)
+
+
+def start(*arguments: str | Path, cwd: Path, before: str = "") -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        command(*arguments, before=before),
+        cwd=cwd,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@posix
+@pytest.mark.parametrize(("number", "existing"), [("SIGINT", False), ("SIGTERM", True)])
+def test_a_signal_in_the_middle_of_export_leaves_nothing(
+    tmp_path: Path, bundle: Path, number: str, existing: bool
+) -> None:
+    target = tmp_path / "bundle"
+    if existing:
+        shutil.copytree(bundle, target)
+    before = contents(tmp_path)
+    arguments = ("export", CHECKPOINT, "--out", target, "--force", "--verify-seeds", "100000")
+    with start(*arguments, cwd=tmp_path) as process:
+        while process.poll() is None and not list(tmp_path.glob(".*/synthesis.onnx")):
+            time.sleep(0.01)
+        process.send_signal(getattr(signal, number))
+        done = finish(process)
+    assert done.code == 130, done.err
+    assert done.error == "interrupted"
+    assert contents(tmp_path) == before
+    assert os.listdir(tmp_path) == (["bundle"] if existing else [])
+
+
+@posix
+@pytest.mark.parametrize("existing", [False, True])
+def test_export_to_a_full_disk_leaves_nothing(tmp_path: Path, bundle: Path, existing: bool) -> None:
+    target = tmp_path / "bundle"
+    if existing:
+        shutil.copytree(bundle, target)
+    before = contents(tmp_path)
+    small = SMALL_DISK.format(200_000)  # enough for mapping.onnx, and not for synthesis.onnx
+    arguments = ("export", CHECKPOINT, "--out", target, "--force", "--no-verify")
+    with start(*arguments, cwd=tmp_path, before=small) as process:
+        done = finish(process)
+    assert done.code == 1, done.err
+    assert "File too large" in done.error
+    assert contents(tmp_path) == before
+    assert os.listdir(tmp_path) == (["bundle"] if existing else [])
+
+
+@posix
+def test_generate_to_a_full_disk_leaves_whole_files_only(tmp_path: Path, bundle: Path) -> None:
+    small = SMALL_DISK.format(1000)
+    with start("generate", bundle, "--out", "images", cwd=tmp_path, before=small) as process:
+        done = finish(process)
+    assert done.code == 1
+    assert "File too large" in done.error
+    assert not contents(tmp_path)
+
+
+@posix
+def test_a_reader_that_has_gone_is_no_traceback(tmp_path: Path, bundle: Path) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    arguments = command("info", bundle, "--json")
+    with os.fdopen(writing, "w") as out:
+        done = subprocess.run(arguments, cwd=tmp_path, stdout=out, stderr=subprocess.PIPE)
+    assert (done.returncode, done.stderr) == (1, b"")
+
+
+def test_the_exit_codes_are_the_processes(tmp_path: Path, bundle: Path) -> None:
+    script = [sys.executable, "-m", "stylert.cli"]
+    for arguments, code in (("verify nothing", 1), ("generate", 2), ("build-engine x", 1)):
+        done = subprocess.run(
+            [*script, *arguments.split()], cwd=tmp_path, capture_output=True, text=True
+        )
+        assert done.returncode == code
+        assert Done(code, done.stdout, done.stderr).error
