@@ -63,6 +63,7 @@ NetworkOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 ForceOption = Annotated[bool, typer.Option("--force", help="Replace what is already there.")]
 ProviderOption = Annotated[str, typer.Option(help="cpu, cuda, or auto.")]
+PrecisionOption = Annotated[str, typer.Option(help="fp32, fp16, or auto: half on a GPU.")]
 ThreadsOption = Annotated[
     int | None, typer.Option(min=1, help="CPU threads, by default all that are usable.")
 ]
@@ -94,6 +95,13 @@ def export(
     seeds: Annotated[
         int, typer.Option("--verify-seeds", min=1, help="Images compared at each setting.")
     ] = 32,
+    half: Annotated[
+        str,
+        typer.Option(
+            metavar="POLICY",
+            help="Blocks of the half-precision graph: native, all, none, or a list: b64,b128.",
+        ),
+    ] = "native",
     verify: Annotated[
         bool, typer.Option(help="Compare with PyTorch before the bundle is published.")
     ] = True,
@@ -110,7 +118,12 @@ def export(
     model = _read(checkpoint, network)
     with _progress() as progress:
         report = export_bundle(
-            model, out_, force=force, verify_seeds=seeds if verify else 0, progress=progress
+            model,
+            out_,
+            force=force,
+            verify_seeds=seeds if verify else 0,
+            half=half,
+            progress=progress,
         )
     if report is None:
         err.print("warning: not compared with PyTorch (--no-verify)", style="yellow")
@@ -162,17 +175,22 @@ def verify(
 
     Example: stylert verify ffhq-bundle --checkpoint ffhq.pkl
     """
-    generator = _open(bundle, provider=provider, threads=threads)
     if checkpoint is not None:
         _need_export()
-        return _verify_against(generator, _read(checkpoint, network), seeds, json_)
+        model = _read(checkpoint, network)
+        return _verify_against(bundle, model, seeds, json_, provider=provider, threads=threads)
+    generator = _open(bundle, provider=provider, threads=threads)
     from stylert.runtime.parity import TOLERANCES, batch_difference
 
     recorded = generator.bundle.manifest.get("parity")
     when = "It was not compared with PyTorch at export."
     if recorded:
         with _reading(bundle):
-            images = [row for row in recorded["rows"] if row["output"] == "img"]
+            images = [
+                row
+                for row in recorded["rows"]
+                if row["output"] == "img" and row["precision"] == "fp32"
+            ]
             worst = max(float(row["difference"]["max_abs"]) for row in images)
         when = f"Compared with PyTorch at export: max |d| {worst:.1g}."
     difference = batch_difference(generator)
@@ -188,19 +206,21 @@ def verify(
 
 
 def _verify_against(
-    generator: Generator, checkpoint: Checkpoint, seeds: int, as_json: bool
+    path: Path, checkpoint: Checkpoint, seeds: int, as_json: bool, **options: Any
 ) -> None:
     from stylert.export.bundle_writer import parity_error
-    from stylert.export.parity import check_parity
+    from stylert.export.parity import check_parity, open_precisions
     from stylert.export.verification import check_graphs, check_provenance
 
-    check_graphs(generator.bundle)
-    for note in check_provenance(generator.bundle, checkpoint):
+    generators = list(open_precisions(path, **options))
+    bundle = generators[0].bundle
+    check_graphs(bundle)
+    for note in check_provenance(bundle, checkpoint):
         err.print(f"warning: {note}", style="yellow", soft_wrap=True)
     with _progress() as progress:
         report = check_parity(
             checkpoint,
-            generator,
+            *generators,
             seeds=range(seeds),
             progress=lambda done, total: progress("comparing with PyTorch", done, total),
         )
@@ -241,6 +261,7 @@ def generate(
     ] = None,
     batch: Annotated[int, typer.Option(min=1, help="Images drawn at a time.")] = 8,
     provider: ProviderOption = "auto",
+    precision: PrecisionOption = "auto",
     threads: ThreadsOption = None,
     force: ForceOption = False,
     json_: JsonOption = False,
@@ -254,7 +275,9 @@ def generate(
     numbers = _seeds(seeds)
     columns = _columns(grid, len(numbers)) if grid else None
     soft = _floats("--labels", labels) if labels else None
-    generator = _open(bundle, provider=provider, threads=threads, max_batch=batch)
+    generator = _open(
+        bundle, provider=provider, precision=precision, threads=threads, max_batch=batch
+    )
     if grid is None and out_.exists() and not out_.is_dir():
         raise _usage(f"{out_} is a file; --out names a folder, or pass --grid for one picture")
     files = [out_] if grid else [out_ / f"seed{seed:04d}.png" for seed in numbers]
@@ -511,10 +534,10 @@ def _read(checkpoint: str, network: str | None = None) -> Checkpoint:
     return model
 
 
-def _open(bundle: Path, *, provider: str, threads: int | None, max_batch: int = 8) -> Generator:
+def _open(bundle: Path, **options: Any) -> Generator:
     from stylert.runtime.generator import Generator
 
-    return Generator.open(bundle, provider=provider, threads=threads, max_batch=max_batch)
+    return Generator.open(bundle, **options)
 
 
 @contextmanager
@@ -606,6 +629,7 @@ def _progress() -> Iterator[Callable[[str, int, int], None]]:
 
 def _parity_table(report: ParityReport) -> Table:
     table = Table(
+        "precision",
         "output",
         "psi",
         "noise",
@@ -614,12 +638,13 @@ def _parity_table(report: ParityReport) -> Table:
         "max |d|",
         "PSNR dB",
         "",
-        title=f"Against PyTorch, {report.precision}",
+        title="Against PyTorch in float32",
         title_justify="left",
     )
     for row in report.rows:
         psnr = row.difference.psnr_db
         table.add_row(
+            row.precision,
             row.output,
             f"{row.truncation_psi:g}",
             row.noise_mode,
@@ -688,6 +713,11 @@ def _network_rows(facts: Any) -> Iterator[tuple[str, str]]:
     half = c["num_fp16_res"]
     yield "trained in", f"float32, the {half} highest resolutions in half" if half else "float32"
     yield "activations", f"{c['activation']}, {clamp}"
+    if "half" in facts:
+        halves = ", ".join(f"b{block}" for block in facts["half"]["half_blocks"])
+        yield "half-precision graph", halves or "none"
+        if kept := facts["half"]["kept_fp32"]:
+            yield "kept in float32", ", ".join(f"b{block}" for block in kept) + " (could overflow)"
     yield "parameters", f"{facts['statistics']['parameters']:,}"
     for name, count in facts["statistics"]["multiply_adds"].items():
         yield f"multiply-adds, {name}", f"{count:,} per image"

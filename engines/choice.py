@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from stylert.engines.compiler import Compiler
@@ -12,7 +13,10 @@ from stylert.runtime.errors import EngineError, InvalidInput, StylertError
 
 __all__ = ["COMPILERS", "CompilerStatus", "choose_compiler", "usable_compilers"]
 
-COMPILERS = {"tensorrt": TensorRT, "tensorrt-rtx": TensorRTRTX}  # the best first
+COMPILERS: dict[str, Callable[[], Compiler]] = {  # the best first
+    "tensorrt": TensorRT.load,
+    "tensorrt-rtx": TensorRTRTX.load,
+}
 _DISTRIBUTIONS = {
     "tensorrt": ("tensorrt", "tensorrt-cu13", "tensorrt-cu12"),
     "tensorrt-rtx": ("tensorrt-rtx",),
@@ -54,7 +58,7 @@ def choose_compiler(name: str, *, sms: tuple[str, ...] = ()) -> tuple[Compiler, 
         StylertError: it cannot be used here; the message says what is missing.
     """
     if name in COMPILERS:
-        return COMPILERS[name].load(), f"{name}: as asked for"
+        return COMPILERS[name](), f"{name}: as asked for"
     if name != "auto":
         raise InvalidInput(
             f"compiler: got {name!r:.40}, expected auto or one of {', '.join(COMPILERS)}."
@@ -62,9 +66,9 @@ def choose_compiler(name: str, *, sms: tuple[str, ...] = ()) -> tuple[Compiler, 
     if sms:
         return TensorRTRTX.load(), "tensorrt-rtx: it builds for the SMs that are named"
     problems = []
-    for candidate, kind in COMPILERS.items():
+    for candidate, load in COMPILERS.items():
         try:
-            compiler = kind.load()
+            compiler = load()
         except StylertError as error:
             problems.append(str(error))
             continue
@@ -75,7 +79,7 @@ def choose_compiler(name: str, *, sms: tuple[str, ...] = ()) -> tuple[Compiler, 
 
 def _problem(name: str) -> str | None:
     try:
-        COMPILERS[name].load()
+        COMPILERS[name]()
     except StylertError as error:
         return str(error)
     return None

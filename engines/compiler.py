@@ -14,9 +14,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from stylert.engines.building import Messages, Progress, builder_logger, run_builder
-from stylert.engines.network import Network
+from stylert.engines.building import Progress, run_builder
+from stylert.engines.parsed_graph import ParsedGraph
 from stylert.engines.request import BuildRequest
+from stylert.runtime.backends.tensorrt_log import tensorrt_logger
 from stylert.runtime.bundle import Bundle, sha256_of
 from stylert.runtime.errors import EngineError
 from stylert.runtime.plans import ENGINES, Plan
@@ -39,9 +40,20 @@ class Target:
 class Compiler(Protocol):
     """What differs between compilers."""
 
-    name: str  # in a sidecar: 'tensorrt' or 'tensorrt_rtx'
-    title: str  # in a message
-    trt: Any  # its Python module
+    @property
+    def name(self) -> str:
+        """As a sidecar has it: 'tensorrt' or 'tensorrt_rtx'."""
+        ...
+
+    @property
+    def title(self) -> str:
+        """As a message has it."""
+        ...
+
+    @property
+    def trt(self) -> Any:
+        """Its Python module."""
+        ...
 
     def target(self, request: BuildRequest) -> Target:
         """The GPUs that the request asks for.
@@ -145,41 +157,40 @@ def _compile(
 ) -> Plan:
     """Build a plan and write it and its sidecar into the staging folder."""
     started = time.perf_counter()
-    logger, messages = builder_logger(compiler.trt)
+    logger = tensorrt_logger(compiler.trt)
     islands: list[str] = []
-    stage = f"building {draft.graph}"
     while True:
-        builder = _builder(compiler, logger, messages)
-        network = Network(compiler.trt, builder, logger, request.onnx(draft.graph))
-        network.keep_outputs(draft.outputs)
-        network.check_precision(draft.precision)
+        builder = _builder(compiler, logger)
+        parsed = ParsedGraph(compiler.trt, builder, logger, request.onnx(draft.graph))
+        parsed.keep_outputs(draft.outputs)
+        parsed.check_precision(draft.precision, request.half_blocks)
         for name in islands:
-            network.make_island(name)
-        config = _config(compiler, request, builder, network)
-        messages.clear()
+            parsed.make_island(name)
+        config = _config(compiler, request, builder, parsed)
+        logger.clear()
         data = run_builder(
             compiler.trt,
             builder,
-            network.network,
+            parsed.network,
             config,
-            lambda percent: progress(stage, percent, 100),
+            lambda phase, done, total: progress(f"{draft.graph}: {phase}", done, total),
         )
         compiler.learn(config)
         if data is not None:
             break
-        refused = [name for name in _without_kernel(network, messages) if name not in islands]
+        refused = [name for name in _without_kernel(parsed, logger.reason) if name not in islands]
         if not refused:
             raise EngineError(
-                f"{compiler.title} {draft.version} cannot build {network.path.name}: "
-                f"{messages.error:.300}"
+                f"{compiler.title} {draft.version} cannot build {parsed.path.name}: "
+                f"{logger.reason:.300}"
             )
         say(f"No half-precision kernel for {', '.join(refused)}: built again in float32 there.")
         islands += refused
-    census = network.census()
+    census = parsed.census()
     if draft.precision == "fp16" and not census["convolutions"].get("HALF"):
         raise EngineError(
             f"{compiler.title} {draft.version} has no half-precision kernel for any convolution "
-            f"of {network.path.name}. Build with --precision fp32, or use another version."
+            f"of {parsed.path.name}. Build with --precision fp32, or use another version."
         )
     plan = replace(
         draft,
@@ -194,17 +205,17 @@ def _compile(
     return plan
 
 
-def _builder(compiler: Compiler, logger: Any, messages: Messages) -> Any:
-    messages.clear()
+def _builder(compiler: Compiler, logger: Any) -> Any:
+    logger.clear()
     try:
         return compiler.trt.Builder(logger)
     except TypeError:  # pybind11's word for a factory that returned nothing
         raise EngineError(
-            f"{compiler.title} {compiler.trt.__version__} does not start: {messages.error:.300}"
+            f"{compiler.title} {compiler.trt.__version__} does not start: {logger.reason:.300}"
         ) from None
 
 
-def _config(compiler: Compiler, request: BuildRequest, builder: Any, network: Network) -> Any:
+def _config(compiler: Compiler, request: BuildRequest, builder: Any, parsed: ParsedGraph) -> Any:
     trt = compiler.trt
     config = builder.create_builder_config()
     config.clear_flag(trt.BuilderFlag.TF32)  # float32 is float32
@@ -217,16 +228,16 @@ def _config(compiler: Compiler, request: BuildRequest, builder: Any, network: Ne
         config.set_flag(trt.BuilderFlag.REFIT)
     compiler.configure(config, request)
     for batch in request.batches:
-        if config.add_optimization_profile(network.profile(batch)) < 0:
-            raise EngineError(f"{compiler.title} refuses batches {batch} of {network.path.name}.")
+        if config.add_optimization_profile(parsed.profile(batch)) < 0:
+            raise EngineError(f"{compiler.title} refuses batches {batch} of {parsed.path.name}.")
     return config
 
 
-def _without_kernel(network: Network, messages: Messages) -> list[str]:
+def _without_kernel(parsed: ParsedGraph, reason: str) -> list[str]:
     """The half-precision convolutions that the builder found no kernel for."""
-    if not any(words in messages.error for words in _NO_HALF_KERNEL):
+    if not any(words in reason for words in _NO_HALF_KERNEL):
         return []
-    return network.half_convolutions_in(messages.error)
+    return parsed.half_convolutions_in(reason)
 
 
 @contextmanager

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stylert.runtime.bundle import HALF, Bundle
+from stylert.runtime.bundle import HALF, Bundle, graph_key
 from stylert.runtime.errors import InvalidInput
-from stylert.runtime.plans import graph_key
 
 __all__ = ["GRAPHS", "LARGEST_BATCH", "OUTPUTS", "PRECISIONS", "BuildRequest", "parse_batches"]
 
@@ -66,6 +66,13 @@ class BuildRequest:
     def onnx_sha256(self, graph: str) -> str:
         """SHA-256 of that file, from the manifest."""
         return str(self.bundle.manifest["files"][self.onnx(graph).name]["sha256"])
+
+    @property
+    def half_blocks(self) -> tuple[int, ...]:
+        """Resolutions that the export made half-precision blocks of; empty if it does not say."""
+        half = self.bundle.manifest.get("half")
+        blocks = half.get("half_blocks") if isinstance(half, Mapping) else None
+        return tuple(block for block in blocks or () if isinstance(block, int))
 
     @property
     def profile(self) -> str:

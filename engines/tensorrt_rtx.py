@@ -15,6 +15,9 @@ __all__ = ["TensorRTRTX"]
 _CARDS = "86 (RTX 30), 89 (RTX 40) or 120 (RTX 50)"
 
 
+_TURING = "75"  # "FP32 GEMM is not supported", which the mapping and the styles need
+
+
 @dataclass(frozen=True)
 class TensorRTRTX:
     """The compiler of TensorRT-RTX. A plan holds for all SMs that it was asked for."""
@@ -57,8 +60,8 @@ class TensorRTRTX:
         unknown = [sm for sm in sms if sm not in known]
         if unknown:
             raise InvalidInput(
-                f"TensorRT-RTX does not build for SM {unknown[0]!r:.20}, expected some of "
-                f"{', '.join(known)}. For data-centre GPUs, use --compiler tensorrt on such a GPU."
+                f"TensorRT-RTX does not build these graphs for SM {unknown[0]!r:.20}, expected "
+                f"some of {', '.join(known)}. Other GPUs: --compiler tensorrt, on that GPU."
             )
         sms = tuple(sorted(set(sms), key=int))
         return Target(
@@ -80,7 +83,8 @@ class TensorRTRTX:
 
     def _known(self) -> list[str]:
         names = self.trt.ComputeCapability.__members__
-        return sorted((name[2:] for name in names if name.startswith("SM")), key=int)
+        sms = {name[2:] for name in names if name.startswith("SM")} - {_TURING}
+        return sorted(sms, key=int)
 
     def _check_options(self, request: BuildRequest) -> None:
         for option, instead in (

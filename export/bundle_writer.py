@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -16,11 +16,12 @@ import numpy as np
 
 from stylert.export.checkpoints import Checkpoint
 from stylert.export.checkpoints.checkpoint import multiply_adds
-from stylert.export.parity import ParityReport, check_parity
+from stylert.export.onnx_graph import GraphBuilder
+from stylert.export.parity import ParityReport, check_parity, open_precisions
+from stylert.export.precision import HalfPlan, plan_half
 from stylert.export.stylegan2_graph import mapping_graph, noise_name, synthesis_graph
-from stylert.runtime.bundle import MANIFEST, SCHEMA, GeneratorSpec, GraphSpec, sha256_of
+from stylert.runtime.bundle import HALF, MANIFEST, SCHEMA, GeneratorSpec, GraphSpec, sha256_of
 from stylert.runtime.errors import InvalidInput, ParityError
-from stylert.runtime.generator import Generator
 
 __all__ = ["export_bundle"]
 
@@ -33,6 +34,7 @@ def export_bundle(
     *,
     force: bool = False,
     verify_seeds: int = 32,
+    half: str = "native",
     up_convolution: str = "transposed",
     progress: Progress = lambda stage, done, total: None,
 ) -> ParityReport | None:
@@ -43,6 +45,8 @@ def export_bundle(
         out: the bundle's directory; a link is followed.
         force: replace a bundle that is already there.
         verify_seeds: images compared at each setting, 0 = publish without any check.
+        half: blocks that compute in half precision in the second synthesis graph: 'native', 'all',
+            'none' (no such graph), or a list such as 'b64,b128'; see `plan_half`.
         up_convolution: see `synthesis_graph`.
         progress: called as the work goes on.
 
@@ -57,25 +61,16 @@ def export_bundle(
     check_target(Path(out), force=force)
     out = Path(os.path.realpath(out))
     with _staging(out) as staging:
-        progress("writing the graphs", 0, 2)
-        mapping = mapping_graph(checkpoint)
-        files = mapping.save(staging / "mapping.onnx")
-        progress("writing the graphs", 1, 2)
-        synthesis = synthesis_graph(checkpoint, up_convolution=up_convolution)
-        files += synthesis.save(staging / "synthesis.onnx")
+        plan = plan_half(
+            checkpoint,
+            half,
+            progress=lambda done, total: progress("measuring activations", done, total),
+        )
+        files, graphs = _write_graphs(checkpoint, staging, plan, up_convolution, progress)
         if checkpoint.config.use_noise:
             files.append(staging / "noise.npz")
             np.savez(files[-1], **_noise(checkpoint))  # type: ignore[arg-type]
-        progress("writing the graphs", 2, 2)
-        manifest = _manifest(checkpoint, files) | {
-            "graphs": {
-                "mapping": GraphSpec("mapping.onnx", mapping.inputs, mapping.outputs).to_json(),
-                "synthesis": GraphSpec(
-                    "synthesis.onnx", synthesis.inputs, synthesis.outputs
-                ).to_json(),
-            }
-        }
-        del mapping, synthesis
+        manifest = _manifest(checkpoint, files) | {"graphs": graphs, "half": plan.to_json()}
         report = None
         if verify_seeds:
             _write_manifest(staging, manifest | {"parity": None})
@@ -108,11 +103,39 @@ def check_target(out: Path, *, force: bool) -> None:
         )
 
 
+def _write_graphs(
+    checkpoint: Checkpoint, staging: Path, plan: HalfPlan, up_convolution: str, progress: Progress
+) -> tuple[list[Path], dict[str, Any]]:
+    """Write the ONNX files; give them, and what the manifest says of them."""
+    builders: dict[str, Callable[[], GraphBuilder]] = {
+        "mapping": lambda: mapping_graph(checkpoint),
+        "synthesis": lambda: synthesis_graph(checkpoint, up_convolution=up_convolution),
+    }
+    if plan.half_blocks:
+        builders[HALF] = lambda: synthesis_graph(
+            checkpoint, half_blocks=plan.half_blocks, up_convolution=up_convolution
+        )
+    files: list[Path] = []
+    graphs = {}
+    for done, (name, build) in enumerate(builders.items()):
+        progress("writing the graphs", done, len(builders))
+        graph = build()
+        file = f"{name}.onnx"
+        files += graph.save(staging / file)
+        graphs[name] = GraphSpec(file, graph.inputs, graph.outputs).to_json()
+    progress("writing the graphs", len(builders), len(builders))
+    return files, graphs
+
+
 def _prove(checkpoint: Checkpoint, staging: Path, seeds: int, progress: Progress) -> ParityReport:
-    with Generator.open(staging, backend="onnxruntime", provider="cpu") as generator:
+    with ExitStack() as stack:
+        generators = [
+            stack.enter_context(generator)
+            for generator in open_precisions(staging, backend="onnxruntime", provider="cpu")
+        ]
         report = check_parity(
             checkpoint,
-            generator,
+            *generators,
             seeds=range(seeds),
             progress=lambda done, total: progress("comparing with PyTorch", done, total),
         )
@@ -126,9 +149,9 @@ def parity_error(report: ParityReport) -> ParityError:
     row = report.worst
     failed = sum(not r.passed for r in report.rows)
     error = ParityError(
-        f"Parity failed in {failed} of {len(report.rows)} rows. Worst: {row.output} at psi "
-        f"{row.truncation_psi}, noise {row.noise_mode}, batch {row.batch}: max |d| "
-        f"{row.difference.max_abs:.3g}, PSNR {row.difference.psnr_db:.1f} dB."
+        f"Parity failed in {failed} of {len(report.rows)} rows. Worst: {row.precision} "
+        f"{row.output} at psi {row.truncation_psi}, noise {row.noise_mode}, batch {row.batch}: "
+        f"max |d| {row.difference.max_abs:.3g}, PSNR {row.difference.psnr_db:.1f} dB."
     )
     error.report = report  # type: ignore[attr-defined]
     return error

@@ -7,6 +7,7 @@ gets no clamp, since that would change its pictures: what its blocks would have 
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -43,7 +44,10 @@ class HalfPlan:
 
     def to_json(self) -> dict[str, Any]:
         """The plan as plain JSON types."""
-        return asdict(self)
+        plan = asdict(self)
+        if self.peaks is not None:  # JSON has no infinity
+            plan["peaks"] = {k: v if math.isfinite(v) else None for k, v in self.peaks.items()}
+        return plan
 
 
 def blocks_of_policy(config: StyleGAN2Config, policy: str) -> tuple[int, ...]:
@@ -133,16 +137,19 @@ def _measure(
     }
     peaks = dict.fromkeys(blocks, 0.0)
     outputs = [f"peak_b{block}" for block in blocks]
-    for seed in range(seeds):
+    batch = max(1, min(16, 2**20 // math.prod(config.img_shape)))  # to bound the memory
+    for start in range(0, seeds, batch):
+        chunk = range(start, min(start + batch, seeds))
         feeds = {
-            "z": z_from_seeds([seed], config.z_dim),
-            "truncation_psi": np.ones((1, config.num_ws), np.float32),
+            "z": z_from_seeds(chunk, config.z_dim),
+            "truncation_psi": np.ones((len(chunk), config.num_ws), np.float32),
         }
         if config.c_dim:
-            feeds["c"] = np.eye(config.c_dim, dtype=np.float32)[[seed % config.c_dim]]
+            classes = [seed % config.c_dim for seed in chunk]
+            feeds["c"] = np.eye(config.c_dim, dtype=np.float32)[classes]
         ws = mapping.run(["ws"], feeds)[0]
         found = synthesis.run(outputs, {"ws": ws, **noise})
         for block, peak in zip(blocks, found, strict=True):
             peaks[block] = float(np.maximum(peaks[block], peak))  # keeps a NaN
-        progress(seed + 1, seeds)
+        progress(chunk.stop, seeds)
     return peaks

@@ -22,12 +22,18 @@ class Tolerance:
     max_abs: float  # largest difference, on outputs of a [-1, 1] scale
     psnr_db: float  # peak signal-to-noise ratio, over the reference's own range
 
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON types; an infinite bound is None."""
+        return {k: None if math.isinf(v) else v for k, v in vars(self).items()}
+
 
 # float32 rounding alone moves the original implementations' images by 1.5e-5 where they reach +-5.
 TOLERANCES = {
     "reference": Tolerance(max_abs=5e-5, psnr_db=80),  # our PyTorch against the official outputs
     "fp32": Tolerance(max_abs=1e-4, psnr_db=70),
-    "fp16": Tolerance(max_abs=math.inf, psnr_db=60),  # the official half path reaches 74 dB
+    "fp16": Tolerance(
+        max_abs=math.inf, psnr_db=60
+    ),  # the official half path reaches 74 dB
 }
 
 

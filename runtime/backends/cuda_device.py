@@ -16,8 +16,6 @@ from stylert.runtime.errors import EngineError, MissingExtra
 
 __all__ = ["CudaDevice"]
 
-_LEGACY_STREAM = 1  # CU_STREAM_LEGACY: the default stream, which waits for all blocking streams
-
 
 class CudaDevice:
     """One NVIDIA GPU (CUDA_VISIBLE_DEVICES applies to the index).
@@ -55,6 +53,8 @@ class CudaDevice:
                 self._pool: Any = cuda.core.DeviceMemoryResource(
                     self._device, cuda.core.DeviceMemoryResourceOptions()
                 )
+                options = cuda.core.StreamOptions(nonblocking=True)
+                self._releases: Any = self._device.create_stream(options=options)
             finally:
                 self._check("cuCtxSetCurrent", driver.cuCtxSetCurrent(before))
         self.dlpack_device = (CUDA, index)
@@ -110,8 +110,10 @@ class CudaDevice:
         """Free memory once its own stream's and the default stream's work so far is done."""
         assert isinstance(memory, _CudaMemory)
         with self.active(), _failing("freeing memory"):
-            memory.stream.wait(self._cuda.LEGACY_DEFAULT_STREAM.record())
-            memory.free()
+            # On a stream of its own: nobody else shall wait for the default stream.
+            self._releases.wait(memory.stream.record())
+            self._releases.wait(self._cuda.LEGACY_DEFAULT_STREAM.record())
+            memory.buffer.close(self._releases)
 
     def capture(self, stream: Stream, work: Callable[[], None]) -> _CudaGraph:
         """Record what `work` queues on the stream, without running it, as a graph."""
@@ -221,4 +223,3 @@ def _failing(doing: str, remedy: str = "") -> Iterator[None]:
     except Exception as error:  # CUDAError has no public name; no driver is a RuntimeError
         reason = " ".join(str(error).split())[:300]
         raise EngineError(f"CUDA: {doing} failed ({reason}). {remedy}".rstrip()) from error
-

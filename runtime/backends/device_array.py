@@ -1,4 +1,4 @@
-"""`DeviceArray`: an image batch that stays on the GPU, and that torch, CuPy or JAX can take over."""
+"""`DeviceArray`: a batch of images that stays on the GPU, for torch, CuPy or JAX to take over."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ class DeviceArray:
         shape: the sizes.
         dtype: of the elements.
         stream: handle of the stream that fills it.
+        ready: when it is filled.
     """
 
     def __init__(
@@ -45,7 +46,7 @@ class DeviceArray:
         self._device = device
         self._owner = _Owner(device, memory)
         self._producer = stream
-        self._ready = ready
+        self.ready = ready
         self.pointer = memory.pointer
         self.shape = shape
         self.dtype = dtype
@@ -94,7 +95,7 @@ class DeviceArray:
             staging = self._device.pinned(self.nbytes)
             try:
                 self._device.copy(staging.pointer, self.pointer, self.nbytes, self._producer)
-                self._producer.sync()
+                self._device.record(self._producer).sync()
                 return staging.array.view(self.dtype).reshape(self.shape).copy()
             finally:
                 staging.free()
@@ -163,7 +164,7 @@ class DeviceArray:
         if self._device.dlpack_device[0] != CUDA:
             raise AttributeError("__cuda_array_interface__: this device is not CUDA")
         with self._device.active():
-            self._ready.sync()
+            self.ready.sync()
         return {
             "version": 3,
             "shape": self.shape,
@@ -180,11 +181,11 @@ class DeviceArray:
             if self._device.dlpack_device[0] == CPU:
                 if stream is not None:
                     raise BufferError(f"DLPack: got stream {stream} on the CPU, expected None.")
-                self._ready.sync()
+                self.ready.sync()
             elif stream == 0:  # by the standard: it could mean two different streams
                 raise BufferError("DLPack: got stream 0, expected None, 1, 2 or a handle.")
             else:
-                self._device.wait(_LEGACY_STREAM if stream is None else stream, self._ready)
+                self._device.wait(_LEGACY_STREAM if stream is None else stream, self.ready)
 
 
 class _Owner:

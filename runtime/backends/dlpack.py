@@ -73,10 +73,11 @@ class _Export:
 _exported: dict[int, _Export] = {}  # by the address of the managed tensor
 
 
-@_Deleter
 def _delete(address: int) -> None:
     _exported.pop(address, None)
 
+
+_deleter = _Deleter(_delete)  # kept here for good: consumers hold its address
 
 # ctypes.py_object would count references of a capsule that is being destroyed: so c_void_p.
 _Destructor = ctypes.PYFUNCTYPE(None, ctypes.c_void_p)
@@ -91,11 +92,13 @@ _pointer = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p, ctypes.c_char_p)(
 )
 
 
-@_Destructor
 def _destroy(capsule: int) -> None:
     for name in (_NAME, _VERSIONED_NAME):  # a capsule that was taken over has another name
         if _is_valid(capsule, name):
             _delete(_pointer(capsule, name))
+
+
+_destructor = _Destructor(_destroy)
 
 
 def capsule_of(
@@ -138,12 +141,12 @@ def capsule_of(
     managed: _Managed | _ManagedVersioned
     if versioned:
         flags = _IS_COPIED if copied else 0
-        managed = _ManagedVersioned(*DLPACK_VERSION, None, _delete, flags, tensor)
+        managed = _ManagedVersioned(*DLPACK_VERSION, None, _deleter, flags, tensor)
     else:
-        managed = _Managed(tensor, None, _delete)
+        managed = _Managed(tensor, None, _deleter)
     address = ctypes.addressof(managed)
     _exported[address] = _Export(managed, sizes, owner)
-    return _new(address, _VERSIONED_NAME if versioned else _NAME, _destroy)
+    return _new(address, _VERSIONED_NAME if versioned else _NAME, _destructor)
 
 
 def exported_count() -> int:

@@ -8,22 +8,19 @@ each of our errors names the call, the tensor, and what the logger said last. Th
 from __future__ import annotations
 
 import importlib
-import logging
 from collections.abc import Mapping
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from stylert.runtime.backends.device import Stream
+from stylert.runtime.backends.tensorrt_log import tensorrt_logger
 from stylert.runtime.bundle import GraphSpec
 from stylert.runtime.errors import EngineError, MissingExtra
 from stylert.runtime.plans import Plan
 
 __all__ = ["BoundContext", "Engine", "Package"]
-
-_log = logging.getLogger("stylert.tensorrt")
 
 
 class Package:
@@ -43,7 +40,7 @@ class Package:
             raise MissingExtra(f"{name} does not load here: {_line(error)}") from None
         self.name = name
         self.version = str(self.trt.__version__)
-        self.logger = _logger_of(self.trt)
+        self.logger = tensorrt_logger(self.trt)
         self._runtime: Any = None
 
     def load(self, data: bytes, plan: Plan) -> Any:
@@ -65,9 +62,14 @@ class Package:
             raise self.error(f"deserialize_cuda_engine of {plan.name} returned None")
         return engine
 
+    def release(self) -> None:
+        """Let go of TensorRT's runtime, after all engines."""
+        self._runtime = None
+
     def error(self, what: str, cause: Exception | None = None) -> EngineError:
         """An error that also tells what the logger said last."""
         said = self.logger.take()
+        self.logger.clear()
         reasons = [_line(cause)] if cause else []
         reasons += [said] if said and said not in reasons else []
         reason = "; ".join(reasons) or "it gave no reason"
@@ -82,16 +84,28 @@ class Engine:
         plan: its sidecar.
         data: its bytes.
         graph: the graph that it was built from; their tensors must agree.
+        built_in_graphs: let TensorRT-RTX capture its CUDA graphs itself.
 
     Raises:
         EngineError: TensorRT refuses the plan, or its tensors are not those of the graph.
     """
 
-    def __init__(self, package: Package, plan: Plan, data: bytes, graph: GraphSpec) -> None:
+    def __init__(
+        self,
+        package: Package,
+        plan: Plan,
+        data: bytes,
+        graph: GraphSpec,
+        *,
+        built_in_graphs: bool = False,
+    ) -> None:
         self.plan = plan
         self._package = package
         self._engine = package.load(data, plan)
         self._trt = package.trt
+        self._built_in_graphs = built_in_graphs
+        self._rows: dict[str, tuple[tuple[int, ...], np.dtype[Any]]] = {}
+        self._limits: dict[tuple[str, int], tuple[int, int]] = {}  # asked in every call
         self.inputs, self.outputs = self._names()
         self._check_tensors(graph)
         self._check_profiles()
@@ -114,10 +128,17 @@ class Engine:
         ]
         return min(fitting)[1] if fitting else None
 
+    def row_of(self, name: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
+        """Shape and dtype of one row of an input or output."""
+        return self._rows[name]
+
     def rows_of(self, name: str, profile: int) -> tuple[int, int]:
         """Least and largest first dimension that a profile allows an input."""
-        least, _, most = self._engine.get_tensor_profile_shape(name, profile)
-        return int(tuple(least)[0]), int(tuple(most)[0])
+        key = (name, profile)
+        if key not in self._limits:
+            least, _, most = self._engine.get_tensor_profile_shape(name, profile)
+            self._limits[key] = (int(least[0]), int(most[0]))
+        return self._limits[key]
 
     def bind(
         self,
@@ -151,7 +172,7 @@ class Engine:
             f"set_optimization_profile_async({profile})",
         )
         for name in self.inputs:
-            shape = (rows.get(name, batch), *self._row_shape(name))
+            shape = (rows.get(name, batch), *self._rows[name][0])
             self._must(context.set_input_shape(name, shape), f"set_input_shape({name}, {shape})")
         for name in (*self.inputs, *self.outputs):
             self._must(
@@ -194,7 +215,7 @@ class Engine:
     def _new_context(self) -> Any:
         trt = self._trt
         managed = trt.ExecutionContextAllocationStrategy.USER_MANAGED
-        if self._package.name == "tensorrt_rtx":  # it captures its CUDA graphs itself
+        if self._built_in_graphs:
             rtx = trt
             config = self._engine.create_runtime_config()
             config.set_execution_context_allocation_strategy(managed)
@@ -221,14 +242,11 @@ class Engine:
             )
         for name in self.outputs:
             shape = tuple(context.get_tensor_shape(name))
-            if shape != (batch, *self._row_shape(name)):
+            if shape != (batch, *self._rows[name][0]):
                 raise self._package.error(
                     f"{self.plan.graph}: get_tensor_shape({name}) gave {shape}, expected "
-                    f"{(batch, *self._row_shape(name))}"
+                    f"{(batch, *self._rows[name][0])}"
                 )
-
-    def _row_shape(self, name: str) -> tuple[int, ...]:
-        return self._shapes[name]
 
     def _names(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
         trt, engine = self._trt, self._engine
@@ -239,7 +257,6 @@ class Engine:
 
     def _check_tensors(self, graph: GraphSpec) -> None:
         known = {t.name: t for t in (*graph.inputs, *graph.outputs)}
-        self._shapes: dict[str, tuple[int, ...]] = {}
         wanted = {t.name for t in graph.inputs}
         if set(self.inputs) != wanted or not set(self.outputs) <= {t.name for t in graph.outputs}:
             raise EngineError(
@@ -249,13 +266,13 @@ class Engine:
         for name in (*self.inputs, *self.outputs):
             spec = known[name]
             dtype = np.dtype(self._trt.nptype(self._engine.get_tensor_dtype(name)))
-            shape = tuple(self._engine.get_tensor_shape(name))[1:]
+            shape = tuple(int(size) for size in tuple(self._engine.get_tensor_shape(name))[1:])
             if dtype != np.dtype(spec.dtype) or shape != tuple(spec.shape[1:]):
                 raise EngineError(
                     f"{self.plan.name}: {name} is {dtype} {shape}, expected {spec.dtype} "
                     f"{spec.shape[1:]}. Build it again: stylert build-engine"
                 )
-            self._shapes[name] = tuple(int(size) for size in spec.shape[1:])
+            self._rows[name] = (shape, dtype)
 
     def _check_profiles(self) -> None:
         count = int(self._engine.num_optimization_profiles)
@@ -293,36 +310,6 @@ class BoundContext:
     def captures_itself(self, handle: int) -> bool:
         """Whether TensorRT-RTX replays this context as a CUDA graph on the stream."""
         return bool(self._context.is_stream_capturable(handle))
-
-
-@cache
-def _logger_of(trt: Any) -> Any:
-    """The one logger of a package: TensorRT keeps the first that it is given."""
-
-    class Logger(trt.ILogger):  # type: ignore[misc]
-        def __init__(self) -> None:
-            trt.ILogger.__init__(self)
-            self._last = ""
-
-        def log(self, severity: Any, msg: str) -> None:
-            level = _LEVELS.get(severity.name, logging.DEBUG)
-            _log.log(level, "%s", msg)
-            if level >= logging.ERROR:
-                self._last = _line(msg)
-
-        def take(self) -> str:
-            """The last error, once."""
-            last, self._last = self._last, ""
-            return last
-
-    return Logger()
-
-
-_LEVELS = {
-    "INTERNAL_ERROR": logging.CRITICAL,
-    "ERROR": logging.ERROR,
-    "WARNING": logging.INFO,  # TensorRT warns of what is no concern of the user's
-}
 
 
 def _line(text: Any) -> str:

@@ -116,7 +116,13 @@ def large(
 
 def test_only_a_large_graph_has_a_second_file(large: tuple[Path, Path]) -> None:
     inline, beside = ({file.name for file in folder.iterdir()} for folder in large)
-    assert inline == {"manifest.json", "mapping.onnx", "synthesis.onnx", "noise.npz"}
+    assert inline == {
+        "manifest.json",
+        "mapping.onnx",
+        "synthesis.onnx",
+        "synthesis.fp16.onnx",
+        "noise.npz",
+    }
     assert beside == inline | {"synthesis.onnx.data"}
     files = json.loads((large[1] / "manifest.json").read_text())["files"]
     assert set(files) == beside - {"manifest.json"}

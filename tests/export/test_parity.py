@@ -191,7 +191,6 @@ def row_of(output: str, max_abs: float, *, passed: bool) -> ParityRow:
 
 def test_worst_row_is_a_failed_one() -> None:
     report = ParityReport(
-        "fp32",
         (
             row_of("image", 1, passed=True),
             row_of("img", 1e-2, passed=True),
@@ -200,7 +199,7 @@ def test_worst_row_is_a_failed_one() -> None:
     )
     assert not report.passed
     assert report.worst.output == "ws"
-    assert "1 of 3 rows. Worst: ws" in str(parity_error(report))
+    assert "1 of 3 rows. Worst: fp32 ws" in str(parity_error(report))
 
 
 def test_report_is_strict_json(tiny: Checkpoint, generator: Generator) -> None:
@@ -208,13 +207,14 @@ def test_report_is_strict_json(tiny: Checkpoint, generator: Generator) -> None:
     exact = ParityRow("ws", 1.0, "-", 1, 1, Difference(0.0, np.inf, True), passed=True)
     text = json.dumps(replace(report, rows=(*report.rows, exact)).to_json(), allow_nan=False)
     data = json.loads(text)
-    assert data["precision"] == "fp32"
+    assert data["tolerances"] == {"fp32": {"max_abs": 1e-4, "psnr_db": 70}}
     assert data["passed"] is True
     assert data["rows"][-1]["difference"] == {"max_abs": 0.0, "psnr_db": None, "finite": True}
     fields = {"output", "truncation_psi", "noise_mode", "batch", "images", "difference", "passed"}
+    fields |= {"precision", "off_by_more_than_1", "off_by_more_than_4"}
     assert all(set(row) == fields for row in data["rows"])
 
 
 def test_a_failed_report_is_strict_json() -> None:
     row = ParityRow("img", 1.0, "none", 1, 1, Difference(np.inf, -np.inf, False), passed=False)
-    json.dumps(ParityReport("fp32", (row,)).to_json(), allow_nan=False)
+    json.dumps(ParityReport((row,)).to_json(), allow_nan=False)

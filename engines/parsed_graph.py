@@ -16,10 +16,10 @@ import numpy as np
 
 from stylert.runtime.errors import EngineError
 
-__all__ = ["Network"]
+__all__ = ["ParsedGraph"]
 
 
-class Network:
+class ParsedGraph:
     """A parsed graph. It keeps alive what the builder reads until the plan is built."""
 
     def __init__(self, trt: Any, builder: Any, logger: Any, path: Path) -> None:
@@ -37,7 +37,7 @@ class Network:
         self._parser = trt.OnnxParser(self.network, logger)
         self._weights: list[np.ndarray] = []
         if not self._parser.parse_from_file(str(path)):
-            raise EngineError(self._refusal())
+            raise self._refusal()
 
     def keep_outputs(self, names: Collection[str]) -> None:
         """Drop the other outputs, and with them what only they need."""
@@ -45,9 +45,10 @@ class Network:
         for tensor in [network.get_output(i) for i in range(network.num_outputs)]:
             if tensor.name not in names:
                 network.unmark_output(tensor)
+                self._retype(tensor)
         kept = {network.get_output(i).name for i in range(network.num_outputs)}
         if kept != set(names):
-            raise EngineError(f"{self.path}: got outputs {sorted(kept)}, expected {sorted(names)}.")
+            raise self._error(f"got outputs {sorted(kept)}, expected {sorted(names)}.")
 
     def profile(self, batch: tuple[int, int, int]) -> Any:
         """The optimization profile of a (least, best, largest) batch.
@@ -72,35 +73,41 @@ class Network:
         convolutions = Counter(self._types(layer)[0] for layer in self._convolutions())
         return {"convolutions": dict(convolutions), "tensors": dict(tensors)}
 
-    def check_precision(self, precision: str) -> None:
+    def check_precision(self, precision: str, half_blocks: Collection[int] = ()) -> None:
         """Hold the convolutions to what the graph promises.
 
+        Args:
+            precision: 'fp16' or 'fp32'.
+            half_blocks: resolutions whose convolutions must be half in an fp16 graph, but for the
+                upsampling of the RGB image.
+
         Raises:
-            EngineError: one computes in another type than its weights have, or none is half in an
-                fp16 graph, or one is in an fp32 graph.
+            EngineError: one computes in another type than its weights have, none is half in an
+                fp16 graph, one is not that must be, or one is in an fp32 graph.
         """
         half = 0
+        must = tuple(f"b{resolution}." for resolution in half_blocks)
+        image = tuple(f"{block}upsample/" for block in must)
         for layer in self._convolutions():
             types = self._types(layer)
-            if len(set(types)) != 1:
-                raise EngineError(
-                    f"{self.path.name}: {layer.name} has the types {', '.join(types)} (input, "
-                    "output, weights), expected one. Export the checkpoint again."
+            is_half = types[0] == "HALF"
+            expected = layer.name.startswith(must) and not layer.name.startswith(image)
+            if len(set(types)) != 1 or (expected and not is_half and precision == "fp16"):
+                raise self._error(
+                    f"{layer.name} has the types {', '.join(types)} (input, output, weights), "
+                    f"expected {'HALF' if expected else 'one'}."
                 )
-            half += types[0] == "HALF"
+            half += is_half
         if (half > 0) != (precision == "fp16"):
-            raise EngineError(
-                f"{self.path.name}: got {half} convolutions in half precision, expected "
-                f"{'some' if precision == 'fp16' else 'none'} in an {precision} graph. "
-                "Export the checkpoint again."
+            raise self._error(
+                f"got {half} convolutions in half precision, expected "
+                f"{'some' if precision == 'fp16' else 'none'} in an {precision} graph."
             )
 
     def half_convolutions_in(self, message: str) -> list[str]:
         """Names of the half-precision convolutions that a builder's message speaks of."""
         names = [layer.name for layer in self._convolutions() if self._types(layer)[0] == "HALF"]
-        # Parts of TensorRT write a node's name with '_' for '.'.
-        spoken = message.replace(".", "_")
-        return [name for name in names if _is_word(name.replace(".", "_"), spoken)]
+        return [name for name in names if _speaks_of(name, message)]
 
     def make_island(self, name: str) -> None:
         """Let one half-precision convolution compute in float32, between two casts."""
@@ -115,6 +122,13 @@ class Network:
         half = self._cast(output, trt.DataType.HALF, f"{name}/mainland")
         for user, index in users:
             user.set_input(index, half)
+
+    def _retype(self, tensor: Any) -> None:
+        """Make a tensor that nobody needs float32: uint8 is only allowed as an output."""
+        for layer in self._layers():
+            if layer.type == self.trt.LayerType.CAST and layer.get_output(0).name == tensor.name:
+                layer.__class__ = self.trt.ICastLayer
+                layer.to_type = self.trt.DataType.FLOAT
 
     def _cast(self, tensor: Any, dtype: Any, name: str) -> Any:
         layer = self.network.add_cast(tensor, dtype)
@@ -154,17 +168,22 @@ class Network:
         )
         return layer.get_input(0).dtype.name, layer.get_output(0).dtype.name, kernel
 
-    def _refusal(self) -> str:
+    def _refusal(self) -> EngineError:
         parser = self._parser
-        found = [parser.get_error(i) for i in range(parser.num_errors)]
-        if not found:
-            return f"{self.path.name}: TensorRT's parser refuses the file and gives no reason."
-        parser_error = found[0]
-        return (
-            f"{self.path.name}: TensorRT's parser refuses node {parser_error.node_name()!r} "
-            f"({parser_error.node_operator()}): {' '.join(parser_error.desc().split()):.250}"
+        if not parser.num_errors:
+            return self._error("TensorRT's parser refuses the file and gives no reason.")
+        parser_error = parser.get_error(0)
+        reason = " ".join(parser_error.desc().split())
+        return self._error(
+            f"TensorRT's parser refuses node {parser_error.node_name()!r} "
+            f"({parser_error.node_operator()}): {reason:.250}."
         )
 
+    def _error(self, what: str) -> EngineError:
+        return EngineError(f"{self.path.name}: {what} Export the checkpoint again.")
 
-def _is_word(name: str, text: str) -> bool:
-    return re.search(rf"(?<![\w/]){re.escape(name)}(?![\w/])", text) is not None
+
+def _speaks_of(name: str, message: str) -> bool:
+    # Parts of TensorRT write a node's name with '_' for '.'.
+    pattern = re.escape(name).replace(r"\.", "[._]")
+    return re.search(rf"(?<![\w/]){pattern}(?![\w/])", message) is not None

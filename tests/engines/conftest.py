@@ -1,0 +1,67 @@
+"""What the tests of engines/ share: a bundle to build into, and ONNX files that no parser likes."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from stylert.runtime.plans import ENGINES
+
+FAKE = Path(__file__).with_name("fake_tensorrt.py")
+SaveOnnx = Callable[..., Path]
+
+
+@pytest.fixture
+def own_bundle(bundle_of: Callable[[str], Path], tmp_path: Path) -> Path:
+    """A bundle of the test's own, 32x32, whose blocks b8, b16 and b32 are half precision."""
+    return shutil.copytree(bundle_of("sg2-nhwc-32"), tmp_path / "bundle")
+
+
+@pytest.fixture(scope="session")
+def left() -> Callable[[Path], list[str]]:
+    """Gives the names of all that lies in a bundle's engines/ folder, nothing if there is none."""
+
+    def names(bundle: Path) -> list[str]:
+        folder = bundle / ENGINES
+        return sorted(path.name for path in folder.rglob("*")) if folder.exists() else []
+
+    return names
+
+
+@pytest.fixture(scope="session")
+def fake_tensorrt() -> type[Any]:
+    """The class of `fake_tensorrt.py`: tests are no package, so it is loaded by its path."""
+    spec = importlib.util.spec_from_file_location("fake_tensorrt", FAKE)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return cast(type[Any], module.FakeTensorRT)
+
+
+@pytest.fixture
+def save_onnx(tmp_path: Path) -> SaveOnnx:
+    """Writes a graph x [N,4,8,8] float32 -> y from its nodes and constants."""
+
+    def save(nodes: list[onnx.NodeProto], **constants: np.ndarray) -> Path:
+        graph = helper.make_graph(
+            nodes,
+            "test",
+            [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 4, 8, 8])],
+            [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+            [numpy_helper.from_array(array, name) for name, array in constants.items()],
+        )
+        model = helper.make_model(graph, ir_version=8, opset_imports=[helper.make_opsetid("", 17)])
+        path = tmp_path / "test.onnx"
+        onnx.save(model, path)
+        return path
+
+    return save

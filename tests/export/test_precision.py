@@ -1,0 +1,232 @@
+"""Half precision: which blocks, what they must hold, and that the pictures stay."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from onnx import TensorProto
+from onnx.reference import ReferenceEvaluator
+
+from stylert.export.bundle_writer import export_bundle
+from stylert.export.checkpoints import Checkpoint, StyleGAN2Config, read_checkpoint
+from stylert.export.precision import HALF_MAX, HEADROOM, blocks_of_policy, plan_half
+from stylert.export.stylegan2_graph import mapping_graph, noise_name, synthesis_graph
+from stylert.runtime.errors import InvalidInput
+from stylert.runtime.parity import TOLERANCES, compare
+
+GOLDENS = [
+    *("sg2-skip-32", "sg2-cond-32", "sg2-resnet-32", "sg2-orig-32", "sg2-nhwc-32"),
+    *("sg2-gray-64", "sg2-fp16-64", "sg2-hot-64", "sg2-stylegan3repo-64"),
+]
+
+# What the official half-precision path reaches against its own float32 (the goldens' json).
+OFFICIAL_DB = {"sg2-hot-64": 74.5, "sg2-fp16-64": 75.6}
+
+
+def noise_of(checkpoint: Checkpoint) -> dict[str, np.ndarray]:
+    suffix = ".noise_const"
+    return {
+        noise_name(name.removeprefix("synthesis.").removesuffix(suffix)): tensor[None, None]
+        for name, tensor in checkpoint.tensors.items()
+        if name.endswith(suffix)
+    }
+
+
+def saved(checkpoint: Checkpoint, folder: Path, **options: Any) -> Path:
+    path = folder / "synthesis.onnx"
+    synthesis_graph(checkpoint, **options).save(path)
+    return path
+
+
+def drawn(path: Path, checkpoint: Checkpoint, ws: np.ndarray) -> np.ndarray:
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    image: np.ndarray = session.run(["img"], {"ws": ws, **noise_of(checkpoint)})[0]
+    return image
+
+
+def config_of(**changes: Any) -> StyleGAN2Config:
+    config = StyleGAN2Config(8, 0, 8, 3, (4, 4), (8, 8, 8, 8, 8, 8), 2)
+    return dataclasses.replace(config, **changes)
+
+
+@pytest.mark.parametrize(
+    ("policy", "trained", "blocks"),
+    [
+        ("native", 3, (32, 64, 128)),
+        ("native", 0, (16, 32, 64, 128)),
+        ("all", 0, (4, 8, 16, 32, 64, 128)),
+        ("none", 4, ()),
+        ("b64", 4, (64,)),
+        ("b128, b4", 0, (4, 128)),
+    ],
+)
+def test_policies(policy: str, trained: int, blocks: tuple[int, ...]) -> None:
+    assert blocks_of_policy(config_of(num_fp16_res=trained), policy) == blocks
+
+
+def test_a_small_network_keeps_its_first_block_in_float32() -> None:
+    assert blocks_of_policy(config_of(channels=(8, 8, 8)), "native") == (8, 16)
+    assert blocks_of_policy(config_of(channels=(8,)), "native") == ()
+
+
+@pytest.mark.parametrize("policy", ["half", "b256", "64", "", "b8,,b16"])
+def test_unknown_policies_are_refused(policy: str) -> None:
+    with pytest.raises(InvalidInput, match=r"half precision: got .*expected one of native, all"):
+        blocks_of_policy(config_of(), policy)
+
+
+@pytest.mark.parametrize("name", GOLDENS)
+def test_goldens_in_half_precision(name: str, goldens: Path, tmp_path: Path) -> None:
+    checkpoint = read_checkpoint(goldens / f"{name}.pkl")
+    golden = np.load(goldens / f"{name}.npz")
+    expected = golden["img_const"]
+    plan = plan_half(checkpoint, "all", seeds=8)
+    assert plan.kept_fp32 == ()
+    path = saved(checkpoint, tmp_path, half_blocks=plan.half_blocks)
+    got = compare(expected, drawn(path, checkpoint, golden["ws_psi1"][: len(expected)]))
+    assert got.within(TOLERANCES["fp16"]), got
+    assert got.psnr_db >= OFFICIAL_DB.get(name, 0) - 6
+
+
+@pytest.mark.parametrize("name", ["sg2-hot-64", "sg2-skip-32", "sg2-resnet-32"])
+def test_weights_ten_times_as_large(name: str, goldens: Path, tmp_path: Path) -> None:
+    checkpoint = read_checkpoint(goldens / f"{name}.pkl")
+    tensors = {
+        key: tensor * 10 if tensor.ndim == 4 else tensor
+        for key, tensor in checkpoint.tensors.items()
+    }
+    scaled = dataclasses.replace(checkpoint, tensors=tensors)
+    ws = np.load(goldens / f"{name}.npz")["ws_psi1"][:2]
+    expected = drawn(saved(scaled, tmp_path), scaled, ws)
+    half = drawn(saved(scaled, tmp_path, half_blocks=(4, 8, 16, 32, 64)), scaled, ws)
+    difference = compare(expected, half)
+    assert difference.finite
+    assert difference.psnr_db >= 55
+
+
+def test_naive_half_precision_overflows_where_ours_does_not(goldens: Path, tmp_path: Path) -> None:
+    """The graph of float32 with every weight and value turned to half, as converters do it."""
+    checkpoint = read_checkpoint(goldens / "sg2-hot-64.pkl")
+    golden = np.load(goldens / "sg2-hot-64.npz")
+    ws, expected = golden["ws_psi1"][:1], golden["img_const"][:1]
+    model = onnx.load(saved(checkpoint, tmp_path))
+    for tensor in model.graph.initializer:
+        if tensor.data_type == TensorProto.FLOAT:
+            half = onnx.numpy_helper.to_array(tensor).astype(np.float16)
+            tensor.CopyFrom(onnx.numpy_helper.from_array(half, tensor.name))
+    for value in [*model.graph.input, *model.graph.output]:
+        if value.type.tensor_type.elem_type == TensorProto.FLOAT:
+            value.type.tensor_type.elem_type = TensorProto.FLOAT16
+    # ONNX Runtime would drop the roundings between its float32 kernels: the oracle does not.
+    halves = {name: array.astype(np.float16) for name, array in noise_of(checkpoint).items()}
+    with np.errstate(all="ignore"):
+        image = ReferenceEvaluator(model).run(["img"], {"ws": ws.astype(np.float16), **halves})[0]
+    wrong = compare(expected, image.astype(np.float32))
+    assert not wrong.finite or wrong.psnr_db < 30
+    ours = saved(checkpoint, tmp_path, half_blocks=checkpoint.config.block_resolutions)
+    image = ReferenceEvaluator(str(ours)).run(["img"], {"ws": ws, **noise_of(checkpoint)})[0]
+    assert compare(expected, image).within(TOLERANCES["fp16"])
+
+
+def test_rounding_after_every_operation(goldens: Path, tmp_path: Path) -> None:
+    """The oracle of the numerics: onnx's own evaluator has no fusions and no wider registers."""
+    checkpoint = read_checkpoint(goldens / "sg2-skip-32.pkl")
+    golden = np.load(goldens / "sg2-skip-32.npz")
+    path = saved(checkpoint, tmp_path, half_blocks=checkpoint.config.block_resolutions)
+    oracle = ReferenceEvaluator(str(path))
+    feeds = {"ws": golden["ws_psi1"][:1], **noise_of(checkpoint)}
+    image = oracle.run(["img"], feeds)[0]
+    assert compare(golden["img_const"][:1], image).within(TOLERANCES["fp16"])
+
+
+def test_peaks_are_those_of_the_images(goldens: Path) -> None:
+    checkpoint = read_checkpoint(goldens / "sg2-skip-32.pkl")
+    counts = []
+    plan = plan_half(
+        checkpoint, seeds=20, progress=lambda done, total: counts.append((done, total))
+    )
+    assert plan.half_blocks == (8, 16, 32)
+    assert plan.seeds == 20
+    assert plan.peaks is not None
+    assert set(plan.peaks) == {"b8", "b16", "b32"}
+    assert all(1 < peak < 100 for peak in plan.peaks.values())
+    assert counts[-1] == (20, 20)
+    more = plan_half(checkpoint, seeds=40).peaks
+    assert more is not None
+    assert all(more[block] >= peak for block, peak in plan.peaks.items())
+
+
+@pytest.mark.parametrize("value", [HALF_MAX / HEADROOM * 1.5, np.nan])
+def test_blocks_that_could_overflow_stay_in_float32(value: float, goldens: Path) -> None:
+    checkpoint = read_checkpoint(goldens / "sg2-skip-32.pkl")
+    bias = np.full_like(checkpoint.tensors["synthesis.b32.conv1.bias"], value)
+    tensors = {**checkpoint.tensors, "synthesis.b32.conv1.bias": bias}
+    plan = plan_half(dataclasses.replace(checkpoint, tensors=tensors), seeds=4)
+    assert plan.kept_fp32 == (32,)
+    assert plan.half_blocks == (8, 16)
+    json.dumps(plan.to_json(), allow_nan=False)
+
+
+def test_a_clamp_needs_no_measurement(goldens: Path) -> None:
+    plan = plan_half(read_checkpoint(goldens / "sg2-hot-64.pkl"))
+    assert plan.half_blocks == (8, 16, 32, 64)
+    assert (plan.peaks, plan.seeds) == (None, 0)
+
+
+def test_the_manifest_tells(goldens: Path, tmp_path: Path) -> None:
+    checkpoint = read_checkpoint(goldens / "sg2-hot-64.pkl")
+    export_bundle(checkpoint, tmp_path / "two", verify_seeds=0, half="b64")
+    export_bundle(checkpoint, tmp_path / "one", verify_seeds=0, half="none")
+    manifest = json.loads((tmp_path / "two/manifest.json").read_text())
+    assert manifest["half"]["half_blocks"] == [64]
+    assert set(manifest["graphs"]) == {"mapping", "synthesis", "synthesis.fp16"}
+    assert not (tmp_path / "one/synthesis.fp16.onnx").exists()
+
+
+def kinds(path: Path) -> dict[str, int]:
+    """Element type of every value within the graph, by its name."""
+    model = onnx.shape_inference.infer_shapes(onnx.load(path), strict_mode=True, data_prop=True)
+    return {v.name: v.type.tensor_type.elem_type for v in model.graph.value_info}
+
+
+def test_types_within_the_graph(goldens: Path, tmp_path: Path) -> None:
+    checkpoint = read_checkpoint(goldens / "sg2-fp16-64.pkl")
+    path = saved(checkpoint, tmp_path, half_blocks=(16, 64))
+    found = kinds(path)
+    model = onnx.load(path)
+    convolutions = [n for n in model.graph.node if n.op_type in ("Conv", "ConvTranspose")]
+    for node in convolutions:
+        block = int(node.name.split("/")[0].split(".")[0][1:])
+        image = "upsample" in node.name  # the sum of the RGB images is float32 throughout
+        half = block in (16, 64) and not image
+        expected = TensorProto.FLOAT16 if half else TensorProto.FLOAT
+        assert found[node.output[0]] == expected, node.name
+    for name, kind in found.items():
+        if any(part in name for part in ("affine", "demodulation", "style_", "upsample", "image")):
+            assert kind == TensorProto.FLOAT, name
+    for value in [*model.graph.input, model.graph.output[1]]:
+        assert value.type.tensor_type.elem_type == TensorProto.FLOAT
+
+
+def test_half_the_size(make_checkpoint: Callable[..., Checkpoint], tmp_path: Path) -> None:
+    checkpoint = make_checkpoint(channels=(64, 64, 64, 64), conv_clamp=256.0)
+    full = saved(checkpoint, tmp_path).stat().st_size
+    half = saved(checkpoint, tmp_path, half_blocks=(4, 8, 16, 32)).stat().st_size
+    assert half <= 0.62 * full  # the demodulation's matrices stay in float32
+
+
+def test_mapping_stays_in_float32(goldens: Path, tmp_path: Path) -> None:
+    graph = mapping_graph(read_checkpoint(goldens / "sg2-fp16-64.pkl"))
+    graph.save(tmp_path / "mapping.onnx")
+    floats = (TensorProto.FLOAT, TensorProto.INT64)  # axes are integers
+    assert set(kinds(tmp_path / "mapping.onnx").values()) <= set(floats)

@@ -1,0 +1,177 @@
+"""A fake GPU and a fake TensorRT whose engines draw the real pictures."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+from stylert.runtime.backends.onnxruntime import OnnxRuntimeSession
+from stylert.runtime.backends.tensorrt import TensorRTSession
+from stylert.runtime.bundle import Bundle, graph_key, sha256_of
+from stylert.runtime.plans import ENGINES, Plan
+
+BUCKETS = ((1, 1, 1), (2, 2, 2), (4, 4, 4))
+
+
+def _load(name: str) -> ModuleType:
+    """A module beside this file: with --import-mode=importlib it is on no path."""
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # for the dataclasses and pickles of the module
+    spec.loader.exec_module(module)
+    return module
+
+
+FAKE_DEVICE, FAKE_TENSORRT = _load("fake_device"), _load("fake_tensorrt")
+
+
+class Fakes:
+    """The fake GPU and the fake packages that are installed in a test."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._patch = monkeypatch
+        self.version: str = FAKE_TENSORRT.VERSION
+        self.device = FAKE_DEVICE.FakeDevice()
+        self.world = FAKE_TENSORRT.World(self.device)
+        for name in ("tensorrt", "tensorrt_lean", "tensorrt_rtx"):
+            self._patch.setitem(sys.modules, name, None)  # importing it fails
+
+    def install(self, name: str = "tensorrt", version: str | None = None) -> None:
+        module = FAKE_TENSORRT.module_of(name, self.world, version or self.version)
+        self._patch.setitem(sys.modules, name, module)
+
+    def new_device(self, **options: Any) -> Any:
+        self.device = self.world.device = FAKE_DEVICE.FakeDevice(**options)
+        return self.device
+
+    def open(self, path: Path, **options: Any) -> TensorRTSession:
+        return TensorRTSession(Bundle.open(path), device=self.device, **options)
+
+
+@pytest.fixture
+def fakes(monkeypatch: pytest.MonkeyPatch) -> Fakes:
+    """A fake GPU; no package is installed."""
+    return Fakes(monkeypatch)
+
+
+@pytest.fixture
+def installed(fakes: Fakes) -> Fakes:
+    """A fake GPU, and a fake tensorrt."""
+    fakes.install()
+    return fakes
+
+
+@pytest.fixture(scope="session")
+def add_plans() -> Callable[..., list[Plan]]:
+    """Writes plans of both graphs into a bundle, or of those that are named."""
+
+    def add(path: Path, *graphs: str, noise: str = "any", **fields: Any) -> list[Plan]:
+        bundle = Bundle.open(path, check_files=False)
+        return [
+            _add_plan(bundle, graph, noise, fields) for graph in graphs or ("mapping", "synthesis")
+        ]
+
+    return add
+
+
+@pytest.fixture
+def engines(bundle: Path, tmp_path: Path, add_plans: Callable[..., list[Plan]]) -> Path:
+    """A bundle with plans for batches of 1, 2 and 4, both outputs, float32."""
+    path = shutil.copytree(bundle, tmp_path / "engines")
+    add_plans(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def reference(bundle: Path) -> Iterator[OnnxRuntimeSession]:
+    """The same graphs in ONNX Runtime."""
+    session = OnnxRuntimeSession(Bundle.open(bundle), provider="cpu", threads=1)
+    yield session
+    session.close()
+
+
+@pytest.fixture(scope="session")
+def feeds_of(bundle: Path) -> Callable[..., dict[str, np.ndarray]]:
+    """Inputs of mapping and synthesis for some images, with noise as asked."""
+    opened = Bundle.open(bundle)
+    const = {name: _constant(array) for name, array in opened.read_noise().items()}
+    none = {name: _constant(np.zeros_like(array)) for name, array in const.items()}
+
+    def feeds(batch: int, *, seed: int = 0, noise: str = "const") -> dict[str, np.ndarray]:
+        random = np.random.RandomState(seed)
+        fields = {"const": const, "none": none}.get(noise)
+        if fields is None:
+            rows = batch if noise == "own" else 1
+            fields = {
+                name: random.randn(rows, *array.shape[1:]).astype(np.float32)
+                for name, array in const.items()
+            }
+        return {
+            "z": random.randn(batch, opened.spec.z_dim).astype(np.float32),
+            "truncation_psi": np.full((batch, opened.spec.num_ws), 0.7, np.float32),
+            **fields,
+        }
+
+    return feeds
+
+
+@pytest.fixture(scope="session")
+def expected(reference: OnnxRuntimeSession) -> Callable[..., list[np.ndarray]]:
+    """What ONNX Runtime draws of the same inputs."""
+
+    def draw(feeds: dict[str, np.ndarray], outputs: list[str]) -> list[np.ndarray]:
+        mapping = {name: feeds[name] for name in ("z", "truncation_psi")}
+        noise = {name: array for name, array in feeds.items() if name.startswith("noise_")}
+        return reference.synthesize({"ws": reference.map(mapping), **noise}, outputs)
+
+    return draw
+
+
+def _constant(array: np.ndarray) -> np.ndarray:
+    copy = array.copy()
+    copy.setflags(write=False)
+    return copy
+
+
+def _add_plan(bundle: Bundle, graph: str, noise: str, fields: dict[str, Any]) -> Plan:
+    values = {
+        "compiler": "tensorrt",
+        "version": FAKE_TENSORRT.VERSION,
+        "precision": "fp32",
+        "compute_capabilities": ("8.9",),
+        "gpu": "Fake GPU",
+        "batches": BUCKETS,
+        "outputs": ("image", "img"),
+        **fields,
+    }
+    if graph == "mapping":
+        values |= {"precision": "fp32", "outputs": ("ws",)}
+    onnx = bundle.file(graph_key(graph, values["precision"]))
+    content = {"onnx": str(onnx), "noise": noise}
+    content |= {key: values[key] for key in ("batches", "outputs")}
+    folder = bundle.path / ENGINES
+    folder.mkdir(exist_ok=True)
+    number = len(list(folder.glob("*.json")))
+    name = values.pop("name", f"{values['compiler']}-{values['version']}-{graph}-{number}")
+    file = folder / f"{name}.plan"
+    file.write_text(json.dumps(content))
+    plan = Plan(
+        name=name,
+        graph=graph,
+        sha256=sha256_of(file),
+        size=file.stat().st_size,
+        **{"onnx_sha256": sha256_of(onnx), **values},
+    )
+    (folder / f"{name}.json").write_text(json.dumps(plan.to_json()))
+    return plan

@@ -1,0 +1,297 @@
+"""A module like `tensorrt`, whose engines run the bundle's ONNX graphs with ONNX Runtime.
+
+A plan is JSON that names its ONNX file. The rules that a real context has are kept: the first run
+cannot be captured, a context that changes makes its graphs invalid, shapes must fit the profile.
+"""
+
+from __future__ import annotations
+
+import enum
+import json
+from collections import Counter
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import onnxruntime
+
+VERSION = "11.4.0.106"
+
+
+class Severity(enum.IntEnum):
+    INTERNAL_ERROR = 0
+    ERROR = 1
+    WARNING = 2
+    INFO = 3
+    VERBOSE = 4
+
+
+class TensorIOMode(enum.IntEnum):
+    NONE = 0
+    INPUT = 1
+    OUTPUT = 2
+
+
+class ExecutionContextAllocationStrategy(enum.IntEnum):
+    STATIC = 0
+    ON_PROFILE_CHANGE = 1
+    USER_MANAGED = 2
+
+
+class ILogger:
+    Severity = Severity
+
+    def __init__(self) -> None:
+        pass
+
+
+class World:
+    """What a test sees of the module, and how it makes calls fail."""
+
+    def __init__(self, device: Any) -> None:
+        self.device = device
+        self.calls: Counter[str] = Counter()
+        self.failing: dict[str, Any] = {}  # call -> what it returns, or an exception that it raises
+        self.loaded: list[str] = []
+        self.host_code: list[bool] = []
+        self.contexts: list[Context] = []
+        self.seen: list[tuple[str, dict[str, tuple[int, ...]]]] = []  # graph and shapes of each run
+
+    def answer(self, call: str, returned: Any) -> Any:
+        self.calls[call] += 1
+        if call in self.failing:
+            wrong = self.failing[call]
+            if isinstance(wrong, Exception):
+                raise wrong
+            return wrong
+        return returned
+
+
+class Runtime:
+    world: World
+
+    def __init__(self, logger: Any) -> None:
+        self.logger = logger
+        self.engine_host_code_allowed = False
+
+    def deserialize_cuda_engine(self, data: bytes) -> Any:
+        self.world.host_code.append(self.engine_host_code_allowed)
+        if "deserialize_cuda_engine" in self.world.failing:
+            self.logger.log(Severity.WARNING, "not this one")
+            self.logger.log(Severity.ERROR, "Serialization assertion\nfailed")
+        return self.world.answer("deserialize_cuda_engine", Engine(self.world, json.loads(data)))
+
+
+class Engine:
+    def __init__(self, world: World, plan: dict[str, Any]) -> None:
+        self.world = world
+        self.onnx = plan["onnx"]
+        self.batches = plan["batches"]
+        self.noise = plan.get("noise", "any")
+        session = session_of(self.onnx)
+        outputs = [t for t in session.get_outputs() if t.name in plan["outputs"]]
+        self.tensors = {t.name: t for t in (*session.get_inputs(), *outputs)}
+        self.inputs = [t.name for t in session.get_inputs()]
+        self.outputs = [t.name for t in outputs]
+        self.graph = "mapping" if "z" in self.inputs else "synthesis"
+        self.num_io_tensors = len(self.tensors)
+        self.num_optimization_profiles = len(self.batches)
+        world.loaded.append(self.onnx)
+
+    def get_tensor_name(self, index: int) -> str:
+        return list(self.tensors)[index]
+
+    def get_tensor_mode(self, name: str) -> TensorIOMode:
+        return TensorIOMode.INPUT if name in self.inputs else TensorIOMode.OUTPUT
+
+    def get_tensor_dtype(self, name: str) -> str:
+        dtype = {"tensor(float)": "float32", "tensor(uint8)": "uint8"}[self.tensors[name].type]
+        return str(self.world.answer("get_tensor_dtype", dtype))
+
+    def get_tensor_shape(self, name: str) -> list[int]:
+        return [size if isinstance(size, int) else -1 for size in self.tensors[name].shape]
+
+    def get_tensor_profile_shape(self, name: str, profile: int) -> list[list[int]]:
+        assert name in self.inputs
+        sizes = list(self.batches[profile])
+        if name.startswith("noise_") and self.noise != "own":
+            sizes = [1, 1, 1] if self.noise == "shared" else [1, *sizes[1:]]
+        return [[size, *self.get_tensor_shape(name)[1:]] for size in sizes]
+
+    def get_device_memory_size_for_profile_v2(self, profile: int) -> int:
+        return 1000 * int(self.batches[profile][2])
+
+    def create_runtime_config(self) -> RuntimeConfig:
+        return RuntimeConfig()
+
+    def create_execution_context(self, strategy: Any) -> Any:
+        if isinstance(strategy, RuntimeConfig):
+            strategy = strategy.strategy
+        assert strategy == ExecutionContextAllocationStrategy.USER_MANAGED
+        context = Context(self)
+        self.world.contexts.append(context)
+        return self.world.answer("create_execution_context", context)
+
+
+class RuntimeConfig:
+    strategy: Any = None
+    cuda_graph_strategy: Any = None
+
+    def set_execution_context_allocation_strategy(self, strategy: Any) -> None:
+        self.strategy = strategy
+
+
+class Context:
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.world = engine.world
+        self.changes = 0  # a graph is only valid while this stays as it was
+        self.runs = 0
+        self.profile = -1
+        self.shapes: dict[str, tuple[int, ...]] = {}
+        self.addresses: dict[str, int] = {}
+        self.memory = (0, 0)
+
+    def set_device_memory(self, pointer: int, size: int) -> None:
+        assert pointer % 256 == 0
+        self.memory = (pointer, size)
+        self.changes += 1
+
+    def set_optimization_profile_async(self, profile: int, stream: int) -> Any:
+        self.profile = profile
+        self.changes += 1
+        return self.world.answer("set_optimization_profile_async", True)
+
+    def set_input_shape(self, name: str, shape: tuple[int, ...]) -> Any:
+        least, _, most = self.engine.get_tensor_profile_shape(name, self.profile)
+        fits = all(a <= size <= b for a, size, b in zip(least, shape, most, strict=True))
+        self.shapes[name] = tuple(shape)
+        self.changes += 1
+        return self.world.answer("set_input_shape", fits)
+
+    def set_tensor_address(self, name: str, pointer: int) -> Any:
+        self.addresses[name] = pointer
+        self.changes += 1
+        return self.world.answer("set_tensor_address", name in self.engine.tensors)
+
+    def infer_shapes(self) -> Any:
+        missing = [name for name in self.engine.inputs if name not in self.shapes]
+        return self.world.answer("infer_shapes", missing)
+
+    def get_tensor_shape(self, name: str) -> Any:
+        batch = self.shapes["z" if self.engine.graph == "mapping" else "ws"][0]
+        shape = [batch, *self.engine.get_tensor_shape(name)[1:]]
+        return self.world.answer("get_tensor_shape", shape)
+
+    def is_stream_capturable(self, stream: int) -> Any:
+        return self.world.answer("is_stream_capturable", True)
+
+    def execute_async_v3(self, handle: int) -> Any:
+        device = self.world.device
+        stream = device.streams[handle]
+        assert handle != 1, "the default stream"
+        self.runs += 1
+        if stream.captured is not None and self.runs == 1:
+            stream.invalid = "the context's first run"
+        done = self.world.answer("execute_async_v3", True)
+        if stream.captured is not None and "in_capture" in self.world.failing:
+            stream.invalid = "operation not permitted"
+            return False
+        if done is True:
+            changes, shapes, addresses = self.changes, dict(self.shapes), dict(self.addresses)
+            onnx = self.engine.onnx  # refit changes it: an old graph would draw the old weights
+
+            def run() -> None:
+                assert self.changes == changes, "the context was changed after the capture"
+                self._run(onnx, shapes, addresses)
+
+            stream.queue(run)
+        return done
+
+    def _run(
+        self, onnx: str, shapes: dict[str, tuple[int, ...]], addresses: dict[str, int]
+    ) -> None:
+        device, engine = self.world.device, self.engine
+        pointer, size = self.memory
+        assert size >= engine.get_device_memory_size_for_profile_v2(self.profile)
+        device.view(pointer, size)[:] = 0x55  # the working memory is written to
+        feeds = {}
+        for name in engine.inputs:
+            count = int(np.prod(shapes[name])) * 4
+            raw = device.view(addresses[name], count)
+            feeds[name] = raw.view(np.float32).reshape(shapes[name]).copy()
+            assert np.isfinite(feeds[name]).all(), name
+        self.world.seen.append((engine.graph, {k: v.shape for k, v in feeds.items()}))
+        arrays = session_of(onnx).run(engine.outputs, feeds)
+        for name, array in zip(engine.outputs, arrays, strict=True):
+            raw = device.view(addresses[name], array.nbytes)
+            raw[:] = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+
+
+class Refitter:
+    def __init__(self, engine: Engine, logger: Any) -> None:
+        self.engine = engine
+        self.world = engine.world
+        self.onnx = ""
+
+    def get_missing_weights(self) -> Any:
+        return self.world.answer("get_missing_weights", [])
+
+    def refit_cuda_engine(self) -> Any:
+        done = self.world.answer("refit_cuda_engine", True)
+        if done:
+            self.engine.onnx = self.onnx
+        return done
+
+
+class ParserError:
+    def desc(self) -> str:
+        return "no such\nweight"
+
+
+class OnnxParserRefitter:
+    def __init__(self, refitter: Refitter, logger: Any) -> None:
+        self.refitter = refitter
+        self.num_errors = 0
+
+    def refit_from_file(self, path: str) -> Any:
+        assert Path(path).is_file()
+        self.refitter.onnx = path
+        done = self.refitter.world.answer("refit_from_file", True)
+        self.num_errors = 0 if done else 1
+        return done
+
+    def get_error(self, index: int) -> ParserError:
+        return ParserError()
+
+
+class CudaGraphStrategy(enum.IntEnum):
+    DISABLED = 0
+    WHOLE_GRAPH_CAPTURE = 1
+
+
+def module_of(name: str, world: World, version: str = VERSION) -> Any:
+    """A module that `import` can find in `sys.modules`."""
+    module: Any = ModuleType(name)
+    module.__version__ = version
+    module.ILogger = ILogger
+    module.TensorIOMode = TensorIOMode
+    module.ExecutionContextAllocationStrategy = ExecutionContextAllocationStrategy
+    module.nptype = np.dtype
+    module.Runtime = type("Runtime", (Runtime,), {"world": world})
+    if name != "tensorrt_lean":
+        module.Refitter = Refitter
+        module.OnnxParserRefitter = OnnxParserRefitter
+    if name == "tensorrt_rtx":
+        module.CudaGraphStrategy = CudaGraphStrategy
+    return module
+
+
+@cache
+def session_of(onnx: str) -> Any:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(onnx, options, providers=["CPUExecutionProvider"])
