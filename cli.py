@@ -270,17 +270,20 @@ def generate(
 
     Example: stylert generate ffhq-bundle --seeds 0-31,40 --truncation-psi 0.7 --out images
     """
-    from stylert.runtime.images import grid_of, save_image
+    from stylert.runtime.images import grid_of, image_format, save_image
 
     numbers = _seeds(seeds)
-    columns = _columns(grid, len(numbers)) if grid else None
+    columns = None
+    if grid is not None:
+        columns = _columns(grid, len(numbers))
+        image_format(out_)
     soft = _floats("--labels", labels) if labels else None
     generator = _open(
         bundle, provider=provider, precision=precision, threads=threads, max_batch=batch
     )
     if grid is None and out_.exists() and not out_.is_dir():
         raise _usage(f"{out_} is a file; --out names a folder, or pass --grid for one picture")
-    files = [out_] if grid else [out_ / f"seed{seed:04d}.png" for seed in numbers]
+    files = [out_] if grid is not None else [out_ / f"seed{seed:04d}.png" for seed in numbers]
     taken = [file for file in files if file.exists()]
     if taken and not force:
         raise InvalidInput(
@@ -298,14 +301,14 @@ def generate(
     with generator, _progress() as progress:
         for start in range(0, len(numbers), batch):
             images = generator.generate(numbers[start : start + batch], **options)
-            if grid:
+            if grid is not None:
                 tiles.append(images)
             else:
                 out_.mkdir(parents=True, exist_ok=True)
                 for file, image in zip(files[start:], images, strict=False):
                     save_image(image, file)
             progress("drawing", start + len(images), len(numbers))
-    if grid:
+    if grid is not None:
         import numpy as np
 
         out_.parent.mkdir(parents=True, exist_ok=True)
@@ -740,7 +743,7 @@ def _file_rows(facts: Any) -> Iterator[tuple[str, str]]:
 
 
 def _seeds(text: str) -> list[int]:
-    """'0-3,7' to [0, 1, 2, 3, 7]."""
+    """'0-3,7,2' to [0, 1, 2, 3, 7]: each once."""
     numbers: list[int] = []
     for part in text.split(","):
         first, dash, last = part.strip().partition("-")
@@ -753,7 +756,7 @@ def _seeds(text: str) -> list[int]:
         if end - start >= 10_000_000:
             raise _usage(f"--seeds: {part!r} are {end - start + 1} images; draw them in parts")
         numbers += range(start, end + 1)
-    return numbers
+    return list(dict.fromkeys(numbers))
 
 
 def _integers(option: str, text: str) -> list[int]:

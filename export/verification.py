@@ -37,7 +37,7 @@ def check_provenance(bundle: Bundle, checkpoint: Checkpoint) -> list[str]:
     try:
         config = dict(bundle.manifest["config"])
         source = bundle.manifest["provenance"]["source"]
-        file, sha256 = source["file"], source["sha256"]
+        file, sha256, network = source["file"], source["sha256"], source["network"]
     except (KeyError, TypeError, ValueError):
         raise BundleError(
             f"Bundle {bundle.path}: {MANIFEST} does not say what it was made of. "
@@ -51,4 +51,6 @@ def check_provenance(bundle: Bundle, checkpoint: Checkpoint) -> list[str]:
             )
     if sha256 != checkpoint.source.sha256:
         return [f"{checkpoint.source.file} is not the file that was exported ({file})"]
+    if network != checkpoint.source.network:
+        return [f"the bundle holds the network {network}, not {checkpoint.source.network}"]
     return []

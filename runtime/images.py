@@ -11,7 +11,7 @@ import numpy as np
 
 from stylert.runtime.errors import InvalidInput
 
-__all__ = ["grid_of", "save_image", "to_uint8"]
+__all__ = ["grid_of", "image_format", "save_image", "to_uint8"]
 
 
 def to_uint8(img: np.ndarray) -> np.ndarray:
@@ -44,6 +44,20 @@ def grid_of(images: np.ndarray, columns: int | None = None) -> np.ndarray:
     return np.ascontiguousarray(cells.reshape(rows * H, columns * W, C))
 
 
+def image_format(path: Path) -> str:
+    """Name of the format that the suffix of a file chooses: 'PNG', 'JPEG', 'WEBP', ...
+
+    Raises:
+        InvalidInput: Pillow cannot write it.
+    """
+    from PIL import Image
+
+    kind = Image.registered_extensions().get(path.suffix.lower())
+    if kind not in Image.SAVE:
+        raise InvalidInput(f"{path}: cannot write '{path.suffix}', use .png, .jpg or .webp.")
+    return str(kind)
+
+
 def save_image(image: np.ndarray, path: str | Path) -> None:
     """Write an image [H, W, C] uint8 with 1, 2, 3 or 4 channels; the suffix chooses the format.
 
@@ -56,14 +70,11 @@ def save_image(image: np.ndarray, path: str | Path) -> None:
     from PIL import Image
 
     path = Path(path)
+    kind = image_format(path)
     if image.dtype != np.uint8 or image.ndim != 3 or not 1 <= image.shape[2] <= 4:
         raise InvalidInput(
             f"image: got {image.dtype} {image.shape}, expected uint8 [H, W, C] with C of 1 to 4."
         )
-    formats = Image.registered_extensions()
-    kind = formats.get(path.suffix.lower())
-    if kind not in Image.SAVE:
-        raise InvalidInput(f"{path}: cannot write '{path.suffix}', use .png, .jpg or .webp.")
     picture = Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else image)
     encoded = io.BytesIO()  # first to memory: so a full disk is no error of the encoder's
     try:

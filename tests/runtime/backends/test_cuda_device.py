@@ -1,0 +1,132 @@
+"""The real device, as far as that can be checked without a GPU, and the real packages."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stylert.runtime.backends import cuda_device, engine
+from stylert.runtime.backends.cuda_device import CudaDevice
+from stylert.runtime.backends.device import Device
+from stylert.runtime.backends.engine import Package
+from stylert.runtime.errors import EngineError, MissingExtra
+from stylert.runtime.gpus import visible_gpus
+from stylert.runtime.plans import Plan
+
+PLAN = Plan(
+    name="broken",
+    compiler="tensorrt_rtx",
+    version="1",
+    graph="mapping",
+    precision="fp32",
+    compute_capabilities=("8.9",),
+    gpu=None,
+    batches=((1, 1, 1),),
+    outputs=("ws",),
+    onnx_sha256="",
+    sha256="",
+    size=0,
+)
+
+
+def test_without_cuda_core(monkeypatch: pytest.MonkeyPatch, refuses: Any) -> None:
+    monkeypatch.setitem(sys.modules, "cuda.core", None)
+    with refuses("cuda-core is not installed", "pip install", error=MissingExtra):
+        CudaDevice()
+
+
+@pytest.mark.skipif(bool(visible_gpus()), reason="there is a GPU")
+def test_without_a_gpu(refuses: Any) -> None:
+    pytest.importorskip("cuda.core", reason="cuda-core is not installed")
+    with refuses("CUDA: opening GPU 0 failed", "stylert doctor", error=EngineError):
+        CudaDevice()
+
+
+def test_it_is_a_device() -> None:
+    wanted = {name for name in vars(Device) if not name.startswith("_")}
+    attributes = {"index", "name", "compute_capability", "dlpack_device"}
+    assert attributes < wanted
+    assert {name for name in wanted - attributes if not callable(getattr(CudaDevice, name, 0))} == (
+        set()
+    )
+
+
+def test_every_name_of_cuda_exists() -> None:
+    core = pytest.importorskip("cuda.core", reason="cuda-core is not installed")
+    bindings = importlib.import_module("cuda.bindings")
+    importlib.import_module("cuda.bindings.driver")
+    graph = importlib.import_module("cuda.core.graph")
+    used = names_after(cuda_device.__file__, {"cuda.core", "driver", "self._cuda", "self._driver"})
+    for owner, name in used:
+        module = bindings.driver if "driver" in owner else core
+        assert hasattr(module, name), f"{owner}.{name}"
+    assert {name for _, name in used} >= {"Device", "cuMemcpyAsync", "LEGACY_DEFAULT_STREAM"}
+    for kind, names in {
+        core.Device: "set_current compute_capability name create_stream",
+        core.Stream: "handle sync record wait create_graph_builder",
+        core.Event: "handle sync",
+        core.Buffer: "handle close is_closed fill",
+        core.DeviceMemoryResource: "allocate close",
+        core.LegacyPinnedMemoryResource: "allocate",
+        graph.GraphBuilder: "begin_building end_building complete close",
+        graph.Graph: "launch upload close",
+    }.items():
+        for name in names.split():
+            assert hasattr(kind, name), f"{kind.__name__}.{name}"
+
+
+def test_every_name_of_tensorrt_rtx_exists() -> None:
+    trt = pytest.importorskip("tensorrt_rtx", reason="tensorrt-rtx is not installed")
+    for owner, name in names_after(engine.__file__, {"trt", "rtx", "self._trt"}):
+        assert hasattr(trt, name), f"{owner}.{name}"
+    for kind, names in {
+        trt.Runtime: "deserialize_cuda_engine engine_host_code_allowed",
+        trt.ICudaEngine: "num_io_tensors get_tensor_name get_tensor_mode get_tensor_dtype "
+        "get_tensor_shape get_tensor_profile_shape num_optimization_profiles "
+        "get_device_memory_size_for_profile_v2 create_execution_context create_runtime_config",
+        trt.IExecutionContext: "set_device_memory set_optimization_profile_async set_input_shape "
+        "set_tensor_address infer_shapes get_tensor_shape execute_async_v3 is_stream_capturable",
+        trt.IRuntimeConfig: "set_execution_context_allocation_strategy cuda_graph_strategy",
+        trt.Refitter: "get_missing_weights refit_cuda_engine",
+        trt.OnnxParserRefitter: "refit_from_file num_errors get_error",
+    }.items():
+        for name in names.split():
+            assert hasattr(kind, name), f"{kind.__name__}.{name}"
+
+
+def test_the_real_runtime_tells_why_it_refuses(refuses: Any) -> None:
+    pytest.importorskip("tensorrt_rtx", reason="tensorrt-rtx is not installed")
+    package = Package("tensorrt_rtx")
+    assert package.version[0].isdigit()
+    for _ in range(2):
+        with refuses(
+            f"tensorrt_rtx {package.version}: deserialize_cuda_engine of broken",
+            "(",
+            error=EngineError,
+        ) as _:
+            package.load(b"no plan", PLAN)
+
+
+def test_a_package_that_does_not_load(monkeypatch: pytest.MonkeyPatch, refuses: Any) -> None:
+    def broken(name: str) -> Any:
+        raise OSError("libnvinfer.so.11: cannot open\nshared object file")
+
+    monkeypatch.setattr(engine.importlib, "import_module", broken)
+    with refuses("tensorrt does not load here: libnvinfer.so.11", error=MissingExtra):
+        Package("tensorrt")
+
+
+def names_after(file: str | None, owners: set[str]) -> set[tuple[str, str]]:
+    """The attributes that a source file takes from these expressions."""
+    assert file is not None
+    tree = ast.parse(Path(file).read_text(encoding="utf-8"))
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and ast.unparse(node.value) in owners:
+            found.add((ast.unparse(node.value), node.attr))
+    return found
