@@ -442,15 +442,74 @@ def doctor(json_: JsonOption = False) -> None:
 
 
 @app.command("build-engine")
-def build_engine(bundle: BundleArgument) -> None:
-    """Compile a bundle's graphs to a TensorRT engine. Arrives with the next version.
+def build_engine(
+    bundle: BundleArgument,
+    compiler: Annotated[
+        str, typer.Option(help="tensorrt, tensorrt-rtx, or auto: what this machine can use.")
+    ] = "auto",
+    precision: Annotated[str, typer.Option(help="Of the synthesis: fp16 or fp32.")] = "fp16",
+    batch: Annotated[
+        str, typer.Option(metavar="LIST", help="1,4,8: an engine for each; 1:4:8: for a range.")
+    ] = "1,4,8",
+    output: Annotated[str, typer.Option(help="image (uint8), img (float32), or both.")] = "image",
+    sm: Annotated[
+        str, typer.Option(metavar="LIST", help="TensorRT-RTX: GPUs to build for, as 86,89,120.")
+    ] = "",
+    optimization_level: Annotated[
+        int | None, typer.Option("--opt-level", min=0, max=5, help="0: fast build, 5: fast engine.")
+    ] = None,
+    workspace: Annotated[
+        int | None, typer.Option(metavar="MB", min=1, help="Scratch memory that kernels may use.")
+    ] = None,
+    version_compatible: Annotated[
+        bool, typer.Option("--version-compatible", help="Later TensorRT versions run it, too.")
+    ] = False,
+    hardware_compatible: Annotated[
+        bool, typer.Option("--hardware-compatible", help="All GPUs from Ampere on run it.")
+    ] = False,
+    refittable: Annotated[
+        bool, typer.Option("--refittable", help="Another checkpoint's weights can be loaded.")
+    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Build what is up to date, too.")] = False,
+    json_: JsonOption = False,
+) -> None:
+    """Compile a bundle's graphs with TensorRT or TensorRT-RTX, and prove their precision.
 
-    Example: stylert build-engine ffhq-bundle
+    Example: stylert build-engine ffhq-bundle --compiler tensorrt-rtx --sm 89 --batch 1,4,8
     """
-    raise StylertError(
-        "build-engine is not there yet: TensorRT engines arrive with the next version. "
-        f"Until then draw with ONNX Runtime: stylert generate {bundle} --out images"
-    )
+    from stylert import engines
+
+    with _progress() as progress:
+        plans = engines.build_engine(
+            bundle,
+            compiler=compiler,
+            precision=precision,
+            batch=batch,
+            output=output,
+            sm=sm,
+            optimization_level=optimization_level,
+            workspace=None if workspace is None else workspace * 2**20,
+            version_compatible=version_compatible,
+            hardware_compatible=hardware_compatible,
+            refittable=refittable,
+            force=force,
+            progress=progress,
+            say=lambda line: err.print(f"note: {line}", style="dim", soft_wrap=True),
+        )
+    if json_:
+        return _print_json([plan.to_json() for plan in plans])
+    table = Table("plan", "precision", "runs on", "convolutions", "size", "built in")
+    for plan in plans:
+        table.add_row(
+            plan.name,
+            plan.precision,
+            plan.gpu or ", ".join(plan.compute_capabilities),
+            ", ".join(f"{n} {kind}" for kind, n in plan.census.get("convolutions", {}).items()),
+            _bytes(plan.size),
+            f"{plan.build_seconds:.1f} s",
+        )
+    out.print(table)
+    return None
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
+from stylert.runtime.errors import EngineError
+
 __all__ = ["Progress", "run_builder"]
 
 Progress = Callable[[str, int, int], None]  # what is going on, steps done, steps in all
@@ -31,27 +33,31 @@ def run_builder(trt: Any, builder: Any, network: Any, config: Any, progress: Pro
     monitor = _monitor(trt, steps)
     config.progress_monitor = monitor
     result: list[Any] = []
+    ended = (
+        threading.Event()
+    )  # Thread.join is no help: once interrupted, it takes a thread for dead
 
     def work() -> None:
         try:
             result.append(builder.build_serialized_network(network, config))
-        except Exception as error:  # what the bindings raise, for instance a MemoryError
-            result.append(error)
+        except Exception as error:  # whatever the bindings raise
+            reason = " ".join(str(error).split())
+            result.append(EngineError(f"The builder failed: {type(error).__name__}: {reason:.250}"))
+        finally:
+            ended.set()
 
-    worker = threading.Thread(target=work, name="stylert-build", daemon=True)
-    worker.start()
+    threading.Thread(target=work, name="stylert-build", daemon=True).start()
     try:
-        while worker.is_alive():
-            worker.join(_PERIOD)
+        while not ended.wait(_PERIOD):
             for name, done, total in steps.current():
                 progress(name, done, total)
     except BaseException:
         steps.cancelled = True
-        while worker.is_alive():  # it uses what would be freed; another Ctrl-C changes nothing
+        while not ended.is_set():  # it uses what would be freed; another Ctrl-C changes nothing
             with suppress(KeyboardInterrupt):
-                worker.join()
+                ended.wait()
         raise
-    if isinstance(result[0], Exception):
+    if isinstance(result[0], EngineError):
         raise result[0]
     return result[0]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shlex
@@ -517,10 +518,40 @@ def test_doctor(run: Callable[..., Done]) -> None:
         assert "stylert[" in done.out  # and not taken for markup
 
 
-def test_build_engine_is_not_there_yet(run: Callable[..., Done], bundle: Path) -> None:
-    done = run("build-engine", bundle)
-    assert done.code == 1
-    assert done.error.startswith("build-engine is not there yet: ")
+def test_build_engine(run: Callable[..., Done], bundle_copy: Path) -> None:
+    command = "--compiler tensorrt-rtx --sm 89 --batch 1,2"
+    done = run("build-engine", bundle_copy, *command.split(), "--json")
+    assert done.code == 0
+    plans = json.loads(done.out)
+    assert [plan["graph"] for plan in plans] == ["mapping", "synthesis"]
+    assert plans[1]["precision"] == "fp16"
+    assert plans[1]["census"]["convolutions"]["HALF"] > 0
+    for plan in plans:
+        file = bundle_copy / "engines" / f"{plan['name']}.plan"
+        assert hashlib.sha256(file.read_bytes()).hexdigest() == plan["sha256"]
+    before = file.stat().st_mtime_ns
+    again = run("build-engine", bundle_copy, *command.split())
+    assert again.code == 0
+    assert "up to date" in again.err
+    assert file.stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "words"),
+    [
+        ("--compiler tensorrt-rtx --sm 90", 2, "SM '90', expected some of"),
+        ("--compiler tensorrt-rtx --sm 89 --batch 0", 2, "batch: got '0', expected rising sizes"),
+        ("--compiler tensorrt-rtx --sm 89 --precision int8", 2, "precision: got 'int8'"),
+        ("--compiler tensorrt-rtx --sm 89 --output jpg", 2, "output: got 'jpg'"),
+        ("--compiler gcc", 2, "compiler: got 'gcc', expected auto or one of"),
+    ],
+)
+def test_build_engine_refuses(
+    run: Callable[..., Done], bundle: Path, options: str, code: int, words: str
+) -> None:
+    done = run("build-engine", bundle, *options.split())
+    assert (done.code, words in done.error) == (code, True), done.error
+    assert not (bundle / "engines").exists()
 
 
 def test_bench(run: Callable[..., Done], bundle: Path) -> None:

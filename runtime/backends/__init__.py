@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from stylert.runtime.backends.base import Session
 from stylert.runtime.bundle import Bundle
-from stylert.runtime.errors import EngineError, InvalidInput
+from stylert.runtime.errors import EngineError, InvalidInput, MissingExtra
+from stylert.runtime.plans import ENGINES
 
 __all__ = ["BACKENDS", "PRECISIONS", "Session", "open_session"]
 
-BACKENDS = ("onnxruntime",)
+BACKENDS = ("onnxruntime", "tensorrt")
 PRECISIONS = ("fp32", "fp16")
 
 
@@ -38,7 +39,28 @@ def open_session(
             f"precision: got {precision!r}, but the bundle {bundle.path} has only "
             f"{', '.join(bundle.precisions)}. Export the checkpoint again with --half native."
         )
-    return _open_onnxruntime(bundle, provider, precision, threads)
+    if backend == "tensorrt":
+        if provider == "cpu":
+            raise InvalidInput("provider: got 'cpu' with backend 'tensorrt', expected 'cuda'.")
+        return _open_tensorrt(bundle, precision, "as asked")
+    without = ""
+    if (backend, provider) == ("auto", "auto") and any((bundle.path / ENGINES).glob("*.json")):
+        try:
+            return _open_tensorrt(bundle, precision, "auto, the bundle has an engine for it")
+        except (EngineError, MissingExtra) as error:
+            without = f"; its engines do not run here ({error})"
+    session, choice = _open_onnxruntime(bundle, provider, precision, threads)
+    return session, choice + without
+
+
+def _open_tensorrt(bundle: Bundle, precision: str, reason: str) -> tuple[Session, str]:
+    from stylert.runtime.backends.tensorrt import TensorRTSession
+
+    session = TensorRTSession(bundle, precision=precision)
+    where = session.describe()
+    return session, (
+        f"{where['package']} {where['version']} on {where['gpu']}, {session.precision}: {reason}"
+    )
 
 
 def _open_onnxruntime(

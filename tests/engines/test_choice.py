@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -93,3 +94,11 @@ def test_rtx_builds_for_this_machines_cards(
     machine(tensorrt=False, rtx=True, gpus=(Gpu(0, "NVIDIA H100", (9, 0)),))
     with refuses("SM '90'", "--compiler tensorrt"):
         build_engine(own_bundle, compiler="tensorrt-rtx")
+
+
+def test_importing_the_engines_loads_no_compiler(tmp_path: Path) -> None:
+    code = "import stylert.engines, sys; print(*{name.partition('.')[0] for name in sys.modules})"
+    run = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    loaded = set(run.stdout.split())
+    assert "stylert" in loaded
+    assert not loaded & {"tensorrt", "tensorrt_rtx", "polygraphy", "torch", "onnx", "onnxruntime"}

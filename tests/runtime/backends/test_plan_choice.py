@@ -128,7 +128,7 @@ def test_hardware_compatible_plans(
     if runs:
         assert choose(compute_capability=capability).package == "tensorrt"
     else:
-        with pytest.raises(EngineError, match="compute capability 8.9"):
+        with pytest.raises(EngineError, match=r"compute capability 8\.9"):
             choose(compute_capability=capability)
 
 

@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import tensorrt_rtx as trt
+
+from stylert.engines.building import Progress, run_builder
+from stylert.runtime.errors import EngineError
+
+Refuses = Callable[..., AbstractContextManager[None]]
+PATIENCE = 20.0  # seconds after which a test gives up
+
+
+class Builder:
+    """Reports steps until it is cancelled or told to end, as TensorRT's builder does."""
+
+    def __init__(self) -> None:
+        self.end = threading.Event()
+        self.error: Exception | None = None
+        self.thread = 0
+        self.ended = False
+
+    def build_serialized_network(self, network: Any, config: Any) -> bytes | None:
+        self.thread = threading.get_ident()
+        monitor, going_on = config.progress_monitor, True
+        monitor.phase_start("Building engine", None, 3)
+        monitor.phase_start("Timing kernels", "Building engine", 50)
+        monitor.phase_start("One step", "Timing kernels", 1)
+        deadline = time.monotonic() + PATIENCE
+        while going_on and not self.end.is_set() and time.monotonic() < deadline:
+            going_on = monitor.step_complete("Timing kernels", 6)
+            time.sleep(0.01)
+        for phase in ("One step", "Timing kernels", "Building engine"):
+            monitor.phase_finish(phase)
+        self.ended = True
+        if self.error:
+            raise self.error
+        return b"plan" if going_on else None
+
+
+def run(builder: Builder, progress: Progress) -> Any:
+    return run_builder(trt, builder, None, SimpleNamespace(), progress)
+
+
+def test_progress_comes_in_the_callers_thread() -> None:
+    builder = Builder()
+    seen: list[Any] = []
+
+    def progress(*step: Any) -> None:
+        seen.append((threading.get_ident(), *step))
+        builder.end.set()
+
+    assert run(builder, progress) == b"plan"
+    assert seen[0] == (threading.get_ident(), "Timing kernels", 7, 50)
+    assert builder.thread != threading.get_ident()
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, OSError])
+def test_an_error_of_the_caller_cancels_and_waits(error: type[BaseException]) -> None:
+    builder = Builder()
+
+    def progress(*_: Any) -> None:
+        raise error
+
+    with pytest.raises(error):
+        run(builder, progress)
+    assert builder.ended
+    assert not builder.end.is_set()
+
+
+def test_two_ctrl_c_end_the_builder_before_they_are_raised() -> None:
+    class Slow(Builder):
+        """Is interrupted while it works, and again while it is waited for."""
+
+        def build_serialized_network(self, network: Any, config: Any) -> bytes | None:
+            time.sleep(0.1)  # the caller waits by now
+            os.kill(os.getpid(), signal.SIGINT)
+            super().build_serialized_network(network, config)
+            self.ended = False
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.2)
+            self.ended = True
+            return None
+
+    builder = Slow()
+    with pytest.raises(KeyboardInterrupt):
+        run(builder, lambda *_: None)
+    assert builder.ended
+
+
+def test_what_the_bindings_raise_is_one_of_our_errors(refuses: Refuses) -> None:
+    builder = Builder()
+    builder.error = RuntimeError("two\nlines")
+    builder.end.set()
+    with refuses("builder failed", "RuntimeError: two lines", error=EngineError):
+        run(builder, lambda *_: None)
