@@ -64,8 +64,8 @@ class BuildRequest:
         return self.bundle.file(graph_key(graph, self.precision_of(graph)))
 
     def onnx_sha256(self, graph: str) -> str:
-        """SHA-256 of that file, from the manifest."""
-        return str(self.bundle.manifest["files"][self.onnx(graph).name]["sha256"])
+        """SHA-256 of that graph, weights beside it included, from the manifest."""
+        return self.bundle.graph_sha256(graph_key(graph, self.precision_of(graph)))
 
     @property
     def half_blocks(self) -> tuple[int, ...]:

@@ -138,6 +138,15 @@ class Bundle:
         """Path of a graph's ONNX file."""
         return self.path / self.graphs[graph].file
 
+    def graph_sha256(self, graph: str) -> str:
+        """SHA-256 of a graph as the manifest has it; of both hashes if its weights lie beside it."""
+        files = self.manifest["files"]
+        name = self.graphs[graph].file
+        beside = files.get(f"{name}.data")
+        if beside is None:
+            return str(files[name]["sha256"])
+        return hashlib.sha256((files[name]["sha256"] + beside["sha256"]).encode()).hexdigest()
+
     @property
     def precisions(self) -> tuple[str, ...]:
         """What the synthesis graph is there in: 'fp32', and 'fp16' if it was exported."""

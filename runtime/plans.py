@@ -42,7 +42,7 @@ class Plan:
     gpu: str | None  # name of the GPU that it was built on, None = built without one
     batches: tuple[tuple[int, int, int], ...]  # (least, best, largest) batch of each profile
     outputs: tuple[str, ...]  # 'ws', or 'image' and 'img'
-    onnx_sha256: str  # of the graph's file in the bundle
+    onnx_sha256: str  # of the graph, see `Bundle.graph_sha256`
     sha256: str  # of the plan
     size: int  # of the plan, in bytes
     census: Mapping[str, Any] = field(default_factory=dict)  # how many tensors of which dtype
@@ -87,8 +87,7 @@ class Plan:
         """
         rebuild = f"Build it again: stylert build-engine {bundle.path}"
         path = self.file(bundle)
-        graph = bundle.manifest["files"][bundle.graphs[graph_key(self.graph, self.precision)].file]
-        if self.onnx_sha256 != graph["sha256"]:
+        if self.onnx_sha256 != bundle.graph_sha256(graph_key(self.graph, self.precision)):
             raise EngineError(f"{path.name} was built from another bundle's graph. {rebuild}")
         if not path.is_file():
             raise EngineError(f"{path.name} is missing. {rebuild}")

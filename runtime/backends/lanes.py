@@ -57,6 +57,8 @@ class Lane:
         self._delivery = delivery
         self._stream = device.open_stream()
         self._slots: dict[str, _Slot] = {}
+        # What a constant input was last placed as: there are many, and this is asked in every call.
+        self._constants: dict[tuple[str, int], tuple[np.ndarray, int, int]] = {}
         self._programs: OrderedDict[Any, Program] = OrderedDict()
         self._scratch: Memory | None = None  # working memory of all contexts
         self._scratch_size = 0
@@ -131,9 +133,13 @@ class Lane:
 
     def _place(self, stage: str, name: str, array: np.ndarray, batch: int) -> tuple[int, int]:
         """Bring an input to the device: how many rows it has there, and where."""
+        known = self._constants.get((name, batch))
+        if known is not None and known[0] is array and not array.flags.writeable:
+            return known[1:]
         rows = self._rows(stage, name, len(array), batch)
         resident = self._residents.address_of(name, array, rows, self._stream)
         if resident is not None:
+            self._constants[name, batch] = (array, rows, resident)
             return rows, resident
         slot = self._slot(stage, name)
         filled = rows if len(array) == 1 else len(array)  # one row serves them all

@@ -155,8 +155,8 @@ def _misfit(
     versions: Mapping[str, str],
 ) -> str | None:
     """Why a plan does not run here, None if it does."""
-    graph = bundle.graphs.get(graph_key(plan.graph, plan.precision))
-    if graph is None or plan.onnx_sha256 != bundle.manifest["files"][graph.file]["sha256"]:
+    graph = graph_key(plan.graph, plan.precision)
+    if graph not in bundle.graphs or plan.onnx_sha256 != bundle.graph_sha256(graph):
         return f"{plan.name} was built from another bundle's graph"
     targets = ", ".join(plan.compute_capabilities)
     portable = plan.options.get("hardware_compatible") and capability >= _AMPERE

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from stylert.runtime.backends.base import EngineSession
 from stylert.runtime.backends.tensorrt import TensorRTSession
 from stylert.runtime.bundle import Bundle
 from stylert.runtime.errors import EngineError, MissingExtra, StylertWarning
@@ -146,6 +147,26 @@ def test_noise_that_a_user_changes_is_uploaded_again(
     second = session.draw(feeds, ["img"])[0]
     assert not same(first, second)
     assert same(second, expected(feeds, ["img"])[0])
+
+
+def test_noise_that_is_thawed_is_no_longer_constant(
+    session: TensorRTSession, feeds_of: Any, expected: Any
+) -> None:
+    feeds = feeds_of(1, noise="one")
+    noise = [array for name, array in feeds.items() if name.startswith("noise_")]
+    for array in noise:
+        array.flags.writeable = False
+    first = session.draw(feeds, ["img"])[0]
+    assert same(session.draw(feeds, ["img"])[0], first)
+    for array in noise:
+        array.flags.writeable = True
+        array[:] *= -1
+    assert same(session.draw(feeds, ["img"])[0], expected(feeds, ["img"])[0])
+
+
+def test_it_is_an_engine_session(session: TensorRTSession, reference: Any) -> None:
+    assert isinstance(session, EngineSession)
+    assert not isinstance(reference, EngineSession)
 
 
 def test_noise_for_each_image_where_the_plan_has_one_for_all(
