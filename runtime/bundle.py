@@ -139,7 +139,7 @@ class Bundle:
         return self.path / self.graphs[graph].file
 
     def graph_sha256(self, graph: str) -> str:
-        """SHA-256 of a graph as the manifest has it; of both hashes if its weights lie beside it."""
+        """SHA-256 of a graph, from the manifest; of both hashes if its weights lie beside it."""
         files = self.manifest["files"]
         name = self.graphs[graph].file
         beside = files.get(f"{name}.data")
