@@ -34,17 +34,15 @@ check: $(READY)  ## Check format, lint and types
 	@mkdir -p .typing && ln -sfn .. .typing/stylert
 	$(PY) -m mypy
 
-bench: demo/bundle/manifest.json  ## Time the demo's network against PyTorch
-	$(PY) cli.py bench demo/bundle --checkpoint $(CHECKPOINT) --batch 1,4,8
+bench: $(READY)  ## Time StyleGAN2 256 with random weights against PyTorch (some minutes)
+	$(PY) cli.py bench --untrained stylegan2-256 --batch 1,4,8 --out demo/bench.json --plot demo/bench.png
+	@echo "Look at demo/bench.png; every sample is in demo/bench.json."
 
 setup: $(READY)  ## Make .venv with everything in it (the other targets do it when it is needed)
 
 clean:  ## Remove what these targets made, .venv too
 	rm -rf .venv .typing demo build dist stylert.egg-info .pytest_cache .mypy_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
-
-demo/bundle/manifest.json: $(READY) $(CHECKPOINT)
-	$(PY) cli.py export $(CHECKPOINT) --out demo/bundle --force
 
 # setuptools comes first and from constraints.txt too, so that nothing unpinned builds the package.
 $(READY): pyproject.toml constraints.txt Makefile

@@ -40,33 +40,32 @@ class CudaDevice:
         self._driver: Any = driver
         self.index = index
         with _failing(f"opening GPU {index}", "Run 'stylert doctor' to see what is missing."):
-            self._check("cuInit", driver.cuInit(0))
-            before = self._check("cuCtxGetCurrent", driver.cuCtxGetCurrent())
+            self.driver_call("cuInit", 0)
+            before = self.driver_call("cuCtxGetCurrent")
             try:
                 self._device = cuda.core.Device(index)
                 self._device.set_current()
-                self._context = self._check("cuCtxGetCurrent", driver.cuCtxGetCurrent())
+                self._context = self.driver_call("cuCtxGetCurrent")
                 capability = self._device.compute_capability
                 self.name = str(self._device.name)
                 self.compute_capability = (int(capability[0]), int(capability[1]))
-                self._pinned: Any = cuda.core.LegacyPinnedMemoryResource()
                 self._pool: Any = cuda.core.DeviceMemoryResource(
                     self._device, cuda.core.DeviceMemoryResourceOptions()
                 )
                 options = cuda.core.StreamOptions(nonblocking=True)
                 self._releases: Any = self._device.create_stream(options=options)
             finally:
-                self._check("cuCtxSetCurrent", driver.cuCtxSetCurrent(before))
+                self.driver_call("cuCtxSetCurrent", before)
         self.dlpack_device = (CUDA, index)
 
     @contextmanager
     def active(self) -> Iterator[None]:
         """Make the GPU the calling thread's, and give the thread back its own afterwards."""
-        self._check("cuCtxPushCurrent", self._driver.cuCtxPushCurrent(self._context))
+        self.driver_call("cuCtxPushCurrent", self._context)
         try:
             yield
         finally:
-            self._check("cuCtxPopCurrent", self._driver.cuCtxPopCurrent())
+            self.driver_call("cuCtxPopCurrent")
 
     def open_stream(self) -> _CudaStream:
         """A new stream that does not wait for the default stream."""
@@ -81,8 +80,8 @@ class CudaDevice:
 
     def pinned(self, size: int) -> _PinnedMemory:
         """Host memory of `size` bytes, not zeroed."""
-        with _failing(f"allocating {size} bytes of pinned host memory"):
-            return _PinnedMemory(self._pinned.allocate(size), size)
+        # Not cuda-core's resource: it waits for a stream whenever it frees.
+        return _PinnedMemory(self, size)
 
     def zero(self, memory: Memory, stream: Stream) -> None:
         """Queue the zeroing of all of a memory."""
@@ -92,8 +91,7 @@ class CudaDevice:
 
     def copy(self, target: int, source: int, size: int, stream: Stream) -> None:
         """Queue a copy between addresses on the device or of pinned memory."""
-        status = self._driver.cuMemcpyAsync(target, source, size, stream.handle)
-        self._check("cuMemcpyAsync", status)
+        self.driver_call("cuMemcpyAsync", target, source, size, stream.handle)
 
     def record(self, stream: Stream) -> _CudaEvent:
         """Mark the end of a stream's work so far."""
@@ -103,8 +101,7 @@ class CudaDevice:
     def wait(self, handle: int, event: Event) -> None:
         """Make a stream of any library, by its handle, wait for an event."""
         assert isinstance(event, _CudaEvent)
-        status = self._driver.cuStreamWaitEvent(handle, event.event.handle, 0)
-        self._check("cuStreamWaitEvent", status)
+        self.driver_call("cuStreamWaitEvent", handle, event.event.handle, 0)
 
     def free_after_default_stream(self, memory: Memory) -> None:
         """Free memory once its own stream's and the default stream's work so far is done."""
@@ -117,37 +114,39 @@ class CudaDevice:
 
     def capture(self, stream: Stream, work: Callable[[], None]) -> _CudaGraph:
         """Record what `work` queues on the stream, without running it, as a graph."""
-        with _failing("capturing a CUDA graph"):
-            builder = _of(stream).create_graph_builder()
-            try:
-                builder.begin_building("thread_local")  # other threads may go on using CUDA
-                try:
-                    work()
-                except BaseException:
-                    with contextlib.suppress(Exception):  # the first error is the one to tell
-                        builder.end_building()
-                    raise
-                builder.end_building()
-                graph = builder.complete()
-                graph.upload(_of(stream))
-            finally:
-                with contextlib.suppress(Exception):
-                    builder.close()
-        return _CudaGraph(graph)
+        # Not with cuda-core's GraphBuilder: one that failed ends a capture of its stream once more
+        # when it is collected, which may be another one.
+        local = self._driver.CUstreamCaptureMode.CU_STREAM_CAPTURE_MODE_THREAD_LOCAL
+        self.driver_call("cuStreamBeginCapture", stream.handle, local)  # other threads go on
+        try:
+            work()
+        except BaseException:
+            with contextlib.suppress(EngineError):  # the first error is the one to tell
+                graph = self.driver_call("cuStreamEndCapture", stream.handle)
+                self.driver_call("cuGraphDestroy", graph)
+            raise
+        graph = self.driver_call("cuStreamEndCapture", stream.handle)
+        try:
+            executable = self.driver_call("cuGraphInstantiate", graph, 0)
+        finally:
+            self.driver_call("cuGraphDestroy", graph)
+        captured = _CudaGraph(self, executable)
+        self.driver_call("cuGraphUpload", executable, stream.handle)
+        return captured
 
     def close(self) -> None:
         """Give unused memory back. What was allocated and not freed stays valid."""
         with _failing("closing the memory pool"):
             self._pool.close()
 
-    def _check(self, call: str, returned: tuple[Any, ...]) -> Any:
-        """The value that a driver call gave, if it gave one."""
-        status = returned[0]
+    def driver_call(self, call: str, *arguments: Any) -> Any:
+        """The value that a call of the CUDA driver gives, if it gives one."""
+        status, *values = getattr(self._driver, call)(*arguments)
         if int(status) != 0:
             raise EngineError(
                 f"CUDA: {call} returned {getattr(status, 'name', status)}, expected CUDA_SUCCESS."
             )
-        return returned[1] if len(returned) > 1 else None
+        return values[0] if values else None
 
 
 class _CudaStream:
@@ -182,29 +181,41 @@ class _CudaMemory:
 
 
 class _PinnedMemory:
-    def __init__(self, buffer: Any, size: int) -> None:
-        self._buffer = buffer
-        self.pointer = int(buffer.handle)
+    def __init__(self, device: CudaDevice, size: int) -> None:
+        self._device = device
+        self._freed = True
+        self.pointer = int(device.driver_call("cuMemAllocHost", size))
+        self._freed = False
         memory = (ctypes.c_uint8 * size).from_address(self.pointer)
         self.array: np.ndarray[Any, np.dtype[np.uint8]] = np.ctypeslib.as_array(memory)
 
     def free(self) -> None:
-        if not self._buffer.is_closed:
-            with _failing("freeing pinned host memory"):
-                self._buffer.close()
+        if not self._freed:
+            self._freed = True
+            self._device.driver_call("cuMemFreeHost", self.pointer)
+
+    def __del__(self) -> None:
+        # At the end of the process the driver may be gone.
+        with contextlib.suppress(Exception), self._device.active():
+            self.free()
 
 
 class _CudaGraph:
-    def __init__(self, graph: Any) -> None:
-        self._graph = graph
+    def __init__(self, device: CudaDevice, executable: Any) -> None:
+        self._device = device
+        self._executable = executable
 
     def launch(self, stream: Stream) -> None:
-        with _failing("launching a CUDA graph"):
-            self._graph.launch(_of(stream))
+        self._device.driver_call("cuGraphLaunch", self._executable, stream.handle)
 
     def free(self) -> None:
-        with _failing("freeing a CUDA graph"):
-            self._graph.close()
+        if self._executable is not None:
+            executable, self._executable = self._executable, None
+            self._device.driver_call("cuGraphExecDestroy", executable)
+
+    def __del__(self) -> None:
+        with contextlib.suppress(Exception), self._device.active():
+            self.free()
 
 
 def _of(stream: Stream) -> Any:

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import ast
 import importlib
+import os
+import re
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -56,25 +60,46 @@ def test_it_is_a_device() -> None:
     )
 
 
+def test_the_real_cuda_core_on_a_stub_of_the_driver(engines: Path, tmp_path: Path) -> None:
+    pytest.importorskip("cuda.core", reason="cuda-core is not installed")
+    compiler = shutil.which("gcc") or shutil.which("cc")
+    if compiler is None or sys.platform != "linux":
+        pytest.skip("no C compiler for the stub of libcuda.so.1")
+    here = Path(__file__).parent
+    library = tmp_path / "stub" / "libcuda.so.1"
+    library.parent.mkdir()
+    options = ["-shared", "-fPIC", "-O1", "-Wl,-soname,libcuda.so.1", "-o", str(library)]
+    subprocess.run([compiler, *options, str(here / "fake_driver.c")], check=True)
+    done = subprocess.run(
+        [sys.executable, "-W", "error", str(here / "drive_cuda.py"), str(engines)],
+        env={**os.environ, "LD_LIBRARY_PATH": str(library.parent)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.stdout == "all is well\n", done.stderr
+    assert done.returncode == 0, done.stderr
+
+
 def test_every_name_of_cuda_exists() -> None:
     core = pytest.importorskip("cuda.core", reason="cuda-core is not installed")
     bindings = importlib.import_module("cuda.bindings")
     importlib.import_module("cuda.bindings.driver")
-    graph = importlib.import_module("cuda.core.graph")
-    used = names_after(cuda_device.__file__, {"cuda.core", "driver", "self._cuda", "self._driver"})
-    for owner, name in used:
-        module = bindings.driver if "driver" in owner else core
-        assert hasattr(module, name), f"{owner}.{name}"
-    assert {name for _, name in used} >= {"Device", "cuMemcpyAsync", "LEGACY_DEFAULT_STREAM"}
+    for owner, name in names_after(cuda_device.__file__, {"cuda.core", "self._cuda"}):
+        assert hasattr(core, name), f"{owner}.{name}"
+    source = Path(cuda_device.__file__ or "").read_text(encoding="utf-8")
+    calls = re.findall(r'driver_call\("(\w+)"', source)
+    assert "cuMemcpyAsync" in calls
+    for call in calls:
+        assert hasattr(bindings.driver, call), call
+    assert bindings.driver.CUstreamCaptureMode.CU_STREAM_CAPTURE_MODE_THREAD_LOCAL == 1
     for kind, names in {
         core.Device: "set_current compute_capability name create_stream",
-        core.Stream: "handle sync record wait create_graph_builder",
+        core.Stream: "handle sync record wait",
         core.Event: "handle sync",
         core.Buffer: "handle close is_closed fill",
         core.DeviceMemoryResource: "allocate close",
-        core.LegacyPinnedMemoryResource: "allocate",
-        graph.GraphBuilder: "begin_building end_building complete close",
-        graph.Graph: "launch upload close",
     }.items():
         for name in names.split():
             assert hasattr(kind, name), f"{kind.__name__}.{name}"

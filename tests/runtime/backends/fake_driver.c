@@ -1,0 +1,140 @@
+// libcuda.so.1 in the host's memory: enough of the CUDA driver API (cuda.h) that the real cuda-core
+// and cuda-bindings run without a GPU. Work is done at once, and every call is logged by its name.
+// What is not here answers CUDA_SUCCESS and does nothing.
+
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef int Result;
+enum { SUCCESS = 0, OUT_OF_MEMORY = 2, INVALID_DEVICE = 101, INVALID_CONTEXT = 201 };
+enum { CAPTURE_UNSUPPORTED = 900, CAPTURE_INVALIDATED = 901 };
+
+static __thread void *contexts[16];
+static __thread int depth;
+static uintptr_t handles = 0x1000;
+static int capturing;  // CUstreamCaptureStatus: 0 none, 1 active, 2 invalidated
+static long live;
+static char text[1 << 16];
+static size_t written;
+
+static Result note(const char *call, void *stream) {
+    if (written < sizeof text - 64)
+        written += snprintf(text + written, 64, "%s %lx\n", call, (unsigned long)stream);
+    return SUCCESS;
+}
+
+static void *handle(void) { return (void *)(handles += 16); }
+static void *memory(size_t size) { return live++, aligned_alloc(256, (size + 255) / 256 * 256); }
+
+const char *fake_log(void) { return text; }
+void fake_clear(void) { written = 0, text[0] = 0; }
+long fake_live(void) { return live; }
+int fake_depth(void) { return depth; }
+
+#define CALL(name, ...) static Result my_##name(__VA_ARGS__)
+CALL(cuInit, unsigned flags) { return SUCCESS; }
+CALL(cuDriverGetVersion, int *version) { return *version = 13000, SUCCESS; }
+CALL(cuDeviceGetCount, int *count) { return *count = 1, SUCCESS; }
+CALL(cuDeviceGet, int *device, int i) { return *device = 0, i ? INVALID_DEVICE : SUCCESS; }
+CALL(cuDeviceGetName, char *name, int size, int d) { return strncpy(name, "Stub", size), SUCCESS; }
+CALL(cuDeviceGetAttribute, int *value, int attribute, int device) {
+    return *value = attribute == 75 ? 8 : attribute == 76 ? 9 : 1, SUCCESS;
+}
+CALL(cuDevicePrimaryCtxRetain, void **context, int d) { return *context = (void *)0xC0, SUCCESS; }
+CALL(cuCtxGetCurrent, void **context) {
+    return *context = depth ? contexts[depth - 1] : NULL, SUCCESS;
+}
+CALL(cuCtxSetCurrent, void *context) {
+    depth -= depth > 0;
+    if (context) contexts[depth++] = context;
+    return SUCCESS;
+}
+CALL(cuCtxPushCurrent, void *context) { return contexts[depth++] = context, SUCCESS; }
+CALL(cuCtxPopCurrent, void **context) {
+    if (!depth) return INVALID_CONTEXT;
+    return *context = contexts[--depth], SUCCESS;
+}
+CALL(cuCtxGetDevice, int *device) { return *device = 0, depth ? SUCCESS : INVALID_CONTEXT; }
+CALL(cuStreamGetCtx, void *stream, void **context) { return *context = (void *)0xC0, SUCCESS; }
+CALL(cuCtxGetStreamPriorityRange, int *a, int *b) { return *a = 0, *b = -5, SUCCESS; }
+CALL(cuStreamCreateWithPriority, void **stream, unsigned flags, int priority) {
+    return *stream = handle(), note("cuStreamCreate", *stream);
+}
+CALL(cuStreamSynchronize, void *stream) {
+    note("cuStreamSynchronize", stream);
+    if (capturing) capturing = 2;
+    return capturing ? CAPTURE_UNSUPPORTED : SUCCESS;
+}
+CALL(cuStreamDestroy, void *stream) { return note("cuStreamDestroy", stream); }
+CALL(cuStreamWaitEvent, void *stream, void *event, unsigned f) {
+    return note("cuStreamWaitEvent", stream);
+}
+CALL(cuEventCreate, void **event, unsigned flags) { return *event = handle(), SUCCESS; }
+CALL(cuEventRecord, void *event, void *stream) { return note("cuEventRecord", stream); }
+CALL(cuEventSynchronize, void *event) { return note("cuEventSynchronize", NULL); }
+CALL(cuMemPoolCreate, void **pool, void *p) { return *pool = handle(), note("cuMemPoolCreate", 0); }
+CALL(cuMemPoolDestroy, void *pool) { return note("cuMemPoolDestroy", NULL); }
+CALL(cuMemPoolGetAttribute, void *pool, int a, uint64_t *value) { return *value = 0, SUCCESS; }
+CALL(cuMemAllocFromPoolAsync, void **pointer, size_t size, void *pool, void *stream) {
+    if (size > (size_t)1 << 40) return OUT_OF_MEMORY;
+    return *pointer = memory(size), note("cuMemAllocFromPoolAsync", stream);
+}
+CALL(cuMemFreeAsync, void *pointer, void *stream) {
+    return live--, free(pointer), note("cuMemFreeAsync", stream);
+}
+CALL(cuMemAllocHost, void **pointer, size_t size) { return *pointer = memory(size), SUCCESS; }
+CALL(cuMemFreeHost, void *pointer) { return live--, free(pointer), note("cuMemFreeHost", NULL); }
+CALL(cuMemcpyAsync, void *target, void *source, size_t size, void *stream) {
+    return memcpy(target, source, size), note("cuMemcpyAsync", stream);
+}
+CALL(cuMemsetD8Async, void *target, unsigned char value, size_t size, void *stream) {
+    return memset(target, value, size), note("cuMemsetD8Async", stream);
+}
+CALL(cuStreamBeginCapture, void *stream, int mode) {
+    return capturing = 1, note("cuStreamBeginCapture", (void *)(uintptr_t)mode);
+}
+CALL(cuStreamEndCapture, void *stream, void **graph) {
+    int valid = capturing == 1 && !getenv("FAKE_CAPTURE_FAILS");
+    capturing = 0, *graph = valid ? handle() : NULL, note("cuStreamEndCapture", stream);
+    return valid ? SUCCESS : CAPTURE_INVALIDATED;
+}
+CALL(cuGraphInstantiateWithFlags, void **executable, void *graph, unsigned long long flags) {
+    return *executable = handle(), note("cuGraphInstantiate", NULL);
+}
+CALL(cuGraphDestroy, void *graph) { return note("cuGraphDestroy", NULL); }
+CALL(cuGraphUpload, void *executable, void *stream) { return note("cuGraphUpload", stream); }
+CALL(cuGraphLaunch, void *executable, void *stream) { return note("cuGraphLaunch", stream); }
+CALL(cuGraphExecDestroy, void *executable) { return note("cuGraphExecDestroy", NULL); }
+CALL(cuGetErrorName, int error, const char **name) { return *name = "CUDA_ERROR", SUCCESS; }
+CALL(cuGetErrorString, int error, const char **name) { return *name = "of the stub", SUCCESS; }
+static Result nothing(void) { return SUCCESS; }
+
+#define ENTRY(name) {#name, (void *)my_##name}
+static const struct {
+    const char *name;
+    void *call;
+} calls[] = {
+    ENTRY(cuInit), ENTRY(cuDriverGetVersion), ENTRY(cuDeviceGetCount), ENTRY(cuDeviceGet),
+    ENTRY(cuDeviceGetName), ENTRY(cuDeviceGetAttribute), ENTRY(cuDevicePrimaryCtxRetain),
+    ENTRY(cuCtxGetCurrent), ENTRY(cuCtxSetCurrent), ENTRY(cuCtxPushCurrent),
+    ENTRY(cuCtxPopCurrent), ENTRY(cuCtxGetDevice), ENTRY(cuStreamGetCtx),
+    ENTRY(cuCtxGetStreamPriorityRange), ENTRY(cuStreamCreateWithPriority),
+    ENTRY(cuStreamSynchronize), ENTRY(cuStreamDestroy), ENTRY(cuStreamWaitEvent),
+    ENTRY(cuEventCreate), ENTRY(cuEventRecord), ENTRY(cuEventSynchronize),
+    ENTRY(cuMemPoolCreate), ENTRY(cuMemPoolDestroy), ENTRY(cuMemPoolGetAttribute),
+    ENTRY(cuMemAllocFromPoolAsync), ENTRY(cuMemFreeAsync), ENTRY(cuMemAllocHost),
+    ENTRY(cuMemFreeHost), ENTRY(cuMemcpyAsync), ENTRY(cuMemsetD8Async),
+    ENTRY(cuStreamBeginCapture), ENTRY(cuStreamEndCapture),
+    ENTRY(cuGraphInstantiateWithFlags), ENTRY(cuGraphDestroy), ENTRY(cuGraphUpload), ENTRY(cuGraphLaunch),
+    ENTRY(cuGraphExecDestroy), ENTRY(cuGetErrorName), ENTRY(cuGetErrorString),
+};
+
+Result cuGetProcAddress_v2(const char *name, void **call, int version, uint64_t flags, int *found) {
+    *call = strcmp(name, "cuGetProcAddress") ? (void *)nothing : (void *)cuGetProcAddress_v2;
+    for (size_t i = 0; i < sizeof calls / sizeof *calls; i++)
+        if (!strcmp(calls[i].name, name)) *call = calls[i].call;
+    if (found) *found = 0;
+    return SUCCESS;
+}
