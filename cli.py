@@ -370,6 +370,7 @@ def bench(
         save.parent.mkdir(parents=True, exist_ok=True)
         save.write_text(result.to_json(), encoding="utf-8")
     if plot is not None:
+        plot.parent.mkdir(parents=True, exist_ok=True)
         from stylert.runtime.bench import plot as draw
 
         draw(result, plot)

@@ -23,7 +23,7 @@ from stylert.export.stylegan2_graph import mapping_graph, noise_name, synthesis_
 from stylert.runtime.bundle import HALF, MANIFEST, SCHEMA, GeneratorSpec, GraphSpec, sha256_of
 from stylert.runtime.errors import InvalidInput, ParityError
 
-__all__ = ["export_bundle"]
+__all__ = ["check_target", "export_bundle", "parity_error"]
 
 Progress = Callable[[str, int, int], None]  # what is going on, steps done, steps in all
 
@@ -90,7 +90,9 @@ def check_target(out: Path, *, force: bool) -> None:
     if not out.exists():
         return
     empty = out.is_dir() and not any(out.iterdir())
-    if not empty and not (out / MANIFEST).is_file():
+    # Other programs have a manifest.json, too: a folder with that alone is not ours to replace.
+    ours = all((out / name).is_file() for name in (MANIFEST, "mapping.onnx"))
+    if not empty and not ours:
         raise InvalidInput(
             f"{out} exists and is no bundle: it is left as it is. Choose another --out."
         )

@@ -18,6 +18,7 @@ import numpy as np
 
 from stylert.export.checkpoints import Checkpoint, StyleGAN2Config
 from stylert.export.stylegan2_graph import mapping_graph, noise_name, synthesis_graph
+from stylert.runtime.backends.onnxruntime import available_providers
 from stylert.runtime.errors import InvalidInput
 from stylert.runtime.latents import z_from_seeds
 
@@ -92,6 +93,10 @@ def plan_half(
         policy: see `blocks_of_policy`.
         seeds: images to measure where the checkpoint has no clamp.
         progress: called as images get measured.
+
+    Raises:
+        InvalidInput: an unknown policy or block.
+        MissingExtra: there is something to measure, and ONNX Runtime is not installed.
     """
     blocks = blocks_of_policy(checkpoint.config, policy)
     if not blocks or checkpoint.config.conv_clamp is not None:
@@ -110,6 +115,7 @@ def _measure(
 
     Images at psi 1 with the checkpoint's noise; conditional networks take one class after another.
     """
+    available_providers()  # says what to install where there is no ONNX Runtime
     import onnxruntime
 
     config = checkpoint.config

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from stylert.runtime.backends.base import Session
+from stylert.runtime.backends.base import EngineSession, Session
 from stylert.runtime.bundle import Bundle, GeneratorSpec
 from stylert.runtime.errors import EngineError, InvalidInput
 from stylert.runtime.latents import (
@@ -56,6 +56,8 @@ class Generator:
         if isinstance(max_batch, bool) or not isinstance(max_batch, int) or max_batch < 1:
             raise InvalidInput(f"max_batch: got {max_batch!r}, expected an integer of at least 1.")
         self.bundle = bundle
+        if isinstance(session, EngineSession):  # the largest batch that it was built for
+            max_batch = min(max_batch, session.max_batch)
         self.max_batch = max_batch
         self.choice = choice
         self._session = session
@@ -80,7 +82,8 @@ class Generator:
 
         Args:
             path: the directory that `stylert export` wrote.
-            backend: 'onnxruntime', or 'auto'.
+            backend: 'onnxruntime', 'tensorrt' (an engine of `stylert build-engine`), or 'auto': an
+                engine in the bundle that runs here, else ONNX Runtime.
             provider: 'cpu', 'cuda', or 'auto': CUDA where this ONNX Runtime and machine have it.
             precision: 'fp32', 'fp16' (mixed, as the checkpoint was trained), or 'auto': half on a
                 GPU if the bundle has it.
@@ -89,6 +92,7 @@ class Generator:
             check_files: compare the SHA-256 of the bundle's files with the manifest.
 
         Raises:
+            InvalidInput: an unknown backend, provider or precision, or a count out of range.
             BundleError: the bundle is incomplete, changed, or of a newer schema.
             MissingExtra: the backend's package is not installed.
             EngineError: the backend or the provider does not run here.
@@ -148,17 +152,15 @@ class Generator:
         Raises:
             InvalidInput: a shape, dtype or value that does not fit.
         """
+        feeds = self._mapping_feeds(z, c, truncation_psi, truncation_cutoff)
+        batch = len(feeds["z"])
         with self._in_use() as session:
-            return self._map(session, z, c, truncation_psi, truncation_cutoff)
+            return _join([session.map(_take(feeds, part, batch)) for part in self._chunks(batch)])
 
-    def _map(
-        self,
-        session: Session,
-        z: Any,
-        c: Any,
-        truncation_psi: Any,
-        truncation_cutoff: int | None,
-    ) -> np.ndarray:
+    def _mapping_feeds(
+        self, z: Any, c: Any, truncation_psi: Any, truncation_cutoff: int | None
+    ) -> dict[str, np.ndarray]:
+        """The inputs of the mapping graph, checked."""
         z = as_float32("z", z)
         if z.ndim != 2 or z.shape[1] != self.spec.z_dim or not len(z):
             raise InvalidInput(f"z: got shape {z.shape}, expected (N, {self.spec.z_dim}).")
@@ -166,8 +168,7 @@ class Generator:
         labels = soft_labels_of(c, batch=len(z), c_dim=self.spec.c_dim, name="c")
         if labels is not None:
             feeds["c"] = labels
-        parts = [session.map(_take(feeds, chunk, len(z))) for chunk in self._chunks(len(z))]
-        return _join(parts)
+        return feeds
 
     def synthesize(
         self,
@@ -193,44 +194,42 @@ class Generator:
         Raises:
             InvalidInput: a shape, dtype or value that does not fit.
         """
-        with self._in_use() as session:
-            return self._synthesize(session, ws, noise_mode, noise_seed, noise, output)
-
-    def _synthesize(
-        self,
-        session: Session,
-        ws: Any,
-        noise_mode: NoiseMode,
-        noise_seed: int | Sequence[int] | None,
-        noise: Mapping[str, Any] | None,
-        output: Output,
-    ) -> np.ndarray:
         ws = as_float32("ws", ws)
         expected = (self.spec.num_ws, self.spec.w_dim)
         if ws.ndim != 3 or ws.shape[1:] != expected or not len(ws):
             raise InvalidInput(f"ws: got shape {ws.shape}, expected {('N', *expected)}.")
-        if output not in ("image", "img"):
-            raise InvalidInput(f"output: got {output!r}, expected 'image' or 'img'.")
-        N = len(ws)
-        seeds = self._noise_seeds(noise_mode, noise_seed, N)
+        _check_output(output)
+        fields = self._noise_fields(noise_mode, noise_seed, noise, len(ws))
+        with self._in_use() as session:
+            parts = [
+                session.synthesize({"ws": ws[chunk], **fields(chunk)}, [output])[0]
+                for chunk in self._chunks(len(ws))
+            ]
+        return _join(parts)
+
+    def _noise_fields(
+        self,
+        noise_mode: str,
+        noise_seed: int | Sequence[int] | None,
+        noise: Mapping[str, Any] | None,
+        batch: int,
+    ) -> Callable[[slice], Mapping[str, np.ndarray]]:
+        """What gives the noise inputs of a part of the batch."""
+        seeds = self._noise_seeds(noise_mode, noise_seed, batch)
         if noise is not None:
             if noise_mode != "const":
                 raise InvalidInput(
                     f"noise: got arrays and noise_mode {noise_mode!r}, expected one of the two."
                 )
-            shared: Mapping[str, np.ndarray] = self._noise.given(noise, N)
-        elif seeds is None:
-            shared = self._noise.const() if noise_mode == "const" else self._noise.none()
-        else:
-            shared = self._noise.seeded(seeds) if len(seeds) == 1 else {}
-        parts = []
-        for chunk in self._chunks(N):
-            if seeds is not None and len(seeds) > 1:  # drawn by the chunk, to bound the memory
-                fields = self._noise.seeded(seeds[chunk])
-            else:
-                fields = _take(shared, chunk, N)
-            parts.append(session.synthesize({"ws": ws[chunk], **fields}, [output])[0])
-        return _join(parts)
+            given = self._noise.given(noise, batch)
+            return lambda chunk: _take(given, chunk, batch)
+        if seeds is None:
+            fixed = self._noise.const() if noise_mode == "const" else self._noise.none()
+            return lambda chunk: fixed
+        if len(seeds) == 1:
+            shared = self._noise.seeded(seeds)
+            return lambda chunk: shared
+        return lambda chunk: self._noise.seeded(seeds[chunk])  # by the part, to bound the memory
 
     def generate(
         self,
@@ -267,10 +266,39 @@ class Generator:
         if noise_mode == "seeded" and noise_seed is None:
             noise_seed = numbers
         c = labels_of(class_idx, labels, batch=len(numbers), c_dim=self.spec.c_dim)
+        z = z_from_seeds(numbers, self.spec.z_dim)
+        feeds = self._mapping_feeds(z, c, truncation_psi, truncation_cutoff)
+        _check_output(output)
+        fields = self._noise_fields(noise_mode, noise_seed, None, len(z))
         with self._in_use() as session:
-            z = z_from_seeds(numbers, self.spec.z_dim)
-            ws = self._map(session, z, c, truncation_psi, truncation_cutoff)
-            return self._synthesize(session, ws, noise_mode, noise_seed, None, output)
+            parts = []
+            for chunk in self._chunks(len(z)):
+                mapped, noise = _take(feeds, chunk, len(z)), fields(chunk)
+                if isinstance(session, EngineSession):  # both graphs in one launch
+                    parts += session.draw({**mapped, **noise}, [output])
+                else:
+                    parts += session.synthesize({"ws": session.map(mapped), **noise}, [output])
+        return _join(parts)
+
+    def refit(self, path: str | Path) -> None:
+        """Load the weights of another bundle of the same architecture into the engine.
+
+        Only for engines that were built with --refittable. Other calls wait meanwhile.
+
+        Raises:
+            BundleError: there is no bundle, or it is damaged.
+            InvalidInput: its architecture is another.
+            EngineError: the backend or its engine cannot be refitted.
+        """
+        other = Bundle.open(path)
+        with self._in_use() as session:
+            if not isinstance(session, EngineSession):
+                raise EngineError(
+                    "refit: only the backend 'tensorrt' can do it; open the other bundle."
+                )
+            session.refit(other)
+            self._noise = NoiseSource(other.noise_inputs, other.read_noise())
+            self.bundle = other
 
     def close(self) -> None:
         """Free the backend's memory. Calls that still run end well; later ones are an error."""
@@ -348,9 +376,14 @@ class Generator:
         return seeds
 
 
+def _check_output(output: str) -> None:
+    if output not in ("image", "img"):
+        raise InvalidInput(f"output: got {output!r}, expected 'image' or 'img'.")
+
+
 def _take(arrays: Mapping[str, np.ndarray], chunk: slice, batch: int) -> dict[str, np.ndarray]:
     """The rows of a chunk; an array with one row for a larger batch is shared by all images."""
-    return {k: v[chunk] if len(v) == batch else v for k, v in arrays.items()}
+    return {k: v[chunk] if len(v) == batch > 1 else v for k, v in arrays.items()}
 
 
 def _join(parts: list[np.ndarray]) -> np.ndarray:

@@ -29,9 +29,11 @@ class NoiseSource:
 
     def __init__(self, inputs: Sequence[TensorSpec], const: Mapping[str, np.ndarray]) -> None:
         self._shapes = {t.name: (int(t.shape[2]), int(t.shape[3])) for t in inputs}
-        self._const = dict(const)
+        # Read-only, so that a backend may keep them on its device.
+        self._const = {name: _frozen(field) for name, field in const.items()}
         self._none = {
-            name: np.zeros((1, 1, *shape), np.float32) for name, shape in self._shapes.items()
+            name: _frozen(np.zeros((1, 1, *shape), np.float32))
+            for name, shape in self._shapes.items()
         }
 
     def const(self) -> dict[str, np.ndarray]:
@@ -76,3 +78,10 @@ class NoiseSource:
                 )
             arrays[name] = array
         return arrays
+
+
+def _frozen(field: np.ndarray) -> np.ndarray:
+    """A read-only copy that owns its data."""
+    field = field.copy()
+    field.setflags(write=False)
+    return field

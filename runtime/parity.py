@@ -31,9 +31,7 @@ class Tolerance:
 TOLERANCES = {
     "reference": Tolerance(max_abs=5e-5, psnr_db=80),  # our PyTorch against the official outputs
     "fp32": Tolerance(max_abs=1e-4, psnr_db=70),
-    "fp16": Tolerance(
-        max_abs=math.inf, psnr_db=60
-    ),  # the official half path reaches 74 dB
+    "fp16": Tolerance(max_abs=math.inf, psnr_db=60),  # the official half path reaches 74 dB
 }
 
 

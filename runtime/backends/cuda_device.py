@@ -34,7 +34,8 @@ class CudaDevice:
             from cuda.bindings import driver
         except ImportError:
             raise MissingExtra(
-                "cuda-core is not installed. Install it: pip install 'stylert[gpu]'"
+                "cuda-core or cuda-bindings is not installed. Install both: "
+                "pip install 'stylert[gpu]'"
             ) from None
         self._cuda: Any = cuda.core
         self._driver: Any = driver

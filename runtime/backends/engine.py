@@ -22,6 +22,8 @@ from stylert.runtime.plans import Plan
 
 __all__ = ["BoundContext", "Engine", "Package"]
 
+_INSTALL = {"tensorrt": "'stylert[gpu]'", "tensorrt_rtx": "'stylert[rtx]'"}
+
 
 class Package:
     """One of the TensorRT packages, with the runtime that opens plans.
@@ -37,7 +39,10 @@ class Package:
         try:
             self.trt: Any = importlib.import_module(name)
         except Exception as error:  # its libraries fail with OSError, RuntimeError, ...
-            raise MissingExtra(f"{name} does not load here: {_line(error)}") from None
+            raise MissingExtra(
+                f"{name} does not load here: {_line(error)[:200]}. Install it: "
+                f"pip install {_INSTALL.get(name, name)}"
+            ) from None
         self.name = name
         self.version = str(self.trt.__version__)
         self.logger = tensorrt_logger(self.trt)

@@ -19,7 +19,7 @@ import pytest
 from stylert.export import lowering
 from stylert.export.bundle_writer import check_target, export_bundle
 from stylert.export.checkpoints import Checkpoint
-from stylert.runtime.bundle import SCHEMA, Bundle
+from stylert.runtime.bundle import MANIFEST, SCHEMA, Bundle
 from stylert.runtime.errors import InvalidInput, ParityError
 from stylert.runtime.generator import Generator
 
@@ -204,6 +204,24 @@ def test_what_is_no_bundle_is_left_alone(
     with pytest.raises(InvalidInput, match="is no bundle"):
         check_target(out, force=force)
     assert snapshot(tmp_path) == before
+
+
+def test_another_programs_manifest_makes_no_bundle(tiny: Checkpoint, tmp_path: Path) -> None:
+    (tmp_path / "web").mkdir()
+    (tmp_path / "web/manifest.json").write_text('{"name": "an app", "icons": []}')
+    (tmp_path / "web/photo.png").write_bytes(b"mine")
+    before = snapshot(tmp_path)
+    with pytest.raises(InvalidInput, match="is no bundle: it is left as it is"):
+        export(tiny, tmp_path / "web", force=True)
+    assert snapshot(tmp_path) == before
+
+
+def test_a_damaged_bundle_can_be_replaced(tiny: Checkpoint, tmp_path: Path) -> None:
+    out = tmp_path / "bundle"
+    export(tiny, out)
+    (out / MANIFEST).write_bytes(b"cut o")
+    export(tiny, out, force=True)
+    assert Bundle.open(out)
 
 
 def test_goes_into_missing_folders(tiny: Checkpoint, tmp_path: Path) -> None:

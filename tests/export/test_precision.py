@@ -19,7 +19,8 @@ from stylert.export.bundle_writer import export_bundle
 from stylert.export.checkpoints import Checkpoint, StyleGAN2Config, read_checkpoint
 from stylert.export.precision import HALF_MAX, HEADROOM, blocks_of_policy, plan_half
 from stylert.export.stylegan2_graph import mapping_graph, noise_name, synthesis_graph
-from stylert.runtime.errors import InvalidInput
+from stylert.runtime.backends import distributions
+from stylert.runtime.errors import InvalidInput, MissingExtra
 from stylert.runtime.parity import TOLERANCES, compare
 
 GOLDENS = [
@@ -175,6 +176,14 @@ def test_blocks_that_could_overflow_stay_in_float32(value: float, goldens: Path)
     assert plan.kept_fp32 == (32,)
     assert plan.half_blocks == (8, 16)
     json.dumps(plan.to_json(), allow_nan=False)
+
+
+def test_measuring_without_onnx_runtime_says_what_to_install(
+    goldens: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(distributions, "installed_version", lambda *names: None)
+    with pytest.raises(MissingExtra, match="ONNX Runtime is not installed"):
+        plan_half(read_checkpoint(goldens / "sg2-skip-32.pkl"), seeds=1)
 
 
 def test_a_clamp_needs_no_measurement(goldens: Path) -> None:

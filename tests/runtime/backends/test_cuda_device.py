@@ -40,7 +40,7 @@ PLAN = Plan(
 
 def test_without_cuda_core(monkeypatch: pytest.MonkeyPatch, refuses: Any) -> None:
     monkeypatch.setitem(sys.modules, "cuda.core", None)
-    with refuses("cuda-core is not installed", "pip install", error=MissingExtra):
+    with refuses("cuda-core or cuda-bindings is not installed", "pip install", error=MissingExtra):
         CudaDevice()
 
 
@@ -142,7 +142,9 @@ def test_a_package_that_does_not_load(monkeypatch: pytest.MonkeyPatch, refuses: 
         raise OSError("libnvinfer.so.11: cannot open\nshared object file")
 
     monkeypatch.setattr(engine.importlib, "import_module", broken)
-    with refuses("tensorrt does not load here: libnvinfer.so.11", error=MissingExtra):
+    with refuses(
+        "tensorrt does not load here: libnvinfer.so.11", "'stylert[gpu]'", error=MissingExtra
+    ):
         Package("tensorrt")
 
 

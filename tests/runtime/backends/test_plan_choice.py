@@ -13,6 +13,7 @@ import pytest
 from stylert.runtime.backends.plan_choice import Choice, choose_plans
 from stylert.runtime.bundle import Bundle
 from stylert.runtime.errors import EngineError, MissingExtra
+from stylert.runtime.gpus import visible_gpus
 
 INSTALLED = {"tensorrt": "11.4.0.106"}
 BOTH = ("image", "img")
@@ -185,3 +186,24 @@ def test_a_damaged_sidecar(choose: Any, bundle_copy: Path, add_plans: Any, refus
     file.write_text(json.dumps({**json.loads(file.read_text()), "schema": 99}))
     with refuses("is damaged", error=EngineError):
         choose()
+
+
+def test_the_plans_of_the_real_compiler(
+    choose: Any, bundle_copy: Path, refuses: Any, fakes: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.undo()  # the real packages, but the fake GPU
+    rtx = pytest.importorskip("tensorrt_rtx", reason="tensorrt-rtx is not installed")
+    from stylert.engines import build_engine
+
+    built = build_engine(
+        bundle_copy, compiler="tensorrt-rtx", precision="fp32", batch="1,2", output="both", sm="89"
+    )
+    installed = {"tensorrt_rtx": rtx.__version__}
+    choice = choose(installed)
+    assert [choice.mapping.name, choice.synthesis.name] == sorted(plan.name for plan in built)
+    assert choice.synthesis.batches == ((1, 1, 1), (2, 2, 2))
+    with refuses("for compute capability 8.9", "--sm 120", error=EngineError):
+        choose(installed, compute_capability=(12, 0))
+    if not visible_gpus():  # it is read, checked, and then refused for want of a driver
+        with refuses("deserialize_cuda_engine of tensorrt_rtx", error=EngineError):
+            fakes.open(bundle_copy)
