@@ -62,6 +62,7 @@ NetworkOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 ForceOption = Annotated[bool, typer.Option("--force", help="Replace what is already there.")]
+BackendOption = Annotated[str, typer.Option(help="onnxruntime, tensorrt, or auto.")]
 ProviderOption = Annotated[str, typer.Option(help="cpu, cuda, or auto.")]
 PrecisionOption = Annotated[str, typer.Option(help="fp32, fp16, or auto: half on a GPU.")]
 ThreadsOption = Annotated[
@@ -260,6 +261,7 @@ def generate(
         str | None, typer.Option(metavar="COLSxROWS", help="One picture of a grid; or 'auto'.")
     ] = None,
     batch: Annotated[int, typer.Option(min=1, help="Images drawn at a time.")] = 8,
+    backend: BackendOption = "auto",
     provider: ProviderOption = "auto",
     precision: PrecisionOption = "auto",
     threads: ThreadsOption = None,
@@ -279,7 +281,12 @@ def generate(
         image_format(out_)
     soft = _floats("--labels", labels) if labels else None
     generator = _open(
-        bundle, provider=provider, precision=precision, threads=threads, max_batch=batch
+        bundle,
+        backend=backend,
+        provider=provider,
+        precision=precision,
+        threads=threads,
+        max_batch=batch,
     )
     if grid is None and out_.exists() and not out_.is_dir():
         raise _usage(f"{out_} is a file; --out names a folder, or pass --grid for one picture")
@@ -334,7 +341,8 @@ def bench(
     backends: Annotated[
         str | None,
         typer.Option(
-            metavar="LIST", help="onnxruntime, onnxruntime-cuda, torch-eager, torch-compile."
+            metavar="LIST",
+            help="onnxruntime, onnxruntime-cuda, tensorrt, torch-eager, torch-compile.",
         ),
     ] = None,
     batch: Annotated[str, typer.Option(metavar="LIST", help="Batch sizes.")] = "1,4,8",
@@ -635,6 +643,7 @@ def _bench(
     candidates = (
         Candidate("onnxruntime", generator, of_bundle | {"provider": "cpu"}),
         Candidate("onnxruntime-cuda", generator, of_bundle | {"provider": "cuda"}),
+        Candidate("tensorrt", generator, of_bundle | {"backend": "tensorrt", "provider": "auto"}),
         Candidate("torch-eager", "stylert.export.baselines:open_eager", of_checkpoint),
         Candidate("torch-compile", "stylert.export.baselines:open_compiled", of_checkpoint),
     )
