@@ -5,3 +5,5 @@ from stylert.export.bundle_writer import export_bundle
 
 report = export_bundle(read_checkpoint("ffhq.pkl"), "ffhq-bundle")
 """
+
+__all__: list[str] = []

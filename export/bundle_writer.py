@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime, timezone
@@ -20,7 +22,15 @@ from stylert.export.onnx_graph import GraphBuilder
 from stylert.export.parity import ParityReport, check_parity, open_precisions
 from stylert.export.precision import HalfPlan, plan_half
 from stylert.export.stylegan2_graph import mapping_graph, noise_name, synthesis_graph
-from stylert.runtime.bundle import HALF, MANIFEST, SCHEMA, GeneratorSpec, GraphSpec, sha256_of
+from stylert.runtime.bundle import (
+    HALF,
+    MANIFEST,
+    SCHEMA,
+    GeneratorSpec,
+    GraphSpec,
+    sealed,
+    sha256_of,
+)
 from stylert.runtime.errors import InvalidInput, ParityError
 
 __all__ = ["check_target", "export_bundle", "parity_error"]
@@ -44,7 +54,8 @@ def export_bundle(
         checkpoint: the generator.
         out: the bundle's directory; a link is followed.
         force: replace a bundle that is already there.
-        verify_seeds: images compared at each setting, 0 = publish without any check.
+        verify_seeds: images compared at each setting, 0 = publish without any check; blocks that
+            would have to be measured for half precision stay in float32 then.
         half: blocks that compute in half precision in the second synthesis graph: 'native', 'all',
             'none' (no such graph), or a list such as 'b64,b128'; see `plan_half`.
         up_convolution: see `synthesis_graph`.
@@ -64,19 +75,23 @@ def export_bundle(
         plan = plan_half(
             checkpoint,
             half,
+            measure=bool(verify_seeds),  # a float32 bundle needs no measurement
             progress=lambda done, total: progress("measuring activations", done, total),
         )
-        files, graphs = _write_graphs(checkpoint, staging, plan, up_convolution, progress)
-        if checkpoint.config.use_noise:
-            files.append(staging / "noise.npz")
-            np.savez(files[-1], **_noise(checkpoint))  # type: ignore[arg-type]
+        with _naming(out):
+            files, graphs = _write_graphs(checkpoint, staging, plan, up_convolution, progress)
+            if checkpoint.config.use_noise:
+                files.append(staging / "noise.npz")
+                np.savez(files[-1], **_noise(checkpoint))  # type: ignore[arg-type]
         manifest = _manifest(checkpoint, files) | {"graphs": graphs, "half": plan.to_json()}
         report = None
         if verify_seeds:
-            _write_manifest(staging, manifest | {"parity": None})
+            with _naming(out):
+                _write_manifest(staging, manifest | {"parity": None})
             report = _prove(checkpoint, staging, verify_seeds, progress)
-        _write_manifest(staging, manifest | {"parity": report and report.to_json()})
-        _publish(staging, out)
+        with _naming(out):
+            _write_manifest(staging, manifest | {"parity": report and report.to_json()})
+            _publish(staging, out)
     return report
 
 
@@ -150,22 +165,16 @@ def parity_error(report: ParityReport) -> ParityError:
     """The error of a report that failed, which it carries as `report`."""
     row = report.worst
     failed = sum(not r.passed for r in report.rows)
-    error = ParityError(
+    return ParityError(
         f"Parity failed in {failed} of {len(report.rows)} rows. Worst: {row.precision} "
         f"{row.output} at psi {row.truncation_psi}, noise {row.noise_mode}, batch {row.batch}: "
-        f"max |d| {row.difference.max_abs:.3g}, PSNR {row.difference.psnr_db:.1f} dB."
+        f"max |d| {row.difference.max_abs:.3g}, PSNR {row.difference.psnr_db:.1f} dB.",
+        report=report,
     )
-    error.report = report  # type: ignore[attr-defined]
-    return error
 
 
 def _noise(checkpoint: Checkpoint) -> dict[str, np.ndarray]:
-    suffix = ".noise_const"
-    return {
-        noise_name(name.removeprefix("synthesis.").removesuffix(suffix)): tensor[None, None]
-        for name, tensor in checkpoint.tensors.items()
-        if name.endswith(suffix)
-    }
+    return {noise_name(layer): field[None, None] for layer, field in checkpoint.noise.items()}
 
 
 def _manifest(checkpoint: Checkpoint, files: list[Path]) -> dict[str, Any]:
@@ -212,7 +221,7 @@ def _version(package: str) -> str | None:
 
 
 def _write_manifest(staging: Path, manifest: dict[str, Any]) -> None:
-    text = json.dumps(manifest, indent=1, allow_nan=False) + "\n"
+    text = json.dumps(sealed(manifest), indent=1, allow_nan=False) + "\n"
     with (staging / MANIFEST).open("w", encoding="utf-8") as file:
         file.write(text)
         file.flush()
@@ -224,15 +233,52 @@ def _staging(out: Path) -> Iterator[Path]:
     """A directory beside `out` that is gone afterwards, whatever happens."""
     missing = [folder for folder in out.parents if not folder.exists()]
     staging = out.with_name(f".{out.name}.{os.getpid()}.partial")
-    shutil.rmtree(staging, ignore_errors=True)
+    _remove_leftovers(out)
     try:
-        staging.mkdir(parents=True)
+        with _naming(out):
+            staging.mkdir(parents=True)
         yield staging
     finally:
         shutil.rmtree(staging, ignore_errors=True)
         for folder in missing:
             with suppress(OSError):  # it holds the new bundle, or was never made
                 folder.rmdir()
+
+
+def _remove_leftovers(out: Path) -> None:
+    """Remove what exports to `out` left beside it when they were killed."""
+    made_here = re.compile(re.escape(f".{out.name}.") + r"(\d{1,9})\.(partial|old)")
+    with suppress(OSError):  # no such folder, or not ours to read
+        for path in out.parent.iterdir():
+            match = made_here.fullmatch(path.name)
+            if match is None or _is_another_alive(int(match[1])):
+                continue
+            # Killed in the middle of `_publish`, the old bundle is the only one that there is.
+            if match[2] == "partial" or out.exists():
+                shutil.rmtree(path, ignore_errors=True)
+
+
+def _is_another_alive(pid: int) -> bool:
+    if pid == os.getpid():  # one that is dead had our number, as in a container
+        return False
+    if sys.platform == "win32":  # where os.kill(pid, 0) is Ctrl-C
+        return True
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # another user's
+        return True
+    return True
+
+
+@contextmanager
+def _naming(out: Path) -> Iterator[None]:
+    """Errors of the system name the bundle: no file at all, or one that is gone, helps nobody."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror or str(error), str(out)) from error
 
 
 def _publish(staging: Path, out: Path) -> None:

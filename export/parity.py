@@ -125,12 +125,7 @@ class _Check:
     ) -> None:
         self.model = StyleGAN2.from_checkpoint(checkpoint)
         self.config = checkpoint.config
-        self.layers = {  # name of the layer, by the name of its noise input
-            noise_name(layer): layer
-            for name in checkpoint.tensors
-            if name.endswith(".noise_const")
-            for layer in [name.removeprefix("synthesis.").removesuffix(".noise_const")]
-        }
+        self.layers = {noise_name(layer): layer for layer in checkpoint.noise}
         self.generators = {str(g.describe()["precision"]): g for g in generators}
         bundle = generators[0].bundle
         self.noise = NoiseSource(bundle.noise_inputs, bundle.read_noise())

@@ -1,8 +1,9 @@
 """Which blocks compute in half precision: what was trained so, unless it could overflow.
 
-A checkpoint that was trained with a clamp cannot overflow (its activations are at most 256 and the
-half-precision form keeps convolutions below sqrt(I k k) times that). One that was trained without
-gets no clamp, since that would change its pictures: what its blocks would have to hold is measured.
+A checkpoint with a clamp c has activations of at most c, and the half-precision form keeps what a
+convolution makes of them below sqrt(I k k) c: with the usual 256 that is within half precision.
+Where that bound is above it, or there is no clamp (none is added, since that would change the
+pictures), what the blocks would have to hold is measured; one that comes close stays in float32.
 """
 
 from __future__ import annotations
@@ -38,9 +39,7 @@ class HalfPlan:
     policy: str  # 'native', 'all', 'none', or the list of blocks that was asked for
     half_blocks: tuple[int, ...]  # resolutions
     kept_fp32: tuple[int, ...] = ()  # blocks of the policy that could overflow
-    peaks: dict[str, float] | None = (
-        None  # largest value of each block measured, None = has a clamp
-    )
+    peaks: dict[str, float] | None = None  # largest value of each block, None = not measured
     seeds: int = 0  # images measured
 
     def to_json(self) -> dict[str, Any]:
@@ -84,6 +83,7 @@ def plan_half(
     policy: str = "native",
     *,
     seeds: int = 256,
+    measure: bool = True,
     progress: Progress = lambda done, total: None,
 ) -> HalfPlan:
     """Choose the blocks that compute in half precision.
@@ -92,6 +92,7 @@ def plan_half(
         checkpoint: the generator.
         policy: see `blocks_of_policy`.
         seeds: images to measure where the checkpoint has no clamp.
+        measure: where it has none, measure; False = keep every block in float32 instead.
         progress: called as images get measured.
 
     Raises:
@@ -99,13 +100,22 @@ def plan_half(
         MissingExtra: there is something to measure, and ONNX Runtime is not installed.
     """
     blocks = blocks_of_policy(checkpoint.config, policy)
-    if not blocks or checkpoint.config.conv_clamp is not None:
+    if not blocks or _is_bounded(checkpoint.config):
         return HalfPlan(policy, blocks)
+    if not measure:
+        return HalfPlan(policy, (), kept_fp32=blocks)
     peaks = _measure(checkpoint, blocks, seeds, progress)
     # `not <=` so that a NaN counts as an overflow.
     kept = tuple(block for block in blocks if not peaks[block] <= HALF_MAX / HEADROOM)
     half = tuple(block for block in blocks if block not in kept)
     return HalfPlan(policy, half, kept, {f"b{block}": peaks[block] for block in blocks}, seeds)
+
+
+def _is_bounded(config: StyleGAN2Config) -> bool:
+    """Whether the clamp keeps the input and output of every convolution within half precision."""
+    if config.conv_clamp is None:
+        return False
+    return config.conv_clamp * math.sqrt(9 * max(config.channels)) <= HALF_MAX / 2
 
 
 def _measure(
@@ -121,6 +131,8 @@ def _measure(
     config = checkpoint.config
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
+    options.enable_mem_pattern = False  # what is watched would double the memory
+    options.enable_cpu_mem_arena = False
     with tempfile.TemporaryDirectory(prefix="stylert-peaks-") as folder:
         sessions = []
         for name, graph in (
@@ -136,11 +148,7 @@ def _measure(
                 onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
             )
     mapping, synthesis = sessions
-    noise = {
-        noise_name(name.removeprefix("synthesis.").removesuffix(".noise_const")): array[None, None]
-        for name, array in checkpoint.tensors.items()
-        if name.endswith(".noise_const")
-    }
+    noise = {noise_name(layer): field[None, None] for layer, field in checkpoint.noise.items()}
     peaks = dict.fromkeys(blocks, 0.0)
     outputs = [f"peak_b{block}" for block in blocks]
     batch = max(1, min(16, 2**20 // math.prod(config.img_shape)))  # to bound the memory

@@ -411,8 +411,9 @@ class _Synthesis(_Emitter):
         with g.scope(f"b{resolution}.peak"):
             peaks = []
             for i, value in enumerate(self.watched):
-                size = g.op("Abs", value, name=f"abs{i}")
-                peaks.append(g.op("ReduceMax", size, name=f"max{i}", keepdims=0))
+                low = g.op("ReduceMin", value, name=f"min{i}", keepdims=0)
+                peaks.append(g.op("Neg", low, name=f"negative{i}"))
+                peaks.append(g.op("ReduceMax", value, name=f"max{i}", keepdims=0))
             peak = g.op("Max", *peaks, name="max")
         g.output(peak, f"peak_b{resolution}", "float32", [])
 

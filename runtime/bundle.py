@@ -31,6 +31,7 @@ __all__ = [
     "GraphSpec",
     "TensorSpec",
     "graph_key",
+    "sealed",
     "sha256_of",
 ]
 
@@ -88,7 +89,7 @@ class GeneratorSpec:
         return dict(vars(self))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # arrays have no one answer to ==
 class Bundle:
     """An opened bundle: its manifest, checked, and its files."""
 
@@ -108,6 +109,11 @@ class Bundle:
         """
         path = Path(path)
         manifest = _read_manifest(path)
+        if check_files and manifest.get("sha256") != _digest(manifest):
+            raise BundleError(
+                f"Bundle {path}: {MANIFEST} was changed since the export. "
+                "Copy the bundle again, or export the checkpoint again."
+            )
         try:
             spec = _spec(manifest["generator"])
             bundle = cls(
@@ -186,6 +192,11 @@ def graph_key(graph: str, precision: str) -> str:
     return HALF if (graph, precision) == ("synthesis", "fp16") else graph
 
 
+def sealed(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """The manifest with the SHA-256 of its content, whatever the order of the keys."""
+    return {**manifest, "sha256": _digest(manifest)}
+
+
 def sha256_of(path: Path) -> str:
     """SHA-256 of a file, in hex."""
     digest = hashlib.sha256()
@@ -193,6 +204,12 @@ def sha256_of(path: Path) -> str:
         while chunk := file.read(1 << 20):
             digest.update(chunk)
     return digest.hexdigest()
+
+
+def _digest(manifest: Mapping[str, Any]) -> str:
+    content = {key: value for key, value in manifest.items() if key != "sha256"}
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _read_manifest(path: Path) -> dict[str, Any]:

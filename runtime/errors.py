@@ -11,6 +11,8 @@
 A message says what is wrong, what was got, what was expected, and what to do. It is one line.
 """
 
+from typing import Any
+
 __all__ = [
     "BundleError",
     "CheckpointError",
@@ -48,7 +50,15 @@ class EngineError(StylertError, RuntimeError):
 
 
 class ParityError(StylertError):
-    """The exported graphs do not reproduce the reference within the tolerances."""
+    """The exported graphs do not reproduce the reference within the tolerances.
+
+    Attributes:
+        report: The `ParityReport` that failed, None where there is none.
+    """
+
+    def __init__(self, *message: str, report: Any = None) -> None:
+        super().__init__(*message)
+        self.report = report
 
 
 class StylertWarning(UserWarning):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -43,6 +44,11 @@ class Generator:
 
         with stylert.open("bundle") as generator:
             images = generator.generate([1, 2, 3], truncation_psi=0.7)   # uint8 [3, H, W, C]
+
+    Attributes:
+        bundle: what was opened; after `refit`, the bundle of the new weights.
+        max_batch: images of one call to the backend, at most.
+        choice: what runs and why, as one line.
     """
 
     def __init__(
@@ -53,8 +59,6 @@ class Generator:
         max_batch: int = 8,
         choice: str = "",
     ) -> None:
-        if isinstance(max_batch, bool) or not isinstance(max_batch, int) or max_batch < 1:
-            raise InvalidInput(f"max_batch: got {max_batch!r}, expected an integer of at least 1.")
         self.bundle = bundle
         if isinstance(session, EngineSession):  # the largest batch that it was built for
             max_batch = min(max_batch, session.max_batch)
@@ -92,13 +96,19 @@ class Generator:
             check_files: compare the SHA-256 of the bundle's files with the manifest.
 
         Raises:
-            InvalidInput: an unknown backend, provider or precision, or a count out of range.
+            InvalidInput: an unknown backend, provider or precision, a count out of range, or a path
+                that is none.
             BundleError: the bundle is incomplete, changed, or of a newer schema.
             MissingExtra: the backend's package is not installed.
             EngineError: the backend or the provider does not run here.
         """
         from stylert.runtime.backends import open_session
 
+        if not isinstance(path, (str, os.PathLike)):
+            raise InvalidInput(
+                f"path: got {type(path).__name__}, expected the directory of a bundle, as a str or "
+                "Path."
+            )
         if threads is not None and (
             isinstance(threads, bool)
             or not isinstance(threads, int)
@@ -107,6 +117,8 @@ class Generator:
             raise InvalidInput(
                 f"threads: got {threads!r}, expected an integer of 1 to {MAX_THREADS}."
             )
+        if isinstance(max_batch, bool) or not isinstance(max_batch, int) or max_batch < 1:
+            raise InvalidInput(f"max_batch: got {max_batch!r}, expected an integer of at least 1.")
         bundle = Bundle.open(path, check_files=check_files)
         session, choice = open_session(
             bundle, backend=backend, provider=provider, precision=precision, threads=threads
@@ -141,7 +153,7 @@ class Generator:
 
         Args:
             z: [N, z_dim] floats, normal distributed.
-            c: labels [c_dim] or [N, c_dim] floats, one-hot or soft; conditional generators only.
+            c: labels [c_dim] or [N, c_dim] numbers, one-hot or soft; conditional generators only.
             truncation_psi: a number, [N], or [N, num_ws]; 1 = as trained, 0 = the mean.
                 None = the family's default, with its cutoff.
             truncation_cutoff: layers from this one on are not truncated, None = all are.
@@ -151,6 +163,7 @@ class Generator:
 
         Raises:
             InvalidInput: a shape, dtype or value that does not fit.
+            EngineError: the backend failed, or the generator is closed.
         """
         feeds = self._mapping_feeds(z, c, truncation_psi, truncation_cutoff)
         batch = len(feeds["z"])
@@ -193,6 +206,7 @@ class Generator:
 
         Raises:
             InvalidInput: a shape, dtype or value that does not fit.
+            EngineError: the backend failed, or the generator is closed.
         """
         ws = as_float32("ws", ws)
         expected = (self.spec.num_ws, self.spec.w_dim)
@@ -261,6 +275,7 @@ class Generator:
 
         Raises:
             InvalidInput: a shape, dtype or value that does not fit.
+            EngineError: the backend failed, or the generator is closed.
         """
         numbers = seeds_of(seeds)
         if noise_mode == "seeded" and noise_seed is None:
@@ -376,9 +391,10 @@ class Generator:
         return seeds
 
 
-def _check_output(output: str) -> None:
-    if output not in ("image", "img"):
-        raise InvalidInput(f"output: got {output!r}, expected 'image' or 'img'.")
+def _check_output(output: object) -> None:
+    if not isinstance(output, str) or output not in ("image", "img"):
+        got = repr(output) if isinstance(output, str) else type(output).__name__
+        raise InvalidInput(f"output: got {got}, expected 'image' or 'img'.")
 
 
 def _take(arrays: Mapping[str, np.ndarray], chunk: slice, batch: int) -> dict[str, np.ndarray]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -23,21 +24,28 @@ def to_uint8(img: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(scaled.astype(np.uint8))
 
 
-def grid_of(images: np.ndarray, columns: int | None = None) -> np.ndarray:
-    """Lay images [N, H, W, C] out in rows; the last row is filled up with black.
+def grid_of(images: np.ndarray, columns: int | None = None, rows: int | None = None) -> np.ndarray:
+    """Lay images [N, H, W, C] out in rows; the rest of the grid is black.
 
     Args:
         images: uint8.
         columns: images a row, None = as square as it gets.
+        rows: None = as many as it takes.
 
     Returns:
         [rows * H, columns * W, C] uint8.
+
+    Raises:
+        InvalidInput: no columns, or too few rows for the images.
     """
     N, H, W, C = images.shape
     columns = math.ceil(math.sqrt(N)) if columns is None else columns
     if columns < 1:
         raise InvalidInput(f"columns: got {columns}, expected at least 1.")
-    rows = math.ceil(N / columns)
+    needed = math.ceil(N / columns)
+    rows = needed if rows is None else rows
+    if rows < needed:
+        raise InvalidInput(f"rows: got {rows}, expected at least {needed} for {N} images.")
     cells = np.zeros((rows * columns, H, W, C), images.dtype)
     cells[:N] = images
     cells = cells.reshape(rows, columns, H, W, C).transpose(0, 2, 1, 3, 4)
@@ -85,6 +93,8 @@ def save_image(image: np.ndarray, path: str | Path) -> None:
     try:
         partial.write_bytes(encoded.getbuffer())
         partial.replace(path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
+    except OSError as error:  # names no file, or the partial one
+        raise OSError(error.errno, error.strerror or str(error), str(path)) from error
+    finally:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)

@@ -144,7 +144,7 @@ def labels_of(
 def soft_labels_of(
     labels: Any, *, batch: int, c_dim: int, name: str = "labels"
 ) -> np.ndarray | None:
-    """Soft labels: [c_dim] for all images or [N, c_dim] floats, as [N, c_dim] float32.
+    """Soft labels: [c_dim] for all images or [N, c_dim] numbers, as [N, c_dim] float32.
 
     Returns:
         None for an unconditional generator.
@@ -159,15 +159,20 @@ def soft_labels_of(
         return None
     expected = f"({c_dim},) or ({batch}, {c_dim})"
     if labels is None:
-        raise InvalidInput(f"{name}: got None, expected floats of shape {expected}.")
-    rows = as_float32(name, labels)
+        raise InvalidInput(f"{name}: got None, expected numbers of shape {expected}.")
+    rows = as_float32(name, labels, kinds="fiub")
     if rows.shape not in ((c_dim,), (1, c_dim), (batch, c_dim)):
         raise InvalidInput(f"{name}: got shape {rows.shape}, expected {expected}.")
     return np.array(np.broadcast_to(rows, (batch, c_dim)))
 
 
-def as_float32(name: str, value: Any) -> np.ndarray:
+def as_float32(name: str, value: Any, *, kinds: str = "f") -> np.ndarray:
     """A real, finite array as contiguous float32.
+
+    Args:
+        name: of the argument, for the message.
+        value: an array, or what becomes one.
+        kinds: NumPy's letters of the dtypes that are taken: floats, 'i' integers, 'b' bools.
 
     Raises:
         InvalidInput: another dtype, or NaN or infinity.
@@ -176,7 +181,7 @@ def as_float32(name: str, value: Any) -> np.ndarray:
         array = np.asarray(value)
     except ValueError:
         raise InvalidInput(f"{name}: got a ragged list, expected an array of floats.") from None
-    if array.dtype.kind != "f":
+    if array.dtype.kind not in kinds:
         raise InvalidInput(
             f"{name}: got dtype {array.dtype}, expected float32. Convert: array.astype('float32')"
         )

@@ -23,6 +23,7 @@ from PIL import Image
 
 import stylert
 from stylert import cli
+from stylert.runtime.bundle import sealed
 from stylert.runtime.images import grid_of
 from stylert.runtime.parity import TOLERANCES, Tolerance
 
@@ -95,22 +96,23 @@ def test_the_commands_are_the_designs() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("arguments", "message", "helper"),
     [
-        ("nothing", "No such command 'nothing'."),
-        ("export", "Missing argument 'CHECKPOINT'."),
-        ("export x.pkl", "Missing option '--out'"),
-        ("export x.pkl --out", "Option '--out' requires an argument."),
-        ("export x.pkl --out b --verify-seeds 0", "Invalid value for '--verify-seeds': "),
-        ("generate b --out i --truncation-psi much", "Invalid value for '--truncation-psi': "),
-        ("info x --wrong", "No such option"),
+        ("nothing", "No such command 'nothing'.", "stylert"),
+        ("export", "Missing argument 'CHECKPOINT'.", "stylert export"),
+        ("export x.pkl", "Missing option '--out'", "stylert export"),
+        ("export x.pkl --out", "Option '--out' requires an argument.", "stylert"),
+        ("export x --out b --verify-seeds 0", "value for '--verify-seeds': ", "stylert export"),
+        ("generate b --out i --truncation-psi x", "'--truncation-psi': ", "stylert generate"),
+        ("generate b --out i --seeds x", "--seeds: got 'x'", "stylert generate"),
+        ("info x --wrong", "No such option", "stylert info"),
     ],
 )
-def test_wrong_usage(run: Callable[..., Done], arguments: str, message: str) -> None:
+def test_wrong_usage(run: Callable[..., Done], arguments: str, message: str, helper: str) -> None:
     done = run(*shlex.split(arguments))
     assert done.code == 2
     assert message in done.error
-    assert done.error.endswith("(see 'stylert --help')")
+    assert done.error.endswith(f"(see '{helper} --help')")
 
 
 def test_no_command_shows_the_help(run: Callable[..., Done]) -> None:
@@ -235,6 +237,11 @@ def test_convert(run: Callable[..., Done], tmp_path: Path, bundle: Path) -> None
         assert np.array_equal(generator.generate([1]), expected.generate([1]))
 
 
+def test_convert_makes_missing_folders(run: Callable[..., Done]) -> None:
+    assert run("convert", CHECKPOINT, "a/b/network.safetensors").code == 0
+    assert os.listdir("a/b") == ["network.safetensors"]
+
+
 def test_convert_replaces_with_force_alone(run: Callable[..., Done], tmp_path: Path) -> None:
     target = tmp_path / "network.safetensors"
     target.write_text("old")
@@ -251,7 +258,7 @@ def test_convert_replaces_with_force_alone(run: Callable[..., Done], tmp_path: P
     ("target", "code", "message"),
     [
         ("network.pkl", 2, "the file's name must end in .safetensors"),
-        ("nothing/network.safetensors", 1, "No such file or directory"),
+        (f"{CHECKPOINT}/network.safetensors", 1, "Not a directory"),
     ],
 )
 def test_convert_to_nowhere(run: Callable[..., Done], target: str, code: int, message: str) -> None:
@@ -322,7 +329,7 @@ def test_a_manifest_that_tells_nonsense(
     run: Callable[..., Done], bundle_copy: Path, key: str, value: Any
 ) -> None:
     manifest = json.loads((bundle_copy / "manifest.json").read_bytes())
-    (bundle_copy / "manifest.json").write_text(json.dumps(manifest | {key: value}))
+    (bundle_copy / "manifest.json").write_text(json.dumps(sealed(manifest | {key: value})))
     reader = {"parity": "verify", "statistics": "bench", "config": "info"}[key]
     if key == "parity" and not value:
         assert "not compared" in run(reader, bundle_copy).out
@@ -371,7 +378,8 @@ def test_generate_passes_its_options_on(run: Callable[..., Done], conditional_bu
 
 
 @pytest.mark.parametrize(
-    ("grid", "size"), [("3x2", (96, 64)), ("auto", (96, 64)), ("5x1", (160, 32))]
+    ("grid", "size"),
+    [("3x2", (96, 64)), ("auto", (96, 64)), ("5x1", (160, 32)), ("4x4", (128, 128))],
 )
 def test_generate_a_grid(
     run: Callable[..., Done], bundle: Path, grid: str, size: tuple[int, int]
@@ -385,7 +393,7 @@ def test_generate_a_grid(
     picture = pixels(target)
     assert picture.shape[1::-1] == size
     with stylert.open(bundle) as generator:
-        expected = grid_of(generator.generate(range(1, 6)), size[0] // 32)
+        expected = grid_of(generator.generate(range(1, 6)), size[0] // 32, size[1] // 32)
     assert np.array_equal(picture, expected)
 
 
@@ -464,6 +472,22 @@ def test_generate_into_a_file(run: Callable[..., Done], bundle: Path) -> None:
     assert done.code == 1
     assert "Not a directory" in done.error
     assert contents(Path()) == {"file": b"mine"}
+
+
+def test_generate_one_seed_into_a_file_of_its_own(run: Callable[..., Done], bundle: Path) -> None:
+    done = run("generate", bundle, "--out", "new/one.png", "--seeds", "7")
+    assert (done.code, done.err) == (0, "")
+    assert "Wrote new/one.png." in done.out
+    with stylert.open(bundle) as generator:
+        assert np.array_equal(pixels("new/one.png"), generator.generate(7)[0])
+    done = run("generate", bundle, "--out", "new/one.png", "--seeds", "7")
+    assert "new/one.png exists. Pass --force" in done.error
+    done = run("generate", bundle, "--out", "two.png", "--seeds", "7-8")
+    assert done.code == 2
+    assert "two.png is one file for 2 images; pass a folder, or --grid" in done.error
+    Path("folder.png").mkdir()
+    assert run("generate", bundle, "--out", "folder.png", "--seeds", "7-8").code == 0
+    assert sorted(os.listdir("folder.png")) == ["seed0007.png", "seed0008.png"]
 
 
 def test_names_with_brackets_are_printed_as_they_are(
@@ -552,6 +576,39 @@ def test_build_engine_refuses(
     done = run("build-engine", bundle, *options.split())
     assert (done.code, words in done.error) == (code, True), done.error
     assert not (bundle / "engines").exists()
+
+
+def test_bench_fails_with_a_backend_that_was_asked_for(
+    run: Callable[..., Done], bundle: Path
+) -> None:
+    names = "onnxruntime,onnxruntime-cuda"
+    done = run("bench", bundle, "--backends", names, "--batch", "1", "--rounds", "1")
+    assert done.code == 1
+    assert "error: onnxruntime-cuda was not timed to the end: " in done.err
+    assert "onnxruntime " in done.out  # the table of those that were
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "words"),
+    [
+        ("--plot a.xyz", 2, "--plot: got 'a.xyz', expected .png, .svg or .pdf"),
+        ("--checkpoint nope.pkl", 1, "No such file"),
+        ("--backends gcc", 2, "--backends: got 'gcc'"),
+    ],
+)
+def test_bench_refuses_before_it_times(
+    run: Callable[..., Done], bundle: Path, options: str, code: int, words: str
+) -> None:
+    done = run("bench", bundle, "--batch", "1", *options.split())
+    assert (done.code, words in done.error) == (code, True), done.error
+
+
+def test_bench_refuses_another_checkpoint(
+    run: Callable[..., Done], bundle: Path, goldens: Path
+) -> None:
+    done = run("bench", bundle, "--batch", "1", "--checkpoint", goldens / "sg2-gray-64.pkl")
+    assert done.code == 1
+    assert "it is the bundle of another checkpoint" in done.error
 
 
 def test_bench(run: Callable[..., Done], bundle: Path) -> None:
@@ -652,7 +709,7 @@ def test_export_to_a_full_disk_leaves_nothing(tmp_path: Path, bundle: Path, exis
     with start(*arguments, cwd=tmp_path, before=small) as process:
         done = finish(process)
     assert done.code == 1, done.err
-    assert "File too large" in done.error
+    assert done.error == f"{target}: File too large"
     assert contents(tmp_path) == before
     assert os.listdir(tmp_path) == (["bundle"] if existing else [])
 
@@ -663,7 +720,7 @@ def test_generate_to_a_full_disk_leaves_whole_files_only(tmp_path: Path, bundle:
     with start("generate", bundle, "--out", "images", cwd=tmp_path, before=small) as process:
         done = finish(process)
     assert done.code == 1
-    assert "File too large" in done.error
+    assert done.error == "images/seed0000.png: File too large"
     assert not contents(tmp_path)
 
 

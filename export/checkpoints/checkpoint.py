@@ -194,7 +194,7 @@ class Source:
     network: str  # which network of the file: 'G_ema', 'G', ...
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # arrays have no one answer to ==
 class Checkpoint:
     """A generator's configuration and its tensors, all float32 and C-contiguous."""
 
@@ -209,6 +209,16 @@ class Checkpoint:
         """Trainable numbers: all tensors but w_avg, the noise constants and the filters."""
         frozen = ("w_avg", "noise_const", "resample_filter")
         return sum(t.size for name, t in self.tensors.items() if not name.endswith(frozen))
+
+    @property
+    def noise(self) -> dict[str, np.ndarray]:
+        """The constant noise [H, W] by the name of its layer, such as 'b8.conv0'."""
+        suffix = ".noise_const"
+        return {
+            name.removeprefix("synthesis.").removesuffix(suffix): tensor
+            for name, tensor in self.tensors.items()
+            if name.endswith(suffix)
+        }
 
 
 def expected_shapes(config: StyleGAN2Config) -> dict[str, tuple[int, ...]]:

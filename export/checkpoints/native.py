@@ -11,6 +11,7 @@ import json
 import os
 import uuid
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from types import ModuleType
@@ -37,7 +38,7 @@ def write_native(checkpoint: Checkpoint, path: str | Path, *, overwrite: bool = 
 
     Args:
         checkpoint: What to write.
-        path: The file to make.
+        path: The file to make; missing folders above it are made, too.
         overwrite: Replace a file that is there.
 
     Raises:
@@ -72,14 +73,21 @@ def _serialised(checkpoint: Checkpoint) -> bytes:
 
 def _write_beside_then_rename(target: Path, data: bytes) -> None:
     beside = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.part")
+    missing = [folder for folder in target.parents if not folder.exists()]
     try:
+        if missing:
+            target.parent.mkdir(parents=True, exist_ok=True)
         with beside.open("xb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
         beside.replace(target)
     except BaseException:  # Ctrl-C, too
-        beside.unlink(missing_ok=True)
+        with suppress(OSError):
+            beside.unlink(missing_ok=True)
+        for folder in missing:
+            with suppress(OSError):  # it holds something by now, or was never made
+                folder.rmdir()
         raise
 
 

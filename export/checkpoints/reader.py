@@ -56,6 +56,11 @@ def read_checkpoint(path: str | Path, *, network: str | None = None) -> Checkpoi
         (512, 4, 4)
     """
     if str(path).startswith(PREFIX):
+        if network is not None:
+            raise CheckpointError(
+                f"Cannot read {str(path)!r}: no network {quoted(network)}: random weights have one "
+                "network."
+            )
         return untrained(str(path).removeprefix(PREFIX))
     path = Path(path)
     try:

@@ -23,7 +23,7 @@ __all__ = ["PREFIX", "UNTRAINED", "untrained"]
 PREFIX = "untrained:"
 
 
-def _stylegan2(resolution: int, channel_base: int) -> StyleGAN2Config:
+def _stylegan2(resolution: int, channel_base: int, *, half: bool = True) -> StyleGAN2Config:
     sizes = [4 << i for i in range(resolution.bit_length() - 2)]
     return StyleGAN2Config(
         z_dim=512,
@@ -33,16 +33,18 @@ def _stylegan2(resolution: int, channel_base: int) -> StyleGAN2Config:
         const_shape=(4, 4),
         channels=tuple(min(channel_base // size, 512) for size in sizes),
         mapping_layers=8,
-        conv_clamp=256.0,
-        num_fp16_res=4,
+        conv_clamp=256.0 if half else None,
+        num_fp16_res=4 if half else 0,
     )
 
 
-# The configurations 'paper256', 'paper512' and 'paper1024' (config F) of StyleGAN2-ADA.
+# The configurations 'paper256', 'paper512' and 'paper1024' of StyleGAN2-ADA.
 UNTRAINED: dict[str, Callable[[], StyleGAN2Config]] = {
     "stylegan2-256": lambda: _stylegan2(256, 16384),
     "stylegan2-512": lambda: _stylegan2(512, 32768),
     "stylegan2-1024": lambda: _stylegan2(1024, 32768),
+    # Config F of the StyleGAN2 paper, trained in float32 without a clamp.
+    "stylegan2-config-f": lambda: _stylegan2(1024, 32768, half=False),
 }
 
 

@@ -15,7 +15,7 @@ import pytest
 import tensorrt_rtx
 
 from stylert.engines import build_engine
-from stylert.runtime.bundle import HALF, Bundle, sha256_of
+from stylert.runtime.bundle import HALF, Bundle, sealed, sha256_of
 from stylert.runtime.errors import EngineError
 from stylert.runtime.plans import ENGINES, Plan, plans_of
 
@@ -140,7 +140,7 @@ def test_a_changed_graph_is_built_again(own_bundle: Path, bundle_of: Callable[[s
     manifest = json.loads((own_bundle / "manifest.json").read_text())
     manifest["files"]["mapping.onnx"] = Bundle.open(other).manifest["files"]["mapping.onnx"]
     shutil.copy(other / "mapping.onnx", own_bundle)
-    (own_bundle / "manifest.json").write_text(json.dumps(manifest))
+    (own_bundle / "manifest.json").write_text(json.dumps(sealed(manifest)))
     new = mapping(own_bundle)
     assert new.name == old.name
     assert new.onnx_sha256 == sha256_of(other / "mapping.onnx") != old.onnx_sha256
@@ -205,7 +205,7 @@ def test_a_float32_graph_offered_as_half_is_refused(
     shutil.copy(own_bundle / "synthesis.onnx", own_bundle / "synthesis.fp16.onnx")
     manifest["files"]["synthesis.fp16.onnx"] = manifest["files"]["synthesis.onnx"]
     del manifest["half"]
-    (own_bundle / "manifest.json").write_text(json.dumps(manifest))
+    (own_bundle / "manifest.json").write_text(json.dumps(sealed(manifest)))
     with refuses("synthesis.fp16.onnx", "0 convolutions", "fp16", error=EngineError):
         build(own_bundle)
     assert left(own_bundle) == []

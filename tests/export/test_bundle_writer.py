@@ -6,6 +6,8 @@ import errno
 import hashlib
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
@@ -109,8 +111,9 @@ def test_a_full_disk_leaves_all_as_it_was(
     before = snapshot(tmp_path)
     with monkeypatch.context() as patch:
         FAILURES[failure](patch)
-        with pytest.raises(OSError, match="No space left on device"):
+        with pytest.raises(OSError, match="No space left on device") as caught:
             export(tiny, out, force=True)
+        assert caught.value.filename == str(out)
     assert snapshot(tmp_path) == before
     export(tiny, out, force=True)
     Generator.open(out).close()
@@ -164,6 +167,29 @@ def test_nan_in_the_weights_is_not_published(tiny: Checkpoint, tmp_path: Path, t
         export(damaged, tmp_path / "bundle", verify_seeds=1)
     assert "\n" not in str(caught.value)
     assert snapshot(tmp_path) == {}
+
+
+def number_of_the_dead() -> int:
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        process.wait()
+    return process.pid
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="asks the system for processes of POSIX")
+def test_what_a_killed_export_left_is_removed(tiny: Checkpoint, tmp_path: Path) -> None:
+    dead, alive = number_of_the_dead(), os.getppid()
+    gone = [f".bundle.{dead}.partial", f".bundle.{dead}.old", f".bundle.{os.getpid()}.old"]
+    kept = [
+        *(f".bundle.{alive}.partial", f".bundle.{alive}.old", f".other.{dead}.partial"),
+        *(f"bundle.{dead}.partial", ".bundle.x.partial", f".bundle.{dead}.txt"),
+    ]
+    for name in (*gone, *kept):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "mapping.onnx").write_bytes(b"mine")
+    export(tiny, tmp_path / "bundle")  # an old bundle may be the only one: it stays until then
+    assert {*os.listdir(tmp_path)} == {"bundle", *gone[1:], *kept}
+    export(tiny, tmp_path / "bundle", force=True)
+    assert {*os.listdir(tmp_path)} == {"bundle", *kept}
 
 
 # ---- Where it may go -------------------------------------------------------------------------

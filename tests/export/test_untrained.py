@@ -21,6 +21,7 @@ PRESETS = {
     "stylegan2-256": (256, 24_767_458, 14.90e9),
     "stylegan2-512": (512, 30_276_583, 59.66e9),
     "stylegan2-1024": (1024, 30_370_060, 74.26e9),
+    "stylegan2-config-f": (1024, 30_370_060, 74.26e9),
 }
 
 
@@ -40,7 +41,9 @@ def test_presets_have_the_official_sizes(name: str) -> None:
     assert config.img_shape == (resolution, resolution)
     assert parameters(config) == count
     assert multiply_adds(config)["synthesis"] == pytest.approx(cost, rel=5e-4)
-    assert (config.conv_clamp, config.num_fp16_res, config.mapping_layers) == (256, 4, 8)
+    half = (None, 0) if name == "stylegan2-config-f" else (256, 4)
+    assert (config.conv_clamp, config.num_fp16_res) == half
+    assert config.mapping_layers == 8
 
 
 def test_a_preset_is_read_by_its_name() -> None:
@@ -57,6 +60,27 @@ def test_unknown_names_are_refused(name: str) -> None:
     with pytest.raises(CheckpointError, match=r"unknown, expected one of .*256") as caught:
         read_checkpoint(f"untrained:{name}")
     assert "\n" not in str(caught.value)
+
+
+def test_random_weights_have_one_network() -> None:
+    with pytest.raises(CheckpointError, match=r"no network 'G': random weights have one network"):
+        read_checkpoint("untrained:stylegan2-256", network="G")
+
+
+def test_the_noise_is_found_by_its_layer(make_checkpoint: Callable[..., Checkpoint]) -> None:
+    checkpoint = make_checkpoint()
+    assert list(checkpoint.noise)[:3] == ["b4.conv1", "b8.conv0", "b8.conv1"]
+    for layer, field in checkpoint.noise.items():
+        assert field is checkpoint.tensors[f"synthesis.{layer}.noise_const"]
+    assert make_checkpoint(use_noise=False).noise == {}
+
+
+def test_checkpoints_can_be_compared_and_kept_in_a_set(
+    make_checkpoint: Callable[..., Checkpoint],
+) -> None:
+    first, second = make_checkpoint(), make_checkpoint()
+    assert first != second
+    assert len({first, second, first}) == 2
 
 
 def test_weights_are_the_same_every_time(make_checkpoint: Callable[..., Checkpoint]) -> None:

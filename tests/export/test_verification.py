@@ -15,7 +15,7 @@ import pytest
 
 from stylert.export.checkpoints import Checkpoint
 from stylert.export.verification import check_graphs, check_provenance
-from stylert.runtime.bundle import Bundle
+from stylert.runtime.bundle import Bundle, sealed
 from stylert.runtime.errors import BundleError
 
 
@@ -36,7 +36,7 @@ def replace_file(bundle: Path, name: str, data: bytes) -> None:
 def edit_manifest(bundle: Path, change: Callable[[dict[str, Any]], Any]) -> None:
     manifest = json.loads((bundle / "manifest.json").read_text())
     change(manifest)
-    (bundle / "manifest.json").write_text(json.dumps(manifest))
+    (bundle / "manifest.json").write_text(json.dumps(sealed(manifest)))
 
 
 def assert_one_line(error: pytest.ExceptionInfo[BundleError]) -> None:

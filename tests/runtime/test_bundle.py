@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stylert.runtime.bundle import MANIFEST, SCHEMA, Bundle, sha256_of
+from stylert.runtime.bundle import MANIFEST, SCHEMA, Bundle, sealed, sha256_of
 from stylert.runtime.errors import BundleError, EngineError
 from stylert.runtime.generator import Generator
 
@@ -33,7 +33,7 @@ def refused(bundle_copy: Path, refuses: Any) -> Callable[..., None]:
 def change_manifest(bundle: Path, change: Callable[[dict[str, Any]], object]) -> None:
     manifest = json.loads((bundle / MANIFEST).read_bytes())
     change(manifest)
-    (bundle / MANIFEST).write_text(json.dumps(manifest))
+    (bundle / MANIFEST).write_text(json.dumps(sealed(manifest)))
 
 
 def reseal(bundle: Path, name: str) -> None:
@@ -41,6 +41,27 @@ def reseal(bundle: Path, name: str) -> None:
     file = bundle / name
     entry = {"bytes": file.stat().st_size, "sha256": sha256_of(file)}
     change_manifest(bundle, lambda manifest: manifest["files"].update({name: entry}))
+
+
+def test_a_flipped_bit_anywhere_in_the_manifest(bundle_copy: Path, refuses: Any) -> None:
+    """Spaces aside: every bit that changes what the manifest says is noticed."""
+    file = bundle_copy / MANIFEST
+    right = file.read_bytes()
+    said = json.loads(right)
+    noticed = 0
+    for position in range(0, len(right), max(1, len(right) // 300)):
+        wrong = bytearray(right)
+        wrong[position] ^= 1 << position % 8
+        file.write_bytes(wrong)
+        try:
+            if json.loads(bytes(wrong)) == said:
+                continue
+        except ValueError:
+            pass
+        with refuses(str(bundle_copy), error=BundleError):
+            Bundle.open(bundle_copy)
+        noticed += 1
+    assert noticed > 150
 
 
 def test_what_a_bundle_says(bundle: Path) -> None:

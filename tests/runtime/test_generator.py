@@ -240,7 +240,10 @@ REFUSED_BY_GENERATE: list[tuple[dict[str, Any], str]] = [
         for seed in (-1, 2**32, 1.5, True, "1", [], [1, 2, 3], np.zeros((2, 2), int))
     ),
     *(({"noise_mode": mode, "noise_seed": 1}, "noise_seed: got ") for mode in ("const", "none")),
-    *(({"output": output}, "output: got ") for output in ("png", "", None, ["img"])),
+    *(
+        ({"output": output}, "output: got ")
+        for output in ("png", "", None, ["img"], np.array(["img", "image"]))
+    ),
 ]
 
 
@@ -263,7 +266,7 @@ REFUSED_BY_A_CONDITIONAL: list[tuple[dict[str, Any], str]] = [
         ({"labels": labels}, "labels: got ")
         for labels in (
             *(1.0, np.ones(4), np.ones((3, 5)), np.ones((2, 4)), np.ones((1, 2, 5)), "0.5"),
-            *(np.ones(5, int), np.ones(5, bool), np.full(5, np.nan), [1.0, None], [[1.0], 1.0]),
+            *(np.ones(5, complex), np.full(5, np.nan), [1.0, None], [[1.0], 1.0]),
         )
     ),
 ]
@@ -294,7 +297,7 @@ def test_map_refuses_latents(generator: Generator, refuses: Any, z: Any) -> None
         generator.map(z)
 
 
-@pytest.mark.parametrize("c", [None, np.ones(4), np.ones((3, 5)), np.ones(5, int), "a", np.nan])
+@pytest.mark.parametrize("c", [None, np.ones(4), np.ones((3, 5)), np.ones(5, complex), "a", 1])
 def test_map_refuses_labels(conditional: Generator, refuses: Any, c: Any) -> None:
     with refuses("c: got ", "expected "):
         conditional.map(np.ones((2, 64), np.float32), c)
@@ -380,6 +383,22 @@ def test_synthesize_needs_a_seed_for_seeded_noise(generator: Generator, refuses:
 def test_open_refuses(bundle: Path, refuses: Any, options: dict[str, Any], message: str) -> None:
     with refuses(message, "expected "):
         Generator.open(bundle, **options)
+
+
+def test_open_refuses_a_wrong_count_before_it_opens_a_session(
+    bundle: Path, refuses: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[Any] = []
+    monkeypatch.setattr("stylert.runtime.backends.open_session", opened.append)
+    with refuses("max_batch: got 0, expected "):
+        Generator.open(bundle, max_batch=0)
+    assert not opened
+
+
+@pytest.mark.parametrize("path", [None, 3, ["bundle"], np.zeros((2, 2))])
+def test_open_refuses_what_is_no_path(refuses: Any, path: Any) -> None:
+    with refuses("path: got ", "expected the directory of a bundle"):
+        stylert.open(path)
 
 
 def test_open_needs_a_bundle(tmp_path: Path, refuses: Any) -> None:

@@ -59,6 +59,16 @@ def test_a_grid_has_columns(refuses: Any, columns: int) -> None:
         grid_of(noise(4, 2, 2, 3), columns)
 
 
+def test_rows_without_images_are_black(refuses: Any) -> None:
+    images = noise(3, 2, 2, 3)
+    grid = grid_of(images, 2, 4)
+    assert np.array_equal(grid[:4], grid_of(images, 2))
+    assert grid.shape == (8, 4, 3)
+    assert not grid[4:].any()
+    with refuses("rows: got 1, expected at least 2 for 3 images"):
+        grid_of(images, 2, 1)
+
+
 @pytest.mark.parametrize(("channels", "mode"), [(1, "L"), (2, "LA"), (3, "RGB"), (4, "RGBA")])
 @pytest.mark.parametrize("suffix", [".png", ".PNG", ".webp"])
 def test_an_image_comes_back(tmp_path: Path, channels: int, mode: str, suffix: str) -> None:
@@ -135,7 +145,7 @@ for name in sys.argv[1:]:
     try:
         save_image(image, name)
     except OSError as error:
-        print(error.strerror)
+        print(f"{error.filename}: {error.strerror}")
 """
 
 
@@ -144,7 +154,7 @@ def test_a_disk_that_is_full_is_an_error_of_the_system(tmp_path: Path) -> None:
     names = ["a.png", "a.jpg", "a.webp", "a.bmp"]
     code = [sys.executable, "-c", FULL_DISK, *names]
     done = subprocess.run(code, cwd=tmp_path, capture_output=True, text=True)
-    assert done.stdout == "File too large\n" * 4, done.stderr
+    assert done.stdout == "".join(f"{name}: File too large\n" for name in names), done.stderr
     assert not os.listdir(tmp_path)
 
 

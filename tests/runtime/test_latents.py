@@ -81,6 +81,9 @@ def test_labels() -> None:
         (labels_of(np.array([2, 0]), None, batch=2, c_dim=3), eye[[2, 0]]),
         (labels_of(None, [0.0, 0.5, -2], batch=2, c_dim=3), [[0, 0.5, -2]] * 2),
         (labels_of(None, eye[:2], batch=2, c_dim=3), eye[:2]),
+        (labels_of(None, [0, 0, 1], batch=2, c_dim=3), eye[[2, 2]]),
+        (labels_of(None, eye[:2] > 0, batch=2, c_dim=3), eye[:2]),
+        (soft_labels_of(eye[1:2].astype(np.uint8), batch=2, c_dim=3), eye[[1, 1]]),
         (soft_labels_of(eye[1:2], batch=2, c_dim=3), eye[[1, 1]]),
     ]
     for labels, expected in got:

@@ -64,11 +64,29 @@ def test_no_file_is_replaced_unasked(checkpoint: Checkpoint, tmp_path: Path) -> 
     assert read_checkpoint(path).config == checkpoint.config
 
 
-@pytest.mark.parametrize("target", ["folder", "absent/net.safetensors"])
+@pytest.mark.parametrize("target", ["folder", "file/net.safetensors", "file/a/net.safetensors"])
 def test_places_that_cannot_be_written(checkpoint: Checkpoint, tmp_path: Path, target: str) -> None:
     (tmp_path / "folder").mkdir()
-    with pytest.raises(CheckpointError, match=r"^Cannot write .*(folder|No such file)"):
+    (tmp_path / "file").touch()
+    with pytest.raises(CheckpointError, match=r"^Cannot write .*(folder|Not a directory)"):
         write_native(checkpoint, tmp_path / target)
+
+
+def test_missing_folders_are_made_and_a_failure_leaves_none(
+    checkpoint: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "a" / "b" / "net.safetensors"
+
+    def full_disk(file: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full_disk)
+        with pytest.raises(CheckpointError, match="No space left"):
+            write_native(checkpoint, target)
+    assert not (tmp_path / "a").exists()
+    write_native(checkpoint, target)
+    assert read_checkpoint(target).config == checkpoint.config
 
 
 @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()])
