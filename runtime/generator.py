@@ -372,7 +372,7 @@ class Generator:
     def _noise_seeds(
         self, noise_mode: str, noise_seed: int | Sequence[int] | None, batch: int
     ) -> list[int] | None:
-        if noise_mode not in NOISE_MODES:
+        if not isinstance(noise_mode, str) or noise_mode not in NOISE_MODES:
             raise InvalidInput(f"noise_mode: got {noise_mode!r}, expected one of {NOISE_MODES}.")
         if noise_mode != "seeded":
             if noise_seed is not None:
