@@ -21,7 +21,7 @@ from stylert.export.checkpoints.checkpoint import multiply_adds
 from stylert.export.onnx_graph import GraphBuilder
 from stylert.export.parity import ParityReport, check_parity, open_precisions
 from stylert.export.precision import HalfPlan, plan_half
-from stylert.export.stylegan2_graph import mapping_graph, noise_name, synthesis_graph
+from stylert.export.stylegan2_graph import mapping_graph, noise_inputs, synthesis_graph
 from stylert.runtime.bundle import (
     HALF,
     MANIFEST,
@@ -82,7 +82,7 @@ def export_bundle(
             files, graphs = _write_graphs(checkpoint, staging, plan, up_convolution, progress)
             if checkpoint.config.use_noise:
                 files.append(staging / "noise.npz")
-                np.savez(files[-1], **_noise(checkpoint))  # type: ignore[arg-type]
+                np.savez(files[-1], **noise_inputs(checkpoint))  # type: ignore[arg-type]
         manifest = _manifest(checkpoint, files) | {"graphs": graphs, "half": plan.to_json()}
         report = None
         if verify_seeds:
@@ -171,10 +171,6 @@ def parity_error(report: ParityReport) -> ParityError:
         f"max |d| {row.difference.max_abs:.3g}, PSNR {row.difference.psnr_db:.1f} dB.",
         report=report,
     )
-
-
-def _noise(checkpoint: Checkpoint) -> dict[str, np.ndarray]:
-    return {noise_name(layer): field[None, None] for layer, field in checkpoint.noise.items()}
 
 
 def _manifest(checkpoint: Checkpoint, files: list[Path]) -> dict[str, Any]:

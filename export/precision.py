@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from stylert.export.checkpoints import Checkpoint, StyleGAN2Config
-from stylert.export.stylegan2_graph import mapping_graph, noise_name, synthesis_graph
+from stylert.export.stylegan2_graph import mapping_graph, noise_inputs, synthesis_graph
 from stylert.runtime.backends.onnxruntime import available_providers
 from stylert.runtime.errors import InvalidInput
 from stylert.runtime.latents import z_from_seeds
@@ -148,7 +148,7 @@ def _measure(
                 onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
             )
     mapping, synthesis = sessions
-    noise = {noise_name(layer): field[None, None] for layer, field in checkpoint.noise.items()}
+    noise = noise_inputs(checkpoint)
     peaks = dict.fromkeys(blocks, 0.0)
     outputs = [f"peak_b{block}" for block in blocks]
     batch = max(1, min(16, 2**20 // math.prod(config.img_shape)))  # to bound the memory

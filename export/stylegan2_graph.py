@@ -16,7 +16,7 @@ from stylert.export import lowering
 from stylert.export.checkpoints.checkpoint import Checkpoint
 from stylert.export.onnx_graph import GraphBuilder
 
-__all__ = ["mapping_graph", "noise_name", "synthesis_graph"]
+__all__ = ["mapping_graph", "noise_inputs", "noise_name", "synthesis_graph"]
 
 _GAINS = {"linear": 1.0, "relu": math.sqrt(2), "lrelu": math.sqrt(2), "swish": math.sqrt(2)}
 _HOMOGENEOUS = ("linear", "relu", "lrelu")  # f(a x) = a f(x) for a > 0: a gain may go first
@@ -25,6 +25,11 @@ _HOMOGENEOUS = ("linear", "relu", "lrelu")  # f(a x) = a f(x) for a > 0: a gain 
 def noise_name(layer: str) -> str:
     """The input that carries the noise of a layer: 'noise_b8_conv0' of 'b8.conv0'."""
     return f"noise_{layer.replace('.', '_')}"
+
+
+def noise_inputs(checkpoint: Checkpoint) -> dict[str, np.ndarray]:
+    """The checkpoint's own noise as the graph takes it: [1, 1, h, w] float32 by input name."""
+    return {noise_name(layer): field[None, None] for layer, field in checkpoint.noise.items()}
 
 
 def mapping_graph(checkpoint: Checkpoint) -> GraphBuilder:
