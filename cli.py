@@ -59,7 +59,7 @@ CheckpointArgument = Annotated[
     str,
     typer.Argument(
         metavar="CHECKPOINT",
-        help="A StyleGAN2 .pkl or a StyleRT .safetensors file, or untrained:stylegan2-256.",
+        help="A StyleGAN .pkl, .pt or .safetensors file, or untrained:stylegan2-256.",
     ),
 ]
 BundleArgument = Annotated[Path, typer.Argument(metavar="BUNDLE", help="A bundle's directory.")]
@@ -147,22 +147,33 @@ def export(
 @app.command()
 def convert(
     checkpoint: CheckpointArgument,
-    target: Annotated[Path, typer.Argument(metavar="OUT.safetensors", help="File to write.")],
+    target: Annotated[
+        Path, typer.Argument(metavar="OUT", help="File to write: .safetensors, or .npy of latents.")
+    ],
     network: NetworkOption = None,
     force: ForceOption = False,
 ) -> None:
     """Rewrite a checkpoint as one .safetensors file that holds weights only, no code.
 
+    The latents of a projector or an encoder in a .pt file become a .npy file.
+
     Example: stylert convert ffhq.pkl ffhq.safetensors
     """
-    _need("safetensors", extra="export")
-    from stylert.export.checkpoints import write_native
-
-    if target.suffix != ".safetensors":
-        raise _usage(f"{target}: the file's name must end in .safetensors")
+    if target.suffix not in (".safetensors", ".npy"):
+        raise _usage(f"{target}: the file's name must end in .safetensors, or .npy for latents")
     if target.exists() and not force:
         raise InvalidInput(f"{target} exists. Pass --force to replace it, or choose another name.")
-    write_native(_read(checkpoint, network), target, overwrite=force)
+    if target.suffix == ".npy":
+        from stylert.export.latent_file import read_latents, write_latents
+
+        if network is not None:
+            raise _usage("--network: latents have no networks")
+        write_latents(read_latents(checkpoint), target)
+    else:
+        _need("safetensors", extra="export")
+        from stylert.export.checkpoints import write_native
+
+        write_native(_read(checkpoint, network), target, overwrite=force)
     _say(f"Wrote {target} ({_bytes(target.stat().st_size)}).")
 
 
@@ -272,6 +283,16 @@ def generate(
     noise_seed: Annotated[
         int | None, typer.Option(help="One noise for all images; by default each image's seed.")
     ] = None,
+    translate: Annotated[
+        str | None,
+        typer.Option(
+            metavar="X,Y", help="Move to the right and down, in sides of the image; StyleGAN3."
+        ),
+    ] = None,
+    rotate: Annotated[
+        float | None,
+        typer.Option(metavar="DEG", help="Turn counter-clockwise, before moving; StyleGAN3."),
+    ] = None,
     grid: Annotated[
         str | None, typer.Option(metavar="COLSxROWS", help="One picture of a grid; or 'auto'.")
     ] = None,
@@ -301,6 +322,7 @@ def generate(
             "picture"
         )
     soft = _floats("--labels", labels) if labels else None
+    shift = None if translate is None else _floats("--translate", translate)
     generator = _open(
         bundle,
         backend=backend,
@@ -325,6 +347,8 @@ def generate(
         "labels": soft,
         "noise_mode": noise,
         "noise_seed": noise_seed,
+        "translate": shift,
+        "rotate": rotate,
     }
     with generator, _progress() as progress:
         for start in range(0, len(numbers), batch):
@@ -363,7 +387,8 @@ def bench(
         str | None,
         typer.Option(
             metavar="LIST",
-            help="onnxruntime, onnxruntime-cuda, tensorrt, torch-eager, torch-compile.",
+            help="onnxruntime, torch-eager, torch-compile, each also with -cuda or -fp16 for a GPU "
+            "in float32 or half, and tensorrt.",
         ),
     ] = None,
     batch: Annotated[str, typer.Option(metavar="LIST", help="Batch sizes.")] = "1,4,8",
@@ -414,6 +439,8 @@ def bench(
     else:
         out.print(_bench_table(result))
         failed = [f"{name}: {reason}" for name, reason in failures.items()]
+        if result.device_gemm is not None and result.device_gemm.failure:
+            failed.append(f"no roofline of the GPU: {result.device_gemm.failure}")
         for line in (*failed, *result.disturbances()):
             err.print(f"warning: {line}", style="yellow", soft_wrap=True)
     if plot is not None:
@@ -455,15 +482,13 @@ def info(
 
         facts = dict(Bundle.open(path).manifest)
     else:
-        from stylert.export.checkpoints.checkpoint import multiply_adds
-
         model = _read(path, network)
         facts = {
             "family": model.family,
             "config": model.config.to_json(),
             "statistics": {
                 "parameters": model.num_parameters,
-                "multiply_adds": multiply_adds(model.config),
+                "multiply_adds": model.config.multiply_adds(),
             },
             "provenance": {"source": dict(vars(model.source)), "notes": list(model.notes)},
         }
@@ -682,29 +707,20 @@ def _bench(
     rounds: int,
     max_seconds: float,
 ) -> BenchResult:
-    from stylert.runtime.bench import Candidate, run_bench
+    from stylert.export.bench_backends import HALF_GEMM, NAMES, candidates_of, is_torch, on_gpu
+    from stylert.runtime.bench import run_bench
     from stylert.runtime.bundle import Bundle
 
     names = backends.split(",") if backends else _default_backends(checkpoint)
     opened = Bundle.open(bundle)
-    generator = "stylert.runtime.bench.candidates:open_generator"
-    of_bundle = {"bundle": bundle, "max_batch": max(batches)}
-    of_checkpoint = {"checkpoint": checkpoint, "network": network}
-    candidates = (
-        Candidate("onnxruntime", generator, of_bundle | {"provider": "cpu"}),
-        Candidate("onnxruntime-cuda", generator, of_bundle | {"provider": "cuda"}),
-        Candidate("tensorrt", generator, of_bundle | {"backend": "tensorrt", "provider": "auto"}),
-        Candidate("torch-eager", "stylert.export.baselines:open_eager", of_checkpoint),
-        Candidate("torch-compile", "stylert.export.baselines:open_compiled", of_checkpoint),
-    )
-    known = {candidate.name: candidate for candidate in candidates}
     for name in names:
-        if name not in known:
-            raise _usage(f"--backends: got {name!r}, expected {', '.join(known)}")
-        if name.startswith("torch-"):
+        if name not in NAMES:
+            raise _usage(f"--backends: got {name!r}, expected {', '.join(NAMES)}")
+        if is_torch(name):
             if checkpoint is None:
                 raise _usage(f"--backends {name} needs --checkpoint FILE")
             _need("torch", extra="export")
+    known = candidates_of(bundle, checkpoint=checkpoint, network=network, max_batch=max(batches))
     spec = opened.spec
     with _reading(bundle):
         macs = sum(int(count) for count in opened.manifest["statistics"]["multiply_adds"].values())
@@ -716,6 +732,7 @@ def _bench(
             threads=threads,
             rounds=rounds,
             max_seconds=max_seconds,
+            device_gemm=HALF_GEMM if any(map(on_gpu, names)) else None,
             subject=f"{opened.family} {spec.img_height}x{spec.img_width}",
             progress=lambda message, share: progress(message, round(share * 100), 100),
         )
@@ -750,11 +767,12 @@ def _progress() -> Iterator[Callable[[str, int, int], None]]:
 
 
 def _parity_table(report: ParityReport) -> Table:
+    moving = any(row.motion != "-" for row in report.rows)
     table = Table(
         "precision",
         "output",
         "psi",
-        "noise",
+        "motion" if moving else "noise",
         "batch",
         "images",
         "max |d|",
@@ -769,7 +787,7 @@ def _parity_table(report: ParityReport) -> Table:
             row.precision,
             row.output,
             f"{row.truncation_psi:g}",
-            row.noise_mode,
+            row.motion if moving else row.noise_mode,
             str(row.batch),
             str(row.images),
             f"{row.difference.max_abs:.2g}" + (" LSB" if row.output == "image" else ""),
@@ -788,6 +806,7 @@ def _bench_table(result: BenchResult) -> Table:
         "batch",
         "median",
         "p95",
+        "on the GPU",
         "images/s",
         "speed",
         "GFLOP/s",
@@ -803,6 +822,7 @@ def _bench_table(result: BenchResult) -> Table:
             str(row.batch),
             f"{row.median * 1e3:.1f} ms",
             f"{row.p95 * 1e3:.1f} ms",
+            _or_dash(row.device_median and row.device_median * 1e3, "{:.2f} ms"),
             f"{row.images_per_second:.2f}",
             _or_dash(row.speedup, "{:.2f}x"),
             f"{row.gflops:.0f}",
@@ -820,26 +840,14 @@ def _or_dash(value: float | None, form: str) -> str:
 
 def _network_rows(facts: Any) -> Iterator[tuple[str, str]]:
     """What the network is."""
-    c = facts["config"]
-    scale = 2 ** (len(c["channels"]) - 1)
-    height, width = (side * scale for side in c["const_shape"])
-    yield "network", f"{facts['family']}, architecture {c['architecture']}"
-    yield "image", f"{height} x {width}, {c['img_channels']} channels"
-    yield "latents", f"z {c['z_dim']}, w {c['w_dim']}, {2 * len(c['channels'])} ws"
-    yield "classes", str(c["c_dim"]) if c["c_dim"] else "none (unconditional)"
-    yield "mapping", f"{c['mapping_layers']} layers of {c['mapping_features']}"
-    blocks = [f"b{4 << i}: {wide}" for i, wide in enumerate(c["channels"])]
-    yield "channels", ", ".join(blocks)
-    yield "noise", "yes" if c["use_noise"] else "no"
-    clamp = "no clamp" if c["conv_clamp"] is None else f"clamped to +-{c['conv_clamp']:g}"
-    half = c["num_fp16_res"]
-    yield "trained in", f"float32, the {half} highest resolutions in half" if half else "float32"
-    yield "activations", f"{c['activation']}, {clamp}"
+    from stylert.export.checkpoints.configs import config_from_json
+
+    yield from config_from_json(facts["family"], facts["config"]).summary().items()
     if "half" in facts:
-        halves = ", ".join(f"b{block}" for block in facts["half"]["half_blocks"])
+        halves = ", ".join(facts["half"]["half_blocks"])
         yield "half-precision graph", halves or "none"
         if kept := facts["half"]["kept_fp32"]:
-            yield "kept in float32", ", ".join(f"b{block}" for block in kept) + " (could overflow)"
+            yield "kept in float32", ", ".join(kept) + " (could overflow)"
     yield "parameters", f"{facts['statistics']['parameters']:,}"
     for name, count in facts["statistics"]["multiply_adds"].items():
         yield f"multiply-adds, {name}", f"{count:,} per image"

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from stylert.runtime.errors import EngineError
+from stylert.runtime.onnx_weights import with_float32_weights
 
 __all__ = ["ParsedGraph"]
 
@@ -36,7 +37,7 @@ class ParsedGraph:
         )
         self._parser = trt.OnnxParser(self.network, logger)
         self._weights: list[np.ndarray] = []
-        if not self._parser.parse_from_file(str(path)):
+        if not self._parser.parse(with_float32_weights(path), str(path)):
             raise self._refusal()
 
     def keep_outputs(self, names: Collection[str]) -> None:
@@ -73,12 +74,12 @@ class ParsedGraph:
         convolutions = Counter(self._types(layer)[0] for layer in self._convolutions())
         return {"convolutions": dict(convolutions), "tensors": dict(tensors)}
 
-    def check_precision(self, precision: str, half_blocks: Collection[int] = ()) -> None:
+    def check_precision(self, precision: str, half_blocks: Collection[str] = ()) -> None:
         """Hold the convolutions to what the graph promises.
 
         Args:
             precision: 'fp16' or 'fp32'.
-            half_blocks: resolutions whose convolutions must be half in an fp16 graph, but for the
+            half_blocks: blocks whose convolutions must be half in an fp16 graph, but for the
                 upsampling of the RGB image.
 
         Raises:
@@ -86,8 +87,8 @@ class ParsedGraph:
                 fp16 graph, one is not that must be, or one is in an fp32 graph.
         """
         half = 0
-        must = tuple(f"b{resolution}." for resolution in half_blocks)
-        image = tuple(f"{block}upsample/" for block in must)
+        must = tuple(f"{block}{end}" for block in half_blocks for end in "./")
+        image = tuple(f"{block}.upsample/" for block in half_blocks)
         for layer in self._convolutions():
             types = self._types(layer)
             is_half = types[0] == "HALF"

@@ -68,11 +68,11 @@ class BuildRequest:
         return self.bundle.graph_sha256(graph_key(graph, self.precision_of(graph)))
 
     @property
-    def half_blocks(self) -> tuple[int, ...]:
-        """Resolutions that the export made half-precision blocks of; empty if it does not say."""
+    def half_blocks(self) -> tuple[str, ...]:
+        """The blocks that the export put into half precision; empty if it does not say."""
         half = self.bundle.manifest.get("half")
         blocks = half.get("half_blocks") if isinstance(half, Mapping) else None
-        return tuple(block for block in blocks or () if isinstance(block, int))
+        return tuple(block for block in blocks or () if isinstance(block, str))
 
     @property
     def profile(self) -> str:

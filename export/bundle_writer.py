@@ -7,21 +7,24 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
 from stylert.export.checkpoints import Checkpoint
-from stylert.export.checkpoints.checkpoint import multiply_adds
+from stylert.export.families import synthesis_graph
+from stylert.export.graphs.emitter import noise_inputs
+from stylert.export.graphs.mapping import mapping_graph
 from stylert.export.onnx_graph import GraphBuilder
 from stylert.export.parity import ParityReport, check_parity, open_precisions
 from stylert.export.precision import HalfPlan, plan_half
-from stylert.export.stylegan2_graph import mapping_graph, noise_inputs, synthesis_graph
+from stylert.export.sefa import sefa_directions
 from stylert.runtime.bundle import (
     HALF,
     MANIFEST,
@@ -31,6 +34,7 @@ from stylert.runtime.bundle import (
     sealed,
     sha256_of,
 )
+from stylert.runtime.directions import arrays_of
 from stylert.runtime.errors import InvalidInput, ParityError
 
 __all__ = ["check_target", "export_bundle", "parity_error"]
@@ -45,7 +49,7 @@ def export_bundle(
     force: bool = False,
     verify_seeds: int = 32,
     half: str = "native",
-    up_convolution: str = "transposed",
+    graph_options: Mapping[str, Any] = MappingProxyType({}),
     progress: Progress = lambda stage, done, total: None,
 ) -> ParityReport | None:
     """Write a bundle, check it against the reference, and publish it. All of it, or nothing.
@@ -58,7 +62,7 @@ def export_bundle(
             would have to be measured for half precision stay in float32 then.
         half: blocks that compute in half precision in the second synthesis graph: 'native', 'all',
             'none' (no such graph), or a list such as 'b64,b128'; see `plan_half`.
-        up_convolution: see `synthesis_graph`.
+        graph_options: choices of the family's graph, such as `up_convolution` of StyleGAN2.
         progress: called as the work goes on.
 
     Returns:
@@ -79,10 +83,13 @@ def export_bundle(
             progress=lambda done, total: progress("measuring activations", done, total),
         )
         with _naming(out):
-            files, graphs = _write_graphs(checkpoint, staging, plan, up_convolution, progress)
+            files, graphs = _write_graphs(checkpoint, staging, plan, graph_options, progress)
             if checkpoint.config.use_noise:
                 files.append(staging / "noise.npz")
                 np.savez(files[-1], **noise_inputs(checkpoint))  # type: ignore[arg-type]
+            files.append(staging / "directions.npz")
+            directions = arrays_of(sefa_directions(checkpoint))
+            np.savez(files[-1], **directions)  # type: ignore[arg-type]
         manifest = _manifest(checkpoint, files) | {"graphs": graphs, "half": plan.to_json()}
         report = None
         if verify_seeds:
@@ -121,16 +128,20 @@ def check_target(out: Path, *, force: bool) -> None:
 
 
 def _write_graphs(
-    checkpoint: Checkpoint, staging: Path, plan: HalfPlan, up_convolution: str, progress: Progress
+    checkpoint: Checkpoint,
+    staging: Path,
+    plan: HalfPlan,
+    options: Mapping[str, Any],
+    progress: Progress,
 ) -> tuple[list[Path], dict[str, Any]]:
     """Write the ONNX files; give them, and what the manifest says of them."""
     builders: dict[str, Callable[[], GraphBuilder]] = {
         "mapping": lambda: mapping_graph(checkpoint),
-        "synthesis": lambda: synthesis_graph(checkpoint, up_convolution=up_convolution),
+        "synthesis": lambda: synthesis_graph(checkpoint, **options),
     }
     if plan.half_blocks:
         builders[HALF] = lambda: synthesis_graph(
-            checkpoint, half_blocks=plan.half_blocks, up_convolution=up_convolution
+            checkpoint, half_blocks=plan.half_blocks, **options
         )
     files: list[Path] = []
     graphs = {}
@@ -184,8 +195,8 @@ def _manifest(checkpoint: Checkpoint, files: list[Path]) -> dict[str, Any]:
         img_channels=config.img_channels,
         img_height=height,
         img_width=width,
-        truncation_psi=1.0,
-        truncation_cutoff=None,
+        truncation_psi=config.truncation_psi,
+        truncation_cutoff=config.truncation_cutoff,
     )
     return {
         "schema": SCHEMA,
@@ -195,7 +206,7 @@ def _manifest(checkpoint: Checkpoint, files: list[Path]) -> dict[str, Any]:
         "w_avg": checkpoint.tensors["mapping.w_avg"].tolist(),
         "statistics": {
             "parameters": checkpoint.num_parameters,
-            "multiply_adds": multiply_adds(config),
+            "multiply_adds": config.multiply_adds(),
         },
         "provenance": {
             "source": vars(checkpoint.source),

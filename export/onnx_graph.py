@@ -13,6 +13,7 @@ import onnx_ir as ir
 
 from stylert.runtime.bundle import TensorSpec
 from stylert.runtime.errors import StylertError
+from stylert.runtime.onnx_weights import STORED
 
 __all__ = ["IR_VERSION", "OPSET", "GraphBuilder"]
 
@@ -25,10 +26,15 @@ class GraphBuilder:
     """Collects the nodes and constants of one graph, and writes it.
 
     `op` returns the node's output; `scope` prefixes names: `b8.conv0/conv`.
+
+    Args:
+        name: of the graph.
+        compact: store the float32 weights as float16 where that keeps them.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, compact: bool = False) -> None:
         self.name = name
+        self.compact = compact
         self._scope = ""
         self._inputs: list[ir.Value] = []
         self._outputs: list[ir.Value] = []
@@ -67,6 +73,17 @@ class GraphBuilder:
         self._bytes += array.nbytes
         self._constants[name] = value
         return value
+
+    def weight(self, name: str, array: np.ndarray, dtype: str = "float32") -> ir.Value:
+        """Add a weight of a layer, [O, I, ...] or [I, O, ...].
+
+        A compact graph stores it as float16 with a Cast behind it: runtimes fold that away when
+        they load the graph, and compute in float32 with the rounded weight.
+        """
+        if self.compact and dtype == "float32" and _half_keeps(array):
+            stored = self.constant(name + STORED, array, "float16")
+            return self.cast(stored, "float32", name=name)
+        return self.constant(name, array, dtype)
 
     def shared(self, name: str, array: np.ndarray) -> ir.Value:
         """A constant that several nodes use, kept once, under its name outside of all scopes."""
@@ -146,6 +163,18 @@ _DTYPES = {
     "float32": ir.DataType.FLOAT,
     "uint8": ir.DataType.UINT8,
 }
+
+
+def _half_keeps(array: np.ndarray) -> bool:
+    """Whether float16 holds every channel to its 11 bits: it has no room for 1e6 or 1e-6."""
+    exact = array.astype(np.float64)
+    with np.errstate(over="ignore"):
+        error = exact.astype(np.float16) - exact
+    for axis in (0, 1):
+        others = tuple(i for i in range(exact.ndim) if i != axis)
+        if not np.all(np.square(error).sum(others) <= 2.0**-22 * np.square(exact).sum(others)):
+            return False
+    return True
 
 
 def _value(name: str, dtype: str, shape: Sequence[int | str]) -> ir.Value:

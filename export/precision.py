@@ -17,8 +17,10 @@ from typing import Any
 
 import numpy as np
 
-from stylert.export.checkpoints import Checkpoint, StyleGAN2Config
-from stylert.export.stylegan2_graph import mapping_graph, noise_inputs, synthesis_graph
+from stylert.export.checkpoints import Checkpoint, Config
+from stylert.export.families import synthesis_graph
+from stylert.export.graphs.emitter import noise_inputs
+from stylert.export.graphs.mapping import mapping_graph
 from stylert.runtime.backends.onnxruntime import available_providers
 from stylert.runtime.errors import InvalidInput
 from stylert.runtime.latents import z_from_seeds
@@ -37,8 +39,8 @@ class HalfPlan:
     """The blocks that compute in half precision, and why others do not."""
 
     policy: str  # 'native', 'all', 'none', or the list of blocks that was asked for
-    half_blocks: tuple[int, ...]  # resolutions
-    kept_fp32: tuple[int, ...] = ()  # blocks of the policy that could overflow
+    half_blocks: tuple[str, ...]  # names
+    kept_fp32: tuple[str, ...] = ()  # blocks of the policy that could overflow
     peaks: dict[str, float] | None = None  # largest value of each block, None = not measured
     seeds: int = 0  # images measured
 
@@ -50,7 +52,7 @@ class HalfPlan:
         return plan
 
 
-def blocks_of_policy(config: StyleGAN2Config, policy: str) -> tuple[int, ...]:
+def blocks_of_policy(config: Config, policy: str) -> tuple[str, ...]:
     """The blocks of a policy.
 
     Args:
@@ -61,13 +63,11 @@ def blocks_of_policy(config: StyleGAN2Config, policy: str) -> tuple[int, ...]:
     Raises:
         InvalidInput: an unknown policy or block.
     """
-    resolutions = config.block_resolutions
+    names = config.block_names
     if policy == "native":
-        count = config.num_fp16_res or min(4, len(resolutions) - 1)
-        return resolutions[len(resolutions) - count :]
+        return config.native_half_blocks
     if policy in ("all", "none"):
-        return resolutions if policy == "all" else ()
-    names = {f"b{resolution}": resolution for resolution in resolutions}
+        return names if policy == "all" else ()
     asked = [name.strip() for name in policy.split(",")]
     for name in asked:
         if name not in names:
@@ -75,7 +75,7 @@ def blocks_of_policy(config: StyleGAN2Config, policy: str) -> tuple[int, ...]:
                 f"half precision: got {name!r}, expected one of {', '.join(POLICIES)}, or a list "
                 f"of blocks: {', '.join(names)}."
             )
-    return tuple(sorted(names[name] for name in set(asked)))
+    return tuple(name for name in names if name in asked)
 
 
 def plan_half(
@@ -108,19 +108,20 @@ def plan_half(
     # `not <=` so that a NaN counts as an overflow.
     kept = tuple(block for block in blocks if not peaks[block] <= HALF_MAX / HEADROOM)
     half = tuple(block for block in blocks if block not in kept)
-    return HalfPlan(policy, half, kept, {f"b{block}": peaks[block] for block in blocks}, seeds)
+    return HalfPlan(policy, half, kept, peaks, seeds)
 
 
-def _is_bounded(config: StyleGAN2Config) -> bool:
+def _is_bounded(config: Config) -> bool:
     """Whether the clamp keeps the input and output of every convolution within half precision."""
     if config.conv_clamp is None:
         return False
-    return config.conv_clamp * math.sqrt(9 * max(config.channels)) <= HALF_MAX / 2
+    # The half is left to filters that overshoot the clamp, as StyleGAN3's do behind it.
+    return config.conv_clamp * math.sqrt(config.max_fan_in) <= HALF_MAX / 2
 
 
 def _measure(
-    checkpoint: Checkpoint, blocks: tuple[int, ...], seeds: int, progress: Progress
-) -> dict[int, float]:
+    checkpoint: Checkpoint, blocks: tuple[str, ...], seeds: int, progress: Progress
+) -> dict[str, float]:
     """The largest absolute value of every block in its half-precision form, held in float32.
 
     Images at psi 1 with the checkpoint's noise; conditional networks take one class after another.
@@ -150,7 +151,7 @@ def _measure(
     mapping, synthesis = sessions
     noise = noise_inputs(checkpoint)
     peaks = dict.fromkeys(blocks, 0.0)
-    outputs = [f"peak_b{block}" for block in blocks]
+    outputs = [f"peak_{block}" for block in blocks]
     batch = max(1, min(16, 2**20 // math.prod(config.img_shape)))  # to bound the memory
     for start in range(0, seeds, batch):
         chunk = range(start, min(start + batch, seeds))
@@ -162,7 +163,10 @@ def _measure(
             classes = [seed % config.c_dim for seed in chunk]
             feeds["c"] = np.eye(config.c_dim, dtype=np.float32)[classes]
         ws = mapping.run(["ws"], feeds)[0]
-        found = synthesis.run(outputs, {"ws": ws, **noise})
+        feeds = {"ws": ws, **noise}
+        if config.has_transform:
+            feeds["transform"] = np.tile(np.eye(3, dtype=np.float32), (len(chunk), 1, 1))
+        found = synthesis.run(outputs, feeds)
         for block, peak in zip(blocks, found, strict=True):
             peaks[block] = float(np.maximum(peaks[block], peak))  # keeps a NaN
         progress(chunk.stop, seeds)

@@ -1,5 +1,6 @@
 """The runtime: from a bundle to pictures, with NumPy and one backend, without torch."""
 
+from stylert.runtime.backends.base import DLPackArray
 from stylert.runtime.bundle import Bundle, GeneratorSpec
 from stylert.runtime.errors import (
     BundleError,
@@ -17,6 +18,7 @@ __all__ = [
     "Bundle",
     "BundleError",
     "CheckpointError",
+    "DLPackArray",
     "EngineError",
     "Generator",
     "GeneratorSpec",

@@ -6,6 +6,7 @@ mapping.onnx          z [N,z_dim], c [N,c_dim] (conditional only), truncation_ps
 synthesis.onnx        ws [N,num_ws,w_dim], noise_* [M,1,h,w] (M = 1 or N), all float32
                       -> img [N,C,H,W] float32 in [-1,1] (nominal), image [N,H,W,C] uint8
 noise.npz             the checkpoint's own noise, one [1,1,h,w] float32 array per noise_* input
+directions.npz        directions in w, see `runtime.directions`
 """
 
 from __future__ import annotations
@@ -13,13 +14,15 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from stylert.runtime.directions import DirectionSet, direction_sets
 from stylert.runtime.errors import BundleError
 
 __all__ = [
@@ -167,17 +170,8 @@ class Bundle:
         """The checkpoint's own noise: [1, 1, h, w] float32 by input name."""
         if not self.noise_inputs:
             return {}
-        try:
-            with (  # a file of our own: np.load leaves its one open where the archive is damaged
-                (self.path / "noise.npz").open("rb") as file,
-                np.load(file, allow_pickle=False) as arrays,
-            ):
-                noise = {t.name: arrays[t.name] for t in self.noise_inputs}
-        except Exception as error:  # zipfile, zlib and NumPy each have their own
-            raise BundleError(
-                f"Bundle {self.path}: cannot read noise.npz ({' '.join(str(error).split())}). "
-                "Export the checkpoint again."
-            ) from None
+        with self._arrays("noise.npz") as arrays:
+            noise = {t.name: arrays[t.name] for t in self.noise_inputs}
         for t in self.noise_inputs:
             if noise[t.name].shape != (1, *t.shape[1:]) or noise[t.name].dtype != np.float32:
                 raise BundleError(
@@ -185,6 +179,28 @@ class Bundle:
                     f"{noise[t.name].shape}, expected float32 {(1, *t.shape[1:])}."
                 )
         return noise
+
+    def read_directions(self) -> tuple[DirectionSet, ...]:
+        """Directions in w for editing; none in a bundle that was exported without them."""
+        if "directions.npz" not in self.manifest["files"]:
+            return ()
+        with self._arrays("directions.npz") as arrays:
+            return direction_sets(arrays, num_ws=self.spec.num_ws, w_dim=self.spec.w_dim)
+
+    @contextmanager
+    def _arrays(self, name: str) -> Iterator[Mapping[str, np.ndarray]]:
+        """The arrays of a file; whatever is wrong with them is a `BundleError`."""
+        try:
+            with (  # a file of our own: np.load leaves its one open where the archive is damaged
+                (self.path / name).open("rb") as file,
+                np.load(file, allow_pickle=False) as arrays,
+            ):
+                yield arrays
+        except Exception as error:  # zipfile, zlib and NumPy each have their own
+            raise BundleError(
+                f"Bundle {self.path}: cannot read {name} ({' '.join(str(error).split())}). "
+                "Export the checkpoint again."
+            ) from None
 
 
 def graph_key(graph: str, precision: str) -> str:
@@ -262,6 +278,7 @@ def _graph(data: Mapping[str, Any], spec: GeneratorSpec) -> GraphSpec:
         "c": (spec.c_dim,),
         "truncation_psi": (spec.num_ws,),
         "ws": (spec.num_ws, spec.w_dim),
+        "transform": (3, 3),
         "img": (spec.img_channels, *image),
         "image": (*image, spec.img_channels),
     }

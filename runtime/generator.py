@@ -5,38 +5,51 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
+from numpy.typing import NDArray
 
-from stylert.runtime.backends.base import EngineSession, Session
+from stylert.runtime.arguments import check_integer
+from stylert.runtime.backends.base import DLPackArray, EngineSession, Session
 from stylert.runtime.bundle import Bundle, GeneratorSpec
 from stylert.runtime.errors import EngineError, InvalidInput
 from stylert.runtime.latents import (
     as_float32,
     labels_of,
-    psi_per_layer,
     seeds_of,
     soft_labels_of,
     z_from_seeds,
 )
-from stylert.runtime.noise import NOISE_MODES, NoiseSource
+from stylert.runtime.noise import NoiseSource
+from stylert.runtime.options import (
+    NoiseMode,
+    Output,
+    SeedOptions,
+    SynthesisOptions,
+    check_output,
+)
+from stylert.runtime.parts import joined, parts_of, rows_of
+from stylert.runtime.style_editing import StyleEditing
+from stylert.runtime.style_mixing import StyleMixing
+from stylert.runtime.styles import as_styles
+from stylert.runtime.transforms import TRANSFORM, transform_inputs
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 __all__ = ["Generator"]
-
-NoiseMode = Literal["const", "none", "seeded"]
-Output = Literal["image", "img"]
 
 MAX_THREADS = 1024  # more is a mistake, and could take the machine down
 
 _log = logging.getLogger("stylert")
 
 
-class Generator:
+class Generator(StyleMixing, StyleEditing):
     """A StyleGAN generator, ready to draw. Open one with `Generator.open`.
 
     Safe to call from several threads. The same seed gives the same picture: the batch that it is
@@ -44,6 +57,10 @@ class Generator:
 
         with stylert.open("bundle") as generator:
             images = generator.generate([1, 2, 3], truncation_psi=0.7)   # uint8 [3, H, W, C]
+
+    Where torch, CuPy or JAX go on with the images, they can stay where they were drawn:
+
+        tensor = torch.from_dlpack(generator.generate([1, 2, 3], on_device=True))   # no copy
 
     Attributes:
         bundle: what was opened; after `refit`, the bundle of the new weights.
@@ -79,6 +96,8 @@ class Generator:
         provider: str = "auto",
         precision: str = "auto",
         threads: int | None = None,
+        gpu: int | None = None,
+        lanes: int = 1,
         max_batch: int = 8,
         check_files: bool = True,
     ) -> Generator:
@@ -92,6 +111,10 @@ class Generator:
             precision: 'fp32', 'fp16' (mixed, as the checkpoint was trained), or 'auto': half on a
                 GPU if the bundle has it.
             threads: CPU threads of one call, None = all CPUs that this process may use.
+            gpu: index of the GPU (CUDA_VISIBLE_DEVICES applies); 'auto' then never means the CPU.
+                None = the first GPU, where one is used at all.
+            lanes: calls that may run on an engine at the same time, each with buffers of its own on
+                the GPU; others wait. ONNX Runtime runs as many as come.
             max_batch: images of one call to the backend; larger requests are split.
             check_files: compare the SHA-256 of the bundle's files with the manifest.
 
@@ -109,19 +132,21 @@ class Generator:
                 f"path: got {type(path).__name__}, expected the directory of a bundle, as a str or "
                 "Path."
             )
-        if threads is not None and (
-            isinstance(threads, bool)
-            or not isinstance(threads, int)
-            or not 1 <= threads <= MAX_THREADS
-        ):
-            raise InvalidInput(
-                f"threads: got {threads!r}, expected an integer of 1 to {MAX_THREADS}."
-            )
-        if isinstance(max_batch, bool) or not isinstance(max_batch, int) or max_batch < 1:
-            raise InvalidInput(f"max_batch: got {max_batch!r}, expected an integer of at least 1.")
+        if threads is not None:
+            check_integer("threads", threads, 1, MAX_THREADS)
+        if gpu is not None:
+            check_integer("gpu", gpu, 0)
+        check_integer("lanes", lanes, 1)
+        check_integer("max_batch", max_batch, 1)
         bundle = Bundle.open(path, check_files=check_files)
         session, choice = open_session(
-            bundle, backend=backend, provider=provider, precision=precision, threads=threads
+            bundle,
+            backend=backend,
+            provider=provider,
+            precision=precision,
+            threads=threads,
+            gpu=gpu,
+            lanes=lanes,
         )
         _log.info(choice)
         return cls(bundle, session, max_batch=max_batch, choice=choice)
@@ -154,8 +179,9 @@ class Generator:
         Args:
             z: [N, z_dim] floats, normal distributed.
             c: labels [c_dim] or [N, c_dim] numbers, one-hot or soft; conditional generators only.
-            truncation_psi: a number, [N], or [N, num_ws]; 1 = as trained, 0 = the mean.
-                None = the family's default, with its cutoff.
+            truncation_psi: a number, [N], or [N, num_ws]; 1 = as trained, 0 = the mean. Or by
+                layers: {'coarse': 0.5, 'middle': 0.7}. None = the family's default, with its
+                cutoff.
             truncation_cutoff: layers from this one on are not truncated, None = all are.
 
         Returns:
@@ -168,7 +194,10 @@ class Generator:
         feeds = self._mapping_feeds(z, c, truncation_psi, truncation_cutoff)
         batch = len(feeds["z"])
         with self._in_use() as session:
-            return _join([session.map(_take(feeds, part, batch)) for part in self._chunks(batch)])
+            parts = (
+                session.map(rows_of(feeds, part, batch)) for part in parts_of(batch, self.max_batch)
+            )
+            return joined(parts, batch)
 
     def _mapping_feeds(
         self, z: Any, c: Any, truncation_psi: Any, truncation_cutoff: int | None
@@ -183,6 +212,36 @@ class Generator:
             feeds["c"] = labels
         return feeds
 
+    @overload
+    def synthesize(
+        self,
+        ws: Any,
+        *,
+        output: Literal["image"] = ...,
+        on_device: Literal[False] = ...,
+        **options: Unpack[SynthesisOptions],
+    ) -> NDArray[np.uint8]: ...
+
+    @overload
+    def synthesize(
+        self,
+        ws: Any,
+        *,
+        output: Literal["img"],
+        on_device: Literal[False] = ...,
+        **options: Unpack[SynthesisOptions],
+    ) -> NDArray[np.float32]: ...
+
+    @overload
+    def synthesize(
+        self,
+        ws: Any,
+        *,
+        output: Output = ...,
+        on_device: bool,
+        **options: Unpack[SynthesisOptions],
+    ) -> DLPackArray: ...
+
     def synthesize(
         self,
         ws: Any,
@@ -190,8 +249,12 @@ class Generator:
         noise_mode: NoiseMode = "const",
         noise_seed: int | Sequence[int] | None = None,
         noise: Mapping[str, Any] | None = None,
+        translate: Any = None,
+        rotate: Any = None,
+        transform: Any = None,
         output: Output = "image",
-    ) -> np.ndarray:
+        on_device: bool = False,
+    ) -> DLPackArray:
         """Draw the images of styles.
 
         Args:
@@ -199,51 +262,63 @@ class Generator:
             noise_mode: 'const' (the checkpoint's own), 'none', or 'seeded'.
             noise_seed: for 'seeded': one for all images, or one per image.
             noise: noise of your own instead: [1, 1, h, w] or [N, 1, h, w] floats by input name.
+            translate: move the pictures, see `generate`; StyleGAN3 only.
+            rotate: turn the pictures, see `generate`; StyleGAN3 only.
+            transform: a matrix of your own instead, see `generate`; StyleGAN3 only.
             output: 'image' or 'img'.
+            on_device: leave the images where they were drawn; see `generate`.
 
         Returns:
             'image': uint8 [N, H, W, C]; 'img': float32 [N, C, H, W], nominal range [-1, 1].
 
         Raises:
             InvalidInput: a shape, dtype or value that does not fit.
+            MissingExtra: `on_device` with ONNX Runtime on a GPU, and cuda-core is not installed.
             EngineError: the backend failed, or the generator is closed.
         """
-        ws = as_float32("ws", ws)
-        expected = (self.spec.num_ws, self.spec.w_dim)
-        if ws.ndim != 3 or ws.shape[1:] != expected or not len(ws):
-            raise InvalidInput(f"ws: got shape {ws.shape}, expected {('N', *expected)}.")
-        _check_output(output)
-        fields = self._noise_fields(noise_mode, noise_seed, noise, len(ws))
+        ws = as_styles("ws", ws, num_ws=self.spec.num_ws, w_dim=self.spec.w_dim)
+        check_output(output, on_device)
+        noise_of = self._noise.of(noise_mode, noise_seed, noise, batch=len(ws))
+        motions = self._motions(translate, rotate, transform, len(ws))
         with self._in_use() as session:
-            parts = [
-                session.synthesize({"ws": ws[chunk], **fields(chunk)}, [output])[0]
-                for chunk in self._chunks(len(ws))
-            ]
-        return _join(parts)
+            draw = session.synthesize_on_device if on_device else session.synthesize
+            parts = (
+                draw(
+                    {"ws": ws[part], **noise_of(part), **rows_of(motions, part, len(ws))}, [output]
+                )[0]
+                for part in parts_of(len(ws), self.max_batch)
+            )
+            return joined(parts, len(ws))
 
-    def _noise_fields(
+    @overload
+    def generate(
         self,
-        noise_mode: str,
-        noise_seed: int | Sequence[int] | None,
-        noise: Mapping[str, Any] | None,
-        batch: int,
-    ) -> Callable[[slice], Mapping[str, np.ndarray]]:
-        """What gives the noise inputs of a part of the batch."""
-        seeds = self._noise_seeds(noise_mode, noise_seed, batch)
-        if noise is not None:
-            if noise_mode != "const":
-                raise InvalidInput(
-                    f"noise: got arrays and noise_mode {noise_mode!r}, expected one of the two."
-                )
-            given = self._noise.given(noise, batch)
-            return lambda chunk: _take(given, chunk, batch)
-        if seeds is None:
-            fixed = self._noise.const() if noise_mode == "const" else self._noise.none()
-            return lambda chunk: fixed
-        if len(seeds) == 1:
-            shared = self._noise.seeded(seeds)
-            return lambda chunk: shared
-        return lambda chunk: self._noise.seeded(seeds[chunk])  # by the part, to bound the memory
+        seeds: int | Iterable[int],
+        *,
+        output: Literal["image"] = ...,
+        on_device: Literal[False] = ...,
+        **options: Unpack[SeedOptions],
+    ) -> NDArray[np.uint8]: ...
+
+    @overload
+    def generate(
+        self,
+        seeds: int | Iterable[int],
+        *,
+        output: Literal["img"],
+        on_device: Literal[False] = ...,
+        **options: Unpack[SeedOptions],
+    ) -> NDArray[np.float32]: ...
+
+    @overload
+    def generate(
+        self,
+        seeds: int | Iterable[int],
+        *,
+        output: Output = ...,
+        on_device: bool,
+        **options: Unpack[SeedOptions],
+    ) -> DLPackArray: ...
 
     def generate(
         self,
@@ -255,26 +330,44 @@ class Generator:
         labels: Any = None,
         noise_mode: NoiseMode = "const",
         noise_seed: int | Sequence[int] | None = None,
+        translate: Any = None,
+        rotate: Any = None,
+        transform: Any = None,
         output: Output = "image",
-    ) -> np.ndarray:
+        on_device: bool = False,
+    ) -> DLPackArray:
         """Draw the images of seeds.
 
         Args:
             seeds: one or several integers in [0, 2^32 - 1]; z = RandomState(seed).randn(z_dim).
-            truncation_psi: a number, [N], or [N, num_ws]; 1 = as trained, 0 = the mean image.
-                None = the family's default, with its cutoff.
+            truncation_psi: a number, [N], or [N, num_ws]; 1 = as trained, 0 = the mean image. Or by
+                layers: {'coarse': 0.5, 'middle': 0.7}. None = the family's default, with its
+                cutoff.
             truncation_cutoff: layers from this one on are not truncated, None = all are.
             class_idx: one class for all images, or one per image; conditional generators only.
-            labels: soft labels [c_dim] or [N, c_dim] instead of class_idx.
+            labels: soft labels [c_dim] or [N, c_dim] instead of class_idx, or a mix of classes by
+                their weights: {3: 0.7, 5: 0.3}.
             noise_mode: 'const' (the checkpoint's own), 'none', or 'seeded'.
             noise_seed: for 'seeded': one for all images, or one per image; None = the image's seed.
+            translate: move the pictures to the right and down: (x, y) for all or [N, 2], in sides
+                of the picture; StyleGAN3 only, which draws what comes into view.
+            rotate: turn the pictures about their centre, counter-clockwise: degrees for all or [N];
+                StyleGAN3 only (-R is made for it). They are turned before they are moved.
+            transform: instead, where in the unmoved picture each place (x, y, 1) is to be found:
+                matrices [3, 3] or [N, 3, 3] with the last row 0 0 1; the origin is the centre.
             output: 'image' or 'img'.
+            on_device: leave the images where they were drawn: one `DeviceArray` in the GPU's memory
+                if that is a GPU, which the call need not wait for, else a NumPy array. Both are for
+                `torch.from_dlpack` and its like, which copy nothing. It stays valid after later
+                calls and `close`. `numpy.from_dlpack(array, device="cpu")` brings either to the
+                host (NumPy 2.1).
 
         Returns:
             'image': uint8 [N, H, W, C]; 'img': float32 [N, C, H, W], nominal range [-1, 1].
 
         Raises:
             InvalidInput: a shape, dtype or value that does not fit.
+            MissingExtra: `on_device` with ONNX Runtime on a GPU, and cuda-core is not installed.
             EngineError: the backend failed, or the generator is closed.
         """
         numbers = seeds_of(seeds)
@@ -283,17 +376,21 @@ class Generator:
         c = labels_of(class_idx, labels, batch=len(numbers), c_dim=self.spec.c_dim)
         z = z_from_seeds(numbers, self.spec.z_dim)
         feeds = self._mapping_feeds(z, c, truncation_psi, truncation_cutoff)
-        _check_output(output)
-        fields = self._noise_fields(noise_mode, noise_seed, None, len(z))
+        check_output(output, on_device)
+        noise_of = self._noise.of(noise_mode, noise_seed, None, batch=len(z))
+        motions = self._motions(translate, rotate, transform, len(z))
         with self._in_use() as session:
-            parts = []
-            for chunk in self._chunks(len(z)):
-                mapped, noise = _take(feeds, chunk, len(z)), fields(chunk)
-                if isinstance(session, EngineSession):  # both graphs in one launch
-                    parts += session.draw({**mapped, **noise}, [output])
-                else:
-                    parts += session.synthesize({"ws": session.map(mapped), **noise}, [output])
-        return _join(parts)
+            parts = (
+                _draw(
+                    session,
+                    rows_of(feeds, part, len(z)),
+                    {**noise_of(part), **rows_of(motions, part, len(z))},
+                    output,
+                    on_device,
+                )
+                for part in parts_of(len(z), self.max_batch)
+            )
+            return joined(parts, len(z))
 
     def refit(self, path: str | Path) -> None:
         """Load the weights of another bundle of the same architecture into the engine.
@@ -356,51 +453,24 @@ class Generator:
             if last:
                 self._session.close()
 
-    def _chunks(self, batch: int) -> Iterator[slice]:
-        for start in range(0, batch, self.max_batch):
-            yield slice(start, min(start + self.max_batch, batch))
-
-    def _psi(self, truncation_psi: Any, truncation_cutoff: int | None, batch: int) -> np.ndarray:
-        if truncation_psi is None:
-            truncation_psi = self.spec.truncation_psi
-            if truncation_cutoff is None:
-                truncation_cutoff = self.spec.truncation_cutoff
-        return psi_per_layer(
-            truncation_psi, truncation_cutoff, batch=batch, num_ws=self.spec.num_ws
-        )
-
-    def _noise_seeds(
-        self, noise_mode: str, noise_seed: int | Sequence[int] | None, batch: int
-    ) -> list[int] | None:
-        if not isinstance(noise_mode, str) or noise_mode not in NOISE_MODES:
-            raise InvalidInput(f"noise_mode: got {noise_mode!r}, expected one of {NOISE_MODES}.")
-        if noise_mode != "seeded":
-            if noise_seed is not None:
-                raise InvalidInput(
-                    f"noise_seed: got one with noise_mode {noise_mode!r}, expected 'seeded'."
-                )
-            return None
-        if noise_seed is None:
-            raise InvalidInput(
-                "noise_seed: got None with noise_mode 'seeded', expected one for all images or one "
-                "per image."
-            )
-        seeds = seeds_of(noise_seed, name="noise_seed")
-        if len(seeds) not in (1, batch):
-            raise InvalidInput(f"noise_seed: got {len(seeds)} seeds, expected 1 or {batch}.")
-        return seeds
+    def _motions(
+        self, translate: Any, rotate: Any, transform: Any, batch: int
+    ) -> dict[str, np.ndarray]:
+        """The transform of every image, for graphs that take one."""
+        taken = any(t.name == TRANSFORM for t in self.bundle.graphs["synthesis"].inputs)
+        return transform_inputs(transform, translate, rotate, batch=batch, taken=taken)
 
 
-def _check_output(output: object) -> None:
-    if not isinstance(output, str) or output not in ("image", "img"):
-        got = repr(output) if isinstance(output, str) else type(output).__name__
-        raise InvalidInput(f"output: got {got}, expected 'image' or 'img'.")
-
-
-def _take(arrays: Mapping[str, np.ndarray], chunk: slice, batch: int) -> dict[str, np.ndarray]:
-    """The rows of a chunk; an array with one row for a larger batch is shared by all images."""
-    return {k: v[chunk] if len(v) == batch > 1 else v for k, v in arrays.items()}
-
-
-def _join(parts: list[np.ndarray]) -> np.ndarray:
-    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+def _draw(
+    session: Session,
+    mapped: Mapping[str, np.ndarray],
+    synthesized: Mapping[str, np.ndarray],
+    output: str,
+    on_device: bool,
+) -> DLPackArray:
+    """Run both graphs: the mapping's inputs, and those of the synthesis without ws."""
+    if isinstance(session, EngineSession):  # both graphs in one launch
+        draw = session.draw_on_device if on_device else session.draw
+        return draw({**mapped, **synthesized}, [output])[0]
+    synthesize = session.synthesize_on_device if on_device else session.synthesize
+    return synthesize({"ws": session.map(mapped), **synthesized}, [output])[0]

@@ -12,7 +12,9 @@ import numpy as np
 
 from stylert.runtime.errors import InvalidInput
 
-__all__ = ["grid_of", "image_format", "save_image", "to_uint8"]
+__all__ = ["encode_image", "grid_of", "image_format", "save_image", "to_uint8"]
+
+_FULL_CHROMA = 95  # the quality from which on a JPEG keeps the colour of every pixel
 
 
 def to_uint8(img: np.ndarray) -> np.ndarray:
@@ -66,32 +68,65 @@ def image_format(path: Path) -> str:
     return str(kind)
 
 
-def save_image(image: np.ndarray, path: str | Path) -> None:
+def encode_image(
+    image: np.ndarray, kind: str, *, quality: int | None = None, compression: int | None = None
+) -> bytes:
+    """The bytes of an image file. The same image gives the same bytes, in any thread.
+
+    Pillow lets other threads run meanwhile.
+
+    Args:
+        image: [H, W, C] uint8 with 1, 2, 3 or 4 channels.
+        kind: the format as Pillow calls it: 'PNG', 'JPEG', 'WEBP', ...
+        quality: of JPEG and WebP, 1 to 100; JPEG keeps the full chroma from 95 on. None = Pillow's.
+        compression: of PNG, 0 (none) to 9; the pixels are the same. None = Pillow's, 6.
+
+    Raises:
+        InvalidInput: another shape or dtype, or what the format cannot hold.
+    """
+    from PIL import Image
+
+    if image.dtype != np.uint8 or image.ndim != 3 or not 1 <= image.shape[2] <= 4:
+        raise InvalidInput(
+            f"image: got {image.dtype} {image.shape}, expected uint8 [H, W, C] with C of 1 to 4."
+        )
+    options: dict[str, int] = {}
+    if quality is not None:
+        options["quality"] = quality
+        if kind == "JPEG" and quality >= _FULL_CHROMA:
+            options["subsampling"] = 0
+    if compression is not None:
+        options["compress_level"] = compression
+    picture = Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else image)
+    encoded = io.BytesIO()
+    try:
+        picture.save(encoded, format=kind, **options)
+    except (OSError, ValueError, SystemError) as error:  # e.g. 'cannot write mode RGBA as JPEG'
+        raise InvalidInput(f"image: {error}; use .png.") from None
+    return encoded.getvalue()
+
+
+def save_image(image: np.ndarray, path: str | Path, *, quality: int | None = None) -> None:
     """Write an image [H, W, C] uint8 with 1, 2, 3 or 4 channels; the suffix chooses the format.
 
     The file appears whole or not at all.
+
+    Args:
+        image: the pixels.
+        path: the file; its folder must be there.
+        quality: of JPEG and WebP, see `encode_image`.
 
     Raises:
         InvalidInput: another shape or dtype, or a suffix that Pillow cannot write.
         OSError: the disk is full, or the folder cannot be written.
     """
-    from PIL import Image
-
     path = Path(path)
     kind = image_format(path)
-    if image.dtype != np.uint8 or image.ndim != 3 or not 1 <= image.shape[2] <= 4:
-        raise InvalidInput(
-            f"image: got {image.dtype} {image.shape}, expected uint8 [H, W, C] with C of 1 to 4."
-        )
-    picture = Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else image)
-    encoded = io.BytesIO()  # first to memory: so a full disk is no error of the encoder's
-    try:
-        picture.save(encoded, format=kind)
-    except (OSError, ValueError, SystemError) as error:  # e.g. 'cannot write mode RGBA as JPEG'
-        raise InvalidInput(f"{path}: {error}; use .png.") from None
+    # First to memory: so a full disk is no error of the encoder's.
+    encoded = encode_image(image, kind, quality=quality)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        partial.write_bytes(encoded.getbuffer())
+        partial.write_bytes(encoded)
         partial.replace(path)
     except OSError as error:  # names no file, or the partial one
         raise OSError(error.errno, error.strerror or str(error), str(path)) from error

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from stylert.runtime.arguments import shown
 from stylert.runtime.errors import InvalidInput
 
 __all__ = [
@@ -35,9 +36,9 @@ def seeds_of(
     items: list[Any] = list(seeds) if several else [seeds]  # type: ignore[arg-type]
     for seed in items:
         if isinstance(seed, (bool, np.bool_)) or not isinstance(seed, (int, np.integer)):
-            raise InvalidInput(f"{name}: got {_shown(seed)}, expected integers such as [0, 1, 2].")
+            raise InvalidInput(f"{name}: got {shown(seed)}, expected integers such as [0, 1, 2].")
         if not 0 <= seed <= largest:
-            raise InvalidInput(f"{name}: got {_shown(seed)}, expected 0 to {largest}.")
+            raise InvalidInput(f"{name}: got {shown(seed)}, expected 0 to {largest}.")
     if not items:
         raise InvalidInput(f"{name}: got none, expected at least one.")
     return [int(seed) for seed in items]
@@ -81,7 +82,7 @@ def psi_per_layer(
     except ValueError:  # a ragged list
         raise InvalidInput(f"truncation_psi: got a ragged list, expected {expected}.") from None
     if psi.dtype.kind not in "fiu":
-        raise InvalidInput(f"truncation_psi: got {_shown(truncation_psi)}, expected {expected}.")
+        raise InvalidInput(f"truncation_psi: got {shown(truncation_psi)}, expected {expected}.")
     if psi.shape not in ((), (batch,), (batch, 1), (batch, num_ws)):
         raise InvalidInput(f"truncation_psi: got shape {psi.shape}, expected {expected}.")
     with np.errstate(over="ignore"):
@@ -94,11 +95,11 @@ def psi_per_layer(
             truncation_cutoff, (int, np.integer)
         ):
             raise InvalidInput(
-                f"truncation_cutoff: got {_shown(truncation_cutoff)}, expected an integer."
+                f"truncation_cutoff: got {shown(truncation_cutoff)}, expected an integer."
             )
         if not 0 <= truncation_cutoff <= num_ws:
             raise InvalidInput(
-                f"truncation_cutoff: got {_shown(truncation_cutoff)}, expected 0 to {num_ws}."
+                f"truncation_cutoff: got {shown(truncation_cutoff)}, expected 0 to {num_ws}."
             )
         layers[:, truncation_cutoff:] = 1
     return layers
@@ -115,7 +116,8 @@ def labels_of(
 
     Args:
         class_idx: one class for all images, or one per image.
-        labels: soft labels [c_dim] for all images, or [N, c_dim].
+        labels: soft labels [c_dim] for all images, or [N, c_dim]; or a mix of classes by their
+            weights, {3: 0.7, 5: 0.3}.
         batch: N.
         c_dim: classes of the generator, 0 = unconditional.
 
@@ -146,6 +148,8 @@ def soft_labels_of(
 ) -> np.ndarray | None:
     """Soft labels: [c_dim] for all images or [N, c_dim] numbers, as [N, c_dim] float32.
 
+    A mix of classes by their weights, such as {3: 0.7, 5: 0.3}, is one for all images.
+
     Returns:
         None for an unconditional generator.
 
@@ -160,10 +164,23 @@ def soft_labels_of(
     expected = f"({c_dim},) or ({batch}, {c_dim})"
     if labels is None:
         raise InvalidInput(f"{name}: got None, expected numbers of shape {expected}.")
+    if isinstance(labels, Mapping):
+        labels = _label_of_weights(name, labels, c_dim)
     rows = as_float32(name, labels, kinds="fiub")
     if rows.shape not in ((c_dim,), (1, c_dim), (batch, c_dim)):
         raise InvalidInput(f"{name}: got shape {rows.shape}, expected {expected}.")
     return np.array(np.broadcast_to(rows, (batch, c_dim)))
+
+
+def _label_of_weights(name: str, weights: Mapping[Any, Any], c_dim: int) -> np.ndarray:
+    """One label [c_dim] for a mix of classes; its sum is 1, as that of a class."""
+    classes = seeds_of(list(weights), name=name, largest=c_dim - 1)
+    values = as_float32(name, list(weights.values()), kinds="fiu").astype(np.float64)
+    if values.ndim != 1 or (values < 0).any() or not values.sum() > 0:
+        raise InvalidInput(f"{name}: got {shown(weights)}, expected weights above 0 by class.")
+    label = np.zeros(c_dim)
+    label[classes] = values / values.sum()
+    return label.astype(np.float32)
 
 
 def as_float32(name: str, value: Any, *, kinds: str = "f") -> np.ndarray:
@@ -194,14 +211,5 @@ def as_float32(name: str, value: Any, *, kinds: str = "f") -> np.ndarray:
 
 def _unconditional(name: str, value: Any) -> InvalidInput:
     return InvalidInput(
-        f"{name}: got {_shown(value)}, expected None: this generator is unconditional."
+        f"{name}: got {shown(value)}, expected None: this generator is unconditional."
     )
-
-
-def _shown(value: Any) -> str:
-    """A value as a message can hold it: one line, and not a long one."""
-    try:
-        text = " ".join(repr(value).split())
-    except ValueError:  # an integer of more digits than Python prints
-        return "a huge integer"
-    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from stylert.runtime.bundle import TensorSpec
 from stylert.runtime.errors import InvalidInput
-from stylert.runtime.latents import as_float32
+from stylert.runtime.latents import as_float32, seeds_of
+from stylert.runtime.parts import rows_of
 
 __all__ = ["NOISE_MODES", "NoiseSource"]
 
@@ -36,6 +37,41 @@ class NoiseSource:
             for name, shape in self._shapes.items()
         }
 
+    def of(
+        self,
+        mode: str,
+        seed: int | Sequence[int] | None,
+        given: Mapping[str, Any] | None,
+        *,
+        batch: int,
+    ) -> Callable[[slice], Mapping[str, np.ndarray]]:
+        """Check what a user asks for, and give what makes the inputs of a part of the batch.
+
+        Args:
+            mode: 'const', 'none' or 'seeded'.
+            seed: for 'seeded': one for all images, or one per image.
+            given: noise of the user's own instead, with the mode 'const'.
+            batch: how many images.
+
+        Raises:
+            InvalidInput: an unknown mode, or arguments that do not go together.
+        """
+        seeds = _seeds(mode, seed, batch)
+        if given is not None:
+            if mode != "const":
+                raise InvalidInput(
+                    f"noise: got arrays and noise_mode {mode!r}, expected one of the two."
+                )
+            arrays = self.given(given, batch)
+            return lambda part: rows_of(arrays, part, batch)
+        if seeds is None:
+            fixed = self.const() if mode == "const" else self.none()
+            return lambda part: fixed
+        if len(seeds) == 1:
+            shared = self.seeded(seeds)
+            return lambda part: shared
+        return lambda part: self.seeded(seeds[part])  # by the part, to bound the memory
+
     def const(self) -> dict[str, np.ndarray]:
         """The noise that the checkpoint was trained with: the same for every image."""
         return self._const
@@ -44,14 +80,17 @@ class NoiseSource:
         """No noise."""
         return self._none
 
-    def seeded(self, seeds: Sequence[int]) -> dict[str, np.ndarray]:
-        """Normal noise [N, 1, h, w], drawn per image: its seed alone decides an image's noise."""
+    def seeded(self, seeds: Sequence[int], *, stream: int = _STREAM) -> dict[str, np.ndarray]:
+        """Normal noise [N, 1, h, w], drawn per image: its seed alone decides an image's noise.
+
+        Another stream gives other noise of the same seeds.
+        """
         fields = {
             name: np.empty((len(seeds), 1, *shape), np.float32)
             for name, shape in self._shapes.items()
         }
         for i, seed in enumerate(seeds):
-            generator = np.random.RandomState([seed, _STREAM])
+            generator = np.random.RandomState([seed, stream])
             for name, shape in self._shapes.items():
                 fields[name][i, 0] = generator.standard_normal(shape)
         return fields
@@ -78,6 +117,25 @@ class NoiseSource:
                 )
             arrays[name] = array
         return arrays
+
+
+def _seeds(mode: str, seed: int | Sequence[int] | None, batch: int) -> list[int] | None:
+    """The seeds of the mode 'seeded', None with another mode."""
+    if not isinstance(mode, str) or mode not in NOISE_MODES:
+        raise InvalidInput(f"noise_mode: got {mode!r}, expected one of {NOISE_MODES}.")
+    if mode != "seeded":
+        if seed is not None:
+            raise InvalidInput(f"noise_seed: got one with noise_mode {mode!r}, expected 'seeded'.")
+        return None
+    if seed is None:
+        raise InvalidInput(
+            "noise_seed: got None with noise_mode 'seeded', expected one for all images or one "
+            "per image."
+        )
+    seeds = seeds_of(seed, name="noise_seed")
+    if len(seeds) not in (1, batch):
+        raise InvalidInput(f"noise_seed: got {len(seeds)} seeds, expected 1 or {batch}.")
+    return seeds
 
 
 def _frozen(field: np.ndarray) -> np.ndarray:

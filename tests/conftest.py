@@ -92,7 +92,8 @@ def bundle_of(goldens: Path, tmp_path_factory: pytest.TempPathFactory) -> Callab
     def export(name: str) -> Path:
         # One image is enough for a proof, without which there is no half-precision graph.
         out = tmp_path_factory.mktemp(name) / "bundle"
-        return _export(goldens / f"{name}.pkl", out, verify_seeds=1)
+        file = next(path for path in goldens.glob(f"{name}.p*") if path.suffix in (".pkl", ".pt"))
+        return _export(file, out, verify_seeds=1)
 
     return export
 

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 import typer
 from PIL import Image
 
@@ -268,6 +269,26 @@ def test_convert_to_nowhere(run: Callable[..., Done], target: str, code: int, me
     assert not os.listdir()
 
 
+def test_convert_makes_latents_that_the_runtime_opens(
+    run: Callable[..., Done], bundle: Path, refuses: Any
+) -> None:
+    with stylert.open(bundle) as generator:
+        ws = generator.styles([1, 2])
+        torch.save({"latents": torch.from_numpy(ws)}, "latents.pt")
+        with refuses("Convert it: stylert convert latents.pt latents.npy"):
+            generator.load_ws("latents.pt")
+        done = run("convert", "latents.pt", "latents.npy")
+        assert (done.code, done.err) == (0, "")
+        assert done.out.startswith("Wrote latents.npy (")
+        assert np.array_equal(generator.load_ws("latents.npy"), ws)
+    assert run("convert", "latents.pt", "latents.npy").code == 2  # it is there
+    assert run("convert", "latents.pt", "a/b/latents.npy", "--network", "G").code == 2
+    done = run("convert", CHECKPOINT, "other.npy")
+    assert done.code == 1
+    assert "Cannot read " in done.error
+    assert sorted(os.listdir()) == ["latents.npy", "latents.pt"]
+
+
 # --- verify
 
 
@@ -380,6 +401,26 @@ def test_generate_passes_its_options_on(run: Callable[..., Done], conditional_bu
     assert np.array_equal(pixels("c/seed0000.png"), expected[0])
 
 
+def test_generate_moves_pictures(
+    run: Callable[..., Done], bundle_of: Callable[[str], Path]
+) -> None:
+    bundle = bundle_of("sg3-r-64")
+    command = ("generate", bundle, "--seeds", "1-2", "--out")
+    done = run(*command, "moved", "--translate", "-0.25,0.5", "--rotate", "-90")
+    assert (done.code, done.err) == (0, "")
+    with stylert.open(bundle) as generator:
+        expected = generator.generate([1, 2], translate=(-0.25, 0.5), rotate=-90)
+    for seed, image in zip((1, 2), expected, strict=True):
+        assert np.array_equal(pixels(f"moved/seed000{seed}.png"), image)
+    assert run(*command, "still").code == 0
+    still = pixels("still/seed0001.png").astype(int)
+    clockwise = np.rot90(still, -1)[:32, 16:]  # half a picture down, and a quarter to the left
+    assert np.abs(pixels("moved/seed0001.png")[32:, :48] - clockwise).max() <= 1
+    done = run(*command, "far", "--translate", "1,2,3")
+    assert done.code == 2
+    assert "translate: got shape (3,), expected (2,) or (2, 2)" in done.error
+
+
 @pytest.mark.parametrize(
     ("grid", "size"),
     [("3x2", (96, 64)), ("auto", (96, 64)), ("5x1", (160, 32)), ("4x4", (128, 128))],
@@ -435,6 +476,9 @@ def test_generate_replaces_with_force_alone(run: Callable[..., Done], bundle: Pa
         ("--threads 0", "Invalid value for '--threads'"),
         ("--threads 100000", "threads: got 100000, expected an integer of 1 to"),
         ("--provider tpu", "provider: got 'tpu', expected 'auto', 'cpu' or 'cuda'"),
+        ("--rotate 0", "rotate: this generator cannot move its pictures"),
+        ("--translate -0.1,0", "translate: this generator cannot move its pictures"),
+        ("--translate a,b", "--translate: got 'a,b', expected numbers such as"),
     ],
 )
 def test_generate_refuses(
@@ -526,6 +570,10 @@ def test_info_of_a_checkpoint(run: Callable[..., Done]) -> None:
     found = json.loads(run("info", GOLDENS / "sg2-cond-32.pkl", "--json").out)
     assert found["config"]["c_dim"] == 5
     assert found["provenance"]["source"]["network"] == "G_ema"
+    done = run("info", GOLDENS / "sg3-r-64.pkl")
+    assert (done.code, done.err) == (0, "")
+    for words in ("StyleGAN3-R", "64 x 64, 3 channels", "16 ws", "stylegan3 pickle", "L14_64_3"):
+        assert words in done.out
     done = run("info", "nothing")
     assert done.code == 1
     assert "No such file" in done.error

@@ -13,10 +13,11 @@ from typing import Any
 
 from stylert.export.checkpoints import arrays
 from stylert.export.checkpoints.pickle_machine import Budget, Buildable, Global, PickleMachine
-from stylert.export.checkpoints.storages import Tensor, storage_from_bytes, tensor_from_storage
+from stylert.export.checkpoints.storages import STORAGE_TYPES, Tensor, tensor_from_storage
+from stylert.export.checkpoints.torch_stream import storage_from_bytes, value_from_stream
 from stylert.runtime.errors import CheckpointError
 
-__all__ = ["InertObject", "PersistentObject", "read_pickle"]
+__all__ = ["InertObject", "PersistentObject", "read_pickle", "read_torch_stream"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -42,15 +43,31 @@ class InertObject(Buildable):
         self.state = state
 
 
-def read_pickle(data: memoryview) -> tuple[Any, int]:
+def read_pickle(
+    data: memoryview, *, persistent: Callable[[Any], Any] | None = None
+) -> tuple[Any, int]:
     """The inert value of the pickle at the start of `data`, and where the pickle ends.
+
+    Args:
+        data: The pickle, which may have something behind its end.
+        persistent: Makes a value of a persistent id. None = refuse these.
 
     Raises:
         CheckpointError: it is damaged, or names anything that is not in the list.
     """
     budget = Budget(copied_bytes=len(data))
-    machine = PickleMachine(data, _names(budget), budget=budget)
+    machine = PickleMachine(data, _names(budget), budget=budget, persistent=persistent)
     return machine.run(), machine.position
+
+
+def read_torch_stream(data: memoryview) -> Any:
+    """The inert value in a file of the old torch.save.
+
+    Raises:
+        CheckpointError: it is damaged, or names anything that is not in the list.
+    """
+    budget = Budget(copied_bytes=len(data))
+    return value_from_stream(data, _names(budget), budget=budget)
 
 
 def _names(budget: Budget) -> dict[tuple[str, str], Global]:
@@ -59,6 +76,9 @@ def _names(budget: Budget) -> dict[tuple[str, str], Global]:
         ("torch._utils", "_rebuild_parameter"): _parameter,
         ("torch._utils", "_rebuild_tensor_v2"): tensor_from_storage,
         ("torch.storage", "_load_from_bytes"): partial(storage_from_bytes, budget=budget),
+        ("torch", "Size"): _size,
+        ("torch", "device"): _device,
+        ("pathlib", "PosixPath"): _path,
         ("collections", "OrderedDict"): _ordered_dict,
         ("builtins", "set"): partial(_set, budget=budget),
         ("__builtin__", "set"): partial(_set, budget=budget),
@@ -74,12 +94,14 @@ def _names(budget: Budget) -> dict[tuple[str, str], Global]:
     classes: dict[tuple[str, str], Callable[[], Any]] = {
         ("dnnlib.util", "EasyDict"): dict,
         ("dnnlib.tflib.network", "Network"): partial(InertObject, "Network"),
+        ("tfutil", "Network"): partial(InertObject, "Network"),  # Progressive GAN
         ("torch.nn.modules.sparse", "Embedding"): partial(InertObject, "Embedding"),
+        ("argparse", "Namespace"): partial(InertObject, "Namespace"),
     }
     names = {pair: Global(".".join(pair), call=call) for pair, call in functions.items()}
     names |= {pair: Global(".".join(pair), new=new) for pair, new in classes.items()}
     names["numpy", "ndarray"] = arrays.NDARRAY
-    return names
+    return names | STORAGE_TYPES
 
 
 def _persistent_object(meta: Any) -> PersistentObject:
@@ -97,6 +119,20 @@ def _parameter(data: Any, requires_grad: Any, backward_hooks: Any) -> Tensor:
     if type(data) is not Tensor:
         raise CheckpointError("a parameter that is no tensor")
     return data
+
+
+def _size(sizes: Any) -> Any:
+    return sizes
+
+
+def _device(kind: Any, index: Any = None) -> InertObject:
+    """Where a tensor was: of no use here."""
+    return InertObject("device")
+
+
+def _path(*parts: Any) -> InertObject:
+    """A folder of the training: of no use here."""
+    return InertObject("PosixPath")
 
 
 def _ordered_dict() -> dict[Any, Any]:

@@ -19,7 +19,9 @@ from typing import Any
 
 import numpy as np
 
-from stylert.export.checkpoints.checkpoint import Checkpoint, Source, StyleGAN2Config
+from stylert.export.checkpoints.checkpoint import Checkpoint, Source
+from stylert.export.checkpoints.config import Config
+from stylert.export.checkpoints.configs import config_from_json
 from stylert.export.checkpoints.pickle_machine import quoted
 from stylert.export.checkpoints.validation import check_shapes, check_values
 from stylert.runtime.errors import CheckpointError, MissingExtra
@@ -29,7 +31,6 @@ __all__ = ["checkpoint_from_safetensors", "write_native"]
 FORMAT = "stylert safetensors"
 KEY = "stylert"
 SCHEMA = 1
-FAMILY = "stylegan2"
 _FLOATS = ("F16", "F32")
 
 
@@ -113,7 +114,6 @@ def checkpoint_from_safetensors(path: Path, *, sha256: str, num_bytes: int) -> C
         raise CheckpointError(f"the file is damaged: {quoted(str(error))}") from None
     check_values(tensors)
     return Checkpoint(
-        family=FAMILY,
         config=config,
         tensors=tensors,
         source=Source(path.name, sha256, num_bytes, FORMAT, origin.network),
@@ -123,7 +123,7 @@ def checkpoint_from_safetensors(path: Path, *, sha256: str, num_bytes: int) -> C
 
 def _described(
     entries: Mapping[str, str] | None,
-) -> tuple[StyleGAN2Config, Source, tuple[str, ...]]:
+) -> tuple[Config, Source, tuple[str, ...]]:
     """Configuration, original source and notes, which `write_native` put into the metadata."""
     if not entries or KEY not in entries:
         raise CheckpointError(
@@ -137,9 +137,7 @@ def _described(
             raise CheckpointError(
                 f"got schema {quoted(schema)}, expected {SCHEMA}: update StyleRT to read the file"
             )
-        if family != FAMILY:
-            raise CheckpointError(f"not supported yet: the family {quoted(family)}")
-        config = StyleGAN2Config.from_json(metadata["config"])
+        config = config_from_json(family, metadata["config"])
         source = metadata["source"]
         origin = Source(
             file=_printable(source["file"]),

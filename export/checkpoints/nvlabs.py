@@ -1,4 +1,4 @@
-"""NVlabs' PyTorch pickles -> `Checkpoint`: StyleGAN2 of stylegan2-ada-pytorch and of stylegan3.
+"""NVlabs' PyTorch pickles -> `Checkpoint`: StyleGAN2 and StyleGAN3, of both repositories.
 
 The file is one dict of networks (G, D, G_ema), or a generator alone. Each module is a persistent
 object with its attributes, tensors and submodules; the source text that it carries is never run.
@@ -6,35 +6,32 @@ object with its attributes, tensors and submodules; the source text that it carr
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from stylert.export.checkpoints.allow_list import PersistentObject
-from stylert.export.checkpoints.checkpoint import Checkpoint, Source, StyleGAN2Config
+from stylert.export.checkpoints.allow_list import InertObject, PersistentObject
+from stylert.export.checkpoints.checkpoint import Checkpoint, Source
 from stylert.export.checkpoints.modules import Modules, modules_from_object
 from stylert.export.checkpoints.pickle_machine import quoted
+from stylert.export.checkpoints.reading import Reading
 from stylert.export.checkpoints.storages import Tensor
-from stylert.export.checkpoints.stylegan2_modules import config_from_modules, unknown_arguments
+from stylert.export.checkpoints.stylegan2_modules import read_stylegan2
+from stylert.export.checkpoints.stylegan3_modules import read_stylegan3
 from stylert.export.checkpoints.validation import check_shapes, check_values
 from stylert.runtime.errors import CheckpointError
 
 __all__ = ["checkpoint_from_networks", "is_nvlabs"]
 
 ALONE = "the only network"
-_KNOWN_CLASSES = frozenset(
-    (
-        "Generator",
-        "SynthesisNetwork",
-        "SynthesisBlock",
-        "SynthesisLayer",
-        "ToRGBLayer",
-        "Conv2dLayer",
-        "MappingNetwork",
-        "FullyConnectedLayer",
-    )
-)
+_STYLEGAN_XL = "not supported: a w_avg for each class, as StyleGAN-XL has"
+
+# A tensor that only its generators have, and the reader of each family.
+_READERS: dict[str, Callable[[Modules], Reading]] = {
+    "synthesis.b4.const": read_stylegan2,
+    "synthesis.input.freqs": read_stylegan3,
+}
 
 
 def is_nvlabs(value: Any) -> bool:
@@ -67,19 +64,19 @@ def checkpoint_from_networks(
         CheckpointError: there is no such generator, or it is none that is supported.
     """
     name, chosen = _chosen(value, network)
+    _refuse_stylegan_xl(chosen)
     modules = modules_from_object(chosen)
-    _refuse_other_families(modules, name)
+    reader = _reader(modules, name)
     if modules.num_elements * np.dtype(np.float32).itemsize > 2 * num_bytes:
         raise CheckpointError(f"the tensors claim more data than the {num_bytes} bytes of the file")
-    config = config_from_modules(modules)
-    tensors, more_notes = _tensors(modules, config)
+    reading = reader(modules)
+    tensors, more_notes = _tensors(modules, reading)
     check_values(tensors)
     return Checkpoint(
-        family="stylegan2",
-        config=config,
+        config=reading.config,
         tensors=tensors,
-        source=Source(file, sha256, num_bytes, _format(modules), name),
-        notes=(*notes, *more_notes, *_remarks(modules, config)),
+        source=Source(file, sha256, num_bytes, reading.format, name),
+        notes=(*notes, *more_notes, *_remarks(modules, reading)),
     )
 
 
@@ -107,59 +104,45 @@ def _networks(snapshot: dict[Any, Any]) -> dict[str, PersistentObject]:
     return {key: networks[key] for key in list(networks)[:16] if len(key) <= 40}
 
 
-def _refuse_other_families(modules: Modules, name: str) -> None:
-    tensors = modules.tensors
-    if "synthesis.input.freqs" in tensors:
-        raise CheckpointError("not supported yet: StyleGAN3 (synthesis.input.freqs is there)")
-    if "mapping.w_avg" in tensors and len(tensors["mapping.w_avg"].shape) == 2:
-        raise CheckpointError("not supported: a w_avg for each class, as StyleGAN-XL has")
-    if "synthesis.b4.const" not in tensors:
-        raise CheckpointError(f"{quoted(name)} is no StyleGAN2: synthesis.b4.const is missing")
+def _reader(modules: Modules, name: str) -> Callable[[Modules], Reading]:
+    """The reader of the network's family."""
+    w_avg = modules.tensors.get("mapping.w_avg")
+    if w_avg is not None and len(w_avg.shape) == 2:
+        raise CheckpointError(_STYLEGAN_XL)
+    for tensor, reader in _READERS.items():
+        if tensor in modules.tensors:
+            return reader
+    raise CheckpointError(
+        f"{quoted(name)} is no StyleGAN2 (synthesis.b4.const is missing), "
+        "and no StyleGAN3 (synthesis.input.freqs is missing)"
+    )
 
 
-def _tensors(
-    modules: Modules, config: StyleGAN2Config
-) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
+def _refuse_stylegan_xl(network: PersistentObject) -> None:
+    """Before its modules are walked through: one of them is none of NVlabs' classes."""
+    mapping = network.state["_modules"]["mapping"]
+    children = mapping.state.get("_modules") if type(mapping) is PersistentObject else None
+    embed = children.get("embed") if type(children) is dict else None
+    is_embedding = type(embed) is InertObject and embed.class_name == "Embedding"
+    if is_embedding or network.class_name == "SuperresGenerator":
+        raise CheckpointError(_STYLEGAN_XL)
+
+
+def _tensors(modules: Modules, reading: Reading) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
     """All tensors as float32, and a note if one was filled in."""
-    filled, notes = _filled(modules, config)
-    copies, stored = _split_filter_copies(modules.tensors)
+    filled = dict(reading.filled)
+    notes: tuple[str, ...] = ()
+    if "mapping.w_avg" not in modules.tensors:
+        filled["mapping.w_avg"] = np.zeros(reading.config.w_dim, dtype=np.float32)
+        notes = ("the network has no average w, zeros take its place: do not truncate",)
+    stored = {k: tensor for k, tensor in modules.tensors.items() if k not in reading.copies}
     shapes = {name: tensor.shape for name, tensor in stored.items()}
-    shapes |= {name: array.shape for name, array in filled.items()}
-    check_shapes(config, shapes)
+    check_shapes(reading.config, shapes | {name: array.shape for name, array in filled.items()})
     tensors = {name: _float32(name, tensor) for name, tensor in stored.items()} | filled
-    for name, copy in copies.items():
-        original = f"{name.rsplit('.', 2)[0]}.resample_filter"
-        if not np.array_equal(_float32(name, copy), tensors[original]):
+    for name, original in reading.copies.items():
+        if not np.array_equal(_float32(name, modules.tensors[name]), tensors[original]):
             raise CheckpointError(f"not supported: {name} differs from {original}")
     return tensors, notes
-
-
-def _filled(
-    modules: Modules, config: StyleGAN2Config
-) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
-    """Tensors that a network may lack, and a note on them."""
-    filled: dict[str, np.ndarray] = {}
-    for resolution in config.block_resolutions:
-        block = f"synthesis.b{resolution}"
-        if modules.objects[block].state["_buffers"].get("resample_filter", ...) is None:
-            filled[f"{block}.resample_filter"] = np.ones((1, 1), dtype=np.float32)
-    if "mapping.w_avg" in modules.tensors:
-        return filled, ()
-    filled["mapping.w_avg"] = np.zeros(config.w_dim, dtype=np.float32)
-    return filled, ("the network has no average w, zeros take its place: do not truncate",)
-
-
-def _split_filter_copies(
-    tensors: Mapping[str, Tensor],
-) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """The filters that the layers of a block hold beside the block's own, and all other tensors."""
-    layers = ("conv0", "conv1", "skip")
-    copies = {
-        name: tensor
-        for name, tensor in tensors.items()
-        if name.endswith(".resample_filter") and name.split(".")[-2] in layers
-    }
-    return copies, {name: tensor for name, tensor in tensors.items() if name not in copies}
 
 
 def _float32(name: str, tensor: Tensor) -> np.ndarray:
@@ -169,23 +152,14 @@ def _float32(name: str, tensor: Tensor) -> np.ndarray:
         raise CheckpointError(f"{name} {error}") from None
 
 
-def _format(modules: Modules) -> str:
-    """Which repository wrote it: only stylegan3's layers know their number of channels."""
-    if "in_channels" in modules.objects["synthesis.b4.conv1"].state:
-        return "stylegan3-repository StyleGAN2 pickle"
-    return "stylegan2-ada-pytorch pickle"
-
-
-def _remarks(modules: Modules, config: StyleGAN2Config) -> tuple[str, ...]:
+def _remarks(modules: Modules, reading: Reading) -> tuple[str, ...]:
     """What is unusual about the network."""
     remarks = []
-    if unknown := unknown_arguments(modules):
-        shown = ", ".join(quoted(key) for key in unknown[:8])
+    if reading.unknown_arguments:
+        shown = ", ".join(quoted(key) for key in reading.unknown_arguments[:8])
         remarks.append(f"arguments of the generator that are not known here: {shown}")
-    classes = {module.class_name for module in modules.objects.values()} - _KNOWN_CLASSES
+    classes = {module.class_name for module in modules.objects.values()} - reading.classes
     if classes:
         shown = ", ".join(quoted(name) for name in sorted(classes)[:8])
-        remarks.append(f"classes of a fork, read as StyleGAN2's own: {shown}")
-    if config.const_shape != (4, 4):
-        remarks.append("the image is {} pixels high and {} wide".format(*config.img_shape))
-    return tuple(remarks)
+        remarks.append(f"classes of a fork, read as {reading.config.title}'s own: {shown}")
+    return (*remarks, *reading.notes)

@@ -18,7 +18,7 @@ from typing import Any, NoReturn
 
 from stylert.runtime.errors import CheckpointError
 
-__all__ = ["Budget", "Buildable", "Global", "PickleMachine", "quoted"]
+__all__ = ["Budget", "Buildable", "Global", "PickleMachine", "RefusedName", "quoted"]
 
 MAX_OPERATIONS = 500_000  # a snapshot of three 1024 px networks takes about 60,000
 MAX_OPEN_MARKS = 256  # a snapshot takes about 30
@@ -50,6 +50,17 @@ class Global:
     name: str
     call: Callable[..., Any] | None = None
     new: Callable[[], Any] | None = None
+
+
+class RefusedName(CheckpointError):
+    """A pickle uses a name that is not in the list: `name`, with its module."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"refuses {quoted(name)}: it is none of the types in a StyleGAN checkpoint, and could "
+            "run code"
+        )
+        self.name = name
 
 
 class Buildable:
@@ -287,10 +298,7 @@ class PickleMachine:
             raise TypeError("a global without a name")
         known = self._names.get((module, name))
         if known is None:
-            raise CheckpointError(
-                f"refuses {quoted(f'{module}.{name}')}: it is none of the types in a StyleGAN "
-                "checkpoint, and could run code"
-            )
+            raise RefusedName(f"{module}.{name}")
         return known
 
     def _global(self) -> Global:

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-import zipfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from stylert.export.checkpoints.allow_list import InertObject, read_pickle
+from stylert.export.checkpoints.allow_list import read_pickle, read_torch_stream
 from stylert.export.checkpoints.checkpoint import Checkpoint
+from stylert.export.checkpoints.lookalikes import explained, refuse_look_alikes, shapes_of
 from stylert.export.checkpoints.native import checkpoint_from_safetensors
 from stylert.export.checkpoints.nvlabs import checkpoint_from_networks, is_nvlabs
-from stylert.export.checkpoints.pickle_machine import quoted
-from stylert.export.checkpoints.storages import TORCH_MAGIC
+from stylert.export.checkpoints.pickle_machine import RefusedName, quoted
+from stylert.export.checkpoints.rosinality import checkpoint_from_state_dicts, is_rosinality
+from stylert.export.checkpoints.tensorflow import checkpoint_from_tensorflow, is_tensorflow
+from stylert.export.checkpoints.torch_archive import is_torch_archive, value_from_archive
+from stylert.export.checkpoints.torch_stream import TORCH_MAGIC
 from stylert.export.checkpoints.untrained import PREFIX, untrained
+from stylert.export.checkpoints.zip_records import ZipRecords
 from stylert.runtime.errors import CheckpointError
 
 __all__ = ["read_checkpoint"]
@@ -32,16 +38,29 @@ _SIGNATURES = {
     b"version https://git-lfs": "it is a Git LFS pointer: fetch the file with 'git lfs pull'",
 }
 
+# _Kinds of values in a file: what tells them, and what reads them.
+_Kinds = tuple[tuple[Callable[[Any], bool], Callable[..., Checkpoint]], ...]
+_PICKLES: _Kinds = (
+    (is_nvlabs, checkpoint_from_networks),
+    (is_tensorflow, checkpoint_from_tensorflow),
+)
+_TORCH_FILES: _Kinds = (
+    (is_rosinality, checkpoint_from_state_dicts),
+    (is_nvlabs, checkpoint_from_networks),  # PTI saves whole networks of NVlabs' code
+)
+
 
 def read_checkpoint(path: str | Path, *, network: str | None = None) -> Checkpoint:
     """Read a generator from a checkpoint, without running anything that is in it.
 
-    It reads the pickles of stylegan2-ada-pytorch, those of StyleGAN2 in the stylegan3 repository,
-    and the .safetensors files of `write_native`. The name of the file does not matter.
+    It reads the pickles of stylegan2-ada-pytorch and of stylegan3 (its StyleGAN2, too),
+    the TensorFlow pickles of StyleGAN 1, StyleGAN2 and StyleGAN2-ADA, the .pt files of rosinality's
+    stylegan2-pytorch and of what is built on it (pSp, e4e, ...), and the .safetensors files of
+    `write_native`. The name of the file does not matter.
 
     Args:
         path: The file, or 'untrained:NAME' for random weights (see `untrained`).
-        network: Which network of a snapshot to read, e.g. 'G'. None = the average one, 'G_ema'.
+        network: Which network of a file to read, e.g. 'G'. None = the average one ('G_ema', 'Gs').
 
     Raises:
         CheckpointError: the file is missing, damaged, unsafe, or of a kind that is not supported.
@@ -82,32 +101,74 @@ def _read(path: Path, network: str | None) -> Checkpoint:
         raise CheckpointError("it is a device or a pipe, expected a file")
     with path.open("rb") as file:
         head = file.read(HEAD)
-    if head[:1] == b"\x80":
+    # A .safetensors file whose header takes such a number of bytes begins as a pickle does.
+    if head[:1] == b"\x80" and head[3:9] != b"\0\0\0\0\0{":
         return _from_pickle(path, network)
+    if head[:2] == b"PK":
+        return _from_zip(path, network)
     if head[8:9] == b"{":
         return _from_safetensors(path, head, network)
-    raise CheckpointError(_what_it_is(path, head))
+    raise CheckpointError(_what_it_is(head))
 
 
 def _from_pickle(path: Path, network: str | None) -> Checkpoint:
     data = path.read_bytes()
     value, end = read_pickle(memoryview(data))
-    if is_nvlabs(value):
-        extra = len(data) - end
-        return checkpoint_from_networks(
-            value,
-            network=network,
-            file=path.name,
-            sha256=hashlib.sha256(data).hexdigest(),
-            num_bytes=len(data),
-            notes=(f"{extra} bytes behind the end of the pickle were ignored",) if extra else (),
-        )
     if type(value) is int and value == TORCH_MAGIC:
-        raise CheckpointError("not supported yet: a file of torch.save (.pt, .pth)")
-    parts = value if type(value) is tuple else (value,)
-    if any(type(part) is InertObject and part.class_name == "Network" for part in parts):
-        raise CheckpointError("not supported yet: a TensorFlow StyleGAN pickle")
+        return _from_torch(path, data, network, archive=None)
+    extra = len(data) - end
+    notes = (f"{extra} bytes behind the end of the pickle were ignored",) if extra else ()
+    if checkpoint := _from_value(_PICKLES, value, path, data, network, notes):
+        return checkpoint
     raise CheckpointError(f"it is a pickle of {_described(value)}, and no StyleGAN checkpoint")
+
+
+def _from_zip(path: Path, network: str | None) -> Checkpoint:
+    data = path.read_bytes()
+    records = ZipRecords(memoryview(data))
+    if is_torch_archive(records):
+        return _from_torch(path, data, network, archive=records)
+    if any(name.endswith(".npy") for name in records.names):
+        raise CheckpointError("not supported: a NumPy archive (.npz)")
+    raise CheckpointError("it is a zip archive, and no checkpoint: unpack it first")
+
+
+def _from_torch(
+    path: Path, data: bytes, network: str | None, *, archive: ZipRecords | None
+) -> Checkpoint:
+    """What torch.save wrote: an archive, or where there is none, a stream."""
+    try:
+        value = value_from_archive(archive) if archive else read_torch_stream(memoryview(data))
+    except RefusedName as refused:
+        raise explained(refused) from None
+    if checkpoint := _from_value(_TORCH_FILES, value, path, data, network):
+        return checkpoint
+    refuse_look_alikes(shapes_of(value))
+    raise CheckpointError(
+        f"it is a torch.save file of {_described(value)}, and no StyleGAN checkpoint"
+    )
+
+
+def _from_value(
+    kinds: _Kinds,
+    value: Any,
+    path: Path,
+    data: bytes,
+    network: str | None,
+    notes: tuple[str, ...] = (),
+) -> Checkpoint | None:
+    """The checkpoint in an inert value, if it is of one of these kinds."""
+    for is_of_kind, checkpoint_from in kinds:
+        if is_of_kind(value):
+            return checkpoint_from(
+                value,
+                network=network,
+                file=path.name,
+                sha256=hashlib.sha256(data).hexdigest(),
+                num_bytes=len(data),
+                notes=notes,
+            )
+    return None
 
 
 def _described(value: object) -> str:
@@ -133,15 +194,13 @@ def _from_safetensors(path: Path, head: bytes, network: str | None) -> Checkpoin
     return checkpoint_from_safetensors(path, sha256=digest.hexdigest(), num_bytes=num_bytes)
 
 
-def _what_it_is(path: Path, head: bytes) -> str:
+def _what_it_is(head: bytes) -> str:
     """Why a file that is neither pickle nor .safetensors cannot be read."""
     if not head:
         return "the file is empty; download it again"
     for signature, meaning in _SIGNATURES.items():
         if head.startswith(signature):
             return meaning
-    if head.startswith(b"PK"):
-        return _what_zip(path)
     if head[:1] == b"\x08" and head[2:3] in (b"\x12", b"\x1a", b"\x3a", b"\x42"):
         return "not supported: an ONNX file, which is exported already"
     text = head.lstrip(b"\xef\xbb\xbf \t\r\n")
@@ -150,16 +209,3 @@ def _what_it_is(path: Path, head: bytes) -> str:
     if not set(head) - set(b"\t\n\r\x1b") - set(range(32, 256)) and head.isascii():
         return "it looks like a text file, and is no checkpoint; download it again"
     return f"unknown format: it starts with the bytes {head[:4].hex(' ')}"
-
-
-def _what_zip(path: Path) -> str:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-    except (zipfile.BadZipFile, ValueError, NotImplementedError):
-        return "it is a damaged zip archive; download it again"
-    if any(name.rpartition("/")[2] == "data.pkl" for name in names):
-        return "not supported yet: a file of torch.save (.pt, .pth)"
-    if any(name.endswith(".npy") for name in names):
-        return "not supported: a NumPy archive (.npz)"
-    return "it is a zip archive, and no checkpoint: unpack it first"

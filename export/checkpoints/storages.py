@@ -1,29 +1,33 @@
-"""Torch storages and tensors inside a pickle, read without torch: views of bytes until used.
-
-NVlabs' pickles hold every storage as one complete stream of the old torch.save: five pickles (a
-magic number, the version, what the machine was, the storage as a persistent id, a list of keys),
-then the number of elements and the raw little-endian data.
-"""
+"""Torch storages and tensors inside a pickle, read without torch: views of bytes until used."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from stylert.export.checkpoints.pickle_machine import Budget, Global, PickleMachine, quoted
+from stylert.export.checkpoints.pickle_machine import Global, quoted
 from stylert.runtime.errors import CheckpointError
 
-__all__ = ["TORCH_MAGIC", "Storage", "Tensor", "storage_from_bytes", "tensor_from_storage"]
+__all__ = [
+    "STORAGE_TYPES",
+    "DescribedStorage",
+    "Storage",
+    "Tensor",
+    "described_storage",
+    "tensor_from_storage",
+]
 
-TORCH_MAGIC = 0x1950A86A20F9469CFC6C  # the first pickle of an old torch.save stream
-TORCH_VERSION = 1001
 MAX_DIMENSIONS = 8
 MAX_EXTENT = 2**48  # sizes, strides and offsets beyond it are nonsense, and might overflow
 
-_STORAGE_DTYPES = {
+_BFLOAT16 = "BFloat16Storage"  # the upper half of a float32; NumPy has no such type
+_DTYPES = {
+    _BFLOAT16: "<u2",
     "FloatStorage": "<f4",
     "HalfStorage": "<f2",
     "DoubleStorage": "<f8",
@@ -33,15 +37,84 @@ _STORAGE_DTYPES = {
     "CharStorage": "|i1",
     "ByteStorage": "|u1",
     "BoolStorage": "|b1",
+    "UntypedStorage": "|u1",
 }
-_STORAGE_TYPES = {("torch", name): Global(name) for name in _STORAGE_DTYPES}
+STORAGE_TYPES = {("torch", name): Global(name) for name in _DTYPES if name != "UntypedStorage"}
+STORAGE_TYPES["torch.storage", "UntypedStorage"] = Global("UntypedStorage")
 
 
-@dataclass(frozen=True, eq=False)
 class Storage:
-    """The elements that one or more tensors look at."""
+    """The elements that one or more tensors look at: fetched when a tensor is used.
 
-    elements: np.ndarray  # 1-D, a view of the file
+    Args:
+        fetch: Gives the elements, 1-D. It may raise a `CheckpointError`.
+    """
+
+    def __init__(self, fetch: Callable[[], np.ndarray]) -> None:
+        self._fetch = fetch
+
+    @cached_property
+    def elements(self) -> np.ndarray:
+        """The elements, 1-D: a view of the file, but a copy as float32 if they are bfloat16."""
+        return self._fetch()
+
+
+@dataclass(frozen=True)
+class DescribedStorage:
+    """What a pickle says of a storage, whose bytes are elsewhere."""
+
+    kind: str  # 'FloatStorage'
+    key: str
+    numel: int
+
+    @property
+    def num_bytes(self) -> int:
+        """What the elements take in the file."""
+        return self.numel * np.dtype(_DTYPES[self.kind]).itemsize
+
+    def elements(self, data: memoryview) -> np.ndarray:
+        """The elements in bytes of the file, 1-D.
+
+        Raises:
+            CheckpointError: there are fewer or more bytes than the elements take.
+        """
+        self.check_size(len(data))
+        stored = np.frombuffer(data, dtype=_DTYPES[self.kind])
+        if self.kind == _BFLOAT16:
+            return (stored.astype(np.uint32) << np.uint32(16)).view(np.float32)
+        return stored
+
+    def check_size(self, num_bytes: int) -> None:
+        """Compare what is claimed with the bytes that are there.
+
+        Raises:
+            CheckpointError: they differ.
+        """
+        if num_bytes != self.num_bytes:
+            kind = "bfloat16" if self.kind == _BFLOAT16 else np.dtype(_DTYPES[self.kind]).name
+            raise CheckpointError(
+                f"a torch storage claims {self.numel} elements of {kind}, and "
+                f"{num_bytes} bytes are there"
+            )
+
+
+def described_storage(persistent_id: Any) -> DescribedStorage:
+    """A persistent id of torch.save: ('storage', type, key, device, elements) and a None if old.
+
+    Raises:
+        CheckpointError: it is another one.
+    """
+    kind, storage_type, key, _device, numel, *view = persistent_id
+    if (
+        kind != "storage"
+        or type(storage_type) is not Global
+        or storage_type.name not in _DTYPES
+        or type(key) is not str
+        or not _are_counts([numel])
+        or view not in ([], [None])
+    ):
+        raise CheckpointError(f"a torch storage is described as {quoted(kind)}")
+    return DescribedStorage(storage_type.name, key, numel)
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +141,8 @@ class Tensor:
             [step * elements.itemsize for step in self.stride],
             writeable=False,
         )
-        return np.array(view, dtype=np.float32, order="C")
+        with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is found later
+            return np.array(view, dtype=np.float32, order="C")
 
     def _checked_offset(self) -> int:
         """The offset, once it is certain that every element lies in the storage."""
@@ -114,79 +188,3 @@ def tensor_from_storage(
 
 def _are_counts(values: list[Any]) -> bool:
     return all(type(value) is int and 0 <= value < MAX_EXTENT for value in values)
-
-
-def storage_from_bytes(data: Any, *, budget: Budget) -> Storage:
-    """What stands for torch.storage._load_from_bytes: one storage in an old torch.save stream.
-
-    Raises:
-        CheckpointError: the stream is damaged, is of another kind, or asks for something refused.
-    """
-    if not isinstance(data, (bytes, memoryview)):
-        raise CheckpointError("a torch storage is no bytes")
-    stream = _TorchStream(memoryview(data), budget)
-    return stream.read_storage()
-
-
-class _TorchStream:
-    """The pickles and the data of one stream, in their order."""
-
-    def __init__(self, data: memoryview, budget: Budget) -> None:
-        self._data = data
-        self._budget = budget
-        self._position = 0
-
-    def read_storage(self) -> Storage:
-        if self._unpickle() != TORCH_MAGIC or self._unpickle() != TORCH_VERSION:
-            raise CheckpointError("a torch storage has an unknown format")
-        system = self._unpickle()
-        if type(system) is not dict or system.get("little_endian") is not True:
-            raise CheckpointError("a torch storage is not little-endian")
-        described = self._unpickle()
-        keys = self._unpickle()
-        if type(described) is not _Described or type(keys) is not list or keys != [described.key]:
-            raise CheckpointError("a torch storage is not described as one")
-        return described.fill(self._data[self._position :])
-
-    def _unpickle(self) -> Any:
-        machine = PickleMachine(
-            self._data,
-            _STORAGE_TYPES,
-            budget=self._budget,
-            position=self._position,
-            persistent=_described_storage,
-        )
-        value = machine.run()
-        self._position = machine.position
-        return value
-
-
-@dataclass(frozen=True, eq=False)
-class _Described:
-    """A storage before its data: its element type, name and number of elements."""
-
-    dtype: np.dtype[Any]
-    key: str
-    numel: int
-
-    def fill(self, data: memoryview) -> Storage:
-        needed = 8 + self.numel * self.dtype.itemsize
-        if needed > len(data) or int.from_bytes(data[:8], "little") != self.numel:
-            raise CheckpointError(
-                f"a torch storage claims {self.numel} elements of {self.dtype.name}, and "
-                f"{max(len(data) - 8, 0)} bytes are there"
-            )
-        return Storage(np.frombuffer(data[8:needed], dtype=self.dtype))
-
-
-def _described_storage(persistent_id: Any) -> _Described:
-    kind, storage_type, key, _location, numel, view = persistent_id
-    if (
-        kind != "storage"
-        or type(storage_type) is not Global
-        or type(key) is not str
-        or not _are_counts([numel])
-        or view is not None
-    ):
-        raise CheckpointError(f"a torch storage is described as {quoted(kind)}")
-    return _Described(np.dtype(_STORAGE_DTYPES[storage_type.name]), key, numel)

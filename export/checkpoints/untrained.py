@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from itertools import chain, repeat
+from typing import Any
 
 import numpy as np
 
-from stylert.export.checkpoints.checkpoint import (
-    Checkpoint,
-    Source,
-    StyleGAN2Config,
-    expected_shapes,
-)
+from stylert.export.checkpoints.checkpoint import Checkpoint, Source
+from stylert.export.checkpoints.config import Config
+from stylert.export.checkpoints.stylegan1_config import StyleGAN1Config
+from stylert.export.checkpoints.stylegan2_config import StyleGAN2Config
+from stylert.export.checkpoints.stylegan3_config import StyleGAN3Config
+from stylert.export.checkpoints.stylegan3_design import StyleGAN3Design
 from stylert.runtime.errors import CheckpointError
 
 __all__ = ["PREFIX", "UNTRAINED", "untrained"]
@@ -38,17 +40,50 @@ def _stylegan2(resolution: int, channel_base: int, *, half: bool = True) -> Styl
     )
 
 
-# The configurations 'paper256', 'paper512' and 'paper1024' of StyleGAN2-ADA.
-UNTRAINED: dict[str, Callable[[], StyleGAN2Config]] = {
+def _stylegan1(resolution: int) -> StyleGAN1Config:
+    sizes = [4 << i for i in range(resolution.bit_length() - 2)]
+    return StyleGAN1Config(
+        z_dim=512,
+        c_dim=0,
+        w_dim=512,
+        img_channels=3,
+        const_shape=(4, 4),
+        channels=tuple(min(16384 // size, 512) for size in sizes),
+        mapping_layers=8,
+    )
+
+
+def _stylegan3(resolution: int, letter: str) -> StyleGAN3Config:
+    wide = 16384 if resolution == 256 else 32768
+    radial: dict[str, Any] = {"conv_kernel": 1, "use_radial_filters": True, "channel_max": 1024}
+    design = (
+        StyleGAN3Design(img_resolution=resolution, channel_base=wide)
+        if letter == "t"
+        else StyleGAN3Design(img_resolution=resolution, channel_base=2 * wide, **radial)
+    )
+    return design.config(z_dim=512, c_dim=0, w_dim=512, mapping_layers=2, conv_clamp=256.0)
+
+
+# StyleGAN2: the configurations 'paper256', 'paper512' and 'paper1024' of StyleGAN2-ADA.
+UNTRAINED: dict[str, Callable[[], Config]] = {
+    "stylegan1-256": lambda: _stylegan1(256),
+    "stylegan1-1024": lambda: _stylegan1(1024),
     "stylegan2-256": lambda: _stylegan2(256, 16384),
     "stylegan2-512": lambda: _stylegan2(512, 32768),
     "stylegan2-1024": lambda: _stylegan2(1024, 32768),
     # Config F of the StyleGAN2 paper, trained in float32 without a clamp.
     "stylegan2-config-f": lambda: _stylegan2(1024, 32768, half=False),
+    # StyleGAN3-T and -R, as the paper trained them: half as many channels at 256.
+    "stylegan3-t-256": lambda: _stylegan3(256, "t"),
+    "stylegan3-t-512": lambda: _stylegan3(512, "t"),
+    "stylegan3-t-1024": lambda: _stylegan3(1024, "t"),
+    "stylegan3-r-256": lambda: _stylegan3(256, "r"),
+    "stylegan3-r-512": lambda: _stylegan3(512, "r"),
+    "stylegan3-r-1024": lambda: _stylegan3(1024, "r"),
 }
 
 
-def untrained(name: str, *, config: StyleGAN2Config | None = None, seed: int = 0) -> Checkpoint:
+def untrained(name: str, *, config: Config | None = None, seed: int = 0) -> Checkpoint:
     """A checkpoint with random weights, on the scale of trained ones.
 
     Args:
@@ -66,29 +101,61 @@ def untrained(name: str, *, config: StyleGAN2Config | None = None, seed: int = 0
     random = np.random.RandomState(seed)
     tensors = {
         tensor: np.asarray(_weights(random, tensor, shape, config))
-        for tensor, shape in expected_shapes(config).items()
+        for tensor, shape in config.tensor_shapes().items()
     }
     taps = np.array([1, 3, 3, 1], np.float32)
-    for resolution in config.block_resolutions:
-        tensors[f"synthesis.b{resolution}.resample_filter"] = np.outer(taps, taps) / np.float32(64)
+    for name_of_filter in config.filter_names:
+        tensors[name_of_filter] = np.outer(taps, taps) / np.float32(64)
+    if isinstance(config, StyleGAN3Config):
+        tensors |= _stylegan3_tensors(random, config)
     digest = hashlib.sha256()
     for tensor in tensors.values():
         digest.update(tensor.tobytes())
     size = sum(tensor.nbytes for tensor in tensors.values())
     source = Source(f"{PREFIX}{name}", digest.hexdigest(), size, "random weights", f"seed {seed}")
-    return Checkpoint("stylegan2", config, tensors, source, ("The weights are random.",))
+    return Checkpoint(config, tensors, source, ("The weights are random.",))
 
 
 def _weights(
-    random: np.random.RandomState, name: str, shape: tuple[int, ...], config: StyleGAN2Config
+    random: np.random.RandomState, name: str, shape: tuple[int, ...], config: Config
 ) -> np.ndarray | np.float32:
     values = np.asarray(random.standard_normal(shape), np.float32)
     if name.startswith("mapping.fc") and name.endswith("weight"):
         return values / np.float32(config.mapping_lr_multiplier)
-    if name.endswith("affine.bias"):
+    if name.endswith("affine.bias") and config.family != "stylegan1":  # which adds the 1 itself
         return 1 + values * np.float32(0.1)
     if name.endswith(("bias", "noise_strength", "w_avg")):
         return values * np.float32(0.1)
     if ".torgb." in name:
         return values * np.float32(0.2)
     return values
+
+
+def _stylegan3_tensors(
+    random: np.random.RandomState, config: StyleGAN3Config
+) -> dict[str, np.ndarray]:
+    """What has no counterpart in the other families."""
+    wide, w_dim = config.input_channels, config.w_dim
+    radii = config.input_bandwidth * np.sqrt(random.uniform(size=wide))  # uniform on the disc
+    angles = random.uniform(0, 2 * np.pi, size=wide)
+    last = config.layers[-1]
+    torgb = random.standard_normal((last.out_channels, last.in_channels, 1, 1))
+    tensors: dict[str, Any] = {
+        "input.affine.weight": 0.2 * random.standard_normal((4, w_dim)),
+        "input.affine.bias": [1, 0, 0, 0],
+        "input.transform": np.eye(3),
+        "input.freqs": np.stack([radii * np.cos(angles), radii * np.sin(angles)], axis=1),
+        "input.phases": random.uniform(-0.5, 0.5, size=wide),
+        f"{last.name}.weight": 2 * torgb,
+    }
+    # Waves have a mean square of 1/2; those behind them, which are smooth, were measured.
+    magnitudes = chain((0.5, 0.6, 0.8), repeat(1.0))
+    for layer, magnitude in zip(config.layers, magnitudes, strict=False):
+        tensors[f"{layer.name}.magnitude_ema"] = magnitude
+    design = StyleGAN3Design(
+        img_resolution=config.img_shape[0],
+        num_layers=len(config.layers) - 1,
+        first_cutoff=config.input_bandwidth,
+    )
+    named = {f"synthesis.{name}": np.asarray(v, np.float32) for name, v in tensors.items()}
+    return named | design.filters(config.layers)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from stylert.export.checkpoints.checkpoint import StyleGAN2Config, expected_shapes
+from stylert.export.checkpoints.config import Config
 from stylert.runtime.errors import CheckpointError
 
 __all__ = ["check_shapes", "check_values"]
@@ -14,18 +14,18 @@ __all__ = ["check_shapes", "check_values"]
 MAX_FILTER_TAPS = 64
 
 
-def check_shapes(config: StyleGAN2Config, shapes: Mapping[str, tuple[int, ...]]) -> None:
+def check_shapes(config: Config, shapes: Mapping[str, tuple[int, ...]]) -> None:
     """Compare the tensors' names and shapes with those that the configuration asks for.
 
     Raises:
         CheckpointError: a tensor is missing, is not known, or has another shape.
     """
-    expected = expected_shapes(config)
-    filters = {f"synthesis.b{r}.resample_filter" for r in config.block_resolutions}
+    expected = config.tensor_shapes()
+    filters = set(config.filter_names)
     if missing := [name for name in [*expected, *sorted(filters)] if name not in shapes]:
         raise CheckpointError(f"{_some(missing)} missing")
     if unknown := [name for name in shapes if name not in expected and name not in filters]:
-        raise CheckpointError(f"not supported: {_some(unknown)} unknown to StyleGAN2")
+        raise CheckpointError(f"not supported: {_some(unknown)} unknown to {config.title}")
     for name, shape in expected.items():
         if shapes[name] != shape:
             raise CheckpointError(
@@ -37,7 +37,7 @@ def check_shapes(config: StyleGAN2Config, shapes: Mapping[str, tuple[int, ...]])
 
 
 def check_values(tensors: Mapping[str, np.ndarray]) -> None:
-    """Look at the numbers: they are finite, and the filters sum to 1.
+    """Look at the numbers: they are finite, filters sum to 1, and magnitudes are above 0.
 
     Raises:
         CheckpointError: they are not.
@@ -49,10 +49,12 @@ def check_values(tensors: Mapping[str, np.ndarray]) -> None:
                 f"{name}: {bad} of {tensor.size} values are NaN or infinite; "
                 "the training diverged or the file is damaged, use another snapshot"
             )
-        if name.endswith(".resample_filter") and abs(float(tensor.sum()) - 1) > 1e-3:
+        if name.endswith("_filter") and abs(float(tensor.sum()) - 1) > 1e-3:
             raise CheckpointError(
                 f"not supported: {name} sums to {float(tensor.sum()):.4g}, expected 1"
             )
+        if name.endswith(".magnitude_ema") and float(tensor) <= 0:
+            raise CheckpointError(f"{name} is {float(tensor):.4g}, expected a number above 0")
 
 
 def _check_filter_shape(name: str, shape: tuple[int, ...]) -> None:

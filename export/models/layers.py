@@ -95,15 +95,17 @@ def upfirdn2d(
     fir: Tensor,
     *,
     up: int = 1,
+    down: int = 1,
     padding: tuple[int, int, int, int] = (0, 0, 0, 0),
     gain: float = 1.0,
 ) -> Tensor:
-    """Insert zeros between the pixels, pad, and convolve every channel with one filter.
+    """Insert zeros between the pixels, pad, convolve every channel with one filter, and decimate.
 
     Args:
         x: images [N, C, H, W].
         fir: filter [t, t] (its sides may differ), or [t] for a separable one.
         up: factor of the zero insertion; the last pixel gets its zeros too.
+        down: of every so many pixels one is kept, the first of them all included.
         padding: left, right, top, bottom, in pixels after the insertion; negative values crop.
         gain: factor of the result; up * up keeps the mean.
     """
@@ -112,9 +114,11 @@ def upfirdn2d(
         x = F.pad(x.reshape(N, C, H, 1, W, 1), [0, up - 1, 0, 0, 0, up - 1])
         x = x.reshape(N, C, H * up, W * up)
     x = F.pad(x, list(padding))
-    fir = torch.outer(fir, fir) if fir.ndim == 1 else fir
-    kernel = (fir * gain).flip([0, 1]).to(x.dtype)  # a convolution; conv2d correlates
-    return F.conv2d(x, kernel.expand(C, 1, *kernel.shape), groups=C)
+    firs = [fir * gain] if fir.ndim == 2 else [fir[None] * gain, fir[:, None]]
+    for kernel in firs:  # along the rows, then the columns, where it is separable
+        kernel = kernel.flip([0, 1]).to(x.dtype)  # a convolution; conv2d correlates
+        x = F.conv2d(x, kernel.expand(C, 1, *kernel.shape), groups=C)
+    return x[:, :, ::down, ::down]
 
 
 def upsample2d(x: Tensor, fir: Tensor) -> Tensor:
@@ -144,29 +148,51 @@ def modulated_conv2d(
 ) -> Tensor:
     """Convolve each image with its own weights (StyleGAN2, equations 1 and 3).
 
-    The weights of all images form one grouped convolution, as in the official implementation.
+    The weights of all images form one grouped convolution, as in the official implementation. Its
+    half precision differs, and so does ours for x of float16: weights and styles are brought to at
+    most 1 before they are demodulated, which takes that back, so that no sum overflows (ADA,
+    appendix on mixed precision); and several images share one weight, their activations scaled.
 
     Args:
         x: activations [N, I, H, W].
-        weight: [O, I, k, k].
-        styles: scale of each input channel [N, I].
+        weight: [O, I, k, k] float32.
+        styles: scale of each input channel [N, I] float32.
         demodulate: bring the weights of every output channel to unit norm.
         fir: where given, upsample by 2 with this filter.
 
     Returns:
-        [N, O, H, W], or [N, O, 2H, 2W] with `fir`.
+        [N, O, H, W], or [N, O, 2H, 2W] with `fir`, of x's dtype.
     """
     N, I, H, W = x.shape
     O, _, k, _ = weight.shape
+    half = x.dtype == torch.float16
+    if half and demodulate:
+        weight, styles = _at_most_one(weight, styles)
     w = weight[None] * styles[:, None, :, None, None]  # [NOIkk]
-    if demodulate:
-        w = w * torch.rsqrt(w.square().sum(dim=[2, 3, 4], keepdim=True) + 1e-8)
-    x = x.reshape(1, N * I, H, W)
+    d = torch.rsqrt(w.square().sum(dim=[2, 3, 4]) + 1e-8) if demodulate else None  # [N, O]
+    share_weight = half and N > 1
+    if share_weight:
+        x, w, groups = x * styles[:, :, None, None].to(x.dtype), weight[None], 1
+    else:
+        w = w if d is None else w * d[:, :, None, None, None]
+        x, groups = x.reshape(1, N * I, H, W), N
+    w = w.to(x.dtype)
     if fir is None:
-        y = F.conv2d(x, w.reshape(N * O, I, k, k), padding=k // 2, groups=N)
-        return y.reshape(N, O, H, W)
-    w = w.transpose(1, 2).reshape(N * I, O, k, k)
-    y = F.conv_transpose2d(x, w, stride=2, groups=N)  # [1, N*O, 2H+k-2, 2W+k-2]
+        y = F.conv2d(x, w.reshape(groups * O, I, k, k), padding=k // 2, groups=groups)
+    else:
+        w = w.transpose(1, 2).reshape(groups * I, O, k, k)
+        y = F.conv_transpose2d(x, w, stride=2, groups=groups)  # [.., .., 2H+k-2, 2W+k-2]
     y = y.reshape(N, O, *y.shape[2:])
-    # The filter's own delay and the transposed convolution's border cancel to 2H by 2W.
-    return upfirdn2d(y, fir, padding=_up_padding(fir, crop=(k // 2, k // 2 - 1)), gain=4)
+    if fir is not None:
+        # The filter's own delay and the transposed convolution's border cancel to 2H by 2W.
+        y = upfirdn2d(y, fir, padding=_up_padding(fir, crop=(k // 2, k // 2 - 1)), gain=4)
+    if share_weight and d is not None:
+        y = y * d[:, :, None, None].to(y.dtype)
+    return y
+
+
+def _at_most_one(weight: Tensor, styles: Tensor) -> tuple[Tensor, Tensor]:
+    """Weight [OIkk] and styles [N, I], scaled so that a sum over I, k, k stays small."""
+    fan_in = weight[0].numel()
+    peaks = weight.abs().amax(dim=[1, 2, 3], keepdim=True)
+    return weight / (peaks * math.sqrt(fan_in)), styles / styles.abs().amax(dim=1, keepdim=True)

@@ -6,40 +6,49 @@ Written from the paper to be read. Every tensor has the name that `export.checkp
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from stylert.export.checkpoints.checkpoint import Checkpoint, StyleGAN2Config
+from stylert.export.checkpoints import Checkpoint, StyleGAN2Config
 from stylert.export.models.layers import (
     FullyConnected,
     activate,
     modulated_conv2d,
-    normalize_second_moment,
     upsample2d,
 )
+from stylert.export.models.mapping import MappingNetwork
 
-__all__ = ["Mapping2", "StyleGAN2", "Synthesis2"]
+__all__ = ["StyleGAN2", "Synthesis2"]
 
 Noise = str | Mapping[str, Tensor]  # 'const', 'none', or maps keyed 'b8.conv0'
 
 
 class StyleGAN2(nn.Module):
-    """The whole generator: `mapping` from z to ws, `synthesis` from ws to the image."""
+    """The whole generator: `mapping` from z to ws, `synthesis` from ws to the image.
 
-    def __init__(self, config: StyleGAN2Config) -> None:
+    Args:
+        config: the architecture.
+        half_blocks: names of the blocks that compute in half precision ('b32', ...). It is how the
+            official code draws on a GPU; the yardstick of the export has none.
+    """
+
+    def __init__(self, config: StyleGAN2Config, *, half_blocks: Collection[str] = ()) -> None:
         super().__init__()
         self.config = config
-        self.mapping = Mapping2(config)
-        self.synthesis = Synthesis2(config)
+        self.mapping = MappingNetwork(config)
+        self.synthesis = Synthesis2(config, half_blocks)
 
     @classmethod
-    def from_checkpoint(cls, checkpoint: Checkpoint) -> StyleGAN2:
+    def from_checkpoint(
+        cls, checkpoint: Checkpoint, *, half_blocks: Collection[str] = ()
+    ) -> StyleGAN2:
         """The generator with the checkpoint's weights, in float32, ready for inference."""
+        assert isinstance(checkpoint.config, StyleGAN2Config)
         with torch.device("meta"):  # no time lost on weights that are overwritten
-            model = cls(checkpoint.config)
+            model = cls(checkpoint.config, half_blocks=half_blocks)
         state = {name: torch.from_numpy(array) for name, array in checkpoint.tensors.items()}
         for name in state:
             if name.endswith("resample_filter"):  # its size is the checkpoint's choice
@@ -63,67 +72,18 @@ class StyleGAN2(nn.Module):
         return images
 
 
-class Mapping2(nn.Module):
-    """The mapping network: z [N, z_dim] and the label c [N, c_dim] to ws [N, num_ws, w_dim]."""
-
-    w_avg: Tensor
-
-    def __init__(self, config: StyleGAN2Config) -> None:
-        super().__init__()
-        self.num_layers = config.mapping_layers
-        self.num_ws = config.num_ws
-        self.embed = FullyConnected(config.c_dim, config.embed_features) if config.c_dim else None
-        widths = [
-            config.z_dim + config.embed_features,
-            *[config.mapping_features] * (config.mapping_layers - 1),
-            config.w_dim,
-        ]
-        for i in range(self.num_layers):
-            layer = FullyConnected(
-                widths[i],
-                widths[i + 1],
-                activation=config.mapping_activation,
-                lr_multiplier=config.mapping_lr_multiplier,
-            )
-            self.add_module(f"fc{i}", layer)
-        self.register_buffer("w_avg", torch.zeros(config.w_dim))
-
-    def forward(
-        self,
-        z: Tensor,
-        c: Tensor | None = None,
-        *,
-        truncation_psi: float | Tensor = 1.0,
-        truncation_cutoff: int | None = None,
-    ) -> Tensor:
-        """Map z to ws; psi < 1 pulls the first `truncation_cutoff` ws (None = all) to the mean.
-
-        `truncation_psi` is a number, or a tensor [N, num_ws] (then the cutoff must be None).
-        """
-        x = normalize_second_moment(z.to(torch.float32))
-        if self.embed is not None:
-            assert c is not None, "a conditional generator needs c"
-            x = torch.cat([x, normalize_second_moment(self.embed(c))], dim=1)
-        for i in range(self.num_layers):
-            x = self.get_submodule(f"fc{i}")(x)
-        ws = x[:, None].repeat(1, self.num_ws, 1)  # [N, L, w]
-        if isinstance(truncation_psi, Tensor):
-            return self.w_avg + truncation_psi[:, :, None] * (ws - self.w_avg)
-        kept = ws[:, :truncation_cutoff]
-        ws[:, :truncation_cutoff] = self.w_avg + truncation_psi * (kept - self.w_avg)
-        return ws
-
-
 class Synthesis2(nn.Module):
     """The synthesis network: ws [N, num_ws, w_dim] to images [N, C, H, W]."""
 
-    def __init__(self, config: StyleGAN2Config) -> None:
+    def __init__(self, config: StyleGAN2Config, half_blocks: Collection[str] = ()) -> None:
         super().__init__()
         widths = (0, *config.channels)
         for resolution, wide_in, wide_out in zip(
             config.block_resolutions, widths, widths[1:], strict=False
         ):
-            self.add_module(f"b{resolution}", Block(config, resolution, wide_in, wide_out))
+            name = f"b{resolution}"
+            dtype = torch.float16 if name in half_blocks else torch.float32
+            self.add_module(name, Block(config, resolution, wide_in, wide_out, dtype))
 
     def forward(self, ws: Tensor, *, noise: Noise = "const") -> Tensor:
         """Draw the images of ws; `noise` is 'const', 'none', or maps [M, 1, H, W] by layer name."""
@@ -148,8 +108,10 @@ class Block(nn.Module):
         resolution: int,
         in_channels: int,  # 0 in the first block, which starts from the learned constant
         out_channels: int,
+        dtype: torch.dtype,  # of the activations; weights, styles and the image are float32
     ) -> None:
         super().__init__()
+        self.dtype = dtype
         self.architecture = config.architecture
         self.num_convs = 2 if in_channels else 1
         fir = torch.tensor([1.0, 3.0, 3.0, 1.0])
@@ -177,8 +139,9 @@ class Block(nn.Module):
         fir = self.resample_filter
         # Main branch.
         if x is None:
-            y = self.const[None].repeat(ws.shape[0], 1, 1, 1)
+            y = self.const[None].to(self.dtype).repeat(ws.shape[0], 1, 1, 1)
         else:
+            x = x.to(self.dtype)
             y = self.conv0(x, ws[:, 0], noise, fir=fir)
         residual = x is not None and self.architecture == "resnet"
         # Halving the variance of both branches keeps that of their sum.
@@ -232,8 +195,8 @@ class StyledConv(nn.Module):
         x = modulated_conv2d(x, self.weight, self.affine(w), fir=fir)
         if self.use_noise and noise != "none":
             field = self.noise_const if isinstance(noise, str) else noise[self.name]
-            x = x + field * self.noise_strength
-        x = x + self.bias[:, None, None]
+            x = x + (field * self.noise_strength).to(x.dtype)
+        x = x + self.bias[:, None, None].to(x.dtype)
         return activate(x, self.activation, gain=gain, clamp=self.conv_clamp)
 
 
@@ -249,10 +212,11 @@ class ToRGB(nn.Module):
         self.bias = nn.Parameter(torch.zeros(config.img_channels))
 
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
-        """Turn activations x [N, I, H, W] into an image [N, img_channels, H, W]."""
+        """Turn activations x [N, I, H, W] into an image [N, img_channels, H, W] float32."""
         styles = self.affine(w) * self.weight_gain
         x = modulated_conv2d(x, self.weight, styles, demodulate=False)
-        return activate(x + self.bias[:, None, None], "linear", clamp=self.conv_clamp)
+        x = x + self.bias[:, None, None].to(x.dtype)
+        return activate(x, "linear", clamp=self.conv_clamp).to(torch.float32)
 
 
 class Skip(nn.Module):
@@ -265,4 +229,5 @@ class Skip(nn.Module):
 
     def forward(self, x: Tensor, fir: Tensor) -> Tensor:
         """Map x [N, I, H, W] to [N, O, 2H, 2W]."""
-        return upsample2d(F.conv2d(x, self.weight * self.weight_gain), fir)
+        weight = (self.weight * self.weight_gain).to(x.dtype)
+        return upsample2d(F.conv2d(x, weight), fir)

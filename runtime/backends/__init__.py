@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from stylert.runtime.backends.base import Session
+from stylert.runtime.backends.base import DLPackArray, Session
+from stylert.runtime.backends.launch_timer import LaunchTimer
 from stylert.runtime.bundle import Bundle
 from stylert.runtime.errors import EngineError, InvalidInput, MissingExtra
 from stylert.runtime.plans import ENGINES
 
-__all__ = ["BACKENDS", "PRECISIONS", "Session", "open_session"]
+__all__ = ["BACKENDS", "PRECISIONS", "DLPackArray", "Session", "open_session"]
 
 BACKENDS = ("onnxruntime", "tensorrt")
 PRECISIONS = ("fp32", "fp16")
@@ -20,14 +21,20 @@ def open_session(
     provider: str = "auto",
     precision: str = "auto",
     threads: int | None = None,
+    gpu: int | None = None,
+    lanes: int = 1,
+    timer: LaunchTimer | None = None,
 ) -> tuple[Session, str]:
     """Open a bundle with a backend.
+
+    The arguments are those of `Generator.open`. A `timer`, which must be of the same GPU, takes the
+    time of what runs there.
 
     Returns:
         The session, and a sentence that says what was chosen and why.
 
     Raises:
-        InvalidInput: an unknown backend or provider.
+        InvalidInput: an unknown backend or provider, or a GPU for the provider 'cpu'.
         MissingExtra, EngineError: what was asked for is not installed, or does not run here.
     """
     if backend not in ("auto", *BACKENDS):
@@ -39,24 +46,34 @@ def open_session(
             f"precision: got {precision!r}, but the bundle {bundle.path} has only "
             f"{', '.join(bundle.precisions)}. Export the checkpoint again with --half native."
         )
+    if gpu is not None and provider == "cpu":
+        raise InvalidInput(f"gpu: got {gpu} with provider 'cpu', expected None or 'cuda'.")
     if backend == "tensorrt":
         if provider == "cpu":
             raise InvalidInput("provider: got 'cpu' with backend 'tensorrt', expected 'cuda'.")
-        return _open_tensorrt(bundle, precision, "as asked")
+        return _open_tensorrt(bundle, precision, gpu or 0, lanes, timer, "as asked")
     without = ""
     if (backend, provider) == ("auto", "auto") and any((bundle.path / ENGINES).glob("*.json")):
         try:
-            return _open_tensorrt(bundle, precision, "auto, the bundle has an engine for it")
+            why = "auto, the bundle has an engine for it"
+            return _open_tensorrt(bundle, precision, gpu or 0, lanes, timer, why)
         except (EngineError, MissingExtra) as error:
             without = f"; its engines do not run here ({error})"
-    session, choice = _open_onnxruntime(bundle, provider, precision, threads)
+    if gpu is not None and provider == "auto":  # then the CPU is not wanted instead
+        provider = "cuda"
+    session, choice = _open_onnxruntime(bundle, provider, precision, threads, gpu or 0, timer)
     return session, choice + without
 
 
-def _open_tensorrt(bundle: Bundle, precision: str, reason: str) -> tuple[Session, str]:
+def _open_tensorrt(
+    bundle: Bundle, precision: str, gpu: int, lanes: int, timer: LaunchTimer | None, reason: str
+) -> tuple[Session, str]:
     from stylert.runtime.backends.tensorrt import TensorRTSession
 
-    session = TensorRTSession(bundle, precision=precision)
+    device = None if timer is None else timer.device
+    session = TensorRTSession(
+        bundle, precision=precision, gpu=gpu, lanes=lanes, device=device, timer=timer
+    )
     where = session.describe()
     return session, (
         f"{where['package']} {where['version']} on {where['gpu']}, {session.precision}: {reason}"
@@ -64,7 +81,12 @@ def _open_tensorrt(bundle: Bundle, precision: str, reason: str) -> tuple[Session
 
 
 def _open_onnxruntime(
-    bundle: Bundle, provider: str, precision: str, threads: int | None
+    bundle: Bundle,
+    provider: str,
+    precision: str,
+    threads: int | None,
+    gpu: int,
+    timer: LaunchTimer | None,
 ) -> tuple[Session, str]:
     from stylert.runtime.backends.onnxruntime import OnnxRuntimeSession, available_providers
 
@@ -72,7 +94,9 @@ def _open_onnxruntime(
         # Half precision pays on a GPU only: a CPU converts every value back and forth.
         best = bundle.precisions[-1] if name == "cuda" else "fp32"
         chosen = best if precision == "auto" else precision
-        return OnnxRuntimeSession(bundle, provider=name, precision=chosen, threads=threads)
+        return OnnxRuntimeSession(
+            bundle, provider=name, precision=chosen, threads=threads, gpu=gpu, timer=timer
+        )
 
     reason = "as asked"
     if provider == "auto":
@@ -84,7 +108,7 @@ def _open_onnxruntime(
             except EngineError as error:
                 reason = f"auto, CUDA does not run here ({error})"
     session = opened(provider)
-    where = f"{provider}, {session.precision}"
+    where = f"{provider}{f':{gpu}' if gpu else ''}, {session.precision}"
     if provider == "cpu":
         where += f", {session.threads} thread{'s' if session.threads > 1 else ''}"
     return session, f"onnxruntime on {where}: {reason}"

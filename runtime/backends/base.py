@@ -8,10 +8,42 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 import numpy as np
 
 if TYPE_CHECKING:
-    from stylert.runtime.backends.device_array import DeviceArray
     from stylert.runtime.bundle import Bundle
 
-__all__ = ["EngineSession", "Session"]
+__all__ = ["DLPackArray", "EngineSession", "Session"]
+
+
+class DLPackArray(Protocol):
+    """A batch of images where it was drawn: a NumPy array on the CPU, a `DeviceArray` on a GPU.
+
+    Either way torch, CuPy, JAX and NumPy take it over without a copy: `torch.from_dlpack(array)`.
+    """
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The sizes."""
+        ...
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of the elements."""
+        ...
+
+    @property
+    def ndim(self) -> int:
+        """Number of dimensions."""
+        ...
+
+    @property
+    def nbytes(self) -> int:
+        """Size in bytes."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def __dlpack__(self, *, stream: Any = None) -> Any: ...
+
+    def __dlpack_device__(self) -> tuple[int, int]: ...
 
 
 class Session(Protocol):
@@ -30,6 +62,15 @@ class Session(Protocol):
         """Run the synthesis graph on its inputs by name; give the outputs that are named."""
         ...
 
+    def synthesize_on_device(
+        self, feeds: Mapping[str, np.ndarray], outputs: Sequence[str]
+    ) -> Sequence[DLPackArray]:
+        """Like `synthesize`; the pictures stay on the device, in memory of their own.
+
+        The call need not wait for them: whoever takes them over does.
+        """
+        ...
+
     def describe(self) -> dict[str, Any]:
         """What runs where: backend, version, provider, device, threads, precision."""
         ...
@@ -41,7 +82,7 @@ class Session(Protocol):
 
 @runtime_checkable
 class EngineSession(Session, Protocol):
-    """A session that also runs both graphs in one go, and can leave the pictures on the device."""
+    """A session that also runs both graphs in one go."""
 
     max_batch: int  # images of one call at most
 
@@ -51,14 +92,8 @@ class EngineSession(Session, Protocol):
 
     def draw_on_device(
         self, feeds: Mapping[str, np.ndarray], outputs: Sequence[str]
-    ) -> list[DeviceArray]:
-        """Like `draw`; the pictures stay on the device, and the call does not wait for them."""
-        ...
-
-    def synthesize_on_device(
-        self, feeds: Mapping[str, np.ndarray], outputs: Sequence[str]
-    ) -> list[DeviceArray]:
-        """Like `synthesize`; the pictures stay on the device, and the call does not wait."""
+    ) -> Sequence[DLPackArray]:
+        """Like `draw`; the pictures stay on the device, and the call need not wait for them."""
         ...
 
     def refit(self, bundle: Bundle) -> None:

@@ -99,6 +99,20 @@ class CudaDevice:
         with _failing("recording an event"):
             return _CudaEvent(_of(stream).record())
 
+    def mark(self, stream: Stream) -> _CudaEvent:
+        """Like `record`, with the time."""
+        with _failing("recording an event"):
+            options = self._cuda.EventOptions(timing_enabled=True)
+            return _CudaEvent(_of(stream).record(options=options))
+
+    def seconds_between(self, start: Event, end: Event) -> float:
+        """From one mark to another. Waits on the host until the work before the second is done."""
+        assert isinstance(start, _CudaEvent)
+        assert isinstance(end, _CudaEvent)
+        end.sync()
+        with _failing("reading the time of an event"):
+            return float(end.event - start.event) * 1e-3  # cuda-core gives milliseconds
+
     def wait(self, handle: int, event: Event) -> None:
         """Make a stream of any library, by its handle, wait for an event."""
         assert isinstance(event, _CudaEvent)

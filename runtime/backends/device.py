@@ -130,6 +130,14 @@ class Device(Protocol):
         """Mark the end of a stream's work so far."""
         ...
 
+    def mark(self, stream: Stream) -> Event:
+        """Like `record`, with the time."""
+        ...
+
+    def seconds_between(self, start: Event, end: Event) -> float:
+        """From one mark to another. Waits on the host until the work before the second is done."""
+        ...
+
     def wait(self, handle: int, event: Event) -> None:
         """Make a stream of any library, by its handle, wait for an event."""
         ...

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import math
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -73,6 +74,33 @@ class DeviceArray:
             raise
         return cls(device, memory, stream, ready, shape=shape, dtype=dtype)
 
+    @classmethod
+    def joined(cls, parts: Iterable[DeviceArray], rows: int) -> DeviceArray:
+        """One array of `rows` rows: the parts, which share a stream, copied one below the other.
+
+        A part is let go of as soon as its copy is queued, so that two of them are the most that
+        lies in memory beside the result.
+        """
+        memory, filled = None, 0
+        try:
+            for part in parts:
+                device, stream = part._device, part._producer
+                with device.active():
+                    if memory is None:
+                        memory = device.allocate(part.nbytes // len(part) * rows, stream)
+                    device.copy(memory.pointer + filled, part.pointer, part.nbytes, stream)
+                filled += part.nbytes
+            assert memory is not None
+            with device.active():
+                ready = device.record(stream)
+        except BaseException:
+            if memory is not None:
+                with device.active():
+                    memory.free()
+            raise
+        shape = (rows, *part.shape[1:])
+        return cls(device, memory, stream, ready, shape=shape, dtype=part.dtype)
+
     @property
     def ndim(self) -> int:
         """Number of dimensions."""
@@ -99,6 +127,9 @@ class DeviceArray:
                 return staging.array.view(self.dtype).reshape(self.shape).copy()
             finally:
                 staging.free()
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> NoReturn:
+        raise TypeError("DeviceArray: it is on the GPU; its numpy() is a copy on the host.")
 
     def copy(self) -> DeviceArray:
         """A copy on the device."""

@@ -18,6 +18,7 @@ from stylert.runtime.backends.device import Stream
 from stylert.runtime.backends.tensorrt_log import tensorrt_logger
 from stylert.runtime.bundle import GraphSpec
 from stylert.runtime.errors import EngineError, MissingExtra
+from stylert.runtime.onnx_weights import with_float32_weights
 from stylert.runtime.plans import Plan
 
 __all__ = ["BoundContext", "Engine", "Package"]
@@ -203,7 +204,7 @@ class Engine:
         try:
             refitter = trt.Refitter(self._engine, self._package.logger)
             parser = trt.OnnxParserRefitter(refitter, self._package.logger)
-            fits = parser.refit_from_file(str(onnx))
+            fits = parser.refit_from_bytes(with_float32_weights(onnx), str(onnx))
             reasons = [_line(parser.get_error(i).desc()) for i in range(parser.num_errors)]
             missing = refitter.get_missing_weights() if fits else []
             done = bool(fits) and not missing and refitter.refit_cuda_engine()
@@ -211,7 +212,7 @@ class Engine:
             raise self._package.error(f"refit from {onnx.name} failed", error) from error
         if not fits:
             told = f", {reasons[0][:200]}" if reasons else ""
-            raise self._package.error(f"refit_from_file({onnx.name}) returned False{told}")
+            raise self._package.error(f"refit_from_bytes({onnx.name}) returned False{told}")
         if missing:
             raise self._package.error(f"refit: {onnx.name} lacks {len(missing)} weights")
         if not done:

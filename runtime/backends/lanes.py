@@ -19,6 +19,7 @@ from stylert.runtime.backends.cuda_graphs import GraphPolicy, Program, program_o
 from stylert.runtime.backends.device import Device, Event, HostMemory, Memory, Stream
 from stylert.runtime.backends.device_array import DeviceArray
 from stylert.runtime.backends.engine import Engine
+from stylert.runtime.backends.launch_timer import LaunchTimer
 from stylert.runtime.backends.resident import ResidentArrays
 from stylert.runtime.errors import EngineError
 
@@ -38,6 +39,7 @@ class Lane:
         delivery: the stream of arrays that stay on the device, shared with the other lanes. They
             outlive the call, and must never meet a lane's stream while it captures.
         max_batch: the largest batch of any run.
+        timer: takes the time of the launches, None = nobody asks.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class Lane:
         delivery: Stream,
         *,
         max_batch: int,
+        timer: LaunchTimer | None = None,
     ) -> None:
         self._device = device
         self._engines = engines
@@ -64,6 +67,7 @@ class Lane:
         self._scratch_size = 0
         self._inputs_taken: Event | None = None  # until then the staging memory is being read
         self._max_batch = max_batch
+        self._timer = timer
 
     def run(self, stages: Sequence[str], feeds: Mapping[str, np.ndarray], batch: int) -> None:
         """Queue the graphs in `stages` one after the other.
@@ -89,7 +93,9 @@ class Lane:
             for name in self._engines[stage].outputs:
                 addresses[name] = self._slot(stage, name).memory.pointer
         self._inputs_taken = self._device.record(self._stream)
-        self._program(tuple(stages), batch, rows, addresses).launch(self._stream)
+        program = self._program(tuple(stages), batch, rows, addresses)
+        with contextlib.nullcontext() if self._timer is None else self._timer.around(self._stream):
+            program.launch(self._stream)
 
     def to_numpy(self, stage: str, name: str, count: int) -> np.ndarray:
         """An output of the last run, on the host: the call waits for it."""

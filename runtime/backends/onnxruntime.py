@@ -5,15 +5,21 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from stylert.runtime.backends.base import DLPackArray
+from stylert.runtime.backends.bound_outputs import BoundOutputs
+from stylert.runtime.backends.device import Device
 from stylert.runtime.backends.distributions import onnxruntime_distribution
+from stylert.runtime.backends.launch_timer import LaunchTimer
 from stylert.runtime.bundle import Bundle, graph_key
-from stylert.runtime.errors import EngineError, InvalidInput, MissingExtra
+from stylert.runtime.errors import EngineError, InvalidInput, MissingExtra, StylertError
 
 __all__ = ["OnnxRuntimeSession", "available_providers", "usable_cpus"]
 
@@ -28,6 +34,9 @@ class OnnxRuntimeSession:
         provider: 'cpu' or 'cuda'.
         precision: 'fp32', or 'fp16' for the bundle's half-precision graph.
         threads: threads of one call on the CPU, None = all CPUs that this process may use.
+        gpu: index of the GPU, for 'cuda'.
+        timer: takes the time of the runs on that GPU, with their copies from and to the host; None
+            = nobody asks.
 
     Raises:
         InvalidInput: an unknown provider, or the bundle has no half-precision graph.
@@ -42,6 +51,8 @@ class OnnxRuntimeSession:
         provider: str,
         precision: str = "fp32",
         threads: int | None = None,
+        gpu: int = 0,
+        timer: LaunchTimer | None = None,
     ) -> None:
         ort = _import()
         if provider not in PROVIDERS:
@@ -57,7 +68,15 @@ class OnnxRuntimeSession:
         self.threads = usable_cpus() if threads is None else threads
         self.provider = provider
         self.precision = precision
+        self.gpu = gpu
         self._version = ort.__version__
+        self._outputs = bundle.graphs[graph_key("synthesis", precision)].outputs
+        self._bound: BoundOutputs | None = None  # made when it is first asked for
+        self._lock = threading.Lock()  # of its making
+        self._timer = timer
+        if timer is not None:  # only a stream of ours can be watched
+            with timer.device.active():
+                self._stream = timer.device.open_stream()
         # The mapping network is too small to gain from threads, and a pool of its own would spin.
         self._mapping = self._open(ort, bundle.file("mapping"), threads=1)
         self._synthesis = self._open(
@@ -75,7 +94,10 @@ class OnnxRuntimeSession:
         asked: Any = name
         if self.provider == "cuda":
             # By default it would compute float32 with the 10 bits of TF32.
-            asked = (name, {"use_tf32": "0"})
+            cuda = {"device_id": str(self.gpu), "use_tf32": "0"}
+            if self._timer is not None:
+                cuda["user_compute_stream"] = str(self._stream.handle)
+            asked = (name, cuda)
             # A node that CUDA cannot run must be an error, not a slow detour.
             options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
         try:
@@ -100,28 +122,50 @@ class OnnxRuntimeSession:
         """Run the synthesis graph; give the outputs 'img' or 'image' that are named."""
         return self._run(self._synthesis, feeds, outputs)
 
+    def synthesize_on_device(
+        self, feeds: Mapping[str, np.ndarray], outputs: Sequence[str]
+    ) -> Sequence[DLPackArray]:
+        """Like `synthesize`; with CUDA the pictures stay on the GPU, in memory of their own.
+
+        Raises:
+            MissingExtra: CUDA, and cuda-core is not installed.
+            EngineError: ONNX Runtime or the GPU failed.
+        """
+        if self.provider == "cpu":
+            return self.synthesize(feeds, outputs)
+        with _failing():
+            return self._bound_outputs().run(self._synthesis, feeds, outputs, len(feeds["ws"]))
+
     def describe(self) -> dict[str, Any]:
         """What runs where."""
-        return {
+        facts = {
             "backend": "onnxruntime",
             "version": self._version,
             "provider": self.provider,
             "threads": self.threads,
             "precision": self.precision,
         }
+        return facts if self.provider == "cpu" else {**facts, "gpu_index": self.gpu}
 
     def close(self) -> None:
         """Let go of the sessions; a call that still runs keeps its own until it is done."""
         del self._mapping, self._synthesis
+        if self._bound is not None:
+            self._bound.close()
 
-    @staticmethod
+    def _bound_outputs(self) -> BoundOutputs:
+        with self._lock:
+            if self._bound is None:
+                self._bound = BoundOutputs(_open_device(self.gpu), self._outputs)
+            return self._bound
+
     def _run(
-        session: Any, feeds: Mapping[str, np.ndarray], outputs: Sequence[str]
+        self, session: Any, feeds: Mapping[str, np.ndarray], outputs: Sequence[str]
     ) -> list[np.ndarray]:
-        try:
+        timer = self._timer
+        watched = contextlib.nullcontext() if timer is None else timer.around(self._stream)
+        with _failing(), watched:
             arrays: list[np.ndarray] = session.run(list(outputs), dict(feeds))
-        except Exception as error:
-            raise EngineError(f"ONNX Runtime failed: {_line(error)}") from error
         return arrays
 
 
@@ -154,6 +198,23 @@ def _import() -> Any:
     import onnxruntime
 
     return onnxruntime
+
+
+def _open_device(gpu: int) -> Device:
+    from stylert.runtime.backends.cuda_device import CudaDevice
+
+    return CudaDevice(gpu)
+
+
+@contextmanager
+def _failing() -> Iterator[None]:
+    """Turns what ONNX Runtime raises into an error of ours, of one line."""
+    try:
+        yield
+    except StylertError:
+        raise
+    except Exception as error:  # ONNX Runtime's own exceptions share no base class
+        raise EngineError(f"ONNX Runtime failed: {_line(error)}") from error
 
 
 def _line(error: Exception) -> str:

@@ -17,6 +17,7 @@ from stylert.runtime.backends.device import Device
 from stylert.runtime.backends.device_array import DeviceArray
 from stylert.runtime.backends.engine import Engine, Package
 from stylert.runtime.backends.lanes import Lane, LanePool
+from stylert.runtime.backends.launch_timer import LaunchTimer
 from stylert.runtime.backends.plan_choice import COMPILERS, choose_plans
 from stylert.runtime.backends.resident import ResidentArrays
 from stylert.runtime.bundle import Bundle, graph_key
@@ -38,6 +39,7 @@ class TensorRTSession:
         lanes: calls that may run at the same time; each has buffers of its own on the GPU.
         cuda_graphs: replay captured graphs instead of queueing every kernel.
         device: the GPU itself, None = open it.
+        timer: takes the time of the launches on that device, None = nobody asks.
 
     Attributes:
         max_batch: images of one call at most.
@@ -56,11 +58,13 @@ class TensorRTSession:
         lanes: int = 1,
         cuda_graphs: bool = True,
         device: Device | None = None,
+        timer: LaunchTimer | None = None,
     ) -> None:
         if isinstance(lanes, bool) or not isinstance(lanes, int) or lanes < 1:
             raise InvalidInput(f"lanes: got {lanes!r}, expected an integer of at least 1.")
         self._device = _open_device(gpu) if device is None else device
         self._bundle = bundle
+        self._timer = timer
         packages = _Packages()
         try:
             self._choice = choose_plans(
@@ -163,6 +167,7 @@ class TensorRTSession:
             "version": self._package.version,
             "provider": "cuda",
             "gpu": self._device.name,
+            "gpu_index": self._device.index,
             "compute_capability": f"{major}.{minor}",
             "precision": self.precision,
             "plans": [self._choice.mapping.name, self._choice.synthesis.name],
@@ -223,6 +228,7 @@ class TensorRTSession:
             self._policy,
             self._delivery,
             max_batch=self.max_batch,
+            timer=self._timer,
         )
 
     def _open(self, bundle: Bundle, plan: Plan) -> Engine:

@@ -1,7 +1,8 @@
 """The benchmark: times candidates in turn, each in its own process, and checks what it timed.
 
 Every round gives each candidate one turn: A B C, A B C, ... so that a machine which slows down
-slows all of them. The first turn of a round is a float32 GEMM, the roofline of that very minute.
+slows all of them. The first turn of a round is a float32 GEMM, the roofline of that very minute;
+with GPUs, the second is a half GEMM there. On a GPU, calls are timed by its own clock too.
 Only one worker computes at a time; the others wait on their pipes.
 
     result = run_bench(

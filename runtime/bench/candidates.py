@@ -17,11 +17,13 @@ from numpy.typing import NDArray
 from stylert.runtime.errors import InvalidInput
 
 if TYPE_CHECKING:
+    from stylert.runtime.backends.launch_timer import LaunchTimer
     from stylert.runtime.generator import Generator
 
 __all__ = [
     "GEMM",
     "GEMM_SHAPE",
+    "HALF_GEMM_SHAPE",
     "TRUNCATION_PSI",
     "Candidate",
     "OpenCandidate",
@@ -30,7 +32,8 @@ __all__ = [
 ]
 
 TRUNCATION_PSI = 0.7  # of every candidate, so that all of them make the same pictures
-GEMM_SHAPE = (1024, 2048, 2048)  # M, K, N of the roofline's matrix product
+GEMM_SHAPE = (1024, 2048, 2048)  # M, K, N of the CPU roofline's matrix product
+HALF_GEMM_SHAPE = (8192, 8192, 8192)  # and of the GPU roofline's, large enough to fill any GPU
 
 
 @dataclass(frozen=True)
@@ -58,37 +61,46 @@ class OpenCandidate(Protocol):
             The images, [N, C, H, W] float32 on the [-1, 1] scale.
         """
 
+    def device_seconds(self) -> float | None:
+        """What the last run took by the GPU's own clock; None on the CPU, or where nothing tells.
+
+        From its first kernel to its last, gaps included: not the host's work before and after, nor
+        the copy of the images to the host (but see a candidate that cannot leave that out).
+        """
+
     def describe(self) -> Mapping[str, Any]:
-        """Say what really runs: 'device' ('cpu' or another), 'precision' ('fp32'), versions, ..."""
+        """Say what really runs: 'device' ('cpu' or 'cuda'), 'precision' ('fp32'), versions, ..."""
 
     def close(self) -> None:
         """Free what the candidate holds."""
 
 
 class _GeneratorCandidate:
-    """A `Generator` on one backend: mapping and synthesis, both timed."""
+    """A `Generator` on one backend: from seeds to images, as an application would."""
 
-    def __init__(self, generator: Generator):
+    def __init__(self, generator: Generator, timer: LaunchTimer | None = None):
         self._generator = generator
-        self._z: NDArray[np.float32]
-        self._c: NDArray[np.float32] | None
+        self._timer = timer
+        self._seeds = range(0)
+        self._classes: list[int] | None = None
 
     def prepare(self, batch: int) -> None:
-        from stylert.runtime.latents import labels_of, z_from_seeds
-
         if batch > self._generator.max_batch:
             raise InvalidInput(
                 f"Batch {batch} is above max_batch {self._generator.max_batch}, so it would be "
                 f"drawn in pieces. Open the candidate with max_batch={batch}."
             )
-        spec, seeds = self._generator.spec, range(batch)
-        classes = [seed % spec.c_dim for seed in seeds] if spec.c_dim else None
-        self._z = z_from_seeds(seeds, spec.z_dim)  # [N, z_dim]
-        self._c = labels_of(classes, None, batch=batch, c_dim=spec.c_dim)  # [N, c_dim]
+        classes = self._generator.spec.c_dim
+        self._seeds = range(batch)
+        self._classes = [seed % classes for seed in self._seeds] if classes else None
 
     def run(self) -> NDArray[np.float32]:
-        ws = self._generator.map(self._z, self._c, truncation_psi=TRUNCATION_PSI)
-        return self._generator.synthesize(ws, noise_mode="const", output="img")  # [N, C, H, W]
+        return self._generator.generate(
+            self._seeds, truncation_psi=TRUNCATION_PSI, class_idx=self._classes, output="img"
+        )
+
+    def device_seconds(self) -> float | None:
+        return None if self._timer is None else self._timer.seconds()
 
     def describe(self) -> dict[str, Any]:
         description = self._generator.describe()
@@ -105,18 +117,34 @@ def open_generator(
     max_batch: int,  # the largest batch that will be timed
     backend: str = "onnxruntime",
     provider: str = "cpu",
+    precision: str = "auto",
 ) -> OpenCandidate:
-    """Open a bundle as an application would, and make it a candidate.
+    """Open a bundle as `Generator.open` does, on a GPU with its clock, and make it a candidate.
 
     Raises:
-        StylertError: `Generator.open` refused.
+        StylertError: it does not open here.
     """
+    from stylert.runtime.backends import open_session
+    from stylert.runtime.backends.launch_timer import LaunchTimer
+    from stylert.runtime.bundle import Bundle
     from stylert.runtime.generator import Generator
 
-    generator = Generator.open(
-        bundle, backend=backend, provider=provider, threads=threads, max_batch=max_batch
+    timer = None
+    if provider != "cpu":
+        from stylert.runtime.backends.cuda_device import CudaDevice
+
+        timer = LaunchTimer(CudaDevice())
+    opened = Bundle.open(bundle)
+    session, choice = open_session(
+        opened,
+        backend=backend,
+        provider=provider,
+        precision=precision,
+        threads=threads,
+        timer=timer,
     )
-    return _GeneratorCandidate(generator)
+    generator = Generator(opened, session, max_batch=max_batch, choice=choice)
+    return _GeneratorCandidate(generator, timer)
 
 
 class _Gemm:
@@ -137,6 +165,9 @@ class _Gemm:
     def run(self) -> NDArray[np.float32]:
         np.matmul(self._a, self._b, out=self._y)
         return np.broadcast_to(self._y, (self._batch, 1, *self._y.shape))  # [N, 1, M, N], a view
+
+    def device_seconds(self) -> None:
+        return None
 
     def describe(self) -> dict[str, Any]:
         blas = np.show_config(mode="dicts") or {}

@@ -38,6 +38,7 @@ class Lane:
         self._other_cpus: list[float | None] = []
         self._rounds: list[tuple[float, ...]] = []
         self._cpu_rounds: list[tuple[float, ...]] = []
+        self._device_rounds: list[tuple[float | None, ...]] = []
 
     def start(self) -> None:
         """Start the worker, up to its first images."""
@@ -50,6 +51,7 @@ class Lane:
     def prepare(self, batch: int) -> None:
         """Make the inputs, and warm up."""
         self._rounds, self._cpu_rounds, self._other_cpus = [], [], []
+        self._device_rounds = []
         with self._failing(f"batch {batch}, warm-up"):
             warmup, pin = self._settings.warmup, self._settings.pin
             self._pinned = self._ask("prepare", batch=batch, warmup=warmup, pin=pin)["pinned"]
@@ -60,6 +62,7 @@ class Lane:
             reply = self._ask("turn", min_seconds=self._settings.min_seconds)
             self._rounds.append(tuple(reply["seconds"]))
             self._cpu_rounds.append(tuple(reply["cpu_seconds"]))
+            self._device_rounds.append(tuple(reply["device_seconds"]))
             self._other_cpus.append(reply["other_cpus"])
 
     def finish(self, batch: int) -> None:
@@ -71,6 +74,7 @@ class Lane:
                 batch=batch,
                 rounds=tuple(self._rounds),
                 cpu_rounds=tuple(self._cpu_rounds),
+                device_rounds=tuple(self._device_rounds),
                 other_cpus=tuple(self._other_cpus),
                 pinned=self._pinned,
                 peak_mb=reply["peak_mb"],

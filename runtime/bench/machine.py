@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 
 from stylert.runtime.backends.onnxruntime import usable_cpus
+from stylert.runtime.errors import EngineError
+from stylert.runtime.gpus import driver_version, visible_gpus
 
 __all__ = ["describe_machine", "machine_cpu_seconds"]
 
@@ -28,6 +30,8 @@ def describe_machine() -> dict[str, Any]:
         "cpus": os.cpu_count(),
         "usable_cpus": usable_cpus(),
         "memory_mb": _memory_mb(),
+        "gpus": _gpu_names(),
+        "driver": driver_version(),  # of the GPU
         "platform": platform.platform(),
         "python": platform.python_version(),
         "numpy": np.__version__,
@@ -63,6 +67,12 @@ def _memory_mb() -> float | None:
             if line.startswith("MemTotal:"):
                 return round(int(line.split()[1]) * 1024 / 1e6)
     return None
+
+
+def _gpu_names() -> list[str]:
+    with contextlib.suppress(EngineError):  # a driver that does not start
+        return [gpu.name for gpu in visible_gpus()]
+    return []
 
 
 def _load_average() -> list[float] | None:

@@ -122,6 +122,8 @@ def _details(row: Row, baseline: str | None) -> str:
     if row.passed is False:
         return "WRONG IMAGES"
     parts = []
+    if row.device_median is not None:
+        parts.append(f"{row.device_median * 1e3:.2f} ms on the GPU")
     if row.roofline_percent is not None:
         parts.append(f"{row.roofline_percent:.0f} % of GEMM")
     if row.speedup is not None and row.candidate != baseline:
@@ -132,8 +134,9 @@ def _details(row: Row, baseline: str | None) -> str:
 def _subtitle(result: BenchResult) -> str:
     rounds = _span([row.rounds for row in result.rows()])
     threads = result.settings["threads"]
+    cpu = f"{result.machine.get('cpu', 'unknown CPU')}, {threads} thread{'s'[: threads != 1]}"
     return (
-        f"{result.machine.get('cpu', 'unknown CPU')}, {threads} thread{'s'[: threads != 1]}; "
+        f"{'; '.join([cpu, *dict.fromkeys(result.machine.get('gpus', ()))])}; "
         f"from z, mapping and synthesis; bar: median call, dots: all calls, {rounds} rounds"
     )
 
@@ -148,6 +151,13 @@ def _footer(result: BenchResult) -> list[str]:
         lines.append(
             f"100 % = the median float32 GEMM ({M} x {K} x {N}, NumPy) of the same rounds: "
             f"{_span(known)} GFLOP/s; {2e-9 * result.macs_per_image:.3g} GFLOP per image"
+        )
+    half = [result.device_roofline_gflops(gemm.batch) for gemm in result.device_roofline]
+    if result.device_gemm_shape and (found := [value for value in half if value is not None]):
+        M, K, N = result.device_gemm_shape
+        lines.append(
+            f"On the GPU: 100 % = the median half GEMM ({M} x {K} x {N}) of the same rounds, "
+            f"{_span([value / 1e3 for value in found])} TFLOP/s, both by the GPU's own clock"
         )
     if any(row.candidate != result.baseline and row.speedup is not None for row in result.rows()):
         lines.append(f"1.00x = {result.baseline}")

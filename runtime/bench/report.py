@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -19,7 +19,7 @@ from stylert.runtime.parity import Difference
 
 __all__ = ["SCHEMA", "BenchResult", "CandidateReport", "Measurement", "Row", "plain"]
 
-SCHEMA = 1
+SCHEMA = 2  # 1 knew no GPU, and can still be read
 DISTURBANCE = 0.2  # CPUs beyond the free ones that others may use; the kernel counts in 10 ms
 
 
@@ -36,6 +36,7 @@ class Measurement:
     peak_mb: float | None = None  # the process's memory high-water mark after this batch size
     difference: Difference | None = None  # from the reference; None = not compared
     passed: bool | None = None  # whether it is within the tolerance of the precision
+    device_rounds: tuple[tuple[float | None, ...], ...] = ()  # of the same calls, by the GPU
 
     @property
     def samples(self) -> tuple[float, ...]:
@@ -57,6 +58,12 @@ class Measurement:
         """CPUs that the median call kept busy. Far below the threads = they starved or waited."""
         cpu_seconds = [seconds for turn in self.cpu_rounds for seconds in turn]
         return float(np.median(np.divide(cpu_seconds, self.samples)))
+
+    @property
+    def device_median(self) -> float | None:
+        """Median seconds of a call by the GPU's own clock; None on the CPU."""
+        known = [seconds for turn in self.device_rounds for seconds in turn if seconds is not None]
+        return float(np.median(known)) if known else None
 
     @property
     def mean_other_cpus(self) -> float | None:
@@ -86,15 +93,18 @@ class Row:
     batch: int
     rounds: int
     calls: int
-    median: float  # seconds
+    median: float  # seconds, on the host's clock
     p95: float  # seconds
+    device_median: float | None  # seconds, on the GPU's own clock; None on the CPU
     images_per_second: float
     busy_cpus: float  # that the median call kept busy; far below the threads = they starved
     other_cpus: float | None  # that other processes used meanwhile
     speedup: float | None  # median of the baseline / median; above 1 is faster
     speedup_by_round: float | None  # median over the rounds of the same ratio
     gflops: float  # 2 * MACs / second / 1e9
-    roofline_percent: float | None  # of the GEMM in the same rounds; None if not on the CPU
+    # Of the GEMM in the same rounds: the CPU's in float32 on the host's clock, the GPU's in half
+    # precision on the GPU's clock, whatever the candidate's precision. None where there is none.
+    roofline_percent: float | None
     startup_seconds: float | None
     peak_mb: float | None  # after this batch size
     difference: Difference | None
@@ -116,6 +126,9 @@ class BenchResult:
     candidates: tuple[CandidateReport, ...]
     measurements: tuple[Measurement, ...]  # in the order of batches, then candidates
     roofline: tuple[Measurement, ...]  # of the GEMM, one per batch size, in the same rounds
+    device_gemm_shape: tuple[int, int, int] | None = None  # of the GPU's, None = there was none
+    device_gemm: CandidateReport | None = None
+    device_roofline: tuple[Measurement, ...] = ()
 
     def candidate(self, name: str) -> CandidateReport:
         """Return the report of a candidate.
@@ -154,7 +167,7 @@ class BenchResult:
         return tuple(
             f"{m.candidate} at batch {m.batch} was disturbed: other processes used "
             f"{others:.1f} of {self.machine['cpus']} CPUs"
-            for m in (*self.roofline, *self.measurements)
+            for m in (*self.roofline, *self.device_roofline, *self.measurements)
             if (others := m.mean_other_cpus) is not None and others > free + DISTURBANCE
         )
 
@@ -165,6 +178,13 @@ class BenchResult:
                 return 2e-9 * math.prod(self.gemm_shape) / gemm.median
         return None
 
+    def device_roofline_gflops(self, batch: int) -> float | None:
+        """Return GFLOP/s of the GPU's median half GEMM in these rounds, None if there is none."""
+        for gemm in self.device_roofline:
+            if gemm.batch == batch and gemm.device_median and self.device_gemm_shape:
+                return 2e-9 * math.prod(self.device_gemm_shape) / gemm.device_median
+        return None
+
     def rows(self) -> tuple[Row, ...]:
         """Return the table, in the order of the measurements."""
         return tuple(self._row(measurement) for measurement in self.measurements)
@@ -172,9 +192,12 @@ class BenchResult:
     def _row(self, m: Measurement) -> Row:
         report = self.candidate(m.candidate)
         baseline = self.measurement(self.baseline, m.batch)
-        gflops = 2e-9 * self.macs_per_image * m.batch / m.median
-        roofline = self.roofline_gflops(m.batch)
-        comparable = roofline is not None and report.description.get("device", "cpu") == "cpu"
+        gflop = 2e-9 * self.macs_per_image * m.batch
+        if report.description.get("device", "cpu") == "cpu":
+            own, roofline = m.median, self.roofline_gflops(m.batch)
+        else:
+            own, roofline = m.device_median or 0.0, self.device_roofline_gflops(m.batch)
+        percent = 100 * gflop / own / roofline if own and roofline else None
         return Row(
             candidate=m.candidate,
             batch=m.batch,
@@ -182,13 +205,14 @@ class BenchResult:
             calls=len(m.samples),
             median=m.median,
             p95=m.p95,
+            device_median=m.device_median,
             images_per_second=m.batch / m.median,
             busy_cpus=m.busy_cpus,
             other_cpus=m.mean_other_cpus,
             speedup=baseline.median / m.median if baseline else None,
             speedup_by_round=_ratio_by_round(baseline, m) if baseline else None,
-            gflops=gflops,
-            roofline_percent=100 * gflops / roofline if comparable and roofline else None,
+            gflops=gflop / m.median,
+            roofline_percent=percent,
             startup_seconds=report.startup_seconds,
             peak_mb=m.peak_mb,
             difference=m.difference,
@@ -214,7 +238,7 @@ class BenchResult:
         try:
             document = json.loads(text)
             schema = document.pop("schema")
-            if schema != SCHEMA:
+            if schema not in (1, SCHEMA):
                 raise InvalidInput(
                     f"Benchmark result: got schema {schema!r}, expected {SCHEMA}. "
                     "Run `stylert bench` again, or read it with the version that wrote it."
@@ -223,8 +247,11 @@ class BenchResult:
             document["gemm_shape"] = tuple(document["gemm_shape"])
             document["gemm"] = CandidateReport(**document["gemm"])
             document["candidates"] = tuple(CandidateReport(**c) for c in document["candidates"])
-            for key in ("measurements", "roofline"):
-                document[key] = tuple(_measurement(**m) for m in document[key])
+            if document.get("device_gemm") is not None:
+                document["device_gemm"] = CandidateReport(**document["device_gemm"])
+                document["device_gemm_shape"] = tuple(document["device_gemm_shape"])
+            for key in ("measurements", "roofline", "device_roofline"):
+                document[key] = tuple(_measurement(**m) for m in document.get(key, ()))
             return cls(**document)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             if isinstance(error, InvalidInput):
@@ -246,6 +273,7 @@ def _measurement(
     cpu_rounds: list[list[float]],
     other_cpus: list[float | None],
     difference: Mapping[str, Any] | None,
+    device_rounds: Sequence[Sequence[float | None]] = (),  # schema 1 has none
     **rest: Any,
 ) -> Measurement:
     """Read a measurement as JSON has it."""
@@ -256,6 +284,7 @@ def _measurement(
     return Measurement(
         rounds=tuple(tuple(map(float, turn)) for turn in rounds),
         cpu_rounds=tuple(tuple(map(float, turn)) for turn in cpu_rounds),
+        device_rounds=tuple(map(tuple, device_rounds)),
         other_cpus=tuple(other_cpus),
         difference=found,
         **rest,

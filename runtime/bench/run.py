@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 
 from stylert.runtime.backends.onnxruntime import usable_cpus
-from stylert.runtime.bench.candidates import GEMM, GEMM_SHAPE, Candidate
+from stylert.runtime.bench.candidates import GEMM, GEMM_SHAPE, HALF_GEMM_SHAPE, Candidate
 from stylert.runtime.bench.lane import Lane, open_lanes
 from stylert.runtime.bench.machine import describe_machine
 from stylert.runtime.bench.report import BenchResult, plain
@@ -17,7 +17,8 @@ from stylert.runtime.parity import TOLERANCES, Tolerance
 
 __all__ = ["run_bench"]
 
-FIRST_REFERENCE = "torch-eager"  # the reference, where there is one and none is named
+# Whose images are right where nobody says: the first of these that is a candidate.
+FIRST_REFERENCES = ("torch-eager", "torch-eager-cuda")
 FEWEST_ROUNDS = 5  # however long they take
 
 Progress = Callable[[str, float], None]
@@ -35,7 +36,8 @@ def run_bench(
     max_seconds: float = 120.0,  # for the rounds of a batch size; 5 rounds are made in any case
     pin: bool = True,  # give each busy thread its own CPU (Linux), so that luck plays no part
     timeout: float = 1800.0,  # seconds for any single step of a candidate
-    reference: str | None = None,  # whose images are right, None = 'torch-eager' if it is there
+    device_gemm: Candidate | None = None,  # the GPU's roofline: a half GEMM of HALF_GEMM_SHAPE
+    reference: str | None = None,  # whose images are right, None = torch in float32 if it is there
     baseline: str | None = None,  # whose speed is 1, None = the reference, or the first candidate
     tolerances: Mapping[str, Tolerance] = TOLERANCES,  # by the precision that a candidate describes
     subject: str = "",  # what is timed, for titles
@@ -50,11 +52,12 @@ def run_bench(
         InvalidInput: An argument cannot be used.
         EngineError: No candidate could be timed.
     """
-    check_candidates(candidates)
+    rooflines = [GEMM] if device_gemm is None else [GEMM, device_gemm]
+    check_candidates(candidates, rooflines)
     names = [candidate.name for candidate in candidates]
     check_positive(macs_per_image=macs_per_image)
-    reference = choose("reference", reference, names, FIRST_REFERENCE)
-    baseline = choose("baseline", baseline, names, reference or names[0])
+    reference = choose("reference", reference, names, FIRST_REFERENCES)
+    baseline = choose("baseline", baseline, names, (reference or names[0],))
     settings = Settings(
         batches=tuple(batches),
         threads=usable_cpus() if threads is None else threads,
@@ -67,8 +70,9 @@ def run_bench(
         tolerances=dict(tolerances),
     )
     machine = describe_machine()  # before the benchmark itself is the load
-    with open_lanes([GEMM, *candidates], settings) as (gemm, *lanes):
-        _time(gemm, lanes, settings, reference, progress)
+    with open_lanes([*rooflines, *candidates], settings) as everyone:
+        gemms, lanes = everyone[: len(rooflines)], everyone[len(rooflines) :]
+        _time(gemms, lanes, settings, reference, progress)
     if not any(lane.measurements for lane in lanes):
         reasons = "; ".join(f"{lane.candidate.name}: {lane.failure}" for lane in lanes)
         raise EngineError(f"No candidate could be timed. {reasons}")
@@ -80,7 +84,7 @@ def run_bench(
         reference=reference,
         baseline=baseline,
         gemm_shape=GEMM_SHAPE,
-        gemm=gemm.report(),
+        gemm=gemms[0].report(),
         candidates=tuple(lane.report() for lane in lanes),
         measurements=tuple(
             lane.measurements[batch]
@@ -88,15 +92,22 @@ def run_bench(
             for lane in lanes
             if batch in lane.measurements
         ),
-        roofline=tuple(gemm.measurements.values()),
+        roofline=tuple(gemms[0].measurements.values()),
+        device_gemm_shape=HALF_GEMM_SHAPE if device_gemm else None,
+        device_gemm=gemms[1].report() if device_gemm else None,
+        device_roofline=tuple(gemms[1].measurements.values()) if device_gemm else (),
     )
 
 
 def _time(
-    gemm: Lane, lanes: list[Lane], settings: Settings, reference: str | None, progress: Progress
+    gemms: list[Lane],
+    lanes: list[Lane],
+    settings: Settings,
+    reference: str | None,
+    progress: Progress,
 ) -> None:
     """Start all; then for each batch size warm up, time the rounds, compare the images."""
-    everyone = [gemm, *lanes]
+    everyone = [*gemms, *lanes]
     steps = len(everyone) + len(settings.batches) * (len(everyone) + settings.rounds)
     done = 0
 

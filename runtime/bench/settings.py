@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from stylert.runtime.bench.candidates import GEMM, Candidate
+from stylert.runtime.bench.candidates import Candidate
 from stylert.runtime.errors import InvalidInput
 from stylert.runtime.parity import Tolerance
 
@@ -52,19 +52,20 @@ def check_positive(**numbers: int) -> None:
             raise InvalidInput(f"{name}: got {number}, expected 1 or more.")
 
 
-def check_candidates(candidates: Sequence[Candidate]) -> None:
+def check_candidates(candidates: Sequence[Candidate], rooflines: Sequence[Candidate]) -> None:
     """Check the names, the factories and the options.
 
     Raises:
         InvalidInput: One of them cannot be used, or there are no candidates.
     """
     names = [candidate.name for candidate in candidates]
+    reserved = [roofline.name for roofline in rooflines]
     if not names:
         raise InvalidInput("No candidates: got none, expected at least one. Name some backends.")
-    if len(set(names)) < len(names) or GEMM.name in names:
+    if len(set(names)) < len(names) or set(names) & set(reserved):
         raise InvalidInput(
-            f"Candidates: got the names {names}, expected different ones, and none "
-            f"called '{GEMM.name}'. Rename one."
+            f"Candidates: got the names {names}, expected different ones, and none of "
+            f"{reserved}. Rename one."
         )
     for candidate in candidates:
         if not all(candidate.factory.rpartition(":")):
@@ -81,14 +82,16 @@ def check_candidates(candidates: Sequence[Candidate]) -> None:
             ) from None
 
 
-def choose(what: str, asked: str | None, names: Sequence[str], default: str) -> str | None:
-    """Return the candidate that was asked for, or the default if that is a candidate.
+def choose(
+    what: str, asked: str | None, names: Sequence[str], defaults: Sequence[str]
+) -> str | None:
+    """Return the candidate that was asked for, or the first default that is a candidate.
 
     Raises:
         InvalidInput: No candidate has the name that was asked for.
     """
     if asked is None:
-        return default if default in names else None
+        return next((default for default in defaults if default in names), None)
     if asked not in names:
         raise InvalidInput(f"{what}: got '{asked}', expected one of the candidates {names}.")
     return asked

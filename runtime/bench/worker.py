@@ -203,6 +203,7 @@ class _Candidate:
         self._batch = 0
         self._seconds = 0.0  # of a warm call
         self._cpu_seconds = 0.0  # of the last call, in all threads together
+        self._device_seconds: float | None = None  # of the last call, None = not on a GPU
         self._pinning = Pinning()
         self._image: NDArray[np.float32] | None = None
 
@@ -230,17 +231,24 @@ class _Candidate:
             self._call()  # the others have cooled the caches, and a short call would show it
         seconds: list[float] = []
         cpu_seconds: list[float] = []
+        device_seconds: list[float | None] = []
         machine_start, own_start = machine_cpu_seconds(), time.process_time()
         start = time.perf_counter()
         while not seconds or sum(seconds) < min_seconds:
             seconds.append(self._call())
             cpu_seconds.append(self._cpu_seconds)
+            device_seconds.append(self._device_seconds)
         elapsed = time.perf_counter() - start
         own = time.process_time() - own_start
         others = None
         if machine_start is not None and (machine := machine_cpu_seconds()) is not None:
             others = max(0.0, machine - machine_start - own) / elapsed
-        return {"seconds": seconds, "cpu_seconds": cpu_seconds, "other_cpus": others}
+        return {
+            "seconds": seconds,
+            "cpu_seconds": cpu_seconds,
+            "device_seconds": device_seconds,
+            "other_cpus": others,
+        }
 
     def finish(self, *, image: str) -> dict[str, Any]:
         assert self._image is not None
@@ -264,6 +272,7 @@ class _Candidate:
         image = self._open.run()
         seconds = time.perf_counter() - start
         self._cpu_seconds = time.process_time() - cpu_start
+        self._device_seconds = self._open.device_seconds()
         self._image = _checked(image, self._batch)
         return seconds
 

@@ -93,7 +93,7 @@ def test_the_census_counts_what_the_parser_made(save_onnx: SaveOnnx) -> None:
 
 
 def test_a_half_graph_passes_as_fp16_only(half: ParsedGraph, refuses: Refuses) -> None:
-    half.check_precision("fp16", (8, 16, 32))
+    half.check_precision("fp16", ("b8", "b16", "b32"))
     with refuses("12 convolutions", "expected none", "fp32", error=EngineError):
         half.check_precision("fp32")
 
@@ -102,19 +102,37 @@ def test_a_float32_graph_passes_as_fp32_only(
     bundle_of: Callable[[str], Path], refuses: Refuses
 ) -> None:
     parsed = parse(bundle_of("sg2-nhwc-32") / "synthesis.onnx")
-    parsed.check_precision("fp32", (8, 16, 32))
+    parsed.check_precision("fp32", ("b8", "b16", "b32"))
     with refuses("0 convolutions", "expected some", "fp16", error=EngineError):
         parsed.check_precision("fp16")
     with refuses("b8.conv0/conv", "FLOAT", "HALF", error=EngineError):
-        parsed.check_precision("fp16", (8,))
+        parsed.check_precision("fp16", ("b8",))
 
 
 def test_one_float32_block_among_those_that_must_be_half_is_refused(
     half: ParsedGraph, refuses: Refuses
 ) -> None:
-    half.check_precision("fp16", (16, 32))
+    half.check_precision("fp16", ("b16", "b32"))
     with refuses("b4.conv1/conv", "FLOAT", error=EngineError):
-        half.check_precision("fp16", (4, 8))
+        half.check_precision("fp16", ("b4", "b8"))
+
+
+def test_weights_that_are_stored_as_half_are_kernels_of_float32(half: ParsedGraph) -> None:
+    """No layer casts them: a kernel that is computed would have other implementations."""
+    layers = list(half._layers())
+    constants = {
+        layer.get_output(0).name
+        for layer in layers
+        if layer.type == trt.LayerType.CONSTANT and layer.get_output(0).dtype == trt.DataType.HALF
+    }
+    casts = {layer.get_input(0).name for layer in layers if layer.type == trt.LayerType.CAST}
+    assert constants
+    assert not casts & constants
+    kernels = {layer.name: (layer.kernel, layer.num_inputs) for layer in half._convolutions()}
+    assert all(kernel.size and inputs == 1 for kernel, inputs in kernels.values())
+    stored = kernels["b4.conv1/conv"][0]
+    assert stored.dtype == np.float32
+    np.testing.assert_array_equal(stored, stored.astype(np.float16))
 
 
 def test_noise_is_one_for_all_or_one_each_in_every_profile(half: ParsedGraph) -> None:

@@ -203,7 +203,7 @@ def test_a_bundle_is_replaced_only_with_force(tiny: Checkpoint, tmp_path: Path) 
     with pytest.raises(InvalidInput, match="Pass --force to replace it"):
         export(tiny, out)
     assert snapshot(tmp_path) == before
-    export(replace(tiny, family="stylegan2", notes=("new",)), out, force=True)
+    export(replace(tiny, notes=("new",)), out, force=True)
     assert {path.name for path in tmp_path.iterdir()} == {"bundle"}
     assert not (out / "engines").exists()
     assert Bundle.open(out).manifest["provenance"]["notes"] == ["new"]

@@ -19,7 +19,9 @@ from stylert.export.bundle_writer import export_bundle
 from stylert.export.checkpoints import Checkpoint
 from stylert.export.lowering import UP_CONVOLUTIONS
 from stylert.export.models.stylegan2 import StyleGAN2
-from stylert.export.stylegan2_graph import mapping_graph, noise_name, synthesis_graph
+from stylert.export.families import synthesis_graph
+from stylert.export.graphs.emitter import noise_name
+from stylert.export.graphs.mapping import mapping_graph
 from stylert.runtime.images import to_uint8
 from stylert.runtime.parity import compare
 
@@ -223,7 +225,7 @@ def test_bundles_pass_their_own_check(
 ) -> None:
     checkpoint = make_checkpoint(seed=3, **ARCHITECTURES[name])
     report = export_bundle(
-        checkpoint, tmp_path / "bundle", verify_seeds=3, up_convolution=up_convolution
+        checkpoint, tmp_path / "bundle", verify_seeds=3, graph_options={"up_convolution": up_convolution}
     )
     assert report is not None
     assert report.passed
@@ -262,9 +264,9 @@ def test_unoptimized_graphs_run_as_written(
 
 
 HALF = {
-    "all": {"half_blocks": (4, 8, 16), "conv_clamp": 0.5},
-    "first": {"half_blocks": (4,), "architecture": "orig"},
-    "last": {"half_blocks": (16,), "architecture": "resnet", "activation": "swish"},
+    "all": {"half_blocks": ("b4", "b8", "b16"), "conv_clamp": 0.5},
+    "first": {"half_blocks": ("b4",), "architecture": "orig"},
+    "last": {"half_blocks": ("b16",), "architecture": "resnet", "activation": "swish"},
 }
 
 

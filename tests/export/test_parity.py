@@ -13,6 +13,8 @@ import pytest
 
 from stylert.export.bundle_writer import export_bundle, parity_error
 from stylert.export.checkpoints import Checkpoint
+from stylert.export.checkpoints.stylegan3_design import StyleGAN3Design
+from stylert.export.checkpoints.untrained import untrained
 from stylert.export.parity import ParityReport, ParityRow, check_parity
 from stylert.runtime.generator import Generator
 from stylert.runtime.parity import Difference
@@ -56,6 +58,39 @@ def test_covers_networks_without_noise(make_checkpoint: MakeCheckpoint, tmp_path
     report = export_bundle(checkpoint, tmp_path / "bundle", verify_seeds=1)
     assert report is not None
     assert {row.noise_mode for row in report.rows} == {"-", "const"}
+
+
+@pytest.fixture(scope="module")
+def moving() -> Checkpoint:
+    """A StyleGAN3 of 32x32 pixels."""
+    design = StyleGAN3Design(img_resolution=32, channel_max=6, num_layers=4, margin_size=2)
+    config = design.config(z_dim=8, c_dim=0, w_dim=8, mapping_layers=2, mapping_features=8)
+    return untrained("small", config=config)
+
+
+def test_covers_the_motion_of_stylegan3(
+    moving: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "bundle"
+    export_bundle(moving, out, verify_seeds=0, half="none")
+    with Generator.open(out, threads=1) as generator:
+        report = check_parity(moving, generator, seeds=range(5))
+        assert report.passed
+        settings = [(r.output, r.truncation_psi, r.motion, r.batch) for r in report.rows]
+        motions = ("none", "seeded")
+        assert sorted(settings) == sorted(
+            [("ws", psi, "-", batch) for psi in (1, 0.7) for batch in (1, 4)]
+            + [("img", psi, m, batch) for psi in (1, 0.7) for m in motions for batch in (1, 4)]
+            + [("image", psi, m, 4) for psi in (1, 0.7) for m in motions]
+        )
+        assert {row.noise_mode for row in report.rows} == {"-"}
+
+        matrices = Generator._motions
+        monkeypatch.setattr(  # a runtime that moves nothing
+            Generator, "_motions", lambda self, x, y, z, n: matrices(self, None, None, None, n)
+        )
+        wrong = check_parity(moving, generator, seeds=range(2))
+        assert {row.motion for row in wrong.rows if not row.passed} == {"seeded"}
 
 
 def test_settings_are_really_used(
@@ -211,7 +246,7 @@ def test_report_is_strict_json(tiny: Checkpoint, generator: Generator) -> None:
     assert data["passed"] is True
     assert data["rows"][-1]["difference"] == {"max_abs": 0.0, "psnr_db": None, "finite": True}
     fields = {"output", "truncation_psi", "noise_mode", "batch", "images", "difference", "passed"}
-    fields |= {"precision", "off_by_more_than_1", "off_by_more_than_4"}
+    fields |= {"precision", "motion", "off_by_more_than_1", "off_by_more_than_4"}
     assert all(set(row) == fields for row in data["rows"])
 
 

@@ -17,10 +17,14 @@ from onnx.reference import ReferenceEvaluator
 
 from stylert.export.bundle_writer import export_bundle
 from stylert.export.checkpoints import Checkpoint, StyleGAN2Config, read_checkpoint
+from stylert.export.families import synthesis_graph
+from stylert.export.graphs.emitter import noise_name
+from stylert.export.graphs.mapping import mapping_graph
+from stylert.export.onnx_graph import GraphBuilder
 from stylert.export.precision import HALF_MAX, HEADROOM, blocks_of_policy, plan_half
-from stylert.export.stylegan2_graph import mapping_graph, noise_name, synthesis_graph
 from stylert.runtime.backends import distributions
 from stylert.runtime.errors import InvalidInput, MissingExtra
+from stylert.runtime.onnx_weights import STORED
 from stylert.runtime.parity import TOLERANCES, compare
 
 GOLDENS = [
@@ -56,27 +60,35 @@ def drawn(path: Path, checkpoint: Checkpoint, ws: np.ndarray) -> np.ndarray:
 
 
 def config_of(**changes: Any) -> StyleGAN2Config:
-    config = StyleGAN2Config(8, 0, 8, 3, (4, 4), (8, 8, 8, 8, 8, 8), 2)
+    config = StyleGAN2Config(
+        z_dim=8,
+        c_dim=0,
+        w_dim=8,
+        img_channels=3,
+        const_shape=(4, 4),
+        channels=(8,) * 6,
+        mapping_layers=2,
+    )
     return dataclasses.replace(config, **changes)
 
 
 @pytest.mark.parametrize(
     ("policy", "trained", "blocks"),
     [
-        ("native", 3, (32, 64, 128)),
-        ("native", 0, (16, 32, 64, 128)),
-        ("all", 0, (4, 8, 16, 32, 64, 128)),
+        ("native", 3, ("b32", "b64", "b128")),
+        ("native", 0, ("b16", "b32", "b64", "b128")),
+        ("all", 0, ("b4", "b8", "b16", "b32", "b64", "b128")),
         ("none", 4, ()),
-        ("b64", 4, (64,)),
-        ("b128, b4", 0, (4, 128)),
+        ("b64", 4, ("b64",)),
+        ("b128, b4", 0, ("b4", "b128")),
     ],
 )
-def test_policies(policy: str, trained: int, blocks: tuple[int, ...]) -> None:
+def test_policies(policy: str, trained: int, blocks: tuple[str, ...]) -> None:
     assert blocks_of_policy(config_of(num_fp16_res=trained), policy) == blocks
 
 
 def test_a_small_network_keeps_its_first_block_in_float32() -> None:
-    assert blocks_of_policy(config_of(channels=(8, 8, 8)), "native") == (8, 16)
+    assert blocks_of_policy(config_of(channels=(8, 8, 8)), "native") == ("b8", "b16")
     assert blocks_of_policy(config_of(channels=(8,)), "native") == ()
 
 
@@ -86,12 +98,13 @@ def test_unknown_policies_are_refused(policy: str) -> None:
         blocks_of_policy(config_of(), policy)
 
 
+@pytest.mark.parametrize("policy", ["native", "all"])
 @pytest.mark.parametrize("name", GOLDENS)
-def test_goldens_in_half_precision(name: str, goldens: Path, tmp_path: Path) -> None:
+def test_goldens_in_half_precision(name: str, policy: str, goldens: Path, tmp_path: Path) -> None:
     checkpoint = read_checkpoint(goldens / f"{name}.pkl")
     golden = np.load(goldens / f"{name}.npz")
     expected = golden["img_const"]
-    plan = plan_half(checkpoint, "all", seeds=8)
+    plan = plan_half(checkpoint, policy, seeds=8)
     assert plan.kept_fp32 == ()
     path = saved(checkpoint, tmp_path, half_blocks=plan.half_blocks)
     got = compare(expected, drawn(path, checkpoint, golden["ws_psi1"][: len(expected)]))
@@ -109,7 +122,8 @@ def test_weights_ten_times_as_large(name: str, goldens: Path, tmp_path: Path) ->
     scaled = dataclasses.replace(checkpoint, tensors=tensors)
     ws = np.load(goldens / f"{name}.npz")["ws_psi1"][:2]
     expected = drawn(saved(scaled, tmp_path), scaled, ws)
-    half = drawn(saved(scaled, tmp_path, half_blocks=(4, 8, 16, 32, 64)), scaled, ws)
+    blocks = checkpoint.config.block_names
+    half = drawn(saved(scaled, tmp_path, half_blocks=blocks), scaled, ws)
     difference = compare(expected, half)
     assert difference.finite
     assert difference.psnr_db >= 55
@@ -134,7 +148,7 @@ def test_naive_half_precision_overflows_where_ours_does_not(goldens: Path, tmp_p
         image = ReferenceEvaluator(model).run(["img"], {"ws": ws.astype(np.float16), **halves})[0]
     wrong = compare(expected, image.astype(np.float32))
     assert not wrong.finite or wrong.psnr_db < 30
-    ours = saved(checkpoint, tmp_path, half_blocks=checkpoint.config.block_resolutions)
+    ours = saved(checkpoint, tmp_path, half_blocks=checkpoint.config.block_names)
     image = ReferenceEvaluator(str(ours)).run(["img"], {"ws": ws, **noise_of(checkpoint)})[0]
     assert compare(expected, image).within(TOLERANCES["fp16"])
 
@@ -143,7 +157,7 @@ def test_rounding_after_every_operation(goldens: Path, tmp_path: Path) -> None:
     """The oracle of the numerics: onnx's own evaluator has no fusions and no wider registers."""
     checkpoint = read_checkpoint(goldens / "sg2-skip-32.pkl")
     golden = np.load(goldens / "sg2-skip-32.npz")
-    path = saved(checkpoint, tmp_path, half_blocks=checkpoint.config.block_resolutions)
+    path = saved(checkpoint, tmp_path, half_blocks=checkpoint.config.block_names)
     oracle = ReferenceEvaluator(str(path))
     feeds = {"ws": golden["ws_psi1"][:1], **noise_of(checkpoint)}
     image = oracle.run(["img"], feeds)[0]
@@ -156,7 +170,7 @@ def test_peaks_are_those_of_the_images(goldens: Path) -> None:
     plan = plan_half(
         checkpoint, seeds=20, progress=lambda done, total: counts.append((done, total))
     )
-    assert plan.half_blocks == (8, 16, 32)
+    assert plan.half_blocks == ("b8", "b16", "b32")
     assert plan.seeds == 20
     assert plan.peaks is not None
     assert set(plan.peaks) == {"b8", "b16", "b32"}
@@ -173,8 +187,8 @@ def test_blocks_that_could_overflow_stay_in_float32(value: float, goldens: Path)
     bias = np.full_like(checkpoint.tensors["synthesis.b32.conv1.bias"], value)
     tensors = {**checkpoint.tensors, "synthesis.b32.conv1.bias": bias}
     plan = plan_half(dataclasses.replace(checkpoint, tensors=tensors), seeds=4)
-    assert plan.kept_fp32 == (32,)
-    assert plan.half_blocks == (8, 16)
+    assert plan.kept_fp32 == ("b32",)
+    assert plan.half_blocks == ("b8", "b16")
     json.dumps(plan.to_json(), allow_nan=False)
 
 
@@ -188,7 +202,7 @@ def test_measuring_without_onnx_runtime_says_what_to_install(
 
 def test_a_clamp_needs_no_measurement(goldens: Path) -> None:
     plan = plan_half(read_checkpoint(goldens / "sg2-hot-64.pkl"))
-    assert plan.half_blocks == (8, 16, 32, 64)
+    assert plan.half_blocks == ("b8", "b16", "b32", "b64")
     assert (plan.peaks, plan.seeds) == (None, 0)
 
 
@@ -197,7 +211,7 @@ def test_the_manifest_tells(goldens: Path, tmp_path: Path) -> None:
     export_bundle(checkpoint, tmp_path / "two", verify_seeds=0, half="b64")
     export_bundle(checkpoint, tmp_path / "one", verify_seeds=0, half="none")
     manifest = json.loads((tmp_path / "two/manifest.json").read_text())
-    assert manifest["half"]["half_blocks"] == [64]
+    assert manifest["half"]["half_blocks"] == ["b64"]
     assert set(manifest["graphs"]) == {"mapping", "synthesis", "synthesis.fp16"}
     assert not (tmp_path / "one/synthesis.fp16.onnx").exists()
 
@@ -210,28 +224,90 @@ def kinds(path: Path) -> dict[str, int]:
 
 def test_types_within_the_graph(goldens: Path, tmp_path: Path) -> None:
     checkpoint = read_checkpoint(goldens / "sg2-fp16-64.pkl")
-    path = saved(checkpoint, tmp_path, half_blocks=(16, 64))
+    path = saved(checkpoint, tmp_path, half_blocks=("b16", "b64"))
     found = kinds(path)
     model = onnx.load(path)
     convolutions = [n for n in model.graph.node if n.op_type in ("Conv", "ConvTranspose")]
     for node in convolutions:
-        block = int(node.name.split("/")[0].split(".")[0][1:])
+        block = node.name.split("/")[0].split(".")[0]
         image = "upsample" in node.name  # the sum of the RGB images is float32 throughout
-        half = block in (16, 64) and not image
+        half = block in ("b16", "b64") and not image
         expected = TensorProto.FLOAT16 if half else TensorProto.FLOAT
         assert found[node.output[0]] == expected, node.name
     for name, kind in found.items():
         if any(part in name for part in ("affine", "demodulation", "style_", "upsample", "image")):
-            assert kind == TensorProto.FLOAT, name
+            stored = name.endswith(STORED)
+            assert kind == (TensorProto.FLOAT16 if stored else TensorProto.FLOAT), name
     for value in [*model.graph.input, model.graph.output[1]]:
         assert value.type.tensor_type.elem_type == TensorProto.FLOAT
 
 
-def test_half_the_size(make_checkpoint: Callable[..., Checkpoint], tmp_path: Path) -> None:
-    checkpoint = make_checkpoint(channels=(64, 64, 64, 64), conv_clamp=256.0)
+@pytest.mark.parametrize("policy", ["native", "all", "b128"])
+def test_half_the_size(
+    policy: str, make_checkpoint: Callable[..., Checkpoint], tmp_path: Path
+) -> None:
+    checkpoint = make_checkpoint(channels=(128, 128, 128, 64, 32, 16), w_dim=128)
+    blocks = blocks_of_policy(checkpoint.config, policy)
     full = saved(checkpoint, tmp_path).stat().st_size
-    half = saved(checkpoint, tmp_path, half_blocks=(4, 8, 16, 32)).stat().st_size
-    assert half <= 0.62 * full  # the demodulation's matrices stay in float32
+    half = saved(checkpoint, tmp_path, half_blocks=blocks).stat().st_size
+    assert half <= 0.55 * full
+
+
+def stored_weights(path: Path) -> set[str]:
+    """Names of the weights of float32 layers that the file holds as float16."""
+    names = {tensor.name for tensor in onnx.load(path).graph.initializer}
+    return {name.removesuffix(STORED) for name in names if name.endswith(STORED)}
+
+
+def test_onnx_runtime_folds_the_stored_weights(goldens: Path, tmp_path: Path) -> None:
+    """At the lowest level of optimization, and before it chooses kernels."""
+    path = saved(read_checkpoint(goldens / "sg2-fp16-64.pkl"), tmp_path, half_blocks=("b64",))
+    weights = stored_weights(path)
+    assert {"b4.conv1/conv_weight", "b8.conv0/conv_weight", "b64.conv0/affine/weight"} < weights
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    options.optimized_model_filepath = str(tmp_path / "folded.onnx")
+    onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    assert not stored_weights(tmp_path / "folded.onnx")
+    folded = {t.name: t.data_type for t in onnx.load(tmp_path / "folded.onnx").graph.initializer}
+    assert {folded[name] for name in weights} == {TensorProto.FLOAT}
+
+
+@pytest.mark.parametrize("factor", [1e6, 1e-6])
+def test_weights_that_half_precision_does_not_hold_stay(
+    factor: float, goldens: Path, tmp_path: Path
+) -> None:
+    checkpoint = read_checkpoint(goldens / "sg2-fp16-64.pkl")
+    tensors = {
+        name: tensor * np.float32(factor)
+        if name.startswith(("synthesis.b4.", "synthesis.b8.")) and tensor.ndim >= 2
+        else tensor
+        for name, tensor in checkpoint.tensors.items()
+    }
+    scaled = dataclasses.replace(checkpoint, tensors=tensors)
+    ws = np.load(goldens / "sg2-fp16-64.npz")["ws_psi1"][:2]
+    expected = drawn(saved(scaled, tmp_path), scaled, ws)
+    path = saved(scaled, tmp_path, half_blocks=("b32", "b64"))
+    stored = stored_weights(path)
+    assert "b16.conv0/conv_weight" in stored
+    assert not [
+        name for name in stored if name.startswith(("b4.", "b8.")) and "upsample" not in name
+    ]
+    assert compare(expected, drawn(path, scaled, ws)).within(TOLERANCES["fp16"])
+
+
+@pytest.mark.parametrize(
+    ("channel", "stored"),
+    [(1.0, True), (1e-3, True), (1e-6, False), (1e6, False), (0.0, True), (np.nan, False)],
+)
+def test_every_channel_of_a_stored_weight_is_kept(channel: float, stored: bool) -> None:
+    for axis in (0, 1):
+        weight = np.random.RandomState(0).standard_normal((16, 32, 3, 3))
+        np.moveaxis(weight, axis, 0)[5] *= channel
+        value = GraphBuilder("test", compact=True).weight("weight", weight)
+        assert value.name == "weight"
+        assert (value.producer() is not None) == stored
 
 
 def test_mapping_stays_in_float32(goldens: Path, tmp_path: Path) -> None:

@@ -22,10 +22,11 @@ class Fake:
         threads: int,
         offset: float = 0.0,  # of all pixels, from the right image
         precision: str = "fp32",
+        device: str = "cpu",
         fails: str = "",
     ):
         self._name, self._log, self._threads = name, Path(log), threads
-        self._offset, self._precision = offset, precision
+        self._offset, self._precision, self._device = offset, precision, device
         self._fails = fails  # '<how> <order>[ <batch>]'
         self._batch = 0
         self._note("open", f"{os.getpid()}")
@@ -44,10 +45,13 @@ class Fake:
             return image  # type: ignore[return-value]
         return (image + self._offset).astype(np.float32)
 
+    def device_seconds(self) -> float | None:
+        return None if self._device == "cpu" else 1e-3 * self._batch
+
     def describe(self) -> dict[str, Any]:
         blas_threads = os.environ["OPENBLAS_NUM_THREADS"]
         return {
-            "device": "cpu",
+            "device": self._device,
             "precision": self._precision,
             "threads": [self._threads, blas_threads],
         }

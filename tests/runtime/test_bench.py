@@ -26,10 +26,12 @@ from stylert.runtime.bench import (
     plot,
     run_bench,
 )
-from stylert.runtime.bench.candidates import open_generator
+from stylert.runtime.bench.candidates import HALF_GEMM_SHAPE, open_generator
 from stylert.runtime.bench.pinning import Pinning
 from stylert.runtime.bench.worker import Worker, WorkerFailed, _Candidate
 from stylert.runtime.errors import EngineError, InvalidInput, MissingExtra
+from stylert.runtime.generator import Generator
+from stylert.runtime.gpus import visible_gpus
 from stylert.runtime.parity import Difference, Tolerance
 
 FAKES = Path(__file__).with_name("bench_fakes.py")
@@ -150,7 +152,7 @@ def test_progress_runs_from_0_to_1(result: BenchResult, steps: list[tuple[str, f
 def test_json_round_trip(result: BenchResult) -> None:
     assert BenchResult.from_json(result.to_json()) == result
     document = json.loads(result.to_json())
-    assert document["schema"] == 1
+    assert document["schema"] == 2
     assert document["summary"][0]["images_per_second"] > 0
     assert set(document["machine"]) >= {"cpu", "usable_cpus", "commit", "dirty", "load_average"}
 
@@ -333,6 +335,7 @@ def test_rounds_stop_when_the_time_is_up(tmp_path: Path) -> None:
         ({"candidates": []}, "No candidates"),
         ({"candidates": [Candidate("a", "m:f"), Candidate("a", "m:f")]}, "different ones"),
         ({"candidates": [Candidate("gemm", "m:f")]}, "different ones"),
+        ({"candidates": [Candidate("a", "m:f")], "device_gemm": Candidate("a", "m:f")}, "none of"),
         ({"candidates": [Candidate("a", "function")]}, "package.module:function"),
         ({"candidates": [Candidate("a", "m:f", {"x": object()})]}, "cannot cross"),
         ({"batches": ()}, "batches"),
@@ -398,7 +401,12 @@ def test_only_the_warm_up_decides_who_is_pinned(monkeypatch: pytest.MonkeyPatch)
     candidate = _Candidate()
     image = np.zeros((1, 3, 4, 4), np.float32)
     monkeypatch.setattr(
-        candidate, "_open", SimpleNamespace(prepare=note("prepare"), run=note("run", image)), False
+        candidate,
+        "_open",
+        SimpleNamespace(
+            prepare=note("prepare"), run=note("run", image), device_seconds=lambda: None
+        ),
+        False,
     )
     assert candidate.prepare(batch=1, warmup=1, pin=True) == {"pinned": 2}
     assert steps == ["release", "prepare", "watch", "run", "pin"]
@@ -478,7 +486,7 @@ def test_json_keeps_zeros_and_what_json_cannot_say() -> None:
         ("{", "Not a benchmark result"),
         ("[]", "Not a benchmark result"),
         ("{}", "Not a benchmark result"),
-        ('{"schema": 2}', "got schema 2, expected 1"),
+        ('{"schema": 3}', "got schema 3, expected 2"),
         ('{"schema": 1, "summary": []}', "Not a benchmark result"),
     ],
 )
@@ -496,48 +504,110 @@ def test_plot_of_a_candidate_without_roofline(tmp_path: Path) -> None:
 # The bundle's own backends.
 
 
-class StubGenerator:
-    """Stands in for `Generator`, and writes down what it is asked."""
-
-    def __init__(self, c_dim: int):
-        self.spec = SimpleNamespace(z_dim=4, c_dim=c_dim)
-        self.max_batch = 4
-        self.asked: dict[str, Any] = {}
-
-    def open(self, path: str, **options: Any) -> StubGenerator:
-        self.asked |= {"path": path, **options}
-        return self
-
-    def map(self, z: np.ndarray, c: np.ndarray | None, *, truncation_psi: float) -> np.ndarray:
-        self.asked |= {"z": z, "c": c, "psi": truncation_psi}
-        return z[:, None]
-
-    def synthesize(self, ws: np.ndarray, *, noise_mode: str, output: str) -> np.ndarray:
-        assert (noise_mode, output) == ("const", "img")
-        return ws[:, None]
-
-    def describe(self) -> dict[str, Any]:
-        return {"provider": "cpu", "precision": "fp32"}
+@pytest.mark.parametrize("classes", [0, 5])
+def test_open_generator(bundle: Path, conditional_bundle: Path, classes: int) -> None:
+    path = conditional_bundle if classes else bundle
+    candidate = open_generator(bundle=path, threads=1, max_batch=6)
+    candidate.prepare(6)
+    options: dict[str, Any] = {"class_idx": [0, 1, 2, 3, 4, 0]} if classes else {}
+    with Generator.open(path, provider="cpu", threads=1) as generator:
+        expected = generator.generate(range(6), truncation_psi=0.7, output="img", **options)
+    np.testing.assert_array_equal(candidate.run(), expected)
+    assert candidate.device_seconds() is None
+    facts = candidate.describe()
+    assert (facts["device"], facts["precision"], facts["threads"]) == ("cpu", "fp32", 1)
+    with pytest.raises(InvalidInput, match="max_batch=7"):
+        candidate.prepare(7)
+    candidate.close()
 
 
-@pytest.mark.parametrize("c_dim", [0, 2])
-def test_open_generator(monkeypatch: pytest.MonkeyPatch, c_dim: int) -> None:
-    stub = StubGenerator(c_dim)
-    monkeypatch.setattr("stylert.runtime.generator.Generator", stub)
-    candidate = open_generator(bundle="b", threads=2, max_batch=4)
-    candidate.prepare(3)
-    images = candidate.run()
-    z = [np.random.RandomState(seed).randn(4) for seed in range(3)]
-    np.testing.assert_array_equal(stub.asked["z"], np.float32(z))
-    np.testing.assert_array_equal(images[:, 0, 0], np.float32(z))
-    if c_dim:
-        np.testing.assert_array_equal(stub.asked["c"], [[1, 0], [0, 1], [1, 0]])
-    else:
-        assert stub.asked["c"] is None
-    assert stub.asked["psi"] == 0.7
-    assert (stub.asked["path"], stub.asked["backend"]) == ("b", "onnxruntime")
-    assert (stub.asked["provider"], stub.asked["threads"]) == ("cpu", 2)
-    assert stub.asked["max_batch"] == 4
-    assert candidate.describe()["device"] == "cpu"
-    with pytest.raises(InvalidInput, match="max_batch=5"):
-        candidate.prepare(5)
+@pytest.mark.skipif(bool(visible_gpus()), reason="there is a GPU")
+@pytest.mark.parametrize("options", [{"provider": "cuda"}, {"backend": "tensorrt"}])
+def test_a_gpu_that_is_not_there_is_one_line(bundle: Path, options: dict[str, str]) -> None:
+    with pytest.raises((EngineError, MissingExtra)) as caught:
+        open_generator(bundle=bundle, threads=1, max_batch=1, **{"provider": "auto", **options})
+    assert "\n" not in str(caught.value)
+
+
+# The GPU.
+
+
+@pytest.fixture(scope="module")
+def gpu_result(tmp_path_factory: pytest.TempPathFactory) -> BenchResult:
+    log = tmp_path_factory.mktemp("gpu") / "log"
+    return run_bench(
+        [
+            fake("on-cpu", log),
+            fake("torch-eager-cuda", log, device="cuda"),
+            fake("half", log, device="cuda", precision="fp16"),
+        ],
+        batches=(1, 2),
+        macs_per_image=MACS,
+        threads=1,
+        rounds=2,
+        warmup=1,
+        min_seconds=0.0,
+        device_gemm=fake("gemm-fp16", log, device="cuda"),
+    )
+
+
+def test_the_gpus_own_clock_is_reported(gpu_result: BenchResult) -> None:
+    assert gpu_result.reference == gpu_result.baseline == "torch-eager-cuda"
+    for row in gpu_result.rows():
+        on_cpu = row.candidate == "on-cpu"
+        assert row.device_median == (None if on_cpu else 1e-3 * row.batch)
+        assert row.median > 0
+    m = gpu_result.measurement("half", 2)
+    assert m is not None
+    assert m.device_rounds == ((2e-3,), (2e-3,))
+
+
+def test_the_roofline_of_the_gpu(gpu_result: BenchResult) -> None:
+    gflop = 2e-9 * math.prod(HALF_GEMM_SHAPE)
+    assert gpu_result.device_gemm_shape == HALF_GEMM_SHAPE
+    assert gpu_result.device_roofline_gflops(2) == pytest.approx(gflop / 2e-3)
+    row = gpu_result.rows()[-1]
+    assert row.candidate == "half"
+    ours = 2e-9 * MACS * 2 / 2e-3  # GFLOP/s by the GPU's clock
+    assert row.roofline_percent == pytest.approx(100 * ours / (gflop / 2e-3))
+    own = gpu_result.roofline_gflops(2)
+    cpu = next(row for row in gpu_result.rows() if (row.candidate, row.batch) == ("on-cpu", 2))
+    assert own is not None
+    assert cpu.roofline_percent == pytest.approx(100 * cpu.gflops / own)
+
+
+def test_json_and_plot_of_a_gpu(gpu_result: BenchResult, tmp_path: Path) -> None:
+    assert BenchResult.from_json(gpu_result.to_json()) == gpu_result
+    plot(gpu_result, tmp_path / "bench.svg")
+    text = (tmp_path / "bench.svg").read_text()
+    assert "2.00 ms on the GPU" in text
+    assert "half GEMM (8192 x 8192 x 8192)" in text
+
+
+def test_json_of_schema_1_can_be_read() -> None:
+    document = json.loads(known().to_json())
+    for key in ("device_gemm", "device_gemm_shape", "device_roofline"):
+        del document[key]
+    for m in (*document["measurements"], *document["roofline"]):
+        del m["device_rounds"]
+    assert BenchResult.from_json(json.dumps({**document, "schema": 1})) == known()
+
+
+def test_a_gpu_without_its_roofline(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    result = run_bench(
+        [fake("ours", log, device="cuda")],
+        batches=(1,),
+        macs_per_image=MACS,
+        threads=1,
+        rounds=1,
+        warmup=1,
+        min_seconds=0.0,
+        device_gemm=fake("gemm-fp16", log, fails="raise run"),
+    )
+    (row,) = result.rows()
+    assert (row.device_median, row.roofline_percent) == (1e-3, None)
+    assert result.device_gemm is not None
+    assert result.device_gemm.failure == "start: RuntimeError: two lines"
+    assert result.failures() == {}
+    plot(result, tmp_path / "bench.png")

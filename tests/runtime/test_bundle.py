@@ -232,6 +232,7 @@ def test_a_wrong_mean_latent(bundle_copy: Path, refused: Callable[..., None], w_
         ("inputs", [7]),
         ("inputs", [{"name": "ws", "dtype": "float32"}]),
         ("inputs", [{"name": "ws", "dtype": "float32", "shape": ["N", 8, 65]}]),
+        ("inputs", [{"name": "transform", "dtype": "float32", "shape": ["N", 3, 4]}]),
         ("inputs", [{"name": 7, "dtype": "float32", "shape": []}]),
         ("inputs", [{"name": "noise_a", "dtype": "float32", "shape": ["M", 1, "h", "w"]}]),
         ("inputs", [{"name": "noise_a", "dtype": "float32", "shape": [8, 8]}]),

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 from stylert.export.checkpoints import StyleGAN2Config
-from stylert.export.checkpoints.checkpoint import expected_shapes
 
 GOLDENS = Path(__file__).parents[2] / "goldens"
 FILTER = np.outer([1, 3, 3, 1], [1, 3, 3, 1]).astype(np.float32) / 64
@@ -157,7 +156,7 @@ def generator(config: StyleGAN2Config) -> Module:
     """A generator of random weights, with the attributes that its class has."""
     random = np.random.RandomState(0)
     root = Module("Generator")
-    for name, shape in expected_shapes(config).items():
+    for name, shape in config.tensor_shapes().items():
         *path, leaf = name.split(".")
         module = root
         for part in path:

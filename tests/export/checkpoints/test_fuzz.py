@@ -12,6 +12,7 @@ from stylert.runtime.errors import CheckpointError
 
 GOLDENS = Path(__file__).parents[2] / "goldens"
 GENUINE = GOLDENS / "hostile" / "evil_module_src.pkl"  # small, and genuine but for its source
+GENUINE_TENSORFLOW = GOLDENS / "hostile" / "evil_tf_build_src.pkl"
 
 
 def outcome(data: bytes, path: Path) -> str:
@@ -25,15 +26,18 @@ def outcome(data: bytes, path: Path) -> str:
     return "read"
 
 
-@pytest.mark.parametrize("name", ["sg2-cond-32.pkl", "sg2-skip-32.pkl"])  # protocols 3 and 4
+@pytest.mark.parametrize(
+    "name", ["sg2-cond-32.pkl", "sg2-skip-32.pkl", "sg1-tf-32.pkl", "sg3-r-64.pkl"]
+)
 def test_cut_files_are_refused(name: str, tmp_path: Path) -> None:
     data = (GOLDENS / name).read_bytes()
     cuts = np.linspace(0, len(data) - 1, 30, dtype=int)
     assert {outcome(data[:cut], tmp_path / "cut.pkl") for cut in cuts} == {"refused"}
 
 
-def test_changed_bytes(tmp_path: Path) -> None:
-    data = GENUINE.read_bytes()
+@pytest.mark.parametrize("genuine", [GENUINE, GENUINE_TENSORFLOW])
+def test_changed_bytes(genuine: Path, tmp_path: Path) -> None:
+    data = genuine.read_bytes()
     random = np.random.RandomState(0)
     outcomes = []
     for _ in range(200):

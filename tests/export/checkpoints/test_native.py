@@ -151,7 +151,7 @@ def test_tensors_are_checked(checkpoint: Checkpoint, tmp_path: Path) -> None:
 
 CHANGES: dict[str, tuple[dict[str, Any], str]] = {
     "newer": ({"schema": 2}, "got schema 2, expected 1: update StyleRT"),
-    "family": ({"family": "stylegan9"}, "not supported yet: the family 'stylegan9'"),
+    "family": ({"family": "stylegan9"}, "not supported: the family 'stylegan9'"),
     "no config": ({"config": None}, "metadata in the file is damaged"),
     "no source": ({"source": {}}, "metadata in the file is damaged"),
     "notes": ({"notes": [3]}, "metadata in the file is damaged"),

@@ -297,7 +297,7 @@ WRONG: dict[str, tuple[Edit, str]] = {
         lambda network, writer: network.at("synthesis").modules.update(
             input=writer.Module("Other", buffers={"freqs": _ones(4, 2)})
         ),
-        "not supported yet: StyleGAN3",
+        "synthesis has the modules 'b4', 'b8', 'input', expected b4, b8",
     ),
     "infinite": (
         _put("synthesis.b4", "parameters", "const", np.full((6, 4, 4), np.inf, np.float32)),
@@ -360,10 +360,10 @@ STREAMS: dict[str, tuple[dict[str, Any], str]] = {
     "big endian": ({"little_endian": False}, "not little-endian"),
     "numel": ({"numel": 97}, "claims 97 elements of float32, and 384 bytes"),
     "negative": ({"numel": -1}, "described as 'storage'"),
-    "keys": ({"keys": ["0", "1"]}, "not described as one"),
-    "kind": ({"kind": "BFloat16Storage"}, "refuses 'torch.BFloat16Storage'"),
+    "keys": ({"keys": ["0", "1"]}, "other storages than its value uses"),
+    "kind": ({"kind": "ComplexFloatStorage"}, "refuses 'torch.ComplexFloatStorage'"),
     "integers": ({"kind": "IntStorage"}, "b4.const holds int32, expected floats"),
-    "no storage": ({"described": "0"}, "not described as one"),
+    "no storage": ({"described": "0", "keys": []}, "not described as one"),
 }
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from stylert.export.checkpoints import read_checkpoint
+from stylert.export.checkpoints import read_checkpoint, write_native
 from stylert.runtime.errors import CheckpointError
 
 CONTENTS: dict[str, tuple[bytes, str]] = {
@@ -50,7 +51,7 @@ def test_other_files(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("member", "message"),
     [
-        ("archive/data.pkl", "not supported yet: a file of torch.save"),
+        ("archive/data.pkl", "the pickle is damaged at byte 0"),
         ("w.npy", "NumPy archive"),
         ("net.pkl", "a zip archive, and no checkpoint"),
     ],
@@ -98,3 +99,16 @@ def test_a_strange_path_stays_on_one_line(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError) as caught:
         read_checkpoint(tmp_path / "a\nb\0c")
     assert len(str(caught.value).splitlines()) == 1
+
+
+def test_a_native_file_that_begins_as_a_pickle(writer: Any, tmp_path: Path) -> None:
+    """Its first byte is the lowest of the header's length, and may be any."""
+    path = tmp_path / "native.safetensors"
+    write_native(read_checkpoint(writer.snapshot(writer.generator(writer.config()))), path)
+    data = path.read_bytes()
+    length = int.from_bytes(data[:8], "little")
+    padding = (0x80 - length) % 256  # the format allows spaces behind the header
+    header = data[8 : 8 + length] + b" " * padding
+    path.write_bytes(len(header).to_bytes(8, "little") + header + data[8 + length :])
+    assert path.read_bytes()[:1] == b"\x80"
+    assert read_checkpoint(path).config == writer.config()

@@ -20,6 +20,7 @@ import pytest
 
 from stylert.runtime.backends.cuda_device import CudaDevice
 from stylert.runtime.backends.device_array import DeviceArray
+from stylert.runtime.backends.launch_timer import LaunchTimer
 from stylert.runtime.backends.tensorrt import TensorRTSession
 from stylert.runtime.bundle import Bundle
 from stylert.runtime.errors import EngineError
@@ -62,6 +63,14 @@ def memory_and_streams(device: CudaDevice) -> None:
         stream.sync()
         waits = [f"cuStreamSynchronize {stream.handle:x}"]
         assert calls() == ["cuStreamWaitEvent 1", "cuEventSynchronize 0", *waits]
+        timer = LaunchTimer(device)
+        for _ in range(2):
+            with timer.around(stream):
+                device.zero(memory, stream)
+        calls()
+        assert timer.seconds() == 5e-3
+        assert timer.seconds() == 0
+        assert calls() == ["cuEventSynchronize 0", "cuEventElapsedTime 0"] * 2
         refused(lambda: device.allocate(1 << 41, stream), "allocating 2199023255552 bytes failed")
         for _ in range(2):
             memory.free()
@@ -153,6 +162,10 @@ def pictures(path: Path) -> None:
             options: dict[str, Any] = {"noise_mode": noise_mode, "output": "img"}
             got, want = ours.generate(range(3), **options), reference.generate(range(3), **options)
             assert np.abs(got - want).max() < 1e-4
+        array = ours.generate(range(7), on_device=True, output="img")  # split in 4 and 3
+        assert isinstance(array, DeviceArray)
+        assert np.abs(array.numpy() - reference.generate(range(7), output="img")).max() < 1e-4
+    del array
     gc.collect()
     assert stub.fake_live() == 0
     assert stub.fake_depth() == 0

@@ -93,6 +93,17 @@ class FakeDevice:
         stream.refuse_in_capture("record")
         return FakeEvent(stream, stream.queued)
 
+    def mark(self, stream: FakeStream) -> FakeEvent:
+        self.call("mark")
+        stream.refuse_in_capture("mark")
+        return FakeEvent(stream, stream.queued)
+
+    def seconds_between(self, start: FakeEvent, end: FakeEvent) -> float:
+        """A millisecond for each piece of work between the two."""
+        self.call("seconds_between")
+        assert start.stream is end.stream
+        return (end.position - start.position) * 1e-3
+
     def wait(self, handle: int, event: FakeEvent) -> None:
         self.call("wait")
         self.waits.append(handle)

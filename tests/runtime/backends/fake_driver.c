@@ -74,6 +74,10 @@ CALL(cuStreamWaitEvent, void *stream, void *event, unsigned f) {
 CALL(cuEventCreate, void **event, unsigned flags) { return *event = handle(), SUCCESS; }
 CALL(cuEventRecord, void *event, void *stream) { return note("cuEventRecord", stream); }
 CALL(cuEventSynchronize, void *event) { return note("cuEventSynchronize", NULL); }
+CALL(cuEventQuery, void *event) { return SUCCESS; }
+CALL(cuEventElapsedTime, float *milliseconds, void *start, void *end) {
+    return *milliseconds = 2.5f, note("cuEventElapsedTime", NULL);
+}
 CALL(cuMemPoolCreate, void **pool, void *p) { return *pool = handle(), note("cuMemPoolCreate", 0); }
 CALL(cuMemPoolDestroy, void *pool) { return note("cuMemPoolDestroy", NULL); }
 CALL(cuMemPoolGetAttribute, void *pool, int a, uint64_t *value) { return *value = 0, SUCCESS; }
@@ -123,6 +127,7 @@ static const struct {
     ENTRY(cuCtxGetStreamPriorityRange), ENTRY(cuStreamCreateWithPriority),
     ENTRY(cuStreamSynchronize), ENTRY(cuStreamDestroy), ENTRY(cuStreamWaitEvent),
     ENTRY(cuEventCreate), ENTRY(cuEventRecord), ENTRY(cuEventSynchronize),
+    ENTRY(cuEventQuery), ENTRY(cuEventElapsedTime),
     ENTRY(cuMemPoolCreate), ENTRY(cuMemPoolDestroy), ENTRY(cuMemPoolGetAttribute),
     ENTRY(cuMemAllocFromPoolAsync), ENTRY(cuMemFreeAsync), ENTRY(cuMemAllocHost),
     ENTRY(cuMemFreeHost), ENTRY(cuMemcpyAsync), ENTRY(cuMemsetD8Async),

@@ -15,6 +15,7 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
+import onnx
 import onnxruntime
 
 VERSION = "11.4.0.106"
@@ -256,10 +257,12 @@ class OnnxParserRefitter:
         self.refitter = refitter
         self.num_errors = 0
 
-    def refit_from_file(self, path: str) -> Any:
+    def refit_from_bytes(self, model: bytes, path: str) -> Any:
         assert Path(path).is_file()
+        names = [tensor.name for tensor in onnx.load_from_string(model).graph.initializer]
+        assert not [name for name in names if name.endswith("_half")], "no engine has such weights"
         self.refitter.onnx = path
-        done = self.refitter.world.answer("refit_from_file", True)
+        done = self.refitter.world.answer("refit_from_bytes", True)
         self.num_errors = 0 if done else 1
         return done
 

@@ -118,7 +118,7 @@ def test_every_name_of_tensorrt_rtx_exists() -> None:
         "set_tensor_address infer_shapes get_tensor_shape execute_async_v3 is_stream_capturable",
         trt.IRuntimeConfig: "set_execution_context_allocation_strategy cuda_graph_strategy",
         trt.Refitter: "get_missing_weights refit_cuda_engine",
-        trt.OnnxParserRefitter: "refit_from_file num_errors get_error",
+        trt.OnnxParserRefitter: "refit_from_bytes num_errors get_error",
     }.items():
         for name in names.split():
             assert hasattr(kind, name), f"{kind.__name__}.{name}"

@@ -168,3 +168,33 @@ def test_a_failure_leaves_nothing(fakes: Any, values: np.ndarray, refuses: Any, 
     with refuses("CUDA", call, error=EngineError):
         array.copy()
     assert len(device.live) == live
+
+
+def test_a_host_array_is_never_made_by_accident(fakes: Any, values: np.ndarray) -> None:
+    with pytest.raises(TypeError, match=r"on the GPU; its numpy\(\)"):
+        np.asarray(array_on(fakes.device, values))
+
+
+def test_joined(fakes: Any, values: np.ndarray) -> None:
+    device = fakes.device
+    with device.active():
+        stream = device.open_stream()
+        staging = device.pinned(values.nbytes)
+        staging.array[:] = values.reshape(-1)
+        row = values[0].nbytes
+        parts = (  # the second is as large as two rows
+            DeviceArray.copy_of(
+                device,
+                staging.pointer + start * row,
+                stream,
+                shape=(rows, *values.shape[1:]),
+                dtype=values.dtype,
+            )
+            for start, rows in ((0, 1), (0, 2), (1, 1))
+        )
+    with device.active():
+        whole = DeviceArray.joined(parts, 4)
+    assert not device.calls["sync"] + device.calls["event_sync"]
+    assert np.array_equal(whole.numpy(), values[[0, 0, 1, 1]])
+    gc.collect()
+    assert len(device.live) == 1

@@ -6,6 +6,7 @@ They are skipped where there is no GPU. `pytest -m gpu --require-gpu` on a machi
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,6 +15,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from stylert.runtime.backends.cuda_device import CudaDevice
+from stylert.runtime.backends.launch_timer import LaunchTimer
 from stylert.runtime.backends.onnxruntime import OnnxRuntimeSession, available_providers
 from stylert.runtime.backends.tensorrt import TensorRTSession
 from stylert.runtime.bundle import Bundle
@@ -68,6 +71,13 @@ def drawing(path: Path, **options: Any) -> Generator:
     return Generator(Bundle.open(path), session, max_batch=session.max_batch)
 
 
+def cuda_torch() -> Any:
+    torch = pytest.importorskip("torch")
+    if not torch.cuda.is_available():
+        pytest.skip("this torch has no CUDA")
+    return torch
+
+
 @pytest.fixture
 def session(built: Callable[..., Path]) -> Iterator[TensorRTSession]:
     opened = TensorRTSession(Bundle.open(built("sg2-skip-32", "fp32")))
@@ -105,9 +115,7 @@ def test_a_replay_equals_eager(
 
 
 def test_dlpack_into_torch(session: TensorRTSession, feeds_of: Any) -> None:
-    torch = pytest.importorskip("torch")
-    if not torch.cuda.is_available():
-        pytest.skip("this torch has no CUDA")
+    torch = cuda_torch()
     kept = []
     for seed in range(20):
         (array,) = session.draw_on_device(feeds_of(2, seed=seed), ["img"])
@@ -122,6 +130,37 @@ def test_dlpack_into_torch(session: TensorRTSession, feeds_of: Any) -> None:
         (want,) = session.draw(feeds_of(2, seed=seed), ["img"])
         assert np.array_equal(one.cpu().numpy(), want)
         assert np.array_equal(two.cpu().numpy(), want)
+
+
+def test_generator_on_device(built: Callable[..., Path]) -> None:
+    torch = cuda_torch()
+    with drawing(built("sg2-skip-32", "fp32")) as ours:
+        tensor = torch.from_dlpack(ours.generate(range(7), on_device=True))  # 4 and 3
+        later = torch.from_dlpack(ours.generate(range(7, 14), on_device=True))
+        want = ours.generate(range(14))
+    assert tensor.is_cuda
+    assert np.array_equal(torch.cat([tensor, later]).cpu().numpy(), want)
+
+
+@pytest.mark.parametrize("output", ["image", "img"])
+def test_onnxruntime_on_device(bundle_of: Callable[[str], Path], output: Any) -> None:
+    if "cuda" not in available_providers():
+        pytest.skip("this ONNX Runtime has no CUDA provider")
+    torch = cuda_torch()
+    path = bundle_of("sg2-skip-32")
+    with Generator.open(path, provider="cuda", precision="fp32", max_batch=4) as ours:
+        kept = []
+        for start in range(0, 60, 6):
+            seeds = range(start, start + 6)
+            array = ours.generate(seeds, on_device=True, output=output)
+            tensor = torch.from_dlpack(array)
+            assert tensor.data_ptr() == array.pointer
+            kept.append(tensor + 0)  # queued on the default stream; the memory is let go of at once
+            del array, tensor
+        want = ours.generate(range(60), output=output)
+    got = torch.cat(kept).cpu().numpy()
+    assert got.dtype == want.dtype
+    assert np.abs(got.astype(np.float32) - want).max() <= (1 if output == "image" else 1e-4)
 
 
 def test_memory_does_not_grow_in_1000_calls(session: TensorRTSession, feeds_of: Any) -> None:
@@ -143,6 +182,31 @@ def test_memory_does_not_grow_in_1000_calls(session: TensorRTSession, feeds_of: 
     before = free()
     use(1000)
     assert before - free() < 32 << 20  # the pool may round up once
+
+
+def test_the_gpus_clock(built: Callable[..., Path], feeds_of: Any) -> None:
+    timer = LaunchTimer(CudaDevice())
+    path = built("sg2-skip-32", "fp32")
+    session = TensorRTSession(Bundle.open(path), device=timer.device, timer=timer)
+    for count in (1, 4, 4):
+        start = time.perf_counter()
+        session.draw(feeds_of(count), ["img"])
+        assert 0 < timer.seconds() < time.perf_counter() - start
+    session.close()
+
+
+def test_the_gpus_clock_of_onnxruntime(bundle_of: Callable[[str], Path]) -> None:
+    if "cuda" not in available_providers():
+        pytest.skip("this ONNX Runtime has no CUDA provider")
+    timer = LaunchTimer(CudaDevice())
+    bundle = Bundle.open(bundle_of("sg2-skip-32"))
+    session = OnnxRuntimeSession(bundle, provider="cuda", timer=timer)
+    with Generator(bundle, session) as ours, Generator.open(bundle.path, provider="cpu") as cpu:
+        for count in (1, 4, 4):
+            start = time.perf_counter()
+            got = ours.generate(range(count), output="img")
+            assert 0 < timer.seconds() < time.perf_counter() - start
+            assert psnr(got, cpu.generate(range(count), output="img")) >= LEAST_PSNR["fp32"]
 
 
 @pytest.mark.parametrize("lanes", [1, 2])

@@ -10,13 +10,15 @@ import pytest
 from stylert.runtime.backends import open_session
 from stylert.runtime.bundle import Bundle
 from stylert.runtime.errors import EngineError, MissingExtra
+from stylert.runtime.generator import Generator
 
 
 @pytest.fixture
 def gpu(installed: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     """The fake GPU is what a session opens."""
     where = "stylert.runtime.backends.tensorrt._open_device"
-    monkeypatch.setattr(where, lambda index: installed.device)
+    installed.asked = []
+    monkeypatch.setattr(where, lambda index: installed.asked.append(index) or installed.device)
     return installed
 
 
@@ -27,6 +29,36 @@ def test_tensorrt(gpu: Any, engines: Path, backend: str, why: str) -> None:
     assert choice.startswith("tensorrt 11.4.0.106 on Fake GPU, fp32: ")
     assert why in choice
     session.close()
+
+
+@pytest.mark.parametrize("backend", ["tensorrt", "auto"])
+def test_gpu_and_lanes(gpu: Any, engines: Path, backend: str) -> None:
+    with Generator.open(engines, backend=backend, gpu=1, lanes=3) as generator:
+        assert generator.describe()["gpu_index"] == gpu.device.index
+        assert generator._session._lanes._limit == 3  # type: ignore[attr-defined]
+    with Generator.open(engines, backend=backend) as generator:
+        assert generator._session._lanes._limit == 1  # type: ignore[attr-defined]
+    assert gpu.asked == [1, 0]
+
+
+def test_who_asks_for_a_gpu_never_gets_the_cpu(
+    gpu: Any, bundle: Path, engines: Path, refuses: Any
+) -> None:
+    with refuses("gpu: got 0 with provider 'cpu'", "expected None"):
+        Generator.open(bundle, provider="cpu", gpu=0)
+    with refuses("provider 'cuda'", error=EngineError):
+        Generator.open(bundle, gpu=0)
+    gpu.new_device(compute_capability=(9, 0))
+    with refuses("provider 'cuda'", error=EngineError):
+        Generator.open(engines, gpu=1)
+
+
+@pytest.mark.parametrize("wrong", [-1, True, 0.0, "0"])
+def test_gpu_and_lanes_are_counts(bundle: Path, refuses: Any, wrong: Any) -> None:
+    with refuses("gpu: got ", "at least 0"):
+        Generator.open(bundle, gpu=wrong)
+    with refuses("lanes: got ", "at least 1"):
+        Generator.open(bundle, lanes=wrong)
 
 
 def test_auto_tells_why_an_engine_was_not_taken(gpu: Any, engines: Path) -> None:

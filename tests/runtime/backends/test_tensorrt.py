@@ -101,6 +101,23 @@ def test_through_the_generator(
         assert same(ours.generate(seeds, **options), generator.generate(seeds, **options))
 
 
+def test_transforms_through_the_generator(
+    installed: Any, bundle_of: Any, tmp_path: Path, add_plans: Any
+) -> None:
+    """A matrix for each image is an input like the others, in padded batches, too."""
+    path = shutil.copytree(bundle_of("sg3-r-64"), tmp_path / "bundle")
+    with Generator.open(path, provider="cpu", threads=1) as generator:
+        add_plans(path)
+        session = installed.open(path)
+        ours = Generator(Bundle.open(path), session, max_batch=session.max_batch)
+        turned = {"rotate": (10, 20, 30), "translate": (0.1, 0)}
+        for options in ({}, turned, {"rotate": 45}, {}):
+            assert same(ours.generate(range(3), **options), generator.generate(range(3), **options))
+        shapes = [s["transform"][0] for g, s in installed.world.seen if g == "synthesis"]
+        assert set(shapes) == {4}
+        ours.close()
+
+
 @pytest.mark.parametrize("profile", ["any", "own"])
 def test_noise_modes_in_turn(
     installed: Any,
@@ -491,28 +508,37 @@ def other(goldens: Path, bundle: Path, tmp_path: Path) -> Path:
     from onnx import numpy_helper
 
     path = shutil.copytree(bundle, tmp_path / "other")
-    for graph in ("mapping", "synthesis"):
+    for graph in ("mapping", "synthesis", "synthesis.fp16"):
         model = onnx.load(str(path / f"{graph}.onnx"))
         for tensor in model.graph.initializer:
             array = numpy_helper.to_array(tensor)
-            if array.dtype == np.float32 and array.ndim >= 2:
-                tensor.CopyFrom(numpy_helper.from_array(array * np.float32(0.9), tensor.name))
+            if array.dtype.kind == "f" and array.ndim >= 2:
+                scaled = array * array.dtype.type(0.9)
+                tensor.CopyFrom(numpy_helper.from_array(scaled, tensor.name))
         onnx.save(model, str(path / f"{graph}.onnx"))
     return path
 
 
-def refittable(fakes: Any, path: Path, add_plans: Any, **options: Any) -> TensorRTSession:
-    add_plans(path, options={"refittable": True})
-    session: TensorRTSession = fakes.open(path, **options)
+def refittable(fakes: Any, path: Path, add_plans: Any, **fields: Any) -> TensorRTSession:
+    add_plans(path, options={"refittable": True}, **fields)
+    session: TensorRTSession = fakes.open(path)
     return session
 
 
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
 def test_refit(
-    installed: Any, bundle_copy: Path, add_plans: Any, other: Path, feeds_of: Any, expected: Any
+    installed: Any,
+    bundle_copy: Path,
+    add_plans: Any,
+    other: Path,
+    feeds_of: Any,
+    expected: Any,
+    precision: str,
 ) -> None:
     from stylert.runtime.backends.onnxruntime import OnnxRuntimeSession
 
-    session = refittable(installed, bundle_copy, add_plans)
+    session = refittable(installed, bundle_copy, add_plans, precision=precision)
+    assert session.precision == precision
     feeds = feeds_of(2)
     before = session.draw(feeds, ["img"])[0]
     target = Bundle.open(other, check_files=False)
@@ -520,7 +546,7 @@ def test_refit(
     after = session.draw(feeds, ["img"])[0]
     mapping = {name: feeds[name] for name in ("z", "truncation_psi")}
     noise = {name: array for name, array in feeds.items() if name.startswith("noise_")}
-    theirs = OnnxRuntimeSession(target, provider="cpu", threads=1)
+    theirs = OnnxRuntimeSession(target, provider="cpu", threads=1, precision=precision)
     assert same(after, theirs.synthesize({"ws": theirs.map(mapping), **noise}, ["img"])[0])
     assert not same(before, after)
     session.refit(Bundle.open(bundle_copy))
@@ -547,11 +573,11 @@ def test_refit_needs_the_same_architecture(
     ("call", "wrong", "words"),
     [
         (
-            "refit_from_file",
+            "refit_from_bytes",
             False,
-            ["refit_from_file(mapping.onnx) returned False, no such weight"],
+            ["refit_from_bytes(mapping.onnx) returned False, no such weight"],
         ),
-        ("refit_from_file", RuntimeError("boom"), ["refit from mapping.onnx failed", "boom"]),
+        ("refit_from_bytes", RuntimeError("boom"), ["refit from mapping.onnx failed", "boom"]),
         ("get_missing_weights", ["a", "b"], ["mapping.onnx lacks 2 weights"]),
         ("refit_cuda_engine", False, ["refit_cuda_engine returned False"]),
     ],

@@ -1,0 +1,3 @@
+"""The generators as ONNX graphs with constant weights and a dynamic batch."""
+
+__all__: list[str] = []

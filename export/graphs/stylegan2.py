@@ -1,0 +1,170 @@
+"""The synthesis network of StyleGAN2 as an ONNX graph."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+from stylert.export import lowering
+from stylert.export.checkpoints import Checkpoint, StyleGAN2Config
+from stylert.export.graphs.emitter import GAINS, HOMOGENEOUS
+from stylert.export.graphs.modulation import ModulatedEmitter
+from stylert.export.onnx_graph import GraphBuilder
+
+__all__ = ["stylegan2_graph"]
+
+
+def stylegan2_graph(
+    checkpoint: Checkpoint, *, up_convolution: str = "transposed", **options: Any
+) -> GraphBuilder:
+    """The synthesis network, with its noise as inputs.
+
+    In half precision, styles, demodulation and the sum of the RGB images stay in float32.
+
+    Args:
+        checkpoint: a StyleGAN2 generator.
+        up_convolution: 'transposed' (transposed convolution, then the filter) or 'folded' (one
+            convolution to four phases, then DepthToSpace). The function is the same.
+        **options: of `SynthesisEmitter`.
+    """
+    assert up_convolution in lowering.UP_CONVOLUTIONS, up_convolution
+    return _Synthesis(checkpoint, up_convolution, **options).build()
+
+
+class _Synthesis(ModulatedEmitter):
+    def __init__(self, checkpoint: Checkpoint, up_convolution: str, **options: Any) -> None:
+        super().__init__(checkpoint, **options)
+        assert isinstance(checkpoint.config, StyleGAN2Config)
+        self.config = checkpoint.config
+        self.up_convolution = up_convolution
+
+    def build(self) -> GraphBuilder:
+        c = self.config
+        x = img = None
+        index = 0  # the w of a block's ToRGB is that of the next block's first convolution
+        for resolution, block in zip(c.block_resolutions, c.block_names, strict=True):
+            x = self.enter(block, x)
+            x, img = self.block(resolution, x, img, index)
+            index += 1 if resolution == 4 else 2
+            self.leave(block)
+        assert img is not None
+        self.output_images(img, c.img_channels, c.img_shape)
+        return self.graph
+
+    def block(
+        self, resolution: int, x: ir.Value | None, img: ir.Value | None, index: int
+    ) -> tuple[ir.Value, ir.Value | None]:
+        """One resolution: the next activations and the next image."""
+        c, g = self.config, self.graph
+        block = f"b{resolution}"
+        fir = self.tensors[f"synthesis.{block}.resample_filter"]
+        residual = c.architecture == "resnet" and x is not None
+        if x is None:
+            y = self.constant(f"{block}.const", self.tensors[f"synthesis.{block}.const"][None])
+        else:
+            y = self.styled_conv(x, f"{block}.conv0", index, fir=fir)
+            index += 1
+        # Halving the variance of both branches keeps that of their sum.
+        gain = math.sqrt(0.5) if residual else 1.0
+        y = self.styled_conv(y, f"{block}.conv1", index, gain=gain)
+        if residual:
+            assert x is not None
+            with g.scope(f"{block}.skip"):
+                y = g.op("Add", y, self.skip(x, f"synthesis.{block}.skip", fir, gain), name="add")
+                self.watched.append(y)
+        if img is not None:
+            with g.scope(f"{block}.upsample"):
+                img = self.upsample(img, fir, c.img_channels, "float32")
+        if c.has_torgb(resolution):
+            with g.scope(f"{block}.torgb"):
+                rgb = self.torgb(y, f"synthesis.{block}.torgb", index + 1)
+                img = rgb if img is None else g.op("Add", img, rgb, name="add")
+        return y, img
+
+    def styled_conv(
+        self,
+        x: ir.Value,
+        layer: str,
+        index: int,
+        *,
+        fir: np.ndarray | None = None,
+        gain: float = 1.0,
+    ) -> ir.Value:
+        """Modulated 3x3 convolution, noise, bias, activation, clamp; with a filter, upsamples."""
+        c, g = self.config, self.graph
+        name = f"synthesis.{layer}"
+        total = GAINS[c.activation] * gain
+        first = c.activation in HOMOGENEOUS
+        before = total if first else 1.0  # the gain that the demodulation, noise and bias take in
+        with g.scope(layer):
+            weight = self.tensors[f"{name}.weight"]
+            scale, weight, d = self.modulation(self.styles(name, index), weight, before)
+            x = g.op("Mul", x, self.per_channel(scale, "styles"), name="modulate")
+            x = self.convolution(x, weight, fir)
+            self.watched.append(x)
+            x = g.op("Mul", x, self.per_channel(d, "factors"), name="demodulate")
+            if c.use_noise:
+                x = g.op("Add", x, self.noise(layer, before), name="add_noise")
+            bias = self.tensors[f"{name}.bias"].astype(np.float64) * before
+            x = g.op("Add", x, self.constant("bias", bias[:, None, None]), name="add_bias")
+            self.watched.append(x)
+            x = self.activation(x, c.activation)
+            x = self.scale(x, 1.0 if first else total, "gain")
+            return self.clamp(x, None if c.conv_clamp is None else c.conv_clamp * gain)
+
+    def torgb(self, x: ir.Value, name: str, index: int) -> ir.Value:
+        """Modulated 1x1 convolution to the image's channels; from there on it is float32."""
+        g = self.graph
+        weight = self.tensors[f"{name}.weight"]
+        bias = self.tensors[f"{name}.bias"]
+        styles = self.styles(name, index, gain=1 / math.sqrt(weight.shape[1]))
+        x = g.op("Mul", x, self.per_channel(styles, "styles"), name="modulate")
+        self.watched.append(x)
+        if self.dtype == "float32":
+            constants = g.weight("weight", weight), g.constant("bias", bias)
+            x = g.op("Conv", x, *constants, name="conv", kernel_shape=[1, 1])
+            self.watched.append(x)
+        else:
+            x = g.op("Conv", x, self.constant("weight", weight), name="conv", kernel_shape=[1, 1])
+            x = g.cast(x, "float32", name="to_float32")
+            x = g.op("Add", x, g.constant("bias", bias[:, None, None]), name="add_bias")
+        return self.clamp(x, self.config.conv_clamp, "float32")
+
+    def convolution(self, x: ir.Value, weight: np.ndarray, fir: np.ndarray | None) -> ir.Value:
+        """3x3 convolution; with a filter, upsample by 2."""
+        g = self.graph
+        if fir is None:
+            return self.conv(x, weight, [1, 1, 1, 1], "conv")
+        if self.up_convolution == "folded":
+            folded, pads = lowering.up_convolution_folded(weight, fir)
+            x = self.conv(x, folded, pads, "conv")
+            return g.op("DepthToSpace", x, name="to_space", blocksize=2, mode="CRD")
+        x = g.op(
+            "ConvTranspose",
+            x,
+            self.weight("conv_weight", weight.transpose(1, 0, 2, 3)),
+            name="conv",
+            kernel_shape=[3, 3],
+            strides=[2, 2],
+        )
+        self.watched.append(x)
+        kernel, pads = lowering.transposed_fir(fir)
+        kernels = np.broadcast_to(kernel, (weight.shape[0], 1, *kernel.shape))
+        return self.conv(x, kernels, pads, "filter", group=weight.shape[0])
+
+    def skip(self, x: ir.Value, name: str, fir: np.ndarray, gain: float) -> ir.Value:
+        """The residual branch: 1x1 convolution, then upsampling by 2."""
+        weight = self.tensors[f"{name}.weight"].astype(np.float64)
+        x = self.conv(x, weight * (gain / math.sqrt(weight.shape[1])), [0, 0, 0, 0], "conv")
+        self.watched.append(x)
+        return self.upsample(x, fir, weight.shape[0], self.dtype)
+
+    def upsample(self, x: ir.Value, fir: np.ndarray, channels: int, dtype: str) -> ir.Value:
+        """Upsampling by 2 with a filter: its four phases, then DepthToSpace."""
+        phases, pads = lowering.up_fir(fir)  # [4, h, w]
+        kernels = np.tile(phases, (channels, 1, 1))[:, None]  # [4 C, 1, h, w]
+        x = self.conv(x, kernels, pads, "filter", group=channels, dtype=dtype)
+        return self.graph.op("DepthToSpace", x, name="to_space", blocksize=2, mode="CRD")

@@ -1,0 +1,143 @@
+"""Latents in a file of torch.save, as projectors and encoders write them -> a NumPy array.
+
+Nothing of the file is run: it is read as a checkpoint is. It may hold a tensor, a list of tensors,
+a dict that has one by a usual name, or such a dict for every image (rosinality's projector).
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stylert.export.checkpoints.allow_list import read_pickle, read_torch_stream
+from stylert.export.checkpoints.pickle_machine import quoted
+from stylert.export.checkpoints.storages import Tensor
+from stylert.export.checkpoints.torch_archive import is_torch_archive, value_from_archive
+from stylert.export.checkpoints.torch_stream import TORCH_MAGIC
+from stylert.export.checkpoints.zip_records import ZipRecords
+from stylert.runtime.errors import CheckpointError
+
+__all__ = ["read_latents", "write_latents"]
+
+MAX_ELEMENTS = 2**28  # 1 GiB of float32
+
+_DEEPEST = 2
+_NAMES = ("w", "ws", "w_plus", "wp", "latent", "latents", "latent_code", "direction")
+
+
+def read_latents(path: str | Path) -> np.ndarray:
+    """Read latents, or a direction, that torch.save wrote.
+
+    Args:
+        path: The file, of any version of torch.
+
+    Returns:
+        float32 [..., w_dim], as it is in the file. Several of [num_ws, w_dim], or of
+        [n, num_ws, w_dim], become [N, num_ws, w_dim]; several of [w_dim] become [N, 1, w_dim].
+
+    Raises:
+        CheckpointError: the file is missing, damaged or unsafe, or has no latents.
+    """
+    try:
+        data = Path(path).read_bytes()
+        found = list(_latents(_value(memoryview(data)), depth=0))
+        return _joined([tensor.to_float32() for tensor in _small(found)])
+    except CheckpointError as error:
+        raise CheckpointError(f"Cannot read {str(path)!r}: {error}.") from None
+    except (OSError, ValueError) as error:  # a name with a null byte is a ValueError
+        reason = getattr(error, "strerror", None) or error
+        raise CheckpointError(f"Cannot read {str(path)!r}: {reason}.") from None
+    except MemoryError:
+        raise CheckpointError(f"Cannot read {str(path)!r}: it does not fit into memory.") from None
+
+
+def write_latents(latents: np.ndarray, path: str | Path) -> None:
+    """Write latents for `runtime.latent_files`. The file appears whole or not at all.
+
+    Args:
+        latents: As `read_latents` gives them.
+        path: The .npy file; one that is there is replaced, and missing folders are made.
+
+    Raises:
+        OSError: the disk is full, or the folder cannot be written.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        with partial.open("wb") as file:
+            np.save(file, latents)
+        partial.replace(path)
+    except OSError as error:  # names no file, or the partial one
+        raise OSError(error.errno, error.strerror or str(error), str(path)) from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _value(data: memoryview) -> Any:
+    """The inert value in a file."""
+    if bytes(data[:2]) == b"PK":
+        records = ZipRecords(data)
+        if is_torch_archive(records):
+            return value_from_archive(records)
+    elif bytes(data[:1]) == b"\x80":
+        value, _ = read_pickle(data)
+        if type(value) is int and value == TORCH_MAGIC:
+            return read_torch_stream(data)
+    raise CheckpointError("it is no file of torch.save")
+
+
+def _latents(value: Any, *, depth: int) -> Iterator[Tensor]:
+    """The tensors of latents in a value."""
+    if depth > _DEEPEST:  # a dict can hold itself
+        raise CheckpointError("its dicts lie too deep in each other")
+    if type(value) is Tensor:
+        yield value
+    elif type(value) in (list, tuple):
+        for item in value:
+            if type(item) is not Tensor:
+                raise CheckpointError(f"its list has a {type(item).__name__}, expected tensors")
+            yield item
+    elif type(value) is dict and (names := [name for name in _NAMES if name in value]):
+        yield from _latents(value[names[0]], depth=depth + 1)
+    elif type(value) is dict and value and depth == 0 and _all_dicts(value):
+        for item in value.values():
+            yield from _latents(item, depth=1)
+    elif type(value) is dict:
+        keys = ", ".join(quoted(key) for key in list(value)[:6]) or "no keys"
+        raise CheckpointError(f"it has {keys}, expected one of {', '.join(_NAMES)}")
+    else:
+        raise CheckpointError(f"it has a {type(value).__name__}, expected a tensor")
+
+
+def _all_dicts(value: dict[Any, Any]) -> bool:
+    return all(type(item) is dict for item in value.values())
+
+
+def _small(tensors: list[Tensor]) -> list[Tensor]:
+    """The tensors, once it is certain that all of them fit into memory."""
+    if not tensors:
+        raise CheckpointError("it has no tensors")
+    elements = sum(math.prod(tensor.shape) for tensor in tensors)
+    if elements > MAX_ELEMENTS:
+        raise CheckpointError(f"its tensors have {elements} numbers, expected latents")
+    return tensors
+
+
+def _joined(arrays: list[np.ndarray]) -> np.ndarray:
+    """One array of all."""
+    shapes = {array.shape for array in arrays}
+    if len(arrays) == 1:
+        return arrays[0]
+    if len({shape[-2:] for shape in shapes}) > 1 or len({len(shape) for shape in shapes}) > 1:
+        raise CheckpointError(
+            f"its tensors have the shapes {sorted(shapes)[:4]}, expected equal ones"
+        )
+    if arrays[0].ndim >= 3:
+        return np.concatenate(arrays)
+    return np.stack(arrays) if arrays[0].ndim == 2 else np.stack(arrays)[:, None]

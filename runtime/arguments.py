@@ -1,0 +1,42 @@
+"""Checks of arguments that any part of the runtime may take, and how a message shows a value."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from stylert.runtime.errors import InvalidInput
+
+__all__ = ["check_choice", "check_integer", "shown"]
+
+
+def check_integer(name: str, value: Any, least: int, most: int | None = None) -> None:
+    """Refuse what is no integer from `least` to `most`, None = without an upper bound.
+
+    Raises:
+        InvalidInput: another type, or out of range.
+    """
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    if not whole or value < least or (most is not None and value > most):
+        bounds = f"at least {least}" if most is None else f"{least} to {most}"
+        raise InvalidInput(f"{name}: got {shown(value)}, expected an integer of {bounds}.")
+
+
+def check_choice(name: str, value: Any, choices: Sequence[Any]) -> None:
+    """Refuse what is none of the choices, which are all of one type.
+
+    Raises:
+        InvalidInput: another type or value.
+    """
+    if not isinstance(value, type(choices[0])) or value not in choices:
+        expected = " or ".join(map(repr, choices)) if len(choices) == 2 else f"one of {choices}"
+        raise InvalidInput(f"{name}: got {shown(value)}, expected {expected}.")
+
+
+def shown(value: Any) -> str:
+    """A value as a message can hold it: one line, and not a long one."""
+    try:
+        text = " ".join(repr(value).split())
+    except ValueError:  # an integer of more digits than Python prints
+        return "a huge integer"
+    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -1,0 +1,128 @@
+"""A data set as a folder: seed0000.png, seed0001.png, ..., manifest.jsonl and job.json."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from stylert.runtime.datasets.durable import put_file
+from stylert.runtime.datasets.job import DatasetJob
+from stylert.runtime.datasets.names import (
+    IMAGE_NAME,
+    JOB,
+    MANIFEST,
+    SUFFIXES,
+    image_name,
+    partial,
+)
+from stylert.runtime.datasets.seeds import Seeds
+
+__all__ = ["Folder"]
+
+IMAGE_PARTIAL = partial(".image")  # one at a time
+
+
+class Folder:
+    """A folder of images; see `Container`."""
+
+    def __init__(self, out: Path) -> None:
+        self.out = out
+        self.job_file = out / JOB
+
+    def stored_job(self) -> bytes | None:
+        """See `Container`."""
+        return self.job_file.read_bytes() if self.job_file.is_file() else None
+
+    def is_complete(self) -> bool:
+        """See `Container`."""
+        return (self.out / MANIFEST).is_file()
+
+    def in_the_way(self, job: DatasetJob) -> Path | None:
+        """See `Container`."""
+        for entry in _entries(self.out):
+            name = IMAGE_NAME.fullmatch(entry.name)
+            ours = name and entry.name.endswith(SUFFIXES[job.image_format])
+            if entry.name == MANIFEST or (ours and name and int(name["seed"]) in job.seeds):
+                return self.out / entry.name
+        return None
+
+    def start(self, job: bytes) -> None:
+        """See `Container`."""
+        self.out.mkdir(parents=True, exist_ok=True)
+        put_file(self.job_file, job, partial=self.out / partial(JOB))
+
+    def journal(self, shard: int) -> Path:
+        """See `Container`."""
+        return self.out / MANIFEST
+
+    def store(self, shard: int) -> _FolderStore:
+        """See `Container`."""
+        return _FolderStore(self.out)
+
+    def files(self, job: DatasetJob) -> Iterator[Path]:
+        """See `Container`."""
+        for places in job.batches(0, 1000):
+            for seed in job.seeds.between(places.start, places.stop):
+                yield self.out / image_name(seed, job.image_format)
+
+    def finish(self, job: DatasetJob) -> None:
+        """See `Container`."""
+
+    def remove(self) -> None:
+        """See `Container`. Its job says which images are its own: no others had their names."""
+        seeds = _seeds_of(self.stored_job())
+        for entry in _entries(self.out):
+            name = IMAGE_NAME.fullmatch(entry.name)
+            if name and int(name["seed"]) in seeds:
+                os.unlink(entry.path)
+        for file in (MANIFEST, partial(MANIFEST), IMAGE_PARTIAL, partial(JOB), JOB):
+            (self.out / file).unlink(missing_ok=True)
+
+
+class _FolderStore:
+    """A file for each image."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def holds(self, record: Mapping[str, Any], line: bytes) -> bool:
+        """See `Store`."""
+        try:
+            size: int = (self._folder / record["file"]).stat().st_size
+        except OSError:
+            return False
+        return size == int(record["bytes"])
+
+    def resume(self) -> None:
+        """See `Store`. What follows is replaced in its turn."""
+
+    def append(self, record: Mapping[str, Any], line: bytes, data: bytes) -> None:
+        """See `Store`."""
+        put_file(self._folder / record["file"], data, partial=self._folder / IMAGE_PARTIAL)
+
+    def sync(self) -> None:
+        """See `Store`. To sync each file would cost more than to draw the last ones again."""
+
+    def finish(self) -> None:
+        """See `Store`."""
+        (self._folder / IMAGE_PARTIAL).unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """See `Store`."""
+
+
+def _entries(folder: Path) -> Iterator[os.DirEntry[str]]:
+    with suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as entries:
+        yield from entries
+
+
+def _seeds_of(job: bytes | None) -> Seeds | frozenset[int]:
+    """The seeds of a job.json, none if it cannot be read."""
+    try:
+        return Seeds.parse(json.loads(job or b"")["settings"]["seeds"])
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return frozenset()

@@ -1,0 +1,93 @@
+"""job.json: what a data set is made of. Only the same job, bundle and software go on with it.
+
+The bytes of an image depend on all of it: another batch or backend rounds differently, another
+Pillow may compress differently. So a difference is refused, and told by its name.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stylert.runtime.arguments import shown
+from stylert.runtime.datasets.job import DatasetJob
+from stylert.runtime.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from stylert.runtime.generator import Generator
+
+__all__ = ["check_same_job", "describe_job"]
+
+SCHEMA = 1
+# Of what `Generator.describe` says, that which decides how images are rounded.
+DRAWN_WITH = (
+    *("backend", "package", "version", "provider", "gpu", "compute_capability"),
+    *("precision", "threads", "plans"),
+)
+MOST_TOLD = 3
+
+
+def describe_job(job: DatasetJob, generator: Generator) -> bytes:
+    """The content of job.json.
+
+    Args:
+        job: with all its defaults filled in, see `DatasetJob.for_generator`.
+        generator: what draws it.
+    """
+    facts = generator.describe()
+    description = {
+        "schema": SCHEMA,
+        "images": len(job.seeds),
+        "settings": job.settings(),
+        "bundle": {
+            "family": generator.bundle.family,
+            "sha256": generator.bundle.manifest.get("sha256"),
+        },
+        "drawn_with": {
+            **{name: facts[name] for name in DRAWN_WITH if name in facts},
+            "batch": generator.max_batch,
+            "stylert": version("stylert"),
+            "pillow": version("pillow"),
+        },
+    }
+    return (json.dumps(description, indent=1) + "\n").encode()
+
+
+def check_same_job(there: bytes, now: bytes, out: Path) -> None:
+    """Refuse to go on with another job.
+
+    Args:
+        there: the job.json that is there.
+        now: what it would be now.
+        out: the data set, for the message.
+
+    Raises:
+        InvalidInput: they differ, or the one that is there is damaged.
+    """
+    if there == now:
+        return
+    try:
+        before, after = dict(_leaves(json.loads(there))), dict(_leaves(json.loads(now)))
+    except (ValueError, RecursionError):
+        raise InvalidInput(
+            f"{out}: its job.json is damaged. Pass --force to start over, or choose another --out."
+        ) from None
+    names = [name for name in {**after, **before} if before.get(name) != after.get(name)]
+    told = [f"{n} {shown(before.get(n))}, now {shown(after.get(n))}" for n in names[:MOST_TOLD]]
+    raise InvalidInput(
+        f"{out} holds another job: {'; '.join(told) or 'written differently'}. Pass --force to "
+        "start over, or choose another --out."
+    )
+
+
+def _leaves(content: object, name: str = "") -> Iterator[tuple[str, Any]]:
+    """The values of nested mappings, named for what they are: 'bundle.sha256', 'seeds'."""
+    if not isinstance(content, Mapping):
+        yield name, content
+        return
+    for key, value in content.items():
+        inside = name == "bundle"  # whose keys say little alone
+        yield from _leaves(value, f"{name}.{key}" if inside else key)

@@ -1,0 +1,83 @@
+"""Three stages at the same time: draw, encode, write. What waits between them is bounded."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from queue import SimpleQueue
+from typing import Generic, TypeVar
+
+__all__ = ["run_pipeline"]
+
+Drawn = TypeVar("Drawn")
+Encoded = TypeVar("Encoded")
+
+
+def run_pipeline(
+    draw: Iterable[Drawn],
+    encode: Callable[[Drawn], Encoded],
+    write: Callable[[Encoded], None],
+    *,
+    encoders: int,
+    waiting: int,
+) -> None:
+    """Draw in this thread, encode in several and write in one more, in the order of drawing.
+
+    Whatever ends it early, an interrupt too: what was drawn before it is still written.
+
+    Args:
+        draw: gives what is to be encoded.
+        encode: called in the encoders' threads.
+        write: called in one thread, with what the encoders return.
+        encoders: threads.
+        waiting: drawn and not yet written, at most; drawing waits then.
+
+    Raises:
+        BaseException: what any of the three raised, the first of them.
+    """
+    with ThreadPoolExecutor(encoders, thread_name_prefix="encode") as pool:
+        writer = _Writer(write, waiting)
+        try:
+            for item in draw:
+                if not writer.has_room():
+                    break
+                writer.put(pool.submit(encode, item))
+        finally:
+            writer.end()
+    if writer.failure is not None:
+        raise writer.failure
+
+
+class _Writer(Generic[Encoded]):
+    """The thread that writes, and the queue before it."""
+
+    def __init__(self, write: Callable[[Encoded], None], waiting: int) -> None:
+        self.failure: BaseException | None = None
+        self._write = write
+        self._room = threading.Semaphore(waiting)
+        self._queue: SimpleQueue[Future[Encoded] | None] = SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="write")
+        self._thread.start()
+
+    def has_room(self) -> bool:
+        """Wait until one more may wait. False: it has failed, and takes no more."""
+        self._room.acquire()
+        return self.failure is None
+
+    def put(self, future: Future[Encoded]) -> None:
+        self._queue.put(future)
+
+    def end(self) -> None:
+        """Write what waits, and end the thread."""
+        self._queue.put(None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        while (future := self._queue.get()) is not None:
+            try:
+                if self.failure is None:
+                    self._write(future.result())
+            except BaseException as error:  # to be raised where it is waited for
+                self.failure = error
+            self._room.release()

@@ -1,0 +1,149 @@
+"""Styles and directions from .npy and .npz files, as projectors and encoders write them.
+
+No pickle is ever loaded: the files of torch.save are converted first, by `stylert convert`.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+
+from stylert.runtime.arguments import shown
+from stylert.runtime.bundle import GeneratorSpec
+from stylert.runtime.errors import InvalidInput
+from stylert.runtime.latents import as_float32
+
+__all__ = ["load_direction", "load_ws"]
+
+MAX_BYTES = 2**30  # of an array: about 29,000 images of 18 x 512
+
+_KEY = "w"  # what NVIDIA's projector calls its array
+
+
+def load_ws(path: str | Path, spec: GeneratorSpec, *, key: str | None = None) -> np.ndarray:
+    """Read styles that an encoder or a projector found.
+
+    Args:
+        path: a .npy or .npz file with [N, num_ws, w_dim], [num_ws, w_dim], or one w for all layers:
+            [w_dim], [1, w_dim] or [N, 1, w_dim] floats.
+        spec: of the generator that is to draw them.
+        key: name of the array in a .npz file, None = 'w', or the only one.
+
+    Returns:
+        [N, num_ws, w_dim] float32.
+
+    Raises:
+        InvalidInput: no such file, another kind of file, or an array that does not fit.
+    """
+    ws = _floats(path, key)
+    num_ws, w_dim = spec.num_ws, spec.w_dim
+    if ws.shape in ((w_dim,), (1, w_dim)):
+        ws = ws.reshape(1, 1, w_dim)
+    elif ws.shape == (num_ws, w_dim):
+        ws = ws[None]
+    if ws.ndim != 3 or ws.shape[1] not in (1, num_ws) or ws.shape[2] != w_dim or not len(ws):
+        raise InvalidInput(
+            f"{path}: got shape {ws.shape}, expected {('N', num_ws, w_dim)}, {(num_ws, w_dim)}, "
+            f"{('N', 1, w_dim)} or {(w_dim,)}. Was it made for a generator of another size?"
+        )
+    return np.ascontiguousarray(np.broadcast_to(ws, (len(ws), num_ws, w_dim)))
+
+
+def load_direction(path: str | Path, spec: GeneratorSpec, *, key: str | None = None) -> np.ndarray:
+    """Read a direction for `Generator.edit`.
+
+    Args:
+        path: a .npy or .npz file with [w_dim] or [num_ws, w_dim] floats, or one row of such.
+        spec: of the generator that is to be edited.
+        key: name of the array in a .npz file, None = 'w', or the only one.
+
+    Returns:
+        [w_dim] or [num_ws, w_dim] float32.
+
+    Raises:
+        InvalidInput: no such file, another kind of file, or an array that does not fit.
+    """
+    direction = _floats(path, key)
+    fitting = ((spec.w_dim,), (spec.num_ws, spec.w_dim))
+    if direction.shape[:1] == (1,) and direction.shape[1:] in fitting:
+        direction = direction[0]
+    if direction.shape not in fitting:
+        raise InvalidInput(
+            f"{path}: got shape {direction.shape}, expected {fitting[0]} or {fitting[1]}. "
+            "Was it made for a generator of another size?"
+        )
+    return direction
+
+
+def _floats(path: str | Path, key: str | None) -> np.ndarray:
+    """The array of a file, as float32."""
+    if not isinstance(path, (str, os.PathLike)):
+        raise InvalidInput(f"path: got {shown(path)}, expected a .npy or .npz file.")
+    try:
+        with Path(path).open("rb") as file:
+            return as_float32(str(path), _array(Path(path), file, key))
+    except InvalidInput:
+        raise
+    except (OSError, MemoryError) as error:
+        reason = getattr(error, "strerror", None) or "it does not fit into memory"
+        raise InvalidInput(f"Cannot read {str(path)!r}: {reason}.") from None
+    except Exception as error:  # zipfile, zlib and NumPy each have their own
+        raise InvalidInput(
+            f"Cannot read {str(path)!r}: it is damaged ({shown(error)}); make it again."
+        ) from None
+
+
+def _array(path: Path, file: IO[bytes], key: str | None) -> np.ndarray:
+    """The array in an open file, its size checked before anything is unpacked."""
+    import zipfile  # slow to load
+
+    head = file.read(6)
+    file.seek(0)
+    if head == b"\x93NUMPY":
+        if key is not None:
+            raise InvalidInput(f"key: got {shown(key)}, expected None: {path} holds one array.")
+        return _read(path, file, os.fstat(file.fileno()).st_size)
+    if head[:1] == b"\x80":  # a pickle, as torch.save wrote it before torch 1.6
+        raise _of_torch(path)
+    if head[:2] != b"PK":
+        raise InvalidInput(
+            f"{path}: it is no .npy or .npz file. Write one: numpy.save({path.stem!r}, ws)"
+        )
+    with zipfile.ZipFile(file) as archive:
+        sizes = {entry.filename: entry.file_size for entry in archive.infolist()}
+        if any(name.endswith("data.pkl") for name in sizes):
+            raise _of_torch(path)
+        name = _chosen(path, [n.removesuffix(".npy") for n in sizes if n.endswith(".npy")], key)
+        with archive.open(f"{name}.npy") as member:
+            return _read(path, member, sizes[f"{name}.npy"])
+
+
+def _read(path: Path, file: IO[bytes], size: int) -> np.ndarray:
+    """The array of a .npy stream of `size` bytes."""
+    if size > MAX_BYTES:
+        raise InvalidInput(f"{path}: got {size} bytes, expected at most {MAX_BYTES}.")
+    array: np.ndarray = np.lib.format.read_array(file, allow_pickle=False)
+    return array
+
+
+def _chosen(path: Path, names: list[str], key: str | None) -> str:
+    """Name of the array that is meant."""
+    if key is None and len(names) == 1:
+        return names[0]
+    wanted = _KEY if key is None else key
+    if wanted not in names:
+        there = ", ".join(map(repr, names[:8])) or "none"
+        raise InvalidInput(
+            f"{path}: got no array {shown(wanted)}, expected one of those in it: {there}. Pass key."
+        )
+    return wanted
+
+
+def _of_torch(path: Path) -> InvalidInput:
+    return InvalidInput(
+        f"{path}: it is a file of torch.save, which the runtime does not open. Convert it: "
+        f"stylert convert {path} {path.with_suffix('.npy')}"
+    )

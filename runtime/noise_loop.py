@@ -1,0 +1,92 @@
+"""Noise that moves: a circle through two fields of normal noise, on which every point is as normal.
+
+cos(t) a + sin(t) b has the variance of a and b at every t, where a straight blend would lose half
+of it on its way; and it comes back to a without a jump.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from stylert.runtime.arguments import check_choice, shown
+from stylert.runtime.errors import InvalidInput
+from stylert.runtime.latents import seeds_of
+from stylert.runtime.noise import NOISE_MODES, NoiseSource
+
+__all__ = ["NoiseLoop", "noise_of_frames"]
+
+_SECOND_STREAM = 2  # the second field of one seed
+
+
+class NoiseLoop:
+    """The noise inputs of a synthesis graph on a circle.
+
+    Args:
+        first: [1, 1, h, w] float32 by input name: the noise at turn 0, and at every whole turn.
+        second: the same: the noise at a quarter turn.
+    """
+
+    def __init__(self, first: Mapping[str, np.ndarray], second: Mapping[str, np.ndarray]) -> None:
+        assert first.keys() == second.keys()
+        self._first = dict(first)
+        self._second = dict(second)
+
+    def at(self, turns: np.ndarray) -> dict[str, np.ndarray]:
+        """The noise at some places of the circle.
+
+        Args:
+            turns: [N]; 1 is once around.
+
+        Returns:
+            [N, 1, h, w] float32 by input name.
+        """
+        angle = 2 * np.pi * (np.asarray(turns, np.float64) % 1)[:, None, None, None]
+        cos, sin = np.cos(angle).astype(np.float32), np.sin(angle).astype(np.float32)
+        return {name: cos * self._first[name] + sin * self._second[name] for name in self._first}
+
+
+def noise_of_frames(
+    source: NoiseSource, mode: str, seed: Any, turns: Any, *, frames: int, loop: bool
+) -> Callable[[slice], dict[str, Any]]:
+    """Check what a user asks for, and give what tells `synthesize` the noise of some frames.
+
+    Args:
+        source: of the generator.
+        mode: 'const', 'none', 'seeded', or 'animated'.
+        seed: for 'seeded', one for all frames; for 'animated', one or two.
+        turns: of 'animated': how often the noise goes around in all the frames.
+        frames: how many.
+        loop: whether the first frame follows on the last.
+
+    Raises:
+        InvalidInput: an unknown mode, or arguments that do not go together.
+    """
+    check_choice("noise_mode", mode, (*NOISE_MODES, "animated"))
+    number = isinstance(turns, (int, float, np.number)) and not isinstance(turns, bool)
+    if not number or not math.isfinite(turns):
+        raise InvalidInput(f"noise_turns: got {shown(turns)}, expected a finite number.")
+    if mode == "animated":
+        circle = NoiseLoop(*_two_fields(source, seed))
+        places = np.arange(frames) * (turns / (frames if loop else frames - 1))
+        return lambda part: {"noise": circle.at(places[part])}
+    noise_of = source.of(mode, seed, None, batch=1)
+    if mode == "seeded":
+        fields = noise_of(slice(0, 1))  # drawn once
+        return lambda part: {"noise": fields}
+    return lambda part: {"noise_mode": mode}
+
+
+def _two_fields(source: NoiseSource, seed: Any) -> Sequence[dict[str, np.ndarray]]:
+    """The noise at turn 0, and at a quarter turn."""
+    if seed is None:
+        raise InvalidInput("noise_seed: got None with noise_mode 'animated', expected one or two.")
+    seeds = seeds_of(seed, name="noise_seed")
+    if len(seeds) > 2:
+        raise InvalidInput(f"noise_seed: got {len(seeds)} seeds, expected one or two.")
+    if len(seeds) == 2:
+        return [source.seeded([seed]) for seed in seeds]
+    return source.seeded(seeds), source.seeded(seeds, stream=_SECOND_STREAM)

@@ -1,0 +1,87 @@
+"""Every checkpoint of the goldens, from its file to an engine, by the commands that users run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from stylert import cli
+from stylert.runtime.generator import Generator
+from stylert.runtime.parity import TOLERANCES, compare
+
+GOLDENS = Path(__file__).parent / "goldens"
+CHECKPOINTS = {path.stem: path for path in sorted(GOLDENS.glob("*.p*")) if path.suffix != ".npz"}
+
+
+def test_none_was_forgotten() -> None:
+    assert set(CHECKPOINTS) == {path.stem for path in GOLDENS.glob("*.json")}
+
+
+@pytest.mark.parametrize("name", CHECKPOINTS)
+def test_from_checkpoint_to_engine(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    checkpoint, bundle, images = CHECKPOINTS[name], tmp_path / "bundle", tmp_path / "images"
+    label = ["--class", "1"] if "c" in np.load(GOLDENS / f"{name}.npz") else []
+    for command in (
+        ["export", checkpoint, "--out", bundle, "--verify-seeds", "2"],
+        ["verify", bundle, "--checkpoint", checkpoint, "--seeds", "1"],
+        ["generate", bundle, "--seeds", "0-1", "--out", images, *label],
+        ["build-engine", bundle, "--compiler", "tensorrt-rtx", "--sm", "89", "--batch", "1"],
+    ):
+        assert cli._run([str(word) for word in command]) == 0, capsys.readouterr().err
+    assert len(list(images.glob("*.png"))) == 2
+    assert len(list((bundle / "engines").glob("*.plan"))) == 2
+    _draws_what_the_official_code_draws(bundle, GOLDENS / name)
+    _writes_what_it_draws(bundle, images / "seed0001.png", class_idx=1 if label else None)
+
+
+def _draws_what_the_official_code_draws(bundle: Path, golden: Path) -> None:
+    arrays = dict(np.load(golden.with_suffix(".npz")))
+    facts = json.loads(golden.with_suffix(".json").read_text())
+    for precision in ("fp32", "fp16"):
+        with Generator.open(bundle, provider="cpu", precision=precision) as generator:
+            tolerance = TOLERANCES[precision]
+
+            def close(key: str, got: Any, tolerance: Any = tolerance) -> None:
+                difference = compare(arrays[key], got)
+                assert difference.within(tolerance), (precision, key, difference)
+
+            ws = {
+                "ws_psi1": {"truncation_psi": 1.0},
+                "ws_psi07": {"truncation_psi": 0.7},
+                "ws_psi07_cut": {
+                    "truncation_psi": 0.7,
+                    "truncation_cutoff": facts["truncation_cutoff"],
+                },
+            }
+            if np.allclose(generator.w_avg, arrays["w_avg"], rtol=0, atol=1e-5):
+                for key, options in ws.items():
+                    close(key, generator.map(arrays["z"], arrays.get("c"), **options))
+            else:  # the file has no average, and ours is that of other latents than the golden's
+                assert "w_avg_note" in facts
+            draws: dict[str, tuple[str, dict[str, Any]]] = {
+                "img_const": ("ws_psi1", {}),
+                "img_psi07": ("ws_psi07_cut", {}),
+            }
+            if generator.bundle.noise_inputs and "img_none" in arrays:
+                draws["img_none"] = ("ws_psi1", {"noise_mode": "none"})
+            if "user_transform" in arrays:
+                draws["img_transform"] = ("ws_psi1", {"transform": arrays["user_transform"]})
+            for key, (styles, options) in draws.items():
+                n = len(arrays[key])
+                close(key, generator.synthesize(arrays[styles][:n], output="img", **options))
+            one = generator.synthesize(arrays["ws_psi1"][1:2], output="img")
+            two = generator.synthesize(arrays["ws_psi1"][:2], output="img")[1:]
+            assert compare(one, two).within(tolerance), (precision, "batch")
+
+
+def _writes_what_it_draws(bundle: Path, file: Path, **options: Any) -> None:
+    with Generator.open(bundle, provider="cpu") as generator, Image.open(file) as image:
+        drawn = generator.generate([1], **options)[0]
+        assert np.array_equal(np.asarray(image), drawn[..., 0] if drawn.shape[-1] == 1 else drawn)
