@@ -7,9 +7,11 @@ import os
 import signal
 import sys
 import tempfile
+import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -19,6 +21,8 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
+    Task,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
@@ -38,6 +42,7 @@ if TYPE_CHECKING:
     from stylert.export.checkpoints import Checkpoint
     from stylert.export.parity import ParityReport
     from stylert.runtime.bench import BenchResult
+    from stylert.runtime.datasets import DatasetJob, Seeds
     from stylert.runtime.generator import Generator
 
 __all__ = ["app", "main"]
@@ -54,6 +59,10 @@ app = typer.Typer(
 # Without markup: what is printed holds names of files, in which [brackets] are no colours.
 out = Console(markup=False, width=None if sys.stdout.isatty() else 140)
 err = Console(markup=False, stderr=True, width=None if sys.stderr.isatty() else 140)
+
+LOG_SECONDS = 30.0  # between two lines of progress where stderr is no terminal
+MOST_TILES = 100_000  # images of a grid, which is in memory as a whole
+MOST_CLASSES = 1_000_000
 
 CheckpointArgument = Annotated[
     str,
@@ -264,7 +273,7 @@ def generate(
     bundle: BundleArgument,
     out_: Annotated[
         Path,
-        typer.Option("--out", metavar="PATH", help="Folder of images, or one file."),
+        typer.Option("--out", metavar="PATH", help="Folder of images, a .zip file, or one image."),
     ],
     seeds: Annotated[str, typer.Option(metavar="LIST", help="For instance 0-31,40.")] = "0-15",
     truncation_psi: Annotated[
@@ -274,7 +283,12 @@ def generate(
         int | None, typer.Option(min=0, help="Layers from this one on are not truncated.")
     ] = None,
     class_idx: Annotated[
-        int | None, typer.Option("--class", min=0, help="Class of a conditional generator.")
+        str | None,
+        typer.Option(
+            "--class",
+            metavar="LIST",
+            help="Class of a conditional generator; of several, as 0-9, the images take turns.",
+        ),
     ] = None,
     labels: Annotated[
         str | None, typer.Option(metavar="LIST", help="Soft labels instead: 0.5,0.5,0")
@@ -296,80 +310,185 @@ def generate(
     grid: Annotated[
         str | None, typer.Option(metavar="COLSxROWS", help="One picture of a grid; or 'auto'.")
     ] = None,
+    container: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="folder, zip, or webdataset (tar shards); by default as --out."
+        ),
+    ] = None,
+    shard_size: Annotated[
+        int | None, typer.Option(min=1, help="Images of a WebDataset shard, by default 1000.")
+    ] = None,
+    image_format: Annotated[
+        str | None, typer.Option("--format", metavar="NAME", help="png, jpeg, or webp.")
+    ] = None,
+    quality: Annotated[
+        int | None, typer.Option(min=1, max=100, help="Of JPEG and WebP, by default 95.")
+    ] = None,
+    compression: Annotated[
+        int | None, typer.Option(min=0, max=9, help="Of PNG, by default 1: fast.")
+    ] = None,
     batch: Annotated[int, typer.Option(min=1, help="Images drawn at a time.")] = 8,
     backend: BackendOption = "auto",
     provider: ProviderOption = "auto",
     precision: PrecisionOption = "auto",
     threads: ThreadsOption = None,
-    force: ForceOption = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Start over: replace what is there.")
+    ] = False,
     json_: JsonOption = False,
 ) -> None:
-    """Draw pictures: a PNG for every seed, or one grid.
+    """Draw pictures: a file for every seed, in a folder, a zip file or tar shards; or one grid.
+
+    A folder or zip file comes with a manifest, a line per image. Run the same command again to go
+    on after an interrupt or a crash.
 
     Example: stylert generate ffhq-bundle --seeds 0-31,40 --truncation-psi 0.7 --out images
-    """
-    from stylert.runtime.images import grid_of, image_format, save_image
 
+    Example: stylert generate ffhq-bundle --seeds 0-49999 --shard-size 1000 --out shards
+    """
+    from stylert.runtime.datasets import DatasetJob
+
+    chosen: dict[str, Any] = {
+        "container": container,
+        "shard_size": shard_size,
+        "image_format": image_format,
+        "compression": compression,
+    }
+    given = {name: value for name, value in chosen.items() if value is not None}
     numbers = _seeds(seeds)
-    columns = rows = None
-    if grid is not None:
-        columns, rows = _columns_and_rows(grid, len(numbers))
-        image_format(out_)
     one_file = grid is not None or (_names_an_image(out_) and not out_.is_dir())
-    if one_file and grid is None and len(numbers) > 1:
-        raise _usage(
-            f"{out_} is one file for {len(numbers)} images; pass a folder, or --grid for one "
-            "picture"
-        )
-    soft = _floats("--labels", labels) if labels else None
-    shift = None if translate is None else _floats("--translate", translate)
-    generator = _open(
+    if one_file:
+        _check_one_file(out_, grid, len(numbers), quality, given)
+    job = DatasetJob(
+        seeds=numbers,
+        truncation_psi=truncation_psi,
+        truncation_cutoff=truncation_cutoff,
+        class_idx=_classes(class_idx),
+        labels=_floats("--labels", labels),
+        noise_mode=noise,
+        noise_seed=noise_seed,
+        translate=_floats("--translate", translate),
+        rotate=rotate,
+        **({} if one_file else _storage(out_, quality=quality, **given)),
+    )
+    with _open(
         bundle,
         backend=backend,
         provider=provider,
         precision=precision,
         threads=threads,
         max_batch=batch,
-    )
-    if not one_file and out_.exists() and not out_.is_dir():
-        raise _usage(f"{out_} is a file; --out names a folder, or pass --grid for one picture")
-    files = [out_] if one_file else [out_ / f"seed{seed:04d}.png" for seed in numbers]
-    taken = [file for file in files if file.exists()]
-    if taken and not force:
-        raise InvalidInput(
-            f"{taken[0]} exists. Pass --force to replace it, or choose another --out."
-        )
-    tiles: list[Any] = []
-    options: dict[str, Any] = {
-        "truncation_psi": truncation_psi,
-        "truncation_cutoff": truncation_cutoff,
-        "class_idx": class_idx,
-        "labels": soft,
-        "noise_mode": noise,
-        "noise_seed": noise_seed,
-        "translate": shift,
-        "rotate": rotate,
-    }
-    with generator, _progress() as progress:
-        for start in range(0, len(numbers), batch):
-            images = generator.generate(numbers[start : start + batch], **options)
-            if grid is not None:
-                tiles.append(images)
-            else:
-                files[0].parent.mkdir(parents=True, exist_ok=True)
-                for file, image in zip(files[start:], images, strict=False):
-                    save_image(image, file)
-            progress("drawing", start + len(images), len(numbers))
-    if grid is not None:
-        import numpy as np
-
-        out_.parent.mkdir(parents=True, exist_ok=True)
-        save_image(grid_of(np.concatenate(tiles), columns, rows), out_)
+    ) as generator:
+        if one_file:
+            _draw_one_file(generator, job, out_, grid=grid, quality=quality, force=force)
+            files, told = [out_], f"Wrote {out_}."
+        else:
+            files, told = _draw_dataset(generator, job, out_, force=force, list_files=json_)
     if json_:
         return _print_json({"backend": generator.choice, "files": [str(file) for file in files]})
     _say(f"{generator.choice}")
-    _say(f"Wrote {files[0] if len(files) == 1 else f'{len(files)} images to {out_}'}.")
+    _say(told)
     return None
+
+
+def _check_one_file(
+    path: Path, grid: str | None, images: int, quality: int | None, given: Mapping[str, Any]
+) -> None:
+    """Refuse what does not go together where one picture is drawn."""
+    from stylert.runtime.images import image_format
+
+    if grid is not None:
+        _columns_and_rows(grid, images)
+        if images > MOST_TILES:
+            raise _usage(f"--grid: got {images} images, expected up to {MOST_TILES}")
+    elif images > 1:
+        raise _usage(
+            f"{path} is one file for {images} images; pass a folder, or --grid for one picture"
+        )
+    if image_format(path) not in ("JPEG", "WEBP") and quality is not None:
+        raise _usage(f"--quality: got one for {path}, expected a .jpg or .webp file")
+    for name in given:
+        option = {"image_format": "format"}.get(name, name).replace("_", "-")
+        raise _usage(f"--{option}: got one for {path}, which is one picture; expected a folder")
+
+
+def _storage(path: Path, **given: Any) -> dict[str, Any]:
+    """How images are stored, as `DatasetJob` calls it: as asked for, or as the path looks."""
+    if path.suffix == ".tar":
+        raise _usage(f"{path}: shards are written into a folder; pass --out FOLDER --shard-size N")
+    fitting = "zip" if path.suffix == ".zip" and not path.is_dir() else "folder"
+    storage = {"container": "webdataset" if "shard_size" in given else fitting, **given}
+    if "shard_size" in given and storage["container"] != "webdataset":
+        raise _usage(f"--shard-size: got one for a {storage['container']}, expected webdataset")
+    if storage["container"] != "zip" and path.exists() and not path.is_dir():
+        raise _usage(f"{path} is a file; --out names a folder, or pass --grid for one picture")
+    return storage
+
+
+def _draw_one_file(
+    generator: Generator,
+    job: DatasetJob,
+    path: Path,
+    *,
+    grid: str | None,
+    quality: int | None,
+    force: bool,
+) -> None:
+    """Draw the picture of one seed, or a grid."""
+    from stylert.runtime.images import grid_of, save_image
+
+    if path.exists() and not force:
+        raise InvalidInput(f"{path} exists. Pass --force to replace it, or choose another --out.")
+    tiles: list[Any] = []
+    with _progress() as progress:
+        for places in job.batches(0, generator.max_batch):
+            tiles.append(job.draw(generator, places))
+            progress("drawing", places.stop, len(job.seeds))
+    import numpy as np
+
+    images = np.concatenate(tiles)
+    picture = images[0]
+    if grid is not None:
+        picture = grid_of(images, *_columns_and_rows(grid, len(images)))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_image(picture, path, quality=quality)
+
+
+def _draw_dataset(
+    generator: Generator, job: DatasetJob, path: Path, *, force: bool, list_files: bool
+) -> tuple[list[Path], str]:
+    """Draw all that is missing; its files, if they are asked for, and what to tell of them."""
+    from stylert.runtime.datasets import write_dataset
+
+    there = [0]
+    try:
+        with _image_progress() as progress:
+
+            def update(done: int, total: int) -> None:
+                there[0] = done
+                progress(done, total)
+
+            result = write_dataset(generator, job, path, force=force, progress=update)
+    except (KeyboardInterrupt, StylertError, OSError):
+        if there[0]:
+            again = "the same command again" + (", without --force" if force else "")
+            err.print(
+                f"note: {there[0]} of {len(job.seeds)} images are there. To go on, run {again}.",
+                style="dim",
+                soft_wrap=True,
+            )
+        raise
+    files = list(result.files) if list_files or result.images == 1 else []
+    if not result.drawn:
+        return files, f"{path} is complete: {result.images} images, none were missing."
+    if result.drawn < result.images:
+        return (
+            files,
+            f"Wrote {result.drawn} images to {path}, beside the others of {result.images}.",
+        )
+    wrote = str(files[0]) if result.images == 1 else f"{result.images} images to {path}"
+    return files, f"Wrote {wrote}."
 
 
 @app.command()
@@ -766,6 +885,56 @@ def _progress() -> Iterator[Callable[[str, int, int], None]]:
         yield update
 
 
+@contextmanager
+def _image_progress() -> Iterator[Callable[[int, int], None]]:
+    """Progress of many images: a bar with rate and time left, or a line now and then in a log."""
+    if not err.is_terminal:
+        yield _log_progress()
+        return
+    columns = (
+        TextColumn("drawing"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        _Rate(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=err, transient=True) as bar:
+        tasks: list[Any] = []
+
+        def update(done: int, total: int) -> None:
+            if not tasks:  # what was there before says nothing of the rate
+                tasks.append(bar.add_task("drawing", total=total, completed=done))
+            bar.update(tasks[0], completed=done)
+
+        yield update
+
+
+class _Rate(ProgressColumn):
+    """Images per second, over the last half minute."""
+
+    def render(self, task: Task) -> Text:
+        return Text("" if task.speed is None else f"{task.speed:.1f} images/s")
+
+
+def _log_progress() -> Callable[[int, int], None]:
+    """A line on stderr every half minute: how many images are there, the rate, the time left."""
+    start = told = time.monotonic()
+    there: int | None = None  # when it started
+
+    def update(done: int, total: int) -> None:
+        nonlocal there, told
+        there = done if there is None else there
+        now = time.monotonic()
+        if now - told >= LOG_SECONDS and done > there:
+            told = now
+            rate = (done - there) / (now - start)
+            left = timedelta(seconds=round((total - done) / rate))
+            err.print(f"note: {done} of {total} images, {rate:.1f} images/s, {left} left")
+
+    return update
+
+
 def _parity_table(report: ParityReport) -> Table:
     moving = any(row.motion != "-" for row in report.rows)
     table = Table(
@@ -840,7 +1009,7 @@ def _or_dash(value: float | None, form: str) -> str:
 
 def _network_rows(facts: Any) -> Iterator[tuple[str, str]]:
     """What the network is."""
-    from stylert.export.checkpoints.configs import config_from_json
+    from stylert.export.checkpoints.families.configs import config_from_json
 
     yield from config_from_json(facts["family"], facts["config"]).summary().items()
     if "half" in facts:
@@ -869,21 +1038,30 @@ def _file_rows(facts: Any) -> Iterator[tuple[str, str]]:
         yield "parity at export", "passed" if parity and parity["passed"] else "not compared"
 
 
-def _seeds(text: str) -> list[int]:
-    """'0-3,7,2' to [0, 1, 2, 3, 7]: each once."""
-    numbers: list[int] = []
-    for part in text.split(","):
-        first, dash, last = part.strip().partition("-")
-        try:
-            start, end = int(first), int(last) if dash else int(first)
-        except ValueError:
-            raise _usage(f"--seeds: got {part!r}, expected a list such as 0-31,40") from None
-        if end < start or end > 2**32 - 1:
-            raise _usage(f"--seeds: got {part!r}, expected a range of 0 to {2**32 - 1}, going up")
-        if end - start >= 10_000_000:
-            raise _usage(f"--seeds: {part!r} are {end - start + 1} images; draw them in parts")
-        numbers += range(start, end + 1)
-    return list(dict.fromkeys(numbers))
+def _seeds(text: str) -> Seeds:
+    """'0-3,7,2' as its seeds, each once."""
+    from stylert.runtime.datasets import Seeds
+
+    try:
+        return Seeds.parse(text)
+    except InvalidInput as error:
+        raise _usage(f"--{error}") from None
+
+
+def _classes(text: str | None) -> int | tuple[int, ...] | None:
+    """'3' to 3, '0-2,7' to (0, 1, 2, 7)."""
+    if text is None:
+        return None
+    from stylert.runtime.datasets import Seeds
+
+    try:
+        parts = [Seeds.parse(part).ranges[0] for part in text.split(",")]
+    except InvalidInput:
+        parts = []
+    if not 0 < sum(map(len, parts)) <= MOST_CLASSES:
+        raise _usage(f"--class: got {text!r:.80}, expected a class such as 3, or several: 0-9")
+    classes = tuple(number for part in parts for number in part)
+    return classes if len(classes) > 1 else classes[0]
 
 
 def _integers(option: str, text: str) -> list[int]:
@@ -896,11 +1074,11 @@ def _integers(option: str, text: str) -> list[int]:
     return numbers
 
 
-def _floats(option: str, text: str) -> Any:
-    import numpy as np
-
+def _floats(option: str, text: str | None) -> tuple[float, ...] | None:
+    if not text:
+        return None
     try:
-        return np.array([float(part) for part in text.split(",")], np.float32)
+        return tuple(float(part) for part in text.split(","))
     except ValueError:
         raise _usage(f"{option}: got {text!r}, expected numbers such as 0.5,0.5") from None
 

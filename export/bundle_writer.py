@@ -34,7 +34,7 @@ from stylert.runtime.bundle import (
     sealed,
     sha256_of,
 )
-from stylert.runtime.directions import arrays_of
+from stylert.runtime.control.directions import arrays_of
 from stylert.runtime.errors import InvalidInput, ParityError
 
 __all__ = ["check_target", "export_bundle", "parity_error"]
@@ -187,6 +187,7 @@ def parity_error(report: ParityReport) -> ParityError:
 def _manifest(checkpoint: Checkpoint, files: list[Path]) -> dict[str, Any]:
     config = checkpoint.config
     height, width = config.img_shape
+    cutoff = config.truncation_cutoff
     spec = GeneratorSpec(
         z_dim=config.z_dim,
         c_dim=config.c_dim,
@@ -196,7 +197,7 @@ def _manifest(checkpoint: Checkpoint, files: list[Path]) -> dict[str, Any]:
         img_height=height,
         img_width=width,
         truncation_psi=config.truncation_psi,
-        truncation_cutoff=config.truncation_cutoff,
+        truncation_cutoff=cutoff if cutoff is None else min(cutoff, config.num_ws),
     )
     return {
         "schema": SCHEMA,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol
 
+import torch
 from torch import Tensor
 
 from stylert.export.checkpoints import Checkpoint, Config
@@ -30,8 +31,8 @@ class Reference(Protocol):
         """Draw images [N, C, H, W] from z [N, z_dim]."""
         ...
 
-    def to(self, device: str) -> Reference:
-        """Move the weights to a device."""
+    def to(self, device: str | None = None, dtype: torch.dtype | None = None) -> Reference:
+        """Move the weights to a device, or into another precision."""
         ...
 
 

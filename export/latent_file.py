@@ -14,12 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from stylert.export.checkpoints.allow_list import read_pickle, read_torch_stream
-from stylert.export.checkpoints.pickle_machine import quoted
-from stylert.export.checkpoints.storages import Tensor
-from stylert.export.checkpoints.torch_archive import is_torch_archive, value_from_archive
-from stylert.export.checkpoints.torch_stream import TORCH_MAGIC
-from stylert.export.checkpoints.zip_records import ZipRecords
+from stylert.export.checkpoints.inert.allow_list import read_pickle, read_torch_stream
+from stylert.export.checkpoints.inert.pickle_machine import quoted
+from stylert.export.checkpoints.inert.storages import Tensor
+from stylert.export.checkpoints.inert.torch_archive import is_torch_archive, value_from_archive
+from stylert.export.checkpoints.inert.torch_stream import TORCH_MAGIC
+from stylert.export.checkpoints.inert.zip_records import ZipRecords
 from stylert.runtime.errors import CheckpointError
 
 __all__ = ["read_latents", "write_latents"]

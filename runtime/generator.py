@@ -17,6 +17,9 @@ from numpy.typing import NDArray
 from stylert.runtime.arguments import check_integer
 from stylert.runtime.backends.base import DLPackArray, EngineSession, Session
 from stylert.runtime.bundle import Bundle, GeneratorSpec
+from stylert.runtime.control.style_editing import StyleEditing
+from stylert.runtime.control.style_mixing import StyleMixing
+from stylert.runtime.control.styles import as_styles
 from stylert.runtime.errors import EngineError, InvalidInput
 from stylert.runtime.latents import (
     as_float32,
@@ -34,9 +37,6 @@ from stylert.runtime.options import (
     check_output,
 )
 from stylert.runtime.parts import joined, parts_of, rows_of
-from stylert.runtime.style_editing import StyleEditing
-from stylert.runtime.style_mixing import StyleMixing
-from stylert.runtime.styles import as_styles
 from stylert.runtime.transforms import TRANSFORM, transform_inputs
 
 if TYPE_CHECKING:

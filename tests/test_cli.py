@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -371,11 +372,14 @@ def test_generate_writes_a_file_for_each_seed(run: Callable[..., Done], bundle: 
     assert (done.code, done.err) == (0, "")
     assert "Wrote 3 images to new/images." in done.out
     assert "onnxruntime on cpu" in done.out
-    assert sorted(os.listdir("new/images")) == ["seed0003.png", "seed0004.png", "seed12345.png"]
+    names = ["seed0003.png", "seed0004.png", "seed12345.png"]
+    assert sorted(os.listdir("new/images")) == ["job.json", "manifest.jsonl", *names]
     with stylert.open(bundle) as generator:
         images = generator.generate([3, 4, 12345])
-    for image, name in zip(images, sorted(os.listdir("new/images")), strict=True):
+    for image, name in zip(images, names, strict=True):
         assert np.array_equal(pixels(f"new/images/{name}"), image)
+    lines = Path("new/images/manifest.jsonl").read_text().splitlines()
+    assert [json.loads(line)["file"] for line in lines] == names
 
 
 def test_generate_passes_its_options_on(run: Callable[..., Done], conditional_bundle: Path) -> None:
@@ -460,7 +464,7 @@ def test_generate_replaces_with_force_alone(run: Callable[..., Done], bundle: Pa
             (f"--seeds '{seeds}'", "--seeds: got ")
             for seeds in ("", "a", "1,", "1-", "-1", "5-3", "1-2-3", "4294967296", "1.5", "1;2")
         ),
-        ("--seeds 0-99999999", "--seeds: '0-99999999' are 100000000 images; draw them in parts"),
+        ("--seeds 0-99999999 --grid auto --out g.png", "--grid: got 100000000 images, expected up"),
         ("--class 0", "class_idx: got 0, expected None: this generator is unconditional"),
         ("--labels 1,0", "labels: got "),
         ("--labels a,b", "--labels: got 'a,b', expected numbers such as 0.5,0.5"),
@@ -485,7 +489,7 @@ def test_generate_refuses(
     run: Callable[..., Done], bundle: Path, options: str, message: str
 ) -> None:
     done = run("generate", bundle, "--out", "images", *shlex.split(options))
-    assert done.code == 2
+    assert done.code == 2, done
     assert message in done.error
     assert not os.listdir()
 
@@ -495,7 +499,8 @@ def test_generate_refuses(
     [
         ("", "class_idx, labels: got neither"),
         ("--class 5", "class_idx: got 5, expected 0 to 4"),
-        ("--class -1", "Invalid value for '--class'"),
+        ("--class=-1", "--class: got '-1', expected a class such as 3, or several: 0-9"),
+        ("--class 3-5", "class_idx: got 5, expected 0 to 4"),
         ("--class 1 --labels 1,0,0,0,0", "class_idx, labels: got both"),
         ("--labels 1,0,0,0", "labels: got shape (4,), expected (5,)"),
         ("--labels nan,0,0,0,0", "labels: got NaN or infinity"),
@@ -534,7 +539,51 @@ def test_generate_one_seed_into_a_file_of_its_own(run: Callable[..., Done], bund
     assert "two.png is one file for 2 images; pass a folder, or --grid" in done.error
     Path("folder.png").mkdir()
     assert run("generate", bundle, "--out", "folder.png", "--seeds", "7-8").code == 0
-    assert sorted(os.listdir("folder.png")) == ["seed0007.png", "seed0008.png"]
+    assert {"seed0007.png", "seed0008.png"} < set(os.listdir("folder.png"))
+
+
+def test_generate_a_zip_file(run: Callable[..., Done], conditional_bundle: Path) -> None:
+    command = ("generate", conditional_bundle, "--seeds", "0-6", "--class", "0-2,4", "--batch", "3")
+    options = ("--format", "jpeg", "--quality", "80", "--out", "new/set.zip", "--json")
+    done = run(*command, *options)
+    assert (done.code, done.err) == (0, "")
+    assert json.loads(done.out)["files"] == ["new/set.zip"]
+    with zipfile.ZipFile("new/set.zip") as archive:
+        records = [json.loads(line) for line in archive.read("manifest.jsonl").splitlines()]
+        with Image.open(archive.open("seed0005.jpg")) as image:
+            assert (image.format, image.size) == ("JPEG", (32, 32))
+    assert [record["class_idx"] for record in records] == [0, 1, 2, 4, 0, 1, 2]
+    assert os.listdir("new") == ["set.zip"]
+
+
+def test_generate_webdataset_shards(run: Callable[..., Done], bundle: Path) -> None:
+    command = ("generate", bundle, "--seeds", "0-4", "--shard-size", "2", "--out", "shards")
+    done = run(*command)
+    assert (done.code, done.err) == (0, "")
+    assert "Wrote 5 images to shards." in done.out
+    names = [f"shard-{number:06d}.tar" for number in range(3)]
+    assert sorted(os.listdir("shards")) == ["job.json", "manifest.jsonl", *names]
+    before = contents(Path("shards"))
+    done = run(*command, "--json")
+    assert json.loads(done.out)["files"] == [str(Path("shards", name)) for name in names]
+    assert "shards is complete: 5 images, none were missing." in run(*command).out
+    assert contents(Path("shards")) == before
+
+
+def test_generate_goes_on_with_the_same_job_alone(run: Callable[..., Done], bundle: Path) -> None:
+    command = ("generate", bundle, "--out", "images", "--seeds")
+    assert run(*command, "0-3").code == 0
+    before = contents(Path("images"))
+    done = run(*command, "0-4", "--truncation-psi", "0.5", "--batch", "4")
+    assert done.code == 2
+    assert done.error == (
+        "images holds another job: images 4, now 5; seeds '0-3', now '0-4'; truncation_psi 1.0, "
+        "now 0.5. Pass --force to start over, or choose another --out."
+    )
+    assert contents(Path("images")) == before
+    assert run(*command, "2-5", "--force").code == 0
+    names = {f"seed{seed:04d}.png" for seed in range(2, 6)}  # and nothing of the other job
+    assert set(os.listdir("images")) == {"job.json", "manifest.jsonl", *names}
 
 
 def test_names_with_brackets_are_printed_as_they_are(
@@ -767,12 +816,34 @@ def test_export_to_a_full_disk_leaves_nothing(tmp_path: Path, bundle: Path, exis
 
 @posix
 def test_generate_to_a_full_disk_leaves_whole_files_only(tmp_path: Path, bundle: Path) -> None:
-    small = SMALL_DISK.format(1000)
+    small = SMALL_DISK.format(1500)
     with start("generate", bundle, "--out", "images", cwd=tmp_path, before=small) as process:
         done = finish(process)
     assert done.code == 1
     assert done.error == "images/seed0000.png: File too large"
-    assert not contents(tmp_path)
+    assert set(contents(tmp_path)) == {"images/job.json", "images/manifest.jsonl.partial"}
+    with start("generate", bundle, "--out", "images", cwd=tmp_path) as process:
+        assert finish(process).code == 0
+    assert len(contents(tmp_path)) == 18
+
+
+@posix
+@pytest.mark.parametrize("number", ["SIGINT", "SIGTERM"])
+def test_a_signal_in_the_middle_of_generate_says_how_to_go_on(
+    tmp_path: Path, bundle: Path, number: str
+) -> None:
+    arguments = ("generate", bundle, "--out", "set.zip", "--seeds", "0-999999", "--force")
+    journal = tmp_path / "set.zip.partial" / "manifest.jsonl.partial"
+    with start(*arguments, cwd=tmp_path) as process:
+        while process.poll() is None and not (journal.exists() and journal.stat().st_size):
+            time.sleep(0.01)
+        process.send_signal(getattr(signal, number))
+        done = finish(process)
+    assert done.code == 130, done.err
+    assert done.error == "interrupted"
+    there = len(journal.read_bytes().splitlines())
+    assert f"note: {there} of 1000000 images are there. To go on, run the same" in done.err
+    assert "without --force." in done.err
 
 
 @posix

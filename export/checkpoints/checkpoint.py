@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from stylert.export.checkpoints.config import Config
+from stylert.export.checkpoints.families.config import Config
 
 __all__ = ["Checkpoint", "Source"]
 
@@ -43,7 +43,15 @@ class Checkpoint:
     @property
     def num_parameters(self) -> int:
         """Trainable numbers: all tensors but averages, the noise constants and the filters."""
-        frozen = ("w_avg", "noise_const", "_filter", "magnitude_ema", ".freqs", ".phases", ".transform")
+        frozen = (
+            "w_avg",
+            "noise_const",
+            "_filter",
+            "magnitude_ema",
+            ".freqs",
+            ".phases",
+            ".transform",
+        )
         return sum(t.size for name, t in self.tensors.items() if not name.endswith(frozen))
 
     @property

@@ -20,9 +20,9 @@ from typing import Any
 import numpy as np
 
 from stylert.export.checkpoints.checkpoint import Checkpoint, Source
-from stylert.export.checkpoints.config import Config
-from stylert.export.checkpoints.configs import config_from_json
-from stylert.export.checkpoints.pickle_machine import quoted
+from stylert.export.checkpoints.families.config import Config
+from stylert.export.checkpoints.families.configs import config_from_json
+from stylert.export.checkpoints.inert.pickle_machine import quoted
 from stylert.export.checkpoints.validation import check_shapes, check_values
 from stylert.runtime.errors import CheckpointError, MissingExtra
 

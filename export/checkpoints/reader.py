@@ -7,18 +7,25 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from stylert.export.checkpoints.allow_list import read_pickle, read_torch_stream
 from stylert.export.checkpoints.checkpoint import Checkpoint
-from stylert.export.checkpoints.lookalikes import explained, refuse_look_alikes, shapes_of
+from stylert.export.checkpoints.inert.allow_list import read_pickle, read_torch_stream
+from stylert.export.checkpoints.inert.pickle_machine import RefusedName, quoted
+from stylert.export.checkpoints.inert.torch_archive import is_torch_archive, value_from_archive
+from stylert.export.checkpoints.inert.torch_stream import TORCH_MAGIC
+from stylert.export.checkpoints.inert.zip_records import ZipRecords
 from stylert.export.checkpoints.native import checkpoint_from_safetensors
-from stylert.export.checkpoints.nvlabs import checkpoint_from_networks, is_nvlabs
-from stylert.export.checkpoints.pickle_machine import RefusedName, quoted
-from stylert.export.checkpoints.rosinality import checkpoint_from_state_dicts, is_rosinality
-from stylert.export.checkpoints.tensorflow import checkpoint_from_tensorflow, is_tensorflow
-from stylert.export.checkpoints.torch_archive import is_torch_archive, value_from_archive
-from stylert.export.checkpoints.torch_stream import TORCH_MAGIC
+from stylert.export.checkpoints.nvlabs.networks import checkpoint_from_networks, is_nvlabs
+from stylert.export.checkpoints.rosinality.lookalikes import (
+    explained,
+    refuse_look_alikes,
+    shapes_of,
+)
+from stylert.export.checkpoints.rosinality.state_dicts import (
+    checkpoint_from_state_dicts,
+    is_rosinality,
+)
+from stylert.export.checkpoints.tensorflow.pickles import checkpoint_from_tensorflow, is_tensorflow
 from stylert.export.checkpoints.untrained import PREFIX, untrained
-from stylert.export.checkpoints.zip_records import ZipRecords
 from stylert.runtime.errors import CheckpointError
 
 __all__ = ["read_checkpoint"]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from stylert.export.checkpoints.config import Config
+from stylert.export.checkpoints.families.config import Config
 from stylert.runtime.errors import CheckpointError
 
 __all__ = ["check_shapes", "check_values"]

@@ -133,12 +133,10 @@ class PhaseForm(FilteredLrelu):
                 x = e.graph.op("LeakyRelu", x, name="lrelu", alpha=self.layer.slope)
             if self.clamp is None:
                 return x
-            x = self.depthwise(x, np.ones((1,1)), channels, "hold")
+            x = self.depthwise(x, np.ones((1, 1)), channels, "hold")
             return e.clamp(x, self.clamp)
 
-    def up(
-        self, x: ir.Value, taps: np.ndarray, channels: int, name: str, *, axis: int
-    ) -> ir.Value:
+    def up(self, x: ir.Value, taps: np.ndarray, channels: int, name: str, *, axis: int) -> ir.Value:
         """One phase along an axis."""
         split = self.split
         before = self.start - split.first
@@ -171,9 +169,7 @@ class PhaseForm(FilteredLrelu):
             for s in range(len(down))
         ]
 
-    def down_radial(
-        self, phases: dict[tuple[int, int], ir.Value], channels: int
-    ) -> list[ir.Value]:
+    def down_radial(self, phases: dict[tuple[int, int], ir.Value], channels: int) -> list[ir.Value]:
         """The outputs of a frame, row by row, with a 2-D filter."""
         down = self.split.down
         return [
@@ -186,9 +182,7 @@ class PhaseForm(FilteredLrelu):
             for s in range(len(down))
         ]
 
-    def total(
-        self, terms: list[tuple[ir.Value, np.ndarray]], channels: int, name: str
-    ) -> ir.Value:
+    def total(self, terms: list[tuple[ir.Value, np.ndarray]], channels: int, name: str) -> ir.Value:
         """The sum of filtered phases."""
         total = None
         for i, (x, kernel) in enumerate(terms):
@@ -235,7 +229,9 @@ class MatrixForm(FilteredLrelu):
     def product(self, x: ir.Value, matrix: np.ndarray, name: str) -> ir.Value:
         """The matrix along rows and columns."""
         e = self.emitter
-        rows = e.graph.op("MatMul", e.constant(f"{name}_rows_matrix", matrix), x, name=f"{name}_rows")
+        rows = e.graph.op(
+            "MatMul", e.constant(f"{name}_rows_matrix", matrix), x, name=f"{name}_rows"
+        )
         columns = e.constant(f"{name}_columns_matrix", matrix.T)
         return e.graph.op("MatMul", rows, columns, name=f"{name}_columns")
 

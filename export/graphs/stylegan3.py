@@ -20,6 +20,9 @@ from stylert.export.onnx_graph import GraphBuilder
 
 __all__ = ["stylegan3_graph"]
 
+import os
+
+GROUP_BYTES = int(os.environ.get("GB",384)) << 20
 MULTIPLE = 8  # of channels: what vector units and tensor cores take at a time
 
 
@@ -104,7 +107,9 @@ class _Synthesis(ModulatedEmitter):
         for i, axis in enumerate("xy"):
             matrix = g.constant(f"rotation_{axis}", rotated[i])
             wave = g.op("MatMul", pose, matrix, name=f"rotated_{axis}")  # [N, C]
-            place = g.op("Gather", pose, g.constant(f"{axis}_at", np.array([2 + i])), name=axis, axis=1)
+            place = g.op(
+                "Gather", pose, g.constant(f"{axis}_at", np.array([2 + i])), name=axis, axis=1
+            )
             shifts.append(g.op("Mul", wave, place, name=f"shift_{axis}"))
             waves.append(wave)
         waves.append(g.op("Neg", g.op("Add", *shifts, name="shifts"), name="shift_back"))
@@ -144,9 +149,23 @@ class _Synthesis(ModulatedEmitter):
         x = g.op("Mul", x, self.per_channel(d, "factors"), name="demodulate")
         x = g.op("Add", x, self.constant("bias", bias[:, None, None] * layer.gain), name="add_bias")
         self.watched.append(x)
-        x = lrelu.emit(x, len(weight))
+        x = self.in_groups(x, len(weight), lrelu)
         self.watched.append(x)
         return x
+
+    def in_groups(self, x: ir.Value, channels: int, lrelu: FilteredLrelu) -> ir.Value:
+        """The activation of some channels after others, so that few are at the high rate at once."""
+        g = self.graph
+        limit = max(GROUP_BYTES // (4 * lrelu.layer.activation_size**2) // MULTIPLE, 1) * MULTIPLE
+        if channels <= limit:
+            return lrelu.emit(x, channels)
+        sizes = [min(limit, channels - start) for start in range(0, channels, limit)]
+        parts = g.split(x, sizes, name="groups", axis=1)
+        outs = []
+        for i, (part, size) in enumerate(zip(parts, sizes, strict=True)):
+            with g.scope(f"group{i}"):
+                outs.append(lrelu.emit(part, size))
+        return g.op("Concat", *outs, name="all_groups", axis=1)
 
     def filtered_lrelu(self, layer: StyleGAN3Layer) -> FilteredLrelu:
         unit = np.ones(1)

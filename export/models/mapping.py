@@ -52,7 +52,7 @@ class MappingNetwork(nn.Module):
 
         `truncation_psi` is a number, or a tensor [N, num_ws] (then the cutoff must be None).
         """
-        x = self._latent(z.to(torch.float32), c)
+        x = self._latent(z.to(self.w_avg.dtype), c)
         for i in range(self.num_layers):
             x = self.get_submodule(f"fc{i}")(x)
         ws = x[:, None].repeat(1, self.num_ws, 1)  # [N, L, w]

@@ -82,8 +82,8 @@ class Synthesis2(nn.Module):
             config.block_resolutions, widths, widths[1:], strict=False
         ):
             name = f"b{resolution}"
-            dtype = torch.float16 if name in half_blocks else torch.float32
-            self.add_module(name, Block(config, resolution, wide_in, wide_out, dtype))
+            half = name in half_blocks
+            self.add_module(name, Block(config, resolution, wide_in, wide_out, half))
 
     def forward(self, ws: Tensor, *, noise: Noise = "const") -> Tensor:
         """Draw the images of ws; `noise` is 'const', 'none', or maps [M, 1, H, W] by layer name."""
@@ -108,10 +108,10 @@ class Block(nn.Module):
         resolution: int,
         in_channels: int,  # 0 in the first block, which starts from the learned constant
         out_channels: int,
-        dtype: torch.dtype,  # of the activations; weights, styles and the image are float32
+        half: bool,  # of the activations; weights, styles and the image stay as they are
     ) -> None:
         super().__init__()
-        self.dtype = dtype
+        self.in_half = half
         self.architecture = config.architecture
         self.num_convs = 2 if in_channels else 1
         fir = torch.tensor([1.0, 3.0, 3.0, 1.0])
@@ -137,11 +137,12 @@ class Block(nn.Module):
     ) -> tuple[Tensor, Tensor | None]:
         """Advance the activations x [N, C, H, W] and the image to this block's resolution."""
         fir = self.resample_filter
+        dtype = torch.float16 if self.in_half else ws.dtype
         # Main branch.
         if x is None:
-            y = self.const[None].to(self.dtype).repeat(ws.shape[0], 1, 1, 1)
+            y = self.const[None].to(dtype).repeat(ws.shape[0], 1, 1, 1)
         else:
-            x = x.to(self.dtype)
+            x = x.to(dtype)
             y = self.conv0(x, ws[:, 0], noise, fir=fir)
         residual = x is not None and self.architecture == "resnet"
         # Halving the variance of both branches keeps that of their sum.
@@ -212,11 +213,11 @@ class ToRGB(nn.Module):
         self.bias = nn.Parameter(torch.zeros(config.img_channels))
 
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
-        """Turn activations x [N, I, H, W] into an image [N, img_channels, H, W] float32."""
+        """Turn activations x [N, I, H, W] into an image [N, img_channels, H, W]."""
         styles = self.affine(w) * self.weight_gain
         x = modulated_conv2d(x, self.weight, styles, demodulate=False)
         x = x + self.bias[:, None, None].to(x.dtype)
-        return activate(x, "linear", clamp=self.conv_clamp).to(torch.float32)
+        return activate(x, "linear", clamp=self.conv_clamp).to(w.dtype)
 
 
 class Skip(nn.Module):

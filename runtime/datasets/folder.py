@@ -45,8 +45,8 @@ class Folder:
         """See `Container`."""
         for entry in _entries(self.out):
             name = IMAGE_NAME.fullmatch(entry.name)
-            ours = name and entry.name.endswith(SUFFIXES[job.image_format])
-            if entry.name == MANIFEST or (ours and name and int(name["seed"]) in job.seeds):
+            same = name and name["suffix"] == SUFFIXES[job.image_format]
+            if entry.name == MANIFEST or (name and same and int(name["seed"]) in job.seeds):
                 return self.out / entry.name
         return None
 
@@ -74,10 +74,10 @@ class Folder:
 
     def remove(self) -> None:
         """See `Container`. Its job says which images are its own: no others had their names."""
-        seeds = _seeds_of(self.stored_job())
+        seeds, suffix = _images_of(self.stored_job())
         for entry in _entries(self.out):
             name = IMAGE_NAME.fullmatch(entry.name)
-            if name and int(name["seed"]) in seeds:
+            if name and name["suffix"] == suffix and int(name["seed"]) in seeds:
                 os.unlink(entry.path)
         for file in (MANIFEST, partial(MANIFEST), IMAGE_PARTIAL, partial(JOB), JOB):
             (self.out / file).unlink(missing_ok=True)
@@ -120,9 +120,10 @@ def _entries(folder: Path) -> Iterator[os.DirEntry[str]]:
         yield from entries
 
 
-def _seeds_of(job: bytes | None) -> Seeds | frozenset[int]:
-    """The seeds of a job.json, none if it cannot be read."""
+def _images_of(job: bytes | None) -> tuple[Seeds | frozenset[int], str]:
+    """The seeds and the suffix of a job.json, none if it cannot be read."""
     try:
-        return Seeds.parse(json.loads(job or b"")["settings"]["seeds"])
+        settings = json.loads(job or b"")["settings"]
+        return Seeds.parse(settings["seeds"]), SUFFIXES[settings["image_format"]]
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        return frozenset()
+        return frozenset(), ""

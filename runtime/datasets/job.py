@@ -51,7 +51,7 @@ class DatasetJob:
     labels: tuple[float, ...] | None = None  # [c_dim], instead of classes
     noise_mode: str = "const"  # 'const', 'none' or 'seeded'
     noise_seed: int | None = None  # for 'seeded': one for all, None = each image's seed
-    translate: tuple[float, float] | None = None  # StyleGAN3, see `Generator.generate`
+    translate: tuple[float, ...] | None = None  # (x, y); StyleGAN3, see `Generator.generate`
     rotate: float | None = None  # degrees; StyleGAN3
 
     def __post_init__(self) -> None:

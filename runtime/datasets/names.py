@@ -19,7 +19,7 @@ __all__ = [
 JOB = "job.json"  # what was asked for, of which bundle, and what draws it
 MANIFEST = "manifest.jsonl"  # a line per image
 SUFFIXES = {"png": ".png", "jpeg": ".jpg", "webp": ".webp"}  # by image format
-IMAGE_NAME = re.compile(r"seed(?P<seed>\d{4,10})(\.png|\.jpg|\.webp)")
+IMAGE_NAME = re.compile(r"seed(?P<seed>\d{4,10})(?P<suffix>\.png|\.jpg|\.webp)")
 SHARD_NAME = re.compile(r"shard-\d{6,}\.(tar|jsonl)(\.partial)?")
 
 

@@ -25,7 +25,7 @@ __all__ = ["ZipFile"]
 
 IMAGES = "images.zip"  # in the folder, until it has its directory
 LARGEST_JOB = 1 << 28  # bytes of job.json; another's zip file could claim any size
-CHUNK = 1 << 20
+CHUNK = 1 << 16  # bytes that are copied at a time
 
 
 class ZipFile:

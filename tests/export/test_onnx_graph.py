@@ -122,6 +122,7 @@ def test_only_a_large_graph_has_a_second_file(large: tuple[Path, Path]) -> None:
         "synthesis.onnx",
         "synthesis.fp16.onnx",
         "noise.npz",
+        "directions.npz",
     }
     assert beside == inline | {"synthesis.onnx.data"}
     files = json.loads((large[1] / "manifest.json").read_text())["files"]

@@ -10,12 +10,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from stylert.export.bundle_writer import export_bundle, parity_error
 from stylert.export.checkpoints import Checkpoint
-from stylert.export.checkpoints.stylegan3_design import StyleGAN3Design
+from stylert.export.checkpoints.families.stylegan3_design import StyleGAN3Design
 from stylert.export.checkpoints.untrained import untrained
 from stylert.export.parity import ParityReport, ParityRow, check_parity
+from stylert.export.yardstick import Yardstick
 from stylert.runtime.generator import Generator
 from stylert.runtime.parity import Difference
 
@@ -224,6 +226,36 @@ def row_of(output: str, max_abs: float, *, passed: bool) -> ParityRow:
     return ParityRow(output, 1.0, "const", 1, 1, Difference(max_abs, 90.0, True), passed)
 
 
+def off_by(error: float, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let PyTorch be off by `error` where it computes in `dtype`."""
+    image = Yardstick.image
+
+    def wrong(self: Yardstick, *arguments: Any) -> np.ndarray:
+        return image(self, *arguments) + (error if self._dtype == dtype else 0)
+
+    monkeypatch.setattr(Yardstick, "image", wrong)
+
+
+def test_where_float32_of_pytorch_is_off_the_truth_is_float64(
+    tiny: Checkpoint, generator: Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    off_by(3e-4, torch.float32, monkeypatch)
+    rows = [row for row in check_parity(tiny, generator, seeds=[0, 1]).rows if row.output == "img"]
+    assert all(row.passed for row in rows)
+    assert all(row.difference.max_abs < 1e-5 for row in rows)
+    assert [row.reference_error for row in rows] == pytest.approx([3e-4] * len(rows), rel=0.05)
+
+
+def test_a_candidate_further_from_the_truth_than_pytorch_fails(
+    tiny: Checkpoint, generator: Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    off_by(3e-4, torch.float64, monkeypatch)  # as if both float32 were: that is allowed
+    assert check_parity(tiny, generator, seeds=[0]).passed
+    off_by(-3e-4, torch.float32, monkeypatch)  # PyTorch is as near again on the other side
+    other = perturbed(tiny, "synthesis.b8.torgb.bias", 8e-4)
+    assert ("img", "const") in failed(check_parity(other, generator, seeds=[0]))
+
+
 def test_worst_row_is_a_failed_one() -> None:
     report = ParityReport(
         (
@@ -246,7 +278,8 @@ def test_report_is_strict_json(tiny: Checkpoint, generator: Generator) -> None:
     assert data["passed"] is True
     assert data["rows"][-1]["difference"] == {"max_abs": 0.0, "psnr_db": None, "finite": True}
     fields = {"output", "truncation_psi", "noise_mode", "batch", "images", "difference", "passed"}
-    fields |= {"precision", "motion", "off_by_more_than_1", "off_by_more_than_4"}
+    fields |= {"precision", "motion", "reference_error"}
+    fields |= {"off_by_more_than_1", "off_by_more_than_4"}
     assert all(set(row) == fields for row in data["rows"])
 
 

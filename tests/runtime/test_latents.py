@@ -94,6 +94,33 @@ def test_labels() -> None:
     assert soft_labels_of(None, batch=2, c_dim=0) is None
 
 
+@pytest.mark.parametrize(
+    ("weights", "expected"),
+    [
+        ({1: 1}, [0, 1, 0]),
+        ({2: 0.5, 0: 1.5}, [0.75, 0, 0.25]),
+        ({np.int64(0): np.float32(2), 1: 0}, [1, 0, 0]),
+    ],
+)
+def test_a_mix_of_classes_by_weight(weights: Any, expected: Any) -> None:
+    got = labels_of(None, weights, batch=2, c_dim=3)
+    assert got is not None
+    assert got.dtype == np.float32
+    assert got.tolist() == [expected, expected]
+
+
+@pytest.mark.parametrize(
+    "weights",
+    [
+        *({}, {3: 1}, {-1: 1}, {"1": 1}, {1.0: 1}, {1: -1, 0: 2}, {1: 0}, {1: "x"}, {1: None}),
+        *({1: np.nan}, {1: [1]}, {0: [1, 2], 1: 1}, {1: 1e300}, {1: True}),
+    ],
+)
+def test_a_mix_of_classes_that_is_refused(refuses: Any, weights: Any) -> None:
+    with refuses("labels: got ", "expected "):
+        labels_of(None, weights, batch=2, c_dim=3)
+
+
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, ">f4"])
 def test_floats_become_float32(dtype: Any) -> None:
     array = as_float32("x", np.array([[0.5, 1.0]], dtype).T)

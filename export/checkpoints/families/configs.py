@@ -1,0 +1,32 @@
+"""The families that a checkpoint can be of, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from stylert.export.checkpoints.families.config import Config
+from stylert.export.checkpoints.families.stylegan1 import StyleGAN1Config
+from stylert.export.checkpoints.families.stylegan2 import StyleGAN2Config
+from stylert.export.checkpoints.families.stylegan3 import StyleGAN3Config
+from stylert.export.checkpoints.inert.pickle_machine import quoted
+from stylert.runtime.errors import CheckpointError
+
+__all__ = ["CONFIGS", "config_from_json"]
+
+CONFIGS: dict[str, type[Config]] = {
+    config.family: config for config in (StyleGAN1Config, StyleGAN2Config, StyleGAN3Config)
+}
+
+
+def config_from_json(family: Any, data: Mapping[str, Any]) -> Config:
+    """The configuration that a family's `to_json` gave.
+
+    Raises:
+        CheckpointError: an unknown family, or its configuration is incomplete or out of range.
+    """
+    if type(family) is not str or family not in CONFIGS:
+        raise CheckpointError(
+            f"not supported: the family {quoted(family)}, expected {', '.join(CONFIGS)}"
+        )
+    return CONFIGS[family].from_json(data)

@@ -1,0 +1,3 @@
+"""Containers of checkpoints read without running them: pickles, torch archives, arrays."""
+
+__all__: list[str] = []

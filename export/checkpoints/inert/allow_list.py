@@ -1,0 +1,156 @@
+"""Every name that a checkpoint's pickle may use, and what we build for it.
+
+Whole (module, name) pairs, because prefixes are unsafe: torch._utils, numpy, collections and
+dnnlib.util all lead to functions that import and call whatever they are told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from stylert.export.checkpoints.inert import arrays
+from stylert.export.checkpoints.inert.pickle_machine import Budget, Buildable, Global, PickleMachine
+from stylert.export.checkpoints.inert.storages import STORAGE_TYPES, Tensor, tensor_from_storage
+from stylert.export.checkpoints.inert.torch_stream import storage_from_bytes, value_from_stream
+from stylert.runtime.errors import CheckpointError
+
+__all__ = ["InertObject", "PersistentObject", "read_pickle", "read_torch_stream"]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class PersistentObject:
+    """An object of NVlabs' torch_utils.persistence: its class by name, and its attributes.
+
+    The source text that comes with it is neither kept nor looked at.
+    """
+
+    class_name: str
+    state: dict[str, Any]
+
+
+class InertObject(Buildable):
+    """An object of a class that we know by name only."""
+
+    def __init__(self, class_name: str) -> None:
+        self.class_name = class_name
+        self.state: Any = None
+
+    def build(self, state: Any) -> None:
+        """Keep the state as it is."""
+        self.state = state
+
+
+def read_pickle(
+    data: memoryview, *, persistent: Callable[[Any], Any] | None = None
+) -> tuple[Any, int]:
+    """The inert value of the pickle at the start of `data`, and where the pickle ends.
+
+    Args:
+        data: The pickle, which may have something behind its end.
+        persistent: Makes a value of a persistent id. None = refuse these.
+
+    Raises:
+        CheckpointError: it is damaged, or names anything that is not in the list.
+    """
+    budget = Budget(copied_bytes=len(data))
+    machine = PickleMachine(data, _names(budget), budget=budget, persistent=persistent)
+    return machine.run(), machine.position
+
+
+def read_torch_stream(data: memoryview) -> Any:
+    """The inert value in a file of the old torch.save.
+
+    Raises:
+        CheckpointError: it is damaged, or names anything that is not in the list.
+    """
+    budget = Budget(copied_bytes=len(data))
+    return value_from_stream(data, _names(budget), budget=budget)
+
+
+def _names(budget: Budget) -> dict[tuple[str, str], Global]:
+    functions: dict[tuple[str, str], Callable[..., Any]] = {
+        ("torch_utils.persistence", "_reconstruct_persistent_obj"): _persistent_object,
+        ("torch._utils", "_rebuild_parameter"): _parameter,
+        ("torch._utils", "_rebuild_tensor_v2"): tensor_from_storage,
+        ("torch.storage", "_load_from_bytes"): partial(storage_from_bytes, budget=budget),
+        ("torch", "Size"): _size,
+        ("torch", "device"): _device,
+        ("pathlib", "PosixPath"): _path,
+        ("collections", "OrderedDict"): _ordered_dict,
+        ("builtins", "set"): partial(_set, budget=budget),
+        ("__builtin__", "set"): partial(_set, budget=budget),
+        ("_codecs", "encode"): partial(_encode, budget=budget),
+        ("numpy", "dtype"): arrays.PickledDtype,
+        ("numpy.core.multiarray", "scalar"): arrays.scalar_from_bytes,
+        ("numpy._core.multiarray", "scalar"): arrays.scalar_from_bytes,
+        ("numpy.core.multiarray", "_reconstruct"): arrays.empty_array,
+        ("numpy._core.multiarray", "_reconstruct"): arrays.empty_array,
+        ("numpy.core.numeric", "_frombuffer"): arrays.array_from_buffer,
+        ("numpy._core.numeric", "_frombuffer"): arrays.array_from_buffer,
+    }
+    classes: dict[tuple[str, str], Callable[[], Any]] = {
+        ("dnnlib.util", "EasyDict"): dict,
+        ("dnnlib.tflib.network", "Network"): partial(InertObject, "Network"),
+        ("tfutil", "Network"): partial(InertObject, "Network"),  # Progressive GAN
+        ("torch.nn.modules.sparse", "Embedding"): partial(InertObject, "Embedding"),
+        ("argparse", "Namespace"): partial(InertObject, "Namespace"),
+    }
+    names = {pair: Global(".".join(pair), call=call) for pair, call in functions.items()}
+    names |= {pair: Global(".".join(pair), new=new) for pair, new in classes.items()}
+    names["numpy", "ndarray"] = arrays.NDARRAY
+    return names | STORAGE_TYPES
+
+
+def _persistent_object(meta: Any) -> PersistentObject:
+    if (
+        type(meta) is not dict
+        or meta.get("type") != "class"
+        or type(meta.get("class_name")) is not str
+        or type(meta.get("state")) is not dict
+    ):
+        raise CheckpointError("a persistent object without class name or state")
+    return PersistentObject(meta["class_name"], meta["state"])
+
+
+def _parameter(data: Any, requires_grad: Any, backward_hooks: Any) -> Tensor:
+    if type(data) is not Tensor:
+        raise CheckpointError("a parameter that is no tensor")
+    return data
+
+
+def _size(sizes: Any) -> Any:
+    return sizes
+
+
+def _device(kind: Any, index: Any = None) -> InertObject:
+    """Where a tensor was: of no use here."""
+    return InertObject("device")
+
+
+def _path(*parts: Any) -> InertObject:
+    """A folder of the training: of no use here."""
+    return InertObject("PosixPath")
+
+
+def _ordered_dict() -> dict[Any, Any]:
+    """Its items come later, one by one."""
+    return {}
+
+
+def _set(items: Any, *, budget: Budget) -> set[str]:
+    if type(items) is list:
+        budget.operate(len(items))
+        if all(type(item) is str for item in items):
+            return set(items)
+    raise CheckpointError("a set of something else than names")
+
+
+def _encode(text: Any, encoding: Any, *, budget: Budget) -> bytes:
+    """Bytes in protocol 2, which writes them as text."""
+    if type(text) is not str or encoding != "latin1":
+        raise CheckpointError("refuses a text encoding other than latin1")
+    budget.copy(len(text))
+    return text.encode("latin1")

@@ -1,0 +1,87 @@
+"""NumPy's types inside a pickle: numeric ones only, checked against the bytes that are there."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from stylert.export.checkpoints.inert.pickle_machine import Buildable, Global
+from stylert.runtime.errors import CheckpointError
+
+__all__ = [
+    "NDARRAY",
+    "PickledArray",
+    "PickledDtype",
+    "array_from_buffer",
+    "empty_array",
+    "scalar_from_bytes",
+]
+
+NDARRAY = Global("numpy.ndarray")
+_CODES = frozenset(("b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8"))
+_MAX_DIMENSIONS = 8
+
+
+class PickledDtype(Buildable):
+    """An element type; it stands for numpy.dtype(code, align, copy)."""
+
+    def __init__(self, code: Any, align: Any = False, copy: Any = False) -> None:
+        if type(code) is not str or code not in _CODES:
+            raise CheckpointError("refuses a numpy type that is not plain numbers")
+        self.dtype: np.dtype[Any] = np.dtype(code)
+
+    def build(self, state: Any) -> None:
+        """Take the byte order, and refuse structured types."""
+        if type(state) is not tuple or len(state) < 5 or any(x is not None for x in state[2:5]):
+            raise CheckpointError("refuses a numpy type that is not plain numbers")
+        if state[1] not in ("<", "|"):
+            raise CheckpointError("refuses numpy data that is not little-endian")
+
+
+class PickledArray(Buildable):
+    """An array; empty until its state is there."""
+
+    def __init__(self) -> None:
+        self.array = np.zeros(0, dtype=np.float32)
+
+    def build(self, state: Any) -> None:
+        """Take version, shape, element type, order and data."""
+        _version, shape, dtype, fortran, data = state
+        self.array = _view(data, dtype, shape, fortran=fortran is True)
+
+
+def empty_array(kind: Any, shape: Any, code: Any) -> PickledArray:
+    """What stands for numpy's _reconstruct."""
+    if kind is not NDARRAY:
+        raise CheckpointError("refuses a numpy array of another class")
+    return PickledArray()
+
+
+def array_from_buffer(data: Any, dtype: Any, shape: Any, order: Any) -> PickledArray:
+    """What stands for numpy's _frombuffer, which protocol 5 uses."""
+    result = PickledArray()
+    result.array = _view(data, dtype, shape, fortran=order == "F")
+    return result
+
+
+def scalar_from_bytes(dtype: Any, data: Any) -> bool | int | float:
+    """What stands for numpy's scalar: a plain Python number."""
+    value: bool | int | float = _view(data, dtype, (), fortran=False).item()
+    return value
+
+
+def _view(data: Any, dtype: Any, shape: Any, *, fortran: bool) -> np.ndarray:
+    """The data as an array, without a copy."""
+    if type(dtype) is not PickledDtype or not isinstance(data, (bytes, memoryview)):
+        raise CheckpointError("refuses a numpy array that is not plain numbers")
+    if (
+        type(shape) is not tuple
+        or len(shape) > _MAX_DIMENSIONS
+        or not all(type(n) is int and n >= 0 for n in shape)
+        or math.prod(shape) * dtype.dtype.itemsize != len(data)
+    ):
+        raise CheckpointError("a numpy array has another size than its data")
+    array: np.ndarray = np.frombuffer(data, dtype=dtype.dtype)
+    return array.reshape(shape[::-1]).T if fortran else array.reshape(shape)

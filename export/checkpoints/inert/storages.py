@@ -1,0 +1,190 @@
+"""Torch storages and tensors inside a pickle, read without torch: views of bytes until used."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from stylert.export.checkpoints.inert.pickle_machine import Global, quoted
+from stylert.runtime.errors import CheckpointError
+
+__all__ = [
+    "STORAGE_TYPES",
+    "DescribedStorage",
+    "Storage",
+    "Tensor",
+    "described_storage",
+    "tensor_from_storage",
+]
+
+MAX_DIMENSIONS = 8
+MAX_EXTENT = 2**48  # sizes, strides and offsets beyond it are nonsense, and might overflow
+
+_BFLOAT16 = "BFloat16Storage"  # the upper half of a float32; NumPy has no such type
+_DTYPES = {
+    _BFLOAT16: "<u2",
+    "FloatStorage": "<f4",
+    "HalfStorage": "<f2",
+    "DoubleStorage": "<f8",
+    "LongStorage": "<i8",
+    "IntStorage": "<i4",
+    "ShortStorage": "<i2",
+    "CharStorage": "|i1",
+    "ByteStorage": "|u1",
+    "BoolStorage": "|b1",
+    "UntypedStorage": "|u1",
+}
+STORAGE_TYPES = {("torch", name): Global(name) for name in _DTYPES if name != "UntypedStorage"}
+STORAGE_TYPES["torch.storage", "UntypedStorage"] = Global("UntypedStorage")
+
+
+class Storage:
+    """The elements that one or more tensors look at: fetched when a tensor is used.
+
+    Args:
+        fetch: Gives the elements, 1-D. It may raise a `CheckpointError`.
+    """
+
+    def __init__(self, fetch: Callable[[], np.ndarray]) -> None:
+        self._fetch = fetch
+
+    @cached_property
+    def elements(self) -> np.ndarray:
+        """The elements, 1-D: a view of the file, but a copy as float32 if they are bfloat16."""
+        return self._fetch()
+
+
+@dataclass(frozen=True)
+class DescribedStorage:
+    """What a pickle says of a storage, whose bytes are elsewhere."""
+
+    kind: str  # 'FloatStorage'
+    key: str
+    numel: int
+
+    @property
+    def num_bytes(self) -> int:
+        """What the elements take in the file."""
+        return self.numel * np.dtype(_DTYPES[self.kind]).itemsize
+
+    def elements(self, data: memoryview) -> np.ndarray:
+        """The elements in bytes of the file, 1-D.
+
+        Raises:
+            CheckpointError: there are fewer or more bytes than the elements take.
+        """
+        self.check_size(len(data))
+        stored = np.frombuffer(data, dtype=_DTYPES[self.kind])
+        if self.kind == _BFLOAT16:
+            return (stored.astype(np.uint32) << np.uint32(16)).view(np.float32)
+        return stored
+
+    def check_size(self, num_bytes: int) -> None:
+        """Compare what is claimed with the bytes that are there.
+
+        Raises:
+            CheckpointError: they differ.
+        """
+        if num_bytes != self.num_bytes:
+            kind = "bfloat16" if self.kind == _BFLOAT16 else np.dtype(_DTYPES[self.kind]).name
+            raise CheckpointError(
+                f"a torch storage claims {self.numel} elements of {kind}, and "
+                f"{num_bytes} bytes are there"
+            )
+
+
+def described_storage(persistent_id: Any) -> DescribedStorage:
+    """A persistent id of torch.save: ('storage', type, key, device, elements) and a None if old.
+
+    Raises:
+        CheckpointError: it is another one.
+    """
+    kind, storage_type, key, _device, numel, *view = persistent_id
+    if (
+        kind != "storage"
+        or type(storage_type) is not Global
+        or storage_type.name not in _DTYPES
+        or type(key) is not str
+        or not _are_counts([numel])
+        or view not in ([], [None])
+    ):
+        raise CheckpointError(f"a torch storage is described as {quoted(kind)}")
+    return DescribedStorage(storage_type.name, key, numel)
+
+
+@dataclass(frozen=True, eq=False)
+class Tensor:
+    """A tensor as the pickle describes it: nothing is checked or copied before `to_float32`."""
+
+    storage: Storage
+    offset: int
+    shape: tuple[int, ...]
+    stride: tuple[int, ...]
+
+    def to_float32(self) -> np.ndarray:
+        """A C-contiguous float32 copy.
+
+        Raises:
+            CheckpointError: the tensor reaches outside its storage, or holds no floats.
+        """
+        elements = self.storage.elements
+        if elements.dtype.kind != "f":
+            raise CheckpointError(f"holds {elements.dtype.name}, expected floats")
+        view = np.lib.stride_tricks.as_strided(
+            elements[self._checked_offset() :],
+            self.shape,
+            [step * elements.itemsize for step in self.stride],
+            writeable=False,
+        )
+        with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is found later
+            return np.array(view, dtype=np.float32, order="C")
+
+    def _checked_offset(self) -> int:
+        """The offset, once it is certain that every element lies in the storage."""
+        available = self.storage.elements.size
+        if 0 in self.shape:
+            raise CheckpointError(f"is empty: its size is {list(self.shape)}")
+        reach = self.offset + sum(
+            (n - 1) * step for n, step in zip(self.shape, self.stride, strict=True)
+        )
+        if reach >= available or math.prod(self.shape) > available:
+            raise CheckpointError(
+                f"reaches outside its data: offset {self.offset}, size {list(self.shape)} and "
+                f"stride {list(self.stride)} in {available} elements"
+            )
+        return self.offset
+
+
+def tensor_from_storage(
+    storage: Any,
+    offset: Any,
+    size: Any,
+    stride: Any,
+    requires_grad: Any = False,
+    backward_hooks: Any = None,
+) -> Tensor:
+    """What stands for torch._utils._rebuild_tensor_v2.
+
+    Raises:
+        CheckpointError: the arguments do not describe a tensor.
+    """
+    if (
+        type(storage) is not Storage
+        or not _are_counts([offset])
+        or type(size) is not tuple
+        or type(stride) is not tuple
+        or len(size) != len(stride)
+        or len(size) > MAX_DIMENSIONS
+        or not _are_counts([*size, *stride])
+    ):
+        raise CheckpointError("a tensor's storage, offset, size or stride is none")
+    return Tensor(storage, offset, size, stride)
+
+
+def _are_counts(values: list[Any]) -> bool:
+    return all(type(value) is int and 0 <= value < MAX_EXTENT for value in values)

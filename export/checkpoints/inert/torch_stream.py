@@ -1,0 +1,119 @@
+"""The stream that torch.save wrote before torch 1.6, and that NVlabs' pickles have for a storage.
+
+It is five pickles: a magic number, the version, what the machine was, the value, and a list of the
+storages which the value uses. Behind them comes every storage: its number of elements, and the raw
+little-endian data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from stylert.export.checkpoints.inert.pickle_machine import Budget, Global, PickleMachine, quoted
+from stylert.export.checkpoints.inert.storages import (
+    STORAGE_TYPES,
+    DescribedStorage,
+    Storage,
+    described_storage,
+)
+from stylert.runtime.errors import CheckpointError
+
+__all__ = ["TORCH_MAGIC", "storage_from_bytes", "value_from_stream"]
+
+TORCH_MAGIC = 0x1950A86A20F9469CFC6C
+_VERSION = 1001
+
+
+def storage_from_bytes(data: Any, *, budget: Budget) -> Storage:
+    """What stands for torch.storage._load_from_bytes: one storage in a stream of its own.
+
+    Raises:
+        CheckpointError: the stream is damaged, is of another kind, or asks for something refused.
+    """
+    if not isinstance(data, (bytes, memoryview)):
+        raise CheckpointError("a torch storage is no bytes")
+    value = value_from_stream(memoryview(data), STORAGE_TYPES, budget=budget)
+    if type(value) is not Storage:
+        raise CheckpointError("a torch storage is not described as one")
+    return value
+
+
+def value_from_stream(
+    data: memoryview, names: Mapping[tuple[str, str], Global], *, budget: Budget
+) -> Any:
+    """The value in a stream.
+
+    Args:
+        data: The stream, which may have something behind its end.
+        names: Module and name of every global which its pickles may use.
+        budget: What the reading may cost.
+
+    Raises:
+        CheckpointError: as for `storage_from_bytes`.
+    """
+    return _Stream(data, names, budget).read()
+
+
+class _Stream:
+    """The pickles and the data of one stream, in their order."""
+
+    def __init__(
+        self, data: memoryview, names: Mapping[tuple[str, str], Global], budget: Budget
+    ) -> None:
+        self._data = data
+        self._names = names
+        self._budget = budget
+        self._position = 0
+        self._described: dict[str, DescribedStorage] = {}
+        self._parts: dict[str, memoryview] = {}  # the bytes of each storage
+
+    def read(self) -> Any:
+        if self._unpickle() != TORCH_MAGIC or self._unpickle() != _VERSION:
+            raise CheckpointError("the torch data has an unknown format")
+        system = self._unpickle()
+        if type(system) is not dict or system.get("little_endian") is not True:
+            raise CheckpointError("the torch data is not little-endian")
+        value = self._unpickle()
+        keys = self._unpickle()
+        if (
+            type(keys) is not list
+            or any(type(key) is not str for key in keys)
+            or sorted(keys) != sorted(self._described)
+        ):
+            raise CheckpointError("the torch data has other storages than its value uses")
+        for key in keys:
+            self._parts[key] = self._next_part(self._described[key])
+        return value
+
+    def _unpickle(self) -> Any:
+        machine = PickleMachine(
+            self._data,
+            self._names,
+            budget=self._budget,
+            position=self._position,
+            persistent=self._storage,
+        )
+        value = machine.run()
+        self._position = machine.position
+        return value
+
+    def _storage(self, persistent_id: Any) -> Storage:
+        """A storage, whose elements come later."""
+        described = described_storage(persistent_id)
+        key = described.key
+        if self._described.setdefault(key, described) != described:
+            raise CheckpointError(f"the torch storage {quoted(key)} is described in two ways")
+        return Storage(lambda: described.elements(self._parts[key]))
+
+    def _next_part(self, described: DescribedStorage) -> memoryview:
+        start = self._position + 8
+        data = self._data[start : start + described.num_bytes]
+        numel = int.from_bytes(self._data[self._position : start], "little")
+        described.check_size(len(data))
+        if numel != described.numel:
+            raise CheckpointError(
+                f"a torch storage claims {described.numel} elements, and {numel} are there"
+            )
+        self._position = start + len(data)
+        return data

@@ -1,0 +1,3 @@
+"""NVlabs' PyTorch pickles: their modules, and what each family makes of them."""
+
+__all__: list[str] = []

@@ -1,0 +1,98 @@
+"""Plain attributes of a pickled network's modules, checked: what a reader of a family asks for."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from stylert.export.checkpoints.inert.pickle_machine import quoted
+from stylert.export.checkpoints.nvlabs.modules import Modules
+from stylert.runtime.errors import CheckpointError
+
+__all__ = ["choice", "clamp", "common", "flag", "integer", "listed", "number"]
+
+
+def common(modules: Modules, paths: Sequence[str], name: str) -> Any:
+    """An attribute that must have the same plain value in all these modules.
+
+    Raises:
+        CheckpointError: it is missing in one of them, or not the same in all.
+    """
+    first = modules.attribute(paths[0], name)
+    for path in paths:
+        value = modules.attribute(path, name)
+        if type(value) not in (bool, int, float, str, type(None)):
+            raise CheckpointError(f"not supported: {path}.{name} is {quoted(value)}")
+        if value != first:
+            raise CheckpointError(
+                f"not supported: {name} is {quoted(first)} in {paths[0]}, "
+                f"and {quoted(value)} in {path}"
+            )
+    return first
+
+
+def choice(modules: Modules, paths: Sequence[str], name: str, choices: Sequence[str]) -> str:
+    """A common attribute that must be one of the choices.
+
+    Raises:
+        CheckpointError: it is none of them.
+    """
+    value = common(modules, paths, name)
+    if value not in choices:
+        raise CheckpointError(
+            f"not supported: {name} {quoted(value)} in {paths[0]}, expected {', '.join(choices)}"
+        )
+    return str(value)
+
+
+def clamp(modules: Modules, paths: Sequence[str]) -> float | None:
+    """The bound of the activations, None = there is none.
+
+    Raises:
+        CheckpointError: it is no number above 0.
+    """
+    value = common(modules, paths, "conv_clamp")
+    return None if value is None else number(value, "conv_clamp")
+
+
+def number(value: Any, name: str) -> float:
+    """A number above 0.
+
+    Raises:
+        CheckpointError: it is none.
+    """
+    if type(value) not in (int, float) or not math.isfinite(value) or value <= 0:
+        raise CheckpointError(f"{name} is {quoted(value)}, expected a number above 0")
+    return float(value)
+
+
+def integer(modules: Modules, path: str, name: str) -> int:
+    """An attribute that must be an integer.
+
+    Raises:
+        CheckpointError: it is missing, or none.
+    """
+    value = modules.attribute(path, name)
+    if type(value) is not int:
+        raise CheckpointError(f"{path}.{name} is {quoted(value)}, expected an integer")
+    return value
+
+
+def flag(modules: Modules, path: str, name: str) -> bool:
+    """An attribute that must be True or False.
+
+    Raises:
+        CheckpointError: it is missing, or neither.
+    """
+    value = modules.attribute(path, name)
+    if type(value) is not bool:
+        raise CheckpointError(f"{path}.{name} is {quoted(value)}, expected True or False")
+    return value
+
+
+def listed(names: Iterable[str]) -> str:
+    """The first few of many names, for a message."""
+    names = list(names)
+    shown = ", ".join(quoted(name) for name in names[:8])
+    return f"{shown}, ..." if len(names) > 8 else shown or "none"

@@ -1,0 +1,112 @@
+"""The mapping network and the fully connected layers of a pickled network: StyleGAN2 and 3."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from stylert.export.checkpoints.families.config import ACTIVATIONS, Config
+from stylert.export.checkpoints.inert.pickle_machine import quoted
+from stylert.export.checkpoints.nvlabs import attributes
+from stylert.export.checkpoints.nvlabs.modules import Modules
+from stylert.runtime.errors import CheckpointError
+
+__all__ = ["check_fully_connected", "mapping_arguments", "mapping_fields"]
+
+_MAX_LAYERS = 256
+
+
+def mapping_fields(modules: Modules) -> dict[str, Any]:
+    """The fields of `Config` that the mapping network decides.
+
+    Raises:
+        CheckpointError: a layer is missing, or has an attribute that is not supported.
+    """
+    layers = [f"mapping.fc{i}" for i in range(_num_layers(modules))]
+    c_dim, embed_features = 0, 0
+    if "mapping.embed" in modules.objects:
+        embed_features, c_dim = modules.shape("mapping.embed.weight", 2)
+    return {
+        "z_dim": modules.shape("mapping.fc0.weight", 2)[1] - embed_features,
+        "c_dim": c_dim,
+        "w_dim": modules.shape(f"{layers[-1]}.bias", 1)[0],
+        "mapping_layers": len(layers),
+        "embed_features": embed_features,
+        "mapping_features": modules.shape("mapping.fc0.bias", 1)[0],
+        "mapping_activation": attributes.choice(modules, layers, "activation", ACTIVATIONS),
+        "mapping_lr_multiplier": attributes.number(
+            attributes.common(modules, layers, "bias_gain"), "bias_gain"
+        ),
+    }
+
+
+def mapping_arguments(config: Config) -> dict[str, Any]:
+    """The arguments that would make such latents and such a mapping network."""
+    made: dict[str, Any] = {
+        "z_dim": config.z_dim,
+        "c_dim": config.c_dim,
+        "w_dim": config.w_dim,
+        "img_channels": config.img_channels,
+        "mapping_kwargs.num_layers": config.mapping_layers,
+        "mapping_kwargs.activation": config.mapping_activation,
+        "mapping_kwargs.lr_multiplier": config.mapping_lr_multiplier,
+    }
+    if config.c_dim:
+        made["mapping_kwargs.embed_features"] = config.embed_features
+    if config.mapping_layers > 1:
+        made["mapping_kwargs.layer_features"] = config.mapping_features
+    return made
+
+
+def check_fully_connected(modules: Modules, config: Config) -> None:
+    """The run-time scales are those of the equalised learning rate; affine layers are linear.
+
+    Raises:
+        CheckpointError: they are not.
+    """
+    _check_gains(modules, config)
+    _check_linear_layers(modules)
+
+
+def _num_layers(modules: Modules) -> int:
+    names = [name for name in modules.children("mapping") if name != "embed"]
+    if sorted(names) != sorted(f"fc{i}" for i in range(len(names))):
+        raise CheckpointError(
+            f"not supported: mapping has the modules {attributes.listed(names)}, "
+            "expected fc0, fc1, ..."
+        )
+    if not 1 <= len(names) <= _MAX_LAYERS:
+        raise CheckpointError(f"mapping has {len(names)} layers, expected 1 to {_MAX_LAYERS}")
+    return len(names)
+
+
+def _check_gains(modules: Modules, config: Config) -> None:
+    for path, module in modules.objects.items():
+        gain = module.state.get("weight_gain")
+        if gain is None:
+            continue
+        lr = config.mapping_lr_multiplier if path.startswith("mapping.fc") else 1.0
+        tensor = modules.tensors.get(f"{path}.weight")
+        if tensor is None:
+            raise CheckpointError(f"{path}.weight is missing")
+        expected = lr / math.sqrt(max(math.prod(tensor.shape[1:]), 1))
+        found = attributes.number(gain, f"{path}.weight_gain")
+        if not math.isclose(found, expected, rel_tol=1e-3):
+            raise CheckpointError(
+                f"not supported: {path}.weight_gain is {quoted(gain)}, expected {expected:.6g}"
+            )
+
+
+def _check_linear_layers(modules: Modules) -> None:
+    """Layers without an activation, whose biases are not scaled."""
+    for path in modules.objects:
+        name = path.rpartition(".")[2]
+        if name not in ("affine", "embed", "skip"):
+            continue
+        activation = modules.attribute(path, "activation")
+        if activation != "linear":
+            raise CheckpointError(
+                f"not supported: {path}.activation is {quoted(activation)}, expected linear"
+            )
+        if name != "skip" and modules.attribute(path, "bias_gain") != 1:
+            raise CheckpointError(f"not supported: {path}.bias_gain, expected 1")

@@ -1,0 +1,110 @@
+"""A pickled network as its modules and tensors by dotted name, as in a torch state dict."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+from stylert.export.checkpoints.inert.allow_list import PersistentObject
+from stylert.export.checkpoints.inert.pickle_machine import quoted
+from stylert.export.checkpoints.inert.storages import Tensor
+from stylert.runtime.errors import CheckpointError
+
+__all__ = ["Modules", "modules_from_object"]
+
+MAX_MODULES = 10_000
+MAX_DEPTH = 8
+MAX_NAME = 64  # characters
+
+
+@dataclass(frozen=True)
+class Modules:
+    """All modules of one network, by path ('' is the network itself), and all its tensors."""
+
+    objects: dict[str, PersistentObject] = field(default_factory=dict)
+    tensors: dict[str, Tensor] = field(default_factory=dict)
+
+    def attribute(self, path: str, name: str) -> Any:
+        """A plain attribute of a module.
+
+        Raises:
+            CheckpointError: the module or its attribute is missing.
+        """
+        module = self.objects.get(path)
+        if module is None:
+            raise CheckpointError(f"the module {path} is missing")
+        if name not in module.state:
+            raise CheckpointError(f"{path} ({quoted(module.class_name)}) has no attribute '{name}'")
+        return module.state[name]
+
+    def shape(self, name: str, dimensions: int) -> tuple[int, ...]:
+        """The shape of a tensor.
+
+        Raises:
+            CheckpointError: it is missing, or has another number of dimensions.
+        """
+        tensor = self.tensors.get(name)
+        if tensor is None:
+            raise CheckpointError(f"{name} is missing")
+        if len(tensor.shape) != dimensions:
+            raise CheckpointError(
+                f"{name}: got shape {list(tensor.shape)}, expected {dimensions} dimensions"
+            )
+        return tensor.shape
+
+    def children(self, path: str) -> list[str]:
+        """Names of a module's submodules."""
+        prefix = f"{path}." if path else ""
+        rest = [name[len(prefix) :] for name in self.objects if name and name.startswith(prefix)]
+        return [name for name in rest if name and "." not in name]
+
+    @property
+    def num_elements(self) -> int:
+        """Elements of all tensors together, as they are claimed."""
+        return sum(math.prod(tensor.shape) for tensor in self.tensors.values())
+
+
+def modules_from_object(network: PersistentObject) -> Modules:
+    """Walk through a network.
+
+    Raises:
+        CheckpointError: it is no tree of modules.
+    """
+    modules = Modules()
+    seen: set[int] = set()
+    waiting = [("", network)]
+    while waiting:
+        path, module = waiting.pop()
+        if id(module) in seen or len(seen) > MAX_MODULES or path.count(".") > MAX_DEPTH:
+            raise CheckpointError(f"the modules are no tree: {quoted(path)} contains itself")
+        seen.add(id(module))
+        modules.objects[path] = module
+        for kind in ("_parameters", "_buffers"):
+            for name, tensor in _named(module, kind, path):
+                if type(tensor) is not Tensor:
+                    raise CheckpointError(f"{name} is no tensor")
+                if modules.tensors.setdefault(name, tensor) is not tensor:
+                    raise CheckpointError(f"{name} is there twice")
+        for name, child in reversed(_named(module, "_modules", path)):
+            if type(child) is not PersistentObject:
+                kind = getattr(child, "class_name", type(child).__name__)
+                raise CheckpointError(f"not supported: {name} is a {quoted(kind)} object")
+            waiting.append((name, child))
+    return modules
+
+
+def _named(module: PersistentObject, kind: str, path: str) -> list[tuple[str, Any]]:
+    """Full names and values of one of a module's dicts, but those that are None."""
+    values = module.state.get(kind)
+    if type(values) is not dict:
+        raise CheckpointError(f"{quoted(module.class_name)} at {quoted(path)} has no {kind}")
+    for name in values:
+        if not _is_name(name):
+            raise CheckpointError(f"{quoted(name)} in {quoted(path)} is no name")
+    prefix = f"{path}." if path else ""
+    return [(f"{prefix}{name}", value) for name, value in values.items() if value is not None]
+
+
+def _is_name(name: Any) -> bool:
+    return type(name) is str and name.isidentifier() and name.isascii() and len(name) <= MAX_NAME

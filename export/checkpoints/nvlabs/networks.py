@@ -1,0 +1,165 @@
+"""NVlabs' PyTorch pickles -> `Checkpoint`: StyleGAN2 and StyleGAN3, of both repositories.
+
+The file is one dict of networks (G, D, G_ema), or a generator alone. Each module is a persistent
+object with its attributes, tensors and submodules; the source text that it carries is never run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from stylert.export.checkpoints.checkpoint import Checkpoint, Source
+from stylert.export.checkpoints.inert.allow_list import InertObject, PersistentObject
+from stylert.export.checkpoints.inert.pickle_machine import quoted
+from stylert.export.checkpoints.inert.storages import Tensor
+from stylert.export.checkpoints.nvlabs.modules import Modules, modules_from_object
+from stylert.export.checkpoints.nvlabs.reading import Reading
+from stylert.export.checkpoints.nvlabs.stylegan2 import read_stylegan2
+from stylert.export.checkpoints.nvlabs.stylegan3 import read_stylegan3
+from stylert.export.checkpoints.validation import check_shapes, check_values
+from stylert.runtime.errors import CheckpointError
+
+__all__ = ["checkpoint_from_networks", "is_nvlabs"]
+
+ALONE = "the only network"
+_STYLEGAN_XL = "not supported: a w_avg for each class, as StyleGAN-XL has"
+
+# A tensor that only its generators have, and the reader of each family.
+_READERS: dict[str, Callable[[Modules], Reading]] = {
+    "synthesis.b4.const": read_stylegan2,
+    "synthesis.input.freqs": read_stylegan3,
+}
+
+
+def is_nvlabs(value: Any) -> bool:
+    """Whether an inert pickle is a snapshot of NVlabs' PyTorch code, or one network of it."""
+    if type(value) is dict:
+        return any(type(network) is PersistentObject for network in value.values())
+    return type(value) is PersistentObject
+
+
+def checkpoint_from_networks(
+    value: Any,
+    *,
+    network: str | None,
+    file: str,
+    sha256: str,
+    num_bytes: int,
+    notes: tuple[str, ...] = (),
+) -> Checkpoint:
+    """Read one generator of a snapshot for which `is_nvlabs` holds.
+
+    Args:
+        value: The inert snapshot.
+        network: Which network to read, None = the average one, 'G_ema'.
+        file: Name of the file.
+        sha256: Its hash.
+        num_bytes: Its size, which bounds what its tensors may claim.
+        notes: What there is to know already.
+
+    Raises:
+        CheckpointError: there is no such generator, or it is none that is supported.
+    """
+    name, chosen = _chosen(value, network)
+    _refuse_stylegan_xl(chosen)
+    modules = modules_from_object(chosen)
+    reader = _reader(modules, name)
+    if modules.num_elements * np.dtype(np.float32).itemsize > 2 * num_bytes:
+        raise CheckpointError(f"the tensors claim more data than the {num_bytes} bytes of the file")
+    reading = reader(modules)
+    tensors, more_notes = _tensors(modules, reading)
+    check_values(tensors)
+    return Checkpoint(
+        config=reading.config,
+        tensors=tensors,
+        source=Source(file, sha256, num_bytes, reading.format, name),
+        notes=(*notes, *more_notes, *_remarks(modules, reading)),
+    )
+
+
+def _chosen(value: Any, network: str | None) -> tuple[str, PersistentObject]:
+    """The network to read, and its name."""
+    networks = {ALONE: value} if type(value) is PersistentObject else _networks(value)
+    default = ALONE if ALONE in networks else "G_ema"
+    name = default if network is None else network
+    there = ", ".join(f"{key} ({quoted(net.class_name)})" for key, net in networks.items())
+    if name not in networks:
+        raise CheckpointError(f"no network {quoted(name)} in the file; it has {there}")
+    children = networks[name].state.get("_modules")
+    if type(children) is not dict or not {"mapping", "synthesis"} <= children.keys():
+        raise CheckpointError(f"{quoted(name)} is no generator; the file has {there}")
+    return name, networks[name]
+
+
+def _networks(snapshot: dict[Any, Any]) -> dict[str, PersistentObject]:
+    """The first few networks of a snapshot."""
+    networks = {
+        key: value
+        for key, value in snapshot.items()
+        if type(value) is PersistentObject and type(key) is str and key.isidentifier()
+    }
+    return {key: networks[key] for key in list(networks)[:16] if len(key) <= 40}
+
+
+def _reader(modules: Modules, name: str) -> Callable[[Modules], Reading]:
+    """The reader of the network's family."""
+    w_avg = modules.tensors.get("mapping.w_avg")
+    if w_avg is not None and len(w_avg.shape) == 2:
+        raise CheckpointError(_STYLEGAN_XL)
+    for tensor, reader in _READERS.items():
+        if tensor in modules.tensors:
+            return reader
+    raise CheckpointError(
+        f"{quoted(name)} is no StyleGAN2 (synthesis.b4.const is missing), "
+        "and no StyleGAN3 (synthesis.input.freqs is missing)"
+    )
+
+
+def _refuse_stylegan_xl(network: PersistentObject) -> None:
+    """Before its modules are walked through: one of them is none of NVlabs' classes."""
+    mapping = network.state["_modules"]["mapping"]
+    children = mapping.state.get("_modules") if type(mapping) is PersistentObject else None
+    embed = children.get("embed") if type(children) is dict else None
+    is_embedding = type(embed) is InertObject and embed.class_name == "Embedding"
+    if is_embedding or network.class_name == "SuperresGenerator":
+        raise CheckpointError(_STYLEGAN_XL)
+
+
+def _tensors(modules: Modules, reading: Reading) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
+    """All tensors as float32, and a note if one was filled in."""
+    filled = dict(reading.filled)
+    notes: tuple[str, ...] = ()
+    if "mapping.w_avg" not in modules.tensors:
+        filled["mapping.w_avg"] = np.zeros(reading.config.w_dim, dtype=np.float32)
+        notes = ("the network has no average w, zeros take its place: do not truncate",)
+    stored = {k: tensor for k, tensor in modules.tensors.items() if k not in reading.copies}
+    shapes = {name: tensor.shape for name, tensor in stored.items()}
+    check_shapes(reading.config, shapes | {name: array.shape for name, array in filled.items()})
+    tensors = {name: _float32(name, tensor) for name, tensor in stored.items()} | filled
+    for name, original in reading.copies.items():
+        if not np.array_equal(_float32(name, modules.tensors[name]), tensors[original]):
+            raise CheckpointError(f"not supported: {name} differs from {original}")
+    return tensors, notes
+
+
+def _float32(name: str, tensor: Tensor) -> np.ndarray:
+    try:
+        return tensor.to_float32()
+    except CheckpointError as error:
+        raise CheckpointError(f"{name} {error}") from None
+
+
+def _remarks(modules: Modules, reading: Reading) -> tuple[str, ...]:
+    """What is unusual about the network."""
+    remarks = []
+    if reading.unknown_arguments:
+        shown = ", ".join(quoted(key) for key in reading.unknown_arguments[:8])
+        remarks.append(f"arguments of the generator that are not known here: {shown}")
+    classes = {module.class_name for module in modules.objects.values()} - reading.classes
+    if classes:
+        shown = ", ".join(quoted(name) for name in sorted(classes)[:8])
+        remarks.append(f"classes of a fork, read as {reading.config.title}'s own: {shown}")
+    return (*remarks, *reading.notes)

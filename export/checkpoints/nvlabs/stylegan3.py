@@ -1,0 +1,250 @@
+"""A StyleGAN3, from the modules of a pickled one.
+
+The attributes of the layers and the shapes of the tensors are the truth: they hold what the design
+of the network came to (see `stylegan3_design`). The arguments (`_init_kwargs`) must agree with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from stylert.export.checkpoints.families.stylegan3 import StyleGAN3Config, StyleGAN3Layer
+from stylert.export.checkpoints.families.stylegan3_design import StyleGAN3Design
+from stylert.export.checkpoints.inert.arrays import PickledArray
+from stylert.export.checkpoints.inert.pickle_machine import quoted
+from stylert.export.checkpoints.nvlabs.arguments import (
+    argument_sources,
+    check_arguments,
+    unknown_arguments,
+)
+from stylert.export.checkpoints.nvlabs.attributes import clamp, flag, integer, listed, number
+from stylert.export.checkpoints.nvlabs.mapping import (
+    check_fully_connected,
+    mapping_arguments,
+    mapping_fields,
+)
+from stylert.export.checkpoints.nvlabs.modules import Modules
+from stylert.export.checkpoints.nvlabs.reading import Reading
+from stylert.runtime.errors import CheckpointError
+
+__all__ = ["read_stylegan3"]
+
+_CLASSES = frozenset(
+    (
+        "Generator",
+        "SynthesisNetwork",
+        "SynthesisInput",
+        "SynthesisLayer",
+        "MappingNetwork",
+        "FullyConnectedLayer",
+    )
+)
+
+# Arguments that are compared, or change nothing which the tensors and attributes do not tell.
+_ARGUMENTS = frozenset(
+    (
+        "channel_base",
+        "channel_max",
+        "conv_clamp",
+        "conv_kernel",
+        "filter_size",
+        "first_cutoff",
+        "first_stopband",
+        "last_stopband_rel",
+        "lrelu_upsampling",
+        "magnitude_ema_beta",
+        "margin_size",
+        "num_critical",
+        "num_fp16_res",
+        "num_layers",
+        "output_scale",
+        "use_radial_filters",
+    )
+)
+
+
+def read_stylegan3(modules: Modules) -> Reading:
+    """A StyleGAN3 generator, T or R.
+
+    Raises:
+        CheckpointError: a module is missing, an attribute has a value that is not supported, or the
+            arguments contradict the tensors.
+    """
+    names = _layer_names(modules)
+    paths = [f"synthesis.{name}" for name in names]
+    config = StyleGAN3Config(
+        **mapping_fields(modules),
+        img_channels=modules.shape(f"{paths[-1]}.bias", 1)[0],
+        conv_clamp=clamp(modules, paths),
+        input_channels=modules.shape("synthesis.input.freqs", 2)[0],
+        input_size=_side(modules, "synthesis.input", "size"),
+        input_rate=_input_rate(modules),
+        input_bandwidth=number(modules.attribute("synthesis.input", "bandwidth"), "bandwidth"),
+        layers=tuple(_layer(modules, name) for name in names),
+        output_scale=number(modules.attribute("synthesis", "output_scale"), "output_scale"),
+    )
+    check_fully_connected(modules, config)
+    _check_arguments(modules, config)
+    return Reading(
+        config=config,
+        format="stylegan3 pickle",
+        filled={},
+        classes=_CLASSES,
+        unknown_arguments=tuple(unknown_arguments(modules, _ARGUMENTS)),
+        notes=_notes(modules),
+    )
+
+
+def _layer_names(modules: Modules) -> list[str]:
+    """Names of the layers in their order, which must be all modules but the input."""
+    names = modules.attribute("synthesis", "layer_names")
+    there = modules.children("synthesis")
+    plain = type(names) is list and names and all(type(name) is str for name in names)
+    if not plain or sorted([*names, "input"]) != sorted(there):
+        raise CheckpointError(
+            f"not supported: synthesis has the modules {listed(there)}, expected input and its "
+            f"layer_names {listed(names) if plain else quoted(names)}"
+        )
+    return list(names)
+
+
+def _layer(modules: Modules, name: str) -> StyleGAN3Layer:
+    path = f"synthesis.{name}"
+    out_channels, in_channels, kernel, _ = modules.shape(f"{path}.weight", 4)
+    if integer(modules, path, "conv_kernel") != kernel:
+        raise CheckpointError(f"{path}.conv_kernel differs from the shape of its weight")
+    return StyleGAN3Layer(
+        name=name,
+        in_channels=in_channels,
+        out_channels=out_channels,
+        kernel=kernel,
+        in_size=_side(modules, path, "in_size"),
+        out_size=_side(modules, path, "out_size"),
+        up=integer(modules, path, "up_factor"),
+        down=integer(modules, path, "down_factor"),
+        up_taps=_taps(modules, path, "up"),
+        down_taps=_taps(modules, path, "down"),
+        down_radial=len(_filter_shape(modules, path, "down")) == 2,
+        padding=_padding(modules, path),
+        half=flag(modules, path, "use_fp16"),
+        is_torgb=flag(modules, path, "is_torgb"),
+    )
+
+
+def _filter_shape(modules: Modules, path: str, direction: str) -> tuple[int, ...]:
+    tensor = modules.tensors.get(f"{path}.{direction}_filter")
+    return tensor.shape if tensor else ()
+
+
+def _taps(modules: Modules, path: str, direction: str) -> int:
+    """The length of a filter, 0 where there is none; the layer says how long it must be."""
+    expected = integer(modules, path, f"{direction}_taps")
+    shape = _filter_shape(modules, path, direction)
+    if (shape[0] if shape else 1) != expected:
+        got = f"has the shape {list(shape)}" if shape else "is missing"
+        raise CheckpointError(f"{path}.{direction}_filter {got}, expected {expected} taps")
+    return expected if shape else 0
+
+
+def _side(modules: Modules, path: str, name: str) -> int:
+    """A square's side: a number, or an array of two equal ones, width and height."""
+    value = modules.attribute(path, name)
+    sides = np.atleast_1d(value.array if type(value) is PickledArray else np.array(0))
+    if sides.dtype.kind in "iu" and sides.shape in ((1,), (2,)) and sides.min() == sides.max() > 0:
+        return int(sides[0])
+    if type(value) is int:
+        return value
+    shown = f"{sides[:4].tolist()}" if type(value) is PickledArray else quoted(value)
+    raise CheckpointError(f"not supported: {path}.{name} is {shown}, expected that of a square")
+
+
+def _padding(modules: Modules, path: str) -> tuple[int, int]:
+    """Left, right, top and bottom, alike in both directions."""
+    value = modules.attribute(path, "padding")
+    plain = type(value) is list and len(value) == 4 and all(type(x) is int for x in value)
+    if not plain or value[:2] != value[2:]:
+        raise CheckpointError(
+            f"not supported: {path}.padding is {value if plain else quoted(value)}, expected left, "
+            "right, top and bottom, alike in both directions"
+        )
+    return value[0], value[1]
+
+
+def _input_rate(modules: Modules) -> int:
+    rate = number(modules.attribute("synthesis.input", "sampling_rate"), "sampling_rate")
+    if not rate.is_integer():
+        raise CheckpointError(f"not supported: synthesis.input.sampling_rate is {rate:g}")
+    return int(rate)
+
+
+def _notes(modules: Modules) -> tuple[str, ...]:
+    transform = modules.tensors.get("synthesis.input.transform")
+    if transform is None or np.array_equal(transform.to_float32(), np.eye(3)):
+        return ()
+    return ("the checkpoint has a transform of its own, which all its pictures have",)
+
+
+# The arguments: they are compared with what was found.
+
+
+def _check_arguments(modules: Modules, config: StyleGAN3Config) -> None:
+    made = mapping_arguments(config) | {
+        "img_resolution": config.img_shape[0],
+        "num_ws": config.num_ws,
+        "num_layers": len(config.layers) - 1,
+        "conv_clamp": config.conv_clamp,
+        "conv_kernel": config.layers[0].kernel,
+        "use_radial_filters": any(layer.down_radial for layer in config.layers),
+        "output_scale": config.output_scale,
+    }
+    synthesis = modules.objects["synthesis"].state
+    sources = argument_sources(modules) | {"the synthesis network's attributes": synthesis}
+    for source, given in sources.items():
+        check_arguments(source, given, made)
+        _check_half(given, source, config)
+        if given.keys() & {"channel_base", "channel_max"}:
+            _check_channels(given, source, config)
+
+
+def _check_half(given: Mapping[str, Any], source: str, config: StyleGAN3Config) -> None:
+    """Layers of a rate R / 2^num_fp16_res and less are float32, where R is the image's side."""
+    count = given.get("num_fp16_res")
+    if count is None:
+        return
+    side = config.img_shape[0]
+    expected = [
+        type(count) is int and 0 <= count < 64 and rate * 2**count > side for rate in config.rates
+    ]
+    if expected != [layer.half for layer in config.layers]:
+        raise CheckpointError(
+            f"num_fp16_res is {quoted(count)} in {source}, but the layers' use_fp16 is otherwise"
+        )
+
+
+def _check_channels(given: Mapping[str, Any], source: str, config: StyleGAN3Config) -> None:
+    """The highest frequency of a layer decides its channels.
+
+    Where one of the arguments is not given, it has the default of the repository.
+    """
+    names = ("channel_base", "channel_max", "num_critical", "first_cutoff")
+    options = {name: given[name] for name in names if name in given}
+    found = [layer.out_channels for layer in config.layers]
+    try:
+        design = StyleGAN3Design(
+            img_resolution=config.img_shape[0],
+            img_channels=config.img_channels,
+            num_layers=len(config.layers) - 1,
+            **options,
+        )
+        with np.errstate(all="ignore"):
+            expected = [int(wide) for wide in design.channels]
+    except (TypeError, ValueError, OverflowError, ArithmeticError):
+        expected = []
+    if expected != found:
+        shown = ", ".join(f"{name} {quoted(value)}" for name, value in options.items())
+        raise CheckpointError(
+            f"{shown} in {source} make layers of {expected} channels, but the tensors have {found}"
+        )

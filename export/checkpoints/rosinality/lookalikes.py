@@ -1,0 +1,135 @@
+"""Files of torch.save that people take for a StyleGAN of ours, and why each cannot be read.
+
+Every one of them has names, or shapes, that no other has. The maths behind them differs, or is not
+told by the file: reading them by guesswork would draw wrong pictures without a word.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from stylert.export.checkpoints.inert.pickle_machine import RefusedName
+from stylert.export.checkpoints.inert.storages import Tensor
+from stylert.runtime.errors import CheckpointError
+
+__all__ = ["explained", "refuse_look_alikes", "shapes_of"]
+
+Shapes = Mapping[str, tuple[int, ...]]  # by the tensor's name
+
+
+def shapes_of(value: Any) -> dict[str, tuple[int, ...]]:
+    """The shapes of the tensors in a dict, and in the dicts right in it.
+
+    A tensor's name begins with that of the dict which it is in.
+    """
+    shapes: dict[str, tuple[int, ...]] = {}
+    for holder, tensors in [("", value), *(value.items() if type(value) is dict else ())]:
+        for name, tensor in tensors.items() if type(tensors) is dict else ():
+            if type(tensor) is Tensor:
+                shapes[f"{holder}.{name}".lstrip(".")] = tensor.shape
+    return shapes
+
+
+def refuse_look_alikes(shapes: Shapes) -> None:
+    """Refuse tensors that belong to a known family which is not supported.
+
+    Args:
+        shapes: What `shapes_of` gave, or those of one state dict.
+
+    Raises:
+        CheckpointError: they are.
+    """
+    for tells, reason in _LOOK_ALIKES:
+        if tells(shapes):
+            raise CheckpointError(f"not supported: {reason}")
+
+
+def explained(refused: RefusedName) -> CheckpointError:
+    """The refusal of a name, with what to do where it is the class of a whole network."""
+    if not refused.name.rpartition(".")[2][:1].isupper():
+        return refused
+    return CheckpointError(
+        f"{refused}; if a whole network was saved, save its state_dict() instead"
+    )
+
+
+def _has(pattern: str) -> Callable[[Shapes], bool]:
+    """Whether some name has the pattern, which begins where a part of the name does."""
+    search = re.compile(rf"(?:^|\.)(?:{pattern})").search
+    return lambda shapes: any(search(name) for name in shapes)
+
+
+def _has_wavelets(shapes: Shapes) -> bool:
+    """Its ToRGB makes the four Haar bands of three colours."""
+    return _has(r"[di]wt\.(?:ll|lh|hl|hh)$")(shapes) or any(
+        name.endswith("to_rgb1.bias") and shape[1:2] == (12,) for name, shape in shapes.items()
+    )
+
+
+def _joins_noise(shapes: Shapes) -> bool:
+    """The activation has twice the channels of its convolution: the noise is the other half."""
+    bias, weight = "conv1.activate.bias", "conv1.conv.weight"
+    return any(
+        shape[:1] == (2 * shapes[f"{name.removesuffix(bias)}{weight}"][1],)
+        for name, shape in shapes.items()
+        if name.endswith(bias) and len(shapes.get(f"{name.removesuffix(bias)}{weight}", ())) == 5
+    )
+
+
+# The first that fits is named.
+_LOOK_ALIKES: tuple[tuple[Callable[[Shapes], bool], str], ...] = (
+    (
+        _has(r"to_style1\.weight$"),
+        (
+            "a network of lucidrains' stylegan2_pytorch, which has layers of its own "
+            "(one w a block, bilinear upsampling, noise through a linear layer)"
+        ),
+    ),
+    (
+        _has(r"style_conv1\.modulated_conv\."),
+        (
+            "a network of BasicSR or GFPGAN, which has other names, and in its 'clean' form "
+            "upsamples bilinearly"
+        ),
+    ),
+    (
+        _has(r"weight_(?:dw|permute)$"),
+        "a MobileStyleGAN, which has depthwise convolutions and fixed demodulation",
+    ),
+    (_has_wavelets, "a SWAGAN, which makes wavelet coefficients and no colours"),
+    (
+        _has(r"generator\.progression\.\d"),
+        (
+            "a StyleGAN 1 of rosinality's style-based-gan-pytorch; the TensorFlow pickles of "
+            "StyleGAN 1 can be read"
+        ),
+    ),
+    (
+        _has(r"g_synthesis\.blocks\."),
+        "a StyleGAN 1 of lernapparat; the TensorFlow pickles of StyleGAN 1 can be read",
+    ),
+    (
+        _has(r"style_modulation\.|style_mapping\."),
+        (
+            "a network of mmgeneration or mmagic, whose files do not tell whether the colours are "
+            "in the order RGB or BGR; take the file that it was converted from"
+        ),
+    ),
+    (
+        _has(r"synthesis\.layer\d+\."),
+        "a network of genforce; take the file that it was converted from",
+    ),
+    (
+        _joins_noise,
+        "a generator that joins its noise as more channels, as GPEN does",
+    ),
+    (
+        _has(r"synthesis\.(?:b4\.const$|input\.freqs$)"),
+        (
+            "a state dict with NVlabs' names, which does not tell activation, clamp and filters; "
+            "take the .pkl that it came from"
+        ),
+    ),
+)

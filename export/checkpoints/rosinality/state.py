@@ -1,0 +1,194 @@
+"""One state dict of rosinality's stylegan2-pytorch as the configuration and tensors of a StyleGAN2.
+
+It is the same network under other names (k = 1, 2, ... is a block's number, R = 4 << k; dimensions
+of 1 come and go; n counts the layers):
+
+    style.{i + 1}                             mapping.fc{i}
+    input.input                               synthesis.b4.const
+    conv1, to_rgb1                            synthesis.b4.{conv1, torgb}
+    convs.{2k - 2}, .{2k - 1}, to_rgbs.{k - 1}    synthesis.bR.{conv0, conv1, torgb}
+      .conv.weight, .conv.modulation              .weight, .affine
+      .noise.weight, .activate.bias               .noise_strength, .bias
+      .conv.blur.kernel, .upsample.kernel         .resample_filter of the block, times 4
+    noises.noise_{n}                          .noise_const
+
+There, the 3x3 weights are scaled by 1/sqrt(fan-in) before they are brought to unit norm. That all
+but cancels: it moves the 1e-8 under the root, which counts where a channel is nearly dead. So the
+scale becomes a part of our weights.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from stylert.export.checkpoints.families.stylegan2 import StyleGAN2Config
+from stylert.export.checkpoints.inert.pickle_machine import quoted
+from stylert.export.checkpoints.nvlabs.modules import Modules
+from stylert.runtime.errors import CheckpointError
+
+__all__ = ["NOISE_SEED", "config_from_state", "has_noise", "tensors_from_state"]
+
+NOISE_SEED = 0
+_MAX_BLOCKS = 14
+_MAX_MAPPING_LAYERS = 256
+_KERNEL_SUM = 4  # the kernels hold the gain of the upsampling, too
+
+
+def config_from_state(state: Modules, *, lr_multiplier: float) -> StyleGAN2Config:
+    """The configuration that the tensors' names and shapes tell.
+
+    Args:
+        state: the tensors, which have no modules here.
+        lr_multiplier: of the mapping network, which they do not tell.
+
+    Raises:
+        CheckpointError: a tensor is missing, or has another number of dimensions.
+    """
+    layers = _count(state, "style.{}.weight", 1, _MAX_MAPPING_LAYERS)
+    blocks = 1 + _count(state, "to_rgbs.{}.conv.weight", 0, _MAX_BLOCKS - 1)
+    if blocks == 1:
+        raise CheckpointError("to_rgbs.0.conv.weight is missing")
+    mapping_features, z_dim = state.shape("style.1.weight", 2)
+    *_, height, width = state.shape("input.input", 4)
+    convs = ["conv1", *(f"convs.{2 * k - 1}" for k in range(1, blocks))]
+    return StyleGAN2Config(
+        z_dim=z_dim,
+        c_dim=0,
+        w_dim=state.shape(f"style.{layers}.weight", 2)[0],
+        img_channels=state.shape("to_rgb1.conv.weight", 5)[1],
+        const_shape=(height, width),
+        channels=tuple(state.shape(f"{conv}.conv.weight", 5)[1] for conv in convs),
+        mapping_layers=layers,
+        mapping_features=mapping_features,
+        mapping_lr_multiplier=lr_multiplier,
+    )
+
+
+def has_noise(state: Modules) -> bool:
+    """Whether the noise constants are there, which the first files of 2019 and 2020 lack."""
+    return any(name.startswith("noises.") for name in state.tensors)
+
+
+def tensors_from_state(state: Modules, config: StyleGAN2Config) -> dict[str, np.ndarray]:
+    """All tensors as float32 under their StyleGAN2 names, but 'mapping.w_avg'.
+
+    Where the file `has_noise` not, normal noise of `NOISE_SEED` takes its place.
+
+    Raises:
+        CheckpointError: a tensor is missing, is not known, or has another shape.
+    """
+    names, kernels = _names(config), _kernels(config)
+    shapes = {name: shape for name, shape in config.tensor_shapes().items() if name in names}
+    filled: dict[str, np.ndarray] = {}
+    if not has_noise(state):
+        random = np.random.RandomState(NOISE_SEED)
+        for name in [name for name in names if name.endswith(".noise_const")]:
+            filled[name] = random.randn(*shapes.pop(name)).astype(np.float32)
+    _check_names(state, {names[name] for name in shapes} | {n for ns in kernels for n in ns})
+    for name, shape in shapes.items():
+        _check_shape(state, names[name], shape)
+    tensors = {
+        name: _scaled(name, _float32(state, names[name]).reshape(shape))
+        for name, shape in shapes.items()
+    }
+    filters = [_filter(state, kernel_names) for kernel_names in kernels]
+    filters.insert(0, filters[0])  # b4 uses none
+    return tensors | filled | dict(zip(config.filter_names, filters, strict=True))
+
+
+def _count(state: Modules, pattern: str, first: int, most: int) -> int:
+    """How many of the tensors `pattern` there are, from number `first` on and without a gap."""
+    count = 0
+    while count < most and pattern.format(first + count) in state.tensors:
+        count += 1
+    return count
+
+
+def _names(config: StyleGAN2Config) -> dict[str, str]:
+    """Our name of each tensor, and that in the file."""
+    names = {"synthesis.b4.const": "input.input"}
+    for i in range(config.mapping_layers):
+        for leaf in ("weight", "bias"):
+            names[f"mapping.fc{i}.{leaf}"] = f"style.{i + 1}.{leaf}"
+    for k, block in enumerate(config.block_names):
+        convs = {"conv0": f"convs.{2 * k - 2}", "conv1": f"convs.{2 * k - 1}"}
+        number = 2 * k - 1  # of the block's first layer
+        if k == 0:
+            convs, number = {"conv1": "conv1"}, 0
+        for i, (ours, theirs) in enumerate(convs.items()):
+            layer = f"synthesis.{block}.{ours}"
+            names |= _modulated(layer, theirs)
+            names[f"{layer}.bias"] = f"{theirs}.activate.bias"
+            names[f"{layer}.noise_strength"] = f"{theirs}.noise.weight"
+            names[f"{layer}.noise_const"] = f"noises.noise_{number + i}"
+        layer, theirs = f"synthesis.{block}.torgb", f"to_rgbs.{k - 1}" if k else "to_rgb1"
+        names |= _modulated(layer, theirs)
+        names[f"{layer}.bias"] = f"{theirs}.bias"
+    return names
+
+
+def _modulated(ours: str, theirs: str) -> dict[str, str]:
+    """The convolution's weight and the affine layer that makes its styles."""
+    return {
+        f"{ours}.weight": f"{theirs}.conv.weight",
+        f"{ours}.affine.weight": f"{theirs}.conv.modulation.weight",
+        f"{ours}.affine.bias": f"{theirs}.conv.modulation.bias",
+    }
+
+
+def _kernels(config: StyleGAN2Config) -> list[tuple[str, str]]:
+    """Names of the two copies of every block's filter, from b8 on."""
+    return [
+        (f"to_rgbs.{k}.upsample.kernel", f"convs.{2 * k}.conv.blur.kernel")
+        for k in range(len(config.channels) - 1)
+    ]
+
+
+def _check_names(state: Modules, expected: set[str]) -> None:
+    if missing := sorted(expected - state.tensors.keys()):
+        raise CheckpointError(f"{_some(missing)} missing")
+    if unknown := sorted(state.tensors.keys() - expected):
+        raise CheckpointError(f"not supported: {_some(unknown)} unknown to rosinality's StyleGAN2")
+
+
+def _some(names: list[str]) -> str:
+    """The first few of many names, with its verb."""
+    shown = ", ".join(quoted(name)[1:-1] for name in names[:4])
+    more = f" and {len(names) - 4} more" if len(names) > 4 else ""
+    return f"{shown}{more} {'is' if len(names) == 1 else 'are'}"
+
+
+def _check_shape(state: Modules, name: str, expected: tuple[int, ...]) -> None:
+    """Dimensions of 1 do not count."""
+    shape = state.tensors[name].shape
+    if [n for n in shape if n != 1] != [n for n in expected if n != 1]:
+        raise CheckpointError(
+            f"{name}: got shape {list(shape)}, expected {list(expected)} as the other tensors have "
+            "it, dimensions of 1 aside"
+        )
+
+
+def _scaled(name: str, tensor: np.ndarray) -> np.ndarray:
+    """The weights of the 3x3 convolutions [O, I, 3, 3] with their scale, others as they are."""
+    if tensor.ndim != 4 or not name.endswith(("conv0.weight", "conv1.weight")):
+        return tensor
+    with np.errstate(invalid="ignore"):  # NaN is found later
+        tensor *= np.float32(1 / math.sqrt(math.prod(tensor.shape[1:])))
+    return tensor
+
+
+def _filter(state: Modules, names: tuple[str, str]) -> np.ndarray:
+    """The filter of a block, of sum 1."""
+    first, second = (_float32(state, name) for name in names)
+    if not np.array_equal(first, second):
+        raise CheckpointError(f"not supported: {names[0]} differs from {names[1]}")
+    return first / np.float32(_KERNEL_SUM)
+
+
+def _float32(state: Modules, name: str) -> np.ndarray:
+    try:
+        return state.tensors[name].to_float32()
+    except CheckpointError as error:
+        raise CheckpointError(f"{name}: {error}") from None

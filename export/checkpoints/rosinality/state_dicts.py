@@ -1,0 +1,225 @@
+"""Files of rosinality's stylegan2-pytorch, and of all that is built on it, -> `Checkpoint`.
+
+A generator is found by the names of its tensors: as 'g_ema' and 'g' of the training and of the
+converters, as 'decoder.*' of pSp, e4e, ReStyle and HyperStyle, as 'generator.*', or bare. What else
+is in the file is left out, and named in a note.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from stylert.export.checkpoints.checkpoint import Checkpoint, Source
+from stylert.export.checkpoints.inert.allow_list import InertObject
+from stylert.export.checkpoints.inert.pickle_machine import quoted
+from stylert.export.checkpoints.inert.storages import Tensor
+from stylert.export.checkpoints.nvlabs.modules import Modules
+from stylert.export.checkpoints.rosinality.average_latent import LATENTS, SEED, average_latent
+from stylert.export.checkpoints.rosinality.lookalikes import refuse_look_alikes
+from stylert.export.checkpoints.rosinality.state import (
+    NOISE_SEED,
+    config_from_state,
+    has_noise,
+    tensors_from_state,
+)
+from stylert.export.checkpoints.validation import check_shapes, check_values
+from stylert.runtime.errors import CheckpointError
+
+__all__ = ["checkpoint_from_state_dicts", "is_rosinality"]
+
+ALONE = "the only network"
+_DEFAULTS = ("g_ema", "decoder", ALONE)
+_MAX_GENERATORS = 16
+_NAME = re.compile(r"[\w. -]{1,80}", re.ASCII)  # of a generator
+_LR_MULTIPLIER = 0.01  # of the mapping network, unless the arguments of the training say otherwise
+_INPUT = "input.input"  # every generator has these two tensors
+_FIRST = "conv1.conv.weight"
+_AVERAGE = "latent_avg"
+
+
+@dataclass(frozen=True)
+class _Generator:
+    """Where a generator is in a file."""
+
+    holder: str  # the key of its dict, '' for the outermost dict
+    prefix: str  # of its names in that dict, with the dot
+    dict: dict[Any, Any]
+
+    @property
+    def name(self) -> str:
+        """What a user calls it."""
+        inner = self.prefix.removeprefix("module.").rstrip(".")  # DataParallel's
+        outer = "" if self.holder == "state_dict" else self.holder
+        return ".".join(part for part in (outer, inner) if part) or ALONE
+
+    @property
+    def format(self) -> str:
+        """What kind of file it is in."""
+        if self.name == "decoder":
+            return "pSp/e4e .pt"
+        return "rosinality .pt" if self.name in ("g_ema", "g") else "rosinality state dict .pt"
+
+
+def is_rosinality(value: Any) -> bool:
+    """Whether an inert value has a generator with rosinality's names."""
+    return bool(_generators(value))
+
+
+def checkpoint_from_state_dicts(
+    value: Any,
+    *,
+    network: str | None,
+    file: str,
+    sha256: str,
+    num_bytes: int,
+    notes: tuple[str, ...] = (),
+) -> Checkpoint:
+    """Read one generator of a value for which `is_rosinality` holds.
+
+    Args:
+        value: The inert value of a file of torch.save.
+        network: Which generator to read, None = the average one or the only one.
+        file: Name of the file.
+        sha256: Its hash.
+        num_bytes: Its size, which bounds what its tensors may claim.
+        notes: What there is to know already.
+
+    Raises:
+        CheckpointError: there is no such generator, or it is none that is supported.
+    """
+    generators = _generators(value)
+    chosen = _chosen(generators, network)
+    state = _state(chosen)
+    refuse_look_alikes({name: tensor.shape for name, tensor in state.tensors.items()})
+    average = state.tensors.pop(_AVERAGE, None)
+    if average is None and (chosen.name == "g_ema" or "g_ema" not in generators):
+        average = value.get(_AVERAGE)  # it is the average generator's
+    if state.num_elements * np.dtype(np.float32).itemsize > 2 * num_bytes:
+        raise CheckpointError(f"the tensors claim more data than the {num_bytes} bytes of the file")
+    config = config_from_state(state, lr_multiplier=_lr_multiplier(value))
+    tensors = tensors_from_state(state, config)
+    shapes = {name: tensor.shape for name, tensor in tensors.items()}
+    check_shapes(config, shapes | {"mapping.w_avg": (config.w_dim,)})
+    check_values(tensors)
+    w_avg, note = _stored_average(average, config.w_dim)
+    tensors["mapping.w_avg"] = average_latent(config, tensors) if w_avg is None else w_avg
+    check_values({"mapping.w_avg": tensors["mapping.w_avg"]})
+    remarks = [note, _noise_note(state), _rest_note(value, chosen)]
+    if network is None and chosen.name not in _DEFAULTS:
+        remarks.append(f"the file has no average generator: {quoted(chosen.name)} was read")
+    if config.const_shape != (4, 4):
+        remarks.append("the image is {} pixels high and {} wide".format(*config.img_shape))
+    return Checkpoint(
+        config=config,
+        tensors=tensors,
+        source=Source(file, sha256, num_bytes, chosen.format, chosen.name),
+        notes=(*notes, *(remark for remark in remarks if remark)),
+    )
+
+
+# Finding a generator.
+
+
+def _generators(value: Any) -> dict[str, _Generator]:
+    """The generators in a value, or in the dicts right in it, by name."""
+    if type(value) is not dict:
+        return {}
+    dicts = {key: inner for key, inner in value.items() if type(inner) is dict}
+    found: dict[str, _Generator] = {}
+    for holder, tensors in ("", value), *dicts.items():
+        if type(holder) is not str:
+            continue
+        for name in tensors:
+            if type(name) is not str or not f".{name}".endswith(f".{_INPUT}"):
+                continue
+            generator = _Generator(holder, name.removesuffix(_INPUT), tensors)
+            named = _NAME.fullmatch(generator.name) and len(found) < _MAX_GENERATORS
+            if named and f"{generator.prefix}{_FIRST}" in tensors:
+                found[generator.name] = generator
+    return found
+
+
+def _chosen(generators: dict[str, _Generator], network: str | None) -> _Generator:
+    there = ", ".join(map(quoted, generators))
+    if network is None:
+        likely = [name for name in _DEFAULTS if name in generators]
+        if not likely and len(generators) > 1:
+            raise CheckpointError(f"the file has several generators: choose one of {there}")
+        network = (likely or list(generators))[0]
+    if network not in generators:
+        raise CheckpointError(f"no network {quoted(network)} in the file; it has {there}")
+    return generators[network]
+
+
+def _state(generator: _Generator) -> Modules:
+    """The generator's tensors, without the prefix."""
+    tensors: dict[str, Tensor] = {}
+    for name, tensor in generator.dict.items():
+        if type(name) is not str or not name.startswith(generator.prefix):
+            continue
+        if type(tensor) is Tensor:
+            tensors[name.removeprefix(generator.prefix)] = tensor
+        elif "." in name:  # others are 'opts' and the like, beside the tensors of a bare state dict
+            raise CheckpointError(f"{quoted(name)} is a {type(tensor).__name__}, and no tensor")
+    return Modules(tensors=tensors)
+
+
+# What the tensors do not tell.
+
+
+def _lr_multiplier(value: dict[Any, Any]) -> float:
+    """From the arguments of the training, which most versions leave at its default."""
+    arguments = value.get("args")
+    given = arguments.state if type(arguments) is InertObject else None
+    lr = given.get("lr_mlp") if type(given) is dict else None
+    if not isinstance(lr, (int, float)) or not 0 < lr < math.inf:
+        return _LR_MULTIPLIER
+    return float(lr)
+
+
+def _stored_average(average: Any, w_dim: int) -> tuple[np.ndarray | None, str]:
+    """The average w in the file, and a note if it is to be computed."""
+    computed = f"the mean of {LATENTS} mapped latents of seed {SEED} takes its place"
+    if average is None:
+        return None, f"the file has no average w: {computed}"
+    if type(average) is not Tensor:
+        raise CheckpointError(f"{_AVERAGE} is a {type(average).__name__}, and no tensor")
+    if average.shape[-1:] != (w_dim,):
+        raise CheckpointError(
+            f"{_AVERAGE}: got shape {list(average.shape)}, expected [{w_dim}] or one such row for "
+            "each layer"
+        )
+    try:
+        rows = average.to_float32().reshape(-1, w_dim)
+    except CheckpointError as error:
+        raise CheckpointError(f"{_AVERAGE}: {error}") from None
+    if not np.array_equal(rows, np.broadcast_to(rows[:1], rows.shape), equal_nan=True):
+        return None, f"{_AVERAGE} differs from layer to layer, which is not supported: {computed}"
+    return rows[0].copy(), ""
+
+
+def _noise_note(state: Modules) -> str:
+    if has_noise(state):
+        return ""
+    return f"the file has no noise constants: normal noise of seed {NOISE_SEED} takes their place"
+
+
+def _rest_note(value: dict[Any, Any], chosen: _Generator) -> str:
+    """What else is in the file."""
+    rest = [key for key in value if key not in (chosen.holder, _AVERAGE)] if chosen.holder else []
+    rest += [
+        name.removeprefix("module.").partition(".")[0]
+        for name in chosen.dict
+        if type(name) is str and not name.startswith(chosen.prefix) and name != _AVERAGE
+    ]
+    if not rest:
+        return ""
+    unique = list(dict.fromkeys(rest))
+    shown = ", ".join(quoted(key) for key in unique[:8])
+    more = f" and {len(unique) - 8} more" if len(unique) > 8 else ""
+    return f"beside {quoted(chosen.name)} the file has {shown}{more}, which are not exported"

@@ -1,0 +1,160 @@
+"""TensorFlow pickles of StyleGAN 1, StyleGAN2 and StyleGAN2-ADA -> `Checkpoint`, in NumPy alone."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+
+from stylert.export.checkpoints.checkpoint import Checkpoint, Source
+from stylert.export.checkpoints.families.config import Config
+from stylert.export.checkpoints.families.stylegan2 import StyleGAN2Config
+from stylert.export.checkpoints.inert.pickle_machine import quoted
+from stylert.export.checkpoints.tensorflow.arguments import (
+    check_agreement,
+    check_fixed,
+    unknown_arguments,
+)
+from stylert.export.checkpoints.tensorflow.mapping import mapping_agreement
+from stylert.export.checkpoints.tensorflow.networks import (
+    TensorFlowGenerator,
+    generator_from_pickle,
+    is_tensorflow,
+)
+from stylert.export.checkpoints.tensorflow.stylegan1 import stylegan1_config, stylegan1_conversions
+from stylert.export.checkpoints.tensorflow.stylegan2 import (
+    resample_filters,
+    stylegan2_config,
+    stylegan2_conversions,
+)
+from stylert.export.checkpoints.tensorflow.variables import Conversion, tensors_from_variables
+from stylert.export.checkpoints.validation import check_shapes, check_values
+from stylert.runtime.errors import CheckpointError
+
+__all__ = ["checkpoint_from_tensorflow", "is_tensorflow"]
+
+# Functions of the official code that build generators and their components.
+_KNOWN_FUNCTIONS = frozenset(
+    ("G_style", "G_main", "G_mapping", "G_synthesis", "G_synthesis_stylegan2")
+)
+_UNUSED = re.compile(r"lod|synthesis/lod|synthesis/ToRGB_lod[1-9][0-9]*/(?:weight|bias)")
+
+
+def checkpoint_from_tensorflow(
+    value: Any,
+    *,
+    network: str | None,
+    file: str,
+    sha256: str,
+    num_bytes: int,
+    notes: tuple[str, ...] = (),
+) -> Checkpoint:
+    """Read one generator of a pickle for which `is_tensorflow` holds.
+
+    Args:
+        value: The inert pickle.
+        network: Which network to read, None = the average one, 'Gs', else the only one.
+        file: Name of the file.
+        sha256: Its hash.
+        num_bytes: Its size, which bounds what its variables may claim.
+        notes: What there is to know already.
+
+    Raises:
+        CheckpointError: there is no such generator, or it is none that is supported.
+    """
+    generator = generator_from_pickle(value, network)
+    if sum(array.size for array in generator.variables.values()) * 4 > 2 * num_bytes:
+        raise CheckpointError(
+            f"the variables claim more data than the {num_bytes} bytes of the file"
+        )
+    check_fixed(generator)
+    config, conversions, filters = _family(generator)
+    _check_arguments(generator, config)
+    _check_all_used(generator, config, conversions)
+    tensors = tensors_from_variables(generator.variables, conversions) | filters
+    check_shapes(config, {name: tensor.shape for name, tensor in tensors.items()})
+    check_values(tensors)
+    title = f"TensorFlow {config.title} pickle, version {generator.version}"
+    return Checkpoint(
+        config=config,
+        tensors=tensors,
+        source=Source(file, sha256, num_bytes, title, generator.name),
+        notes=(*notes, *_remarks(generator, config, file)),
+    )
+
+
+def _family(
+    generator: TensorFlowGenerator,
+) -> tuple[Config, dict[str, Conversion], dict[str, np.ndarray]]:
+    """The configuration, what the tensors come from, and tensors that are no variables."""
+    if generator.has("/StyleMod/weight"):
+        config1 = stylegan1_config(generator)
+        return config1, stylegan1_conversions(generator, config1), {}
+    if generator.has("/mod_weight"):
+        config2 = stylegan2_config(generator)
+        filters = resample_filters(generator, config2)
+        return config2, stylegan2_conversions(generator, config2), filters
+    raise CheckpointError(
+        "not supported: a synthesis network without styles (neither StyleMod of StyleGAN 1 nor "
+        "mod_weight of StyleGAN2 is there)"
+    )
+
+
+def _check_arguments(generator: TensorFlowGenerator, config: Config) -> None:
+    found = mapping_agreement(config)
+    found |= {"num_channels": config.img_channels, "use_noise": config.use_noise}
+    if isinstance(config, StyleGAN2Config):
+        found["architecture"] = config.architecture
+    check_agreement(generator, found)
+    # Forks with a rectangular constant give one side, or the number of the last block.
+    sides = {*config.img_shape, 4 << (len(config.block_names) - 1)}
+    resolution = generator.arguments.get("resolution")
+    if resolution is not None and (type(resolution) is not int or resolution not in sides):
+        height, width = config.img_shape
+        raise CheckpointError(
+            f"resolution is {quoted(resolution)} in static_kwargs, but the variables make "
+            f"{height}x{width}"
+        )
+
+
+def _check_all_used(
+    generator: TensorFlowGenerator, config: Config, conversions: dict[str, Conversion]
+) -> None:
+    used = {conversion.variable for conversion in conversions.values()}
+    unknown = [
+        name for name in generator.variables if name not in used and not _UNUSED.fullmatch(name)
+    ]
+    if unknown:
+        shown = f"{', '.join(unknown[:4])}{', ...' if len(unknown) > 4 else ''}"
+        raise CheckpointError(f"not supported: variables unknown to {config.title}: {shown}")
+
+
+def _remarks(generator: TensorFlowGenerator, config: Config, file: str) -> tuple[str, ...]:
+    """What is unusual about the network."""
+    remarks = []
+    if generator.name == "G":
+        remarks.append("G is the network in training, not the average one (Gs)")
+    if unknown := unknown_arguments(generator):
+        more = f" and {len(unknown) - 8} more" if len(unknown) > 8 else ""
+        remarks.append(
+            f"arguments of the generator that are not known here were ignored: "
+            f"{', '.join(unknown[:8])}{more}"
+        )
+    if functions := sorted(set(generator.functions) - _KNOWN_FUNCTIONS):
+        remarks.append(f"built by functions of a fork, read as official: {', '.join(functions)}")
+    height, width = config.img_shape
+    if height != width:
+        remarks.append(f"the image is {height} pixels high and {width} wide")
+    if (height, width) == (512, 512) and _named_after_cars(generator, file):
+        remarks.append(
+            "its name says 'car': the pictures of the official LSUN Car networks are 512x384, the "
+            "rows 64 to 448 of 512x512"
+        )
+    return tuple(remarks)
+
+
+def _named_after_cars(generator: TensorFlowGenerator, file: str) -> bool:
+    texts = [file, *(value for value in generator.arguments.values() if type(value) is str)]
+    words = {word for text in texts for word in re.split(r"[^a-z]+", text[:200].lower())}
+    return not words.isdisjoint(("car", "cars"))

@@ -1,0 +1,59 @@
+"""A generator that draws at once, and whose pictures show what they were drawn with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from stylert.runtime.bundle import GeneratorSpec
+
+
+class FakeGenerator:
+    """Draws [N, H, W, C] of a seed, its class, and the seeds that are drawn with it.
+
+    Like a real backend it rounds by the batch: a picture that is drawn in another one differs.
+    """
+
+    def __init__(self, *, size: int = 4, batch: int = 4, c_dim: int = 0, channels: int = 3) -> None:
+        self.spec = GeneratorSpec(8, c_dim, 8, 4, channels, size, size, 0.5, 3)
+        self.max_batch = batch
+        self.bundle = SimpleNamespace(family="fake", manifest={"sha256": "0" * 64})
+        self.drawn: list[int] = []  # every seed, as often as it was drawn
+
+    def describe(self) -> dict[str, Any]:
+        return {"backend": "fake", "version": "1", "choice": "none"}
+
+    def generate(self, seeds: list[int], *, class_idx: Any = None, **_: Any) -> np.ndarray:
+        assert len(seeds) <= self.max_batch
+        self.drawn += seeds
+        H, W, C = self.spec.img_height, self.spec.img_width, self.spec.img_channels
+        classes = np.broadcast_to(0 if class_idx is None else class_idx, len(seeds))
+        images = np.empty((len(seeds), H, W, C), np.uint8)
+        for image, seed, label in zip(images, seeds, classes, strict=True):
+            image[:] = np.random.RandomState(seed).randint(0, 256, (H, W, C))
+            image[0, 0] = (seeds[0] + 16 * len(seeds) + label) % 256
+        return images
+
+
+@pytest.fixture
+def fake() -> type[FakeGenerator]:
+    return FakeGenerator
+
+
+@pytest.fixture(scope="session")
+def contents() -> Callable[[Path], dict[str, bytes]]:
+    """All files below a folder, by their names."""
+
+    def read(folder: Path) -> dict[str, bytes]:
+        return {
+            path.relative_to(folder).as_posix(): path.read_bytes()
+            for path in sorted(folder.rglob("*"))
+            if path.is_file()
+        }
+
+    return read
