@@ -2,6 +2,7 @@
 # A fresh machine needs GNU make, python3 (>= 3.10) and a package registry that pip can reach.
 
 PYTHON     ?= python3
+JOBS       ?= 2
 CHECKPOINT ?= tests/goldens/sg2-fp16-64.pkl
 
 PY    := .venv/bin/python
@@ -26,7 +27,7 @@ demo: $(READY)  ## From a checkpoint to pictures: export, verify, generate, benc
 	@echo "Your own network: $(PY) cli.py export YOUR.pkl --out my-bundle"
 
 test: $(READY)  ## Run the tests
-	$(PY) -m pytest
+	$(PY) -m pytest -n $(JOBS)
 
 check: $(READY)  ## Check format, lint and types
 	$(PY) -m ruff format --check .

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import sys
@@ -12,6 +13,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -63,6 +65,9 @@ err = Console(markup=False, stderr=True, width=None if sys.stderr.isatty() else 
 LOG_SECONDS = 30.0  # between two lines of progress where stderr is no terminal
 MOST_TILES = 100_000  # images of a grid, which is in memory as a whole
 MOST_CLASSES = 1_000_000
+MOST_STRENGTHS = 1000
+MOST_SECONDS = 86_400  # of a video, from one keyframe to the next
+MOST_WAITING = 64  # pictures of the walks of a grid that wait in memory
 
 CheckpointArgument = Annotated[
     str,
@@ -83,6 +88,25 @@ PrecisionOption = Annotated[str, typer.Option(help="fp32, fp16, or auto: half on
 ThreadsOption = Annotated[
     int | None, typer.Option(min=1, help="CPU threads, by default all that are usable.")
 ]
+PictureOption = Annotated[Path, typer.Option("--out", metavar="FILE", help=".png, .jpg or .webp.")]
+PsiOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="PSI", help="1 = as trained, 0 = the mean image; by layers: coarse=0.5,fine=1."
+    ),
+]
+CutoffOption = Annotated[
+    int | None, typer.Option(min=0, help="Layers from this one on are not truncated.")
+]
+ClassOption = Annotated[
+    int | None, typer.Option("--class", min=0, help="Class of a conditional generator.")
+]
+NoiseOption = Annotated[str, typer.Option(help="const, none, or seeded.")]
+NoiseSeedOption = Annotated[int | None, typer.Option(help="Of seeded noise, one for all pictures.")]
+QualityOption = Annotated[
+    int | None, typer.Option(min=1, max=100, help="Of JPEG and WebP, by default Pillow's.")
+]
+BatchOption = Annotated[int, typer.Option(min=1, help="Images drawn at a time.")]
 
 
 def _version(value: bool) -> None:
@@ -489,6 +513,402 @@ def _draw_dataset(
         )
     wrote = str(files[0]) if result.images == 1 else f"{result.images} images to {path}"
     return files, f"Wrote {wrote}."
+
+
+@app.command()
+def mix(
+    bundle: BundleArgument,
+    rows: Annotated[
+        str, typer.Option(metavar="LIST", help="Seeds, as 0-3, or ws in a .npy or .npz file.")
+    ],
+    columns: Annotated[
+        str, typer.Option(metavar="LIST", help="The same: what the layers come from.")
+    ],
+    layers: Annotated[str, typer.Option(metavar="NAMES", help="coarse, middle, fine, or 0-6,8.")],
+    out_: PictureOption,
+    truncation_psi: PsiOption = None,
+    truncation_cutoff: CutoffOption = None,
+    class_idx: ClassOption = None,
+    noise: NoiseOption = "const",
+    noise_seed: NoiseSeedOption = None,
+    framed: Annotated[
+        bool, typer.Option(help="Show the sources along the left side and the top, too.")
+    ] = True,
+    quality: QualityOption = None,
+    batch: BatchOption = 8,
+    backend: BackendOption = "auto",
+    provider: ProviderOption = "auto",
+    precision: PrecisionOption = "auto",
+    threads: ThreadsOption = None,
+    force: ForceOption = False,
+    json_: JsonOption = False,
+) -> None:
+    """Draw a grid of pictures, every row with some layers of every column: style mixing.
+
+    Example: stylert mix ffhq-bundle --rows 0-3 --columns 10-15 --layers coarse --out mix.png
+    """
+    from stylert.runtime.figures import mix_figure
+
+    _check_picture(out_, quality, force)
+    sources = [_source("--rows", rows), _source("--columns", columns)]
+    options = {
+        "truncation_psi": _psi(truncation_psi),
+        "truncation_cutoff": truncation_cutoff,
+        "class_idx": class_idx,
+    }
+    with _open(
+        bundle,
+        backend=backend,
+        provider=provider,
+        precision=precision,
+        threads=threads,
+        max_batch=batch,
+    ) as generator:
+        left, top = _styles(generator, sources, options)
+        with _progress() as progress:
+            picture = mix_figure(
+                generator,
+                left,
+                top,
+                layers=layers,
+                frame=framed,
+                progress=partial(progress, "drawing"),
+                noise_mode=noise,
+                noise_seed=noise_seed,
+            )
+    _save_picture(generator, picture, out_, quality=quality, as_json=json_)
+
+
+@app.command()
+def edit(
+    bundle: BundleArgument,
+    seeds: Annotated[
+        str | None,
+        typer.Option("--seed", "--seeds", metavar="LIST", help="What to edit; a row for each."),
+    ] = None,
+    ws: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Or ws in a .npy or .npz file.")
+    ] = None,
+    direction: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="As --list-directions shows, a .npy or .npz file, or pca:0 for the first "
+            "principal component, in standard deviations.",
+        ),
+    ] = None,
+    strengths: Annotated[
+        str,
+        typer.Option(metavar="LIST", help="FIRST:LAST:COUNT, or a list; write --strengths=-6:6:5."),
+    ] = "-6:6:5",
+    layers: Annotated[
+        str, typer.Option(metavar="NAMES", help="Those that move: coarse, middle, fine, or 0-6,8.")
+    ] = "all",
+    out_: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE", help=".png, .jpg or .webp.")
+    ] = None,
+    list_directions: Annotated[
+        bool, typer.Option("--list-directions", help="Show the directions in the bundle.")
+    ] = False,
+    truncation_psi: PsiOption = None,
+    truncation_cutoff: CutoffOption = None,
+    class_idx: ClassOption = None,
+    noise: NoiseOption = "const",
+    noise_seed: NoiseSeedOption = None,
+    quality: QualityOption = None,
+    batch: BatchOption = 8,
+    backend: BackendOption = "auto",
+    provider: ProviderOption = "auto",
+    precision: PrecisionOption = "auto",
+    threads: ThreadsOption = None,
+    force: ForceOption = False,
+    json_: JsonOption = False,
+) -> None:
+    """Draw a strip of pictures along a direction in w, weak to strong.
+
+    Example: stylert edit ffhq-bundle --seed 7 --direction sefa_coarse_0 --out strip.png
+    """
+    from stylert.runtime.figures import strip_figure
+
+    if list_directions:
+        return _list_directions(bundle, json_)
+    if (seeds is None) == (ws is None):
+        raise _usage("pass --seed N or --ws FILE, one of them")
+    if direction is None or out_ is None:
+        raise _usage(f"pass --{'direction NAME' if direction is None else 'out FILE'}, too")
+    _check_picture(out_, quality, force)
+    amounts = _strengths(strengths)
+    source = ws if seeds is None else _seed_list("--seed", seeds)
+    options = {
+        "truncation_psi": _psi(truncation_psi),
+        "truncation_cutoff": truncation_cutoff,
+        "class_idx": class_idx,
+    }
+    with _open(
+        bundle,
+        backend=backend,
+        provider=provider,
+        precision=precision,
+        threads=threads,
+        max_batch=batch,
+    ) as generator:
+        (styles,) = _styles(generator, [source], options)
+        with _progress() as progress:
+            picture = strip_figure(
+                generator,
+                styles,
+                _direction(generator, direction, class_idx),
+                amounts,
+                layers=layers,
+                progress=partial(progress, "drawing"),
+                noise_mode=noise,
+                noise_seed=noise_seed,
+            )
+    return _save_picture(generator, picture, out_, quality=quality, as_json=json_)
+
+
+@app.command()
+def video(
+    bundle: BundleArgument,
+    out_: Annotated[
+        Path,
+        typer.Option(
+            "--out",
+            metavar="PATH",
+            help=".mp4, .mov, .mkv, .webm, .gif or .webp; or a folder of PNG frames.",
+        ),
+    ],
+    seeds: Annotated[
+        str | None, typer.Option(metavar="LIST", help="Keyframes, such as 1,2,3 or 0-11.")
+    ] = None,
+    ws: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Or keyframes of a .npy or .npz file.")
+    ] = None,
+    curve: Annotated[
+        str, typer.Option(help="cubic (smooth) or linear, both through w, or slerp through z.")
+    ] = "cubic",
+    seconds: Annotated[float, typer.Option(help="From one keyframe to the next.")] = 2.0,
+    fps: Annotated[float, typer.Option(help="Frames a second.")] = 30.0,
+    loop: Annotated[bool, typer.Option(help="Go back to the first keyframe.")] = False,
+    grid: Annotated[
+        str,
+        typer.Option(metavar="COLSxROWS", help="Walks side by side; they share the keyframes out."),
+    ] = "1x1",
+    truncation_psi: Annotated[
+        str | None,
+        typer.Option(metavar="PSI", help="0.7; from 0:1; or by layers: coarse=0.5,fine=1."),
+    ] = None,
+    truncation_cutoff: CutoffOption = None,
+    class_idx: Annotated[
+        str | None,
+        typer.Option("--class", metavar="LIST", help="One for all keyframes, or one for each."),
+    ] = None,
+    noise: Annotated[str, typer.Option(help="const, none, seeded, or animated.")] = "const",
+    noise_seed: NoiseSeedOption = None,
+    noise_turns: Annotated[
+        float, typer.Option(help="How often animated noise goes around; a loop needs whole ones.")
+    ] = 1.0,
+    translate: Annotated[
+        str | None,
+        typer.Option(metavar="X,Y", help="Move right and down; X,Y:X,Y from to. StyleGAN3."),
+    ] = None,
+    rotate: Annotated[
+        str | None,
+        typer.Option(metavar="DEG", help="Turn counter-clockwise; 0:360 from to. StyleGAN3."),
+    ] = None,
+    crf: Annotated[
+        int | None, typer.Option(min=0, help="Of a video: 0 (no loss) to 51, by default 18.")
+    ] = None,
+    quality: Annotated[
+        int | None, typer.Option(min=1, max=100, help="Of .webp, by default 90.")
+    ] = None,
+    batch: BatchOption = 8,
+    backend: BackendOption = "auto",
+    provider: ProviderOption = "auto",
+    precision: PrecisionOption = "auto",
+    threads: ThreadsOption = None,
+    force: ForceOption = False,
+    json_: JsonOption = False,
+) -> None:
+    """Draw a video that walks from keyframe to keyframe.
+
+    What changes from A to B does so over the whole video; on a loop, there and back again.
+
+    Example: stylert video ffhq-bundle --seeds 1,2,3 --seconds 2 --loop --out walk.mp4
+    """
+    from stylert.runtime.control.walks import walk_grid, walk_length
+    from stylert.runtime.video import VideoFile
+
+    if (seeds is None) == (ws is None):
+        raise _usage("pass --seeds LIST or --ws FILE, one of them")
+    file = VideoFile(out_, fps=fps, crf=crf, quality=quality, repeat=loop, force=force)
+    frames = _frames(seconds, fps)
+    columns, rows = _cells(grid)
+    source: Any = ws if seeds is None else _seed_list("--seeds", seeds)
+    with _open(
+        bundle,
+        backend=backend,
+        provider=provider,
+        precision=precision,
+        threads=threads,
+        max_batch=max(1, min(batch, MOST_WAITING // (columns * rows))),
+    ) as generator:
+        keyframes = generator.load_ws(source) if seeds is None else source
+        total = walk_length(len(keyframes), frames, walks=columns * rows, loop=loop)
+        walks = walk_grid(
+            generator,
+            keyframes,
+            columns=columns,
+            rows=rows,
+            frames=frames,
+            curve=curve,
+            loop=loop,
+            truncation_psi=_changing_psi(truncation_psi, total, loop),
+            truncation_cutoff=truncation_cutoff,
+            class_idx=_classes(class_idx),
+            noise_mode=noise,
+            noise_seed=noise_seed,
+            noise_turns=noise_turns,
+            translate=_changing("--translate", translate, 2, total, loop),
+            rotate=_changing("--rotate", rotate, 1, total, loop, turn=360),
+        )
+        with _image_progress() as progress:
+            written = file.write(walks, total=total, progress=progress)
+    if json_:
+        facts = {**vars(written), "path": str(written.path)}
+        return _print_json({"backend": generator.choice, **facts})
+    _say(generator.choice)
+    _say(
+        f"Wrote {written.path}: {written.frames} frames of {written.width}x{written.height}, "
+        f"{written.seconds:.1f} s, {written.codec}."
+    )
+    return None
+
+
+def _check_picture(path: Path, quality: int | None, force: bool) -> None:
+    """Refuse a picture that could not be written, before anything is drawn."""
+    _check_one_file(path, None, 1, quality, {})
+    if path.is_dir():
+        raise _usage(f"{path} is a folder; --out names one picture")
+    if path.exists() and not force:
+        raise InvalidInput(f"{path} exists. Pass --force to replace it, or choose another --out.")
+
+
+def _save_picture(
+    generator: Generator, picture: Any, path: Path, *, quality: int | None, as_json: bool
+) -> None:
+    from stylert.runtime.images import save_image
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_image(picture, path, quality=quality)
+    height, width = picture.shape[:2]
+    if as_json:
+        facts = {"file": str(path), "width": width, "height": height}
+        return _print_json({"backend": generator.choice, **facts})
+    _say(generator.choice)
+    _say(f"Wrote {path}: {width}x{height} pixels.")
+    return None
+
+
+def _styles(generator: Generator, sources: list[Any], options: Mapping[str, Any]) -> Iterator[Any]:
+    """The ws of sources, which are files or lists of seeds; the options are of seeds."""
+    files = [isinstance(source, Path) for source in sources]
+    for name, value in options.items():
+        if all(files) and value is not None:
+            option = "class" if name == "class_idx" else name.replace("_", "-")
+            raise _usage(f"--{option}: got one for ws of a file, expected seeds")
+    for source, is_file in zip(sources, files, strict=True):
+        yield generator.load_ws(source) if is_file else generator.styles(source, **options)
+
+
+def _direction(generator: Generator, text: str, class_idx: int | None) -> Any:
+    """A direction of a file, a principal component, or the name of one in the bundle."""
+    if text.startswith("pca:"):
+        number = text.removeprefix("pca:")
+        most = generator.spec.w_dim - 1
+        if not (number.isdecimal() and len(number) < 6 and int(number) <= most):
+            raise _usage(f"--direction: got {text!r:.80}, expected pca:0 to pca:{most}")
+        return generator.pca(k=int(number) + 1, class_idx=class_idx).direction(int(number))
+    if Path(text).suffix in (".npy", ".npz"):
+        return generator.load_direction(text)
+    return text
+
+
+def _list_directions(path: Path, as_json: bool) -> None:
+    """Show the directions of a bundle: the sets, and the names in them."""
+    from stylert.runtime.bundle import Bundle
+
+    sets = Bundle.open(path).read_directions()
+    if as_json:
+        return _print_json(
+            {f"{s.name}_{i}": s.layers.tolist() for s in sets for i in range(len(s.vectors))}
+        )
+    if not sets:
+        _say(f"{path} has no directions. Export again, or use pca:0 or a file.")
+        return None
+    table = Table("directions", "layers", title=f"{path}", title_justify="left")
+    for s in sets:
+        names = f"{s.name}_0 to {s.name}_{len(s.vectors) - 1}"
+        table.add_row(names, ",".join(map(str, s.layers)))
+    out.print(table)
+    _say("And pca:0, pca:1, ...: what varies most in w. Or a .npy or .npz file.")
+    return None
+
+
+@app.command()
+def serve(
+    bundle: BundleArgument,
+    host: Annotated[
+        str, typer.Option(help="Address to listen at; 0.0.0.0 is reached by other machines.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 = any that is free.")] = 8000,
+    token: Annotated[
+        str | None,
+        typer.Option(envvar="STYLERT_TOKEN", help="Ask for it: 'Authorization: Bearer TOKEN'."),
+    ] = None,
+    max_queue: Annotated[
+        int, typer.Option(min=1, help="Images that may wait; more are refused with 429.")
+    ] = 256,
+    max_images: Annotated[int, typer.Option(min=1, help="Images of one request.")] = 64,
+    seconds: Annotated[
+        float, typer.Option(min=0.1, help="That a request may take; then it ends with 504.")
+    ] = 60.0,
+    batch: Annotated[int, typer.Option(min=1, help="Images drawn at a time.")] = 8,
+    backend: BackendOption = "auto",
+    provider: ProviderOption = "auto",
+    precision: PrecisionOption = "auto",
+    threads: ThreadsOption = None,
+) -> None:
+    """Serve pictures over HTTP, and a page to play with. Ctrl-C ends it.
+
+    Example: stylert serve ffhq-bundle --port 8000
+    """
+    _need("fastapi", "uvicorn", "prometheus_client", extra="serve")
+    from stylert.runtime.serving.server import serve as serve_http
+    from stylert.runtime.serving.settings import Settings
+
+    settings = Settings(
+        max_queue=max_queue,
+        max_images=min(max_images, max_queue),
+        draw_seconds=seconds,
+        token=token,
+    )
+    with _open(
+        bundle,
+        backend=backend,
+        provider=provider,
+        precision=precision,
+        threads=threads,
+        max_batch=batch,
+    ) as generator:
+        _say(f"{generator.choice}")
+        serve_http(
+            generator,
+            host=host,
+            port=port,
+            settings=settings,
+            ready=lambda address: _say(f"Serving {bundle} at {address} (Ctrl-C ends it)"),
+        )
 
 
 @app.command()
@@ -1081,6 +1501,101 @@ def _floats(option: str, text: str | None) -> tuple[float, ...] | None:
         return tuple(float(part) for part in text.split(","))
     except ValueError:
         raise _usage(f"{option}: got {text!r}, expected numbers such as 0.5,0.5") from None
+
+
+def _seed_list(option: str, text: str) -> list[int]:
+    """'0-2,7,0' as its numbers, in their order and with repetitions."""
+    from stylert.runtime.datasets import Seeds
+
+    try:
+        parts = [Seeds.parse(part).ranges[0] for part in text.split(",")]
+    except InvalidInput as error:
+        raise _usage(f"{option}: {str(error).removeprefix('seeds: ')}") from None
+    if sum(map(len, parts)) > MOST_TILES:
+        raise _usage(f"{option}: got {text!r:.80}, expected up to {MOST_TILES} seeds")
+    return [number for part in parts for number in part]
+
+
+def _source(option: str, text: str) -> Path | list[int]:
+    """A file of ws, or seeds."""
+    path = Path(text)
+    if path.suffix in (".npy", ".npz", ".pt", ".pth") or path.is_file():
+        return path
+    return _seed_list(option, text)
+
+
+def _psi(text: str | None) -> float | dict[str, float] | None:
+    """'0.7' as a number, 'coarse=0.5,8-17=1' by layers."""
+    if text is None:
+        return None
+    try:
+        if "=" not in text:
+            return float(text)
+        pairs = [part.partition("=") for part in text.split(",")]
+        return {layers.strip(): float(value) for layers, _, value in pairs}
+    except ValueError:
+        raise _usage(
+            f"--truncation-psi: got {text!r:.80}, expected a number, or coarse=0.5,fine=1"
+        ) from None
+
+
+def _changing_psi(text: str | None, frames: int, loop: bool) -> Any:
+    """A psi for all frames, or from one to another: '0.3:1'."""
+    if text is None or ":" not in text:
+        return _psi(text)
+    return _changing("--truncation-psi", text, 1, frames, loop)
+
+
+def _changing(
+    option: str, text: str | None, size: int, frames: int, loop: bool, turn: float | None = None
+) -> Any:
+    """Numbers for all frames, or of every frame where they change: '0,0:0.5,0'."""
+    from stylert.runtime.control.walks import ramp
+
+    if text is None:
+        return None
+    ends = [_floats(option, part) or () for part in text.split(":")]
+    finite = all(math.isfinite(number) for end in ends for number in end)
+    if not finite or len(ends) > 2 or any(len(end) != size for end in ends):
+        one = ",".join(["0.5"] * size)
+        raise _usage(f"{option}: got {text!r:.80}, expected such as {one}, or {one}:{one} from to")
+    values = [end[0] if size == 1 else end for end in ends]
+    if len(values) == 1:
+        return values[0]
+    return ramp(values[0], values[1], frames, loop=loop, turn=turn)
+
+
+def _strengths(text: str) -> list[float]:
+    """'-6:6:5' as five numbers from -6 to 6; or a list of numbers."""
+    try:
+        first, *others = text.split(":")
+        numbers = [float(part) for part in first.split(",")]
+        if others:
+            last, count = float(others[0]), min(int(others[1]), MOST_STRENGTHS + 1)
+            steps = max(1, count - 1)
+            numbers = [numbers[0] + (last - numbers[0]) * i / steps for i in range(count)]
+    except (ValueError, IndexError):
+        numbers = []
+    if not 0 < len(numbers) <= MOST_STRENGTHS or not all(map(math.isfinite, numbers)):
+        raise _usage(
+            f"--strengths: got {text!r:.80}, expected FIRST:LAST:COUNT, such as -6:6:5, or -3,0,3"
+        )
+    return numbers
+
+
+def _frames(seconds: float, fps: float) -> int:
+    """Frames from one keyframe to the next."""
+    if not (math.isfinite(seconds) and 0 < seconds <= MOST_SECONDS):
+        raise _usage(f"--seconds: got {seconds:g}, expected above 0 and up to {MOST_SECONDS}")
+    return max(1, round(seconds * fps))
+
+
+def _cells(grid: str) -> tuple[int, int]:
+    """'4x2' to 4 columns and 2 rows of walks."""
+    columns, _, rows = grid.partition("x")
+    if not all(part.isdecimal() and 0 < len(part) < 4 and int(part) for part in (columns, rows)):
+        raise _usage(f"--grid: got {grid!r:.80}, expected COLSxROWS, such as 3x2")
+    return int(columns), int(rows)
 
 
 def _columns_and_rows(grid: str, images: int) -> tuple[int | None, int | None]:

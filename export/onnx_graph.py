@@ -101,16 +101,6 @@ class GraphBuilder:
         self._nodes.append(node)
         return node.outputs[0]
 
-    def split(self, x: ir.Value, sizes: Sequence[int], *, name: str, axis: int) -> list[ir.Value]:
-        """Add a Split into parts of these sizes."""
-        lengths = self.constant(f"{name}_sizes", np.array(sizes))
-        name = self._unique(name)
-        node = ir.node("Split", [x, lengths], {"axis": axis}, num_outputs=len(sizes), name=name)
-        for i, output in enumerate(node.outputs):
-            output.name = self._unique(f"{name.removeprefix(self._scope)}{i}")
-        self._nodes.append(node)
-        return list(node.outputs)
-
     def cast(self, x: ir.Value, dtype: str, *, name: str) -> ir.Value:
         """Add a Cast to 'float32', 'float16' or 'uint8'."""
         return self.op("Cast", x, name=name, to=_DTYPES[dtype])

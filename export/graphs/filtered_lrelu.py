@@ -1,14 +1,14 @@
-"""The filtered leaky ReLU of StyleGAN3 as ONNX nodes, in two forms; the function is the same.
+"""The filtered leaky ReLU of StyleGAN3 as ONNX nodes, in two forms of the same function.
 
-'phases': depthwise convolutions at the low rate, one for each phase of the high rate. This is the
-least work, and ONNX Runtime on a CPU is fastest with it. 'matrix': two products with a constant
-matrix before the nonlinearity and two after it. Tensor cores like these, for images that are not
-too large. See `lowering_filters` for the algebra.
+'phases': depthwise convolutions at the low rate, some for each phase of the high rate. It is the
+least work, and the fastest on a CPU, where ONNX Runtime fuses the nonlinearity and the sums into
+them. 'matrix': a product with a constant matrix along each axis, before the nonlinearity and after
+it. That is more work, but in few large products, as tensor cores like them, and with no grouped
+convolution in half precision, which some versions of TensorRT cannot build.
 """
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 
 import numpy as np
@@ -20,17 +20,20 @@ from stylert.export.graphs.emitter import SynthesisEmitter
 
 __all__ = ["FORMS", "FilteredLrelu", "MatrixForm", "PhaseForm"]
 
+Phases = dict[tuple[int, int], ir.Value]  # by phase of the rows, and of the columns
+
+BAND = 256  # rows of a matrix that are multiplied at once: fewer have fewer zeros beside them
+
 
 class FilteredLrelu(ABC):
     """A filtered leaky ReLU without its gain, which goes before it.
 
     Attributes:
-        start: first row and column of the input that is read.
-        stop: the one after the last.
+        reads: rows of the input that are read, and columns: from the first up to, not with, the
+            second of the two.
     """
 
-    start: int
-    stop: int
+    reads: tuple[int, int]
 
     def __init__(
         self,
@@ -38,25 +41,23 @@ class FilteredLrelu(ABC):
         layer: StyleGAN3Layer,
         up_fir: np.ndarray,
         down_fir: np.ndarray,
-        clamp: float | None,
     ) -> None:
         self.emitter = emitter
         self.layer = layer
         self.up_fir = up_fir
         self.down_fir = down_fir
-        self.clamp = clamp
 
     @abstractmethod
-    def emit(self, x: ir.Value, channels: int) -> ir.Value:
-        """From the part of the input that is read [N, C, h, h] to [N, C, out_size, out_size]."""
+    def emit(self, x: ir.Value, channels: int, clamp: float | None) -> ir.Value:
+        """From what is read of the input [N, C, h, h] to [N, C, out_size, out_size]."""
 
-    def activation(self, x: ir.Value, at: str) -> ir.Value:
+    def activation(self, x: ir.Value, clamp: float | None, at: str) -> ir.Value:
         """The nonlinearity by itself."""
         e = self.emitter
         with e.graph.scope(at):
             if self.layer.slope != 1:
                 x = e.graph.op("LeakyRelu", x, name="lrelu", alpha=self.layer.slope)
-            return e.clamp(x, self.clamp)
+            return e.clamp(x, clamp)
 
     def depthwise(
         self,
@@ -65,10 +66,10 @@ class FilteredLrelu(ABC):
         channels: int,
         name: str,
         *,
-        pads: tuple[int, int, int, int] = (0, 0, 0, 0),
+        pads: tuple[int, int, int, int] = (0, 0, 0, 0),  # top, left, bottom, right
         strides: tuple[int, int] = (1, 1),
     ) -> ir.Value:
-        """The same filter for every channel; pads are ONNX's: top, left, bottom, right."""
+        """The same filter for every channel."""
         kernels = np.broadcast_to(kernel, (channels, 1, *kernel.shape))
         return self.emitter.graph.op(
             "Conv",
@@ -81,9 +82,19 @@ class FilteredLrelu(ABC):
             group=channels,
         )
 
+    def cut(self, x: ir.Value, start: int, stop: int, axes: list[int], name: str) -> ir.Value:
+        """What is from `start` up to, not with, `stop` along the axes."""
+        g = self.emitter.graph
+        bounds = (
+            g.constant(f"{name}_start", np.full(len(axes), start)),
+            g.constant(f"{name}_stop", np.full(len(axes), stop)),
+        )
+        at = g.shared(f"axes_{''.join(map(str, axes))}", np.array(axes))
+        return g.op("Slice", x, *bounds, at, name=name)
+
 
 class PhaseForm(FilteredLrelu):
-    """Depthwise convolutions from and to phases."""
+    """Depthwise convolutions to the phases of the high rate, and from them."""
 
     def __init__(
         self,
@@ -91,10 +102,9 @@ class PhaseForm(FilteredLrelu):
         layer: StyleGAN3Layer,
         up_fir: np.ndarray,
         down_fir: np.ndarray,
-        clamp: float | None,
     ) -> None:
-        super().__init__(emitter, layer, up_fir, down_fir, clamp)
-        self.split = lowering_filters.split_into_phases(
+        super().__init__(emitter, layer, up_fir, down_fir)
+        split = lowering_filters.split_into_phases(
             up_fir,
             down_fir,
             up=layer.up,
@@ -102,101 +112,90 @@ class PhaseForm(FilteredLrelu):
             before=layer.padding[0],
             out_size=layer.out_size,
         )
-        self.start = max(self.split.first, 0)
-        self.stop = min(self.split.first + self.split.samples, layer.conv_size)
+        self.split = split
+        self.count = len(split.up)  # phases along an axis
+        self.outputs = len(split.down)  # samples of an output frame along an axis
+        stop = split.first + split.samples
+        self.reads = max(split.first, 0), min(stop, layer.conv_size)
+        self.pads = max(-split.first, 0), max(stop - layer.conv_size, 0)
 
-    def emit(self, x: ir.Value, channels: int) -> ir.Value:
-        """From the part of the input that is read [N, C, h, h] to [N, C, out_size, out_size]."""
-        split, g = self.split, self.emitter.graph
-        count = len(split.up)
+    def emit(self, x: ir.Value, channels: int, clamp: float | None) -> ir.Value:
+        """From what is read of the input [N, C, h, h] to [N, C, out_size, out_size]."""
+        before, after = self.pads
+        stride = self.split.stride
         phases = {}
-        for p in range(count):
-            rows = self.up(x, split.up[p], channels, f"up{p}", axis=0)
-            for q in range(count):
-                columns = self.up(rows, split.up[q], channels, f"up{p}{q}", axis=1)
-                phases[p, q] = self.activation(columns, f"act{p}{q}")
-        down = self.down_radial if self.layer.down_radial else self.down_separable
-        outputs = down(phases, channels)
-        if split.outputs == 1:
-            return outputs[0]
-        x = g.op("Concat", *outputs, name="outputs", axis=1)
-        x = g.op("DepthToSpace", x, name="to_space", blocksize=split.outputs, mode="DCR")
-        size = self.layer.out_size
-        if split.frames * split.outputs == size:
-            return x
-        return self.emitter.cut(x, 0, size, "cut")
-
-    def held(self, x, at, channels):
-        e = self.emitter
-        with e.graph.scope(at):
-            if self.layer.slope != 1:
-                x = e.graph.op("LeakyRelu", x, name="lrelu", alpha=self.layer.slope)
-            if self.clamp is None:
-                return x
-            x = self.depthwise(x, np.ones((1, 1)), channels, "hold")
-            return e.clamp(x, self.clamp)
-
-    def up(self, x: ir.Value, taps: np.ndarray, channels: int, name: str, *, axis: int) -> ir.Value:
-        """One phase along an axis."""
-        split = self.split
-        before = self.start - split.first
-        after = split.first + split.samples - self.stop
-        if axis == 0:
-            kernel, pads, strides = taps[:, None], (before, 0, after, 0), (split.stride, 1)
-        else:
-            kernel, pads, strides = taps[None], (0, before, 0, after), (1, split.stride)
-        return self.depthwise(x, kernel, channels, name, pads=pads, strides=strides)
-
-    def down_separable(
-        self, phases: dict[tuple[int, int], ir.Value], channels: int
-    ) -> list[ir.Value]:
-        """The outputs of a frame, row by row: columns first, then rows."""
-        down, count = self.split.down, len(self.split.up)
-        columns = {
-            (p, s): self.total(
-                [(phases[p, q], down[s, q][None]) for q in range(count)], channels, f"down{p}_{s}"
+        for p, taps in enumerate(self.split.up):
+            pads = before, 0, after, 0
+            rows = self.depthwise(
+                x, taps[:, None], channels, f"up{p}", pads=pads, strides=(stride, 1)
             )
-            for p in range(count)
-            for s in range(len(down))
+            for q, taps_q in enumerate(self.split.up):
+                pads = 0, before, 0, after
+                phase = self.depthwise(
+                    rows, taps_q[None], channels, f"up{p}{q}", pads=pads, strides=(1, stride)
+                )
+                phases[p, q] = self.activation(phase, clamp, f"phase{p}{q}")
+        down = self.radial_outputs if self.layer.down_radial else self.separable_outputs
+        return self.woven(down(phases, channels))
+
+    def separable_outputs(self, phases: Phases, channels: int) -> list[ir.Value]:
+        """The samples of the output frames, row by row: filtered along the rows, then down."""
+        kernels = self.split.down  # [S, P, t]
+        every_phase, every_output = range(self.count), range(self.outputs)
+        rows = {
+            (p, s): self.total(
+                [(phases[p, q], kernels[s, q][None]) for q in every_phase],
+                channels,
+                f"row{p}_down{s}",
+            )
+            for p in every_phase
+            for s in every_output
         }
         return [
             self.total(
-                [(columns[p, s], down[r, p][:, None]) for p in range(count)],
-                channels,
-                f"down_{r}{s}",
+                [(rows[p, s], kernels[r, p][:, None]) for p in every_phase], channels, f"down{r}{s}"
             )
-            for r in range(len(down))
-            for s in range(len(down))
+            for r in every_output
+            for s in every_output
         ]
 
-    def down_radial(self, phases: dict[tuple[int, int], ir.Value], channels: int) -> list[ir.Value]:
-        """The outputs of a frame, row by row, with a 2-D filter."""
-        down = self.split.down
+    def radial_outputs(self, phases: Phases, channels: int) -> list[ir.Value]:
+        """The samples of the output frames, row by row, with a 2-D filter."""
+        kernels = self.split.down  # [S, S, P, P, t, t]
         return [
             self.total(
-                [(phase, down[r, s, p, q]) for (p, q), phase in phases.items()],
+                [(phase, kernels[(r, s, *at)]) for at, phase in phases.items()],
                 channels,
-                f"down_{r}{s}",
+                f"down{r}{s}",
             )
-            for r in range(len(down))
-            for s in range(len(down))
+            for r, s in np.ndindex(self.outputs, self.outputs)
         ]
+
+    def woven(self, outputs: list[ir.Value]) -> ir.Value:
+        """The samples of the output frames in their places."""
+        if self.outputs == 1:
+            return outputs[0]
+        g, size = self.emitter.graph, self.layer.out_size
+        x = g.op("Concat", *outputs, name="outputs", axis=1)
+        x = g.op("DepthToSpace", x, name="to_space", blocksize=self.outputs, mode="DCR")
+        if self.split.frames * self.outputs == size:
+            return x
+        return self.cut(x, 0, size, [2, 3], "cut")
 
     def total(self, terms: list[tuple[ir.Value, np.ndarray]], channels: int, name: str) -> ir.Value:
         """The sum of filtered phases."""
         total = None
         for i, (x, kernel) in enumerate(terms):
-            if not kernel.any():
-                continue
-            y = self.depthwise(x, kernel, channels, f"{name}_from{i}")
-            add = self.emitter.graph.op
-            total = y if total is None else add("Add", total, y, name=f"{name}_sum{i}")
+            if kernel.any():
+                x = self.depthwise(x, kernel, channels, f"{name}_of{i}")
+                g = self.emitter.graph
+                total = x if total is None else g.op("Add", total, x, name=f"{name}_sum{i}")
         assert total is not None
         return total
 
 
 class MatrixForm(FilteredLrelu):
-    """Products with constant matrices. A radial filter is one convolution."""
+    """Products with constant matrices; a radial filter is a convolution."""
 
     def __init__(
         self,
@@ -204,36 +203,49 @@ class MatrixForm(FilteredLrelu):
         layer: StyleGAN3Layer,
         up_fir: np.ndarray,
         down_fir: np.ndarray,
-        clamp: float | None,
     ) -> None:
-        super().__init__(emitter, layer, up_fir, down_fir, clamp)
+        super().__init__(emitter, layer, up_fir, down_fir)
         matrix = lowering_filters.up_matrix(
             up_fir, layer.conv_size, up=layer.up, padding=layer.padding
         )
         read = np.flatnonzero(matrix.any(axis=0))
-        self.start, self.stop = int(read[0]), int(read[-1]) + 1
-        self.up_matrix = matrix[:, self.start : self.stop]
+        self.reads = int(read[0]), int(read[-1]) + 1
+        self.up_matrix = matrix[:, slice(*self.reads)]
 
-    def emit(self, x: ir.Value, channels: int) -> ir.Value:
-        """From the part of the input that is read [N, C, h, h] to [N, C, out_size, out_size]."""
-        x = self.activation(self.product(x, self.up_matrix, "up"), "act")
+    def emit(self, x: ir.Value, channels: int, clamp: float | None) -> ir.Value:
+        """From what is read of the input [N, C, h, h] to [N, C, out_size, out_size]."""
+        x = self.product(x, self.up_matrix, "up")
+        x = self.activation(x, clamp, "high")
+        down = self.layer.down
         if self.layer.down_radial:
-            down = self.layer.down
             kernel = self.down_fir[::-1, ::-1]
             return self.depthwise(x, kernel, channels, "down", strides=(down, down))
-        matrix = lowering_filters.down_matrix(
-            self.down_fir, len(self.up_matrix), down=self.layer.down
-        )
+        size = self.layer.activation_size
+        matrix = lowering_filters.down_matrix(self.down_fir, size, down=down)
         return self.product(x, matrix, "down")
 
     def product(self, x: ir.Value, matrix: np.ndarray, name: str) -> ir.Value:
-        """The matrix along rows and columns."""
+        """The matrix along the columns, then along the rows."""
+        g = self.emitter.graph
+        for axis, along in ((2, "columns"), (3, "rows")):
+            bands = lowering_filters.bands(matrix, BAND)
+            with g.scope(f"{name}_{along}"):
+                if len(bands) == 1:
+                    x = self.times(x, matrix, axis, "product")
+                    continue
+                parts = []
+                for i, (start, block) in enumerate(bands):
+                    part = self.cut(x, start, start + block.shape[1], [axis], f"part{i}")
+                    parts.append(self.times(part, block, axis, f"product{i}"))
+                x = g.op("Concat", *parts, name="bands", axis=axis)
+        return x
+
+    def times(self, x: ir.Value, matrix: np.ndarray, axis: int, name: str) -> ir.Value:
+        """The matrix along an axis."""
         e = self.emitter
-        rows = e.graph.op(
-            "MatMul", e.constant(f"{name}_rows_matrix", matrix), x, name=f"{name}_rows"
-        )
-        columns = e.constant(f"{name}_columns_matrix", matrix.T)
-        return e.graph.op("MatMul", rows, columns, name=f"{name}_columns")
+        if axis == 2:
+            return e.graph.op("MatMul", e.constant(f"{name}_matrix", matrix), x, name=name)
+        return e.graph.op("MatMul", x, e.constant(f"{name}_matrix", matrix.T), name=name)
 
 
 FORMS: dict[str, type[FilteredLrelu]] = {"phases": PhaseForm, "matrix": MatrixForm}

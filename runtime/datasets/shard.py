@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -37,6 +38,7 @@ class Shard:
         self.next_place = self.places.start
         self._job = job
         self._open = True
+        self._lock = threading.Lock()  # an impatient interrupt closes while the last is appended
         self._committed = time.monotonic()
         self._journal = Journal(container.journal(number))
         try:
@@ -59,20 +61,22 @@ class Shard:
     def append(self, record: Mapping[str, Any], data: bytes) -> None:
         """Write the next image: its record, and its file's bytes."""
         line = line_of(record)
-        self._store.append(record, line, data)
-        self._journal.add(line)
-        self.next_place += 1
-        late = time.monotonic() - self._committed >= COMMIT_SECONDS
-        if late or self._journal.pending >= COMMIT_IMAGES:
-            self._commit()
-        self._finish_if_complete()
+        with self._lock:
+            self._store.append(record, line, data)
+            self._journal.add(line)
+            self.next_place += 1
+            late = time.monotonic() - self._committed >= COMMIT_SECONDS
+            if late or self._journal.pending >= COMMIT_IMAGES:
+                self._commit()
+            self._finish_if_complete()
 
     def close(self) -> None:
         """Leave it to be gone on with; nothing once it is finished."""
-        if self._open:
-            with suppress(OSError):  # the disk is full: what is not in the journal is drawn again
-                self._commit()
-            self._close()
+        with self._lock:
+            if self._open:
+                with suppress(OSError):  # a full disk: what is not in the journal is drawn again
+                    self._commit()
+                self._close()
 
     def _recover(self) -> None:
         """Find the images that are there whole, and cut off the rest."""

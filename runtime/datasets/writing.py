@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from stylert.runtime.arguments import check_integer
 from stylert.runtime.backends.onnxruntime import usable_cpus
 from stylert.runtime.datasets.folder import Folder
 from stylert.runtime.datasets.identity import check_same_job, describe_job
@@ -150,6 +151,8 @@ class DatasetWriter:
             raise InvalidInput(f"{self._out} has no job.json. Call start before write.")
         check_same_job(stored, self._description, self._out)
         numbers = range(self.job.shards) if shards is None else list(shards)
+        for number in numbers:
+            check_integer("shards", number, 0, self.job.shards - 1)
         encoders = min(usable_cpus(), MOST_ENCODERS) if encoders is None else encoders
         self._found = self._written = 0
         total = sum(len(self.job.shard(number)) for number in numbers)

@@ -179,6 +179,9 @@ def test_all_shards_must_be_there_at_the_end(tmp_path: Path, fake: Any, refuses:
     with refuses("has no job.json. Call start before write"):
         writer.write()
     writer.start()
+    for number in (3, -1):
+        with refuses(f"shards: got {number}, expected an integer of 0 to 2"):
+            writer.write([0, number])
     writer.write([0, 2])
     with refuses("shard 1 is not complete yet"):
         writer.finish()
@@ -244,15 +247,32 @@ def test_a_disk_that_is_full_for_a_while(
     assert contents(tmp_path / "full") == contents(tmp_path / "whole")
 
 
-def test_an_image_that_someone_removed_is_drawn_again(tmp_path: Path, fake: Any) -> None:
+@pytest.mark.parametrize("left", [None, b"", b"half of it"])
+def test_an_image_that_is_not_whole_is_drawn_again(
+    tmp_path: Path, fake: Any, contents: Contents, left: bytes | None
+) -> None:
     described = job("0-9")
-    write_dataset(fake(), described, tmp_path / "out")
-    (tmp_path / "out" / "manifest.jsonl").rename(tmp_path / "out" / "manifest.jsonl.partial")
-    (tmp_path / "out" / "seed0006.png").unlink()
+    write_dataset(fake(), described, tmp_path)
+    before = contents(tmp_path)
+    (tmp_path / "manifest.jsonl").rename(tmp_path / "manifest.jsonl.partial")
+    (tmp_path / "seed0006.png").unlink()
+    if left is not None:
+        (tmp_path / "seed0006.png").write_bytes(left)
     rest = fake()
-    write_dataset(rest, described, tmp_path / "out")
+    write_dataset(rest, described, tmp_path)
     assert rest.drawn == list(range(4, 10))  # with all of its batch
-    assert (tmp_path / "out" / "seed0006.png").exists()
+    assert contents(tmp_path) == before
+
+
+def test_a_shard_that_has_its_name_already_is_not_drawn_again(tmp_path: Path, fake: Any) -> None:
+    described = job("0-6", container="webdataset", shard_size=7)
+    writer = DatasetWriter(fake(), described, tmp_path)
+    writer.start()
+    writer.write()
+    journal = tmp_path / "shard-000000.jsonl"
+    journal.rename(journal.with_name("shard-000000.jsonl.partial"))
+    assert write_dataset(fake(), described, tmp_path).drawn == 0
+    assert len(records(tmp_path)) == 7
 
 
 # --- What is refused.

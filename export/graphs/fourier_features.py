@@ -1,0 +1,103 @@
+"""The input of StyleGAN3 as ONNX nodes: Fourier features that w and the user may move (section 3).
+
+All of it is float32, also where a graph has half precision: an angle that is off moves the picture.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import onnx_ir as ir
+
+from stylert.export import lowering
+from stylert.export.checkpoints import StyleGAN3Config
+from stylert.export.graphs.emitter import SynthesisEmitter
+
+__all__ = ["fourier_features"]
+
+
+def fourier_features(emitter: SynthesisEmitter, config: StyleGAN3Config) -> ir.Value:
+    """Plane waves over the image and its margin [N, C, size, size], mixed as layer L0 takes them.
+
+    The graph gets the input `transform`.
+    """
+    g = emitter.graph
+    waves = _waves(emitter)  # [N, C, 3]
+    x, y, shift = (
+        g.op("Gather", waves, g.constant(f"{name}_at", np.array([[i]])), name=name, axis=2)
+        for i, name in enumerate(("wave_x", "wave_y", "wave_shift"))
+    )  # [N, C, 1, 1] each
+    amplitudes = _amplitudes(emitter, config, x, y)
+    radians = 2 * np.pi
+    places = radians * (np.arange(config.input_size) + 0.5 - config.input_size / 2)
+    places /= config.input_rate
+    along_x = g.op("Mul", x, g.constant("columns", places), name="along_x")
+    along_y = g.op("Mul", y, g.constant("rows", places[:, None]), name="along_y")
+    phases = radians * emitter.tensors["synthesis.input.phases"].astype(np.float64)
+    shift = g.op("Mul", shift, g.constant("radians", np.array(radians)), name="shift")
+    shift = g.op("Add", shift, g.constant("phases", phases[:, None, None]), name="phase")
+    angles = g.op("Add", along_x, g.op("Add", along_y, shift, name="rows_angles"), name="angles")
+    features = g.op("Mul", g.op("Sin", angles, name="sin"), amplitudes, name="features")
+    mix = emitter.tensors["synthesis.input.weight"].astype(np.float64)
+    mix /= math.sqrt(config.input_channels)
+    weight = g.constant("mix_weight", mix[:, :, None, None])
+    return g.op("Conv", features, weight, name="mix", kernel_shape=[1, 1])
+
+
+def _amplitudes(
+    emitter: SynthesisEmitter, config: StyleGAN3Config, x: ir.Value, y: ir.Value
+) -> ir.Value:
+    """1 up to the bandwidth, and 0 from where the pixels cannot hold the wave."""
+    g = emitter.graph
+    slope = 1 / (config.input_rate / 2 - config.input_bandwidth)
+    squares = g.op("Mul", x, x, name="square_x"), g.op("Mul", y, y, name="square_y")
+    frequencies = g.op("Sqrt", g.op("Add", *squares, name="squares"), name="frequencies")
+    fade = g.op("Mul", frequencies, g.constant("slope", np.array(-slope)), name="fade")
+    at_zero = g.constant("at_zero", np.array(1 + config.input_bandwidth * slope))
+    bounds = g.constant("none", np.array(0.0)), g.constant("full", np.array(1.0))
+    return g.op("Clip", g.op("Add", fade, at_zero, name="line"), *bounds, name="amplitudes")
+
+
+def _waves(emitter: SynthesisEmitter) -> ir.Value:
+    """The waves [N, C, 3] in the picture's coordinates: x, y in cycles per unit, and the shift.
+
+    The coordinates go through the user's transform, the checkpoint's own, and that of w: a
+    translation by (-x, -y), then a rotation.
+    """
+    g = emitter.graph
+    pose = _pose(emitter)
+    freqs = emitter.tensors["synthesis.input.freqs"].astype(np.float64).T  # [2, C]
+    rotations = np.zeros((2, 4, freqs.shape[1]))  # a rotated wave's x and y, from the pose
+    rotations[0, :2] = freqs
+    rotations[1, :2] = freqs[1], -freqs[0]
+    rotated, shifts = [], []
+    for i, (name, rotation) in enumerate(zip("xy", rotations, strict=True)):
+        wave = g.op("MatMul", pose, g.constant(f"rotate_{name}", rotation), name=f"rotated_{name}")
+        place = g.op("Gather", pose, g.constant(f"{name}_at", np.array([2 + i])), name=name, axis=1)
+        shifts.append(g.op("Mul", wave, place, name=f"shift_{name}"))
+        rotated.append(wave)  # [N, C]
+    rotated.append(g.op("Neg", g.op("Add", *shifts, name="shifts"), name="shift_back"))
+    last = g.constant("last_axis", np.array([2]))
+    columns = [g.op("Unsqueeze", x, last, name=f"wave{i}") for i, x in enumerate(rotated)]
+    transform = g.input("transform", ["N", 3, 3])
+    own = emitter.tensors["synthesis.input.transform"]
+    if not np.array_equal(own, np.eye(3)):
+        transform = g.op("MatMul", g.constant("own_transform", own), transform, name="transforms")
+    return g.op("MatMul", g.op("Concat", *columns, name="posed", axis=2), transform, name="waves")
+
+
+def _pose(emitter: SynthesisEmitter) -> ir.Value:
+    """Cosine and sine of the angle, and the place in x and y, that w gives: [N, 4]."""
+    g = emitter.graph
+    matrix, bias = lowering.fully_connected(
+        emitter.tensors["synthesis.input.affine.weight"],
+        emitter.tensors["synthesis.input.affine.bias"],
+    )
+    w = g.op("Gather", emitter.ws, g.shared("ws_index_0", np.array(0)), name="w", axis=1)
+    affine = g.constant("affine_weight", matrix), g.constant("affine_bias", bias)
+    pose = g.op("Gemm", w, *affine, name="affine")  # times any length
+    square = g.op("Mul", pose, pose, name="pose_square")
+    of_angle = g.constant("of_angle", np.array([[1.0], [1.0], [0.0], [0.0]]))
+    length = g.op("Sqrt", g.op("MatMul", square, of_angle, name="length_square"), name="length")
+    return g.op("Div", pose, length, name="pose")

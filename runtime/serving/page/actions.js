@@ -1,0 +1,68 @@
+/** What can be done with the picture on screen: copy its Python or its address, keep it; the keys. */
+
+const SHORTCUTS = "stylert-shortcuts";
+
+const element = (id) => document.getElementById(id);
+
+/** Put text on the clipboard; false where the browser does not let a page do so. */
+export async function copyText(text) {
+  try {
+    await navigator.clipboard.writeText(text);
+    return true;
+  } catch {
+    // Pages that came over plain HTTP from another machine have no clipboard but the old one.
+  }
+  const field = document.createElement("textarea");
+  field.value = text;
+  field.className = "unseen";
+  const focused = document.activeElement;
+  document.body.append(field);
+  field.select();
+  const copied = document.execCommand("copy");
+  field.remove();
+  focused?.focus();
+  return copied;
+}
+
+/** Save a file, as the browser saves files. */
+export function saveAs(url, name) {
+  const anchor = document.createElement("a");
+  anchor.href = url;
+  anchor.download = name;
+  anchor.click();
+}
+
+/**
+ * Keys for the whole page: not while text is written, and not with a modifier.
+ *
+ * @param {Object<string, function()>} keys - what a key does.
+ */
+export function listenToKeys(keys) {
+  const enabled = element("shortcuts");
+  enabled.checked = stored() !== "off";
+  enabled.addEventListener("change", () => store(enabled.checked ? "on" : "off"));
+  document.addEventListener("keydown", (event) => {
+    const writing = event.target.matches?.("input:not([type=range], [type=radio], [type=checkbox])");
+    const act = keys[event.key.toLowerCase()];
+    if (!act || writing || !enabled.checked) return;
+    if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
+    event.preventDefault();
+    act();
+  });
+}
+
+function stored() {
+  try {
+    return localStorage.getItem(SHORTCUTS);
+  } catch {
+    return null; // no storage in this browser
+  }
+}
+
+function store(value) {
+  try {
+    localStorage.setItem(SHORTCUTS, value);
+  } catch {
+    // The choice holds until the page is left.
+  }
+}

@@ -1,0 +1,157 @@
+/** The page: it joins the settings, the controls, the address and the picture. */
+
+import { copyText, listenToKeys, saveAs } from "./actions.js";
+import { randomSeed, stepped } from "./controls.js";
+import { Newest } from "./newest.js";
+import { buildPanels } from "./panels.js";
+import { pythonOf } from "./python.js";
+import { Service, TokenWanted } from "./service.js";
+import { defaults, fromHash, inWords, toHash } from "./settings.js";
+
+const SMALL = 128; // pixels: below, they are shown as squares
+const ADDRESS_MS = 250; // browsers refuse to change the address much more often
+const FAMILIES = { stylegan1: "StyleGAN", stylegan2: "StyleGAN2", stylegan3: "StyleGAN3" };
+
+const element = (id) => document.getElementById(id);
+const service = new Service();
+const newest = new Newest(draw, { done: showPicture, failed: showError, busy: showBusy });
+
+let info = null; // of the generator
+let settings = null; // in the controls
+let drawn = null; // {settings, url}: the picture on screen
+let showSettings = null;
+let addressTimer = 0;
+
+element("token-form").addEventListener("submit", useToken);
+element("settings").addEventListener("submit", (event) => event.preventDefault());
+open();
+
+async function open() {
+  showBusy(true);
+  try {
+    info = await service.info();
+  } catch (error) {
+    showError(error);
+    return;
+  } finally {
+    showBusy(false);
+  }
+  hideError();
+  const classes = info.c_dim ? ` · ${info.c_dim} classes` : "";
+  const family = FAMILIES[info.family] ?? info.family;
+  element("facts").textContent = `${family} · ${info.img_width} × ${info.img_height}${classes}`;
+  showSettings = buildPanels(info, (make) => change(make(settings)));
+  buildActions();
+  for (const id of ["actions", "settings"]) element(id).hidden = false;
+  element("main").classList.remove("closed");
+  window.addEventListener("hashchange", readAddress);
+  readAddress();
+}
+
+function useToken(event) {
+  event.preventDefault();
+  service.setToken(element("token").value);
+  element("token-form").hidden = true;
+  if (info) newest.ask(settings);
+  else open();
+}
+
+/* Settings: from the controls and the address, to both and to the picture */
+
+function change(some) {
+  settings = { ...settings, ...some };
+  say("");
+  showSettings(settings);
+  newest.ask(settings);
+  clearTimeout(addressTimer);
+  addressTimer = setTimeout(writeAddress, ADDRESS_MS);
+}
+
+function writeAddress() {
+  history.replaceState(null, "", toHash(settings, info));
+}
+
+function readAddress() {
+  const { settings: found, ignored } = fromHash(location.hash, info);
+  change(found);
+  if (ignored.length) say(`Not used, as it does not fit this generator: ${ignored.join(", ")}.`);
+}
+
+/* The picture */
+
+async function draw(wanted, signal) {
+  const started = performance.now();
+  const blob = await service.draw(wanted, info, signal);
+  const ms = performance.now() - started;
+  const url = URL.createObjectURL(blob);
+  const image = new Image();
+  image.src = url;
+  await image.decode(); // the old picture stays until this one is there
+  return { settings: wanted, url, ms };
+}
+
+function showPicture(picture) {
+  hideError();
+  const shown = element("picture");
+  shown.src = picture.url;
+  shown.alt = inWords(picture.settings, info);
+  shown.classList.toggle("small", info.img_width < SMALL);
+  shown.hidden = false;
+  shown.dataset.settings = toHash(picture.settings, info);
+  if (drawn) URL.revokeObjectURL(drawn.url);
+  drawn = picture;
+  element("latency").textContent = `· ${Math.round(picture.ms)} ms`;
+  element("code").textContent = pythonOf(picture.settings, info);
+}
+
+function buildActions() {
+  const act = {
+    copy: async () => {
+      element("code-panel").open ||= !(await copyText(pythonOf(drawn.settings, info)));
+      say(element("code-panel").open ? "The Python is below." : "The Python is on the clipboard.");
+    },
+    link: async () => {
+      writeAddress();
+      const copied = await copyText(location.href);
+      say(copied ? "The link is on the clipboard." : "The link is this page's address.");
+    },
+    download: () => saveAs(drawn.url, `seed${drawn.settings.seed}.png`),
+    reset: () => change(defaults(info)),
+  };
+  for (const [id, run] of Object.entries(act)) element(id).addEventListener("click", run);
+  const press = (id) => () => element(id).click(); // a button that is disabled does nothing
+  listenToKeys({
+    c: press("copy"),
+    l: press("link"),
+    d: press("download"),
+    0: press("reset"),
+    r: () => change({ seed: randomSeed() }),
+    j: () => change({ seed: stepped(settings.seed, 1) }),
+    k: () => change({ seed: stepped(settings.seed, -1) }),
+    m: () => change({ mix_seed: randomSeed() }),
+  });
+}
+
+/* Words */
+
+function showBusy(busy) {
+  element("frame").setAttribute("aria-busy", busy);
+}
+
+function showError(error) {
+  const ask = error instanceof TokenWanted;
+  if (ask) {
+    element("token-form").hidden = false;
+    element("token").select();
+  }
+  element("error").textContent = error.message;
+  element("error").hidden = ask && !element("token").value; // the first time, the field says it
+}
+
+function hideError() {
+  element("error").hidden = true;
+}
+
+function say(text) {
+  element("note").textContent = text;
+}

@@ -1,0 +1,112 @@
+/** The HTTP service as the page sees it: what it knows of the generator, and its pictures. */
+
+import { hasMotion } from "./python.js";
+
+const TOKEN = "stylert-token"; // kept until the tab closes
+const BUSY_TRIES = 8;
+
+/** The server wants a token, or another one. */
+export class TokenWanted extends Error {}
+
+export class Service {
+  #token = remembered();
+
+  /** Use this token from now on. */
+  setToken(token) {
+    this.#token = token;
+    try {
+      sessionStorage.setItem(TOKEN, token);
+    } catch {
+      // No storage in this browser: it is asked for again after a reload.
+    }
+  }
+
+  /** What the generator is and knows. */
+  async info() {
+    return (await this.#fetch("info")).json();
+  }
+
+  /**
+   * @param {import("./settings.js").Settings} settings
+   * @param {AbortSignal} signal
+   * @returns {Promise<Blob>} a PNG.
+   */
+  async draw(settings, info, signal) {
+    const [path, body] = requestOf(settings, info);
+    return (await this.#fetch(path, { method: "POST", body: JSON.stringify(body), signal })).blob();
+  }
+
+  async #fetch(path, options = {}) {
+    const headers = { "Content-Type": "application/json" };
+    if (this.#token) headers.Authorization = `Bearer ${this.#token}`;
+    for (let tries = 1; ; tries++) {
+      const answer = await reached(path, { ...options, headers });
+      if (answer.ok) return answer;
+      if (answer.status === 429 && tries < BUSY_TRIES) {
+        await pause(Number(answer.headers.get("Retry-After")) || 0.25 * tries, options.signal);
+        continue;
+      }
+      const reason = await reasonOf(answer);
+      throw answer.status === 401 ? new TokenWanted(reason) : new Error(reason);
+    }
+  }
+}
+
+/** The call that draws these settings, and no other: its path and its JSON. */
+function requestOf(settings, info) {
+  const body = {
+    seeds: settings.seed,
+    truncation_psi: settings.psi,
+    noise_mode: settings.noise_mode,
+    format: "png", // the pixels as they are
+  };
+  if (settings.cutoff < info.num_ws) body.truncation_cutoff = settings.cutoff;
+  if (info.c_dim) body.class_idx = settings.class_idx;
+  if (settings.noise_mode === "seeded") body.noise_seed = settings.noise_seed;
+  if (hasMotion(settings, info)) {
+    body.translate = [settings.x, settings.y];
+    body.rotate = settings.rotate;
+  }
+  if (!settings.layers.length && !Object.keys(settings.directions).length) return ["generate", body];
+  body.directions = settings.directions;
+  if (settings.layers.length) {
+    body.mix_seeds = settings.mix_seed;
+    body.mix_layers = settings.layers;
+  }
+  return ["edit", body];
+}
+
+async function reached(path, options) {
+  try {
+    return await fetch(path, options);
+  } catch (error) {
+    if (options.signal?.aborted) throw options.signal.reason;
+    throw new Error("The server cannot be reached. Is it still running?");
+  }
+}
+
+/** Why the server refused, in its own words where it has some. */
+async function reasonOf(answer) {
+  try {
+    const { error } = await answer.json();
+    if (typeof error === "string") return error;
+  } catch {
+    // Not from the service: a proxy's page, say.
+  }
+  return `The server answered ${answer.status} ${answer.statusText}.`;
+}
+
+function pause(seconds, signal) {
+  return new Promise((resolve, reject) => {
+    signal?.addEventListener("abort", () => reject(signal.reason), { once: true });
+    setTimeout(resolve, seconds * 1000);
+  });
+}
+
+function remembered() {
+  try {
+    return sessionStorage.getItem(TOKEN);
+  } catch {
+    return null;
+  }
+}

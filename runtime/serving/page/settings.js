@@ -1,0 +1,148 @@
+/**
+ * The settings of one picture: what they may be, and how they are written into the address.
+ *
+ * @typedef {object} Settings
+ * @property {number} seed
+ * @property {?number} class_idx - null where the generator knows no classes
+ * @property {number} psi
+ * @property {number} cutoff - how many layers are truncated; all of them is the API's None
+ * @property {number[]} layers - those that come from the other seed, in order; none = no mixing
+ * @property {number} mix_seed
+ * @property {string} noise_mode - "const", "none" or "seeded"
+ * @property {number} noise_seed
+ * @property {number} x - to the right, in sides of the picture
+ * @property {number} y - down
+ * @property {number} rotate - degrees, counter-clockwise
+ * @property {Object<string, number>} directions - strengths by name; 0 is left out
+ */
+
+export const LARGEST_SEED = 2 ** 32 - 1;
+const NOISE_MODES = ["const", "none", "seeded"];
+
+/** What each number may be: least, most, and the step of its slider. */
+export function bounds(info) {
+  return {
+    seed: [0, LARGEST_SEED, 1],
+    class_idx: [0, Math.max(info.c_dim - 1, 0), 1],
+    psi: [-1, 1.5, 0.01],
+    cutoff: [0, info.num_ws, 1],
+    mix_seed: [0, LARGEST_SEED, 1],
+    noise_seed: [0, LARGEST_SEED, 1],
+    x: [-0.5, 0.5, 0.005],
+    y: [-0.5, 0.5, 0.005],
+    rotate: [-180, 180, 1],
+    direction: [-10, 10, 0.1],
+  };
+}
+
+/** @returns {Settings} what the page starts with: the family's own truncation, and nothing else. */
+export function defaults(info) {
+  return {
+    seed: 0,
+    class_idx: info.c_dim ? 0 : null,
+    psi: info.truncation_psi,
+    cutoff: info.truncation_cutoff ?? info.num_ws,
+    layers: [],
+    mix_seed: 1,
+    noise_mode: "const",
+    noise_seed: 0,
+    x: 0,
+    y: 0,
+    rotate: 0,
+    directions: {},
+  };
+}
+
+/** Settings as the part of the address behind '#': only what is not as at the start. */
+export function toHash(settings, info) {
+  const start = defaults(info);
+  const query = new URLSearchParams({ seed: settings.seed });
+  for (const name of numbersOf(info)) {
+    if (settings[name] !== start[name]) query.set(name, settings[name]);
+  }
+  if (settings.layers.length) query.set("layers", spans(settings.layers));
+  if (settings.noise_mode !== start.noise_mode) query.set("noise_mode", settings.noise_mode);
+  for (const [name, strength] of Object.entries(settings.directions)) query.set(name, strength);
+  return `#${query}`;
+}
+
+/**
+ * Settings from an address that anybody may have written.
+ *
+ * @returns {{settings: Settings, ignored: string[]}} with the names of what does not fit.
+ */
+export function fromHash(hash, info) {
+  const settings = defaults(info);
+  const limits = bounds(info);
+  const numbers = numbersOf(info);
+  const directions = new Set(info.directions);
+  const ignored = [];
+  for (const [name, text] of new URLSearchParams(hash.replace(/^#/, ""))) {
+    const value = text.trim() === "" ? NaN : Number(text);
+    if (numbers.includes(name) && within(value, limits[name])) {
+      settings[name] = value;
+    } else if (directions.has(name) && within(value, limits.direction)) {
+      if (value) settings.directions[name] = value;
+    } else if (name === "layers" && layersOf(text, info.num_ws)) {
+      settings.layers = layersOf(text, info.num_ws);
+    } else if (name === "noise_mode" && info.has_noise && NOISE_MODES.includes(text)) {
+      settings.noise_mode = text;
+    } else {
+      ignored.push(name);
+    }
+  }
+  return { settings, ignored };
+}
+
+/** Layers as the API reads them: [0, 1, 2, 5] is '0-2,5'. */
+export function spans(layers) {
+  const parts = [];
+  for (let i = 0; i < layers.length; i++) {
+    const first = layers[i];
+    while (layers[i + 1] === layers[i] + 1) i++;
+    parts.push(first === layers[i] ? `${first}` : `${first}-${layers[i]}`);
+  }
+  return parts.join(",");
+}
+
+/** The picture in words, for those who do not see it. */
+export function inWords(settings, info) {
+  const words = [`seed ${settings.seed}`];
+  if (info.c_dim) words.push(`class ${settings.class_idx}`);
+  words.push(`truncation ${settings.psi}`);
+  if (settings.layers.length) {
+    words.push(`layers ${spans(settings.layers)} of seed ${settings.mix_seed}`);
+  }
+  const moved = Object.entries(settings.directions).map(([name, strength]) => `${name} ${strength}`);
+  return `Picture of ${[...words, ...moved].join(", ")}`;
+}
+
+/** The plain numbers among the settings that this generator has. */
+function numbersOf(info) {
+  return [
+    "seed",
+    "psi",
+    "cutoff",
+    "mix_seed",
+    ...(info.c_dim ? ["class_idx"] : []),
+    ...(info.has_noise ? ["noise_seed"] : []),
+    ...(info.has_transform ? ["x", "y", "rotate"] : []),
+  ];
+}
+
+function within(value, [least, most, step]) {
+  const whole = step !== 1 || Number.isInteger(value);
+  return whole && value >= least && value <= most; // false for NaN
+}
+
+/** The layers of '0-2,5', or null for another text. */
+function layersOf(text, num_ws) {
+  const layers = new Set();
+  for (const part of text.split(",")) {
+    const match = /^(\d{1,4})(?:-(\d{1,4}))?$/.exec(part);
+    const [first, last] = match ? [Number(match[1]), Number(match[2] ?? match[1])] : [1, 0];
+    if (first > last || last >= num_ws) return null;
+    for (let i = first; i <= last; i++) layers.add(i);
+  }
+  return [...layers].sort((a, b) => a - b);
+}

@@ -1,0 +1,35 @@
+"""The files of the page, with their types; nothing outside of their folder can be named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+__all__ = ["page_file"]
+
+FOLDER = Path(__file__).parent / "page"
+
+# Not from `mimetypes`, which asks the machine.
+_TYPES = {
+    ".html": "text/html; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".json": "application/json",
+    ".svg": "image/svg+xml",
+    ".png": "image/png",
+}
+
+
+def page_file(name: str) -> Response:
+    """The answer with a file of the page.
+
+    Raises:
+        HTTPException: there is no such file.
+    """
+    for path in FOLDER.iterdir():
+        if path.name == name and path.suffix in _TYPES:
+            headers = {"content-type": _TYPES[path.suffix], "cache-control": "no-cache"}
+            return Response(path.read_bytes(), headers=headers)
+    raise HTTPException(404, "There is no such page.")

@@ -1,0 +1,181 @@
+"""The bodies of the requests: JSON with the argument names of `Generator`'s methods."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+__all__ = [
+    "EditRequest",
+    "Format",
+    "GenerateRequest",
+    "InterpolateRequest",
+    "Layout",
+    "MixRequest",
+    "PictureRequest",
+]
+
+Layout = Literal["image", "grid", "zip"]
+Format = Literal["png", "jpeg", "webp", "npy"]
+
+Number = Annotated[float, Field(allow_inf_nan=False)]
+Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
+Seeds = Seed | Annotated[list[Seed], Field(min_length=1)]
+Class = Annotated[int, Field(ge=0)]
+Layers = str | int | Annotated[list[str | int], Field(min_length=1)]
+Row = list[Number]
+
+
+class PictureRequest(BaseModel):
+    """What all requests for pictures take."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    truncation_psi: Annotated[
+        Number | Row | list[Row] | dict[str, Number] | None,
+        Field(
+            description="1 = as trained, 0 = the mean; by image, by image and layer, or by layers: "
+            "{'coarse': 0.5}. By default that of the family."
+        ),
+    ] = None
+    truncation_cutoff: Annotated[
+        int | None, Field(ge=0, description="Layers from this one on are not truncated.")
+    ] = None
+    class_idx: Annotated[
+        Class | list[Class] | None,
+        Field(description="One class, or one per image; conditional generators only."),
+    ] = None
+    labels: Annotated[
+        Row | list[Row] | dict[str, Number] | None,
+        Field(description="Soft labels, or weights by class, instead of class_idx."),
+    ] = None
+    noise_mode: Literal["const", "none", "seeded"] = "const"
+    noise_seed: Annotated[
+        Seeds | None, Field(description="Of 'seeded': one, or one per image.")
+    ] = None
+    output: Annotated[
+        Literal["image", "img"],
+        Field(description="'img': float32 [N, C, H, W] in [-1, 1], as npy only."),
+    ] = "image"
+    layout: Annotated[
+        Layout | None,
+        Field(description="By default one image as it is, and several as a grid; npy as an array."),
+    ] = None
+    format: Annotated[
+        Format | None, Field(description="By default as the header Accept asks, else png.")
+    ] = None
+    quality: Annotated[int | None, Field(ge=1, le=100, description="Of jpeg and webp.")] = None
+
+    def of(self, *names: str) -> dict[str, Any]:
+        """The arguments of these names; labels by class have integers again."""
+        values = {name: getattr(self, name) for name in names}
+        if isinstance(values.get("labels"), dict):
+            values["labels"] = {_index(key): weight for key, weight in values["labels"].items()}
+        return values
+
+
+class MovedRequest(PictureRequest):
+    """What requests for pictures that StyleGAN3 can move take besides."""
+
+    translate: Annotated[
+        Row | list[Row] | None,
+        Field(description="Right and down, in sides of the picture; StyleGAN3 only."),
+    ] = None
+    rotate: Annotated[
+        Number | Row | None, Field(description="Degrees, counter-clockwise; StyleGAN3 only.")
+    ] = None
+    transform: Annotated[
+        list[Row] | list[list[Row]] | None,
+        Field(description="Inverse matrices [3, 3] instead; StyleGAN3 only."),
+    ] = None
+
+
+class GenerateRequest(MovedRequest):
+    """The images of seeds, as `Generator.generate`."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"seeds": [1], "truncation_psi": 0.7},
+                {"seeds": [1, 2, 3, 4], "layout": "grid", "format": "jpeg", "quality": 90},
+                {"seeds": [5], "noise_mode": "seeded", "noise_seed": 7, "format": "npy"},
+            ]
+        }
+    )
+
+    seeds: Seeds
+
+
+class MixRequest(PictureRequest):
+    """Every row with some layers of every column, as `Generator.mix`."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"rows": [1, 2], "columns": [3, 4, 5], "layers": "middle,fine"}]
+        }
+    )
+
+    rows: Seeds
+    columns: Seeds
+    layers: Layers
+
+
+class InterpolateRequest(MovedRequest):
+    """The way from keyframe to keyframe, as `Generator.interpolate`: one frame of it, or all."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"seeds": [1, 2, 3], "t": 0.25},
+                {"seeds": [1, 2], "frames": 8, "curve": "slerp", "layout": "zip"},
+            ]
+        }
+    )
+
+    seeds: Annotated[list[Seed], Field(min_length=2, description="The keyframes.")]
+    t: Annotated[
+        Number | None,
+        Field(ge=0, le=1, description="One frame: 0 = the first keyframe, 1 = the end of the way."),
+    ] = None
+    frames: Annotated[
+        int | None, Field(ge=1, description="All frames: this many to the next keyframe.")
+    ] = None
+    curve: Literal["cubic", "linear", "slerp"] = "cubic"
+    loop: bool = False
+
+
+class EditRequest(MovedRequest):
+    """Styles along directions, as `Generator.styles`, `edit` and `synthesize`.
+
+    Either `directions`, or one `direction` with its `strength`, which may be several for a strip.
+    """
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"seeds": 1, "direction": "sefa_coarse_0", "strength": [-3, 0, 3]},
+                {"seeds": [1], "directions": {"sefa_coarse_0": 3, "sefa_fine_1": -2}},
+                {"seeds": 1, "mix_seeds": 2, "mix_layers": "fine", "directions": {}},
+            ]
+        }
+    )
+
+    seeds: Seeds
+    direction: str | None = None
+    strength: Number | Annotated[Row, Field(min_length=1)] | None = None
+    layers: Annotated[Layers, Field(description="Those that move.")] = "all"
+    directions: Annotated[
+        dict[str, Number] | None, Field(max_length=1000, description="Strengths by name.")
+    ] = None
+    mix_seeds: Annotated[
+        Seeds | None, Field(description="Of other styles: one, or one per image.")
+    ] = None
+    mix_layers: Annotated[
+        Layers | None, Field(description="The layers that come from mix_seeds, before the edit.")
+    ] = None
+
+
+def _index(key: str) -> Any:
+    """A class as JSON writes it in a key."""
+    return int(key) if key.isascii() and key.isdecimal() and len(key) < 10 else key

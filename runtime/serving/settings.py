@@ -1,0 +1,59 @@
+"""The limits of the service: what one request may ask for, and how much may wait."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from stylert.runtime.arguments import check_integer, shown
+from stylert.runtime.errors import InvalidInput
+
+__all__ = ["Settings"]
+
+_LONGEST = 86_400.0
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How the service treats its clients.
+
+    The images of all requests that are not answered yet are in memory: `max_queue` times their
+    size, and once more for grids.
+
+    Raises:
+        InvalidInput: a number out of range, or a token that no header can hold.
+    """
+
+    max_batch: int | None = None  # images of one call to the backend, None = as the generator
+    batch_wait: float = 0.003  # seconds that an image waits for others to be drawn with
+    max_queue: int = 256  # images asked for and not yet encoded; more are refused with 429
+    max_images: int = 64  # of one request
+    max_side: int = 8192  # of a grid, in pixels
+    max_body: int = 1 << 20  # bytes of a request
+    read_seconds: float = 10.0  # for the headers, and again for the body
+    draw_seconds: float = 60.0  # from the whole request to its answer; then 504
+    send_seconds: float = 30.0  # that a client may take no bytes of an answer
+    stop_seconds: float = 30.0  # for the running requests when the service stops
+    max_connections: int = 512
+    token: str | None = None  # asked for as 'Authorization: Bearer TOKEN'
+    hosts: tuple[str, ...] | None = None  # names in the header Host that are served, None = all
+
+    def __post_init__(self) -> None:
+        for name in ("max_queue", "max_images", "max_side", "max_body", "max_connections"):
+            check_integer(name, getattr(self, name), 1)
+        if self.max_batch is not None:
+            check_integer("max_batch", self.max_batch, 1)
+        for name in ("batch_wait", "read_seconds", "draw_seconds", "send_seconds", "stop_seconds"):
+            seconds = getattr(self, name)
+            if not math.isfinite(seconds) or not 0 <= seconds <= _LONGEST:
+                raise InvalidInput(f"{name}: got {shown(seconds)}, expected 0 to {_LONGEST:g} s.")
+        if self.max_images > self.max_queue:
+            raise InvalidInput(
+                f"max_images: got {self.max_images}, expected up to max_queue, {self.max_queue}."
+            )
+        if self.token is not None and not _fits_a_header(self.token):
+            raise InvalidInput("token: expected printable ASCII characters without spaces.")
+
+
+def _fits_a_header(token: str) -> bool:
+    return bool(token) and all("!" <= character <= "~" for character in token)
