@@ -52,5 +52,5 @@ $(READY): pyproject.toml constraints.txt Makefile
 	    || { echo "No virtual environment: install Python's venv module (Debian: apt install python3-venv)" >&2; exit 1; }
 	@echo "Setting up .venv (some minutes the first time)"
 	$(PY) -m pip install -c constraints.txt setuptools
-	$(PY) -m pip install -c constraints.txt --no-build-isolation -e '.[export,cpu,rtx,dev]'
+	$(PY) -m pip install -c constraints.txt --no-build-isolation -e '.[export,cpu,rtx,serve,video,dev]'
 	@touch $@

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
-import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +27,7 @@ from stylert.runtime.latents import (
     soft_labels_of,
     z_from_seeds,
 )
+from stylert.runtime.lifetime import Lifetime
 from stylert.runtime.noise import NoiseSource
 from stylert.runtime.options import (
     NoiseMode,
@@ -52,8 +52,8 @@ _log = logging.getLogger("stylert")
 class Generator(StyleMixing, StyleEditing):
     """A StyleGAN generator, ready to draw. Open one with `Generator.open`.
 
-    Safe to call from several threads. The same seed gives the same picture: the batch that it is
-    drawn in, its place there and the backend do not change it beyond rounding.
+    Safe to call from several threads, but not after a fork. The same seed gives the same picture:
+    the batch that it is drawn in, its place there and the backend do not change it beyond rounding.
 
         with stylert.open("bundle") as generator:
             images = generator.generate([1, 2, 3], truncation_psi=0.7)   # uint8 [3, H, W, C]
@@ -82,9 +82,7 @@ class Generator(StyleMixing, StyleEditing):
         self.max_batch = max_batch
         self.choice = choice
         self._session = session
-        self._lock = threading.Lock()  # of the two below
-        self._calls = 0  # that use the session now
-        self._closed = False
+        self._lifetime = Lifetime(session)
         self._noise = NoiseSource(bundle.noise_inputs, bundle.read_noise())
 
     @classmethod
@@ -414,11 +412,7 @@ class Generator(StyleMixing, StyleEditing):
 
     def close(self) -> None:
         """Free the backend's memory. Calls that still run end well; later ones are an error."""
-        with self._lock:
-            unused = not self._closed and not self._calls
-            self._closed = True
-        if unused:
-            self._session.close()
+        self._lifetime.close()
 
     def __enter__(self) -> Generator:
         return self
@@ -433,25 +427,19 @@ class Generator(StyleMixing, StyleEditing):
 
     def __repr__(self) -> str:
         s = self.spec
-        state = "closed" if self._closed else self.choice
+        state = "closed" if self._lifetime.closed else self.choice
         size = f"{s.img_height}x{s.img_width}x{s.img_channels}"
         return f"<Generator {self.bundle.family} {size}, {state}>"
 
-    @contextmanager
-    def _in_use(self) -> Iterator[Session]:
-        """The session for one call. If `close` comes meanwhile, the last call closes it."""
-        with self._lock:
-            if self._closed:
-                raise EngineError("This generator is closed. Open it again: stylert.open(path)")
-            self._calls += 1
-        try:
-            yield self._session
-        finally:
-            with self._lock:
-                self._calls -= 1
-                last = self._closed and not self._calls
-            if last:
-                self._session.close()
+    def __reduce__(self) -> NoReturn:
+        raise EngineError(
+            "A generator cannot be copied or sent to another process: send the path of its bundle "
+            "and open it there."
+        )
+
+    def _in_use(self) -> AbstractContextManager[Session]:
+        """The session for one call."""
+        return self._lifetime.in_use()
 
     def _motions(
         self, translate: Any, rotate: Any, transform: Any, batch: int

@@ -112,7 +112,7 @@ class MixRequest(PictureRequest):
 
     model_config = ConfigDict(
         json_schema_extra={
-            "examples": [{"rows": [1, 2], "columns": [3, 4, 5], "layers": "middle,fine"}]
+            "examples": [{"rows": [1, 2], "columns": [3, 4, 5], "layers": "coarse"}]
         }
     )
 
@@ -155,8 +155,8 @@ class EditRequest(MovedRequest):
         json_schema_extra={
             "examples": [
                 {"seeds": 1, "direction": "sefa_coarse_0", "strength": [-3, 0, 3]},
-                {"seeds": [1], "directions": {"sefa_coarse_0": 3, "sefa_fine_1": -2}},
-                {"seeds": 1, "mix_seeds": 2, "mix_layers": "fine", "directions": {}},
+                {"seeds": [1], "directions": {"sefa_coarse_0": 3, "sefa_middle_1": -2}},
+                {"seeds": 1, "mix_seeds": 2, "mix_layers": "middle", "directions": {}},
             ]
         }
     )

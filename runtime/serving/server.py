@@ -20,7 +20,7 @@ from stylert.runtime.generator import Generator
 from stylert.runtime.serving.application import create_app
 from stylert.runtime.serving.settings import Settings
 
-__all__ = ["bind", "serve", "server_of"]
+__all__ = ["bind", "is_loopback", "serve", "server_of"]
 
 
 def serve(
@@ -79,7 +79,7 @@ def server_of(app: Any, settings: Settings) -> uvicorn.Server:
             http=Protocol,
             ws="none",
             lifespan="on",
-            log_level="warning",
+            log_level="error",  # others can fill a log with warnings
             access_log=False,
             server_header=False,
             limit_concurrency=settings.max_connections,

@@ -84,7 +84,7 @@ class Animation:
             image = over_black(image)
         picture = Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else image)
         if self._suffix == ".gif" and picture.mode == "RGB":
-            picture = picture.quantize(256)  # at once: a third of the memory
+            picture = _of_256_colours(picture)  # at once: a third of the memory
         self._pictures.append(picture)
 
     def finish(self) -> None:
@@ -118,3 +118,12 @@ class Animation:
         frames = range(len(self._pictures) + 1)
         ends = [round(Fraction(1000 * i, tick) / self._rate) for i in frames]
         return [(end - start) * tick for start, end in pairwise(ends)]
+
+
+def _of_256_colours(picture: Image) -> Image:
+    """A picture with a palette of its own, dithered."""
+    from PIL.Image import Dither, Quantize
+
+    # 1 ms at 256x256, where median cut takes 700; and dithered, it is nearer to the picture.
+    palette = picture.quantize(256, method=Quantize.FASTOCTREE)
+    return picture.quantize(palette=palette, dither=Dither.FLOYDSTEINBERG)

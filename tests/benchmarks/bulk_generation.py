@@ -36,10 +36,10 @@ from stylert.runtime.generator import Generator
 
 NETWORK = "untrained:stylegan2-256"
 BATCH = 8
-IMAGES = 24  # of a turn
+IMAGES = 16  # of a turn
 PAIRS = 8  # of each data set that count
 MOST_TAKEN = 0.03  # of the CPUs, by others, in a turn that counts
-LONGEST = 45 * 60.0  # seconds in all
+LONGEST = 2 * 3600.0  # seconds in all
 DATASETS: dict[str, dict[str, Any] | None] = {
     "bare session again": None,
     "folder, PNG": {"container": "folder"},
@@ -49,7 +49,7 @@ DATASETS: dict[str, dict[str, Any] | None] = {
     "webdataset, JPEG": {"container": "webdataset", "image_format": "jpeg"},
     "webdataset, WebP": {"container": "webdataset", "image_format": "webp"},
 }
-MEMORY_IMAGES = 200_000
+MEMORY_IMAGES = 100_000
 CPUS = os.cpu_count() or 1
 
 

@@ -1,5 +1,6 @@
-/** What can be done with the picture on screen: copy its Python or its address, keep it; the keys. */
+/** What the buttons and keys need of the browser: its clipboard, its downloads, its keyboard. */
 
+const WRITTEN = "input:not([type=range], [type=radio], [type=checkbox])";
 const SHORTCUTS = "stylert-shortcuts";
 
 const element = (id) => document.getElementById(id);
@@ -42,7 +43,7 @@ export function listenToKeys(keys) {
   enabled.checked = stored() !== "off";
   enabled.addEventListener("change", () => store(enabled.checked ? "on" : "off"));
   document.addEventListener("keydown", (event) => {
-    const writing = event.target.matches?.("input:not([type=range], [type=radio], [type=checkbox])");
+    const writing = event.target.matches?.(WRITTEN);
     const act = keys[event.key.toLowerCase()];
     if (!act || writing || !enabled.checked) return;
     if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;

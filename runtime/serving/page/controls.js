@@ -1,6 +1,6 @@
 /** The page's own controls, made from the templates in index.html: sliders, seeds, layers. */
 
-import { LARGEST_SEED } from "./settings.js";
+import { GROUPS, LARGEST_SEED } from "./settings.js";
 
 const SCRUBBED = 10_000; // seeds that one slider runs through
 const RANDOM_BELOW = 1_000_000; // short enough to remember
@@ -21,54 +21,31 @@ export function randomSeed() {
  * @returns {{row: HTMLElement, show: function(number)}}
  */
 export function slider(name, title, limits, changed, spoken = title) {
-  const row = instance("slider-template");
-  const parts = fitted(row, name, title, limits);
-  for (const input of [parts.range, parts.number]) input.setAttribute("aria-label", spoken);
-  for (const input of [parts.range, parts.number]) {
-    input.addEventListener("input", () => {
-      const value = valueOf(input, limits);
-      if (value !== null) changed(value);
-    });
-  }
-  parts.number.addEventListener("blur", () => show(parts.value)); // what was no number goes
-  function show(value) {
-    parts.value = value;
-    put(parts.range, value);
-    put(parts.number, value);
-    fill(parts.range);
-  }
-  return { row, show };
+  return fitted(instance("slider-template"), name, [title, spoken], limits, changed);
 }
 
 /** A seed: number, previous and next, random, and a slider that runs through its neighbours. */
 export function seedSlider(name, title, changed) {
   const row = instance("seed-template");
-  const limits = [0, LARGEST_SEED, 1];
-  const parts = fitted(row, name, title, limits);
+  let seed = 0;
   for (const button of row.querySelectorAll("button")) {
-    const step = button.dataset.step;
-    const what = { "-1": "Previous", 1: "Next", random: "Random" }[step];
-    button.setAttribute("aria-label", `${what} ${title.toLowerCase()}`);
-    button.id = `${name}-${what.toLowerCase()}`;
-    button.addEventListener("click", () => {
-      changed(step === "random" ? randomSeed() : stepped(parts.value, Number(step)));
-    });
+    const { step } = button.dataset;
+    const what = { "-1": "previous", 1: "next", random: "random" }[step];
+    button.id = `${name}-${what}`;
+    button.setAttribute("aria-label", `${title}: ${what}`);
+    button.addEventListener("click", () =>
+      changed(step === "random" ? randomSeed() : stepped(seed, Number(step))),
+    );
   }
-  parts.range.addEventListener("input", () => changed(Number(parts.range.value)));
-  parts.number.addEventListener("input", () => {
-    const value = valueOf(parts.number, limits);
-    if (value !== null) changed(value);
-  });
-  parts.number.addEventListener("blur", () => show(parts.value));
-  function show(value) {
-    parts.value = value;
-    const first = Math.floor(value / SCRUBBED) * SCRUBBED;
-    parts.range.min = first;
-    parts.range.max = Math.min(first + SCRUBBED - 1, LARGEST_SEED);
-    put(parts.range, value);
-    put(parts.number, value);
-    fill(parts.range);
-  }
+  const range = row.querySelector("[type=range]");
+  const control = fitted(row, name, [title, title], [0, LARGEST_SEED, 1], changed);
+  const show = (value) => {
+    seed = value;
+    const first = Math.floor(seed / SCRUBBED) * SCRUBBED;
+    range.min = first;
+    range.max = Math.min(first + SCRUBBED - 1, LARGEST_SEED);
+    control.show(seed);
+  };
   return { row, show };
 }
 
@@ -92,29 +69,29 @@ export function layerToggles(info, layers, groups, changed) {
   };
   const buttons = Array.from({ length: info.num_ws }, (_, layer) => {
     const button = toggle(`layer-${layer}`, `${layer}`, () => flip([layer]));
-    const group = Object.keys(info.layers).find((g) => g !== "all" && info.layers[g].includes(layer));
+    const group = GROUPS.find((name) => info.layers[name].includes(layer));
     button.setAttribute("aria-label", `Layer ${layer}, ${group}`);
-    button.dataset.group = group;
     layers.append(button);
     return button;
   });
-  const named = Object.entries(info.layers).filter(([, indices]) => indices.length);
-  const groupButtons = named.map(([name, indices]) => {
-    const button = toggle(`layers-${name}`, capital(name), () => flip(indices));
+  const named = ["all", ...GROUPS].filter((name) => info.layers[name].length);
+  const groupButtons = named.map((name) => {
+    const button = toggle(`layers-${name}`, capital(name), () => flip(info.layers[name]));
     groups.append(button);
-    return [button, indices];
+    return [button, info.layers[name]];
   });
   return (now) => {
     chosen = new Set(now);
     buttons.forEach((button, layer) => button.setAttribute("aria-pressed", chosen.has(layer)));
     for (const [button, indices] of groupButtons) {
-      const count = indices.filter((layer) => chosen.has(layer)).length;
-      button.setAttribute("aria-pressed", count === 0 ? "false" : count === indices.length || "mixed");
+      const some = indices.some((layer) => chosen.has(layer));
+      const all = indices.every((layer) => chosen.has(layer));
+      button.setAttribute("aria-pressed", some && !all ? "mixed" : all);
     }
   };
 }
 
-/** 'sefa_coarse_3' belongs to the set 'sefa_coarse'; a name without a number is alone in its set. */
+/** 'sefa_all_3' belongs to the set 'sefa_all'; a name without a number is alone in its set. */
 export function directionSets(names) {
   const sets = new Map();
   for (const name of names) {
@@ -125,8 +102,7 @@ export function directionSets(names) {
   return sets;
 }
 
-/** The first letter in capitals. */
-export function capital(text) {
+function capital(text) {
   return text.charAt(0).toUpperCase() + text.slice(1);
 }
 
@@ -134,20 +110,31 @@ function instance(template) {
   return document.getElementById(template).content.firstElementChild.cloneNode(true);
 }
 
-function fitted(row, name, title, [least, most, step]) {
-  const [label, range, number] = ["label", "[type=range]", "[type=number]"].map((s) =>
-    row.querySelector(s),
+/** Give a template's row its name, its limits and its life. */
+function fitted(row, name, [title, spoken], limits, changed) {
+  const [label, range, number] = ["label", "[type=range]", "[type=number]"].map((part) =>
+    row.querySelector(part),
   );
+  let shown = 0;
+  const show = (value) => {
+    shown = value;
+    range.value = value;
+    if (number !== document.activeElement || number.valueAsNumber !== value) number.value = value;
+    fill(range);
+  };
   label.textContent = title;
   label.htmlFor = number.id = name;
   range.id = `${name}-slider`;
-  range.setAttribute("aria-label", title);
   for (const input of [range, number]) {
-    input.min = least;
-    input.max = most;
-    input.step = step;
+    [input.min, input.max, input.step] = limits;
+    input.setAttribute("aria-label", spoken);
+    input.addEventListener("input", () => {
+      const value = valueOf(input, limits);
+      if (value !== null) changed(value);
+    });
   }
-  return { range, number, value: least };
+  number.addEventListener("blur", () => show(shown)); // what was no number goes
+  return { row, show };
 }
 
 function toggle(id, text, pressed) {
@@ -166,12 +153,6 @@ function valueOf(input, [least, most, step]) {
   if (Number.isNaN(value)) return null;
   const inside = Math.min(Math.max(value, least), most);
   return step === 1 ? Math.round(inside) : inside;
-}
-
-/** Set a field, but not under the hands of who types into it. */
-function put(input, value) {
-  if (input.type === "number" && input === document.activeElement && input.valueAsNumber === value) return;
-  input.value = value;
 }
 
 /** How much of the slider's track is coloured: from zero, or from the left end. */

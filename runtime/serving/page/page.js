@@ -37,6 +37,8 @@ async function open() {
     showBusy(false);
   }
   hideError();
+  document.title = `${info.bundle} · StyleRT`;
+  element("facts").title = info.backend;
   const classes = info.c_dim ? ` · ${info.c_dim} classes` : "";
   const family = FAMILIES[info.family] ?? info.family;
   element("facts").textContent = `${family} · ${info.img_width} × ${info.img_height}${classes}`;
@@ -107,13 +109,14 @@ function showPicture(picture) {
 function buildActions() {
   const act = {
     copy: async () => {
-      element("code-panel").open ||= !(await copyText(pythonOf(drawn.settings, info)));
-      say(element("code-panel").open ? "The Python is below." : "The Python is on the clipboard.");
+      const copied = await copyText(pythonOf(drawn.settings, info));
+      if (!copied) element("code-panel").open = true;
+      say(copied ? "The Python is on the clipboard." : "Copy the Python from its panel.");
     },
     link: async () => {
       writeAddress();
       const copied = await copyText(location.href);
-      say(copied ? "The link is on the clipboard." : "The link is this page's address.");
+      say(copied ? "The link is on the clipboard." : "Copy the address of this page.");
     },
     download: () => saveAs(drawn.url, `seed${drawn.settings.seed}.png`),
     reset: () => change(defaults(info)),

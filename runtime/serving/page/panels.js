@@ -1,8 +1,7 @@
 /** The panels of settings, fitted to the generator: what it cannot do is not shown. */
 
 import { directionSets, layerToggles, seedSlider, slider } from "./controls.js";
-import { hasMotion } from "./python.js";
-import { bounds } from "./settings.js";
+import { bounds, hasMotion } from "./settings.js";
 
 const FEW = 5; // directions of a set that are shown at first
 
@@ -51,7 +50,8 @@ function layersPanel(info, change) {
   );
   return ({ layers }) => {
     showLayers(layers);
-    element("mix-count").textContent = layers.length ? `${layers.length} of ${info.num_ws} layers` : "";
+    const count = `${layers.length} of ${info.num_ws} layers`;
+    element("mix-count").textContent = layers.length ? count : "";
   };
 }
 
@@ -85,17 +85,19 @@ function directionsPanel(info, limits, change) {
   let all = false;
   const list = () => {
     for (const { row, set, index } of rows) row.hidden = set !== chosen || (!all && index >= FEW);
-    element("more-directions").hidden = sets.get(chosen).length <= FEW;
-    element("more-directions").textContent = all ? `Show ${FEW}` : `Show all ${sets.get(chosen).length}`;
+    const count = sets.get(chosen).length;
+    element("more-directions").hidden = count <= FEW;
+    element("more-directions").textContent = all ? `Show ${FEW}` : `Show all ${count}`;
   };
   for (const [set, directions] of sets) {
     const choose = () => {
       chosen = set;
       list();
     };
-    if (names.length > 1) element("direction-sets").append(choice("direction_set", set, set === chosen, choose));
+    element("direction-sets").append(choice("direction_set", set, set === chosen, choose));
     directions.forEach(({ name, title }, index) => {
-      const control = slider(name, title, limits, (strength) => change(moved(name, strength)), name);
+      const setTo = (strength) => change(moved(name, strength));
+      const control = slider(name, title, limits, setTo, name);
       control.row.classList.toggle("long", title === name);
       element("directions").append(control.row);
       rows.push({ row: control.row, set, index });

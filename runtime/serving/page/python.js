@@ -1,6 +1,6 @@
 /** The Python that draws a picture with the library: the same calls that the service makes. */
 
-import { spans } from "./settings.js";
+import { GROUPS, hasMotion, spans } from "./settings.js";
 
 const WIDTH = 88;
 
@@ -60,14 +60,9 @@ function drawingOptions(settings, info) {
   return options;
 }
 
-/** Whether the picture is moved or turned at all. */
-export function hasMotion({ x, y, rotate }, info) {
-  return info.has_transform && (x !== 0 || y !== 0 || rotate !== 0);
-}
-
 /** 'coarse,8' where a whole group is chosen, else indices: what a person would write. */
 function layerNames(layers, groups) {
-  const names = ["coarse", "middle", "fine"].filter(
+  const names = GROUPS.filter(
     (name) => groups[name].length && groups[name].every((layer) => layers.includes(layer)),
   );
   const named = new Set(names.flatMap((name) => groups[name]));

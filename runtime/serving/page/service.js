@@ -1,6 +1,6 @@
 /** The HTTP service as the page sees it: what it knows of the generator, and its pictures. */
 
-import { hasMotion } from "./python.js";
+import { hasMotion } from "./settings.js";
 
 const TOKEN = "stylert-token"; // kept until the tab closes
 const BUSY_TRIES = 8;
@@ -67,7 +67,8 @@ function requestOf(settings, info) {
     body.translate = [settings.x, settings.y];
     body.rotate = settings.rotate;
   }
-  if (!settings.layers.length && !Object.keys(settings.directions).length) return ["generate", body];
+  const moved = Object.keys(settings.directions).length > 0;
+  if (!settings.layers.length && !moved) return ["generate", body];
   body.directions = settings.directions;
   if (settings.layers.length) {
     body.mix_seeds = settings.mix_seed;

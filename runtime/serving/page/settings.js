@@ -17,6 +17,7 @@
  */
 
 export const LARGEST_SEED = 2 ** 32 - 1;
+export const GROUPS = ["coarse", "middle", "fine"]; // of layers
 const NOISE_MODES = ["const", "none", "seeded"];
 
 /** What each number may be: least, most, and the step of its slider. */
@@ -51,6 +52,11 @@ export function defaults(info) {
     rotate: 0,
     directions: {},
   };
+}
+
+/** Whether the picture is moved or turned at all. */
+export function hasMotion({ x, y, rotate }, info) {
+  return info.has_transform && (x !== 0 || y !== 0 || rotate !== 0);
 }
 
 /** Settings as the part of the address behind '#': only what is not as at the start. */
@@ -113,8 +119,10 @@ export function inWords(settings, info) {
   if (settings.layers.length) {
     words.push(`layers ${spans(settings.layers)} of seed ${settings.mix_seed}`);
   }
-  const moved = Object.entries(settings.directions).map(([name, strength]) => `${name} ${strength}`);
-  return `Picture of ${[...words, ...moved].join(", ")}`;
+  for (const [name, strength] of Object.entries(settings.directions)) {
+    words.push(`${name} ${strength}`);
+  }
+  return `Picture of ${words.join(", ")}`;
 }
 
 /** The plain numbers among the settings that this generator has. */

@@ -44,7 +44,9 @@ def server() -> Callable[..., Any]:
         thread = threading.Thread(target=started.run, kwargs={"sockets": [listening]})
         thread.start()
         try:
-            wait_until(lambda: started.started)
+            while not started.started:
+                assert thread.is_alive(), "the server did not start"
+                time.sleep(0.005)
             yield listening.getsockname()[1]
         finally:
             started.should_exit = True
@@ -53,10 +55,3 @@ def server() -> Callable[..., Any]:
         assert not thread.is_alive()
 
     return running
-
-
-def wait_until(condition: Callable[[], object], seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it never came true"
-        time.sleep(0.005)

@@ -171,7 +171,7 @@ def test_an_animated_gif(tmp_path: Path, repeat: bool) -> None:
     assert set(durations) == {30, 40}  # hundredths of a second, and yet in time
     assert sum(durations) == 1030
     assert repeats == (0 if repeat else None)
-    assert psnr(frames, images) > 40  # 256 colours; measured 50
+    assert psnr(frames, images) > 38  # 256 colours; measured 41
 
 
 @pytest.mark.parametrize("repeat", [True, False])

@@ -1,0 +1,80 @@
+"""How long a session lives: until `close` and the last call that uses it, and never past a fork."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from stylert.runtime.backends.base import Session
+from stylert.runtime.errors import EngineError
+
+__all__ = ["Lifetime"]
+
+
+class Lifetime:
+    """Lends a session to calls, from any thread, and closes it once.
+
+    A forked child has the memory of its parent, but neither its threads nor its GPU: there a call
+    would wait forever or crash, and a close would end what the parent still uses.
+
+    Args:
+        session: what is lent; nobody else may close it.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._process = os.getpid()
+        self._lock = threading.Lock()  # of the two below
+        self._calls = 0  # that use the session now
+        self._closed = False
+
+    @property
+    def closed(self) -> bool:
+        """Whether `close` was called; calls that began before may still run."""
+        return self._closed
+
+    @contextmanager
+    def in_use(self) -> Iterator[Session]:
+        """The session for one call. If `close` comes meanwhile, the last call closes it.
+
+        Raises:
+            EngineError: it is closed, or of the process that this one was forked from.
+        """
+        self._refuse_after_fork()
+        with self._lock:
+            if self._closed:
+                raise EngineError("This generator is closed. Open it again: stylert.open(path)")
+            self._calls += 1
+        try:
+            yield self._session
+        finally:
+            with self._lock:
+                self._calls -= 1
+                last = self._closed and not self._calls
+            if last:
+                self._session.close()
+
+    def close(self) -> None:
+        """Close the session as soon as no call uses it; in a forked child, leave it alone."""
+        if self._is_of_another_process():
+            self._closed = True
+            return
+        with self._lock:
+            unused = not self._closed and not self._calls
+            self._closed = True
+        if unused:
+            self._session.close()
+
+    def _is_of_another_process(self) -> bool:
+        return os.getpid() != self._process
+
+    def _refuse_after_fork(self) -> None:
+        # Before the lock: the parent may have held it at the fork, and then nobody gives it back.
+        if self._is_of_another_process():
+            raise EngineError(
+                f"This generator was opened in process {self._process} and is used in its fork "
+                f"{os.getpid()}. Open it there, after the fork, or start processes with "
+                "multiprocessing.get_context('spawn')."
+            )

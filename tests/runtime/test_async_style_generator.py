@@ -1,0 +1,186 @@
+"""The generator for asyncio: the same pictures, a free event loop, cancelling, close."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import stylert
+from stylert.runtime.async_style_generator import AsyncStyleGenerator
+from stylert.runtime.errors import BundleError, EngineError, InvalidInput
+from stylert.runtime.generator import Generator
+
+AWAITED = ("map", "styles", "synthesize", "generate", "mix", "edit", "pca", "refit")
+
+
+def run(scene: Coroutine[Any, Any, None]) -> None:
+    asyncio.run(asyncio.wait_for(scene, 60))
+
+
+def test_it_draws_what_the_generator_draws(bundle: Path, generator: Generator) -> None:
+    async def scene() -> None:
+        async with stylert.open_async(bundle, provider="cpu", workers=2) as wrapped:
+            ws, images, grid = await asyncio.gather(
+                wrapped.styles([1, 2]),
+                wrapped.generate([1, 2], truncation_psi=0.5),
+                wrapped.mix([1, 2], [3], layers="coarse"),
+            )
+            assert np.array_equal(images, generator.generate([1, 2], truncation_psi=0.5))
+            assert np.array_equal(grid, generator.mix([1, 2], [3], layers="coarse"))
+            assert np.array_equal(await wrapped.synthesize(ws), generator.generate([1, 2]))
+            walk = [image async for image in wrapped.interpolate([1, 2], frames=10, curve="linear")]
+            assert np.array_equal(walk, [*generator.interpolate([1, 2], frames=10, curve="linear")])
+            assert wrapped.generator.spec == generator.spec
+
+    run(scene())
+
+
+def test_the_methods_keep_their_signatures() -> None:
+    for name in AWAITED:
+        assert getattr(AsyncStyleGenerator, name).__wrapped__ is getattr(Generator, name)
+
+
+def test_errors_arrive_where_they_are_awaited(bundle: Path, tmp_path: Path) -> None:
+    async def scene() -> None:
+        with pytest.raises(BundleError, match="No bundle at"):
+            await stylert.open_async(tmp_path / "nothing")
+        async with stylert.open_async(bundle, provider="cpu") as wrapped:
+            with pytest.raises(InvalidInput, match=r"^seeds: got "):
+                await wrapped.generate([-1])
+            with pytest.raises(InvalidInput, match=r"^curve: got "):
+                await anext(wrapped.interpolate([1, 2], curve="zigzag"))
+
+    run(scene())
+
+
+def test_it_has_to_be_open(bundle: Path) -> None:
+    async def scene() -> None:
+        wrapped = stylert.open_async(bundle, provider="cpu")
+        with pytest.raises(EngineError, match="not open yet"):
+            await wrapped.generate([1])
+        assert await wrapped is wrapped
+        assert await wrapped is wrapped  # once more does no harm
+        await wrapped.close()
+        await wrapped.close()
+        with pytest.raises(EngineError, match=r"closed. Open it again: stylert.open_async\(path\)"):
+            await wrapped.generate([1])
+
+    run(scene())
+
+
+@pytest.mark.parametrize("workers", [0, 1.5, 10**6])
+def test_open_async_refuses_workers(bundle: Path, refuses: Any, workers: Any) -> None:
+    with refuses("workers: got "):
+        stylert.open_async(bundle, workers=workers)
+
+
+class Paused(AsyncStyleGenerator):
+    """One whose only thread waits until it is told to go on."""
+
+    def __init__(self, bundle: Path) -> None:
+        super().__init__(lambda: Generator.open(bundle, provider="cpu"))
+        self.started, self.go_on = threading.Event(), threading.Event()
+
+    async def pause(self) -> asyncio.Task[str]:
+        """A call that runs, when this returns."""
+
+        def wait() -> str:
+            with self.generator._in_use():
+                self.started.set()
+                assert self.go_on.wait(30)
+                return "ended well"
+
+        task = asyncio.create_task(self._run(wait))
+        while not self.started.is_set():  # the loop goes on meanwhile
+            await asyncio.sleep(0.001)
+        return task
+
+
+def test_a_call_that_is_cancelled_before_its_turn_never_runs(bundle: Path) -> None:
+    async def scene() -> None:
+        drawn: list[Any] = []
+        async with Paused(bundle) as wrapped:
+            running = await wrapped.pause()
+            waiting = asyncio.create_task(wrapped._run(lambda: drawn.append(1)))
+            await asyncio.sleep(0)
+            waiting.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await waiting
+            wrapped.go_on.set()
+            assert await running == "ended well"
+            assert (await wrapped.generate([1])).shape == (1, 32, 32, 3)
+        assert not drawn
+
+    run(scene())
+
+
+def test_after_a_cancelled_call_the_next_one_draws(bundle: Path) -> None:
+    async def scene() -> None:
+        async with Paused(bundle) as wrapped:
+            running = await wrapped.pause()
+            running.cancel()  # its thread goes on
+            with pytest.raises(asyncio.CancelledError):
+                await running
+            wrapped.go_on.set()
+            assert (await wrapped.generate([1])).shape == (1, 32, 32, 3)
+
+    run(scene())
+
+
+def test_close_while_busy(bundle: Path) -> None:
+    async def scene() -> None:
+        wrapped = await Paused(bundle)
+        running = await wrapped.pause()
+        waiting = asyncio.create_task(wrapped.generate([1]))
+        await asyncio.sleep(0)
+        closing = asyncio.create_task(wrapped.close())
+        while "closed" not in repr(wrapped.generator):
+            await asyncio.sleep(0.001)
+        assert not closing.done()
+        wrapped.go_on.set()
+        await closing
+        assert await running == "ended well"
+        with pytest.raises(EngineError, match="closed"):
+            await waiting
+
+    run(scene())
+
+
+def test_cancelled_while_it_opens_it_is_closed(bundle: Path) -> None:
+    started, go_on = threading.Event(), threading.Event()
+    opened = Generator.open(bundle, provider="cpu")
+
+    def slowly() -> Generator:
+        started.set()
+        assert go_on.wait(30)
+        return opened
+
+    async def scene() -> None:
+        wrapped = AsyncStyleGenerator(slowly)
+        opening = asyncio.create_task(wrapped._open())
+        while not started.is_set():
+            await asyncio.sleep(0.001)
+        opening.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await opening
+        go_on.set()
+        await wrapped.close()  # waits for the thread
+        assert "closed" in repr(opened)
+
+    run(scene())
+
+
+def test_a_walk_that_is_left_early_holds_nothing_up(bundle: Path) -> None:
+    async def scene() -> None:
+        async with stylert.open_async(bundle, provider="cpu", max_batch=2) as wrapped:
+            async for image in wrapped.interpolate([1, 2], frames=1000):
+                assert image.shape == (32, 32, 3)
+                break
+
+    run(scene())
