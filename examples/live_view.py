@@ -1,7 +1,5 @@
 """A live view: an endless walk from seed to seed in a window of tkinter, with psi on a slider.
 
-A thread draws one frame ahead, so that the window never waits.
-
 python examples/live_view.py BUNDLE
 python examples/live_view.py BUNDLE --frames 24 --offscreen   # without a display
 """
@@ -30,7 +28,7 @@ def walk(generator: stylert.Generator, knobs: SimpleNamespace) -> Iterator[bytes
 
 
 def show(frames: Iterator[bytes], knobs: SimpleNamespace, pool: ThreadPoolExecutor) -> None:
-    """Show them in a window until it is closed, or until there are no more."""
+    """Show them in a window; a thread draws one ahead, so that the window never waits."""
     window = tkinter.Tk(className="StyleRT")
     picture = tkinter.PhotoImage(master=window)
     tkinter.Label(window, image=picture).pack()
@@ -40,19 +38,18 @@ def show(frames: Iterator[bytes], knobs: SimpleNamespace, pool: ThreadPoolExecut
 
     def tick(drawn) -> None:
         knobs.psi = slider.get()
-        if not drawn.done():
-            window.after(5, tick, drawn)
-        elif frame := drawn.result():
-            picture.configure(data=frame)
-            window.after(5, tick, pool.submit(next, frames, None))
-        else:
-            window.destroy()
+        if drawn.done():
+            if not drawn.result():
+                return window.destroy()
+            picture.configure(data=drawn.result())
+            drawn = pool.submit(next, frames, None)
+        window.after(5, tick, drawn)
 
     tick(pool.submit(next, frames, None))
     window.mainloop()
 
 
-parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+parser = argparse.ArgumentParser()
 parser.add_argument("bundle")
 parser.add_argument("--frames", type=int)
 parser.add_argument("--offscreen", action="store_true")

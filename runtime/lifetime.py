@@ -17,7 +17,7 @@ class Lifetime:
     """Lends a session to calls, from any thread, and closes it once.
 
     A forked child has the memory of its parent, but neither its threads nor its GPU: there a call
-    would wait forever or crash, and a close would end what the parent still uses.
+    can wait forever or crash, and so can a close.
 
     Args:
         session: what is lent; nobody else may close it.

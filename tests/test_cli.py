@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -22,6 +24,7 @@ import pytest
 import torch
 import typer
 from PIL import Image
+from rich.console import Console
 
 import stylert
 from stylert import cli
@@ -568,6 +571,29 @@ def test_generate_webdataset_shards(run: Callable[..., Done], bundle: Path) -> N
     assert json.loads(done.out)["files"] == [str(Path("shards", name)) for name in names]
     assert "shards is complete: 5 images, none were missing." in run(*command).out
     assert contents(Path("shards")) == before
+
+
+def test_generate_tells_a_log_how_far_it_is(
+    run: Callable[..., Done], bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cli, "LOG_SECONDS", 0.0)
+    done = run("generate", bundle, "--seeds", "0-19", "--batch", "4", "--out", "images")
+    assert done.code == 0
+    lines = done.err.splitlines()
+    assert re.fullmatch(r"note: \d+ of 20 images, \d+\.\d images/s, 0:00:0\d left", lines[0])
+    assert lines[-1].startswith("note: 20 of 20 images, ")
+
+
+def test_generate_shows_a_terminal_a_bar(
+    run: Callable[..., Done], bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terminal = Console(file=io.StringIO(), force_terminal=True, width=120)
+    monkeypatch.setattr(cli, "err", terminal)
+    assert run("generate", bundle, "--seeds", "0-19", "--batch", "4", "--out", "images").code == 0
+    assert isinstance(terminal.file, io.StringIO)
+    shown = terminal.file.getvalue()
+    for words in ("drawing", "/20", "images/s"):
+        assert words in shown
 
 
 def test_generate_goes_on_with_the_same_job_alone(run: Callable[..., Done], bundle: Path) -> None:

@@ -1,10 +1,10 @@
-"""The documents tell the truth: commands exist, code compiles, links lead somewhere, README runs.
+"""The documents tell the truth: commands exist, code compiles, links lead somewhere, guides run.
 
-README's blocks ```sh and ```python are run in the order of the page, in one empty folder, so that
-a block can use what an earlier one made. Only lines that start with `stylert` or `python cli.py`
-are run; `make` lines are checked against the Makefile, and others (pip, git) are left alone. A
-checkpoint that README names and the project does not have is a golden under that name. A block
-that cannot run is marked, on the line before it, with its reason:
+The blocks ```sh and ```python of README and of each guide docs/*.md are run in the order of the
+page, in one empty folder, so that a block can use what an earlier one made. Only lines that start
+with `stylert` or `python cli.py` are run; `make` lines are checked against the Makefile, and others
+(pip, git) are left alone. A checkpoint that a page names and the project does not have is a golden
+under that name. A block that cannot run is marked, on the line before it, with its reason:
 
     <!-- test: skip because it needs a GPU -->
 """
@@ -27,7 +27,8 @@ from typer.testing import CliRunner
 from stylert.cli import app
 
 ROOT = Path(__file__).parents[1]
-DOCUMENTS = ("README.md", "CONTRIBUTING.md")
+GUIDES = ("README.md", *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md"))))
+DOCUMENTS = (*GUIDES, "CONTRIBUTING.md")
 BLOCK = re.compile(
     r"^(?P<marker><!--[^\n]*-->)?\n*^```(?P<language>\w+)\n(?P<text>.*?)^```$",
     re.MULTILINE | re.DOTALL,
@@ -142,14 +143,16 @@ def test_python_blocks_compile(document: str) -> None:
 
 @pytest.mark.parametrize("document", [*DOCUMENTS, "CHANGELOG.md"])
 def test_links_lead_somewhere(document: str) -> None:
-    for target in LINK.findall((ROOT / document).read_text(encoding="utf-8")):
-        assert (ROOT / target).exists(), f"{document} links to {target}"
+    page = ROOT / document
+    for target in LINK.findall(page.read_text(encoding="utf-8")):
+        assert (page.parent / target).exists(), f"{document} links to {target}"
 
 
-def test_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("document", GUIDES)
+def test_guides_run(document: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     ran = 0
-    for block in blocks("README.md"):
+    for block in blocks(document):
         if block.skipped:
             continue
         if block.language == "python":
@@ -161,7 +164,7 @@ def test_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
                 if arguments is not None:
                     _run_stylert(arguments, block.place)
                     ran += 1
-    assert ran >= 2, "README.md shows nothing that can be run"
+    assert ran >= 2, f"{document} shows nothing that can be run"
 
 
 def _run_stylert(arguments: Sequence[str], place: str) -> None:

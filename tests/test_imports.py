@@ -145,9 +145,21 @@ def test_the_runtime_loads_numpy_and_nothing_else(statement: str, tmp_path: Path
 
 
 def test_every_module_of_the_runtime_loads_numpy_and_nothing_else(tmp_path: Path) -> None:
-    modules = [module(path) for path in SOURCES if part(path) == "runtime"]
+    modules = [module(path) for path in SOURCES if part(path) == "runtime" and not serves(path)]
     loaded = loaded_by(f"import {', '.join(modules)}", tmp_path)
     assert loaded - sys.stdlib_module_names == {"stylert", "numpy"}
+
+
+def serves(path: Path) -> bool:
+    """Whether it is of the HTTP service, an extra that needs FastAPI."""
+    return module(path).startswith("stylert.runtime.serving")
+
+
+def test_nothing_else_of_the_runtime_needs_the_service() -> None:
+    for path in SOURCES:
+        if part(path) == "runtime" and not serves(path):
+            users = {found for found in imported(parse(path)) if "serving" in found}
+            assert not users, f"{name(path)} imports {sorted(users)}"
 
 
 def test_importing_the_command_line_loads_no_torch(tmp_path: Path) -> None:

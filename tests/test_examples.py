@@ -1,0 +1,157 @@
+"""The examples run as their first lines say, each in a process of its own, and do what they say."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from stylert.runtime.generator import Generator
+
+FOLDER = Path(__file__).parents[1] / "examples"
+EXAMPLES = sorted(path.name for path in FOLDER.glob("*.py"))
+MOST_LINES = 65
+
+ROUTE = """
+from fastapi.testclient import TestClient
+import fastapi_route
+
+with TestClient(fastapi_route.app) as client:
+    drawn = client.get("/avatars/42.png", params={"psi": 0.5})
+    assert drawn.status_code == 200, drawn.text
+    assert drawn.headers["content-type"] == "image/png"
+    assert client.get("/avatars/-1.png").status_code == 422
+    assert client.get("/avatars/1.png", params={"psi": "nan"}).status_code == 422
+    assert "/avatars/{seed}.png" in client.get("/openapi.json").json()["paths"]
+open("drawn.png", "wb").write(drawn.content)
+"""
+
+
+def run(*arguments: str | Path, cwd: Path, **environment: str) -> str:
+    """What an example prints; its errors are the test's."""
+    done = subprocess.run(
+        [sys.executable, *map(str, arguments)],
+        cwd=cwd,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def needs(*packages: str) -> pytest.MarkDecorator:
+    missing = [name for name in packages if importlib.util.find_spec(name) is None]
+    return pytest.mark.skipif(bool(missing), reason=f"not installed: {', '.join(missing)}")
+
+
+def pixels(path: Path) -> np.ndarray:
+    with Image.open(path) as image:
+        return np.asarray(image)
+
+
+def test_each_example_is_run_here() -> None:
+    tests = {name.removeprefix("test_") for name in globals() if name.startswith("test_")}
+    assert EXAMPLES
+    assert {Path(name).stem for name in EXAMPLES} <= tests
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_each_is_short_and_says_how_to_run_it(name: str) -> None:
+    text = (FOLDER / name).read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= MOST_LINES
+    shown = ast.get_docstring(ast.parse(text)) or ""
+    assert f"python examples/{name} BUNDLE" in shown or "uvicorn --app-dir examples" in shown
+
+
+def test_ten_lines(bundle: Path, generator: Generator, tmp_path: Path) -> None:
+    said = run(FOLDER / "ten_lines.py", bundle, cwd=tmp_path)
+    expected = generator.generate([1, 2, 3], truncation_psi=0.7)
+    for seed, image in enumerate(expected, 1):
+        assert np.array_equal(pixels(tmp_path / f"seed{seed}.png"), image)
+    assert "seed1.png to seed3.png" in said
+    code = (FOLDER / "ten_lines.py").read_text(encoding="utf-8").split('"""')[2]
+    assert len([line for line in code.splitlines() if line]) <= 11  # ten, and the import of Path
+
+
+def test_thread_pool(bundle: Path, generator: Generator, tmp_path: Path) -> None:
+    run(FOLDER / "thread_pool.py", bundle, "--seeds", "12", "--workers", "3", cwd=tmp_path)
+    written = sorted((tmp_path / "pictures").iterdir())
+    expected = generator.generate(range(12), truncation_psi=0.7)
+    assert len(written) == 12
+    for path, image in zip(written, expected, strict=True):
+        assert np.abs(pixels(path).astype(int) - image).max() <= 1  # drawn alone: by rounding
+
+
+def test_processes(bundle: Path, generator: Generator, tmp_path: Path) -> None:
+    said = run(FOLDER / "processes.py", bundle, "--seeds", "6", cwd=tmp_path).splitlines()
+    expected = generator.generate(range(6)).mean(axis=(1, 2))
+    assert [int(line.split()[0]) for line in said] == list(range(6))
+    assert np.allclose([[*map(float, line.split()[1:])] for line in said], expected, atol=0.2)
+
+
+@needs("torch")
+def test_torch_zero_copy(bundle: Path, tmp_path: Path) -> None:
+    said = run(FOLDER / "torch_zero_copy.py", bundle, cwd=tmp_path, CUDA_VISIBLE_DEVICES="")
+    assert "images (4, 32, 32, 3) torch.uint8 on cpu\n" in said
+    assert "small (4, 3, 8, 8) torch.float32 on cpu" in said
+    assert said.endswith("copied: False\n")
+
+
+@needs("torch")
+@pytest.mark.gpu
+def test_torch_zero_copy_on_a_gpu(bundle: Path, tmp_path: Path) -> None:
+    said = run(FOLDER / "torch_zero_copy.py", bundle, cwd=tmp_path)
+    assert "torch.uint8 on cuda:0\n" in said
+    assert "torch.float32 on cuda:0" in said
+
+
+def test_asyncio_app(bundle: Path, tmp_path: Path) -> None:
+    said = run(FOLDER / "asyncio_app.py", bundle, "--clients", "3", cwd=tmp_path)
+    assert sorted(line[:8] for line in said.splitlines()[:3]) == [f"client {i}" for i in range(3)]
+    assert "16 frames of a walk; the loop went on " in said
+
+
+@needs("fastapi", "httpx")
+def test_fastapi_route(bundle: Path, generator: Generator, tmp_path: Path) -> None:
+    run("-c", ROUTE, cwd=tmp_path, BUNDLE=str(bundle), PYTHONPATH=str(FOLDER))
+    (expected,) = generator.generate(42, truncation_psi=0.5)
+    assert np.array_equal(pixels(tmp_path / "drawn.png"), expected)
+
+
+@needs("tkinter")
+def test_live_view(bundle: Path, tmp_path: Path) -> None:
+    arguments = (FOLDER / "live_view.py", bundle, "--frames", "70", "--offscreen")
+    assert run(*arguments, cwd=tmp_path) == "70 frames\n"
+
+
+@pytest.fixture
+def display() -> Iterator[str]:
+    """A display that nobody sees."""
+    if shutil.which("Xvfb") is None:
+        pytest.skip("not installed: Xvfb, a display for the tests of a window")
+    reading, writing = os.pipe()
+    command = ["Xvfb", "-displayfd", str(writing), "-screen", "0", "320x320x24"]
+    server = subprocess.Popen(command, pass_fds=[writing], stderr=subprocess.DEVNULL)
+    os.close(writing)
+    try:
+        with os.fdopen(reading) as number:
+            yield f":{number.readline().strip()}"
+    finally:
+        server.terminate()
+        server.wait(30)
+
+
+@needs("tkinter")
+def test_live_view_in_a_window(bundle: Path, tmp_path: Path, display: str) -> None:
+    run(FOLDER / "live_view.py", bundle, "--frames", "20", cwd=tmp_path, DISPLAY=display)
