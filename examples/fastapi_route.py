@@ -9,6 +9,7 @@ curl 'localhost:8000/avatars/42.png?psi=0.5' --output avatar.png
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -39,5 +40,6 @@ async def avatar(
 ) -> Response:
     """The picture of a seed."""
     (image,) = await request.app.state.generator.generate(seed, truncation_psi=psi)
+    encoded = await asyncio.to_thread(encode_image, image, "PNG")
     headers = {"cache-control": "public, max-age=31536000, immutable"}  # a seed never changes
-    return Response(encode_image(image, "PNG"), media_type="image/png", headers=headers)
+    return Response(encoded, media_type="image/png", headers=headers)

@@ -8,7 +8,7 @@ import argparse
 import itertools
 import tkinter
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from types import SimpleNamespace
 
 import numpy as np
@@ -36,16 +36,16 @@ def show(frames: Iterator[bytes], knobs: SimpleNamespace, pool: ThreadPoolExecut
     slider.set(knobs.psi)
     slider.pack(fill="x")
 
-    def tick(drawn) -> None:
+    def tick(drawn: Future[bytes]) -> None:
         knobs.psi = slider.get()
         if drawn.done():
             if not drawn.result():
-                return window.destroy()
+                return window.destroy()  # no more frames
             picture.configure(data=drawn.result())
-            drawn = pool.submit(next, frames, None)
+            drawn = pool.submit(next, frames, b"")
         window.after(5, tick, drawn)
 
-    tick(pool.submit(next, frames, None))
+    tick(pool.submit(next, frames, b""))
     window.mainloop()
 
 

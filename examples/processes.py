@@ -13,6 +13,8 @@ from concurrent.futures import ProcessPoolExecutor
 
 import stylert
 
+generator: stylert.Generator  # of this process
+
 
 def open_bundle(path: str) -> None:
     """Open the bundle once in this process; it is closed when the process ends."""
@@ -35,7 +37,7 @@ def main() -> None:
     arguments = parser.parse_args()
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(
-        arguments.processes, spawn, initializer=open_bundle, initargs=[arguments.bundle]
+        arguments.processes, spawn, initializer=open_bundle, initargs=(arguments.bundle,)
     ) as pool:
         for seed, colour in enumerate(pool.map(mean_colour, range(arguments.seeds), chunksize=4)):
             print(seed, *colour)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from collections.abc import Generator as Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import Generator as Steps
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial, wraps
 from itertools import islice
@@ -29,7 +29,7 @@ T = TypeVar("T")
 
 def _in_thread(
     method: Callable[Concatenate[Generator, P], T],
-) -> Callable[Concatenate[AsyncStyleGenerator, P], Awaitable[T]]:
+) -> Callable[Concatenate[AsyncStyleGenerator, P], Coroutine[Any, Any, T]]:
     """The method of `Generator`, to be awaited."""
 
     @wraps(method)
@@ -109,6 +109,8 @@ class AsyncStyleGenerator:
         return await asyncio.wrap_future(self._submit(call))
 
     def _submit(self, call: Callable[[], T]) -> Future[T]:
+        if self._generator is not None:
+            self._generator._lifetime.refuse_after_fork()  # here: a fork has none of the threads
         try:
             return self._pool.submit(call)
         except RuntimeError:  # after its shutdown
@@ -127,7 +129,7 @@ class AsyncStyleGenerator:
                 raise
         return self
 
-    def __await__(self) -> Coroutine[Any, None, Self]:
+    def __await__(self) -> Steps[Any, None, Self]:
         return self._open().__await__()
 
     async def __aenter__(self) -> Self:

@@ -42,7 +42,7 @@ class Lifetime:
         Raises:
             EngineError: it is closed, or of the process that this one was forked from.
         """
-        self._refuse_after_fork()
+        self.refuse_after_fork()  # before the lock, which the parent may have held at the fork
         with self._lock:
             if self._closed:
                 raise EngineError("This generator is closed. Open it again: stylert.open(path)")
@@ -67,14 +67,18 @@ class Lifetime:
         if unused:
             self._session.close()
 
-    def _is_of_another_process(self) -> bool:
-        return os.getpid() != self._process
+    def refuse_after_fork(self) -> None:
+        """Refuse to go on in a process that was forked from the session's own.
 
-    def _refuse_after_fork(self) -> None:
-        # Before the lock: the parent may have held it at the fork, and then nobody gives it back.
+        Raises:
+            EngineError: this is such a process.
+        """
         if self._is_of_another_process():
             raise EngineError(
                 f"This generator was opened in process {self._process} and is used in its fork "
                 f"{os.getpid()}. Open it there, after the fork, or start processes with "
                 "multiprocessing.get_context('spawn')."
             )
+
+    def _is_of_another_process(self) -> bool:
+        return os.getpid() != self._process

@@ -122,7 +122,7 @@ def test_asyncio_app(bundle: Path, tmp_path: Path) -> None:
     assert "16 frames of a walk; the loop went on " in said
 
 
-@needs("fastapi", "httpx")
+@needs("fastapi", "httpx2")
 def test_fastapi_route(bundle: Path, generator: Generator, tmp_path: Path) -> None:
     run("-c", ROUTE, cwd=tmp_path, BUNDLE=str(bundle), PYTHONPATH=str(FOLDER))
     (expected,) = generator.generate(42, truncation_psi=0.5)

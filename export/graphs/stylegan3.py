@@ -18,7 +18,7 @@ from stylert.export.checkpoints import Checkpoint, StyleGAN3Config, StyleGAN3Lay
 from stylert.export.graphs.filtered_lrelu import FORMS, FilteredLrelu
 from stylert.export.graphs.fourier_features import fourier_features
 from stylert.export.graphs.modulation import ModulatedEmitter
-from stylert.export.half_rounding import round_filter, round_kernels
+from stylert.export.half_rounding import round_filter, round_weight
 from stylert.export.onnx_graph import GraphBuilder
 
 __all__ = ["stylegan3_graph"]
@@ -77,9 +77,9 @@ class _Synthesis(ModulatedEmitter):
         lrelu = self.filtered_lrelu(layer)
         x, pads = self.trimmed(x, layer, lrelu)
         x = self.scaled(x, scale, "styles")
-        x = self.conv(x, self.rounded(weight), pads, "conv")
-        self.watched.append(x)
-        x = self.to_float32(x, "conv_float32")
+        x, rounding = self.best_conv(x, weight, pads)
+        if rounding is not None:
+            d = g.op("Mul", d, g.constant("rounding", rounding), name="unscale")
         x = g.op("Mul", x, self.factors(d, "factors"), name="demodulate")
         x = g.op("Add", x, g.constant("bias", bias[:, None, None]), name="add_bias")
         x = self.to_block(self.guarded(x, layer, gain, bias), "filtered")
@@ -97,9 +97,9 @@ class _Synthesis(ModulatedEmitter):
         gain /= math.sqrt(layer.in_channels * layer.kernel**2)
         x = self.scaled(x, self.styles(name, index, gain=gain), "styles")
         self.watched.append(x)
-        x = self.conv(x, self.rounded(weight), [layer.kernel - 1] * 4, "conv")
-        self.watched.append(x)
-        x = self.to_float32(x, "conv_float32")
+        x, rounding = self.best_conv(x, weight, [layer.kernel - 1] * 4)
+        if rounding is not None:
+            x = g.op("Mul", x, g.constant("rounding", rounding[:, None, None]), name="unscale")
         x = g.op("Add", x, g.constant("bias", bias[:, None, None]), name="add_bias")
         clamp = None if c.conv_clamp is None else c.conv_clamp * c.output_scale
         return self.clamp(x, clamp, "float32")
@@ -149,10 +149,19 @@ class _Synthesis(ModulatedEmitter):
             up_fir, down_fir = round_filter(up_fir, phases=layer.up), round_filter(down_fir)
         return FORMS[form](self, layer, up_fir, down_fir)
 
-    def rounded(self, weight: np.ndarray) -> np.ndarray:
-        """The weight [O, I, k, k] as it is best stored: in half precision, or exactly."""
-        is_half = self.dtype == "float16" or self.graph.compact
-        return round_kernels(weight) if is_half else weight
+    def best_conv(
+        self, x: ir.Value, weight: np.ndarray, pads: list[int]
+    ) -> tuple[ir.Value, np.ndarray | None]:
+        """The convolution, in float32, and factors [O] it is yet to be multiplied by, None = 1.
+
+        A weight that is stored in half precision is rounded as it is best.
+        """
+        factors = None
+        if self.dtype == "float16" or self.graph.compact:
+            weight, factors = round_weight(weight)
+        x = self.conv(x, weight, pads, "conv")
+        self.watched.append(x)
+        return self.to_float32(x, "conv_float32"), None if factors is None else 1 / factors
 
     def trimmed(
         self, x: ir.Value, layer: StyleGAN3Layer, lrelu: FilteredLrelu

@@ -111,9 +111,7 @@ class MixRequest(PictureRequest):
     """Every row with some layers of every column, as `Generator.mix`."""
 
     model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [{"rows": [1, 2], "columns": [3, 4, 5], "layers": "coarse"}]
-        }
+        json_schema_extra={"examples": [{"rows": [1, 2], "columns": [3, 4, 5], "layers": "coarse"}]}
     )
 
     rows: Seeds

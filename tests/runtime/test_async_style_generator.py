@@ -152,6 +152,22 @@ def test_close_while_busy(bundle: Path) -> None:
     run(scene())
 
 
+def test_a_fork_is_refused_although_no_thread_is_left(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scene() -> None:
+        async with Paused(bundle) as wrapped:
+            running = await wrapped.pause()
+            with monkeypatch.context() as fork:
+                fork.setattr(wrapped.generator._lifetime, "_process", -1)
+                with pytest.raises(EngineError, match="is used in its fork"):
+                    await wrapped.generate([1])
+            wrapped.go_on.set()
+            assert await running == "ended well"
+
+    run(scene())
+
+
 def test_cancelled_while_it_opens_it_is_closed(bundle: Path) -> None:
     started, go_on = threading.Event(), threading.Event()
     opened = Generator.open(bundle, provider="cpu")

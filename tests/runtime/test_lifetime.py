@@ -172,4 +172,4 @@ def test_opening_again_and_again_leaks_nothing(bundle: Path) -> None:
 
 
 def _threads() -> int:
-    return psutil.Process().num_threads()
+    return int(psutil.Process().num_threads())

@@ -225,7 +225,10 @@ def test_bundles_pass_their_own_check(
 ) -> None:
     checkpoint = make_checkpoint(seed=3, **ARCHITECTURES[name])
     report = export_bundle(
-        checkpoint, tmp_path / "bundle", verify_seeds=3, graph_options={"up_convolution": up_convolution}
+        checkpoint,
+        tmp_path / "bundle",
+        verify_seeds=3,
+        graph_options={"up_convolution": up_convolution},
     )
     assert report is not None
     assert report.passed
