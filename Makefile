@@ -27,7 +27,7 @@ demo: $(READY)  ## From a checkpoint to pictures: export, verify, generate, benc
 	@echo "Your own network: $(PY) cli.py export YOUR.pkl --out my-bundle"
 
 test: $(READY)  ## Run the tests
-	$(PY) -m pytest -n $(JOBS)
+	$(PY) -m pytest -n $(JOBS) --dist loadfile
 
 check: $(READY)  ## Check format, lint and types
 	$(PY) -m ruff format --check .

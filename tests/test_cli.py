@@ -96,7 +96,7 @@ def test_help_has_an_example_to_copy(run: Callable[..., Done], command: str) -> 
 
 
 def test_the_commands_are_the_designs() -> None:
-    names = "bench build-engine convert doctor edit export generate info mix verify video"
+    names = "bench build-engine convert doctor edit export generate info mix serve verify video"
     assert names.split() == COMMANDS
 
 

@@ -48,9 +48,9 @@ def _draws_what_the_official_code_draws(bundle: Path, golden: Path) -> None:
         with Generator.open(bundle, provider="cpu", precision=precision) as generator:
             tolerance = TOLERANCES[precision]
 
-            def close(key: str, got: Any, tolerance: Any = tolerance) -> None:
+            def close(key: str, got: Any, precision: str = precision) -> None:
                 difference = compare(arrays[key], got)
-                assert difference.within(tolerance), (precision, key, difference)
+                assert difference.within(TOLERANCES[precision]), (precision, key, difference)
 
             ws = {
                 "ws_psi1": {"truncation_psi": 1.0},

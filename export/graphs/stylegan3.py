@@ -82,7 +82,8 @@ class _Synthesis(ModulatedEmitter):
             d = g.op("Mul", d, g.constant("rounding", rounding), name="unscale")
         x = g.op("Mul", x, self.factors(d, "factors"), name="demodulate")
         x = g.op("Add", x, g.constant("bias", bias[:, None, None]), name="add_bias")
-        x = self.to_block(self.guarded(x, layer, gain, bias), "filtered")
+        x = self.guarded(x, lrelu, gain, bias)
+        x = self.to_block(x, "filtered")
         self.watched.append(x)
         x = self.in_groups(x, len(weight), lrelu)
         self.watched.append(x)
@@ -191,20 +192,19 @@ class _Synthesis(ModulatedEmitter):
                 groups.append(lrelu.emit(group, stop - start, clamp))
         return g.op("Concat", *groups, name="channels", axis=1)
 
-    def guarded(
-        self, x: ir.Value, layer: StyleGAN3Layer, gain: float, bias: np.ndarray
-    ) -> ir.Value:
-        """Keep what is filtered in half precision finite, where it could become infinite.
+    def guarded(self, x: ir.Value, lrelu: FilteredLrelu, gain: float, bias: np.ndarray) -> ir.Value:
+        """Keep what is upsampled in half precision finite, where it could become infinite.
 
         The convolution's input is at most the clamp, and the demodulation divides by the norm of
-        the weights: by Cauchy and Schwarz nothing is larger than `largest`. Values beyond the limit
-        are far beyond the clamp behind the filter, so that the picture stays what it is.
+        the weights: by Cauchy and Schwarz nothing is larger than `largest`. Trained layers are far
+        below, and all that is cut off here is far above the clamp behind the filter.
         """
         if not self.in_half or self.config.conv_clamp is None:
             return x
-        inputs = math.sqrt(layer.in_channels) * layer.kernel
-        largest = gain * inputs * self.config.conv_clamp + float(np.abs(bias).max())
-        limit = HALF_MAX / 4  # the filter may make twice as much of it in each direction
+        layer = lrelu.layer
+        norm = math.sqrt(layer.in_channels) * layer.kernel * self.config.conv_clamp
+        largest = gain * norm + float(np.abs(bias).max())
+        limit = 0.99 * HALF_MAX / lrelu.overshoot
         return self.clamp(x, limit if largest > limit else None, "float32")
 
     def scaled(self, x: ir.Value, styles: ir.Value, name: str) -> ir.Value:

@@ -20,7 +20,7 @@ def random() -> np.random.RandomState:
 @pytest.fixture
 def low_pass() -> np.ndarray:
     taps = np.sinc((np.arange(24) - 11.5) / 4) * np.hanning(26)[1:-1]
-    return taps / taps.sum()
+    return np.asarray(taps / taps.sum())
 
 
 @pytest.mark.parametrize("phases", [1, 2, 4])
