@@ -232,7 +232,8 @@ class MatrixForm(FilteredLrelu):
     def emit(self, x: ir.Value, channels: int, clamp: float | None) -> ir.Value:
         """From what is read of the input [N, C, h, h] to [N, C, out_size, out_size]."""
         x = self.product(x, self.up_matrix, "up")
-        x = self.emitter.clamp(self.lrelu(x), clamp)
+        with self.emitter.graph.scope("high"):
+            x = self.emitter.clamp(self.lrelu(x), clamp)
         down = self.layer.down
         if self.layer.down_radial:
             kernel = self.down_fir[::-1, ::-1]
