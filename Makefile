@@ -12,7 +12,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check bench setup clean
+.PHONY: help demo test check docs bench setup clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' Makefile
@@ -35,6 +35,10 @@ check: $(READY)  ## Check format, lint and types
 	@mkdir -p .typing && ln -sfn .. .typing/stylert
 	$(PY) -m mypy
 
+docs: $(READY)  ## Write the API reference (in docs/api/)
+	$(PY) docs/build_api.py docs/api
+	@echo "Look at docs/api/index.html. The guides are in docs/README.md."
+
 bench: $(READY)  ## Time StyleGAN2 256 with random weights against PyTorch (some minutes)
 	$(PY) cli.py bench --untrained stylegan2-256 --batch 1,4,8 --out demo/bench.json --plot demo/bench.png
 	@echo "Look at demo/bench.png; every sample is in demo/bench.json."
@@ -42,7 +46,7 @@ bench: $(READY)  ## Time StyleGAN2 256 with random weights against PyTorch (some
 setup: $(READY)  ## Make .venv with everything in it (the other targets do it when it is needed)
 
 clean:  ## Remove what these targets made, .venv too
-	rm -rf .venv .typing demo build dist stylert.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv .typing demo docs/api build dist stylert.egg-info .pytest_cache .mypy_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # setuptools comes first and from constraints.txt too, so that nothing unpinned builds the package.
@@ -52,5 +56,5 @@ $(READY): pyproject.toml constraints.txt Makefile
 	    || { echo "No virtual environment: install Python's venv module (Debian: apt install python3-venv)" >&2; exit 1; }
 	@echo "Setting up .venv (some minutes the first time)"
 	$(PY) -m pip install -c constraints.txt setuptools
-	$(PY) -m pip install -c constraints.txt --no-build-isolation -e '.[export,cpu,rtx,serve,video,dev]'
+	$(PY) -m pip install -c constraints.txt --no-build-isolation -e '.[export,cpu,rtx,serve,triton,ray,video,docs,dev]'
 	@touch $@

@@ -1,7 +1,9 @@
 """StyleRT: from a StyleGAN checkpoint to something that an application can ship.
 
-with stylert.open("bundle") as generator:
-    images = generator.generate([1, 2, 3], truncation_psi=0.7)   # uint8 [3, H, W, C]
+    with stylert.open("bundle") as generator:
+        images = generator.generate([1, 2, 3], truncation_psi=0.7)   # uint8 [3, H, W, C]
+
+`Generator` is all that an application needs; `open_async` opens one for asyncio.
 """
 
 from typing import TYPE_CHECKING, Any

@@ -57,7 +57,7 @@ def read_latents(path: str | Path) -> np.ndarray:
 
 
 def write_latents(latents: np.ndarray, path: str | Path) -> None:
-    """Write latents for `runtime.latent_files`. The file appears whole or not at all.
+    """Write latents for `Generator.load_ws`. The file appears whole or not at all.
 
     Args:
         latents: As `read_latents` gives them.

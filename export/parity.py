@@ -9,6 +9,7 @@ is compared with the model in float64, to which it must be as close as PyTorch's
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -87,6 +88,25 @@ class ParityReport:
             "passed": self.passed,
             "rows": [row.to_json() for row in self.rows],
         }
+
+    def table(self) -> list[dict[str, str]]:
+        """The rows as texts for people, by heading."""
+        moving = any(row.motion != "-" for row in self.rows)
+        return [
+            {
+                "precision": row.precision,
+                "output": row.output,
+                "psi": f"{row.truncation_psi:g}",
+                **({"motion": row.motion} if moving else {"noise": row.noise_mode}),
+                "batch": str(row.batch),
+                "images": str(row.images),
+                "max |d|": f"{row.difference.max_abs:.2g}" + " LSB" * (row.output == "image"),
+                "PSNR dB": "equal" if psnr == math.inf else f"{psnr:.1f}",
+                "": "ok" if row.passed else "FAILED",
+            }
+            for row in self.rows
+            for psnr in [row.difference.psnr_db]
+        ]
 
 
 def check_parity(

@@ -1,6 +1,11 @@
-"""What `verify` checks besides the pictures: valid graphs, and where the bundle came from."""
+"""What `verify` checks: valid graphs, where the bundle came from, and the pictures again."""
 
 from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import onnx
 
@@ -8,7 +13,50 @@ from stylert.export.checkpoints import Checkpoint
 from stylert.runtime.bundle import MANIFEST, Bundle
 from stylert.runtime.errors import BundleError
 
-__all__ = ["check_graphs", "check_provenance"]
+if TYPE_CHECKING:
+    from stylert.export.parity import ParityReport
+
+__all__ = ["check_graphs", "check_provenance", "verify_bundle"]
+
+
+def verify_bundle(
+    bundle: str | Path,
+    checkpoint: Checkpoint,
+    *,
+    seeds: Sequence[int] = range(32),
+    provider: str = "cpu",
+    threads: int | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+    say: Callable[[str], None] = lambda line: None,
+) -> ParityReport:
+    """Compare a bundle, in every precision that it has, with its checkpoint in PyTorch.
+
+    Args:
+        bundle: the directory.
+        checkpoint: what it was exported from, or is said to be.
+        seeds: the images to compare at each setting.
+        provider: what the bundle runs on: 'cpu', 'cuda' or 'auto'; see `Generator.open`.
+        threads: its CPU threads, None = all that are usable.
+        progress: called with the images done, and those in all.
+        say: called with a line on what a user should know, see `check_provenance`.
+
+    Returns:
+        The report, which may have failed.
+
+    Raises:
+        BundleError: it is damaged, not valid ONNX, or of another architecture.
+        MissingExtra: the backend is not installed.
+        EngineError: the provider does not run here.
+    """
+    from stylert.export.parity import check_parity, open_precisions  # loads torch
+
+    with ExitStack() as stack:
+        opened = open_precisions(Path(bundle), provider=provider, threads=threads)
+        generators = [stack.enter_context(generator) for generator in opened]
+        check_graphs(generators[0].bundle)
+        for line in check_provenance(generators[0].bundle, checkpoint):
+            say(line)
+        return check_parity(checkpoint, *generators, seeds=seeds, progress=progress)
 
 
 def check_graphs(bundle: Bundle) -> None:

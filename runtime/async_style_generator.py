@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Callable, Coroutine
 from collections.abc import Generator as Steps
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -48,7 +49,8 @@ class AsyncStyleGenerator:
                 show(image)
 
     Arguments, results and errors are those of `Generator`. A call that is cancelled before its turn
-    never runs; one that runs cannot be stopped, and what it draws is dropped.
+    never runs; one that runs cannot be stopped, and what it draws is dropped. It belongs to no
+    event loop: those of several threads may share it, and it outlives each of them.
 
     Args:
         open_generator: opens the generator, in a thread; this object closes it.
@@ -60,7 +62,11 @@ class AsyncStyleGenerator:
         check_integer("workers", workers, 1, MAX_THREADS)
         self._open_generator = open_generator
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="stylert")
+        self._lock = threading.Lock()  # of the next two
         self._generator: Generator | None = None
+        self._closed = False
+        self._opening: Future[None] | None = None
+        self._waiting = 0  # calls for the opening
 
     @property
     def generator(self) -> Generator:
@@ -78,6 +84,7 @@ class AsyncStyleGenerator:
 
     map = _in_thread(Generator.map)
     styles = _in_thread(Generator.styles)
+    styles_between = _in_thread(Generator.styles_between)
     synthesize = _in_thread(Generator.synthesize)
     generate = _in_thread(Generator.generate)
     mix = _in_thread(Generator.mix)
@@ -97,37 +104,57 @@ class AsyncStyleGenerator:
                 yield frame
 
     async def close(self) -> None:
-        """Close the generator, and wait for calls that run. Those that wait are an error."""
+        """Close the generator, and wait for calls that run. Those that wait are an error.
+
+        Once more does no harm. While it opens, it is closed as soon as it is open.
+        """
         await asyncio.to_thread(self._close)
 
-    def _close(self) -> None:
-        if self._generator is not None:
-            self._generator.close()
-        self._pool.shutdown()
+    def _close(self, *, wait: bool = True) -> None:
+        with self._lock:
+            self._closed = True
+            generator = self._generator
+        if generator is not None:
+            generator.close()
+        self._pool.shutdown(wait=wait)
 
     async def _run(self, call: Callable[[], T]) -> T:
         return await asyncio.wrap_future(self._submit(call))
 
     def _submit(self, call: Callable[[], T]) -> Future[T]:
         if self._generator is not None:
-            self._generator._lifetime.refuse_after_fork()  # here: a fork has none of the threads
+            self._generator.lifetime.refuse_after_fork()  # here: a fork has none of the threads
+        if self._closed:
+            raise _closed()
         try:
             return self._pool.submit(call)
-        except RuntimeError:  # after its shutdown
-            raise EngineError(
-                "This generator is closed. Open it again: stylert.open_async(path)"
-            ) from None
+        except RuntimeError:  # closed in between
+            raise _closed() from None
 
     async def _open(self) -> Self:
-        if self._generator is None:
-            opening = self._submit(self._open_generator)
-            try:
-                self._generator = await asyncio.wrap_future(opening)
-            except BaseException:
-                opening.add_done_callback(_close_opened)  # it may open after this was cancelled
-                self._pool.shutdown(wait=False)
-                raise
+        """Open the generator, once however many ask for it."""
+        if self._opening is None or self._closed:
+            self._opening = self._submit(self._open_in_thread)
+        self._waiting += 1
+        try:
+            # Who is cancelled must not cancel it for the others.
+            await asyncio.shield(asyncio.wrap_future(self._opening))
+        except BaseException:
+            if self._waiting == 1:  # nobody will close it
+                self._close(wait=False)
+            raise
+        finally:
+            self._waiting -= 1
         return self
+
+    def _open_in_thread(self) -> None:
+        generator = self._open_generator()
+        with self._lock:
+            if not self._closed:
+                self._generator = generator
+                return
+        generator.close()
+        raise _closed()
 
     def __await__(self) -> Steps[Any, None, Self]:
         return self._open().__await__()
@@ -158,7 +185,5 @@ def open_async(path: str | Path, *, workers: int = 1, **options: Any) -> AsyncSt
     return AsyncStyleGenerator(partial(Generator.open, path, **options), workers=workers)
 
 
-def _close_opened(opening: Future[Generator]) -> None:
-    """Close what nobody waits for any more."""
-    if not opening.cancelled() and opening.exception() is None:
-        opening.result().close()
+def _closed() -> EngineError:
+    return EngineError("This generator is closed. Open it again: stylert.open_async(path)")

@@ -26,6 +26,11 @@ _CPU = "pip install 'stylert[cpu]'"
 _GPU = "pip install 'stylert[gpu]'"
 _RTX = "pip install 'stylert[rtx]'"
 _EXPORT = "pip install 'stylert[export]'"
+_PLOT = "pip install 'stylert[plot]'"
+_SERVE = "pip install 'stylert[serve]'"
+_RAY = "pip install 'stylert[ray]'"
+_TRITON = "pip install 'stylert[triton]'"
+_VIDEO = "pip install 'stylert[video]'"
 
 
 @dataclass(frozen=True)
@@ -36,6 +41,15 @@ class Finding:
     status: Status
     detail: str  # versions and names, or what is wrong
     remedy: str = ""  # what to do or to run, '' if the status is 'ok'
+
+    def row(self) -> dict[str, str]:
+        """The finding by heading, for a table."""
+        return {
+            "": self.name,
+            "status": self.status,
+            "detail": self.detail,
+            "what to do": self.remedy,
+        }
 
 
 @dataclass(frozen=True)
@@ -51,6 +65,7 @@ _PACKAGES = (
     _Package("onnx", _EXPORT, ("onnx",)),
     _Package("onnx_ir", _EXPORT, ("onnx-ir",)),
     _Package("safetensors", _EXPORT, ("safetensors",)),
+    _Package("psutil", _EXPORT, ("psutil",)),
     _Package("tensorrt", _GPU, ("tensorrt", "tensorrt-cu13", "tensorrt-cu12")),
     _Package(
         "tensorrt_lean",
@@ -60,6 +75,14 @@ _PACKAGES = (
     _Package("tensorrt_rtx", _RTX, ("tensorrt-rtx",)),
     _Package("polygraphy", "pip install polygraphy", ("polygraphy",)),
     _Package("cuda.core", _GPU, ("cuda-core",)),
+    _Package("cuda.bindings", _GPU, ("cuda-bindings",)),
+    _Package("av", _VIDEO, ("av",)),
+    _Package("fastapi", _SERVE, ("fastapi",)),
+    _Package("prometheus_client", _SERVE, ("prometheus-client",)),
+    _Package("uvicorn", _SERVE, ("uvicorn",)),
+    _Package("ray", _RAY, ("ray",)),
+    _Package("tritonclient", _TRITON, ("tritonclient",)),
+    _Package("matplotlib", _PLOT, ("matplotlib",)),
 )
 
 # What each job needs, by the names of the findings.
@@ -69,6 +92,8 @@ _NEEDS: Mapping[str, tuple[str, ...]] = {
     "run on CUDA": ("numpy", "GPU", "CUDAExecutionProvider"),
     "build TensorRT": ("GPU", "tensorrt"),
     "build TensorRT-RTX": ("tensorrt-rtx",),  # it compiles ahead of time, without a GPU
+    "write .mp4": ("av",),  # .gif, .webp and frames need nothing more
+    "serve over HTTP": ("fastapi", "prometheus-client", "uvicorn"),
 }
 JOBS = tuple(_NEEDS)
 

@@ -1,4 +1,4 @@
-"""Figures: pictures mixed in a grid with their sources around it, and edited in strips."""
+"""Figures: pictures in a grid, mixed with their sources around them, and edited in strips."""
 
 from __future__ import annotations
 
@@ -11,11 +11,44 @@ from stylert.runtime.control.layers import Layers
 from stylert.runtime.images import grid_of
 
 if TYPE_CHECKING:
+    from stylert.runtime.datasets import DatasetJob
     from stylert.runtime.generator import Generator
 
-__all__ = ["framed", "mix_figure", "strip_figure"]
+__all__ = ["framed", "grid_figure", "mix_figure", "strip_figure"]
 
 Progress = Callable[[int, int], None]  # pictures done, and in all
+
+
+def grid_figure(
+    generator: Generator,
+    job: DatasetJob,
+    *,
+    columns: int | None = None,
+    rows: int | None = None,
+    progress: Progress | None = None,
+) -> np.ndarray:
+    """Draw the images of a job as one picture.
+
+    Args:
+        generator: what draws; its `max_batch` images at a time.
+        job: which images, and how they are drawn; all of them are in memory.
+        columns: images a row, None = as square as it gets.
+        rows: None = as many as it takes.
+        progress: called after every batch.
+
+    Returns:
+        [rows * H, columns * W, channels] uint8; the rest of the grid is black.
+
+    Raises:
+        InvalidInput: what does not fit the generator, or too few rows.
+        EngineError: the backend failed, or the generator is closed.
+    """
+    tiles = []
+    for places in job.batches(0, generator.max_batch):
+        tiles.append(job.draw(generator, places))
+        if progress is not None:
+            progress(places.stop, len(job.seeds))
+    return grid_of(np.concatenate(tiles), columns, rows)
 
 
 def mix_figure(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, overload
@@ -20,15 +19,9 @@ from stylert.runtime.control.style_editing import StyleEditing
 from stylert.runtime.control.style_mixing import StyleMixing
 from stylert.runtime.control.styles import as_styles
 from stylert.runtime.errors import EngineError, InvalidInput
-from stylert.runtime.latents import (
-    as_float32,
-    labels_of,
-    seeds_of,
-    soft_labels_of,
-    z_from_seeds,
-)
+from stylert.runtime.graph_inputs import GraphInputs
+from stylert.runtime.latents import labels_of, seeds_of, z_from_seeds
 from stylert.runtime.lifetime import Lifetime
-from stylert.runtime.noise import NoiseSource
 from stylert.runtime.options import (
     NoiseMode,
     Output,
@@ -37,7 +30,6 @@ from stylert.runtime.options import (
     check_output,
 )
 from stylert.runtime.parts import joined, parts_of, rows_of
-from stylert.runtime.transforms import TRANSFORM, transform_inputs
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -66,6 +58,8 @@ class Generator(StyleMixing, StyleEditing):
         bundle: what was opened; after `refit`, the bundle of the new weights.
         max_batch: images of one call to the backend, at most.
         choice: what runs and why, as one line.
+        inputs: makes the inputs of the graphs, for those who draw by other ways; see `GraphInputs`.
+        lifetime: how long the backend's session is open, and who uses it; see `Lifetime`.
     """
 
     def __init__(
@@ -82,8 +76,8 @@ class Generator(StyleMixing, StyleEditing):
         self.max_batch = max_batch
         self.choice = choice
         self._session = session
-        self._lifetime = Lifetime(session)
-        self._noise = NoiseSource(bundle.noise_inputs, bundle.read_noise())
+        self.inputs = GraphInputs(bundle)
+        self.lifetime = Lifetime(session)
 
     @classmethod
     def open(
@@ -161,7 +155,7 @@ class Generator(StyleMixing, StyleEditing):
 
     def describe(self) -> dict[str, Any]:
         """What runs where, and why: backend, version, provider, threads, precision, choice."""
-        with self._in_use() as session:
+        with self.lifetime.in_use() as session:
             return {**session.describe(), "choice": self.choice}
 
     def map(
@@ -189,26 +183,13 @@ class Generator(StyleMixing, StyleEditing):
             InvalidInput: a shape, dtype or value that does not fit.
             EngineError: the backend failed, or the generator is closed.
         """
-        feeds = self._mapping_feeds(z, c, truncation_psi, truncation_cutoff)
+        feeds = self.inputs.mapping(z, c, truncation_psi, truncation_cutoff)
         batch = len(feeds["z"])
-        with self._in_use() as session:
+        with self.lifetime.in_use() as session:
             parts = (
                 session.map(rows_of(feeds, part, batch)) for part in parts_of(batch, self.max_batch)
             )
             return joined(parts, batch)
-
-    def _mapping_feeds(
-        self, z: Any, c: Any, truncation_psi: Any, truncation_cutoff: int | None
-    ) -> dict[str, np.ndarray]:
-        """The inputs of the mapping graph, checked."""
-        z = as_float32("z", z)
-        if z.ndim != 2 or z.shape[1] != self.spec.z_dim or not len(z):
-            raise InvalidInput(f"z: got shape {z.shape}, expected (N, {self.spec.z_dim}).")
-        feeds = {"z": z, "truncation_psi": self._psi(truncation_psi, truncation_cutoff, len(z))}
-        labels = soft_labels_of(c, batch=len(z), c_dim=self.spec.c_dim, name="c")
-        if labels is not None:
-            feeds["c"] = labels
-        return feeds
 
     @overload
     def synthesize(
@@ -276,9 +257,9 @@ class Generator(StyleMixing, StyleEditing):
         """
         ws = as_styles("ws", ws, num_ws=self.spec.num_ws, w_dim=self.spec.w_dim)
         check_output(output, on_device)
-        noise_of = self._noise.of(noise_mode, noise_seed, noise, batch=len(ws))
-        motions = self._motions(translate, rotate, transform, len(ws))
-        with self._in_use() as session:
+        noise_of = self.inputs.noise.of(noise_mode, noise_seed, noise, batch=len(ws))
+        motions = self.inputs.transforms(translate, rotate, transform, batch=len(ws))
+        with self.lifetime.in_use() as session:
             draw = session.synthesize_on_device if on_device else session.synthesize
             parts = (
                 draw(
@@ -373,11 +354,11 @@ class Generator(StyleMixing, StyleEditing):
             noise_seed = numbers
         c = labels_of(class_idx, labels, batch=len(numbers), c_dim=self.spec.c_dim)
         z = z_from_seeds(numbers, self.spec.z_dim)
-        feeds = self._mapping_feeds(z, c, truncation_psi, truncation_cutoff)
+        feeds = self.inputs.mapping(z, c, truncation_psi, truncation_cutoff)
         check_output(output, on_device)
-        noise_of = self._noise.of(noise_mode, noise_seed, None, batch=len(z))
-        motions = self._motions(translate, rotate, transform, len(z))
-        with self._in_use() as session:
+        noise_of = self.inputs.noise.of(noise_mode, noise_seed, None, batch=len(z))
+        motions = self.inputs.transforms(translate, rotate, transform, batch=len(z))
+        with self.lifetime.in_use() as session:
             parts = (
                 _draw(
                     session,
@@ -401,18 +382,18 @@ class Generator(StyleMixing, StyleEditing):
             EngineError: the backend or its engine cannot be refitted.
         """
         other = Bundle.open(path)
-        with self._in_use() as session:
+        with self.lifetime.in_use() as session:
             if not isinstance(session, EngineSession):
                 raise EngineError(
                     "refit: only the backend 'tensorrt' can do it; open the other bundle."
                 )
             session.refit(other)
-            self._noise = NoiseSource(other.noise_inputs, other.read_noise())
+            self.inputs = GraphInputs(other)
             self.bundle = other
 
     def close(self) -> None:
         """Free the backend's memory. Calls that still run end well; later ones are an error."""
-        self._lifetime.close()
+        self.lifetime.close()
 
     def __enter__(self) -> Generator:
         return self
@@ -427,7 +408,7 @@ class Generator(StyleMixing, StyleEditing):
 
     def __repr__(self) -> str:
         s = self.spec
-        state = "closed" if self._lifetime.closed else self.choice
+        state = "closed" if self.lifetime.closed else self.choice
         size = f"{s.img_height}x{s.img_width}x{s.img_channels}"
         return f"<Generator {self.bundle.family} {size}, {state}>"
 
@@ -436,17 +417,6 @@ class Generator(StyleMixing, StyleEditing):
             "A generator cannot be copied or sent to another process: send the path of its bundle "
             "and open it there."
         )
-
-    def _in_use(self) -> AbstractContextManager[Session]:
-        """The session for one call."""
-        return self._lifetime.in_use()
-
-    def _motions(
-        self, translate: Any, rotate: Any, transform: Any, batch: int
-    ) -> dict[str, np.ndarray]:
-        """The transform of every image, for graphs that take one."""
-        taken = any(t.name == TRANSFORM for t in self.bundle.graphs["synthesis"].inputs)
-        return transform_inputs(transform, translate, rotate, batch=batch, taken=taken)
 
 
 def _draw(

@@ -69,7 +69,12 @@ def image_format(path: Path) -> str:
 
 
 def encode_image(
-    image: np.ndarray, kind: str, *, quality: int | None = None, compression: int | None = None
+    image: np.ndarray,
+    kind: str,
+    *,
+    quality: int | None = None,
+    compression: int | None = None,
+    method: int | None = None,
 ) -> bytes:
     """The bytes of an image file. The same image gives the same bytes, in any thread.
 
@@ -80,6 +85,7 @@ def encode_image(
         kind: the format as Pillow calls it: 'PNG', 'JPEG', 'WEBP', ...
         quality: of JPEG and WebP, 1 to 100; JPEG keeps the full chroma from 95 on. None = Pillow's.
         compression: of PNG, 0 (none) to 9; the pixels are the same. None = Pillow's, 6.
+        method: of WebP, 0 (fast) to 6 (small). None = Pillow's, 4.
 
     Raises:
         InvalidInput: another shape or dtype, or what the format cannot hold.
@@ -97,6 +103,8 @@ def encode_image(
             options["subsampling"] = 0
     if compression is not None:
         options["compress_level"] = compression
+    if method is not None:
+        options["method"] = method
     picture = Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else image)
     encoded = io.BytesIO()
     try:

@@ -22,6 +22,7 @@ from typing import Any
 
 from stylert.runtime.bundle import Bundle, graph_key, sha256_of
 from stylert.runtime.errors import EngineError
+from stylert.runtime.sizes import size_text
 
 __all__ = ["ENGINES", "PLAN_SCHEMA", "Plan", "plans_of"]
 
@@ -55,6 +56,18 @@ class Plan:
     def to_json(self) -> dict[str, Any]:
         """The sidecar's content."""
         return {"schema": PLAN_SCHEMA, **asdict(self)}
+
+    def row(self) -> dict[str, str]:
+        """What people want to know of it, by heading."""
+        convolutions = self.census.get("convolutions", {})
+        return {
+            "plan": self.name,
+            "precision": self.precision,
+            "runs on": self.gpu or ", ".join(self.compute_capabilities),
+            "convolutions": ", ".join(f"{n} {kind}" for kind, n in convolutions.items()),
+            "size": size_text(self.size),
+            "built in": f"{self.build_seconds:.1f} s",
+        }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Plan:

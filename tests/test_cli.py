@@ -96,7 +96,10 @@ def test_help_has_an_example_to_copy(run: Callable[..., Done], command: str) -> 
 
 
 def test_the_commands_are_the_designs() -> None:
-    names = "bench build-engine convert doctor edit export generate info mix serve verify video"
+    names = (
+        "bench build-engine convert doctor edit export generate info mix ray serve triton verify "
+        "video"
+    )
     assert names.split() == COMMANDS
 
 
@@ -108,7 +111,8 @@ def test_the_commands_are_the_designs() -> None:
         ("export x.pkl", "Missing option '--out'", "stylert export"),
         ("export x.pkl --out", "Option '--out' requires an argument.", "stylert"),
         ("export x --out b --verify-seeds 0", "value for '--verify-seeds': ", "stylert export"),
-        ("generate b --out i --truncation-psi x", "'--truncation-psi': ", "stylert generate"),
+        ("generate b --out i --batch x", "'--batch': ", "stylert generate"),
+        ("generate b --out i --truncation-psi x", "--truncation-psi: got 'x'", "stylert generate"),
         ("generate b --out i --seeds x", "--seeds: got 'x'", "stylert generate"),
         ("info x --wrong", "No such option", "stylert info"),
     ],
@@ -408,6 +412,27 @@ def test_generate_passes_its_options_on(run: Callable[..., Done], conditional_bu
     assert np.array_equal(pixels("c/seed0000.png"), expected[0])
 
 
+def test_generate_truncates_by_layers(
+    run: Callable[..., Done], bundle: Path, tmp_path: Path
+) -> None:
+    command = ("generate", bundle, "--seeds", "3-4", "--truncation-psi", "coarse=0.5,3-4=0.8")
+    for target in ("images", "set.zip", "grid.png"):
+        grid = ["--grid", "2x1"] if target == "grid.png" else []
+        done = run(*command, "--out", target, *grid)
+        assert (done.code, done.err) == (0, "")
+    with stylert.open(bundle) as generator:
+        expected = generator.generate([3, 4], truncation_psi={"coarse": 0.5, "3-4": 0.8})
+        assert not np.array_equal(expected, generator.generate([3, 4], truncation_psi=1))
+    assert np.array_equal(pixels("images/seed0004.png"), expected[1])
+    assert np.array_equal(pixels("grid.png"), np.concatenate(list(expected), axis=1))
+    with zipfile.ZipFile("set.zip") as archive, Image.open(archive.open("seed0003.png")) as image:
+        assert np.array_equal(np.asarray(image), expected[0])
+    assert "is complete" in run(*command, "--out", "images").out
+    done = run("generate", bundle, "--out", "other", "--truncation-psi", "nose=1")
+    assert (done.code, "layers: got 'nose'" in done.error) == (2, True)
+    assert not Path("other").exists()
+
+
 def test_generate_moves_pictures(
     run: Callable[..., Done], bundle_of: Callable[[str], Path]
 ) -> None:
@@ -477,6 +502,12 @@ def test_generate_replaces_with_force_alone(run: Callable[..., Done], bundle: Pa
         ("--noise-seed 3", "noise_seed: got one with noise_mode 'const', expected 'seeded'"),
         ("--noise seeded --noise-seed -3", "noise_seed: got -3, expected 0 to 4294967295"),
         ("--seeds 0-3 --grid 3x1", "--grid: got '3x1', expected COLSxROWS for 4 images, or auto"),
+        (
+            "--grid 99999x99999 --out g.png",
+            "--grid: got '99999x99999', expected up to 100000 cells",
+        ),
+        (f"--grid 1x{'1' * 5000} --out g.png", "--grid: got '1x111111"),
+        ("--truncation-psi coarse=x", "--truncation-psi: got 'coarse=x', expected a number, or"),
         *((f"--grid {grid}", "--grid: got ") for grid in ("0x0", "4", "x", "ax4", "-4x-4")),
         ("--grid auto", "cannot write '', use .png"),
         ("--batch 0", "Invalid value for '--batch'"),
@@ -622,6 +653,8 @@ def test_names_with_brackets_are_printed_as_they_are(
     done = run("generate", odd, "--seeds", "1", "--out", "a[/red]")
     assert done.code == 0
     assert str(Path("a[/red]", "seed0001.png")) in done.out
+    done = run("generate", odd, "--seeds", "1", "--out", ":smile:.png")  # and no emoji
+    assert "Wrote :smile:.png." in done.out
     assert "error: No bundle at [/red]x. Make one" in run("verify", "[/red]x").err
 
 
@@ -633,9 +666,12 @@ def test_info_of_a_bundle(run: Callable[..., Done], bundle: Path) -> None:
     assert (done.code, done.err) == (0, "")
     for words in ("32 x 32, 3 channels", "81,899", "synthesis.onnx", "sg2-skip-32.pkl", "passed"):
         assert words in done.out
+    for words in ("sefa_coarse_0 to _19", "for layers 0-2", "coarse 0-2, middle 3-7"):
+        assert words in done.out
     found = json.loads(run("info", bundle, "--json").out)
     assert found["generator"]["num_ws"] == 8
     assert found["statistics"]["parameters"] == 81899
+    assert found["directions"][0] == {"name": "sefa_all", "count": 20, "layers": list(range(8))}
 
 
 def test_info_of_a_checkpoint(run: Callable[..., Done]) -> None:
@@ -661,7 +697,7 @@ def test_doctor(run: Callable[..., Done]) -> None:
     done = run("doctor")
     assert (done.code, done.err) == (0, "")
     found = {row["name"]: row["status"] for row in json.loads(run("doctor", "--json").out)}
-    assert found["numpy"] == "ok"
+    assert found["numpy"] == found["av"] == found["write .mp4"] == "ok"
     for name in found:
         assert name in done.out
     if "missing" in found.values():

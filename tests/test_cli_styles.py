@@ -166,6 +166,16 @@ def test_mix_refuses(run: Callable[..., Done], bundle: Path, options: str, words
     assert not os.listdir()
 
 
+def test_mix_of_more_seeds_than_fit_into_a_name(
+    run: Callable[..., Done], bundle: Path, generator: Generator
+) -> None:
+    rows = ",".join(["1000000000"] * 30)  # longer than the name of a file may be
+    done = run("mix", bundle, f"--rows {rows} --columns 2 --layers 0 --no-framed --out m.png")
+    assert (done.code, done.err) == (0, "")
+    expected = generator.mix([1000000000] * 30, [2], layers=0)
+    assert close(tiles(pixels("m.png")), expected)
+
+
 def test_a_picture_is_replaced_with_force_alone(run: Callable[..., Done], bundle: Path) -> None:
     Path("m.png").write_text("old")
     for command in (
@@ -260,6 +270,7 @@ def test_edit_lists_the_directions(
         ("--seed 1 --direction pca:0 --strengths=1:2:0", "--strengths: got '1:2:0'"),
         ("--seed 1 --direction pca:0 --strengths=1:2:999999999", "--strengths: got '1:2:9999"),
         ("--seed 1 --direction pca:0 --strengths=0,nan", "--strengths: got '0,nan'"),
+        ("--seed 1 --direction pca:0 --strengths=1:2:3:4", "--strengths: got '1:2:3:4'"),
         ("--seed 1 --direction pca:0 --strengths=-inf:inf:3", "--strengths: got '-inf:inf:3'"),
         ("--seed 1 --direction pca:0 --layers nose", "layers: got 'nose'"),
         ("--seed -1 --direction pca:0", "--seed: got '-1', expected"),

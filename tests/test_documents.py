@@ -1,10 +1,18 @@
-"""The documents tell the truth: commands exist, code compiles, links lead somewhere, guides run.
+"""The documents tell the truth: commands exist, code runs, links lead somewhere.
 
-The blocks ```sh and ```python of README and of each guide docs/*.md are run in the order of the
-page, in one empty folder, so that a block can use what an earlier one made. Only lines that start
-with `stylert` or `python cli.py` are run; `make` lines are checked against the Makefile, and others
-(pip, git) are left alone. A checkpoint that a page names and the project does not have is a golden
-under that name. A block that cannot run is marked, on the line before it, with its reason:
+A reader follows README, CHANGELOG and each guide docs/*.md from its top to its end, in one empty
+folder, so that a block can use what an earlier one made:
+
+- A ```python block runs as a program of its own.
+- A ```sh block runs line by line. `stylert` and `python cli.py` run in this process; `stylert
+  serve` in one of its own on a free port, which addresses of port 8000 then mean, until another one
+  or the end of the page. Lines that make a machine ready (SET_UP) are left alone, and all others
+  run in bash.
+- Blocks of other languages (SHOWN) are there to be read.
+
+What a page names and nobody can have here is stood in for: checkpoints, their bundles, latents
+(STAND_INS, LATENTS). Commands that compare or time do so with fewer images (SHORTER). A block that
+cannot run is marked, on the line before it, with its reason:
 
     <!-- test: skip because it needs a GPU -->
 """
@@ -12,14 +20,21 @@ under that name. A block that cannot run is marked, on the line before it, with 
 from __future__ import annotations
 
 import ast
+import os
 import re
 import shlex
 import shutil
+import signal
+import subprocess
+import sys
+import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import typer
 from typer.testing import CliRunner
@@ -27,16 +42,30 @@ from typer.testing import CliRunner
 from stylert.cli import app
 
 ROOT = Path(__file__).parents[1]
-GUIDES = ("README.md", *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md"))))
-DOCUMENTS = (*GUIDES, "CONTRIBUTING.md")
+USES = tuple(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md")))
+FOLLOWED = ("README.md", "CHANGELOG.md", *USES)
+DOCUMENTS = (*FOLLOWED, "CONTRIBUTING.md", "docs/results/README.md")
+SHOWN = {"ini", "json", "nginx", "text", "yaml"}
+SET_UP = {"make", "pip", "cd", "python3", "."}
+
 BLOCK = re.compile(
     r"^(?P<marker><!--[^\n]*-->)?\n*^```(?P<language>\w+)\n(?P<text>.*?)^```$",
     re.MULTILINE | re.DOTALL,
 )
+FENCE = re.compile(r"^ *(```|~~~)", re.MULTILINE)
 SKIP = re.compile(r"<!-- test: skip because (?P<reason>\S.*) -->")
-LINK = re.compile(r"\]\((?!\w+:|#)([^)#\s]+)")
-BUNDLE = "ffhq-bundle"  # what the guides draw from; it is there in a page that does not export it
-STAND_IN = ROOT / "tests" / "goldens" / "sg2-fp16-64.pkl"
+LINK = re.compile(r"\]\((?!\w+:)([^)#\s]*)(?:#([^)\s]+))?\)")
+HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
+
+STAND_INS = {"ffhq": "sg2-fp16-64", "afhqv2": "sg3-t-64", "cifar10": "sg2-cond-32"}
+LATENTS = ("projected_w.npz", "latents.pt")
+SHORTER = {
+    "export": ["--verify-seeds", "1"],
+    "verify": ["--seeds", "1"],
+    "bench": ["--rounds", "1", "--max-seconds", "1"],
+}
+SERVED = "127.0.0.1:8000"  # what pages call the service
+SERVE = "from stylert.cli import main; main()"
 
 
 @dataclass(frozen=True)
@@ -46,12 +75,17 @@ class Block:
     text: str
     skipped: str  # why it is not run, '' if it is
 
+    def lines(self) -> Iterator[str]:
+        """The lines of a shell block, without comments."""
+        for line in self.text.replace("\\\n", " ").splitlines():
+            if shlex.split(line, comments=True):
+                yield line
+
     def commands(self) -> Iterator[list[str]]:
         """The words of each command of a shell block."""
-        joined = self.text.replace("\\\n", " ")
-        for line in joined.splitlines():
+        for line in self.lines():
             words: list[str] = []
-            for word in [*shlex.split(line.removeprefix("$ "), comments=True), "&&"]:
+            for word in [*shlex.split(line, comments=True), "&&"]:
                 if word not in ("&&", "|", ";"):
                     words.append(word)
                 elif words:
@@ -92,15 +126,26 @@ def all_commands() -> list[Any]:
 
 
 def test_the_reader_of_blocks() -> None:
-    block = Block("x", "sh", "$ cd a && stylert export n.pkl \\\n  --out b  # why\n\nmake\n", "")
+    block = Block(
+        "x", "sh", "cd a && stylert export n.pkl \\\n  --out b  # why\n\n# so\nmake\n", ""
+    )
     assert list(block.commands()) == [
         ["cd", "a"],
         ["stylert", "export", "n.pkl", "--out", "b"],
         ["make"],
     ]
+    assert len(list(block.lines())) == 2
     assert stylert_arguments(["stylert", "info"]) == ["info"]
     assert stylert_arguments([".venv/bin/python", "cli.py", "info"]) == ["info"]
     assert stylert_arguments(["python", "-m", "venv"]) is None
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_no_block_escapes(document: str) -> None:
+    found = blocks(document)
+    assert {block.language for block in found} <= {"sh", "python"} | SHOWN
+    fences = FENCE.findall((ROOT / document).read_text(encoding="utf-8"))
+    assert len(fences) == 2 * len(found), "a fence without a language, or that is not closed"
 
 
 def test_readme_shows_commands_and_code() -> None:
@@ -119,10 +164,14 @@ def test_commands_exist(words: list[str]) -> None:
             assert re.search(rf"^{re.escape(target)}:", makefile, re.MULTILINE), target
 
 
+@cache
+def _command_line() -> Any:
+    return typer.main.get_command(app)
+
+
 def _check_stylert(arguments: Sequence[str]) -> None:
     """The subcommand is there, and so is each option that the command line names."""
-    group: Any = typer.main.get_command(app)
-    command = group
+    group = command = _command_line()
     for argument in arguments:
         if argument in getattr(command, "commands", {}):
             command = command.commands[argument]
@@ -142,46 +191,148 @@ def test_python_blocks_compile(document: str) -> None:
             ast.parse(block.text, block.place)
 
 
-@pytest.mark.parametrize("document", [*DOCUMENTS, "CHANGELOG.md"])
+def _anchor(heading: str) -> str:
+    """What GitHub makes of a heading."""
+    return re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-")
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
 def test_links_lead_somewhere(document: str) -> None:
     page = ROOT / document
-    for target in LINK.findall(page.read_text(encoding="utf-8")):
-        assert (page.parent / target).exists(), f"{document} links to {target}"
+    for target, anchor in LINK.findall(page.read_text(encoding="utf-8")):
+        linked = page.parent / target if target else page
+        assert linked.exists(), f"{document} links to {target}"
+        if anchor:
+            headings = HEADING.findall(linked.read_text(encoding="utf-8"))
+            assert anchor in map(_anchor, headings), f"{document} links to {target}#{anchor}"
 
 
-@pytest.mark.parametrize("document", GUIDES)
-def test_guides_run(
-    document: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    bundle_of: Callable[[str], Path],
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    if f"--out {BUNDLE}" not in (ROOT / document).read_text(encoding="utf-8"):
-        shutil.copytree(bundle_of(STAND_IN.stem), BUNDLE)
-    ran = 0
-    for block in blocks(document):
-        if block.skipped:
-            continue
+def test_every_guide_can_be_found() -> None:
+    linked = {target for use in USES for target, _ in LINK.findall((ROOT / use).read_text("utf-8"))}
+    assert {Path(use).name for use in USES} - {"README.md"} <= linked
+
+
+class Reader:
+    """Someone who follows a page, in the working directory."""
+
+    def __init__(self) -> None:
+        self.followed = 0  # commands and programs
+        self._server: subprocess.Popen[str] | None = None
+        self._address = SERVED
+        self._environment = dict(os.environ)
+        self._environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+
+    def follow(self, block: Block) -> None:
         if block.language == "python":
-            exec(compile(block.text, block.place, "exec"), {"__name__": "__main__"})
-            ran += 1
+            self._run_python(block)
         elif block.language == "sh":
-            for words in block.commands():
-                arguments = stylert_arguments(words)
-                if arguments is not None:
-                    _run_stylert(arguments, block.place)
-                    ran += 1
-    assert ran >= 2, f"{document} shows nothing that can be run"
+            for line in block.lines():
+                self._run_line(line, block.place)
+
+    def close(self) -> None:
+        """Stop the service as Ctrl-C does."""
+        if self._server is not None:
+            with self._server as server:
+                server.send_signal(signal.SIGINT)
+                said, _ = server.communicate(timeout=60)
+            self._server = None
+            assert server.returncode == 0, said
+
+    def _run_python(self, block: Block) -> None:
+        text = block.text.replace(SERVED, self._address)
+        exec(compile(text, block.place, "exec"), {"__name__": "__main__"})
+        self.followed += 1
+
+    def _run_line(self, line: str, place: str) -> None:
+        words = shlex.split(line, comments=True)
+        arguments = stylert_arguments(words)
+        if words[0] in SET_UP:
+            return
+        if words[0] == "export":  # of the shell, for the lines that follow
+            name, _, value = words[1].partition("=")
+            self._environment[name] = value
+        elif arguments is None or "|" in words:
+            self._run_bash(line, place)
+        elif arguments[0] == "serve":
+            self._serve(arguments)
+        else:
+            _run_stylert(arguments, place)
+        self.followed += 1
+
+    def _run_bash(self, line: str, place: str) -> None:
+        if line.startswith("curl") and shutil.which("curl") is None:
+            pytest.skip("not installed: curl, which the guides ask a service with")
+        command = ["bash", "-c", f"set -o pipefail\n{line.replace(SERVED, self._address)}"]
+        done = subprocess.run(
+            command, env=self._environment, capture_output=True, text=True, timeout=60
+        )
+        assert done.returncode == 0, f"{place}: {line}\n{done.stdout}{done.stderr}"
+
+    def _serve(self, arguments: Sequence[str]) -> None:
+        self.close()
+        free = ["--host", "127.0.0.1", "--port", "0"]  # the last of an option counts
+        self._server = subprocess.Popen(
+            [sys.executable, "-c", SERVE, *arguments, *free],
+            env=self._environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        assert self._server.stdout is not None
+        said = []
+        for line in self._server.stdout:
+            said.append(line)
+            if found := re.search(r"http://(127\.0\.0\.1:\d+)", line):
+                self._address = found[1]
+                break
+        else:
+            raise AssertionError("".join(said))
+        with urllib.request.urlopen(f"http://{self._address}/healthz", timeout=30) as answer:
+            assert answer.status == 200
 
 
 def _run_stylert(arguments: Sequence[str], place: str) -> None:
-    for argument in arguments:
-        if Path(argument).suffix in (".pkl", ".pt") and not Path(argument).exists():
-            ours = ROOT / argument
-            Path(argument).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ours if ours.is_file() else STAND_IN, argument)
-    result = CliRunner().invoke(app, list(arguments))
+    shorter = SHORTER.get(arguments[0], [])
+    shorter = [] if shorter and shorter[0] in arguments else shorter
+    result = CliRunner().invoke(app, [*arguments, *shorter])
     if result.exception and not isinstance(result.exception, SystemExit):
         raise result.exception
     assert result.exit_code == 0, f"{place}: stylert {' '.join(arguments)}\n{result.output}"
+
+
+def _provide(text: str, bundle_of: Callable[[str], Path]) -> None:
+    """Put into the working directory what a page takes for granted."""
+    for name, golden in STAND_INS.items():
+        if f"{name}.pkl" in text:
+            shutil.copy(ROOT / "tests" / "goldens" / f"{golden}.pkl", f"{name}.pkl")
+        if f"{name}-bundle" in text and f"--out {name}-bundle" not in text:
+            shutil.copytree(bundle_of(golden), f"{name}-bundle")
+    w = np.linspace(-1, 1, 64, dtype=np.float32)[None, None]  # [1, 1, w_dim]: one for all layers
+    if LATENTS[0] in text:
+        np.savez(LATENTS[0], w=w)
+    if LATENTS[1] in text:
+        import torch
+
+        torch.save(torch.from_numpy(w), LATENTS[1])
+
+
+@pytest.fixture
+def reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Reader]:
+    monkeypatch.chdir(tmp_path)
+    one = Reader()
+    yield one
+    one.close()
+
+
+# webdataset leaves it to the garbage collector to close shards.
+@pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
+@pytest.mark.parametrize("document", FOLLOWED)
+def test_pages_can_be_followed(
+    document: str, reader: Reader, bundle_of: Callable[[str], Path]
+) -> None:
+    _provide((ROOT / document).read_text(encoding="utf-8"), bundle_of)
+    to_run = [block for block in blocks(document) if not block.skipped]
+    for block in to_run:
+        reader.follow(block)
+    runnable = {block.language for block in to_run} & {"sh", "python"}
+    assert reader.followed or not runnable, f"{document} shows nothing that can be run"

@@ -152,6 +152,7 @@ def modulated_conv2d(
     half precision differs, and so does ours for x of float16: weights and styles are brought to at
     most 1 before they are demodulated, which takes that back, so that no sum overflows (ADA,
     appendix on mixed precision); and several images share one weight, their activations scaled.
+    So do they while the weight is trained: that has the same result, and faster gradients.
 
     Args:
         x: activations [N, I, H, W].
@@ -168,14 +169,17 @@ def modulated_conv2d(
     half = x.dtype == torch.float16
     if half and demodulate:
         weight, styles = _at_most_one(weight, styles)
-    w = weight[None] * styles[:, None, :, None, None]  # [NOIkk]
-    d = torch.rsqrt(w.square().sum(dim=[2, 3, 4]) + 1e-8) if demodulate else None  # [N, O]
-    share_weight = half and N > 1
+    share_weight = N > 1 and (half or weight.requires_grad)
+    d: Tensor | None = None  # [N, O]
     if share_weight:
         x, w, groups = x * styles[:, :, None, None].to(x.dtype), weight[None], 1
+        if demodulate:
+            d = torch.rsqrt(styles.square() @ weight.square().sum(dim=[2, 3]).T + 1e-8)
     else:
-        w = w if d is None else w * d[:, :, None, None, None]
-        x, groups = x.reshape(1, N * I, H, W), N
+        w, groups = weight[None] * styles[:, None, :, None, None], N  # [NOIkk]
+        x = x.reshape(1, N * I, H, W)
+        if demodulate:
+            w = w * torch.rsqrt(w.square().sum(dim=[2, 3, 4], keepdim=True) + 1e-8)
     w = w.to(x.dtype)
     if fir is None:
         y = F.conv2d(x, w.reshape(groups * O, I, k, k), padding=k // 2, groups=groups)

@@ -171,6 +171,13 @@ class BenchResult:
             if (others := m.mean_other_cpus) is not None and others > free + DISTURBANCE
         )
 
+    def warnings(self) -> tuple[str, ...]:
+        """Return a line for each failure, and for each measurement that was disturbed."""
+        failures = [f"{name}: {reason}" for name, reason in self.failures().items()]
+        if self.device_gemm is not None and self.device_gemm.failure:
+            failures.append(f"no roofline of the GPU: {self.device_gemm.failure}")
+        return (*failures, *self.disturbances())
+
     def roofline_gflops(self, batch: int) -> float | None:
         """Return GFLOP/s of the median GEMM in the rounds of a batch size, None if it failed."""
         for gemm in self.roofline:

@@ -28,6 +28,18 @@ class DirectionSet:
     eigenvalues: np.ndarray  # [k] float32
     layers: np.ndarray  # [n] int64
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of its directions: the first of the set 'sefa_coarse' is 'sefa_coarse_0'."""
+        return tuple(f"{self.name}_{i}" for i in range(len(self.vectors)))
+
+    def row(self) -> dict[str, str]:
+        """Names and layers by heading, for a table."""
+        return {
+            "directions": f"{self.names[0]} to {self.names[-1]}",
+            "layers": ",".join(map(str, self.layers)),
+        }
+
 
 def arrays_of(sets: Iterable[DirectionSet]) -> dict[str, np.ndarray]:
     """What directions.npz holds: the arrays by name."""
@@ -63,13 +75,13 @@ def direction_sets(
 def directions_by_name(sets: Iterable[DirectionSet], *, num_ws: int) -> dict[str, np.ndarray]:
     """Every direction for itself: [num_ws, w_dim] float32, zero in the layers that it is not for.
 
-    The first of the set 'sefa_coarse' is 'sefa_coarse_0'. All are read-only.
+    All are read-only.
     """
     directions = {}
     for s in sets:
-        for i, vector in enumerate(s.vectors):
+        for name, vector in zip(s.names, s.vectors, strict=True):
             direction = np.zeros((num_ws, len(vector)), np.float32)
             direction[s.layers] = vector
             direction.setflags(write=False)
-            directions[f"{s.name}_{i}"] = direction
+            directions[name] = direction
     return directions

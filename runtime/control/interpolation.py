@@ -7,14 +7,23 @@ loop, time K is keyframe 0 again.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
-from stylert.runtime.arguments import check_integer
+from stylert.runtime.arguments import check_integer, shown
 from stylert.runtime.errors import InvalidInput
 
-__all__ = ["CURVES", "Curve", "cubic", "frame_times", "linear", "slerp", "slerp_path"]
+__all__ = [
+    "CURVES",
+    "Curve",
+    "cubic",
+    "frame_times",
+    "linear",
+    "slerp",
+    "slerp_path",
+    "times_of",
+]
 
 Curve = Literal["slerp", "linear", "cubic"]
 
@@ -46,6 +55,34 @@ def frame_times(keyframes: int, frames: int, *, loop: bool) -> np.ndarray:
     check_integer("frames", frames, 1, MAX_FRAMES // keyframes)
     count = keyframes * frames if loop else (keyframes - 1) * frames + 1
     return np.arange(count) / frames
+
+
+def times_of(times: Any, keyframes: int, *, loop: bool) -> np.ndarray:
+    """Check times on a way: one or several, within its ends.
+
+    Args:
+        times: a number or [T].
+        keyframes: how many, at least 2.
+        loop: whether the way goes back to keyframe 0.
+
+    Returns:
+        [T] float64.
+
+    Raises:
+        InvalidInput: too few keyframes, or times that are no numbers, or beyond the ends.
+    """
+    if keyframes < 2:
+        raise InvalidInput(f"keyframes: got {keyframes}, expected at least 2.")
+    try:
+        places = np.atleast_1d(np.asarray(times))
+    except ValueError:  # a ragged list
+        places = np.zeros(0)
+    if places.dtype.kind not in "fiu" or places.ndim != 1 or not len(places):
+        raise InvalidInput(f"times: got {shown(times)}, expected a number or several.")
+    end = keyframes if loop else keyframes - 1
+    if not ((places >= 0) & (places <= end)).all():  # NaN is neither
+        raise InvalidInput(f"times: got {shown(times)}, expected 0 to {end}.")
+    return places.astype(np.float64)
 
 
 def slerp(a: np.ndarray, b: np.ndarray, share: np.ndarray) -> np.ndarray:

@@ -132,7 +132,9 @@ class StyleEditing:
         return principal_components(batches(), k)
 
     def load_ws(self, path: str | Path, *, key: str | None = None) -> np.ndarray:
-        """Read the styles that a projector or an encoder found; see `runtime.latent_files`.
+        """Read the styles that a projector or an encoder found.
+
+        See `stylert.runtime.control.latent_files`.
 
         Args:
             path: a .npy or .npz file with [N, num_ws, w_dim], [num_ws, w_dim], or one w for all

@@ -9,20 +9,14 @@ import numpy as np
 
 from stylert.runtime.arguments import check_choice, shown
 from stylert.runtime.bundle import Bundle
-from stylert.runtime.control.interpolation import CURVES, Curve, frame_times, linear
+from stylert.runtime.control.interpolation import CURVES, Curve, frame_times, linear, times_of
 from stylert.runtime.control.layers import Layers, layer_groups, layers_of
 from stylert.runtime.control.noise_loop import noise_of_frames
 from stylert.runtime.control.styles import as_styles, mix_grid
-from stylert.runtime.control.truncation import psi_of_layers, truncated
+from stylert.runtime.control.truncation import truncated
 from stylert.runtime.errors import InvalidInput
-from stylert.runtime.latents import (
-    as_float32,
-    labels_of,
-    psi_per_layer,
-    seeds_of,
-    z_from_seeds,
-)
-from stylert.runtime.noise import NoiseSource
+from stylert.runtime.graph_inputs import GraphInputs
+from stylert.runtime.latents import as_float32, labels_of, seeds_of, z_from_seeds
 from stylert.runtime.options import NoiseMode, Output, check_output
 from stylert.runtime.parts import parts_of
 
@@ -35,15 +29,17 @@ class StyleMixing:
     """The part of `Generator` that mixes and interpolates; it draws by `map` and `synthesize`."""
 
     bundle: Bundle
+    inputs: GraphInputs
     max_batch: int
     map: Callable[..., np.ndarray]
     synthesize: Callable[..., Any]
-    _noise: NoiseSource
-    _motions: Callable[..., dict[str, np.ndarray]]
 
     @property
     def layer_groups(self) -> dict[str, tuple[int, ...]]:
-        """The layers that 'all', 'coarse', 'middle' and 'fine' stand for; see `runtime.layers`."""
+        """The layers that 'all', 'coarse', 'middle' and 'fine' stand for.
+
+        See `stylert.runtime.control.layers`.
+        """
         return layer_groups(self.bundle.family, self.bundle.spec.num_ws)
 
     def styles(
@@ -97,7 +93,8 @@ class StyleMixing:
 
             grid = generator.mix([1, 2, 3], [4, 5, 6, 7], layers="middle,fine")   # [3, 4, H, W, C]
 
-        More than two sources for a picture: `runtime.styles.mix_styles`, then `synthesize`.
+        More than two sources for a picture: `stylert.runtime.control.styles.mix_styles`, then
+        `synthesize`.
 
         Args:
             rows: seeds, or ws [R, num_ws, w_dim]: what the other layers come from.
@@ -171,7 +168,7 @@ class StyleMixing:
                 The same seed with other classes blends the classes.
             frames: from one keyframe to the next.
             curve: 'cubic' (smooth) and 'linear' go through w, 'slerp' turns z; see
-                `runtime.interpolation`.
+                `stylert.runtime.control.interpolation`.
             loop: go on from the last keyframe to the first, which is not drawn again: [K * frames]
                 in all. Else the last frame is the last keyframe: [(K - 1) * frames + 1].
             truncation_psi: see `generate`, where N is the number of all frames: [N] changes on the
@@ -197,34 +194,89 @@ class StyleMixing:
             InvalidInput: at once, a shape, dtype or value that does not fit.
             EngineError: the backend failed, or the generator is closed.
         """
-        check_choice("loop", loop, (False, True))
         check_output(output)
-        points, c = self._keyframes(keyframes, curve, class_idx, labels)
+        points, c = self._keyframes(keyframes, curve, loop, class_idx, labels)
         times = frame_times(len(points), frames, loop=loop)
         N = len(times)
-        if truncation_psi is None and truncation_cutoff is None and _are_styles(keyframes):
-            truncation_psi = 1.0
-        psi = self._psi(truncation_psi, truncation_cutoff, N)
+        psi = self._psi_between(keyframes, truncation_psi, truncation_cutoff, N)
         noise_of = noise_of_frames(
-            self._noise, noise_mode, noise_seed, noise_turns, frames=N, loop=loop
+            self.inputs.noise, noise_mode, noise_seed, noise_turns, frames=N, loop=loop
         )
-        motions = self._motions(translate, rotate, transform, N)
-        if curve != "slerp" and not _are_styles(keyframes):
-            points = self.map(points, c, truncation_psi=1)
-
-        def styles(part: slice) -> np.ndarray:
-            between = CURVES[curve](points, times[part], loop=loop)
-            if curve != "slerp":
-                return truncated(between, self.bundle.w_avg, psi[part])
-            label = None if c is None else linear(c, times[part], loop=loop)
-            return self.map(between, label, truncation_psi=psi[part])
+        motions = self.inputs.transforms(translate, rotate, transform, batch=N)
+        styles_at = self._way(points, c, curve, loop)
 
         def images() -> Iterator[np.ndarray]:
             for part in parts_of(N, self.max_batch):
+                ws = styles_at(times[part], psi[part])
                 moved = {name: rows[part] for name, rows in motions.items()}
-                yield from self.synthesize(styles(part), **noise_of(part), **moved, output=output)
+                yield from self.synthesize(ws, **noise_of(part), **moved, output=output)
 
         return images()
+
+    def styles_between(
+        self,
+        keyframes: Sources,
+        times: float | Sequence[float] | np.ndarray,
+        *,
+        curve: Curve = "cubic",
+        loop: bool = False,
+        truncation_psi: Any = None,
+        truncation_cutoff: int | None = None,
+        class_idx: int | Sequence[int] | None = None,
+        labels: Any = None,
+    ) -> np.ndarray:
+        """The styles of single places on the way that `interpolate` takes.
+
+            ws = generator.styles_between([1, 2, 3], 1.25)   # a quarter of the way from 2 to 3
+            image = generator.synthesize(ws)[0]
+
+        Args:
+            keyframes: see `interpolate`.
+            times: one or [T]: 0 is the first keyframe, 1 the second; up to K - 1, and on a loop K,
+                which is the first one again.
+            curve: see `interpolate`.
+            loop: see `interpolate`.
+            truncation_psi: a number, [T] or [T, num_ws]; see `interpolate`.
+            truncation_cutoff: see `generate`.
+            class_idx: see `interpolate`.
+            labels: see `interpolate`.
+
+        Returns:
+            ws [T, num_ws, w_dim] float32.
+
+        Raises:
+            InvalidInput: a shape, dtype or value that does not fit.
+            EngineError: the backend failed, or the generator is closed.
+        """
+        points, c = self._keyframes(keyframes, curve, loop, class_idx, labels)
+        places = times_of(times, len(points), loop=loop)
+        psi = self._psi_between(keyframes, truncation_psi, truncation_cutoff, len(places))
+        return self._way(points, c, curve, loop)(places, psi)
+
+    def _way(
+        self, points: np.ndarray, c: np.ndarray | None, curve: Curve, loop: bool
+    ) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
+        """What gives the styles at times [T] with psi [T, num_ws]; the keyframes are ws or z."""
+        if curve == "slerp":
+
+            def turned(times: np.ndarray, psi: np.ndarray) -> np.ndarray:
+                z = CURVES[curve](points, times, loop=loop)
+                label = None if c is None else linear(c, times, loop=loop)
+                return self.map(z, label, truncation_psi=psi)
+
+            return turned
+        ws = points if points.ndim == 3 else self.map(points, c, truncation_psi=1)
+        return lambda times, psi: truncated(
+            CURVES[curve](ws, times, loop=loop), self.bundle.w_avg, psi
+        )
+
+    def _psi_between(
+        self, keyframes: Any, truncation_psi: Any, truncation_cutoff: int | None, batch: int
+    ) -> np.ndarray:
+        """The psi [batch, num_ws] of a way; ws are drawn as they are by default."""
+        if truncation_psi is None and truncation_cutoff is None and _are_styles(keyframes):
+            truncation_psi = 1.0
+        return self.inputs.psi(truncation_psi, truncation_cutoff, batch=batch)
 
     def _styles_of(self, name: str, sources: Sources, options: Mapping[str, Any]) -> np.ndarray:
         if _are_styles(sources):
@@ -234,10 +286,11 @@ class StyleMixing:
         return self.styles(seeds_of(sources, name=name), **options)
 
     def _keyframes(
-        self, keyframes: Any, curve: str, class_idx: Any, labels: Any
+        self, keyframes: Any, curve: str, loop: object, class_idx: Any, labels: Any
     ) -> tuple[np.ndarray, np.ndarray | None]:
         """The keyframes, ws or z, checked; and the labels of z."""
         check_choice("curve", curve, tuple(CURVES))
+        check_choice("loop", loop, (False, True))
         s = self.bundle.spec
         if _are_styles(keyframes):
             _refuse_options({"class_idx": class_idx, "labels": labels})
@@ -254,19 +307,6 @@ class StyleMixing:
         else:
             z = z_from_seeds(seeds_of(keyframes, name="keyframes"), s.z_dim)
         return z, labels_of(class_idx, labels, batch=len(z), c_dim=s.c_dim)
-
-    def _psi(self, truncation_psi: Any, truncation_cutoff: int | None, batch: int) -> np.ndarray:
-        """The psi of every image and layer, [batch, num_ws]; the family's default for None."""
-        if truncation_psi is None:
-            truncation_psi = self.bundle.spec.truncation_psi
-            if truncation_cutoff is None:
-                truncation_cutoff = self.bundle.spec.truncation_cutoff
-        if isinstance(truncation_psi, Mapping):
-            rows = psi_of_layers(truncation_psi, self.layer_groups)
-            truncation_psi = np.broadcast_to(rows, (batch, len(rows)))
-        return psi_per_layer(
-            truncation_psi, truncation_cutoff, batch=batch, num_ws=self.bundle.spec.num_ws
-        )
 
 
 def _are_floats(sources: Any) -> bool:

@@ -1,7 +1,8 @@
-"""Walks side by side: the frames of several interpolations as one grid, and values that change."""
+"""Walks side by side: the frames of several interpolations as one grid."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -9,13 +10,17 @@ import numpy as np
 
 from stylert.runtime.arguments import check_integer
 from stylert.runtime.control.interpolation import frame_times
+from stylert.runtime.control.ramps import Ramp
 from stylert.runtime.errors import InvalidInput
 from stylert.runtime.images import grid_of
 
 if TYPE_CHECKING:
     from stylert.runtime.generator import Generator
 
-__all__ = ["ramp", "walk_grid", "walk_length"]
+__all__ = ["frames_between", "walk_batch", "walk_grid", "walk_length"]
+
+_MOST_SECONDS = 86_400  # from one keyframe to the next
+_MOST_WAITING = 64  # pictures of the walks of a grid that wait in memory
 
 
 def walk_grid(
@@ -24,6 +29,8 @@ def walk_grid(
     *,
     columns: int = 1,
     rows: int = 1,
+    frames: int = 60,
+    loop: bool = False,
     class_idx: int | Sequence[int] | None = None,
     **options: Any,
 ) -> Iterator[np.ndarray]:
@@ -39,8 +46,11 @@ def walk_grid(
             to its right, and so on, as many for each.
         columns: walks beside each other.
         rows: walks above each other.
+        frames: from one keyframe to the next.
+        loop: whether each walk goes back to where it started.
         class_idx: one class for all, or one per keyframe.
-        options: see `Generator.interpolate`; they are for all walks.
+        options: see `Generator.interpolate`; they are for all walks. A `Ramp` stands for what
+            changes from frame to frame: `rotate=Ramp(0, 360, turn=360)`.
 
     Returns:
         frames: uint8 [rows * H, columns * W, C].
@@ -59,12 +69,19 @@ def walk_grid(
             f"class_idx: got {len(class_idx)} classes, expected one, or {count}: "  # type: ignore[arg-type]
             "one per keyframe."
         )
+    length = len(frame_times(each, frames, loop=loop))
+    changing: dict[str, Any] = {
+        name: value.over(length, loop=loop) if isinstance(value, Ramp) else value
+        for name, value in options.items()
+    }
     parts = [slice(i * each, (i + 1) * each) for i in range(walks)]
     cells = [
         generator.interpolate(
             keyframes[part],
+            frames=frames,
+            loop=loop,
             class_idx=class_idx[part] if several else class_idx,  # type: ignore[index]
-            **options,
+            **changing,
         )
         for part in parts
     ]
@@ -88,29 +105,25 @@ def walk_length(keyframes: int, frames: int, *, walks: int = 1, loop: bool = Fal
     return len(frame_times(_keyframes_each(keyframes, walks), frames, loop=loop))
 
 
-def ramp(start: Any, end: Any, frames: int, *, loop: bool, turn: float | None = None) -> np.ndarray:
-    """Values that change evenly from frame to frame.
+def walk_batch(batch: int, walks: int) -> int:
+    """A `max_batch` for `Generator.open`: up to `batch`, so that few frames of all walks wait."""
+    return max(1, min(batch, _MOST_WAITING // walks))
 
-    On a loop they go to the end and back again, so that nothing jumps; unless they come back to
-    where they were by themselves, as degrees do after whole turns: then they go straight on.
+
+def frames_between(seconds: float, fps: float, *, name: str = "seconds") -> int:
+    """How many frames there are from one keyframe to the next, at least 1.
 
     Args:
-        start: of the first frame, a number or [D].
-        end: of the last frame, on a loop that in the middle.
-        frames: how many.
-        loop: whether the first frame follows on the last.
-        turn: what a whole turn is, such as 360 of degrees; None where there are no turns.
+        seconds: from one to the next, above 0 and up to a day.
+        fps: frames a second.
+        name: what the message calls the seconds.
 
-    Returns:
-        [frames] or [frames, D] float64.
+    Raises:
+        InvalidInput: seconds out of range.
     """
-    start, end = np.asarray(start, np.float64), np.asarray(end, np.float64)
-    share = np.arange(frames) / max(1, frames if loop else frames - 1)
-    whole = turn is not None and bool(np.all((end - start) % turn == 0))
-    if loop and not whole:
-        share = 1 - np.abs(1 - 2 * share)
-    share = share.reshape(-1, *[1] * start.ndim)
-    return np.asarray(start + share * (end - start))
+    if not (math.isfinite(seconds) and 0 < seconds <= _MOST_SECONDS):
+        raise InvalidInput(f"{name}: got {seconds:g}, expected above 0 and up to {_MOST_SECONDS}")
+    return max(1, round(seconds * fps))
 
 
 def _keyframes_each(count: int, walks: int) -> int:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from io import FileIO
 from pathlib import Path
-from typing import Any
 
-__all__ = ["about", "put_file", "put_json", "sync_folder", "write_whole"]
+__all__ = ["about", "put_file", "sync_file", "sync_folder", "write_whole"]
 
 
 @contextmanager
@@ -33,21 +31,32 @@ def write_whole(file: FileIO, data: bytes) -> None:
         rest = rest[file.write(rest) :]
 
 
-def put_file(path: Path, data: bytes, *, partial: Path) -> None:
-    """Write a file that is there whole or not at all; `partial` is its name until then."""
+def put_file(path: Path, data: bytes, *, partial: Path, sync: bool = False) -> None:
+    """Write a file that is there whole or not at all; `partial` is its name until then.
+
+    That holds for a process that ends. With `sync`, for a machine that loses its power, too.
+    """
     with about(path):
         try:
             partial.write_bytes(data)
+            if sync:
+                sync_file(partial)
             partial.replace(path)
+            if sync:
+                sync_folder(path.parent)
         except BaseException:
             with suppress(OSError):
                 partial.unlink(missing_ok=True)
             raise
 
 
-def put_json(path: Path, content: Mapping[str, Any], *, partial: Path) -> None:
-    """Write JSON for people and machines; see `put_file`."""
-    put_file(path, (json.dumps(content, indent=1) + "\n").encode(), partial=partial)
+def sync_file(path: Path) -> None:
+    """Bring the bytes of a file to the disk."""
+    number = os.open(path, os.O_RDWR)  # Windows syncs only what may be written
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
 
 
 def sync_folder(folder: Path) -> None:

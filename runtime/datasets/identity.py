@@ -7,7 +7,7 @@ Pillow may compress differently. So a difference is refused, and told by its nam
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +27,7 @@ DRAWN_WITH = (
     *("backend", "package", "version", "provider", "gpu", "compute_capability"),
     *("precision", "threads", "plans"),
 )
+SECTIONS = ("settings", "bundle", "drawn_with")
 MOST_TOLD = 3
 
 
@@ -71,11 +72,12 @@ def check_same_job(there: bytes, now: bytes, out: Path) -> None:
         return
     try:
         before, after = dict(_leaves(json.loads(there))), dict(_leaves(json.loads(now)))
-    except (ValueError, RecursionError):
+    except (ValueError, AttributeError, RecursionError):
         raise InvalidInput(
             f"{out}: its job.json is damaged. Pass --force to start over, or choose another --out."
         ) from None
-    names = [name for name in {**after, **before} if before.get(name) != after.get(name)]
+    # As text: the order of a psi by layers matters.
+    names = [n for n in {**after, **before} if str(before.get(n)) != str(after.get(n))]
     told = [f"{n} {shown(before.get(n))}, now {shown(after.get(n))}" for n in names[:MOST_TOLD]]
     raise InvalidInput(
         f"{out} holds another job: {'; '.join(told) or 'written differently'}. Pass --force to "
@@ -83,11 +85,11 @@ def check_same_job(there: bytes, now: bytes, out: Path) -> None:
     )
 
 
-def _leaves(content: object, name: str = "") -> Iterator[tuple[str, Any]]:
-    """The values of nested mappings, named for what they are: 'bundle.sha256', 'seeds'."""
-    if not isinstance(content, Mapping):
-        yield name, content
-        return
-    for key, value in content.items():
-        inside = name == "bundle"  # whose keys say little alone
-        yield from _leaves(value, f"{name}.{key}" if inside else key)
+def _leaves(description: Any) -> Iterator[tuple[str, Any]]:
+    """What a job.json says, by names that say what it is: 'bundle.sha256', 'seeds'."""
+    for section, content in description.items():
+        if section not in SECTIONS:
+            yield section, content
+            continue
+        for key, value in content.items():
+            yield f"{section}.{key}" if section == "bundle" else key, value

@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from stylert.runtime.datasets.durable import about, write_whole
+from stylert.runtime.datasets.locks import lock_alone
 from stylert.runtime.datasets.names import partial
 from stylert.runtime.errors import InvalidInput
 
@@ -37,7 +38,8 @@ class Journal:
         self._pending: list[bytes] = []
         self._file = self.partial.open("ab", buffering=0)
         try:
-            self._lock()
+            lock_alone(self._file.fileno(), self.path)
+            self._check_unfinished()
         except BaseException:
             self._file.close()
             raise
@@ -48,11 +50,15 @@ class Journal:
         return len(self._pending)
 
     def lines(self) -> Iterator[bytes]:
-        """The whole lines, each with its end; what follows the last one was cut off by a crash."""
+        """The whole lines, each with its end; what follows the last one was cut off by a crash.
+
+        Where the machine lost its power, zeros may stand in its place, and lines behind them.
+        """
         with self.partial.open("rb") as file:
             for line in file:
-                if line.endswith(b"\n"):
-                    yield line
+                if b"\0" in line or not line.endswith(b"\n"):
+                    return
+                yield line
 
     def cut(self, size: int) -> None:
         """Forget all behind the first bytes."""
@@ -61,6 +67,10 @@ class Journal:
     def add(self, line: bytes) -> None:
         """Keep a line for the next `commit`."""
         self._pending.append(line)
+
+    def forget(self) -> None:
+        """Drop the lines that were added since the last `commit`."""
+        self._pending.clear()
 
     def commit(self) -> None:
         """Write the lines that were added. What they tell of must be on the disk already."""
@@ -79,24 +89,17 @@ class Journal:
         self.commit()
         with about(self.path):
             os.fsync(self._file.fileno())
-            self._file.close()  # and free, which it must be on Windows to be renamed
+            if os.name == "nt":  # renames no open file
+                self._file.close()
             self.partial.replace(self.path)
+            self._file.close()  # and free: from now on, whoever opens it sees that it is finished
 
     def close(self) -> None:
         """Let go of the file. Lines that were not committed are lost."""
         self._file.close()
 
-    def _lock(self) -> None:
-        try:
-            import fcntl
-        except ImportError:  # Windows: nothing keeps two processes apart
-            return
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise InvalidInput(
-                f"{self.path.parent}: another process is writing this data set. Wait for it, or "
-                "choose another --out."
-            ) from None
-        except OSError:
-            pass  # a file system without locks, as some of a network
+    def _check_unfinished(self) -> None:
+        """Refuse to begin again what another process has finished since the caller looked."""
+        if self.path.exists():
+            self.partial.unlink(missing_ok=True)
+            raise InvalidInput(f"{self.path}: another process has just finished it. Run it again.")

@@ -3,7 +3,8 @@
 file, shard             the image's name, in a WebDataset that of its member and of the tar file
 seed                    z = RandomState(seed).randn(z_dim)
 class_idx, labels       of a conditional generator, one of the two
-truncation_psi, truncation_cutoff                (null: all layers are truncated)
+truncation_psi          a number, or numbers by layers: {"coarse": 0.5}, 1 in the others
+truncation_cutoff       layers from this one on are not truncated (null: all are)
 noise_mode, noise_seed  the seed with the mode 'seeded' alone
 translate, rotate       if the picture was moved
 width, height, bytes, sha256                     of the image's file

@@ -99,7 +99,11 @@ class Shard:
         self._journal.cut(size)
 
     def _commit(self) -> None:
-        self._store.sync()
+        try:
+            self._store.sync()
+        except BaseException:  # the system may forget what it failed to write, and then say yes
+            self._journal.forget()
+            raise
         self._journal.commit()
         self._committed = time.monotonic()
 

@@ -46,6 +46,10 @@ class Container(Protocol):
     """The files of a data set of one kind, at one place."""
 
     @property
+    def folder(self) -> Path:
+        """Where it is made. It is there from `start` on, and locked by those who work in it."""
+
+    @property
     def job_file(self) -> Path:
         """Where the job is told while it is worked on."""
 
@@ -74,4 +78,4 @@ class Container(Protocol):
         """All shards are complete: make the data set of them. Twice does no harm."""
 
     def remove(self) -> None:
-        """Remove the data set that is here, or what there is of it, and nothing else."""
+        """Remove the data set that is here, or what there is of it, but `folder`; nothing else."""

@@ -34,7 +34,7 @@ class WebDataset:
     """A folder of tar shards; see `Container`."""
 
     def __init__(self, out: Path) -> None:
-        self.out = out
+        self.out = self.folder = out
         self.job_file = out / JOB
 
     def stored_job(self) -> bytes | None:
@@ -57,8 +57,7 @@ class WebDataset:
 
     def start(self, job: bytes) -> None:
         """See `Container`."""
-        self.out.mkdir(parents=True, exist_ok=True)
-        put_file(self.job_file, job, partial=self.out / partial(JOB))
+        put_file(self.job_file, job, partial=self.out / partial(JOB), sync=True)
 
     def journal(self, shard: int) -> Path:
         """See `Container`."""
@@ -148,6 +147,7 @@ class _TarStore:
             os.fsync(self._file.fileno())
             self._file.close()
             self._partial.replace(self._path)
+        sync_folder(self._path.parent)  # before the journal has its name, which tells of this one
 
     def close(self) -> None:
         """See `Store`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -14,6 +14,7 @@ from stylert.runtime.backends.onnxruntime import usable_cpus
 from stylert.runtime.datasets.folder import Folder
 from stylert.runtime.datasets.identity import check_same_job, describe_job
 from stylert.runtime.datasets.job import DatasetJob
+from stylert.runtime.datasets.locks import locked_folder
 from stylert.runtime.datasets.pipeline import run_pipeline
 from stylert.runtime.datasets.records import record_of
 from stylert.runtime.datasets.shard import Shard
@@ -77,7 +78,7 @@ def write_dataset(
     """
     writer = DatasetWriter(generator, job, out)
     writer.start(force=force)
-    drawn = 0 if writer.is_complete() else writer.write(encoders=encoders, progress=progress)
+    drawn = writer.write(encoders=encoders, progress=progress)
     writer.finish()
     progress(len(job.seeds), len(job.seeds))
     return DatasetResult(images=len(job.seeds), drawn=drawn, files=writer.files())
@@ -109,21 +110,18 @@ class DatasetWriter:
         Raises:
             InvalidInput: see `write_dataset`; then nothing was made or removed.
         """
-        there = self._container.stored_job()
-        if there is not None and not force:
-            return check_same_job(there, self._description, self._out)
-        taken = None if force else self._container.in_the_way(self.job)
-        if taken is not None:
-            raise InvalidInput(
-                f"{taken} exists. Pass --force to replace it, or choose another --out."
-            )
+        if not force and self._is_started():
+            return
         # What does not fit the generator shows when it draws: before anything is made or removed.
         places = next(self.job.batches(0, self._generator.max_batch))
         self._first[places] = self.job.draw(self._generator, places)
-        if force:
-            self._container.remove()
-        self._container.start(self._description)
-        return None
+        self._container.folder.mkdir(parents=True, exist_ok=True)
+        with locked_folder(self._container.folder, alone=True):
+            if force:
+                self._container.remove()
+            elif self._is_started():  # by another process, by now
+                return
+            self._container.start(self._description)
 
     def is_complete(self) -> bool:
         """Whether nothing is left to do."""
@@ -146,14 +144,60 @@ class DatasetWriter:
         Raises:
             InvalidInput, EngineError, OSError: see `write_dataset`.
         """
-        stored = self._container.stored_job()
-        if stored is None:
-            raise InvalidInput(f"{self._out} has no job.json. Call start before write.")
-        check_same_job(stored, self._description, self._out)
         numbers = range(self.job.shards) if shards is None else list(shards)
         for number in numbers:
             check_integer("shards", number, 0, self.job.shards - 1)
         encoders = min(usable_cpus(), MOST_ENCODERS) if encoders is None else encoders
+        check_integer("encoders", encoders, 1)
+        with locked_folder(self._container.folder, alone=False):  # nobody starts over meanwhile
+            stored = self._container.stored_job()
+            if stored is None:
+                raise InvalidInput(f"{self._out} has no job.json. Call start before write.")
+            check_same_job(stored, self._description, self._out)
+            if self.is_complete():
+                self._check_files()
+                return 0
+            return self._write_shards(numbers, encoders, progress)
+
+    def finish(self) -> None:
+        """Make the data set of its shards: the manifest, or the zip file.
+
+        Raises:
+            InvalidInput: a shard is not complete.
+        """
+        if not self.is_complete():
+            for number in range(self.job.shards):
+                if not self._is_written(number):
+                    raise InvalidInput(f"{self._out}: shard {number} is not complete yet.")
+        with locked_folder(self._container.folder, alone=True, wait=True):
+            self._container.finish(self.job)
+
+    def files(self) -> Iterator[Path]:
+        """The files that hold the images when the data set is complete."""
+        return self._container.files(self.job)
+
+    def _is_started(self) -> bool:
+        """Whether this job is here already. Another one, or files of others, are refused."""
+        stored = self._container.stored_job()
+        if stored is not None:
+            check_same_job(stored, self._description, self._out)
+            return True
+        taken = self._container.in_the_way(self.job)
+        if taken is not None:
+            raise InvalidInput(
+                f"{taken} exists. Pass --force to replace it, or choose another --out."
+            )
+        return False
+
+    def _check_files(self) -> None:
+        """Refuse a data set that was complete, and of which someone has removed a part."""
+        for file in self.files():
+            if not file.is_file():
+                raise InvalidInput(
+                    f"{file} is gone from a data set that was complete. Pass --force to start over."
+                )
+
+    def _write_shards(self, numbers: Sequence[int], encoders: int, progress: Progress) -> int:
         self._found = self._written = 0
         total = sum(len(self.job.shard(number)) for number in numbers)
         try:
@@ -169,22 +213,6 @@ class DatasetWriter:
                 shard.close()
             progress(self._found + self._written, total)
         return self._written
-
-    def finish(self) -> None:
-        """Make the data set of its shards: the manifest, or the zip file.
-
-        Raises:
-            InvalidInput: a shard is not complete.
-        """
-        if not self.is_complete():
-            for number in range(self.job.shards):
-                if not self._is_written(number):
-                    raise InvalidInput(f"{self._out}: shard {number} is not complete yet.")
-        self._container.finish(self.job)
-
-    def files(self) -> Iterator[Path]:
-        """The files that hold the images when the data set is complete."""
-        return self._container.files(self.job)
 
     def _is_written(self, shard: int) -> bool:
         return self._container.journal(shard).is_file()

@@ -33,7 +33,7 @@ class ZipFile:
 
     def __init__(self, out: Path) -> None:
         self.out = out
-        self.work = out.with_name(partial(out.name))
+        self.work = self.folder = out.with_name(partial(out.name))
         self.job_file = self.work / JOB
 
     def stored_job(self) -> bytes | None:
@@ -52,8 +52,7 @@ class ZipFile:
 
     def start(self, job: bytes) -> None:
         """See `Container`."""
-        self.work.mkdir(parents=True, exist_ok=True)
-        put_file(self.job_file, job, partial=self.work / partial(JOB))
+        put_file(self.job_file, job, partial=self.work / partial(JOB), sync=True)
 
     def journal(self, shard: int) -> Path:
         """See `Container`."""
@@ -77,18 +76,18 @@ class ZipFile:
                 _seal(self.work / IMAGES, self.work / MANIFEST, files=1 + len(job.seeds))
                 (self.work / IMAGES).replace(self.out)
             sync_folder(self.out.parent)
-        self._remove_work()
+        self._empty_work()
+        with suppress(OSError):  # not there, or with files that are not ours
+            self.work.rmdir()
 
     def remove(self) -> None:
         """See `Container`."""
         self.out.unlink(missing_ok=True)
-        self._remove_work()
+        self._empty_work()
 
-    def _remove_work(self) -> None:
+    def _empty_work(self) -> None:
         for name in (IMAGES, MANIFEST, partial(MANIFEST), partial(JOB), JOB):
             (self.work / name).unlink(missing_ok=True)
-        with suppress(OSError):  # not there, or with files that are not ours
-            self.work.rmdir()
 
 
 class _ZipStore:
@@ -112,11 +111,11 @@ class _ZipStore:
     def resume(self) -> None:
         """See `Store`."""
         with about(self._told_as):
-            if self._there < len(self._first):
+            if self._size > len(self._first):
+                self._file.truncate(self._size)
+            else:  # no image: nothing says that the first entry is there whole
                 self._file.truncate(0)
                 write_whole(self._file, self._first)
-            else:
-                self._file.truncate(self._size)
 
     def append(self, record: Mapping[str, Any], line: bytes, data: bytes) -> None:
         """See `Store`."""

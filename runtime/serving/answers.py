@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping
 
 from starlette.datastructures import MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-__all__ = ["HeadersMiddleware", "error_response"]
+__all__ = ["FailureMiddleware", "HeadersMiddleware", "error_response"]
+
+_log = logging.getLogger("stylert.serving")
 
 # The page takes scripts, styles and pictures from here alone; nobody may put it into a frame.
 _POLICY = "; ".join(
@@ -59,3 +62,28 @@ class HeadersMiddleware:
             await send(message)
 
         await self._app(scope, receive, with_headers if scope["type"] == "http" else send)
+
+
+class FailureMiddleware:
+    """Answers what nobody expected with a 500 that tells nothing of the inside; the log does."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        started = False
+
+        async def noting(message: Message) -> None:
+            nonlocal started
+            started = started or message["type"] == "http.response.start"
+            await send(message)
+
+        try:
+            await self._app(scope, receive, noting)
+        except Exception as error:
+            if scope["type"] != "http" or started:  # too late for another answer
+                raise
+            _log.error("%s %s failed", scope["method"], scope["path"], exc_info=error)
+            message = "Something went wrong in the service; its log says what."
+            await error_response(500, message)(scope, receive, send)

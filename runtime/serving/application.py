@@ -15,7 +15,7 @@ from starlette.responses import Response
 from stylert.runtime.errors import InvalidInput, StylertError
 from stylert.runtime.generator import Generator
 from stylert.runtime.serving.admission import AdmissionMiddleware
-from stylert.runtime.serving.answers import HeadersMiddleware, error_response
+from stylert.runtime.serving.answers import FailureMiddleware, HeadersMiddleware, error_response
 from stylert.runtime.serving.batcher import ShuttingDown
 from stylert.runtime.serving.encoding import MEDIA_TYPES, ZIP, accepted
 from stylert.runtime.serving.facts import facts_of
@@ -205,10 +205,6 @@ def _add_errors(app: FastAPI) -> None:
     async def http_error(_: Request, error: HTTPException) -> Response:
         return error_response(error.status_code, str(error.detail), error.headers)
 
-    @app.exception_handler(Exception)
-    async def bug(_: Request, error: Exception) -> Response:
-        return error_response(500, "Something went wrong in the service; its log says what.")
-
 
 def _add_middleware(app: FastAPI, settings: Settings, metrics: Metrics) -> None:
     """The last one is the outermost."""
@@ -218,6 +214,7 @@ def _add_middleware(app: FastAPI, settings: Settings, metrics: Metrics) -> None:
     app.add_middleware(
         AdmissionMiddleware, token=settings.token, hosts=settings.hosts, open_routes=OPEN_ROUTES
     )
+    app.add_middleware(FailureMiddleware)
     app.add_middleware(HeadersMiddleware)
     routes = frozenset({"/", *app.openapi()["paths"]})
     app.add_middleware(CountingMiddleware, metrics=metrics, routes=routes)

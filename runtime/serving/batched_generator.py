@@ -17,6 +17,7 @@ from stylert.runtime.latents import labels_of, seeds_of
 from stylert.runtime.noise import NOISE_MODES
 from stylert.runtime.options import NoiseMode, Output, check_output
 from stylert.runtime.serving.batcher import Batcher, Rows, Ticket
+from stylert.runtime.serving.components import Components, is_component
 
 __all__ = ["BatchedGenerator"]
 
@@ -27,21 +28,53 @@ class BatchedGenerator(StyleMixing, StyleEditing):
     Arguments are checked here, in the thread of the request. What reaches the batcher is a row for
     every image, so that requests with other seeds, psi, classes, noise seeds and transforms share
     calls. Only the noise mode and the output keep them apart.
+
+    Args:
+        generator: what draws.
+        batcher: what runs it.
+        components: what finds the principal components of the generator.
+        ticket: of the request.
+        alone: share no call with other requests, so that the same arguments give the same bits.
     """
 
-    def __init__(self, generator: Generator, batcher: Batcher, ticket: Ticket) -> None:
+    def __init__(
+        self,
+        generator: Generator,
+        batcher: Batcher,
+        components: Components,
+        ticket: Ticket,
+        *,
+        alone: bool = False,
+    ) -> None:
         self.bundle = generator.bundle
+        self.inputs = generator.inputs
         self.max_batch = batcher.max_batch
         self._generator = generator
         self._batcher = batcher
+        self._components = components
         self._ticket = ticket
-        self._noise = generator._noise
-        self._motions = generator._motions
+        self._alone = alone
 
     @property
     def directions(self) -> Mapping[str, np.ndarray]:
         """Those of the generator, which reads them once."""
         return self._generator.directions
+
+    def direction(self, name: str, class_idx: Any, labels: Any) -> str | np.ndarray:
+        """What `edit` takes for a name, which may be that of a principal component of a class.
+
+        Raises:
+            InvalidInput: there is no such component, or it is none of a class.
+            EngineError: the backend failed.
+        """
+        if not is_component(name):
+            return name
+        if labels is not None or isinstance(class_idx, list):
+            raise InvalidInput(f"directions: got {name!r}, expected class_idx, one for all images.")
+        apart = BatchedGenerator(
+            self._generator, self._batcher, self._components, self._ticket, alone=True
+        )
+        return self._components.direction(name, class_idx, apart.pca)
 
     def generate(
         self,
@@ -66,9 +99,9 @@ class BatchedGenerator(StyleMixing, StyleEditing):
         check_output(output)
         rows = {
             "seeds": np.array(numbers),
-            "truncation_psi": self._psi(truncation_psi, truncation_cutoff, N),
+            "truncation_psi": self.inputs.psi(truncation_psi, truncation_cutoff, batch=N),
             **_noise_rows(noise_mode, noise_seed, N),
-            **self._motions(translate, rotate, transform, N),
+            **self.inputs.transforms(translate, rotate, transform, batch=N),
         }
         c = labels_of(class_idx, labels, batch=N, c_dim=self.bundle.spec.c_dim)
         if c is not None:
@@ -84,8 +117,7 @@ class BatchedGenerator(StyleMixing, StyleEditing):
         truncation_cutoff: int | None = None,
     ) -> np.ndarray:
         """See `Generator.map`."""
-        feeds = self._generator._mapping_feeds(z, c, truncation_psi, truncation_cutoff)
-        return self._drawn("map", feeds)
+        return self._drawn("map", self.inputs.mapping(z, c, truncation_psi, truncation_cutoff))
 
     def synthesize(
         self,
@@ -93,30 +125,27 @@ class BatchedGenerator(StyleMixing, StyleEditing):
         *,
         noise_mode: NoiseMode = "const",
         noise_seed: int | Sequence[int] | None = None,
-        noise: Mapping[str, Any] | None = None,
         translate: Any = None,
         rotate: Any = None,
         transform: Any = None,
         output: Output = "image",
     ) -> np.ndarray:
-        """See `Generator.synthesize`; images with noise of their own share no call."""
+        """See `Generator.synthesize`; there is no noise of one's own."""
         ws = as_styles("ws", ws, num_ws=self.bundle.spec.num_ws, w_dim=self.bundle.spec.w_dim)
         check_output(output)
         rows = {
             "ws": ws,
             **_noise_rows(noise_mode, noise_seed, len(ws)),
-            **self._motions(translate, rotate, transform, len(ws)),
+            **self.inputs.transforms(translate, rotate, transform, batch=len(ws)),
         }
-        options: dict[str, Any] = {"noise_mode": noise_mode, "output": output}
-        if noise is None:
-            return self._drawn("synthesize", rows, **options)
-        return self._drawn("synthesize", rows, alone=True, noise=noise, **options)
+        return self._drawn("synthesize", rows, noise_mode=noise_mode, output=output)
 
-    def _drawn(self, name: str, rows: Rows, *, alone: bool = False, **options: Any) -> np.ndarray:
+    def _drawn(self, name: str, rows: Rows, **options: Any) -> np.ndarray:
         """What a method of the generator gives for these rows, drawn with others of its options."""
         method = getattr(self._generator, name)
+        apart = (object(),) if self._alone else ()
         return self._batcher.submit(
-            (name, object() if alone else tuple(options.values())),
+            (name, *options.values(), *apart),
             lambda merged: np.asarray(method(**merged, **options)),
             rows,
             self._ticket,

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import singledispatch
 from typing import Any
 
 import numpy as np
 
-from stylert.runtime.control.interpolation import CURVES, linear
+from stylert.runtime.control.interpolation import frame_times
 from stylert.runtime.control.layers import layers_of
 from stylert.runtime.control.styles import mix_styles
-from stylert.runtime.control.truncation import truncated
 from stylert.runtime.errors import InvalidInput
-from stylert.runtime.latents import labels_of, z_from_seeds
 from stylert.runtime.serving.batched_generator import BatchedGenerator
 from stylert.runtime.serving.requests import (
     EditRequest,
@@ -20,6 +19,7 @@ from stylert.runtime.serving.requests import (
     InterpolateRequest,
     MixRequest,
     PictureRequest,
+    StyledRequest,
 )
 
 __all__ = ["columns_of", "count_of", "draw"]
@@ -38,7 +38,7 @@ def count_of(request: PictureRequest) -> int:
     if isinstance(request, MixRequest):
         return len(_list(request.rows)) * len(_list(request.columns))
     if isinstance(request, InterpolateRequest):
-        return _frame_count(request)
+        return max(_frame_count(request), len(_list(request.mix_seeds)))
     if isinstance(request, EditRequest):
         several = max(len(_list(request.seeds)), len(_list(request.strength)))
         return max(several, len(_list(request.mix_seeds)))
@@ -90,44 +90,59 @@ def _mix(request: MixRequest, generator: BatchedGenerator) -> np.ndarray:
 
 @draw.register
 def _interpolate(request: InterpolateRequest, generator: BatchedGenerator) -> np.ndarray:
-    if request.frames is None:
-        return _frame(request, generator)
-    frames = generator.interpolate(
+    ws = generator.styles_between(
         request.seeds,
-        frames=request.frames,
+        _times(request),
         curve=request.curve,
         loop=request.loop,
-        **request.of(*STYLES, *NOISE, *MOTION),
+        **request.of(*STYLES),
     )
-    return np.stack(list(frames))
+    ws = _moved(_mixed(ws, request, generator), request.directions or {}, request, generator)
+    return generator.synthesize(ws, **request.of(*NOISE, *MOTION))
 
 
 @draw.register
 def _edit(request: EditRequest, generator: BatchedGenerator) -> np.ndarray:
     steps = _steps(request)
-    styles = request.of(*STYLES)
-    ws = generator.styles(request.seeds, **styles)
-    if (request.mix_seeds is None) != (request.mix_layers is None):
-        raise InvalidInput("mix_seeds, mix_layers: got one of them, expected both or neither.")
-    if request.mix_seeds is not None:
-        other = generator.styles(request.mix_seeds, **styles)
-        if len(other) != len(ws) and 1 not in (len(other), len(ws)):
-            raise InvalidInput(f"mix_seeds: got {len(other)}, expected 1 or {len(ws)}.")
-        ws = mix_styles(ws, other, layers_of(request.mix_layers or (), generator.layer_groups))
-    for direction, strength in steps:
-        ws = generator.edit(ws, direction, strength, layers=request.layers)
+    ws = _mixed(generator.styles(request.seeds, **request.of(*STYLES)), request, generator)
+    ws = _moved(ws, steps, request, generator)
     return generator.synthesize(ws, **request.of(*NOISE, *MOTION))
 
 
-def _steps(request: EditRequest) -> list[tuple[str, Any]]:
-    """The directions with their strengths."""
+def _mixed(ws: np.ndarray, request: StyledRequest, generator: BatchedGenerator) -> np.ndarray:
+    """Styles with the layers that come from other seeds."""
+    if (request.mix_seeds is None) != (request.mix_layers is None):
+        raise InvalidInput("mix_seeds, mix_layers: got one of them, expected both or neither.")
+    if request.mix_seeds is None:
+        return ws
+    other = generator.styles(request.mix_seeds, **request.of(*STYLES))
+    if len(other) != len(ws) and 1 not in (len(other), len(ws)):
+        raise InvalidInput(f"mix_seeds: got {len(other)}, expected 1 or {len(ws)}.")
+    return mix_styles(ws, other, layers_of(request.mix_layers or (), generator.layer_groups))
+
+
+def _moved(
+    ws: np.ndarray,
+    steps: Mapping[str, Any],
+    request: StyledRequest,
+    generator: BatchedGenerator,
+) -> np.ndarray:
+    """Styles moved along directions, whose strengths come by name."""
+    for name, strength in steps.items():
+        direction = generator.direction(name, request.class_idx, request.labels)
+        ws = generator.edit(ws, direction, strength, layers=request.layers)
+    return ws
+
+
+def _steps(request: EditRequest) -> Mapping[str, Any]:
+    """The strengths by direction."""
     if (request.direction is None) != (request.strength is None):
         raise InvalidInput("direction, strength: got one of them, expected both or neither.")
     if (request.direction is None) == (request.directions is None):
         raise InvalidInput("direction, directions: got both or neither, expected one of the two.")
     if request.directions is not None:
-        return list(request.directions.items())
-    return [(str(request.direction), request.strength)]
+        return request.directions
+    return {str(request.direction): request.strength}
 
 
 def _frame_count(request: InterpolateRequest) -> int:
@@ -139,24 +154,13 @@ def _frame_count(request: InterpolateRequest) -> int:
     return K * request.frames if request.loop else (K - 1) * request.frames + 1
 
 
-def _frame(request: InterpolateRequest, generator: BatchedGenerator) -> np.ndarray:
-    """One frame of the way, as `interpolate` draws it at this time."""
+def _times(request: InterpolateRequest) -> np.ndarray:
+    """The places of the frames, [T], where 1 is the second keyframe."""
+    K = len(request.seeds)
+    if request.frames is not None:
+        return frame_times(K, request.frames, loop=request.loop)
     assert request.t is not None
-    K, loop = len(request.seeds), request.loop
-    spec = generator.bundle.spec
-    time = np.array([request.t * (K if loop else K - 1)])
-    z = z_from_seeds(request.seeds, spec.z_dim)
-    classes = request.of("class_idx", "labels")
-    c = labels_of(**classes, batch=K, c_dim=spec.c_dim)
-    psi = generator._psi(request.truncation_psi, request.truncation_cutoff, 1)
-    if request.curve == "slerp":
-        label = None if c is None else linear(c, time, loop=loop)
-        ws = generator.map(CURVES["slerp"](z, time, loop=loop), label, truncation_psi=psi)
-    else:
-        points = generator.map(z, c, truncation_psi=1)
-        between = CURVES[request.curve](points, time, loop=loop)
-        ws = truncated(between, generator.bundle.w_avg, psi)
-    return generator.synthesize(ws, **request.of(*NOISE, *MOTION))
+    return np.array([request.t * (K if request.loop else K - 1)])
 
 
 def _list(value: Any) -> list[Any]:

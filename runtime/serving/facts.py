@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from stylert.runtime.generator import Generator
+from stylert.runtime.serving.components import component_names
 from stylert.runtime.serving.encoding import MEDIA_TYPES
 from stylert.runtime.serving.settings import Settings
 from stylert.runtime.transforms import TRANSFORM
@@ -27,6 +28,7 @@ def facts_of(generator: Generator, settings: Settings) -> dict[str, Any]:
         **bundle.spec.to_json(),
         "layers": {name: list(layers) for name, layers in generator.layer_groups.items()},
         "directions": list(generator.directions),
+        "components": component_names(generator.spec),
         "has_noise": bool(bundle.noise_inputs),
         "has_transform": TRANSFORM in inputs,
         "backend": generator.choice,

@@ -16,11 +16,11 @@ from prometheus_client import (
 )
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-__all__ = ["CountingMiddleware", "Metrics"]
+__all__ = ["SECONDS", "SIZES", "CountingMiddleware", "Metrics"]
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
-_SIZES = (1, 2, 4, 8, 16, 32, 64)
+SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)  # bounds of the buckets
+SIZES = (1, 2, 4, 8, 16, 32, 64)  # of batches
 _METHODS = ("GET", "HEAD", "POST")
 
 
@@ -41,14 +41,14 @@ class Metrics:
             "stylert_request_seconds",
             "Time from a request's headers to the end of its answer.",
             ["route"],
-            buckets=_SECONDS,
+            buckets=SECONDS,
             registry=registry,
         )
         self.batches = Histogram(
             "stylert_batch_size",
             "Rows of a call to the backend.",
             ["call"],
-            buckets=_SIZES,
+            buckets=SIZES,
             registry=registry,
         )
         self.images = Counter("stylert_images", "Images sent.", registry=registry)

@@ -14,6 +14,7 @@ __all__ = [
     "Layout",
     "MixRequest",
     "PictureRequest",
+    "StyledRequest",
 ]
 
 Layout = Literal["image", "grid", "zip"]
@@ -91,6 +92,26 @@ class MovedRequest(PictureRequest):
     ] = None
 
 
+class StyledRequest(MovedRequest):
+    """What requests for pictures of styles take besides: first some are mixed in, then all move."""
+
+    mix_seeds: Annotated[
+        Seeds | None, Field(description="Of other styles: one, or one per image.")
+    ] = None
+    mix_layers: Annotated[
+        Layers | None, Field(description="The layers that come from mix_seeds.")
+    ] = None
+    directions: Annotated[
+        dict[str, Number] | None,
+        Field(
+            max_length=1000,
+            description="Strengths by name: those of the bundle, and 'pca:0', 'pca:1', ... for the "
+            "principal components of w, in standard deviations.",
+        ),
+    ] = None
+    layers: Annotated[Layers, Field(description="Those that move.")] = "all"
+
+
 class GenerateRequest(MovedRequest):
     """The images of seeds, as `Generator.generate`."""
 
@@ -119,7 +140,7 @@ class MixRequest(PictureRequest):
     layers: Layers
 
 
-class InterpolateRequest(MovedRequest):
+class InterpolateRequest(StyledRequest):
     """The way from keyframe to keyframe, as `Generator.interpolate`: one frame of it, or all."""
 
     model_config = ConfigDict(
@@ -127,6 +148,7 @@ class InterpolateRequest(MovedRequest):
             "examples": [
                 {"seeds": [1, 2, 3], "t": 0.25},
                 {"seeds": [1, 2], "frames": 8, "curve": "slerp", "layout": "zip"},
+                {"seeds": [1, 2], "t": 0.5, "mix_seeds": 3, "mix_layers": "coarse"},
             ]
         }
     )
@@ -143,7 +165,7 @@ class InterpolateRequest(MovedRequest):
     loop: bool = False
 
 
-class EditRequest(MovedRequest):
+class EditRequest(StyledRequest):
     """Styles along directions, as `Generator.styles`, `edit` and `synthesize`.
 
     Either `directions`, or one `direction` with its `strength`, which may be several for a strip.
@@ -153,7 +175,7 @@ class EditRequest(MovedRequest):
         json_schema_extra={
             "examples": [
                 {"seeds": 1, "direction": "sefa_coarse_0", "strength": [-3, 0, 3]},
-                {"seeds": [1], "directions": {"sefa_coarse_0": 3, "sefa_middle_1": -2}},
+                {"seeds": [1], "directions": {"sefa_coarse_0": 3, "pca:0": -1.5}},
                 {"seeds": 1, "mix_seeds": 2, "mix_layers": "middle", "directions": {}},
             ]
         }
@@ -162,16 +184,6 @@ class EditRequest(MovedRequest):
     seeds: Seeds
     direction: str | None = None
     strength: Number | Annotated[Row, Field(min_length=1)] | None = None
-    layers: Annotated[Layers, Field(description="Those that move.")] = "all"
-    directions: Annotated[
-        dict[str, Number] | None, Field(max_length=1000, description="Strengths by name.")
-    ] = None
-    mix_seeds: Annotated[
-        Seeds | None, Field(description="Of other styles: one, or one per image.")
-    ] = None
-    mix_layers: Annotated[
-        Layers | None, Field(description="The layers that come from mix_seeds, before the edit.")
-    ] = None
 
 
 def _index(key: str) -> Any:

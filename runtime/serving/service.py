@@ -14,6 +14,7 @@ from stylert.runtime.errors import InvalidInput, StylertError
 from stylert.runtime.generator import Generator
 from stylert.runtime.serving.batched_generator import BatchedGenerator
 from stylert.runtime.serving.batcher import Batcher, Ticket
+from stylert.runtime.serving.components import Components
 from stylert.runtime.serving.drawing import columns_of, count_of, draw
 from stylert.runtime.serving.encoding import Encoding
 from stylert.runtime.serving.metrics import Metrics
@@ -60,6 +61,7 @@ class Service:
         self._threads = ThreadPoolExecutor(
             min(settings.max_queue, _MOST_THREADS), thread_name_prefix="stylert-request"
         )
+        self._components = Components(generator.spec)
         self._open = 0  # images let in; only the event loop's thread counts
         self._rate = _Rate()
         metrics.watch(queue=lambda: self._batcher.depth, images_open=lambda: self._open)
@@ -119,7 +121,10 @@ class Service:
 
     def _draw(self, request: PictureRequest, encoding: Encoding, ticket: Ticket) -> bytes:
         return encoding.encode(
-            draw(request, BatchedGenerator(self.generator, self._batcher, ticket))
+            draw(
+                request,
+                BatchedGenerator(self.generator, self._batcher, self._components, ticket),
+            )
         )
 
     def _checked_count(self, request: PictureRequest) -> int:

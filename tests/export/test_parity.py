@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from stylert.export.checkpoints.untrained import untrained
 from stylert.export.parity import ParityReport, ParityRow, check_parity
 from stylert.export.yardstick import Yardstick
 from stylert.runtime.generator import Generator
+from stylert.runtime.graph_inputs import GraphInputs
 from stylert.runtime.parity import Difference
 
 MakeCheckpoint = Callable[..., Checkpoint]
@@ -87,9 +89,11 @@ def test_covers_the_motion_of_stylegan3(
         )
         assert {row.noise_mode for row in report.rows} == {"-"}
 
-        matrices = Generator._motions
+        matrices = GraphInputs.transforms
         monkeypatch.setattr(  # a runtime that moves nothing
-            Generator, "_motions", lambda self, x, y, z, n: matrices(self, None, None, None, n)
+            GraphInputs,
+            "transforms",
+            lambda self, x, y, z, batch: matrices(self, None, None, None, batch=batch),
         )
         wrong = check_parity(moving, generator, seeds=range(2))
         assert {row.motion for row in wrong.rows if not row.passed} == {"seeded"}
@@ -286,3 +290,24 @@ def test_report_is_strict_json(tiny: Checkpoint, generator: Generator) -> None:
 def test_a_failed_report_is_strict_json() -> None:
     row = ParityRow("img", 1.0, "none", 1, 1, Difference(np.inf, -np.inf, False), passed=False)
     json.dumps(ParityReport((row,)).to_json(), allow_nan=False)
+
+
+def test_the_table_for_people() -> None:
+    row = ParityRow("img", 0.7, "const", 4, 32, Difference(1.31e-5, 92.34, True), True)
+    byte = replace(row, output="image", difference=Difference(1.0, math.inf, True), passed=False)
+    first, second = ParityReport((row, byte)).table()
+    assert first == {
+        "precision": "fp32",
+        "output": "img",
+        "psi": "0.7",
+        "noise": "const",
+        "batch": "4",
+        "images": "32",
+        "max |d|": "1.3e-05",
+        "PSNR dB": "92.3",
+        "": "ok",
+    }
+    assert (second["max |d|"], second["PSNR dB"], second[""]) == ("1 LSB", "equal", "FAILED")
+    (moved,) = ParityReport((replace(row, noise_mode="-", motion="seeded"),)).table()
+    assert moved["motion"] == "seeded"
+    assert "noise" not in moved

@@ -14,7 +14,7 @@ import onnx
 import pytest
 
 from stylert.export.checkpoints import Checkpoint
-from stylert.export.verification import check_graphs, check_provenance
+from stylert.export.verification import check_graphs, check_provenance, verify_bundle
 from stylert.runtime.bundle import Bundle, sealed
 from stylert.runtime.errors import BundleError
 
@@ -126,3 +126,34 @@ def test_a_manifest_without_provenance_is_an_error(
     with pytest.raises(BundleError) as caught:
         check_provenance(Bundle.open(copy), other)
     assert_one_line(caught)
+
+
+def test_the_pictures_again(tiny: Checkpoint, tiny_bundle: Path) -> None:
+    told: list[tuple[int, int]] = []
+    said: list[str] = []
+    other = replace(tiny, source=replace(tiny.source, sha256="0" * 64))
+    report = verify_bundle(
+        tiny_bundle,
+        other,
+        seeds=[3],
+        threads=1,
+        progress=lambda *now: told.append(now),
+        say=said.append,
+    )
+    assert report.passed
+    assert {row.precision for row in report.rows} == {"fp32", "fp16"}
+    assert told[-1][0] == told[-1][1]
+    assert said == ["untrained:small is not the file that was exported (untrained:small)"]
+
+
+def test_other_weights_are_a_report_that_failed(
+    make_checkpoint: Callable[..., Checkpoint], tiny_bundle: Path
+) -> None:
+    other = make_checkpoint(seed=1, channels=(6, 5))
+    assert not verify_bundle(tiny_bundle, other, seeds=[0], threads=1).passed
+
+
+def test_a_damaged_bundle_is_not_compared(tiny: Checkpoint, copy: Path) -> None:
+    (copy / "noise.npz").write_bytes(b"")
+    with pytest.raises(BundleError, match=r"noise\.npz has 0 bytes"):
+        verify_bundle(copy, tiny, seeds=[0])

@@ -16,7 +16,9 @@ from stylert.runtime.async_style_generator import AsyncStyleGenerator
 from stylert.runtime.errors import BundleError, EngineError, InvalidInput
 from stylert.runtime.generator import Generator
 
-AWAITED = ("map", "styles", "synthesize", "generate", "mix", "edit", "pca", "refit")
+AWAITED = (
+    *("map", "styles", "styles_between", "synthesize", "generate", "mix", "edit", "pca", "refit"),
+)
 
 
 def run(scene: Coroutine[Any, Any, None]) -> None:
@@ -91,7 +93,7 @@ class Paused(AsyncStyleGenerator):
         """A call that runs, when this returns."""
 
         def wait() -> str:
-            with self.generator._in_use():
+            with self.generator.lifetime.in_use():
                 self.started.set()
                 assert self.go_on.wait(30)
                 return "ended well"
@@ -159,7 +161,7 @@ def test_a_fork_is_refused_although_no_thread_is_left(
         async with Paused(bundle) as wrapped:
             running = await wrapped.pause()
             with monkeypatch.context() as fork:
-                fork.setattr(wrapped.generator._lifetime, "_process", -1)
+                fork.setattr(wrapped.generator.lifetime, "_process", -1)
                 with pytest.raises(EngineError, match="is used in its fork"):
                     await wrapped.generate([1])
             wrapped.go_on.set()
@@ -168,28 +170,112 @@ def test_a_fork_is_refused_although_no_thread_is_left(
     run(scene())
 
 
-def test_cancelled_while_it_opens_it_is_closed(bundle: Path) -> None:
-    started, go_on = threading.Event(), threading.Event()
-    opened = Generator.open(bundle, provider="cpu")
+class Opening:
+    """Opens a generator as slowly as a test wants, and counts how often."""
 
-    def slowly() -> Generator:
-        started.set()
-        assert go_on.wait(30)
-        return opened
+    def __init__(self, bundle: Path) -> None:
+        self.bundle = bundle
+        self.started, self.go_on = threading.Event(), threading.Event()
+        self.opened: list[Generator] = []
+
+    def __call__(self) -> Generator:
+        self.opened.append(Generator.open(self.bundle, provider="cpu"))
+        self.started.set()
+        assert self.go_on.wait(30)
+        return self.opened[-1]
+
+    async def begun(self) -> None:
+        while not self.started.is_set():
+            await asyncio.sleep(0.001)
+
+
+def test_cancelled_while_it_opens_it_is_closed(bundle: Path) -> None:
+    opening = Opening(bundle)
 
     async def scene() -> None:
-        wrapped = AsyncStyleGenerator(slowly)
-        opening = asyncio.create_task(wrapped._open())
-        while not started.is_set():
-            await asyncio.sleep(0.001)
-        opening.cancel()
+        wrapped = AsyncStyleGenerator(opening)
+        task = asyncio.create_task(wrapped._open())
+        await opening.begun()
+        task.cancel()
         with pytest.raises(asyncio.CancelledError):
-            await opening
-        go_on.set()
+            await task
+        opening.go_on.set()
         await wrapped.close()  # waits for the thread
-        assert "closed" in repr(opened)
+        assert "closed" in repr(opening.opened[0])
+        with pytest.raises(EngineError, match="closed"):
+            await wrapped
 
     run(scene())
+
+
+def test_several_tasks_open_it_once(bundle: Path) -> None:
+    opening = Opening(bundle)
+
+    async def scene() -> None:
+        wrapped = AsyncStyleGenerator(opening)
+        tasks = [asyncio.create_task(wrapped._open()) for _ in range(3)]
+        await opening.begun()
+        tasks[0].cancel()  # the others go on
+        opening.go_on.set()
+        assert await tasks[1] is await tasks[2] is wrapped
+        with pytest.raises(asyncio.CancelledError):
+            await tasks[0]
+        assert (await wrapped.generate([1])).shape == (1, 32, 32, 3)
+        assert len(opening.opened) == 1
+        await wrapped.close()
+
+    run(scene())
+
+
+def test_closed_while_it_opens(bundle: Path) -> None:
+    opening = Opening(bundle)
+
+    async def scene() -> None:
+        wrapped = AsyncStyleGenerator(opening)
+        task = asyncio.create_task(wrapped._open())
+        await opening.begun()
+        closing = asyncio.create_task(wrapped.close())
+        while not wrapped._closed:
+            await asyncio.sleep(0.001)
+        opening.go_on.set()
+        await closing
+        with pytest.raises(EngineError, match="closed"):
+            await task
+        assert "closed" in repr(opening.opened[0])
+
+    run(scene())
+
+
+def test_closed_before_it_is_open(bundle: Path) -> None:
+    async def scene() -> None:
+        wrapped = stylert.open_async(bundle, provider="cpu")
+        await asyncio.gather(wrapped.close(), wrapped.close())
+        with pytest.raises(EngineError, match="closed"):
+            await wrapped
+
+    run(scene())
+
+
+def test_it_belongs_to_no_event_loop(bundle: Path, generator: Generator) -> None:
+    wrapped = stylert.open_async(bundle, provider="cpu")
+    drawn: list[np.ndarray] = []
+
+    async def open_it() -> None:
+        await wrapped
+
+    async def draw() -> None:
+        drawn.append(await wrapped.generate([1]))
+
+    run(open_it())
+    threads = [threading.Thread(target=run, args=(draw(),)) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    run(draw())
+    run(wrapped.close())
+    assert len(drawn) == 3
+    assert all(np.array_equal(image, generator.generate([1])) for image in drawn)
 
 
 def test_a_walk_that_is_left_early_holds_nothing_up(bundle: Path) -> None:

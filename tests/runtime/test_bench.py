@@ -611,3 +611,12 @@ def test_a_gpu_without_its_roofline(tmp_path: Path) -> None:
     assert result.device_gemm.failure == "start: RuntimeError: two lines"
     assert result.failures() == {}
     plot(result, tmp_path / "bench.png")
+
+
+def test_warnings() -> None:
+    gemm = CandidateReport("gemm-fp16", "m:f", failure="no GPU")
+    assert replace(known(), device_gemm=gemm).warnings() == (
+        "slow: later",
+        "no roofline of the GPU: no GPU",
+        "fast at batch 4 was disturbed: other processes used 2.5 of 4 CPUs",
+    )

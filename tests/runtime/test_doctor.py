@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -191,3 +192,25 @@ def test_the_probe_refuses_a_provider_that_is_not_there() -> None:
 @pytest.mark.gpu
 def test_the_probe_runs_on_the_gpu() -> None:
     provider_probe.probe_provider("CUDAExecutionProvider")
+
+
+def test_every_package_of_an_extra_is_looked_at() -> None:
+    found = {finding.name for finding in diagnose()}
+    project = (Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8")
+    section = project.split("[project.optional-dependencies]\n")[1].split("\n[")[0]
+    extras = dict(re.findall(r"^(\w+) = \[(.*?)\](?=\s)", section, re.MULTILINE | re.DOTALL))
+    assert {"cpu", "gpu", "rtx", "export", "plot", "serve", "video", "dev"} <= extras.keys()
+    for extra in extras.keys() - {"dev", "docs"}:
+        named = set(re.findall(r'"([A-Za-z0-9._-]+)[^"]*"', extras[extra]))
+        assert named, extra
+        assert named - {"onnxruntime-gpu"} <= found  # that one is found as onnxruntime
+
+
+def test_video_and_the_service_are_jobs(machine: Machine) -> None:
+    found = machine(packages={"av": "17.0.0", "fastapi": "0.139"}, modules=("av", "fastapi"))
+    assert found["av"] == Finding("av", "ok", "17.0.0")
+    assert found["write .mp4"].status == "ok"
+    service = found["serve over HTTP"]
+    assert (service.status, service.detail) == ("missing", "needs prometheus-client, uvicorn")
+    assert service.remedy == "pip install 'stylert[serve]'"
+    assert service.row()["what to do"] == service.remedy

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stylert.runtime.figures import framed, mix_figure, strip_figure
+from stylert.runtime.datasets import DatasetJob, Seeds
+from stylert.runtime.figures import framed, grid_figure, mix_figure, strip_figure
 from stylert.runtime.generator import Generator
 
 
@@ -73,3 +74,14 @@ def test_a_strip(generator: Generator) -> None:
     moved = generator.edit(ws, "sefa_all_0", -3, layers="0-3")
     assert close(got[:, 0], generator.synthesize(moved))
     assert not close(got[:, 0], got[:, 1])
+
+
+def test_a_grid_of_a_job(generator: Generator) -> None:
+    job = DatasetJob(seeds=Seeds.parse("3-14"), noise_mode="seeded")
+    told: list[tuple[int, int]] = []
+    picture = grid_figure(generator, job, columns=5, rows=3, progress=lambda *now: told.append(now))
+    got = tiles(picture, 32).reshape(15, 32, 32, 3)
+    assert close(got[:12], generator.generate(range(3, 15), noise_mode="seeded"))
+    assert not got[12:].any()
+    assert told == [(8, 12), (12, 12)]  # a batch of the generator at a time
+    assert grid_figure(generator, job).shape == (3 * 32, 4 * 32, 3)

@@ -34,7 +34,7 @@ calls = {
     "describe": generator.describe,
     "interpolate": lambda: next(generator.interpolate([1, 2])),
 }
-generator._lifetime._lock.acquire()  # as another thread may hold it
+generator.lifetime._lock.acquire()  # as another thread may hold it
 child = os.fork()
 if child == 0:
     try:
@@ -50,7 +50,7 @@ if child == 0:
     finally:
         os._exit(0)
 assert os.waitpid(child, 0)[1] == 0
-generator._lifetime._lock.release()
+generator.lifetime._lock.release()
 assert generator.generate([1]).tobytes() == expected  # the child's close did nothing here
 print(os.getpid(), child)
 """

@@ -91,15 +91,29 @@ export function layerToggles(info, layers, groups, changed) {
   };
 }
 
-/** 'sefa_all_3' belongs to the set 'sefa_all'; a name without a number is alone in its set. */
-export function directionSets(names) {
-  const sets = new Map();
-  for (const name of names) {
-    const [, set, number] = /^(.+)_(\d+)$/.exec(name) ?? [null, name, ""];
-    if (!sets.has(set)) sets.set(set, []);
-    sets.get(set).push({ name, title: number || name });
-  }
-  return sets;
+/**
+ * Radio buttons that are in the page.
+ *
+ * @param {function(string)} changed - called with the value that is chosen.
+ * @returns {function(string)} shows a value.
+ */
+export function radios(name, changed) {
+  const buttons = [...document.querySelectorAll(`[name=${name}]`)];
+  for (const button of buttons) button.addEventListener("change", () => changed(button.value));
+  return (value) => {
+    for (const button of buttons) button.checked = button.value === value;
+  };
+}
+
+/** One of several that exclude each other, as a radio button. */
+export function choice(name, title, checked, chosen) {
+  const label = document.createElement("label");
+  const radio = Object.assign(document.createElement("input"), { type: "radio", name, checked });
+  radio.addEventListener("change", chosen);
+  const text = document.createElement("span");
+  text.textContent = title;
+  label.append(radio, text);
+  return label;
 }
 
 function capital(text) {

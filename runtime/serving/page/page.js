@@ -6,7 +6,7 @@ import { Newest } from "./newest.js";
 import { buildPanels } from "./panels.js";
 import { pythonOf } from "./python.js";
 import { Service, TokenWanted } from "./service.js";
-import { defaults, fromHash, inWords, toHash } from "./settings.js";
+import { defaults, fromHash, inWords, isWalking, toHash } from "./settings.js";
 
 const SMALL = 128; // pixels: below, they are shown as squares
 const ADDRESS_MS = 250; // browsers refuse to change the address much more often
@@ -14,13 +14,21 @@ const FAMILIES = { stylegan1: "StyleGAN", stylegan2: "StyleGAN2", stylegan3: "St
 
 const element = (id) => document.getElementById(id);
 const service = new Service();
-const newest = new Newest(draw, { done: showPicture, failed: showError, busy: showBusy });
+const newest = new Newest(draw, {
+  done: showPicture,
+  failed: showError,
+  busy: (busy) => {
+    showBusy(busy);
+    if (!busy) drawThumbs();
+  },
+});
 
 let info = null; // of the generator
 let settings = null; // in the controls
-let drawn = null; // {settings, url}: the picture on screen
-let showSettings = null;
+let drawn = null; // {settings, url, ...}: the picture on screen
+let panels = null;
 let addressTimer = 0;
+let thumbs = 0; // how often they were begun
 
 element("token-form").addEventListener("submit", useToken);
 element("settings").addEventListener("submit", (event) => event.preventDefault());
@@ -39,10 +47,11 @@ async function open() {
   hideError();
   document.title = `${info.bundle} · StyleRT`;
   element("facts").title = info.backend;
+  element("picture").style.setProperty("--ratio", info.img_width / info.img_height);
   const classes = info.c_dim ? ` · ${info.c_dim} classes` : "";
   const family = FAMILIES[info.family] ?? info.family;
   element("facts").textContent = `${family} · ${info.img_width} × ${info.img_height}${classes}`;
-  showSettings = buildPanels(info, (make) => change(make(settings)));
+  panels = buildPanels(info, (make) => change(make(settings)));
   buildActions();
   for (const id of ["actions", "settings"]) element(id).hidden = false;
   element("main").classList.remove("closed");
@@ -61,9 +70,11 @@ function useToken(event) {
 /* Settings: from the controls and the address, to both and to the picture */
 
 function change(some) {
-  settings = { ...settings, ...some };
+  const leaves = "seed" in some && !("t" in some); // the walk
+  settings = { ...settings, ...some, ...(leaves ? { t: null } : {}) };
+  thumbs++; // they wait
   say("");
-  showSettings(settings);
+  panels.show(settings);
   newest.ask(settings);
   clearTimeout(addressTimer);
   addressTimer = setTimeout(writeAddress, ADDRESS_MS);
@@ -89,7 +100,22 @@ async function draw(wanted, signal) {
   const image = new Image();
   image.src = url;
   await image.decode(); // the old picture stays until this one is there
-  return { settings: wanted, url, ms };
+  return { settings: wanted, url, image, ms };
+}
+
+/** The small pictures of the walk: one after the other, while nothing else is to be drawn. */
+async function drawThumbs() {
+  const since = ++thumbs;
+  const plain = { ...settings, t: null, layers: [], directions: {} };
+  try {
+    for (let seed; thumbs === since && (seed = panels.wanted()) !== null; ) {
+      const { image, url } = await draw({ ...plain, seed });
+      panels.saw({ ...plain, seed }, image);
+      URL.revokeObjectURL(url);
+    }
+  } catch {
+    // They stay grey. If the server has a problem, the next picture tells.
+  }
 }
 
 function showPicture(picture) {
@@ -102,6 +128,7 @@ function showPicture(picture) {
   shown.dataset.settings = toHash(picture.settings, info);
   if (drawn) URL.revokeObjectURL(drawn.url);
   drawn = picture;
+  panels.saw(picture.settings, picture.image);
   element("latency").textContent = `· ${Math.round(picture.ms)} ms`;
   element("code").textContent = pythonOf(picture.settings, info);
 }
@@ -118,7 +145,7 @@ function buildActions() {
       const copied = await copyText(location.href);
       say(copied ? "The link is on the clipboard." : "Copy the address of this page.");
     },
-    download: () => saveAs(drawn.url, `seed${drawn.settings.seed}.png`),
+    download: () => saveAs(drawn.url, fileName(drawn.settings)),
     reset: () => change(defaults(info)),
   };
   for (const [id, run] of Object.entries(act)) element(id).addEventListener("click", run);
@@ -132,7 +159,14 @@ function buildActions() {
     j: () => change({ seed: stepped(settings.seed, 1) }),
     k: () => change({ seed: stepped(settings.seed, -1) }),
     m: () => change({ mix_seed: randomSeed() }),
+    a: press("keyframe-add"),
+    p: press("play"),
   });
+}
+
+function fileName(settings) {
+  const { seed, keyframes, t } = settings;
+  return isWalking(settings) ? `seeds${keyframes.join("-")}-at${t}.png` : `seed${seed}.png`;
 }
 
 /* Words */

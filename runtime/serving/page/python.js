@@ -1,6 +1,6 @@
 /** The Python that draws a picture with the library: the same calls that the service makes. */
 
-import { GROUPS, hasMotion, spans } from "./settings.js";
+import { GROUPS, hasMotion, isWalking, segments, spans } from "./settings.js";
 
 const WIDTH = 88;
 
@@ -9,45 +9,81 @@ const WIDTH = 88;
  * @returns {string} a program that ends with `image`, uint8 [H, W, C].
  */
 export function pythonOf(settings, info) {
-  const { seed, mix_seed } = settings;
-  const styles = stylesOptions(settings, info);
-  const drawing = drawingOptions(settings, info);
-  const layers = text(layerNames(settings.layers, info.layers));
-  const moved = Object.entries(settings.directions);
-  const mixed = settings.layers.length > 0;
-  const lines = [];
-  if (!mixed && !moved.length) {
-    lines.push(...call("images = generator.generate", [`[${seed}]`, ...styles, ...drawing]));
-  } else if (!moved.length && !hasMotion(settings, info)) {
-    const options = [`[${seed}]`, `[${mix_seed}]`, `layers=${layers}`, ...styles, ...drawing];
-    lines.push(...call("images = generator.mix", options, "[0]"));
-  } else {
-    lines.push(...call("ws = generator.styles", [`[${seed}]`, ...styles]));
-    if (mixed) {
-      const chosen = `[:, [${settings.layers.join(", ")}]]`;
-      lines.push(...call("other = generator.styles", [`[${mix_seed}]`, ...styles]));
-      lines.push(`ws${chosen} = other${chosen}`);
-    }
-    for (const [name, strength] of moved) {
-      lines.push(...call("ws = generator.edit", ["ws", text(name), `${strength}`]));
-    }
-    lines.push(...call("images = generator.synthesize", ["ws", ...drawing]));
-  }
   return [
     "import stylert",
     "",
     `with stylert.open(${text(info.bundle)}) as generator:`,
-    ...lines.map((line) => `    ${line}`),
+    ...drawingLines(settings, info).map((line) => `    ${line}`),
     "image = images[0]  # uint8 [H, W, C]",
     "",
   ].join("\n");
 }
 
+/** As few calls as draw it: what a person would write. */
+function drawingLines(settings, info) {
+  const { seed, mix_seed } = settings;
+  const styles = stylesOptions(settings, info);
+  const drawing = drawingOptions(settings, info);
+  const moved = Object.keys(settings.directions).length > 0;
+  const mixed = settings.layers.length > 0;
+  if (!mixed && !moved && !isWalking(settings)) {
+    return call("images = generator.generate", [`[${seed}]`, ...styles, ...drawing]);
+  }
+  if (!moved && !isWalking(settings) && !hasMotion(settings, info)) {
+    const layers = `layers=${text(layerNames(settings.layers, info.layers))}`;
+    const options = [`[${seed}]`, `[${mix_seed}]`, layers, ...styles, ...drawing];
+    return call("images = generator.mix", options, "[0]");
+  }
+  return [
+    ...stylesLines(settings, styles),
+    ...(mixed ? mixLines(settings, styles) : []),
+    ...(moved ? editLines(settings, info) : []),
+    ...call("images = generator.synthesize", ["ws", ...drawing]),
+  ];
+}
+
+/** The styles of the seed, or of the place on the walk. */
+function stylesLines(settings, options) {
+  if (!isWalking(settings)) {
+    return call("ws = generator.styles", [`[${settings.seed}]`, ...options]);
+  }
+  const place = [`[${settings.keyframes.join(", ")}]`, `${settings.t * segments(settings)}`];
+  const curve = settings.curve === "cubic" ? [] : [`curve=${text(settings.curve)}`];
+  const loop = settings.loop ? ["loop=True"] : [];
+  return call("ws = generator.styles_between", [...place, ...curve, ...loop, ...options]);
+}
+
+function mixLines({ layers, mix_seed }, options) {
+  const chosen = `[:, [${layers.join(", ")}]]`;
+  return [
+    ...call("other = generator.styles", [`[${mix_seed}]`, ...options]),
+    `ws${chosen} = other${chosen}`,
+  ];
+}
+
+function editLines({ directions, class_idx }, info) {
+  const lines = [];
+  for (const [name, strength] of Object.entries(directions)) {
+    let direction = text(name);
+    if (info.components.includes(name)) {
+      if (!lines.some((line) => line.startsWith("components = "))) {
+        lines.push(...call("components = generator.pca", classOption(class_idx, info)));
+      }
+      direction = `components.direction(${name.split(":")[1]})`;
+    }
+    lines.push(...call("ws = generator.edit", ["ws", direction, `${strength}`]));
+  }
+  return lines;
+}
+
 function stylesOptions(settings, info) {
   const options = [`truncation_psi=${settings.psi}`];
   if (settings.cutoff < info.num_ws) options.push(`truncation_cutoff=${settings.cutoff}`);
-  if (info.c_dim) options.push(`class_idx=${settings.class_idx}`);
-  return options;
+  return [...options, ...classOption(settings.class_idx, info)];
+}
+
+function classOption(class_idx, info) {
+  return info.c_dim ? [`class_idx=${class_idx}`] : [];
 }
 
 function drawingOptions(settings, info) {

@@ -1,6 +1,6 @@
 /** The HTTP service as the page sees it: what it knows of the generator, and its pictures. */
 
-import { hasMotion } from "./settings.js";
+import { hasMotion, isWalking } from "./settings.js";
 
 const TOKEN = "stylert-token"; // kept until the tab closes
 const BUSY_TRIES = 8;
@@ -54,8 +54,9 @@ export class Service {
 
 /** The call that draws these settings, and no other: its path and its JSON. */
 function requestOf(settings, info) {
+  const walking = isWalking(settings);
   const body = {
-    seeds: settings.seed,
+    seeds: walking ? settings.keyframes : settings.seed,
     truncation_psi: settings.psi,
     noise_mode: settings.noise_mode,
     format: "png", // the pixels as they are
@@ -67,14 +68,15 @@ function requestOf(settings, info) {
     body.translate = [settings.x, settings.y];
     body.rotate = settings.rotate;
   }
+  if (walking) Object.assign(body, { t: settings.t, curve: settings.curve, loop: settings.loop });
   const moved = Object.keys(settings.directions).length > 0;
-  if (!settings.layers.length && !moved) return ["generate", body];
+  if (!walking && !settings.layers.length && !moved) return ["generate", body];
   body.directions = settings.directions;
   if (settings.layers.length) {
     body.mix_seeds = settings.mix_seed;
     body.mix_layers = settings.layers;
   }
-  return ["edit", body];
+  return [walking ? "interpolate" : "edit", body];
 }
 
 async function reached(path, options) {

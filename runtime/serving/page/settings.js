@@ -6,6 +6,10 @@
  * @property {?number} class_idx - null where the generator knows no classes
  * @property {number} psi
  * @property {number} cutoff - how many layers are truncated; all of them is the API's None
+ * @property {number[]} keyframes - seeds that a walk goes through
+ * @property {?number} t - the place on the walk, 0 to 1; null: the picture is that of the seed
+ * @property {string} curve - of the walk: "cubic", "linear" or "slerp"
+ * @property {boolean} loop - whether the walk goes back to its first keyframe
  * @property {number[]} layers - those that come from the other seed, in order; none = no mixing
  * @property {number} mix_seed
  * @property {string} noise_mode - "const", "none" or "seeded"
@@ -17,8 +21,12 @@
  */
 
 export const LARGEST_SEED = 2 ** 32 - 1;
+export const MOST_KEYFRAMES = 16;
 export const GROUPS = ["coarse", "middle", "fine"]; // of layers
-const NOISE_MODES = ["const", "none", "seeded"];
+const CHOICES = {
+  noise_mode: ["const", "none", "seeded"],
+  curve: ["cubic", "linear", "slerp"],
+};
 
 /** What each number may be: least, most, and the step of its slider. */
 export function bounds(info) {
@@ -27,13 +35,23 @@ export function bounds(info) {
     class_idx: [0, Math.max(info.c_dim - 1, 0), 1],
     psi: [-1, 1.5, 0.01],
     cutoff: [0, info.num_ws, 1],
+    t: [0, 1, 0.005],
     mix_seed: [0, LARGEST_SEED, 1],
     noise_seed: [0, LARGEST_SEED, 1],
     x: [-0.5, 0.5, 0.005],
     y: [-0.5, 0.5, 0.005],
     rotate: [-180, 180, 1],
-    direction: [-10, 10, 0.1],
   };
+}
+
+/** The names of all directions: those of the bundle, then the principal components. */
+export function directionNames(info) {
+  return [...info.directions, ...info.components];
+}
+
+/** What the strength of a direction may be; that of a component counts standard deviations. */
+export function strengthBounds(name, info) {
+  return info.components.includes(name) ? [-5, 5, 0.05] : [-10, 10, 0.1];
 }
 
 /** @returns {Settings} what the page starts with: the family's own truncation, and nothing else. */
@@ -43,6 +61,10 @@ export function defaults(info) {
     class_idx: info.c_dim ? 0 : null,
     psi: info.truncation_psi,
     cutoff: info.truncation_cutoff ?? info.num_ws,
+    keyframes: [],
+    t: null,
+    curve: "cubic",
+    loop: false,
     layers: [],
     mix_seed: 1,
     noise_mode: "const",
@@ -59,6 +81,16 @@ export function hasMotion({ x, y, rotate }, info) {
   return info.has_transform && (x !== 0 || y !== 0 || rotate !== 0);
 }
 
+/** Whether the picture is one of a walk, and not that of the seed. */
+export function isWalking({ keyframes, t }) {
+  return keyframes.length > 1 && t !== null;
+}
+
+/** How many ways from keyframe to keyframe a walk has. */
+export function segments({ keyframes, loop }) {
+  return loop ? keyframes.length : keyframes.length - 1;
+}
+
 /** Settings as the part of the address behind '#': only what is not as at the start. */
 export function toHash(settings, info) {
   const start = defaults(info);
@@ -66,10 +98,14 @@ export function toHash(settings, info) {
   for (const name of numbersOf(info)) {
     if (settings[name] !== start[name]) query.set(name, settings[name]);
   }
+  if (settings.keyframes.length) query.set("keyframes", settings.keyframes.join(","));
+  if (settings.loop) query.set("loop", "1");
   if (settings.layers.length) query.set("layers", spans(settings.layers));
-  if (settings.noise_mode !== start.noise_mode) query.set("noise_mode", settings.noise_mode);
+  for (const name of Object.keys(CHOICES)) {
+    if (settings[name] !== start[name]) query.set(name, settings[name]);
+  }
   for (const [name, strength] of Object.entries(settings.directions)) query.set(name, strength);
-  return `#${query}`;
+  return `#${query}`.replaceAll("%2C", ",").replaceAll("%3A", ":"); // as people write them
 }
 
 /**
@@ -81,18 +117,22 @@ export function fromHash(hash, info) {
   const settings = defaults(info);
   const limits = bounds(info);
   const numbers = numbersOf(info);
-  const directions = new Set(info.directions);
+  const directions = new Set(directionNames(info));
   const ignored = [];
   for (const [name, text] of new URLSearchParams(hash.replace(/^#/, ""))) {
     const value = text.trim() === "" ? NaN : Number(text);
     if (numbers.includes(name) && within(value, limits[name])) {
       settings[name] = value;
-    } else if (directions.has(name) && within(value, limits.direction)) {
+    } else if (directions.has(name) && within(value, strengthBounds(name, info))) {
       if (value) settings.directions[name] = value;
     } else if (name === "layers" && layersOf(text, info.num_ws)) {
       settings.layers = layersOf(text, info.num_ws);
-    } else if (name === "noise_mode" && info.has_noise && NOISE_MODES.includes(text)) {
-      settings.noise_mode = text;
+    } else if (name === "keyframes" && keyframesOf(text)) {
+      settings.keyframes = keyframesOf(text);
+    } else if (name === "loop" && text === "1") {
+      settings.loop = true;
+    } else if (CHOICES[name]?.includes(text) && (name !== "noise_mode" || info.has_noise)) {
+      settings[name] = text;
     } else {
       ignored.push(name);
     }
@@ -113,7 +153,9 @@ export function spans(layers) {
 
 /** The picture in words, for those who do not see it. */
 export function inWords(settings, info) {
-  const words = [`seed ${settings.seed}`];
+  const words = isWalking(settings)
+    ? [`the way through seeds ${settings.keyframes.join(", ")} at ${settings.t}`]
+    : [`seed ${settings.seed}`];
   if (info.c_dim) words.push(`class ${settings.class_idx}`);
   words.push(`truncation ${settings.psi}`);
   if (settings.layers.length) {
@@ -131,6 +173,7 @@ function numbersOf(info) {
     "seed",
     "psi",
     "cutoff",
+    "t",
     "mix_seed",
     ...(info.c_dim ? ["class_idx"] : []),
     ...(info.has_noise ? ["noise_seed"] : []),
@@ -141,6 +184,13 @@ function numbersOf(info) {
 function within(value, [least, most, step]) {
   const whole = step !== 1 || Number.isInteger(value);
   return whole && value >= least && value <= most; // false for NaN
+}
+
+/** The seeds of '3,14,15', or null for another text. */
+function keyframesOf(text) {
+  const seeds = text.split(",").map((part) => (/^\d{1,10}$/.test(part) ? Number(part) : NaN));
+  const fits = seeds.length <= MOST_KEYFRAMES && seeds.every((seed) => seed <= LARGEST_SEED);
+  return fits ? seeds : null;
 }
 
 /** The layers of '0-2,5', or null for another text. */

@@ -38,6 +38,11 @@ def test_there_and_back() -> None:
             assert np.array_equal(getattr(before, field), getattr(after, field))
 
 
+def test_a_row_for_people() -> None:
+    assert SETS[0].names == ("one_0", "one_1")
+    assert SETS[0].row() == {"directions": "one_0 to one_1", "layers": "0,2"}
+
+
 def test_directions_by_name() -> None:
     named = directions_by_name(SETS, num_ws=3)
     assert {name: array.tolist() for name, array in named.items()} == {

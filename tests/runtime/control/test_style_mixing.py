@@ -219,6 +219,57 @@ def test_styles_are_truncated_only_where_that_is_asked_for(generator: Generator)
     assert not same(expected, frames_of(generator, ws, frames=2))
 
 
+@pytest.mark.parametrize("curve", ["cubic", "linear", "slerp"])
+@pytest.mark.parametrize("loop", [False, True])
+def test_single_places_are_on_the_way(generator: Generator, curve: Any, loop: bool) -> None:
+    options: dict[str, Any] = {"curve": curve, "loop": loop, "truncation_psi": 0.4}
+    frames = frames_of(generator, [1, 2, 3], frames=4, **options)
+    times = np.arange(len(frames)) / 4
+    ws = generator.styles_between([1, 2, 3], times, **options)
+    assert same(frames, generator.synthesize(ws, output="img"))
+    assert np.array_equal(ws[5:6], generator.styles_between([1, 2, 3], 1.25, **options))
+    end = 3 if loop else 2
+    last = generator.styles_between([1, 2, 3], end, **options)
+    np.testing.assert_allclose(last[0], ws[0 if loop else -1], atol=1e-5)
+
+
+def test_single_places_between_styles_and_classes(
+    generator: Generator, conditional: Generator
+) -> None:
+    ws = generator.styles([1, 2], truncation_psi=1)
+    np.testing.assert_allclose(generator.styles_between(ws, 0.5)[0], ws.mean(axis=0), atol=1e-5)
+    for curve in ("linear", "slerp"):
+        options: dict[str, Any] = {"curve": curve, "class_idx": [0, 4]}
+        frames = frames_of(conditional, [7, 7], frames=2, **options)
+        middle = conditional.styles_between([7, 7], 0.5, **options)
+        assert same(frames[1:2], conditional.synthesize(middle, output="img"))
+
+
+@pytest.mark.parametrize(
+    ("times", "options", "words"),
+    [
+        (-0.1, {}, ["times: got -0.1, expected 0 to 1"]),
+        (1.01, {}, ["times: got 1.01, expected 0 to 1"]),
+        (2.5, {"loop": True}, ["times: got 2.5, expected 0 to 2"]),
+        (np.nan, {}, ["times: got nan"]),
+        ([], {}, ["times: got []"]),
+        ([[0.5]], {}, ["times: got [[0.5]]"]),
+        ([[0.5], 1], {}, ["times: got "]),
+        ("0.5", {}, ["times: got '0.5'"]),
+        (True, {}, ["times: got True"]),
+        (0.5, {"keyframes": [1]}, ["keyframes: got 1, expected at least 2"]),
+        (0.5, {"loop": 1}, ["loop: got 1"]),
+        (0.5, {"curve": "round"}, ["curve: got 'round'"]),
+        (0.5, {"truncation_psi": [1, 1]}, ["truncation_psi"]),
+    ],
+)
+def test_single_places_that_are_refused(
+    generator: Generator, refuses: Any, times: Any, options: dict[str, Any], words: list[str]
+) -> None:
+    with refuses(*words):
+        generator.styles_between(**{"keyframes": [1, 2], "times": times} | options)
+
+
 @pytest.mark.parametrize("max_batch", [1, 3, 8])
 def test_the_batch_does_not_matter(bundle: Path, generator: Generator, max_batch: int) -> None:
     options: dict[str, Any] = {"frames": 5, "noise_mode": "animated", "noise_seed": 3, "loop": True}
@@ -277,7 +328,9 @@ def test_motions_on_the_way(generator: Generator, monkeypatch: pytest.MonkeyPatc
         drawn.extend(transform)
         return np.zeros((len(ws), 32, 32, 3), np.uint8)
 
-    monkeypatch.setattr(generator, "_motions", lambda t, r, m, n: {"transform": matrices[:n]})
+    monkeypatch.setattr(
+        generator.inputs, "transforms", lambda t, r, m, batch: {"transform": matrices[:batch]}
+    )
     monkeypatch.setattr(generator, "synthesize", synthesize)
     assert len(list(generator.interpolate([1, 2], frames=20, rotate=np.arange(21.0)))) == 21
     assert np.array_equal(drawn, matrices)
@@ -288,7 +341,8 @@ def test_motions_on_the_way(generator: Generator, monkeypatch: pytest.MonkeyPatc
 
 def test_animated_noise(generator: Generator) -> None:
     fields = [
-        {k: v[i : i + 1] for k, v in generator._noise.seeded([3, 4]).items()} for i in range(2)
+        {k: v[i : i + 1] for k, v in generator.inputs.noise.seeded([3, 4]).items()}
+        for i in range(2)
     ]
     circle = NoiseLoop(*fields).at(np.arange(8) / 8 * 2)
     ws = np.repeat(generator.styles([1]), 8, axis=0)

@@ -1,4 +1,4 @@
-"""Grids of walks: each cell is an interpolation of its own; and values that change."""
+"""Grids of walks: each cell is an interpolation of its own."""
 
 from __future__ import annotations
 
@@ -7,7 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stylert.runtime.control.walks import ramp, walk_grid, walk_length
+from stylert.runtime.control.ramps import Ramp
+from stylert.runtime.control.walks import (
+    frames_between,
+    walk_batch,
+    walk_grid,
+    walk_length,
+)
 from stylert.runtime.generator import Generator
 from stylert.runtime.images import grid_of
 
@@ -63,14 +69,20 @@ def test_what_does_not_fit_is_refused_at_once(
         walk_grid(generator, keyframes, **options)
 
 
-def test_a_ramp() -> None:
-    assert ramp(0, 1, 5, loop=False).tolist() == [0, 0.25, 0.5, 0.75, 1]
-    assert ramp(0, 1, 4, loop=True).tolist() == [0, 0.5, 1, 0.5]  # there and back
-    assert ramp(2, 1, 1, loop=False).tolist() == [2]
-    assert ramp((0, 1), (1, 0), 3, loop=False).tolist() == [[0, 1], [0.5, 0.5], [1, 0]]
+def test_values_that_change(generator: Generator) -> None:
+    options: dict[str, Any] = {"frames": 2, "loop": True}
+    got = list(walk_grid(generator, [1, 2], truncation_psi=Ramp(0, 1), **options))
+    psi = [0, 0.5, 1, 0.5]
+    assert np.array_equal(got, list(generator.interpolate([1, 2], truncation_psi=psi, **options)))
 
 
-def test_whole_turns_go_straight_on() -> None:
-    assert ramp(0, 360, 4, loop=True, turn=360).tolist() == [0, 90, 180, 270]
-    assert ramp(90, -630, 4, loop=True, turn=360).tolist() == [90, -90, -270, -450]
-    assert ramp(0, 90, 4, loop=True, turn=360).tolist() == [0, 45, 90, 45]
+def test_frames_between_keyframes(refuses: Any) -> None:
+    assert frames_between(2, 29.97) == 60
+    assert frames_between(0.001, 1) == 1
+    for seconds in (0, -1, float("nan"), float("inf"), 86_401):
+        with refuses(f"--seconds: got {seconds:g}, expected above 0 and up to 86400"):
+            frames_between(seconds, 30, name="--seconds")
+
+
+def test_few_frames_of_many_walks_wait() -> None:
+    assert [walk_batch(8, walks) for walks in (1, 8, 9, 64, 998_001)] == [8, 8, 7, 1, 1]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+import tarfile
+import zipfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -57,3 +60,34 @@ def contents() -> Callable[[Path], dict[str, bytes]]:
         }
 
     return read
+
+
+@pytest.fixture(scope="session")
+def members() -> Callable[[Path], dict[str, bytes]]:
+    """The files of a data set, whatever holds them, by 'shard/name' or name."""
+    return lambda out: dict(_members(out))
+
+
+@pytest.fixture(scope="session")
+def records(
+    members: Callable[[Path], dict[str, bytes]],
+) -> Callable[[Path], list[dict[str, Any]]]:
+    """The lines of a data set's manifest."""
+    return lambda out: [json.loads(line) for line in members(out)["manifest.jsonl"].splitlines()]
+
+
+def _members(out: Path) -> Iterator[tuple[str, bytes]]:
+    """The files of a data set, whatever holds them, by 'shard/name' or name."""
+    if out.is_file():
+        with zipfile.ZipFile(out) as archive:
+            yield from ((name, archive.read(name)) for name in archive.namelist())
+        return
+    for path in sorted(out.iterdir()):
+        if path.suffix != ".tar":
+            yield path.name, path.read_bytes()
+            continue
+        with tarfile.open(path) as shard:
+            for member in shard:
+                file = shard.extractfile(member)
+                assert file is not None
+                yield f"{path.name}/{member.name}", file.read()

@@ -97,12 +97,12 @@ def test_classes_are_those_of_the_generator(
     assert within_a_level(conditional.generate([1, 2], **options), got)
 
 
-def test_stylegan3_moves(bundle_of: Callable[[str], Path]) -> None:
+def test_stylegan3_moves(quick_bundle_of: Callable[[str], Path]) -> None:
     turned = {"translate": [0.1, -0.2], "rotate": 30}
     each = {"translate": [[0.1, 0], [0, 0.2]]}
     matrix = {"transform": [[1, 0, 0.1], [0, 1, 0], [0, 0, 1]]}
     with (
-        Generator.open(bundle_of("sg3-t-64"), provider="cpu") as generator,
+        Generator.open(quick_bundle_of("sg3-t-64"), provider="cpu") as generator,
         TestClient(create_app(generator)) as client,
     ):
         assert client.get("/info").json()["has_transform"]
@@ -164,6 +164,43 @@ def test_edit_draws_what_the_generator_draws(client: TestClient, generator: Gene
     mixed = {"mix_seeds": 2, "mix_layers": "3,4"}
     got = drawn(client, "/edit", **body, **several, **mixed)
     assert within_a_level(generator.synthesize(ws), got)
+
+
+def test_walks_are_mixed_and_moved_like_edits(client: TestClient, generator: Generator) -> None:
+    ws = generator.styles_between([1, 2, 3], [0, 0.5, 1, 1.5, 2], truncation_psi=0.7)
+    ws[:, :3] = generator.styles([9], truncation_psi=0.7)[:, :3]
+    ws = generator.edit(ws, "sefa_all_0", 2, layers="middle")
+    body: dict[str, Any] = {"seeds": [1, 2, 3], "truncation_psi": 0.7, "layers": "middle"}
+    body |= {"mix_seeds": 9, "mix_layers": "coarse", "directions": {"sefa_all_0": 2}}
+    expected = generator.synthesize(ws)
+    assert within_a_level(expected, drawn(client, "/interpolate", frames=2, **body))
+    assert within_a_level(expected[3:4], drawn(client, "/interpolate", t=0.75, **body))
+
+
+def test_components_are_those_of_pca(client: TestClient, generator: Generator) -> None:
+    components = generator.pca()
+    assert client.get("/info").json()["components"] == [f"pca:{i}" for i in range(20)]
+    ws = generator.edit(generator.styles(1), components.direction(3), 2)
+    ws = generator.edit(ws, components.direction(0), -1)
+    got = drawn(client, "/edit", seeds=1, directions={"pca:3": 2, "pca:0": -1})
+    np.testing.assert_array_equal(generator.synthesize(ws), got)
+    strip = generator.edit(generator.styles(1), components.direction(0), [-2, 0, 2])
+    got = drawn(client, "/edit", seeds=1, direction="pca:0", strength=[-2, 0, 2])
+    assert within_a_level(generator.synthesize(strip), got)
+
+
+def test_components_are_of_the_class(
+    conditional_client: TestClient, conditional: Generator
+) -> None:
+    for class_idx in (0, 3, 0):
+        direction = conditional.pca(class_idx=class_idx).direction(0)
+        ws = conditional.edit(conditional.styles(1, class_idx=class_idx), direction, 3)
+        body: dict[str, Any] = {"seeds": 1, "directions": {"pca:0": 3}}
+        got = drawn(conditional_client, "/edit", class_idx=class_idx, **body)
+        np.testing.assert_array_equal(conditional.synthesize(ws), got)
+    for wrong in ({"class_idx": [0, 1]}, {"labels": [0.2] * 5}):
+        body = {"seeds": [1, 2], "directions": {"pca:0": 3}, **wrong}
+        assert "class_idx" in error(conditional_client.post("/edit", json=body), 422)
 
 
 # --- Formats and layouts.
@@ -261,7 +298,11 @@ def test_quality_makes_smaller_files(client: TestClient) -> None:
         ("/edit", {"seeds": 1, "direction": "nose", "strength": 1}, "direction"),
         ("/edit", {"seeds": 1, "direction": "sefa_all_0"}, "strength"),
         ("/edit", {"seeds": 1, "directions": {"a": 1}, "direction": "b", "strength": 1}, "direct"),
+        ("/edit", {"seeds": 1, "directions": {"pca:20": 1}}, "up to 'pca:19'"),
+        ("/edit", {"seeds": 1, "directions": {"pca:-1": 1}}, "direction"),
         ("/edit", {"seeds": 1, "directions": {}, "mix_seeds": 2}, "mix_layers"),
+        ("/interpolate", {"seeds": [1, 2], "t": 0, "mix_layers": 2}, "mix_seeds"),
+        ("/interpolate", {"seeds": [1, 2], "t": 0, "directions": {"nose": 1}}, "direction"),
         (
             "/edit",
             {"seeds": [1, 2], "directions": {}, "mix_seeds": [1] * 3, "mix_layers": 0},
@@ -332,12 +373,16 @@ def test_an_error_of_the_backend_is_told_and_the_service_lives_on(
         assert client.post("/generate", json=body).status_code == 200
 
 
-def test_what_a_bug_says_stays_inside(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with Generator.open(bundle, provider="cpu") as opened:
-        app = create_app(opened)
-        with TestClient(app, raise_server_exceptions=False) as client:
-            monkeypatch.setattr(opened, "generate", failing(RuntimeError("secret path")))
-            assert "secret" not in error(client.post("/generate", json={"seeds": [1]}), 500)
+def test_what_a_bug_says_stays_inside(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with Generator.open(bundle, provider="cpu") as opened, TestClient(create_app(opened)) as client:
+        monkeypatch.setattr(opened, "generate", failing(RuntimeError("secret path")))
+        answer = client.post("/generate", json={"seeds": [1]})
+        assert "secret" not in error(answer, 500)
+        assert "secret path" in caplog.text  # with the traceback
+        assert "content-security-policy" in answer.headers
+        assert 'route="/generate",status="500"} 1.0' in client.get("/metrics").text
 
 
 def failing(reason: Exception) -> Callable[..., Any]:

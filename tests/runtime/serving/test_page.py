@@ -36,6 +36,7 @@ SECONDS = 10_000  # milliseconds: until an expectation has failed
 
 Serve = Callable[..., str]
 OpenView = Callable[..., "View"]
+Started = Callable[..., "View"]
 
 
 # The files, without a browser.
@@ -66,6 +67,8 @@ def test_scripts_find_what_they_look_for() -> None:
         named = re.findall(r'\b(?:element|instance)\("([^"]+)"\)', script)
         named += re.findall(r'\b(?:number|seed)\("([^"]+)"', script)
         assert set(named) <= set(ids), file
+        radios = re.findall(r'\b(?:radios|choices)\("([^"]+)"', script)
+        assert all(f'name="{name}"' in html for name in radios), file
         for module in re.findall(r' from "\./([^"]+)"', script):
             assert (PAGE / module).is_file(), (file, module)
     for path in re.findall(r'(?:src|href)="page/([^"]+)"', html):
@@ -118,6 +121,19 @@ def serving(bundle: Path, token: str | None) -> Iterator[str]:
         thread.join()
 
 
+@pytest.fixture(scope="module")
+def bundle(quick_bundle_of: Callable[[str], Path]) -> Path:
+    """Of a StyleGAN2, 32x32, without classes."""
+    return quick_bundle_of("sg2-skip-32")
+
+
+@pytest.fixture(scope="module")
+def generator(bundle: Path) -> Iterator[Generator]:
+    """The library's own, to compare with."""
+    with Generator.open(bundle, provider="cpu") as opened:
+        yield opened
+
+
 @pytest.fixture
 def view(browser: Any) -> Iterator[OpenView]:
     """Opens an address as a new user does."""
@@ -130,9 +146,37 @@ def view(browser: Any) -> Iterator[OpenView]:
     yield open_view
     for one in views:
         one.context.close()
-        assert not one.complaints, one.complaints  # of scripts and of the policy
-        home = one.address.partition("#")[0]
-        assert all(url.startswith((home, f"blob:{home}")) for url in one.asked), one.asked
+        one.check()
+
+
+@pytest.fixture(scope="module")
+def views_of_all(browser: Any) -> Iterator[dict[str, View]]:
+    """Pages that several tests use in turn, by address: to load one takes a second or two."""
+    views: dict[str, View] = {}
+    yield views
+    for one in views.values():
+        one.context.close()
+
+
+@pytest.fixture
+def started(
+    views_of_all: dict[str, View], browser: Any, serve: Serve, bundle: Path
+) -> Iterator[Started]:
+    """Gives a page as it is after its start, with these settings in its address."""
+    used: list[View] = []
+
+    def start(settings: str = "", of: Path | None = None) -> View:
+        address = serve(of or bundle)
+        if address not in views_of_all:
+            views_of_all[address] = View(browser, address, 1280, 800)
+        used.append(views_of_all[address])
+        used[-1].start(settings)
+        return used[-1]
+
+    yield start
+    for one in used:
+        one.page.unroute_all()
+        one.check()
 
 
 class View:
@@ -158,6 +202,29 @@ class View:
     def _listen(self, message: Any) -> None:
         if message.type in ("error", "warning") and "status of" not in message.text:
             self.complaints.append(message.text)
+
+    def start(self, settings: str) -> None:
+        """Set what an address says, and nothing else."""
+        self.page.evaluate("() => document.activeElement.blur()")
+        self.go_to(f"#{settings}")
+        self.settled()
+
+    def go_to(self, hash: str) -> None:
+        """Read the settings of an address, without loading the page again."""
+        self.page.wait_for_selector("#settings", state="visible")
+        self.page.evaluate(
+            """hash => {
+                history.replaceState(null, "", location.pathname + hash);
+                window.dispatchEvent(new HashChangeEvent("hashchange"));
+            }""",
+            hash,
+        )
+
+    def check(self) -> None:
+        """Nothing was complained of, and nothing came from elsewhere."""
+        assert not self.complaints, self.complaints  # of scripts and of the policy
+        home = self.address.partition("#")[0]
+        assert all(url.startswith((home, f"blob:{home}")) for url in self.asked), self.asked
 
     def settled(self) -> np.ndarray:
         """Wait until what is set is what is shown; its pixels [H, W, 3] uint8."""
@@ -229,10 +296,8 @@ def drawn_by(code: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> np.nda
     return image
 
 
-def test_it_shows_the_picture_of_its_sliders(
-    serve: Serve, view: OpenView, bundle: Path, generator: Generator
-) -> None:
-    shown = view(serve(bundle))
+def test_it_shows_the_picture_of_its_sliders(started: Started, generator: Generator) -> None:
+    shown = started()
     before = shown.settled()
     np.testing.assert_array_equal(before, generator.generate(0)[0])
     for name, value in {
@@ -241,6 +306,7 @@ def test_it_shows_the_picture_of_its_sliders(
         "cutoff": 3,
         "sefa_all_0": 4,
         "sefa_coarse_1": -3,
+        "pca\\:0": 2,
     }.items():
         shown.slide(name, value)
         now = shown.settled()
@@ -251,7 +317,7 @@ def test_it_shows_the_picture_of_its_sliders(
         now = shown.settled()
         assert (now != before).any(), button
         before = now
-    shown.page.click("#noise-panel summary")
+    shown.open_panels()
     for mode in ("none", "seeded"):
         shown.page.check(f"[name=noise_mode][value={mode}]", force=True)
         now = shown.settled()
@@ -261,6 +327,7 @@ def test_it_shows_the_picture_of_its_sliders(
     layers = [0, 1, 2, 5]
     ws[:, layers] = generator.styles([2], truncation_psi=0.5, truncation_cutoff=3)[:, layers]
     ws = generator.edit(generator.edit(ws, "sefa_all_0", 4), "sefa_coarse_1", -3)
+    ws = generator.edit(ws, generator.pca().direction(0), 2)
     expected = generator.synthesize(ws, noise_mode="seeded", noise_seed=0)[0]
     np.testing.assert_array_equal(before, expected)
 
@@ -277,17 +344,36 @@ def test_it_shows_the_picture_of_its_sliders(
                     "styles styles edit synthesize"
                 ),
                 "noise_seed=4&sefa_all_1=1e-3&sefa_coarse_0=-1": "styles edit edit synthesize",
+                "keyframes=3,1,4&t=0.3&psi=0.8": "styles_between synthesize",
+                "keyframes=3,1,4&t=0.7&curve=linear&loop=1&layers=0-3&pca:2=1.5&sefa_all_0=2": (
+                    "styles_between styles pca edit edit synthesize"
+                ),
             },
         ),
         (
             "sg2-cond-32",
-            {"seed=4294967295&class_idx=3": "generate", "class_idx=2&layers=0-7": "mix"},
+            {
+                "seed=4294967295&class_idx=3": "generate",
+                "class_idx=2&layers=0-7": "mix",
+                "class_idx=4&pca:0=2&pca:1=-1": "styles pca edit edit synthesize",
+                "class_idx=1&keyframes=8,9&t=0.5&curve=slerp": "styles_between synthesize",
+            },
         ),
         (
-            "sg3-r-64",
+            "sg1-tf-32",
+            {
+                "seed=6": "generate",
+                "seed=2&psi=0.9&cutoff=4&layers=4-7": "mix",
+                "pca:0=-2&noise_mode=none": "styles pca edit synthesize",
+                "keyframes=1,2&t=0.25": "styles_between synthesize",
+            },
+        ),
+        (
+            "sg3-t-64",
             {
                 "seed=1&x=0.125&rotate=30": "generate",
                 "y=-0.1&layers=0-2": "styles styles synthesize",
+                "keyframes=5,6&t=1&rotate=-45&pca:1=2": "styles_between pca edit synthesize",
             },
         ),
     ],
@@ -295,17 +381,17 @@ def test_it_shows_the_picture_of_its_sliders(
 def test_the_copied_python_draws_the_picture_on_screen(
     name: str,
     calls_of: dict[str, str],
-    serve: Serve,
-    view: OpenView,
-    bundle_of: Callable[[str], Path],
+    started: Started,
+    quick_bundle_of: Callable[[str], Path],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    bundle = bundle_of(name)
-    shown = view(serve(bundle))
+    bundle = quick_bundle_of(name)
+    shown = started(of=bundle)
     before = shown.settled()
     for settings, calls in calls_of.items():
-        shown.page.evaluate("settings => { location.hash = settings; }", settings)
+        shown.go_to(f"#{settings}")
         pixels = shown.settled()
+        assert shown.text("note") == ""  # all of it fits
         assert (pixels != before).any(), settings
         code = shown.copied()
         assert re.findall(r"generator\.(\w+)\(", code) == calls.split()
@@ -314,11 +400,62 @@ def test_the_copied_python_draws_the_picture_on_screen(
         before = pixels
 
 
-def test_all_is_reached_with_the_tab_key(serve: Serve, view: OpenView, bundle: Path) -> None:
-    shown = view(serve(bundle))
+def test_a_walk_is_collected_and_walked(started: Started, generator: Generator) -> None:
+    shown = started("seed=4")
+    assert shown.page.is_disabled("#t-slider")
+    for key in "ajja":  # add seed 4, go on to 6, add it
+        shown.page.keyboard.press(key)
     shown.settled()
+    assert shown.page.get_by_role("button", name="Keyframe").count() == 2
+    shown.slide("t", 0.25)
+    between = generator.synthesize(generator.styles_between([4, 6], 0.25))[0]
+    np.testing.assert_array_equal(shown.settled(), between)
+    shown.page.click("#keyframes li:nth-child(2) button")
+    np.testing.assert_array_equal(shown.settled(), generator.generate(6)[0])
+    assert shown.number("t") == 1
+    for canvas, seed in zip(shown.page.locator("#keyframes canvas").all(), (4, 6), strict=True):
+        assert canvas.get_attribute("data-seed") == str(seed)
+        middle = canvas.evaluate("one => [...one.getContext('2d').getImageData(49, 49, 1, 1).data]")
+        assert middle[:3] == generator.generate(seed)[0][16, 16].tolist()
+    shown.page.keyboard.press("k")  # another seed ends the walk
+    np.testing.assert_array_equal(shown.settled(), generator.generate(5)[0])
+    assert shown.page.is_disabled("#keyframe-remove")  # 5 is none of it
+    shown.page.click("#keyframes li:nth-child(1) button")
+    shown.page.click("#keyframe-remove")
+    assert "Keyframe 1: seed 6" in shown.page.locator("#keyframes").aria_snapshot()
+    shown.page.click("#keyframes-clear")
+    assert shown.page.is_hidden("#keyframes")
+
+
+def test_a_walk_plays_until_it_is_paused(started: Started) -> None:
+    shown = started("seed=1")
+    before = shown.settled()
+    shown.page.keyboard.press("p")  # finds keyframes, as there are none
+    assert shown.page.locator("#keyframes button").count() == 4
+    assert shown.page.is_checked("#loop")
+    for place in (0.01, 0.05):
+        shown.page.wait_for_function(f"() => document.getElementById('t').value > {place}")
+    assert shown.text("play") == "Pause"
+    shown.page.keyboard.press("p")
+    assert shown.text("play") == "Play"
+    now = shown.settled()
+    assert (now != before).any()
+    place = shown.number("t")
+    shown.page.wait_for_timeout(100)
+    assert shown.number("t") == place
+    shown.page.uncheck("#loop")
+    shown.slide("t", 0.99)
+    shown.page.click("#play")
+    shown.page.wait_for_selector("#play:has-text('Play')")  # it ends by itself
+    shown.settled()
+    assert shown.number("t") == 1
+
+
+def test_all_is_reached_with_the_tab_key(started: Started) -> None:
+    shown = started("keyframes=1,2")
     shown.open_panels()
-    seen = set()
+    shown.page.focus("#copy")
+    seen = {"copy"}
     while "shortcuts" not in seen and len(seen) < 200:
         shown.page.keyboard.press("Tab")
         name, kind, outline = shown.page.evaluate(
@@ -331,11 +468,11 @@ def test_all_is_reached_with_the_tab_key(serve: Serve, view: OpenView, bundle: P
         seen.add(name or len(seen))
     assert {"copy", "download", "reset", "seed", "psi-slider", "layers-coarse", "layer-7"} <= seen
     assert {"sefa_all_0-slider", "more-directions", "mix_seed-random", "shortcuts"} <= seen
+    assert {"play", "keyframe-add", "t-slider", "loop"} <= seen
 
 
-def test_it_is_usable_from_the_keyboard(serve: Serve, view: OpenView, bundle: Path) -> None:
-    shown = view(serve(bundle))
-    shown.settled()
+def test_it_is_usable_from_the_keyboard(started: Started) -> None:
+    shown = started()
     press = shown.page.keyboard.press
     shown.page.focus("#psi-slider")
     press("ArrowLeft")
@@ -358,53 +495,66 @@ def test_it_is_usable_from_the_keyboard(serve: Serve, view: OpenView, bundle: Pa
     press(" ")  # the page has no keys any more
     press("j")
     assert shown.number("seed") == 0
+    press(" ")
+    press("j")
+    assert shown.number("seed") == 1
 
 
-def test_the_address_holds_the_settings(serve: Serve, view: OpenView, bundle: Path) -> None:
-    shown = view(serve(bundle))
-    shown.settled()
+def test_the_address_holds_the_settings(started: Started, view: OpenView) -> None:
+    shown = started()
     shown.slide("seed", 12)
     shown.slide("psi", 0.6)
     shown.page.click("#layers-middle")
-    shown.slide("sefa_coarse_0", 2.5)
+    shown.slide("pca\\:1", 2.5)
+    for key in "aja":
+        shown.page.keyboard.press(key)
+    shown.page.check("[name=curve][value=linear]", force=True)
+    shown.slide("t", 0.4)
     pixels = shown.settled()
-    shown.page.wait_for_function("() => location.hash.includes('sefa_coarse_0')")
+    shown.page.wait_for_function("() => location.hash.includes('t=0.4')")
+    for part in ("keyframes=12,13", "pca:1=2.5", "curve=linear", "layers=3-7"):
+        assert part in shown.page.url
     again = view(shown.page.url)
     np.testing.assert_array_equal(again.settled(), pixels)
     assert again.number("psi") == 0.6
+    assert again.page.is_visible("#pca\\:1")  # the set that is moved is shown
     wrong = (
-        "seed=-1&psi=9&layers=0-99&class_idx=1&rotate=5&noise_mode=loud&sefa_x_0=1&seed=1e1&%00="
+        "seed=-1&psi=9&layers=0-99&class_idx=1&rotate=5&noise_mode=loud&sefa_x_0=1&seed=1e1&%00=&"
+        "t=2&keyframes=1,x&curve=round&loop=2&pca:99=1"
     )
-    other = view(f"{serve(bundle)}#{wrong}")
-    other.settled()
-    assert other.number("seed") == 10
-    for name in ("psi", "layers", "class_idx", "rotate", "noise_mode", "sefa_x_0"):
-        assert name in other.text("note")
+    again.start(wrong)
+    assert again.number("seed") == 10
+    for name in wrong.split("&")[1:]:
+        assert name.startswith(("seed", "%00")) or name.partition("=")[0] in again.text("note")
 
 
-def test_only_the_newest_setting_is_fetched(
-    serve: Serve, view: OpenView, bundle: Path, generator: Generator
-) -> None:
-    shown = view(serve(bundle))
-    shown.settled()
+def test_only_the_newest_setting_is_fetched(started: Started, generator: Generator) -> None:
+    shown = started()
+    shown.asked.clear()
     held: list[Any] = []
     free = threading.Event()
     shown.page.route(
         "**/generate", lambda route: route.continue_() if free.is_set() else held.append(route)
     )
-    for seed in range(1, 30):
-        shown.slide("seed", seed)
+    shown.page.locator("#seed-slider").evaluate(  # faster than any picture
+        """slider => {
+            for (let seed = 1; seed < 30; seed++) {
+                slider.value = seed;
+                slider.dispatchEvent(new Event("input"));
+            }
+        }"""
+    )
     shown.page.wait_for_timeout(100)
     assert [route.request.post_data_json["seeds"] for route in held] == [1]
     free.set()
     held[0].continue_()
     np.testing.assert_array_equal(shown.settled(), generator.generate(29)[0])
     drawn = [url for url in shown.asked if url.endswith("/generate")]
-    assert len(drawn) == 3  # the first picture, seed 1, seed 29
+    assert len(drawn) == 2  # seed 1, seed 29
 
 
-def test_errors_are_told_in_words(serve: Serve, view: OpenView, bundle: Path) -> None:
-    shown = view(serve(bundle))
+def test_errors_are_told_in_words(started: Started) -> None:
+    shown = started()
     before = shown.settled()
     answers: list[Callable[[Any], None]] = [
         lambda route: route.fulfill(status=503, json={"error": "The service is shutting down."}),
@@ -443,11 +593,11 @@ def test_it_asks_for_the_token(serve: Serve, view: OpenView, bundle: Path) -> No
 
 
 def test_the_picture_and_its_link_can_be_kept(
-    serve: Serve, view: OpenView, bundle: Path, tmp_path: Path
+    started: Started, view: OpenView, tmp_path: Path
 ) -> None:
     from PIL import Image
 
-    shown = view(f"{serve(bundle)}#seed=8")
+    shown = started("seed=8")
     pixels = shown.settled()
     with shown.page.expect_download() as download:
         shown.page.keyboard.press("d")
@@ -482,14 +632,14 @@ def test_it_has_a_phone_layout(serve: Serve, view: OpenView, bundle: Path) -> No
     assert box["height"] > 200
 
 
-def test_everything_has_a_name(serve: Serve, view: OpenView, bundle: Path) -> None:
-    shown = view(f"{serve(bundle)}#seed=8&psi=0.5")
-    shown.settled()
+def test_everything_has_a_name(started: Started) -> None:
+    shown = started("seed=8&psi=0.5&keyframes=1,2&sefa_coarse_1=1")
     shown.open_panels()
     tree = shown.page.locator("body").aria_snapshot()
     unnamed = re.findall(
         r"- (?:button|slider|spinbutton|radio|checkbox|img)(?: \[.*|:.*)?$", tree, re.M
     )
     assert unnamed == []
-    assert 'img "Picture of seed 8, truncation 0.5"' in tree
-    assert 'slider "sefa_coarse_1"' in tree or 'slider "sefa_all_1"' in tree
+    assert 'img "Picture of seed 8, truncation 0.5, sefa_coarse_1 1"' in tree
+    for name in ('slider "sefa_', 'button "Keyframe 2: seed 2"', 'slider "Place on the walk"'):
+        assert name in tree

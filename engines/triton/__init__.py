@@ -1,0 +1,103 @@
+"""Triton Inference Server: from a bundle to a model repository, and the check of one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from stylert.engines.triton.checking import Repository, check_repository
+from stylert.engines.triton.choice import choose_recipe
+from stylert.engines.triton.layout import layout_of
+from stylert.engines.triton.recipe import BACKENDS, DEVICES, Recipe
+from stylert.engines.triton.writing import check_target, publish
+from stylert.runtime.bundle import Bundle
+
+__all__ = [
+    "BACKENDS",
+    "DEVICES",
+    "Recipe",
+    "Repository",
+    "check_repository",
+    "write_repository",
+]
+
+
+def write_repository(
+    bundle: str | Path,
+    out: str | Path,
+    *,
+    backend: str = "auto",
+    device: str = "auto",
+    precision: str = "auto",
+    tensorrt: str = "",
+    max_batch: int | None = None,
+    instances: int = 1,
+    fronts: int = 2,
+    queue_delay: float = 2.0,
+    threads: int | None = None,
+    max_inflight: int = 0,
+    version: int = 1,
+    prefix: str = "",
+    force: bool = False,
+    say: Callable[[str], None] = lambda line: None,
+) -> Repository:
+    """Write a model repository for Triton: all of it, or nothing.
+
+    Its ensemble `stylegan` takes a seed or z, and optionally a psi, a class, a noise seed and a
+    transform; it gives uint8 images. Steps of it are the models `front`, `mapping`, `synthesis`.
+
+    Args:
+        bundle: the bundle's directory.
+        out: the repository's directory; a link is followed.
+        backend: of Triton: 'tensorrt' (plans of the bundle), 'onnxruntime', 'python' (StyleRT on
+            the CPU), or 'auto': TensorRT if the bundle has plans that Triton can serve, else ONNX
+            Runtime (`say` tells which, and why).
+        device: 'gpu', 'cpu', or 'auto': the GPU, but for the backend 'python'.
+        precision: of the synthesis: 'fp16', 'fp32', or 'auto': half on a GPU if the bundle has it.
+        tensorrt: version of TensorRT in the server's container, as '10.13'; '' = the newest that
+            the bundle has plans of.
+        max_batch: images of one launch, None = as many as the plans hold, else 8.
+        instances: of both graphs on each GPU; each has memory of its own there.
+        fronts: processes that turn requests into the inputs of the graphs.
+        queue_delay: milliseconds that a request waits for others to join its batch.
+        threads: of one call on the CPU, None = all.
+        max_inflight: requests that wait between two models at most, 0 = as many as come; for
+            servers from 25.11 on.
+        version: of the models.
+        prefix: of the models' names, to serve several bundles at once.
+        force: replace a repository that is already there.
+        say: called with a line on each decision.
+
+    Raises:
+        InvalidInput: an argument is wrong, or `out` exists.
+        BundleError: there is no bundle, or it is damaged.
+        EngineError: the bundle has no plans that Triton can serve, or one was changed.
+        MissingExtra: tritonclient is not installed.
+        OSError: the disk is full, or the folder cannot be written.
+    """
+    check_target(Path(out), force=force)
+    opened = Bundle.open(bundle)
+    recipe, why = choose_recipe(
+        opened,
+        backend=backend,
+        device=device,
+        precision=precision,
+        tensorrt=tensorrt,
+        max_batch=max_batch,
+    )
+    recipe = replace(
+        recipe,
+        instances=instances,
+        fronts=fronts,
+        queue_delay=queue_delay,
+        threads=threads,
+        max_inflight=max_inflight,
+        version=version,
+        prefix=prefix,
+    )
+    layout = layout_of(opened, recipe)
+    say(f"Backend {why}.")
+    repository = Repository(Path(out), opened, recipe, layout)
+    publish(layout, repository.record(), Path(out))
+    return repository

@@ -1,0 +1,149 @@
+"""The model `front` of a Triton repository: it turns a request into the inputs of both graphs.
+
+Engines know no optional inputs, so this model fills in what a request leaves out. It is copied into
+the repository as it is, and runs in Triton's python backend, where StyleRT need not be installed:
+it imports NumPy alone. What a seed, a psi, a class and a noise seed mean is what they mean in
+`Generator.generate`; the tests hold it to that.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+__all__ = ["TritonPythonModel"]
+
+_MAX_SEED = 2**32 - 1
+_NOISE_STREAM = 1  # keeps the noise of a seed apart from the z of the same seed
+_FARTHEST = 1000.0  # of a transform: beyond it, float32 loses the phase of the waves
+
+
+class TritonPythonModel:
+    """What the python backend runs: one process for each instance, called by one thread."""
+
+    def initialize(self, args: Mapping[str, str]) -> None:
+        """Read the defaults from the model's configuration, and the noise from beside this file."""
+        import triton_python_backend_utils as backend_utils
+
+        self._backend = backend_utils
+        config = json.loads(args["model_config"])
+        # [dimensions behind the batch] of each output, the noise in the order of the layers.
+        self._shapes = {o["name"]: [int(size) for size in o["dims"]] for o in config["output"]}
+        parameters = {key: entry["string_value"] for key, entry in config["parameters"].items()}
+        psi = float(parameters["truncation_psi"])
+        self._default_psi = np.full(self._shapes["truncation_psi"], psi, np.float32)  # [num_ws]
+        if "truncation_cutoff" in parameters:
+            self._default_psi[int(parameters["truncation_cutoff"]) :] = 1
+        names = [name for name in self._shapes if name.startswith("noise_")]
+        self._own_noise = {}
+        if names:
+            with np.load(Path(__file__).with_name("noise.npz"), allow_pickle=False) as arrays:
+                self._own_noise = {name: arrays[name] for name in names}  # [1, 1, h, w]
+
+    def execute(self, requests: list[Any]) -> list[Any]:
+        """Answer each request by itself: one that is wrong does not spoil the others."""
+        return [self._respond(request) for request in requests]
+
+    def _respond(self, request: Any) -> Any:
+        backend = self._backend
+        given = {tensor.name(): tensor.as_numpy() for tensor in request.inputs()}
+        try:
+            tensors = self._tensors(given)
+        except ValueError as error:
+            wrong = backend.TritonError(str(error), backend.TritonError.INVALID_ARG)
+            return backend.InferenceResponse(error=wrong)
+        return backend.InferenceResponse(
+            [backend.Tensor(name, np.ascontiguousarray(a)) for name, a in tensors.items()]
+        )
+
+    def _tensors(self, given: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """The inputs of both graphs, from those of the request. All have the batch in front."""
+        z = self._z(given)
+        batch = len(z)
+        tensors = {"z": z, "truncation_psi": self._psi(given.get("truncation_psi"), batch)}
+        if "c" in self._shapes:
+            tensors["c"] = self._labels(given)
+        if self._own_noise:
+            tensors |= self._noise(given.get("noise_seed"), batch)
+        if "transform" in self._shapes:
+            tensors["transform"] = self._transform(given.get("transform"), batch)
+        return tensors
+
+    def _z(self, given: Mapping[str, np.ndarray]) -> np.ndarray:
+        """The latents [N, z_dim]: as they are, or of seeds [N, 1]."""
+        if ("z" in given) == ("seed" in given):
+            got = "both" if "z" in given else "neither"
+            raise ValueError(f"z, seed: got {got}, expected one of them.")
+        if "z" in given:
+            return _finite("z", given["z"])
+        seeds = _integers("seed", given["seed"], _MAX_SEED)
+        rows = [np.random.RandomState(seed).randn(*self._shapes["z"]) for seed in seeds]
+        return np.stack(rows).astype(np.float32)
+
+    def _psi(self, psi: np.ndarray | None, batch: int) -> np.ndarray:
+        """Truncation [N, num_ws]: of every layer, one for all layers, or the family's own."""
+        num_ws = len(self._default_psi)
+        if psi is None:
+            return np.tile(self._default_psi, (batch, 1))
+        if psi.shape[1:] not in ((1,), (num_ws,)):
+            raise ValueError(
+                f"truncation_psi: got {psi.shape[1]} numbers an image, expected 1 or {num_ws}."
+            )
+        return np.broadcast_to(_finite("truncation_psi", psi), (batch, num_ws))
+
+    def _labels(self, given: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Labels [N, c_dim]: as they are, or of classes [N, 1]."""
+        (c_dim,) = self._shapes["c"]
+        if ("labels" in given) == ("class_idx" in given):
+            got = "both" if "labels" in given else "neither"
+            raise ValueError(
+                f"class_idx, labels: got {got}, expected one of them: a class of 0 to {c_dim - 1}, "
+                f"or {c_dim} numbers."
+            )
+        if "labels" in given:
+            return _finite("labels", given["labels"])
+        classes = _integers("class_idx", given["class_idx"], c_dim - 1)
+        return np.eye(c_dim, dtype=np.float32)[classes]
+
+    def _noise(self, seeds: np.ndarray | None, batch: int) -> dict[str, np.ndarray]:
+        """Noise [N, 1, h, w] of each layer: of seeds [N, 1], or the checkpoint's own."""
+        own = self._own_noise.items()
+        fields = {name: np.broadcast_to(a, (batch, *a.shape[1:])) for name, a in own}
+        if seeds is None:
+            return fields
+        fields = {name: np.empty(a.shape, np.float32) for name, a in fields.items()}
+        for i, seed in enumerate(_integers("noise_seed", seeds, _MAX_SEED)):
+            generator = np.random.RandomState([seed, _NOISE_STREAM])
+            for field in fields.values():
+                field[i] = generator.standard_normal(field[i].shape)
+        return fields
+
+    def _transform(self, matrices: np.ndarray | None, batch: int) -> np.ndarray:
+        """The inverse of what happens to the pictures [N, 3, 3], by default nothing."""
+        if matrices is None:
+            return np.tile(np.eye(3, dtype=np.float32), (batch, 1, 1))
+        if (_finite("transform", matrices)[:, 2] != (0, 0, 1)).any():
+            raise ValueError("transform: got another last row than 0 0 1, expected plane motions.")
+        if (np.abs(matrices) > _FARTHEST).any():
+            raise ValueError(
+                f"transform: got {np.abs(matrices).max():.3g}, expected up to {_FARTHEST:g}."
+            )
+        return matrices
+
+
+def _integers(name: str, values: np.ndarray, largest: int) -> list[int]:
+    """The one integer of each image, from [N, 1]."""
+    wrong = values[(values < 0) | (values > largest)]
+    if wrong.size:
+        raise ValueError(f"{name}: got {wrong[0]}, expected 0 to {largest}.")
+    return [int(value) for value in values[:, 0]]
+
+
+def _finite(name: str, values: np.ndarray) -> np.ndarray:
+    if not np.isfinite(values).all():
+        raise ValueError(f"{name}: got NaN or infinity, expected finite numbers.")
+    return values

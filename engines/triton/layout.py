@@ -1,0 +1,107 @@
+"""What a model repository consists of: the models' configurations, and the files beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from stylert.engines.triton import front_model, graph_model
+from stylert.engines.triton.configs import GRAPHS, ensemble_config, front_config, graph_config
+from stylert.engines.triton.plan_sets import PlanSet, plan_sets
+from stylert.engines.triton.recipe import Recipe
+from stylert.runtime.bundle import MANIFEST, Bundle, graph_key, sha256_of
+from stylert.runtime.errors import EngineError
+from stylert.runtime.plans import plans_of
+
+__all__ = ["Layout", "RepositoryFile", "layout_of", "plans_of_recipe"]
+
+
+@dataclass(frozen=True)
+class RepositoryFile:
+    """A file that is copied as it is."""
+
+    path: Path  # in the repository
+    source: Path
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A repository: `<model>/config.pbtxt`, `<model>/<version>/...`."""
+
+    configs: Mapping[str, Any]  # ModelConfig by the model's name
+    files: tuple[RepositoryFile, ...]
+    placeholder: Path  # keeps the ensemble's version in stores that know no empty folders
+
+
+def layout_of(bundle: Bundle, recipe: Recipe) -> Layout:
+    """The repository of a recipe.
+
+    Raises:
+        EngineError: a plan of the recipe is not in the bundle, or not to be served any more.
+        MissingExtra: tritonclient is not installed.
+    """
+    plans = plans_of_recipe(bundle, recipe)
+    configs = {
+        recipe.name("stylegan"): ensemble_config(bundle, recipe),
+        recipe.name("front"): front_config(bundle, recipe),
+        **{recipe.name(g): graph_config(bundle, recipe, g, plans) for g in GRAPHS},
+    }
+    version = str(recipe.version)
+    return Layout(
+        configs=configs,
+        files=tuple(
+            RepositoryFile(Path(recipe.name(model), version, name), source, sha256)
+            for model in ("front", *GRAPHS)
+            for name, source, sha256 in _files(bundle, recipe, model, plans)
+        ),
+        placeholder=Path(recipe.name("stylegan"), version, ".keep"),
+    )
+
+
+def plans_of_recipe(bundle: Bundle, recipe: Recipe) -> PlanSet | None:
+    """The plans that a recipe names, None if it names none.
+
+    Raises:
+        EngineError: one is not in the bundle, or not to be served any more.
+    """
+    if not recipe.plans:
+        return None
+    named = [plan for plan in plans_of(bundle) if plan.name in recipe.plans]
+    missing = set(recipe.plans) - {plan.name for plan in named}
+    sets, reasons = plan_sets(bundle, named)
+    if missing or len(sets) != 1 or reasons:
+        reason = f"{min(missing)} is not in the bundle" if missing else (reasons or ["mixed"])[0]
+        raise EngineError(
+            f"The plans of this repository are no longer those of {bundle.path}: {reason}. "
+            "Write the repository again: --force"
+        )
+    return sets[0]
+
+
+def _files(
+    bundle: Bundle, recipe: Recipe, model: str, plans: PlanSet | None
+) -> Iterator[tuple[str, Path, str]]:
+    """Name in the version's folder, source, and SHA-256 of each file of a model."""
+    listed: Mapping[str, Mapping[str, str]] = bundle.manifest["files"]
+    if model == "front" or recipe.backend == "python":
+        source = Path(str((front_model if model == "front" else graph_model).__file__))
+        yield "model.py", source, sha256_of(source)
+    if model == "front":
+        if bundle.noise_inputs:
+            yield "noise.npz", bundle.path / "noise.npz", listed["noise.npz"]["sha256"]
+    elif plans is not None:
+        for plan in {plan.name: plan for plan in plans.of(model).values()}.values():
+            yield f"{plan.name}.plan", plan.file(bundle), plan.sha256
+    elif recipe.backend == "python" and model == "synthesis":
+        manifest = bundle.path / MANIFEST
+        yield f"bundle/{MANIFEST}", manifest, sha256_of(manifest)
+        for name, entry in listed.items():
+            yield f"bundle/{name}", bundle.path / name, entry["sha256"]
+    else:
+        file = bundle.graphs[graph_key(model, recipe.precision)].file
+        for name in (file, f"{file}.data"):  # large weights lie beside their graph
+            if name in listed:
+                yield name, bundle.path / name, listed[name]["sha256"]

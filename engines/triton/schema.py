@@ -1,0 +1,50 @@
+"""The schema of Triton's config.pbtxt: the protobuf messages of tritonclient, and their text."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from stylert.runtime.errors import InvalidInput, MissingExtra
+
+__all__ = ["messages", "parsed", "printed"]
+
+
+def messages() -> Any:
+    """The module of the messages: `ModelConfig` and its parts.
+
+    Raises:
+        MissingExtra: tritonclient is not installed, or without its gRPC part.
+    """
+    try:
+        from tritonclient.grpc import model_config_pb2
+    except (ImportError, RuntimeError) as error:  # tritonclient's word for a missing grpc
+        raise MissingExtra(
+            f"tritonclient cannot be imported ({' '.join(str(error).split()):.120}). "
+            "Run: pip install 'stylert[triton]'"
+        ) from None
+    return model_config_pb2
+
+
+def printed(message: Any, *, one_line: bool = False) -> str:
+    """A message as text, as it stands in a config.pbtxt."""
+    from google.protobuf import text_format
+
+    text: str = text_format.MessageToString(message, as_one_line=one_line)
+    return text.strip()
+
+
+def parsed(text: str) -> Any:
+    """The `ModelConfig` that a config.pbtxt holds.
+
+    Raises:
+        InvalidInput: it has a field that the schema does not know, or is no such text.
+        MissingExtra: tritonclient is not installed.
+    """
+    config = messages().ModelConfig()
+    from google.protobuf import text_format
+
+    try:
+        text_format.Parse(text, config)
+    except text_format.ParseError as error:
+        raise InvalidInput(" ".join(str(error).split())[:200]) from None
+    return config

@@ -1,0 +1,114 @@
+"""Writing a model repository: beside its place, then moved there. All of it, or nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from stylert.engines.triton.layout import Layout
+from stylert.engines.triton.schema import printed
+from stylert.runtime.bundle import sha256_of
+from stylert.runtime.errors import EngineError, InvalidInput
+
+__all__ = ["CONFIG", "RECORD", "check_target", "publish"]
+
+CONFIG = "config.pbtxt"
+RECORD = "stylert.json"  # in the repository's root, where Triton looks for folders only
+
+
+def check_target(out: Path, *, force: bool) -> None:
+    """Refuse a target that must not be replaced, before any work is done.
+
+    Raises:
+        InvalidInput: it exists, and is no repository of ours or `force` is not given, or it holds
+            the current folder.
+    """
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return
+    if not (out / RECORD).is_file():
+        raise InvalidInput(
+            f"{out} exists and has no {RECORD}: it is left as it is. Choose another --out."
+        )
+    if not force:
+        raise InvalidInput(f"{out} exists. Pass --force to replace it, or choose another --out.")
+    if Path.cwd().is_relative_to(os.path.realpath(out)):
+        raise InvalidInput(
+            f"{out} is the current folder, or one above it: it cannot be replaced from inside. "
+            "Choose another --out."
+        )
+
+
+def publish(layout: Layout, record: Mapping[str, Any], out: Path) -> None:
+    """Write a repository, and move it into its place.
+
+    Args:
+        layout: what it consists of.
+        record: what it was made from, for a later check.
+        out: its directory; a link is followed.
+
+    Raises:
+        EngineError: a source is not what its bundle says.
+        OSError: the disk is full, or the folder cannot be written.
+    """
+    out = Path(os.path.realpath(out))
+    with _staging(out) as staging:
+        try:
+            _write(layout, record, staging)
+            _move(staging, out)
+        except OSError as error:  # names no file, or one that will be gone
+            raise OSError(error.errno, error.strerror or str(error), str(out)) from error
+
+
+def _write(layout: Layout, record: Mapping[str, Any], staging: Path) -> None:
+    for name, config in layout.configs.items():
+        (staging / name).mkdir()
+        (staging / name / CONFIG).write_text(printed(config) + "\n", encoding="utf-8")
+    for file in layout.files:
+        target = staging / file.path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file.source, target)
+        if sha256_of(target) != file.sha256:
+            raise EngineError(
+                f"{file.source} was changed since it was made: its SHA-256 is another. "
+                "Build or export it again."
+            )
+    (staging / layout.placeholder).parent.mkdir(parents=True)
+    (staging / layout.placeholder).touch()
+    (staging / RECORD).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+
+
+@contextmanager
+def _staging(out: Path) -> Iterator[Path]:
+    """A directory beside `out` that is gone afterwards, whatever happens."""
+    missing = [folder for folder in out.parents if not folder.exists()]
+    staging = out.with_name(f".{out.name}.{os.getpid()}.partial")
+    shutil.rmtree(staging, ignore_errors=True)
+    try:
+        staging.mkdir(parents=True)
+        yield staging
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+        for folder in missing:
+            with suppress(OSError):  # it holds the new repository, or was never made
+                folder.rmdir()
+
+
+def _move(staging: Path, out: Path) -> None:
+    """Move the staged repository into place; an older one stays until the new one is there."""
+    if not out.exists():
+        staging.rename(out)
+        return
+    old = out.with_name(f".{out.name}.{os.getpid()}.old")
+    try:
+        out.rename(old)
+        staging.rename(out)
+    except BaseException:
+        if not out.exists():
+            old.rename(out)
+        raise
+    shutil.rmtree(old, ignore_errors=True)

@@ -1,0 +1,263 @@
+"""The data set: pictures of six classes, drawn from a seed.
+
+What is drawn, its pose, its proportions, its colours, its texture and the background vary
+independently, so that a generator can separate them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stylert.examples.train_demo.canvas import (
+    Array,
+    Canvas,
+    Point,
+    box,
+    circle,
+    convex,
+    ellipse,
+    line,
+    moved,
+    rainbow,
+)
+
+__all__ = ["CLASSES", "Pictures", "draw", "drawn"]
+
+CLASSES = ("flower", "fish", "butterfly", "mushroom", "house", "cat")
+TRAITS = 15
+CHUNK = 64  # pictures that are drawn together: their arrays fit the cache
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Pictures and what they show."""
+
+    images: NDArray[np.uint8]  # [N, 3, H, W]
+    labels: NDArray[np.int64]  # [N], indices of CLASSES
+    traits: NDArray[np.float32]  # [N, 15], about -1 to 1: pose, main and other colours, pattern
+
+
+def drawn(count: int, *, seed: int, size: int = 64) -> Pictures:
+    """The first `count` pictures of a seed; more of them begin with the same ones.
+
+    Args:
+        count: How many.
+        seed: Of all choices.
+        size: Height and width in pixels.
+    """
+    images = np.empty((count, 3, size, size), np.uint8)
+    labels = np.empty(count, np.int64)
+    traits = np.empty((count, TRAITS), np.float32)
+    for start in range(0, count, CHUNK):
+        chunk = slice(start, min(start + CHUNK, count))
+        kept = chunk.stop - start
+        some = _chunk(np.random.default_rng([seed, start]), size)
+        images[chunk], labels[chunk] = some.images[:kept], some.labels[:kept]
+        traits[chunk] = some.traits[:kept]
+    return Pictures(images, labels, traits)
+
+
+def _chunk(random: np.random.Generator, size: int) -> Pictures:
+    labels = random.integers(len(CLASSES), size=CHUNK)
+    images = np.empty((CHUNK, 3, size, size), np.uint8)
+    traits = np.empty((CHUNK, TRAITS), np.float32)
+    for label in range(len(CLASSES)):
+        mine = labels == label
+        if mine.any():
+            images[mine], traits[mine] = draw(label, int(mine.sum()), random, size=size)
+    return Pictures(images, labels, traits)
+
+
+def draw(
+    label: int, count: int, random: np.random.Generator, *, size: int = 64
+) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    """Draw `count` pictures [N, 3, size, size] of one class, and tell their traits [N, 15]."""
+    look = _Look(random, count)
+    canvas = Canvas(count, size, top=look.sky, bottom=look.ground)
+    lean = 0.12 if CLASSES[label] == "house" else 0.3
+    x, y = look.each(-0.12, 0.12), look.each(-0.1, 0.1)
+    turn, scale = look.each(-lean, lean), look.each(0.82, 1.08)
+    side = np.where(look.each(0, 1) < 0.5, np.float32(-1), np.float32(1))
+    point = moved(canvas.grid, x=x, y=y, turn=turn, scale=scale)
+    _PAINTERS[label](canvas, (point[0] * side, point[1]), look)
+    pose = [x / 0.12, y / 0.1, turn / 0.3, (scale - 0.95) / 0.13]
+    colours = [2 * colour - 1 for colour in (look.main, look.accent, look.sky)]
+    patterns = [look.pattern[:, None] == kind for kind in (1, 2)]
+    traits = np.concatenate([*(each[:, :, 0] for each in pose), *colours, *patterns], axis=1)
+    return canvas.pictures(), traits.astype(np.float32)
+
+
+class _Look:
+    """The choices for N pictures: colours, texture, and whatever a painter asks for."""
+
+    def __init__(self, random: np.random.Generator, count: int) -> None:
+        self._random, self._count = random, count
+        hue, step = self._of(0, 1), random.choice([-0.35, -0.15, 0.15, 0.35, 0.5], size=count)
+        self.main = rainbow(hue, self._of(0.55, 0.9), self._of(0.75, 1))
+        self.accent = rainbow(hue + step, self._of(0.4, 0.85), self._of(0.75, 1))
+        behind = self._of(0, 1)
+        bright = np.where(self._of(0, 1) < 0.3, self._of(0.25, 0.4), self._of(0.8, 1))
+        self.sky = rainbow(behind, self._of(0.1, 0.35), bright)
+        self.ground = rainbow(behind + self._of(-0.1, 0.1), self._of(0.15, 0.4), bright * 0.9)
+        self.dark = rainbow(hue + 0.5, self._of(0.2, 0.5), self._of(0.12, 0.25))
+        self.pale = rainbow(hue, self._of(0.03, 0.15), self._of(0.92, 1))
+        self.leaf = rainbow(self._of(0.25, 0.42), self._of(0.5, 0.8), self._of(0.5, 0.75))
+        self.pattern = random.integers(3, size=count)  # plain, stripes, dots
+
+    def _of(self, low: float, high: float) -> Array:
+        return self._random.uniform(low, high, self._count).astype(np.float32)
+
+    def each(self, low: float, high: float) -> Array:
+        """A number for each picture [N, 1, 1], uniform from `low` to `high`."""
+        return self._of(low, high)[:, None, None]
+
+    def textured(self, point: Point, colour: Array, other: Array) -> Array:
+        """The colour [N, 3, H, W] with this picture's pattern in the other one."""
+        wave = self.each(11, 16)
+        turn = moved(point, turn=self.each(-0.4, 0.4))
+        stripes = np.clip(np.sin(turn[0] * wave) * 2, 0, 1)
+        dots = np.clip(np.sin(turn[0] * wave) * np.sin(turn[1] * wave) * 4 - 1, 0, 1)
+        kind = self.pattern[:, None, None]
+        amount = np.where(kind == 1, stripes, np.where(kind == 2, dots, 0)).astype(np.float32)
+        share = (amount * self.each(0.6, 0.9))[:, None]
+        mixed: Array = colour[:, :, None, None] * (1 - share) + other[:, :, None, None] * share
+        return mixed
+
+
+def _flower(canvas: Canvas, point: Point, look: _Look) -> None:
+    head = look.each(-0.3, -0.15)
+    bend = look.each(-0.15, 0.15)
+    stem = moved(point, y=head)
+    canvas.paint(line(stem, (bend, 1.15), 0.05), look.leaf)
+    for side, low in ((1, look.each(0.5, 0.6)), (-1, look.each(0.6, 0.75))):
+        leaf = moved(point, x=side * 0.24, y=low, turn=-side * look.each(0.3, 0.7))
+        canvas.paint(ellipse(leaf, 0.24, 0.1), look.leaf * np.float32(0.85), shade=0.3)
+    count = np.rint(look.each(4.6, 8.4))
+    centre = look.each(0.14, 0.2)
+    angle = np.arctan2(stem[1], stem[0]) + look.each(0, 3)
+    sector = 2 * np.float32(np.pi) / count
+    folded = np.mod(angle, sector) - sector / 2
+    away = np.hypot(*stem)
+    length = look.each(0.2, 0.27)
+    petal = (away * np.cos(folded) - centre - length * 0.7, away * np.sin(folded))
+    wide = np.minimum((centre + length) * np.sin(sector / 2) * 1.05, 0.2)
+    canvas.paint(
+        ellipse(petal, length, wide), look.textured(point, look.main, look.pale), shade=0.35
+    )
+    canvas.paint(circle(stem, centre), look.accent, shade=0.4)
+
+
+def _fish(canvas: Canvas, point: Point, look: _Look) -> None:
+    long, high = look.each(0.45, 0.58), look.each(0.24, 0.38)
+    tail = look.each(0.2, 0.34)
+    back = convex(point, (-long - 0.18, 0.0), (-long - 0.3, -tail), (-long + 0.12, 0.0))
+    front = convex(point, (-long - 0.3, tail), (-long - 0.18, 0.0), (-long + 0.12, 0.0))
+    canvas.paint(np.minimum(back, front), look.accent, shade=0.2)
+    peak = high + look.each(0.1, 0.24)
+    fin = convex(point, (-0.25, -high * 0.6), (-0.15, -peak), (0.22, -high * 0.7))
+    belly = convex(point, (-0.05, high * 0.7), (0.12, high * 0.7), (-0.12, peak * 0.95))
+    canvas.paint(np.minimum(fin, belly), look.accent, shade=0.2)
+    canvas.paint(
+        ellipse(point, long, high), look.textured(point, look.main, look.accent), shade=0.4
+    )
+    eye = moved(point, x=long * 0.58, y=-high * 0.25)
+    canvas.paint(circle(eye, 0.1), look.pale)
+    canvas.paint(circle(moved(eye, x=0.02), 0.055), look.dark)
+
+
+def _butterfly(canvas: Canvas, point: Point, look: _Look) -> None:
+    half = (np.abs(point[0]), point[1])
+    slope = look.each(0.4, 0.9)
+    upper = moved(half, x=look.each(0.34, 0.4), y=-0.26, turn=-slope)
+    lower = moved(half, x=look.each(0.26, 0.32), y=look.each(0.24, 0.32), turn=slope)
+    upper_long, upper_wide = look.each(0.36, 0.44), look.each(0.2, 0.28)
+    wings = look.textured(point, look.main, look.dark)
+    lower_size = look.each(0.22, 0.3)
+    canvas.paint(ellipse(lower, lower_size, lower_size * 0.75), look.accent, shade=0.35)
+    canvas.paint(ellipse(upper, upper_long, upper_wide), wings, shade=0.35)
+    spot = look.each(0.07, 0.12)
+    canvas.paint(circle(moved(upper, x=0.1), spot), look.pale)
+    canvas.paint(circle(lower, spot * 0.8), look.main)
+    feeler = moved(half, x=0.02, y=-0.3)
+    canvas.paint(line(feeler, (look.each(0.1, 0.22), -0.3), 0.02), look.dark)
+    canvas.paint(ellipse(moved(point, y=0.02), 0.07, look.each(0.36, 0.44)), look.dark)
+
+
+def _mushroom(canvas: Canvas, point: Point, look: _Look) -> None:
+    wide = look.each(0.13, 0.24)
+    foot = moved(point, y=0.38)
+    canvas.paint(box(foot, wide, 0.46, rounded=0.12), look.pale, shade=0.3)
+    rim = look.each(0.0, 0.12)
+    cap = moved(point, y=rim)
+    across, high = look.each(0.5, 0.72), look.each(0.5, 0.72)
+    dome = np.maximum(ellipse(cap, across, high), ellipse(moved(cap, y=-0.5), 1.4, 0.6))
+    canvas.paint(dome, look.main, shade=0.4)
+    for x, y, low, top in (
+        (0.0, -0.3, 0.1, 0.15),
+        (-0.34, -0.13, 0.07, 0.11),
+        (0.34, -0.15, 0.06, 0.1),
+    ):
+        spot = circle(
+            moved(cap, x=x + look.each(-0.06, 0.06), y=y + look.each(-0.04, 0.04)),
+            look.each(low, top),
+        )
+        canvas.paint(np.maximum(spot, dome), look.pale)
+
+
+def _house(canvas: Canvas, point: Point, look: _Look) -> None:
+    wide, high = look.each(0.4, 0.56), look.each(0.3, 0.4)
+    floor = 0.75
+    eaves = floor - 2 * high
+    peak = eaves - look.each(0.35, 0.6)
+    stack = moved(point, x=wide * 0.55, y=(peak + eaves) / 2)
+    canvas.paint(box(stack, 0.08, look.each(0.24, 0.32)), look.dark)
+    wall = moved(point, y=floor - high)
+    canvas.paint(box(wall, wide, high), look.textured(point, look.pale, look.accent), shade=0.15)
+    over = wide + look.each(0.08, 0.16)
+    canvas.paint(convex(point, (-over, eaves), (0.0, peak), (over, eaves)), look.main, shade=0.3)
+    door = moved(point, x=-wide * 0.4, y=floor - high * 0.65)
+    canvas.paint(box(door, 0.11, high * 0.65), look.dark)
+    pane = look.each(0.1, 0.14)
+    window = moved(point, x=wide * 0.42, y=floor - high * 1.1)
+    canvas.paint(box(window, pane + 0.03, pane + 0.03), look.dark)
+    canvas.paint(box(window, pane, pane), look.accent * np.float32(0.5) + np.float32(0.5))
+
+
+def _cat(canvas: Canvas, point: Point, look: _Look) -> None:
+    half = (np.abs(point[0]), point[1])
+    wide, high = look.each(0.5, 0.64), look.each(0.42, 0.54)
+    tip = -0.5 - look.each(0.2, 0.32)
+    ear = convex(half, (wide * 0.15, -0.3), (wide * 0.85, tip), (wide, 0.0))
+    inner = convex(half, (wide * 0.38, -0.32), (wide * 0.8, tip + 0.14), (wide * 0.85, -0.15))
+    canvas.paint(ear, look.main, shade=0.2)
+    canvas.paint(inner, look.pale * np.array([1.0, 0.72, 0.75], np.float32))
+    face = moved(point, y=0.12)
+    fur = look.textured(point, look.main, look.main * np.float32(0.62))
+    canvas.paint(ellipse(face, wide, high), fur, shade=0.3)
+    apart, size = wide * look.each(0.38, 0.48), look.each(0.11, 0.16)
+    eye = moved(half, x=apart, y=0.0)
+    canvas.paint(
+        ellipse(eye, size, size * look.each(0.75, 1.05)),
+        look.accent * np.float32(0.4) + np.float32(0.6),
+    )
+    canvas.paint(ellipse(eye, size * look.each(0.3, 0.55), size * 0.8), look.dark)
+    canvas.paint(ellipse(moved(half, x=0.1, y=0.36), 0.15, 0.12), look.pale, shade=0.1)
+    nose = convex(moved(point, y=0.25), (-0.09, 0.0), (0.09, 0.0), (0.0, 0.11))
+    canvas.paint(nose, look.dark)
+    for slope in (-0.06, 0.07):
+        whisker = line(moved(half, x=0.26, y=0.36), (0.5, slope), 0.012)
+        canvas.paint(whisker, look.pale)
+
+
+_PAINTERS: tuple[Callable[[Canvas, Point, _Look], None], ...] = (
+    _flower,
+    _fish,
+    _butterfly,
+    _mushroom,
+    _house,
+    _cat,
+)

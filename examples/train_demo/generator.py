@@ -1,0 +1,91 @@
+"""The generator that is trained: StyleRT's reference model, and what training adds to it."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import Tensor, nn
+
+from stylert.export.checkpoints import StyleGAN2Config
+from stylert.export.models.stylegan2 import StyleGAN2
+
+__all__ = [
+    "generator_config",
+    "grown_generator",
+    "load_shared",
+    "mixed_styles",
+    "noise_maps",
+    "track_mean_style",
+]
+
+MEAN_STYLE_DECAY = 0.998  # a step, of the running mean of w that truncation pulls to
+
+
+def generator_config(channels: tuple[int, ...], *, width: int, classes: int) -> StyleGAN2Config:
+    """A small conditional StyleGAN2: channels of the blocks b4, b8, ..., length of z, w, label."""
+    return StyleGAN2Config(
+        z_dim=width,
+        c_dim=classes,
+        w_dim=width,
+        img_channels=3,
+        mapping_layers=4,
+        embed_features=width,
+        mapping_features=width,
+        mapping_lr_multiplier=0.05,  # 0.01 is for trainings that are a hundred times as long
+        const_shape=(4, 4),
+        channels=channels,
+        num_fp16_res=min(2, len(channels) - 1),
+    )
+
+
+def grown_generator(config: StyleGAN2Config, smaller: StyleGAN2 | None) -> StyleGAN2:
+    """A new generator that draws as a smaller one did, which has fewer blocks.
+
+    The skip architecture makes it simple: the new block's ToRGB is 0 at first, and the picture is
+    the smaller one's, upsampled (StyleGAN2, figure 7b).
+    """
+    generator = StyleGAN2(config)
+    if smaller is not None:
+        load_shared(generator, smaller)
+        last = generator.synthesis.get_submodule(config.block_names[-1])
+        with torch.no_grad():
+            last.get_parameter("torgb.weight").zero_()
+    return generator
+
+
+def load_shared(target: nn.Module, source: nn.Module) -> None:
+    """Copy all tensors of the source; the target may have more."""
+    missing = target.load_state_dict(copy.deepcopy(source.state_dict()), strict=False)
+    assert not missing.unexpected_keys
+
+
+def mixed_styles(
+    generator: StyleGAN2, z: Tensor, c: Tensor, *, probability: float, random: torch.Generator
+) -> Tensor:
+    """Styles ws [N, L, w] of z [2, N, z]; some rows change from the first z's to the second's.
+
+    Style mixing: StyleGAN (Karras et al. 2019), section 3.1.
+    """
+    first, second = generator.mapping(z[0], c), generator.mapping(z[1], c)
+    N, L, _ = first.shape
+    crossover = torch.randint(1, L, (N, 1, 1), generator=random)
+    crossover = crossover.masked_fill(torch.rand(N, 1, 1, generator=random) >= probability, L)
+    return torch.where(torch.arange(L)[None, :, None] < crossover, first, second)
+
+
+def noise_maps(config: StyleGAN2Config, count: int, random: torch.Generator) -> dict[str, Tensor]:
+    """Fresh noise [N, 1, H, W] for every layer."""
+    maps = {}
+    for name, resolution in zip(config.block_names, config.block_resolutions, strict=True):
+        for layer in ("conv0", "conv1"):
+            if (name, layer) != ("b4", "conv0"):
+                shape = (count, 1, *config.block_shape(resolution))
+                maps[f"{name}.{layer}"] = torch.randn(shape, generator=random)
+    return maps
+
+
+@torch.no_grad()
+def track_mean_style(generator: StyleGAN2, ws: Tensor) -> None:
+    """Move the generator's running mean of w a little towards that of ws [N, L, w]."""
+    generator.mapping.w_avg.lerp_(ws[:, 0].mean(dim=0), 1 - MEAN_STYLE_DECAY)

@@ -1,0 +1,57 @@
+"""What a manifest tells people alone, and which is checked when they ask for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from stylert.runtime.bundle import MANIFEST, Bundle
+from stylert.runtime.errors import BundleError
+
+__all__ = ["difference_at_export", "multiply_adds", "reading_manifest"]
+
+
+@contextmanager
+def reading_manifest(path: str | Path) -> Iterator[None]:
+    """Make a `BundleError` of what is missing or of another type in a manifest."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        if isinstance(error, BundleError):
+            raise
+        raise BundleError(
+            f"Bundle {path}: {MANIFEST} is damaged ({type(error).__name__}: {error}). "
+            "Export the checkpoint again."
+        ) from None
+
+
+def difference_at_export(bundle: Bundle) -> float | None:
+    """The largest difference from PyTorch, of float32 images on a [-1, 1] scale.
+
+    None where the bundle was published without a comparison.
+
+    Raises:
+        BundleError: the manifest is damaged.
+    """
+    parity = bundle.manifest.get("parity")
+    if not parity:
+        return None
+
+    def is_exact_image(row: Mapping[str, Any]) -> bool:
+        return (row["output"], row["precision"]) == ("img", "fp32")
+
+    with reading_manifest(bundle.path):
+        rows = [row for row in parity["rows"] if is_exact_image(row)]
+        return max(float(row["difference"]["max_abs"]) for row in rows)
+
+
+def multiply_adds(bundle: Bundle) -> int:
+    """Multiply-adds of one image, mapping and synthesis together.
+
+    Raises:
+        BundleError: the manifest is damaged.
+    """
+    with reading_manifest(bundle.path):
+        return sum(int(n) for n in bundle.manifest["statistics"]["multiply_adds"].values())

@@ -1,0 +1,161 @@
+/** The walk from seed to seed: the keyframes that are collected, and the place between them. */
+
+import { radios, randomSeed, slider } from "./controls.js";
+import { Player } from "./player.js";
+import { MOST_KEYFRAMES, bounds, isWalking, segments } from "./settings.js";
+
+const FOUND = 4; // keyframes, where Play has to find them
+const THUMB = 96; // pixels
+
+const element = (id) => document.getElementById(id);
+
+/**
+ * @param {function(function(Settings): object)} change - takes what makes new settings of the old.
+ * @returns {{show: function(Settings), saw: function(Settings, HTMLImageElement), wanted:
+ *   function(): ?number}} of which `saw` is told every picture that is drawn, and `wanted` gives a
+ *   seed whose picture it lacks.
+ */
+export function walkPanel(info, change) {
+  const player = new Player((t) => change(() => ({ t })), showPlaying);
+  const goTo = (t) => {
+    player.stop();
+    change(() => ({ t }));
+  };
+  const place = slider("t", "Place", bounds(info).t, goTo, "Place on the walk");
+  const strip = new Strip((index) => change((now) => at(index, now)));
+  const showCurve = radios("curve", (curve) => change(() => ({ curve })));
+  let settings = null;
+
+  place.row.id = "t-row";
+  element("t-row").replaceWith(place.row);
+  const acts = {
+    "keyframe-add": () =>
+      change(({ keyframes, seed }) => ({ keyframes: [...keyframes, seed], t: null })),
+    "keyframe-remove": () => change(withoutCurrent),
+    "keyframes-clear": () => change(() => ({ keyframes: [], t: null })),
+    play: () => {
+      if (player.playing) return player.stop();
+      if (settings.keyframes.length < 2) change(withFound);
+      player.play(settings, segments(settings));
+    },
+  };
+  for (const [id, act] of Object.entries(acts)) element(id).addEventListener("click", act);
+  element("loop").addEventListener("change", ({ target }) => {
+    player.stop();
+    change(() => ({ loop: target.checked }));
+  });
+
+  return {
+    show(now) {
+      settings = now;
+      const { keyframes, t, seed, loop, curve } = now;
+      if (player.playing && !isWalking(now)) player.stop();
+      strip.show(keyframes, current(now));
+      place.show(t ?? 0);
+      for (const input of place.row.querySelectorAll("input")) input.disabled = keyframes.length < 2;
+      showCurve(curve);
+      element("loop").checked = loop;
+      element("keyframe-add").textContent = `Add seed ${seed}`;
+      element("keyframe-add").disabled = keyframes.length >= MOST_KEYFRAMES;
+      element("keyframe-remove").disabled = current(now) < 0;
+      element("keyframes-clear").disabled = !keyframes.length;
+      element("walk-count").textContent = isWalking(now) ? `at ${t}` : "";
+    },
+    saw: (drawn, image) => strip.saw(drawn, image),
+    wanted: () => strip.wanted(),
+  };
+}
+
+/** The keyframes as buttons, each with its picture as soon as that was on screen. */
+class Strip {
+  #shown = [];
+  #thumbs = new Map(); // by seed
+
+  constructor(chosen) {
+    this.chosen = chosen;
+  }
+
+  show(keyframes, current) {
+    const list = element("keyframes");
+    if (keyframes.join() !== this.#shown.join()) {
+      this.#shown = keyframes;
+      list.replaceChildren(...keyframes.map((seed, index) => this.#item(seed, index)));
+      list.hidden = !keyframes.length;
+    }
+    [...list.querySelectorAll("button")].forEach((button, index) =>
+      button.setAttribute("aria-current", index === current),
+    );
+  }
+
+  /** A seed that no picture was seen of. */
+  wanted() {
+    return this.#shown.find((seed) => !this.#thumbs.has(seed)) ?? null;
+  }
+
+  /** Keep a small copy of a picture that is of one seed, and of nothing else. */
+  saw(drawn, image) {
+    const changed = drawn.layers.length || Object.keys(drawn.directions).length;
+    if (isWalking(drawn) || changed) return;
+    const thumb = Object.assign(document.createElement("canvas"), { width: THUMB, height: THUMB });
+    draw(thumb, image);
+    const others = [...this.#thumbs].filter(([seed]) => this.#shown.includes(seed));
+    this.#thumbs = new Map([...others, [drawn.seed, thumb]]);
+    for (const canvas of element("keyframes").querySelectorAll(`[data-seed="${drawn.seed}"]`)) {
+      draw(canvas, thumb);
+    }
+  }
+
+  #item(seed, index) {
+    const item = document.createElement("li");
+    const button = Object.assign(document.createElement("button"), { type: "button" });
+    const canvas = Object.assign(document.createElement("canvas"), { width: THUMB, height: THUMB });
+    canvas.dataset.seed = seed;
+    if (this.#thumbs.has(seed)) draw(canvas, this.#thumbs.get(seed));
+    const text = document.createElement("span");
+    text.textContent = seed;
+    button.append(canvas, text);
+    button.setAttribute("aria-label", `Keyframe ${index + 1}: seed ${seed}`);
+    button.addEventListener("click", () => this.chosen(index));
+    item.append(button);
+    return item;
+  }
+}
+
+/** Settings at a keyframe: on the walk, or where it is the only one, its seed. */
+function at(index, settings) {
+  const { keyframes } = settings;
+  return keyframes.length > 1 ? { t: index / segments(settings) } : { seed: keyframes[index] };
+}
+
+/** The index of the keyframe that is shown or nearest; -1 if there is none. */
+function current(settings) {
+  const { keyframes, seed, t } = settings;
+  if (!isWalking(settings)) return keyframes.lastIndexOf(seed);
+  return Math.round(t * segments(settings)) % keyframes.length;
+}
+
+function withoutCurrent(settings) {
+  const index = current(settings);
+  return { keyframes: settings.keyframes.filter((_, other) => other !== index), t: null };
+}
+
+/** Enough keyframes for a walk: the seed, and random ones. */
+function withFound({ keyframes, seed }) {
+  const found = keyframes.length ? [...keyframes] : [seed];
+  while (found.length < FOUND) found.push(randomSeed());
+  return { keyframes: found, loop: true, t: 0 };
+}
+
+/** Draw a picture into a square, as large as it fits. */
+function draw(canvas, image) {
+  const [width, height] = [image.naturalWidth ?? image.width, image.naturalHeight ?? image.height];
+  const scale = Math.max(canvas.width / width, canvas.height / height);
+  const context = canvas.getContext("2d");
+  context.imageSmoothingEnabled = scale < 1;
+  const [w, h] = [width * scale, height * scale];
+  context.drawImage(image, (canvas.width - w) / 2, (canvas.height - h) / 2, w, h);
+}
+
+function showPlaying(playing) {
+  element("play").textContent = playing ? "Pause" : "Play";
+}

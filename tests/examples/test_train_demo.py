@@ -1,0 +1,360 @@
+"""The demo's training: its pictures, its steps, and what it publishes. A tiny network, seconds."""
+
+from __future__ import annotations
+
+import copy
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from typer.testing import CliRunner
+
+from stylert.examples.train_demo import __main__ as command_line
+from stylert.examples.train_demo.canvas import box, circle, convex, ellipse, line, moved, rainbow
+from stylert.examples.train_demo.dataset import CLASSES, TRAITS, Pictures, drawn
+from stylert.examples.train_demo.discriminator import GROUP, Discriminator, minibatch_deviation
+from stylert.examples.train_demo.features import Reader, read
+from stylert.examples.train_demo.generator import (
+    generator_config,
+    grown_generator,
+    mixed_styles,
+    noise_maps,
+)
+from stylert.examples.train_demo.losses import discriminator_loss, gradient_penalty, path_lengths
+from stylert.examples.train_demo.publishing import thinned
+from stylert.examples.train_demo.quality import frechet_distance, mean_distance, quality
+from stylert.examples.train_demo.training import Settings, Training
+from stylert.export.checkpoints import read_checkpoint
+from stylert.export.models.stylegan2 import StyleGAN2
+
+TINY = Settings(
+    channels=(16, 8, 8),
+    d_channels=(16, 8),
+    width=16,
+    batch=8,
+    grow_at=(24,),
+    r1_interval=2,
+    path_weight=2.0,
+    path_interval=3,
+)
+
+
+@pytest.fixture(scope="module")
+def pictures() -> Pictures:
+    return drawn(192, seed=3, size=16)
+
+
+# The pictures.
+
+
+def test_pictures_depend_on_the_seed_and_on_nothing_else() -> None:
+    few, many, other = drawn(70, seed=5), drawn(130, seed=5), drawn(70, seed=6)
+    for name in ("images", "labels", "traits"):
+        assert np.array_equal(getattr(few, name), getattr(many, name)[:70])
+    assert few.images.shape == (70, 3, 64, 64)
+    assert few.traits.shape == (70, TRAITS)
+    assert (few.images != other.images).any(axis=(1, 2, 3)).all()
+
+
+def test_every_class_is_drawn_and_looks_like_no_other(pictures: Pictures) -> None:
+    """The nearest of the classes' mean edge maps tells a picture's class far above chance."""
+    data = drawn(720, seed=8)
+    grey = data.images.astype(np.float32).mean(axis=1)
+    edges = np.abs(np.diff(grey, axis=1))[:, :, :-1] + np.abs(np.diff(grey, axis=2))[:, :-1]
+    edges = edges.reshape(720, 9, 7, 9, 7).mean(axis=(2, 4)).reshape(720, -1)
+    edges /= np.linalg.norm(edges, axis=1, keepdims=True)
+    known, asked = slice(0, 480), slice(480, 720)
+    means = np.stack(
+        [edges[known][data.labels[known] == label].mean(axis=0) for label in range(len(CLASSES))]
+    )
+    nearest = (edges[asked] @ (means / np.linalg.norm(means, axis=1, keepdims=True)).T).argmax(1)
+    right = (nearest == data.labels[asked]).mean()
+    assert right > 0.6, right
+    counts = np.bincount(data.labels, minlength=len(CLASSES))
+    assert counts.min() > 60
+
+
+def test_pictures_of_a_class_differ_in_shape_and_colour() -> None:
+    data = drawn(300, seed=9)
+    for label in range(len(CLASSES)):
+        images = data.images[data.labels == label].astype(np.float32)
+        colours = images.mean(axis=(2, 3))  # [N, 3]
+        assert colours.std(axis=0).min() > 15
+        assert images.mean(axis=1).std(axis=0).mean() > 20  # grey values at one place
+
+
+def test_a_smaller_picture_is_the_larger_one_seen_from_afar() -> None:
+    large, small = drawn(8, seed=2, size=64).images, drawn(8, seed=2, size=16).images
+    shrunk = large.reshape(8, 3, 16, 4, 16, 4).mean(axis=(3, 5))
+    assert np.abs(shrunk - small).mean() < 5
+
+
+def test_distances_are_negative_inside_and_grow_by_one_per_unit() -> None:
+    x, y = np.meshgrid(np.linspace(-1, 1, 64), np.linspace(-1, 1, 64))
+    grid = (x[None], y[None])
+    shapes = {
+        "circle": circle(grid, 0.5),
+        "ellipse": ellipse(grid, 0.6, 0.3),
+        "box": box(grid, 0.5, 0.3, rounded=0.1),
+        "line": line(moved(grid, x=-0.3), (0.6, 0.0), 0.1),
+        "convex": convex(grid, (-0.5, 0.5), (0.0, -0.5), (0.5, 0.5)),
+    }
+    for name, distance in shapes.items():
+        assert distance[0, 32, 32] < 0, name
+        assert distance[0, 0, 0] > 0, name
+        rim = np.abs(distance[0]) < 0.05
+        slope = np.hypot(*np.gradient(distance[0], 2 / 63))[rim]
+        assert np.median(slope) == pytest.approx(1, abs=0.05), name
+
+
+def test_a_turned_shape_is_turned_clockwise() -> None:
+    x, y = np.meshgrid(np.linspace(-1, 1, 64), np.linspace(-1, 1, 64))
+    turned = moved((x[None], y[None]), turn=np.pi / 4)
+    inside = line(turned, (1.0, 0.0), 0.05)[0] < 0  # it pointed to the right
+    assert inside[48, 48]
+    assert not inside[16, 48]
+
+
+def test_colours_go_round_the_circle() -> None:
+    ones = np.ones(4, np.float32)
+    hues = np.array([0, 1 / 3, 2 / 3, 1], np.float32)
+    expected = [[1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 0, 0]]
+    np.testing.assert_allclose(rainbow(hues, ones, ones), expected, atol=1e-6)
+
+
+# The networks.
+
+
+def test_a_grown_generator_draws_what_the_smaller_one_drew() -> None:
+    torch.manual_seed(0)
+    small = StyleGAN2(generator_config((16, 8), width=16, classes=6))
+    large = grown_generator(generator_config((16, 8, 8), width=16, classes=6), small)
+    z, c = torch.randn(2, 16), torch.eye(6)[:2]
+    with torch.no_grad():
+        before, after = small(z, c, noise="none"), large(z, c, noise="none")
+    assert after.shape == (2, 3, 16, 16)
+    np.testing.assert_allclose(
+        after[:, :, 2:-2, 2:-2].reshape(2, 3, 6, 2, 6, 2).mean(dim=(3, 5)),
+        before[:, :, 1:-1, 1:-1],
+        atol=float(before.std()) / 2,  # the filter smooths a little
+    )
+    assert float(after.std()) > 0.5 * float(before.std())
+
+
+def test_the_trained_and_the_fixed_formulation_of_a_layer_are_one_function() -> None:
+    torch.manual_seed(0)
+    trained = StyleGAN2(generator_config((16, 8), width=16, classes=6))
+    fixed = copy.deepcopy(trained).requires_grad_(False)
+    z, c = torch.randn(4, 16), torch.eye(6)[:4]
+    np.testing.assert_allclose(trained(z, c).detach(), fixed(z, c), atol=2e-5)
+
+
+def test_style_mixing_takes_coarse_from_one_and_fine_from_the_other() -> None:
+    torch.manual_seed(0)
+    generator = StyleGAN2(generator_config((16, 8), width=16, classes=6))
+    random = torch.Generator().manual_seed(0)
+    z, c = torch.randn(2, 32, 16), torch.eye(6)[torch.arange(32) % 6]
+    one, two = generator.mapping(z[0], c), generator.mapping(z[1], c)
+    ws = mixed_styles(generator, z, c, probability=0.5, random=random)
+    from_one = (ws == one).all(dim=2)
+    assert from_one[:, 0].all()
+    assert torch.equal(~from_one, (ws == two).all(dim=2))
+    assert (from_one[:, :-1] >= from_one[:, 1:]).all()
+    assert 8 < int(from_one.all(dim=1).sum()) < 24
+
+
+def test_the_noise_has_a_map_for_every_layer() -> None:
+    config = generator_config((16, 8), width=16, classes=6)
+    generator = StyleGAN2(config)
+    maps = noise_maps(config, 2, torch.Generator().manual_seed(0))
+    assert {name: m.shape for name, m in maps.items()} == {
+        "b4.conv1": (2, 1, 4, 4),
+        "b8.conv0": (2, 1, 8, 8),
+        "b8.conv1": (2, 1, 8, 8),
+    }
+    assert generator(torch.randn(2, 16), torch.eye(6)[:2], noise=maps).shape == (2, 3, 8, 8)
+
+
+def test_the_deviation_is_that_of_each_group() -> None:
+    x = torch.zeros(8, 3, 4, 4)
+    x[[0, 4]] = 2.0  # groups are 0 2 4 6 and 1 3 5 7
+    deviation = minibatch_deviation(x)
+    assert deviation.shape == (8, 1, 4, 4)
+    np.testing.assert_allclose(deviation[::2], 1, rtol=1e-4)
+    np.testing.assert_allclose(deviation[1::2], 0, atol=1e-3)
+
+
+def test_the_logit_depends_on_the_label() -> None:
+    torch.manual_seed(0)
+    critic = Discriminator((16, 8), 6)
+    images = torch.randn(4, 3, 16, 16)
+    first, second = critic(images, torch.eye(6)[[0] * 4]), critic(images, torch.eye(6)[[1] * 4])
+    assert first.shape == (4,)
+    assert (first - second).abs().min() > 1e-3
+
+
+def test_a_grown_discriminator_judges_as_the_smaller_one() -> None:
+    torch.manual_seed(0)
+    small, large = Discriminator((16, 8), 6), Discriminator((16, 8, 8), 6)
+    large.load_state_dict(small.state_dict(), strict=False)
+    large.mute_largest()
+    images, c = torch.randn(4, 3, 32, 32), torch.eye(6)[:4]
+    halved = torch.nn.functional.avg_pool2d(images, 2)
+    np.testing.assert_allclose(large(images, c).detach(), small(halved, c).detach(), atol=1e-5)
+
+
+def test_the_gradient_penalty_is_the_slope() -> None:
+    class Slope(Discriminator):
+        def forward(self, images: torch.Tensor, c: torch.Tensor) -> torch.Tensor:
+            return 3 * images[:, 0, 0, 0] + 4 * images[:, 1, 1, 1]
+
+    penalty = gradient_penalty(Slope((16, 8), 6), torch.randn(4, 3, 16, 16), torch.eye(6)[:4])
+    assert float(penalty) == pytest.approx(25)
+
+
+def test_path_lengths_are_those_of_a_linear_map() -> None:
+    ws = torch.randn(5, 2, 8, requires_grad=True)
+    images = (ws.sum(dim=1) * 3)[:, None, None, :]  # [5, 1, 1, 8]
+    directions = torch.zeros(5, 1, 1, 8)
+    directions[..., 0] = 1
+    lengths = path_lengths(images, ws, directions)
+    np.testing.assert_allclose(lengths.detach(), 3 / np.sqrt(8), rtol=1e-5)
+
+
+# The training.
+
+
+def test_training_changes_every_weight_and_keeps_the_average_apart(pictures: Pictures) -> None:
+    training = Training(TINY, pictures)
+    before = copy.deepcopy([training.generator.state_dict(), training.discriminator.state_dict()])
+    for _ in range(3):
+        training.step()
+    after = [training.generator.state_dict(), training.discriminator.state_dict()]
+    for old, new in zip(before, after, strict=True):
+        fixed = {name for name in old if torch.equal(old[name], new[name])}
+        assert all(name.endswith(("resample_filter", "noise_const")) for name in fixed), fixed
+    average = training.average.state_dict()
+    weight = "synthesis.b8.conv1.weight"
+    assert not torch.equal(average[weight], after[0][weight])
+    assert not any(parameter.requires_grad for parameter in training.average.parameters())
+    assert training.seen == 24
+
+
+@pytest.mark.parametrize("stop", [2, 4])  # before and after the networks grow
+def test_a_training_goes_on_with_the_very_same_numbers(
+    pictures: Pictures, tmp_path: Path, stop: int
+) -> None:
+    straight = Training(TINY, pictures)
+    for _ in range(6):
+        straight.step()
+    stopped = Training(TINY, pictures)
+    for _ in range(stop):
+        stopped.step()
+    stopped.save(tmp_path / "state.pt")
+    resumed = Training.restored(tmp_path / "state.pt", pictures)
+    for _ in range(6 - stop):
+        resumed.step()
+    assert resumed.config.img_shape == straight.config.img_shape == (16, 16)
+    for part in ("generator", "average", "discriminator"):
+        left, right = getattr(straight, part).state_dict(), getattr(resumed, part).state_dict()
+        assert all(torch.equal(left[name], right[name]) for name in left), part
+    assert resumed.seen == straight.seen
+    assert [path.name for path in tmp_path.iterdir()] == ["state.pt"]
+
+
+def test_pictures_whose_deviation_is_measured_together_are_of_one_class(pictures: Pictures) -> None:
+    training = Training(replace(TINY, batch=24), pictures)
+    labels = training._reals()[1].argmax(dim=1)
+    groups = labels.reshape(GROUP, -1)  # as minibatch_deviation groups them
+    assert (groups == groups[:1]).all()
+    assert sorted(groups[0].tolist()) == list(range(len(CLASSES)))
+
+
+def test_trainings_of_two_seeds_differ(pictures: Pictures) -> None:
+    one, two = Training(TINY, pictures), Training(replace(TINY, seed=2), pictures)
+    assert not torch.equal(one.generator.mapping.fc0.weight, two.generator.mapping.fc0.weight)
+
+
+def test_the_discriminator_learns_to_tell_pictures_from_noise(pictures: Pictures) -> None:
+    torch.manual_seed(0)
+    critic, c = Discriminator((16, 8), 6), torch.eye(6)[torch.arange(24) % 6]
+    optimizer = torch.optim.Adam(critic.parameters(), lr=0.01)
+    real = torch.from_numpy(pictures.images).float() / 127.5 - 1
+    losses = []
+    for step in range(12):
+        fakes = torch.randn(24, 3, 16, 16)
+        loss = discriminator_loss(critic(real[step * 8 :][:24], c), critic(fakes, c))
+        optimizer.zero_grad()
+        torch.autograd.backward(loss)
+        optimizer.step()
+        losses.append(float(loss.detach()))
+    assert losses[-1] < losses[0] / 4, losses
+
+
+# The figures.
+
+
+def test_the_frechet_distance_is_that_of_normal_distributions() -> None:
+    random = np.random.default_rng(0)
+    x = random.standard_normal((4000, 3))
+    assert frechet_distance(x, x) == pytest.approx(0, abs=1e-9)
+    assert frechet_distance(x, x + np.array([1, 2, 0])) == pytest.approx(5)
+    stretched = (x - x.mean(axis=0)) * 3
+    expected = 4 * np.cov(x, rowvar=False).trace() + np.square(x.mean(axis=0)).sum()
+    assert frechet_distance(x, stretched) == pytest.approx(expected)
+
+
+def test_a_collapsed_generator_has_no_diversity(pictures: Pictures) -> None:
+    torch.manual_seed(0)
+    data = drawn(240, seed=4)
+    reader = Reader().eval().requires_grad_(False)
+    real = read(reader, data.images)
+    real = replace(real, labels=data.labels)
+    same = replace(real, features=np.repeat(real.features[:1], 240, axis=0))
+    found = quality(same, data.labels, real)
+    assert max(found.diversity.values()) < 1e-4
+    assert set(found.accuracy.values()) == {1.0}
+    assert found.fid > 0
+    assert mean_distance(np.array([[0.0, 0], [3, 4]])) == pytest.approx(5)
+
+
+def test_thinned_curves_keep_the_end() -> None:
+    history = [{"images": float(i), "loss": float(-i)} for i in range(250)]
+    curves = thinned(history, 100)
+    assert curves["images"][-1] == 249
+    assert curves["loss"] == [-i for i in curves["images"]]
+    assert 50 < len(curves["images"]) <= 100
+
+
+def test_the_commands_train_and_publish(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    small = {"channels": (16, 8, 8, 8, 8), "d_channels": (16, 8, 8, 8), "width": 16, "batch": 8}
+    monkeypatch.setattr(command_line, "Settings", lambda seed: Settings(seed=seed, **small))
+    monkeypatch.setattr(command_line, "READER_PICTURES", 128)
+    run, checkpoint = tmp_path / "run", tmp_path / "tiny.safetensors"
+    sizes = ["--pictures", "64", "--change", '{"grow_at": [8, 16]}', "--every", "16"]
+    for images in ("16", "24"):  # the second call goes on
+        arguments = ["train", str(run), "--images", images, *sizes]
+        result = CliRunner().invoke(command_line.app, arguments)
+        assert result.exit_code == 0, result.output
+    arguments = ["publish", str(run), "--to", str(checkpoint), "--pictures", "96"]
+    result = CliRunner().invoke(command_line.app, arguments)
+    assert result.exit_code == 0, result.output
+
+    with Image.open(run / "samples-0000k.png") as sheet:
+        assert sheet.size == (12 * 64, len(CLASSES) * 64)
+    read_back = read_checkpoint(checkpoint)
+    assert read_back.config.img_shape == (64, 64)
+    assert read_back.config.c_dim == len(CLASSES)
+    state = torch.load(run / "state.pt", weights_only=True)
+    for name, tensor in read_back.tensors.items():
+        expected = state["average"][name].numpy()
+        np.testing.assert_array_equal(tensor, expected.astype(np.float16).astype(np.float32))
+    record = json.loads(checkpoint.with_suffix(".json").read_text())
+    assert record["images_seen"] == 24
+    assert record["file"] == {"name": "tiny.safetensors", "bytes": checkpoint.stat().st_size}
+    assert set(record["quality"]["diversity_psi_0.7"]) == set(CLASSES)
+    assert record["quality"]["fid_psi_1"] > record["quality"]["fid_of_more_drawn_pictures"]
