@@ -114,7 +114,8 @@ def accepted(header: str | None) -> str | None:
     liked = sorted(_media_ranges(header), key=lambda part: -part[1])
     for media_type, weight in liked:
         if weight > 0:
-            if media_type in ("*/*", "image/*"):
+            # What posts JSON often asks for JSON back (curl --json): it means the errors.
+            if media_type in ("*/*", "image/*", "application/json"):
                 return None
             if media_type in (*MEDIA_TYPES.values(), ZIP):
                 return media_type

@@ -229,6 +229,12 @@ def test_the_body_decides_over_the_header(client: TestClient) -> None:
     assert "Accept" in error(client.post("/generate", json={"seeds": [1]}, headers=accept), 406)
 
 
+def test_who_posts_json_gets_a_picture(client: TestClient) -> None:
+    asks_for_json = {"accept": "application/json"}  # curl --json, and many clients by themselves
+    answer = client.post("/generate", json={"seeds": [1]}, headers=asks_for_json)
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "image/png")
+
+
 def test_several_images_are_a_grid_or_a_zip_file(client: TestClient, generator: Generator) -> None:
     expected = generator.generate([1, 2, 3])
     grid = pixels(client.post("/generate", json={"seeds": [1, 2, 3]}))
