@@ -10,6 +10,7 @@ import os
 import signal
 import socket
 import threading
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import ModuleType
@@ -20,7 +21,7 @@ from stylert.runtime.backends.onnxruntime import usable_cpus
 from stylert.runtime.errors import EngineError, InvalidInput, StylertError
 from stylert.runtime.extras import need
 
-__all__ = ["connected", "import_ray", "one_line", "opening_on", "raise_cause"]
+__all__ = ["connected", "import_ray", "import_serve", "one_line", "opening_on", "raise_cause"]
 
 LOCAL_OBJECT_STORE = 128 << 20  # bytes; images never pass through it
 CONNECT_SECONDS = 5.0
@@ -59,6 +60,21 @@ def import_ray() -> ModuleType:
     import ray
 
     module: ModuleType = ray
+    return module
+
+
+def import_serve() -> ModuleType:
+    """Ray Serve.
+
+    Raises:
+        MissingExtra: it is not installed.
+    """
+    import_ray()
+    with warnings.catch_warnings():
+        # It declares its settings in a way that newer versions of pydantic advise against.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        from ray import serve
+    module: ModuleType = serve
     return module
 
 

@@ -14,10 +14,6 @@ import yaml
 
 from stylert import cli
 
-pytestmark = pytest.mark.filterwarnings(  # of Ray Serve, when it is imported
-    "ignore::pydantic.warnings.PydanticDeprecatedSince20"
-)
-
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
     """The exit code, stdout and stderr of a command."""

@@ -90,7 +90,7 @@ def _pictures(out: Path, count: int, seed: int) -> Pictures:
     if not path.exists():
         np.savez(path, **vars(drawn(count, seed=seed)))
     with np.load(path) as file:
-        return Pictures(**{name: file[name] for name in ("images", "labels", "traits")})
+        return Pictures(**{name: file[name] for name in file.files})
 
 
 @app.command()

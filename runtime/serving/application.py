@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -19,6 +20,7 @@ from stylert.runtime.serving.answers import FailureMiddleware, HeadersMiddleware
 from stylert.runtime.serving.batcher import ShuttingDown
 from stylert.runtime.serving.encoding import MEDIA_TYPES, ZIP, accepted
 from stylert.runtime.serving.facts import facts_of
+from stylert.runtime.serving.freed_memory import give_back_freed_memory
 from stylert.runtime.serving.limits import LimitsMiddleware
 from stylert.runtime.serving.metrics import CONTENT_TYPE, CountingMiddleware, Metrics
 from stylert.runtime.serving.page_files import page_file
@@ -94,7 +96,9 @@ def create_app(generator: Generator | str | Path, settings: Settings | None = No
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        trimming = asyncio.create_task(give_back_freed_memory())
         yield
+        trimming.cancel()
         service.close()
         if ours:
             opened.close()

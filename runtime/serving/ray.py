@@ -22,7 +22,7 @@ from stylert.runtime.bundle import Bundle
 from stylert.runtime.errors import BundleError, StylertError
 from stylert.runtime.generator import Generator
 from stylert.runtime.latents import labels_of
-from stylert.runtime.ray_cluster import import_ray, opening_on
+from stylert.runtime.ray_cluster import import_ray, import_serve, opening_on
 from stylert.runtime.serving.application import create_app
 from stylert.runtime.serving.ray_metrics import tell_ray
 from stylert.runtime.serving.ray_options import RayOptions
@@ -56,9 +56,7 @@ def application(options: RayOptions) -> Any:
         MissingExtra: Ray is not installed.
         BundleError: there is no bundle here, and no `sha256` is given.
     """
-    import_ray()
-    from ray import serve
-
+    serve = import_serve()
     token = options.token or os.environ.get("STYLERT_TOKEN") or None
     options = pinned(options.model_copy(update={"token": token}))
     replica = serve.ingress()(Replica)

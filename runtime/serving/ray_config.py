@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from stylert.runtime.arguments import check_integer
-from stylert.runtime.ray_cluster import import_ray
+from stylert.runtime.ray_cluster import import_serve
 from stylert.runtime.serving.ray import NAME, pinned
 from stylert.runtime.serving.ray_options import RayOptions
 
@@ -29,7 +29,7 @@ def serve_yaml(options: RayOptions, *, host: str = "127.0.0.1", port: int = 8000
         InvalidInput: a port out of range.
         BundleError: there is no bundle.
     """
-    import_ray()
+    import_serve()
     import yaml
     from ray.serve.schema import ServeDeploySchema
 

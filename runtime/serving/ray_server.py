@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from stylert.runtime.errors import EngineError
-from stylert.runtime.ray_cluster import connected, one_line
+from stylert.runtime.ray_cluster import connected, import_serve, one_line
 from stylert.runtime.serving.ray import NAME, application
 from stylert.runtime.serving.ray_options import RayOptions
 from stylert.runtime.serving.server import bind
@@ -47,8 +47,7 @@ def serve_on_ray(
         EngineError: no cluster, no room in it, or a backend that does not run.
     """
     with connected(address):
-        from ray import serve
-
+        serve = import_serve()
         logging.getLogger("ray.serve").setLevel(logging.ERROR)
         target = application(options)
         if serve.status().proxies:
@@ -79,8 +78,7 @@ def deploy(target: Any, *, name: str = APPLICATION, route_prefix: str = "/") -> 
     Raises:
         EngineError: why its replicas cannot start.
     """
-    from ray import serve
-
+    serve = import_serve()
     try:
         serve.run(target, name=name, route_prefix=route_prefix)
     except RuntimeError as error:

@@ -28,11 +28,6 @@ from stylert.runtime.serving.ray import application
 from stylert.runtime.serving.ray_options import RayOptions
 from stylert.runtime.serving.ray_server import deploy, serve_on_ray
 
-pytestmark = pytest.mark.filterwarnings(
-    # Of Ray Serve, when it is imported.
-    "ignore::pydantic.warnings.PydanticDeprecatedSince20",
-)
-
 JOB = DatasetJob(seeds=Seeds.of(range(400)), container="webdataset", shard_size=50)
 
 

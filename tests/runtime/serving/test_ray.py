@@ -20,10 +20,6 @@ from stylert.runtime.serving.ray_config import serve_yaml
 from stylert.runtime.serving.ray_metrics import Twins
 from stylert.runtime.serving.ray_options import RayOptions
 
-pytestmark = pytest.mark.filterwarnings(  # of Ray Serve, when it is imported
-    "ignore::pydantic.warnings.PydanticDeprecatedSince20"
-)
-
 
 def test_options_come_as_texts() -> None:
     options = RayOptions.parse({"bundle": "b", "gpus": "0.5", "max_replicas": "4", "token": "t"})
