@@ -38,6 +38,7 @@ PUBLIC = (
     "stylert.runtime.control.truncation",
     "stylert.runtime.control.walks",
     "stylert.runtime.datasets",
+    "stylert.runtime.datasets.ray_writing",
     "stylert.runtime.figures",
     "stylert.runtime.graph_inputs",
     "stylert.runtime.images",

@@ -8,7 +8,7 @@ dies costs what its journal does not tell of yet.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ Progress = Callable[[int, int], None]  # images that are there, and how many the
 class RayDatasetResult(DatasetResult):
     """What `write_dataset_on_ray` did."""
 
+    files: Iterator[Path]  # as before; named here so that its type is known in this module, too
     choice: str  # what ran where, and why
     deaths: int  # actors that were lost, and replaced
 
