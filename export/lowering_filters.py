@@ -120,7 +120,7 @@ def bands(matrix: np.ndarray, rows: int) -> list[tuple[int, np.ndarray]]:
     """Split a banded matrix into blocks of about so many rows, without the zeros beside them.
 
     Args:
-        matrix: [out, in], no row of which is zero.
+        matrix: [out, in].
         rows: of a block.
 
     Returns:
@@ -129,7 +129,8 @@ def bands(matrix: np.ndarray, rows: int) -> list[tuple[int, np.ndarray]]:
     parts = []
     for block in np.array_split(matrix, max(round(len(matrix) / rows), 1)):
         columns = np.flatnonzero(block.any(axis=0))
-        parts.append((int(columns[0]), block[:, columns[0] : columns[-1] + 1]))
+        first, last = (columns[0], columns[-1]) if columns.size else (0, 0)
+        parts.append((int(first), block[:, first : last + 1]))
     return parts
 
 

@@ -3,8 +3,9 @@
 'phases': depthwise convolutions at the low rate, some for each phase of the high rate. It is the
 least work, and the fastest on a CPU, where ONNX Runtime fuses the nonlinearity and the sums into
 them. 'matrix': a product with a constant matrix along each axis, before the nonlinearity and after
-it. That is more work, but in few large products, as tensor cores like them, and with no grouped
-convolution in half precision, which some versions of TensorRT cannot build.
+it. That is more work, but in few large products, as tensor cores like them, and without grouped
+convolutions, which some versions of TensorRT cannot build in half precision. Only the radial filter
+of an R is one, as it is no product.
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ class FilteredLrelu(ABC):
         self.layer = layer
         self.up_fir = up_fir
         self.down_fir = down_fir
+        self.constants: dict[tuple[str, tuple[int, ...]], ir.Value] = {}
 
     @property
     def overshoot(self) -> float:
@@ -54,15 +56,30 @@ class FilteredLrelu(ABC):
         along_an_axis = max(np.abs(self.up_fir[phase::up]).sum() * up for phase in range(up))
         return float(along_an_axis**2)
 
-    @abstractmethod
     def emit(self, x: ir.Value, channels: int, clamp: float | None) -> ir.Value:
         """From what is read of the input [N, C, h, h] to [N, C, out_size, out_size]."""
+        layer, (start, stop) = self.layer, self.reads
+        has_filters = (layer.up, layer.down, layer.up_taps, layer.down_taps) != (1, 1, 0, 0)
+        if not has_filters and stop - start == layer.out_size:
+            return self.emitter.clamp(self.lrelu(x), clamp)
+        return self.filtered(x, channels, clamp)
+
+    @abstractmethod
+    def filtered(self, x: ir.Value, channels: int, clamp: float | None) -> ir.Value:
+        """What `emit` does where there are filters, or zeros to put around."""
 
     def lrelu(self, x: ir.Value) -> ir.Value:
         """The nonlinearity without its clamp."""
         if self.layer.slope == 1:
             return x
         return self.emitter.graph.op("LeakyRelu", x, name="lrelu", alpha=self.layer.slope)
+
+    def constant(self, name: str, array: np.ndarray) -> ir.Value:
+        """A constant that all groups of channels share; `name` is its own within the layer."""
+        key = name, array.shape
+        if key not in self.constants:
+            self.constants[key] = self.emitter.constant(name, array)
+        return self.constants[key]
 
     def depthwise(
         self,
@@ -79,7 +96,7 @@ class FilteredLrelu(ABC):
         return self.emitter.graph.op(
             "Conv",
             x,
-            self.emitter.constant(f"{name}_weight", kernels),
+            self.constant(f"{name}_weight", kernels),
             name=name,
             kernel_shape=list(kernel.shape),
             pads=list(pads),
@@ -124,8 +141,8 @@ class PhaseForm(FilteredLrelu):
         self.reads = max(split.first, 0), min(stop, layer.conv_size)
         self.pads = max(-split.first, 0), max(stop - layer.conv_size, 0)
 
-    def emit(self, x: ir.Value, channels: int, clamp: float | None) -> ir.Value:
-        """From what is read of the input [N, C, h, h] to [N, C, out_size, out_size]."""
+    def filtered(self, x: ir.Value, channels: int, clamp: float | None) -> ir.Value:
+        """What `emit` does where there are filters, or zeros to put around."""
         before, after = self.pads
         stride = self.split.stride
         phases = {}
@@ -137,9 +154,9 @@ class PhaseForm(FilteredLrelu):
             for q, taps_q in enumerate(self.split.up):
                 pads = 0, before, 0, after
                 phase = self.depthwise(
-                    rows, taps_q[None], channels, f"up{p}{q}", pads=pads, strides=(1, stride)
+                    rows, taps_q[None], channels, f"up{p}_{q}", pads=pads, strides=(1, stride)
                 )
-                phases[p, q] = self.bent(phase, channels, clamp, f"phase{p}{q}")
+                phases[p, q] = self.bent(phase, channels, clamp, f"phase{p}_{q}")
         down = self.radial_outputs if self.layer.down_radial else self.separable_outputs
         return self.woven(down(phases, channels))
 
@@ -151,7 +168,8 @@ class PhaseForm(FilteredLrelu):
             if clamp is None:
                 return x
             # ONNX Runtime computes one activation along with a convolution. A second one by itself
-            # would take the values out of the blocked layout and back: 10% of the time of an R.
+            # would take the values out of the blocked layout and back: 3% of the time of a T, and
+            # 11% of that of an R.
             x = self.depthwise(x, np.ones((1, 1)), channels, "as_it_is")
             return e.clamp(x, clamp)
 
@@ -170,7 +188,9 @@ class PhaseForm(FilteredLrelu):
         }
         return [
             self.total(
-                [(rows[p, s], kernels[r, p][:, None]) for p in every_phase], channels, f"down{r}{s}"
+                [(rows[p, s], kernels[r, p][:, None]) for p in every_phase],
+                channels,
+                f"down{r}_{s}",
             )
             for r in every_output
             for s in every_output
@@ -183,7 +203,7 @@ class PhaseForm(FilteredLrelu):
             self.total(
                 [(phase, kernels[(r, s, *at)]) for at, phase in phases.items()],
                 channels,
-                f"down{r}{s}",
+                f"down{r}_{s}",
             )
             for r, s in np.ndindex(self.outputs, self.outputs)
         ]
@@ -229,8 +249,8 @@ class MatrixForm(FilteredLrelu):
         self.reads = int(read[0]), int(read[-1]) + 1
         self.up_matrix = matrix[:, slice(*self.reads)]
 
-    def emit(self, x: ir.Value, channels: int, clamp: float | None) -> ir.Value:
-        """From what is read of the input [N, C, h, h] to [N, C, out_size, out_size]."""
+    def filtered(self, x: ir.Value, channels: int, clamp: float | None) -> ir.Value:
+        """What `emit` does where there are filters, or zeros to put around."""
         x = self.product(x, self.up_matrix, "up")
         with self.emitter.graph.scope("high"):
             x = self.emitter.clamp(self.lrelu(x), clamp)
@@ -244,26 +264,27 @@ class MatrixForm(FilteredLrelu):
 
     def product(self, x: ir.Value, matrix: np.ndarray, name: str) -> ir.Value:
         """The matrix along the columns, then along the rows."""
-        g = self.emitter.graph
+        bands = lowering_filters.bands(matrix, BAND)
+        if len(bands) == 1:
+            bands = [(0, matrix)]
         for axis, along in ((2, "columns"), (3, "rows")):
-            bands = lowering_filters.bands(matrix, BAND)
-            with g.scope(f"{name}_{along}"):
-                if len(bands) == 1:
-                    x = self.times(x, matrix, axis, "product")
-                    continue
-                parts = []
-                for i, (start, block) in enumerate(bands):
-                    part = self.cut(x, start, start + block.shape[1], [axis], f"part{i}")
-                    parts.append(self.times(part, block, axis, f"product{i}"))
-                x = g.op("Concat", *parts, name="bands", axis=axis)
+            parts = []
+            for i, (start, block) in enumerate(bands):
+                part, at = x, f"{name}_{along}{i}"
+                if len(bands) > 1:
+                    part = self.cut(x, start, start + block.shape[1], [axis], f"{at}_part")
+                parts.append(self.times(part, block, axis, at))
+            x = parts[0]
+            if len(bands) > 1:
+                x = self.emitter.graph.op("Concat", *parts, name=f"{name}_{along}_bands", axis=axis)
         return x
 
     def times(self, x: ir.Value, matrix: np.ndarray, axis: int, name: str) -> ir.Value:
         """The matrix along an axis."""
-        e = self.emitter
+        g = self.emitter.graph
         if axis == 2:
-            return e.graph.op("MatMul", e.constant(f"{name}_matrix", matrix), x, name=name)
-        return e.graph.op("MatMul", x, e.constant(f"{name}_matrix", matrix.T), name=name)
+            return g.op("MatMul", self.constant(f"{name}_matrix", matrix), x, name=name)
+        return g.op("MatMul", x, self.constant(f"{name}_matrix", matrix.T), name=name)
 
 
 FORMS: dict[str, type[FilteredLrelu]] = {"phases": PhaseForm, "matrix": MatrixForm}

@@ -7,8 +7,8 @@ the magnitude of the input and that of the leaky ReLU are part of the demodulati
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -24,8 +24,10 @@ from stylert.export.onnx_graph import GraphBuilder
 __all__ = ["stylegan3_graph"]
 
 MULTIPLE = 8  # of channels, which vector units and tensor cores take at a time
-GROUP_BYTES = 384 * 2**20  # of one image at the high rate: more channels are done one after another
+GROUP_BYTES = 192 * 2**20  # of one image at the high rate: more channels are done one after another
 HALF_MAX = 65504.0  # the largest finite number of half precision
+
+Parts = list[tuple[slice, ir.Value]]  # which channels of a value, and these
 
 
 def stylegan3_graph(
@@ -38,7 +40,8 @@ def stylegan3_graph(
     Args:
         checkpoint: a StyleGAN3 generator.
         filters: form of the filtered leaky ReLU, 'phases' or 'matrix' (see `filtered_lrelu`; the
-            function is the same), or 'auto': 'phases', but 'matrix' in half precision.
+            function is the same), or 'auto': 'matrix' where the graph has half precision, as it
+            has for GPUs, else 'phases'.
         **options: of `SynthesisEmitter`.
     """
     assert filters in ("auto", *FORMS), filters
@@ -50,24 +53,28 @@ class _Synthesis(ModulatedEmitter):
         super().__init__(checkpoint, **options)
         assert isinstance(checkpoint.config, StyleGAN3Config)
         self.config = checkpoint.config
-        self.filters = filters
+        forms = {"auto": "matrix" if self.half_blocks else "phases"}
+        self.form = FORMS[forms.get(filters, filters)]
+        self.given = "float32"  # precision of what the layer at hand takes
         self.tensors = _with_more_channels(self.config, checkpoint.tensors)
 
     def build(self) -> GraphBuilder:
         c, g = self.config, self.graph
         with g.scope("input"):
             x = fourier_features(self, c)
+        parts: Parts = [(slice(None), x)]
         for index, layer in enumerate(c.layers, start=1):
-            entered = self.enter(layer.name, x)
-            assert entered is not None
+            self.given = self.dtype
+            self.enter(layer.name, None)
             with g.scope(layer.name):
                 emit = self.torgb if layer.is_torgb else self.layer
-                x = emit(entered, layer, index)
+                parts = emit(parts, layer, index)
             self.leave(layer.name)
-        self.output_images(x, c.img_channels, c.img_shape)
+        ((_, img),) = parts
+        self.output_images(img, c.img_channels, c.img_shape)
         return g
 
-    def layer(self, x: ir.Value, layer: StyleGAN3Layer, index: int) -> ir.Value:
+    def layer(self, parts: Parts, layer: StyleGAN3Layer, index: int) -> Parts:
         """Modulated convolution, bias, filtered leaky ReLU."""
         g, name = self.graph, f"synthesis.{layer.name}"
         gain = layer.gain * self.input_gain(layer)
@@ -75,9 +82,7 @@ class _Synthesis(ModulatedEmitter):
         weight = _of_unit_variance(self.tensors[f"{name}.weight"])
         scale, weight, d = self.modulation(self.styles(name, index), weight, gain)
         lrelu = self.filtered_lrelu(layer)
-        x, pads = self.trimmed(x, layer, lrelu)
-        x = self.scaled(x, scale, "styles")
-        x, rounding = self.best_conv(x, weight, pads)
+        x, rounding = self.modulated_conv(parts, scale, weight, lrelu)
         if rounding is not None:
             d = g.op("Mul", d, g.constant("rounding", rounding), name="unscale")
         x = g.op("Mul", x, self.factors(d, "factors"), name="demodulate")
@@ -85,97 +90,96 @@ class _Synthesis(ModulatedEmitter):
         x = self.guarded(x, lrelu, gain, bias)
         x = self.to_block(x, "filtered")
         self.watched.append(x)
-        x = self.in_groups(x, len(weight), lrelu)
-        self.watched.append(x)
-        return x
+        parts = self.in_groups(x, len(weight), lrelu)
+        self.watched += [x for _, x in parts]
+        return parts
 
-    def torgb(self, x: ir.Value, layer: StyleGAN3Layer, index: int) -> ir.Value:
-        """Modulated 1x1 convolution to the image's channels; from there on it is float32."""
+    def torgb(self, parts: Parts, layer: StyleGAN3Layer, index: int) -> Parts:
+        """Modulated convolution to the image's channels; from there on it is float32."""
         g, c, name = self.graph, self.config, f"synthesis.{layer.name}"
         weight = self.tensors[f"{name}.weight"].astype(np.float64)
         bias = self.tensors[f"{name}.bias"].astype(np.float64) * c.output_scale
         gain = c.output_scale * self.input_gain(layer)
         gain /= math.sqrt(layer.in_channels * layer.kernel**2)
-        x = self.scaled(x, self.styles(name, index, gain=gain), "styles")
-        self.watched.append(x)
-        x, rounding = self.best_conv(x, weight, [layer.kernel - 1] * 4)
+        lrelu = self.filtered_lrelu(layer)
+        styles = self.styles(name, index, gain=gain)
+        x, rounding = self.modulated_conv(parts, styles, weight, lrelu)
         if rounding is not None:
             x = g.op("Mul", x, g.constant("rounding", rounding[:, None, None]), name="unscale")
         x = g.op("Add", x, g.constant("bias", bias[:, None, None]), name="add_bias")
+        self.dtype = "float32"
         clamp = None if c.conv_clamp is None else c.conv_clamp * c.output_scale
-        return self.clamp(x, clamp, "float32")
+        return [(slice(None), lrelu.emit(x, c.img_channels, clamp))]
 
     def input_gain(self, layer: StyleGAN3Layer) -> float:
         """What brings a layer's input to unit variance, as it was in training."""
         return 1 / math.sqrt(self.tensors[f"synthesis.{layer.name}.magnitude_ema"])
 
     def styles(self, name: str, index: int, *, gain: float = 1.0) -> ir.Value:
-        """The styles [N, I] of a layer, in float32."""
-        with self.exact():
-            return super().styles(name, index, gain=gain)
+        """The styles [N, I] of a layer; their weights are float32 also in a compact graph.
 
-    def demodulation(
-        self,
-        styles: ir.Value,
-        weight: np.ndarray,
-        gain: float,
-        scaling: np.ndarray | None = None,
-    ) -> ir.Value:
-        """The factors [N, O] that bring the modulated weights to norm `gain`, in float32."""
-        with self.exact():
-            return super().demodulation(styles, weight, gain, scaling)
-
-    @contextmanager
-    def exact(self) -> Iterator[None]:
-        """Within the block, weights are stored in float32, also in a compact graph.
-
-        An error in a style is the same in every pixel. Pictures of little contrast show it: these
-        errors took the golden T from 69 dB to 61 dB.
+        An error in a style is the same in every pixel. Pictures of little contrast show it: with
+        half precision here, the golden T is 60 dB from what it should be, not 69 dB.
         """
         compact, self.graph.compact = self.graph.compact, False
-        try:
-            yield
-        finally:
-            self.graph.compact = compact
+        styles = super().styles(name, index, gain=gain)
+        self.graph.compact = compact
+        return styles
 
     def filtered_lrelu(self, layer: StyleGAN3Layer) -> FilteredLrelu:
-        """The filtered leaky ReLU of a layer in the form that suits its precision."""
-        form = self.filters
-        if form == "auto":
-            form = "matrix" if self.in_half else "phases"
+        """The filtered leaky ReLU of a layer, with its filters as the block stores them best."""
         one_tap = np.ones(1)
         up_fir = self.tensors.get(f"synthesis.{layer.name}.up_filter", one_tap)
         down_fir = self.tensors.get(f"synthesis.{layer.name}.down_filter", one_tap)
         if self.dtype == "float16":
             up_fir, down_fir = round_filter(up_fir, phases=layer.up), round_filter(down_fir)
-        return FORMS[form](self, layer, up_fir, down_fir)
+        return self.form(self, layer, up_fir, down_fir)
 
-    def best_conv(
-        self, x: ir.Value, weight: np.ndarray, pads: list[int]
+    def modulated_conv(
+        self,
+        parts: Parts,
+        styles: ir.Value,  # [N, I]
+        weight: np.ndarray,  # [O, I, k, k]
+        lrelu: FilteredLrelu,
     ) -> tuple[ir.Value, np.ndarray | None]:
         """The convolution, in float32, and factors [O] it is yet to be multiplied by, None = 1.
 
-        A weight that is stored in half precision is rounded as it is best.
+        It is the sum of those of the parts, so that no two of them need memory at a time. The
+        styles are multiplied in float32, and the product is rounded once. A weight that is stored
+        in half precision is rounded as it is best.
         """
         factors = None
         if self.dtype == "float16" or self.graph.compact:
             weight, factors = round_weight(weight)
-        x = self.conv(x, weight, pads, "conv")
-        self.watched.append(x)
-        return self.to_float32(x, "conv_float32"), None if factors is None else 1 / factors
+        g, scale, total = self.graph, self.factors(styles, "styles"), None
+        for i, (channels, part) in enumerate(parts):
+            with g.scope(f"of_part{i}") if len(parts) > 1 else nullcontext():
+                x, pads = self.trimmed(part, lrelu)
+                if self.given == "float16":
+                    x = g.cast(x, "float32", name="input_float32")
+                by = scale
+                if len(parts) > 1:
+                    by = lrelu.cut(scale, channels.start, channels.stop, [1], "styles")
+                x = self.to_block(g.op("Mul", x, by, name="modulate"), "modulated")
+                self.watched.append(x)
+                x = self.conv(x, weight[:, channels], pads, "conv")
+                self.watched.append(x)
+                if self.dtype == "float16":
+                    x = g.cast(x, "float32", name="conv_float32")
+                total = x if total is None else g.op("Add", total, x, name="sum")
+        assert total is not None
+        return total, None if factors is None else 1 / factors
 
-    def trimmed(
-        self, x: ir.Value, layer: StyleGAN3Layer, lrelu: FilteredLrelu
-    ) -> tuple[ir.Value, list[int]]:
+    def trimmed(self, x: ir.Value, lrelu: FilteredLrelu) -> tuple[ir.Value, list[int]]:
         """What is needed of the input, and the pads, for what `lrelu` reads of the convolution."""
-        start, stop = lrelu.reads
+        layer, (start, stop) = lrelu.layer, lrelu.reads
         full = layer.kernel - 1
         before, after = full - start, full - (layer.conv_size - stop)
         if min(before, after) < 0:
             x = lrelu.cut(x, max(-before, 0), layer.in_size + min(after, 0), [2, 3], "trim")
         return x, [max(before, 0)] * 2 + [max(after, 0)] * 2
 
-    def in_groups(self, x: ir.Value, channels: int, lrelu: FilteredLrelu) -> ir.Value:
+    def in_groups(self, x: ir.Value, channels: int, lrelu: FilteredLrelu) -> Parts:
         """The activation of some channels after that of others: it needs far more memory than x."""
         g = self.graph
         clamp = self.config.conv_clamp
@@ -183,14 +187,17 @@ class _Synthesis(ModulatedEmitter):
         fitting = GROUP_BYTES // (item * lrelu.layer.activation_size**2)
         size = max(fitting // MULTIPLE, 1) * MULTIPLE
         if channels <= size:
-            return lrelu.emit(x, channels, clamp)
-        groups = []
+            return [(slice(None), lrelu.emit(x, channels, clamp))]
+        parts: Parts = []
         for start in range(0, channels, size):
             stop = min(start + size, channels)
             with g.scope(f"from{start}"):
-                group = lrelu.cut(x, start, stop, [1], "channels")
-                groups.append(lrelu.emit(group, stop - start, clamp))
-        return g.op("Concat", *groups, name="channels", axis=1)
+                part = lrelu.cut(x, start, stop, [1], "channels")
+                parts.append((slice(start, stop), lrelu.emit(part, stop - start, clamp)))
+        if not self.in_half:
+            return parts
+        # On a GPU, one large convolution is worth more than the memory.
+        return [(slice(None), g.op("Concat", *(x for _, x in parts), name="channels", axis=1))]
 
     def guarded(self, x: ir.Value, lrelu: FilteredLrelu, gain: float, bias: np.ndarray) -> ir.Value:
         """Keep what is upsampled in half precision finite, where it could become infinite.
@@ -207,20 +214,10 @@ class _Synthesis(ModulatedEmitter):
         limit = 0.99 * HALF_MAX / lrelu.overshoot
         return self.clamp(x, limit if largest > limit else None, "float32")
 
-    def scaled(self, x: ir.Value, styles: ir.Value, name: str) -> ir.Value:
-        """The input times its styles [N, I], multiplied in float32 and rounded once."""
-        x = self.to_float32(x, f"{name}_input")
-        x = self.graph.op("Mul", x, self.factors(styles, name), name="modulate")
-        return self.to_block(x, "modulated")
-
     def factors(self, x: ir.Value, name: str) -> ir.Value:
         """[N, C] to [N, C, 1, 1], in float32."""
         axes = self.graph.shared("axes_23", np.array([2, 3]))
         return self.graph.op("Unsqueeze", x, axes, name=name)
-
-    def to_float32(self, x: ir.Value, name: str) -> ir.Value:
-        """Bring a value from the precision of the block to float32."""
-        return x if self.dtype == "float32" else self.graph.cast(x, "float32", name=name)
 
 
 def _of_unit_variance(weight: np.ndarray) -> np.ndarray:

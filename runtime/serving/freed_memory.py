@@ -29,7 +29,7 @@ async def give_back_freed_memory(every: float = _SECONDS) -> None:
 
 
 def _malloc_trim() -> Callable[[int], int] | None:
-    """glibc's malloc_trim(3), which gives whole free pages back; None elsewhere."""
+    """The malloc_trim(3) of glibc, which gives whole free pages back; None elsewhere."""
     if not sys.platform.startswith("linux"):
         return None
     return getattr(ctypes.CDLL(None), "malloc_trim", None)  # musl has none

@@ -174,3 +174,12 @@ def test_bands_are_the_matrix(rows: int) -> None:
     least = (rows - 1) // 2 + 6 + 1
     assert all(block.shape[1] <= max(least, 7) + 1 for _, block in parts)
     assert all(block[:, 0].any() and block[:, -1].any() for _, block in parts)
+
+
+def test_bands_of_zeros() -> None:
+    matrix = np.zeros((6, 5))
+    matrix[5, 3] = 1
+    (first, zeros), (second, block) = bands(matrix, 3)
+    assert (first, zeros.shape, second, block.shape) == (0, (3, 1), 3, (3, 1))
+    assert not zeros.any()
+    assert block[2, 0] == 1

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +16,7 @@ from onnx import TensorProto
 from onnx.reference import ReferenceEvaluator
 
 from stylert.engines import build_engine
+from stylert.export.bundle_writer import export_bundle
 from stylert.export.checkpoints import Checkpoint, StyleGAN3Config, read_checkpoint
 from stylert.export.checkpoints.families.stylegan3_design import StyleGAN3Design
 from stylert.export.checkpoints.untrained import untrained
@@ -27,7 +26,6 @@ from stylert.export.graphs.filtered_lrelu import FORMS
 from stylert.export.models.stylegan3 import StyleGAN3
 from stylert.export.precision import plan_half
 from stylert.runtime.bundle import Bundle
-from stylert.runtime.generator import Generator
 from stylert.runtime.images import to_uint8
 from stylert.runtime.parity import TOLERANCES, Difference, compare
 
@@ -173,10 +171,41 @@ def test_unoptimized_graph_runs_as_written(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("index", [0, 1, 3])
-def test_blocks_of_both_forms_may_alternate(index: int, tmp_path: Path) -> None:
+def test_blocks_of_both_precisions_may_alternate(index: int, tmp_path: Path) -> None:
     checkpoint = small()
-    blocks = checkpoint.config.block_names[index::2]
+    blocks, feeds = checkpoint.config.block_names[index::2], feeds_of(checkpoint)
     path = saved(checkpoint, tmp_path, half_blocks=blocks, half="float32")
+    assert_draws_alike(checkpoint, path)
+    path = saved(checkpoint, tmp_path, half_blocks=blocks)
+    (img,) = opened(path).run(["img"], feeds)
+    difference = compare(drawn_by_reference(checkpoint, feeds), img)
+    assert difference.within(TOLERANCES["fp16"]), difference
+
+
+@every_form
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"up": 2, "down": 2, "up_taps": 12, "down_taps": 12, "padding": (11, 10)},
+        {"up": 2, "down": 2},
+        {"kernel": 3, "padding": (-1, -1)},
+        {"kernel": 3, "padding": (-2, 0)},
+        {"padding": (1, -1)},
+        {"up_taps": 1, "down_taps": 4, "padding": (1, 2)},
+    ],
+)
+def test_a_torgb_of_another_kind(fields: dict[str, Any], filters: str, tmp_path: Path) -> None:
+    """Those of the official configurations only convolve."""
+    config = small().config
+    assert isinstance(config, StyleGAN3Config)
+    last = replace(config.layers[-1], **fields)
+    checkpoint = untrained("other", config=replace(config, layers=(*config.layers[:-1], last)))
+    shape = last.out_channels, last.in_channels, last.kernel, last.kernel
+    weight = np.random.RandomState(0).randn(*shape).astype(np.float32)
+    tensors = {**checkpoint.tensors, f"synthesis.{last.name}.weight": weight}
+    checkpoint = replace(checkpoint, tensors=tensors)
+    blocks = () if filters == "phases" else config.block_names
+    path = saved(checkpoint, tmp_path, filters=filters, half_blocks=blocks, half="float32")
     assert_draws_alike(checkpoint, path)
 
 
@@ -202,18 +231,47 @@ def test_frequencies_fade_out_before_they_alias(tmp_path: Path) -> None:
         assert np.abs(img - expected).max() < 1e-4 * np.abs(expected).max()
 
 
+@every_form
 def test_channels_are_done_in_groups_where_they_need_much_memory(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    filters: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     checkpoint = small(channel_max=20, channel_base=1024, num_layers=4)
-    whole = len(onnx.load(saved(checkpoint, tmp_path)).graph.node)
     monkeypatch.setattr(stylegan3, "GROUP_BYTES", 1)
-    path = saved(checkpoint, tmp_path)
+    path = saved(checkpoint, tmp_path, filters=filters)
     nodes = onnx.load(path).graph.node
-    assert len(nodes) > 2 * whole
     convs = [node for node in nodes if node.op_type == "Conv"]
     groups = {attr.i for node in convs for attr in node.attribute if attr.name == "group"}
-    assert groups == {1, 8}
+    assert groups == {1, 8} if filters == "phases" else {1}
+    _, second, *_ = checkpoint.config.block_names
+    sums = [node.name for node in nodes if re.search(rf"{second}/of_part\d/sum", node.name)]
+    assert len(sums) == 2, "the groups of 24 channels are convolved one by one"
+    assert not any(node.name.endswith("/channels") for node in nodes if node.op_type == "Concat")
+    assert_draws_alike(checkpoint, path)
+
+
+def test_groups_of_channels_share_their_filters(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stylegan3, "GROUP_BYTES", 1)
+    checkpoint = small(channel_max=20, channel_base=1024, num_layers=4)
+    for filters, suffix in (("phases", "_weight"), ("matrix", "_matrix")):
+        graph = onnx.load(saved(checkpoint, tmp_path, filters=filters)).graph
+        names = [t.name for t in graph.initializer if t.name.endswith(suffix)]
+        assert any("/from0/" in name for name in names)
+        assert not any("/from8/" in name for name in names)
+
+
+def test_groups_of_channels_in_half_precision(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are put together before the next convolution."""
+    monkeypatch.setattr(stylegan3, "GROUP_BYTES", 1)
+    checkpoint = small(channel_max=20, channel_base=1024, num_layers=4)
+    blocks = checkpoint.config.block_names
+    path = saved(checkpoint, tmp_path, half_blocks=blocks, half="float32")
+    names = {node.name for node in onnx.load(path).graph.node}
+    assert f"{blocks[1]}/channels" in names
+    assert f"{blocks[2]}/conv" in names
     assert_draws_alike(checkpoint, path)
 
 
@@ -277,17 +335,6 @@ def test_batch_does_not_change_an_image(golden: Golden, tmp_path: Path) -> None:
     for i in range(len(together)):
         (alone,) = session.run(["img"], {name: feed[i : i + 1] for name, feed in feeds.items()})
         assert compare(alone, together[i : i + 1]).within(TOLERANCES["fp32"])
-
-
-@pytest.mark.parametrize("name", GOLDENS)
-def test_bundle_of_a_golden(name: str, bundle_of: Callable[[str], Path], goldens: Path) -> None:
-    golden, path = load(goldens, name), bundle_of(name)
-    parity: Any = Bundle.open(path).manifest["parity"]
-    assert parity["passed"]
-    assert {row["precision"] for row in parity["rows"]} == {"fp32", "fp16"}
-    with Generator.open(path, provider="cpu") as generator:
-        images = generator.synthesize(golden.feeds()["ws"][:2], output="img")
-        assert compare(golden.arrays["img_const"][:2], images).within(TOLERANCES["fp32"])
 
 
 # ---- Half precision ---------------------------------------------------------------------------
@@ -389,15 +436,21 @@ def test_types_within_the_graph(tmp_path: Path) -> None:
     checkpoint = small()
     half = checkpoint.config.block_names[1:]
     path = saved(checkpoint, tmp_path, half_blocks=half)
-    found, float32 = kinds(path), TensorProto.FLOAT
-    for node in onnx.load(path).graph.node:
-        if node.op_type == "Conv" or "/product" in node.name:
+    found, float32, graph = kinds(path), TensorProto.FLOAT, onnx.load(path).graph
+    filters = 0
+    for node in graph.node:
+        is_filter = re.search(r"/(up|down)_(columns|rows)\d$", node.name) is not None
+        filters += is_filter
+        if node.op_type == "Conv" or is_filter:
             expected = TensorProto.FLOAT16 if node.name.startswith(half) else float32
             assert found[node.output[0]] == expected, node.name
         if node.op_type in ("Sin", "Gemm", "Sqrt") or node.name.endswith("add_bias"):
             assert found[node.output[0]] == float32, node.name
     assert found["ws"] == found["transform"] == found["img"] == float32
     assert found["image"] == TensorProto.UINT8
+    assert filters == 4 * len(checkpoint.config.layers[:-1]), "all but ToRGB have filters"
+    stored = {t.name: t.data_type for t in graph.initializer if "/affine/" in t.name}
+    assert set(stored.values()) == {float32}, "errors in a style are seen"
 
 
 def test_half_precision_has_no_grouped_convolutions(tmp_path: Path) -> None:
@@ -501,25 +554,21 @@ def test_graph_is_the_same_every_time(tmp_path: Path) -> None:
     assert saved(small(), tmp_path, half_blocks=blocks).read_bytes() == first
 
 
-@pytest.mark.parametrize("name", GOLDENS)
-@pytest.mark.parametrize("precision", ["fp16", "fp32"])
-def test_engine_of_a_golden(
-    name: str, precision: str, bundle_of: Callable[[str], Path], tmp_path: Path
-) -> None:
-    """TensorRT-RTX takes the graph, and computes its convolutions in the precision asked for."""
-    bundle = shutil.copytree(bundle_of(name), tmp_path / "bundle")
-    (plan,) = build_engine(
-        bundle,
-        compiler="tensorrt-rtx",
-        sm="89",
-        batch="1:2:4",
-        precision=precision,
-        graphs=("synthesis",),
+@pytest.mark.parametrize("changes", [{}, RADIAL], ids=["T", "R"])
+def test_engines(changes: dict[str, Any], tmp_path: Path) -> None:
+    """TensorRT-RTX takes the graphs, and computes their convolutions in the precision asked for."""
+    checkpoint, bundle = small(**changes), tmp_path / "bundle"
+    export_bundle(checkpoint, bundle, verify_seeds=1, half="all")
+    options: dict[str, Any] = {"compiler": "tensorrt-rtx", "sm": "89", "graphs": ("synthesis",)}
+    (half,) = build_engine(bundle, batch="1:2:4", precision="fp16", **options)
+    layers = len(checkpoint.config.block_names)
+    radial = sum(
+        name.endswith("down_filter") and t.ndim == 2 for name, t in checkpoint.tensors.items()
     )
-    assert plan.read(Bundle.open(bundle))
-    assert not plan.fp32_islands
-    radial = 0 if name == "sg3-t-64" else 12
-    if precision == "fp16":  # the Fourier features are mixed in float32
-        assert plan.census["convolutions"] == {"FLOAT": 1, "HALF": 15 + radial}
-    else:
-        assert set(plan.census["convolutions"]) == {"FLOAT"}
+    # The Fourier features are mixed in float32.
+    assert half.census["convolutions"] == {"FLOAT": 1, "HALF": layers + radial}
+    assert not half.fp32_islands
+    (full,) = build_engine(bundle, batch="1", precision="fp32", **options)
+    assert set(full.census["convolutions"]) == {"FLOAT"}
+    for plan in (half, full):
+        assert plan.read(Bundle.open(bundle))
