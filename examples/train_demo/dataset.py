@@ -25,10 +25,9 @@ from stylert.examples.train_demo.canvas import (
     rainbow,
 )
 
-__all__ = ["CLASSES", "LATENTS", "TRAITS", "Pictures", "draw", "drawn"]
+__all__ = ["CLASSES", "TRAITS", "Pictures", "draw", "drawn"]
 
 CLASSES = ("flower", "fish", "butterfly", "mushroom", "house", "cat")
-LATENTS = 48  # choices, of which no class uses all
 TRAITS = 15
 CHUNK = 64  # pictures that are drawn together: their arrays fit the cache
 
@@ -40,7 +39,6 @@ class Pictures:
     images: NDArray[np.uint8]  # [N, 3, H, W]
     labels: NDArray[np.int64]  # [N], indices of CLASSES
     traits: NDArray[np.float32]  # [N, TRAITS], about -1 to 1: pose, main and other colours, pattern
-    latents: NDArray[np.float32]  # [N, LATENTS], normal; with the class they tell all of a picture
 
 
 def drawn(count: int, *, seed: int, size: int = 64) -> Pictures:
@@ -54,43 +52,32 @@ def drawn(count: int, *, seed: int, size: int = 64) -> Pictures:
     images = np.empty((count, 3, size, size), np.uint8)
     labels = np.empty(count, np.int64)
     traits = np.empty((count, TRAITS), np.float32)
-    latents = np.empty((count, LATENTS), np.float32)
     for start in range(0, count, CHUNK):
         chunk = slice(start, min(start + CHUNK, count))
         kept = chunk.stop - start
         some = _chunk(np.random.default_rng([seed, start]), size)
         images[chunk], labels[chunk] = some.images[:kept], some.labels[:kept]
-        traits[chunk], latents[chunk] = some.traits[:kept], some.latents[:kept]
-    return Pictures(images, labels, traits, latents)
+        traits[chunk] = some.traits[:kept]
+    return Pictures(images, labels, traits)
 
 
 def _chunk(random: np.random.Generator, size: int) -> Pictures:
     labels = random.integers(len(CLASSES), size=CHUNK)
-    latents = random.standard_normal((CHUNK, LATENTS), np.float32)
     images = np.empty((CHUNK, 3, size, size), np.uint8)
     traits = np.empty((CHUNK, TRAITS), np.float32)
     for label in range(len(CLASSES)):
         mine = labels == label
         if mine.any():
-            images[mine], traits[mine] = draw(label, latents[mine], size=size)
-    return Pictures(images, labels, traits, latents)
+            images[mine], traits[mine] = draw(label, int(mine.sum()), random, size=size)
+    return Pictures(images, labels, traits)
 
 
 def draw(
-    label: int, latents: NDArray[np.float32], *, size: int = 64
+    label: int, count: int, random: np.random.Generator, *, size: int = 64
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    """Draw one picture of a class for each row of latents.
-
-    Args:
-        label: Index of the class.
-        latents: [N, LATENTS], normally distributed; every number means one choice.
-        size: Height and width in pixels.
-
-    Returns:
-        The pictures [N, 3, size, size], and their traits [N, TRAITS].
-    """
-    look = _Look(latents)
-    canvas = Canvas(len(latents), size, top=look.sky, bottom=look.ground)
+    """Draw `count` pictures [N, 3, size, size] of a class, and tell their traits [N, TRAITS]."""
+    look = _Look(random, count)
+    canvas = Canvas(count, size, top=look.sky, bottom=look.ground)
     lean = 0.12 if CLASSES[label] == "house" else 0.3
     x, y = look.each(-0.12, 0.12), look.each(-0.1, 0.1)
     turn, scale = look.each(-lean, lean), look.each(0.82, 1.08)
@@ -107,35 +94,22 @@ def draw(
 class _Look:
     """The choices for N pictures: colours, texture, and whatever a painter asks for."""
 
-    def __init__(self, latents: NDArray[np.float32]) -> None:
-        self._columns = iter(latents.T)
-        hue, behind = self._hue(), self._hue()
-        step = np.array([-0.35, -0.15, 0.15, 0.35, 0.5], np.float32)[self._choice(5)]
+    def __init__(self, random: np.random.Generator, count: int) -> None:
+        self._random, self._count = random, count
+        hue, step = self._of(0, 1), random.choice([-0.35, -0.15, 0.15, 0.35, 0.5], size=count)
         self.main = rainbow(hue, self._of(0.55, 0.9), self._of(0.75, 1))
         self.accent = rainbow(hue + step, self._of(0.4, 0.85), self._of(0.75, 1))
+        behind = self._of(0, 1)
         bright = np.where(self._of(0, 1) < 0.3, self._of(0.25, 0.4), self._of(0.8, 1))
         self.sky = rainbow(behind, self._of(0.1, 0.35), bright)
         self.ground = rainbow(behind + self._of(-0.1, 0.1), self._of(0.15, 0.4), bright * 0.9)
         self.dark = rainbow(hue + 0.5, self._of(0.2, 0.5), self._of(0.12, 0.25))
         self.pale = rainbow(hue, self._of(0.03, 0.15), self._of(0.92, 1))
         self.leaf = rainbow(self._of(0.25, 0.42), self._of(0.5, 0.8), self._of(0.5, 0.75))
-        self.pattern = self._choice(3)  # plain, stripes, dots
-        self._wave, self._slant = self.each(11, 16), self.each(-0.4, 0.4)
+        self.pattern = random.integers(3, size=count)  # plain, stripes, dots
 
     def _of(self, low: float, high: float) -> NDArray[np.float32]:
-        """Uniform numbers: the normal distribution function of a latent, to four digits."""
-        z = next(self._columns)
-        uniform = 0.5 + 0.5 * np.tanh(np.sqrt(2 / np.pi) * (z + 0.044715 * z**3))
-        numbers: NDArray[np.float32] = (low + (high - low) * uniform).astype(np.float32)
-        return numbers
-
-    def _choice(self, count: int) -> NDArray[np.int64]:
-        return np.minimum(self._of(0, count).astype(np.int64), count - 1)
-
-    def _hue(self) -> NDArray[np.float32]:
-        """A direction: unlike a number, it has no ends."""
-        turns: NDArray[np.float32] = np.arctan2(next(self._columns), next(self._columns))
-        return turns / np.float32(2 * np.pi)
+        return self._random.uniform(low, high, self._count).astype(np.float32)
 
     def each(self, low: float, high: float) -> Array:
         """A number for each picture [N, 1, 1], uniform from `low` to `high`."""
@@ -143,7 +117,8 @@ class _Look:
 
     def textured(self, point: Point, colour: Array, other: Array) -> Array:
         """The colour [N, 3, H, W] with this picture's pattern in the other one."""
-        wave, turn = self._wave, moved(point, turn=self._slant)
+        wave = self.each(11, 16)
+        turn = moved(point, turn=self.each(-0.4, 0.4))
         stripes = np.clip(np.sin(turn[0] * wave) * 2, 0, 1)
         dots = np.clip(np.sin(turn[0] * wave) * np.sin(turn[1] * wave) * 4 - 1, 0, 1)
         kind = self.pattern[:, None, None]

@@ -11,7 +11,6 @@ from torch import Tensor
 from stylert.examples.train_demo.discriminator import Discriminator
 
 __all__ = [
-    "imitation_loss",
     "discriminator_loss",
     "generator_loss",
     "gradient_penalty",
@@ -27,12 +26,6 @@ def generator_loss(fake_logits: Tensor) -> Tensor:
 def discriminator_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
     """Small where it tells them apart."""
     return F.softplus(-real_logits).mean() + F.softplus(fake_logits).mean()
-
-
-def imitation_loss(images: Tensor, examples: Tensor, chosen: Tensor) -> Tensor:
-    """Mean absolute difference [N, C, H, W] of the chosen ones [N] (bool); 0 if there are none."""
-    difference = (images - examples).abs().mean(dim=[1, 2, 3])
-    return (difference * chosen).sum() / chosen.sum().clamp_min(1)
 
 
 def gradient_penalty(discriminator: Discriminator, images: Tensor, c: Tensor) -> Tensor:

@@ -1,13 +1,8 @@
-"""The training: a warm start by imitation, then discriminator and generator against each other.
+"""The training: alternating steps of discriminator and generator, from small pictures to large.
 
-Two cores are some hundred times too slow for a GAN from scratch, so the generator is first shown
-what to draw: every picture of the data set is told by normally distributed latents, and the
-generator learns to draw the very picture that the first numbers of z tell. Then the discriminator
-joins in; it makes the pictures sharp, and those of random z and of mixed styles real.
-
-Pictures are small at first: that costs a fraction of the time, and teaches what the classes look
-like; then a block is added to both networks (Karras et al. 2018, Progressive Growing of GANs,
-without their fading, which the skip connections make needless).
+A small resolution costs a fraction of the last one's time, and teaches what the classes look like;
+then a block is added to both networks (Karras et al. 2018, Progressive Growing of GANs, without
+their fading, which the skip connections make needless).
 """
 
 from __future__ import annotations
@@ -25,7 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from stylert.examples.train_demo.dataset import CLASSES, LATENTS, Pictures
+from stylert.examples.train_demo.dataset import CLASSES, Pictures
 from stylert.examples.train_demo.discriminator import GROUP, Discriminator
 from stylert.examples.train_demo.generator import (
     generator_config,
@@ -39,7 +34,6 @@ from stylert.examples.train_demo.losses import (
     discriminator_loss,
     generator_loss,
     gradient_penalty,
-    imitation_loss,
     path_lengths,
 )
 from stylert.export.checkpoints import StyleGAN2Config
@@ -60,10 +54,8 @@ class Settings:
     d_channels: tuple[int, ...] = (96, 96, 64, 32)  # of the discriminator's
     width: int = 128  # of z, w and the embedded label
     batch: int = 12  # a multiple of the discriminator's groups
-    grow_at: tuple[int, ...] = (15_000, 45_000)  # images seen before a block is added
+    grow_at: tuple[int, ...] = (30_000, 160_000)  # images seen before a block is added
     learning_rate: float = 0.004
-    imitate_until: int = 90_000  # images seen before the discriminator joins in
-    imitation_weight: float = 10.0  # of the imitation from then on
     r1_weight: float = 2.0  # gamma at the last resolution; it goes with the number of pixels
     r1_interval: int = 16  # steps
     path_weight: float = 0.0  # 0 = no path length regularisation
@@ -135,8 +127,9 @@ class Training:
 
     def change(self, changes: Mapping[str, Any]) -> None:
         """Go on with other settings, which the record will tell."""
-        fresh = asdict(self.settings) | dict(changes)
-        settings = Settings(**{k: tuple(v) if isinstance(v, list) else v for k, v in fresh.items()})
+        fresh: dict[str, Any] = asdict(self.settings) | dict(changes)
+        fresh = {name: tuple(v) if isinstance(v, list) else v for name, v in fresh.items()}
+        settings = Settings(**fresh)
         if settings != self.settings:
             before, after = asdict(self.settings), asdict(settings)
             turned = {name: [before[name], after[name]] for name in changes}
@@ -151,23 +144,15 @@ class Training:
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(self.settings.seed + self.seen)
                 self._build(self.settings.blocks(self.seen), smaller=copy.copy(self))
-        images, c, latents = self._reals()
+        images, c = self._reals()
         z = torch.randn(2, len(images), self.config.z_dim, generator=self.random)
-        known = min(LATENTS, self.config.z_dim)
-        z[0, :, :known] = latents[:, :known]
-        competing = self.seen >= self.settings.imitate_until
-        mixing = self.settings.mixing if competing else 0.0
-        ws, whole = mixed_styles(self.generator, z, c, probability=mixing, random=self.random)
+        mixing = self.settings.mixing
+        ws = mixed_styles(self.generator, z, c, probability=mixing, random=self.random)
         track_mean_style(self.generator, ws)
         noise = noise_maps(self.config, len(images), self.random)
         fakes = self.generator.synthesis(ws, noise=noise)
-        loss = imitation_loss(fakes, images, whole)
-        self._note(imitation=loss)
-        if competing:
-            self._train_discriminator(images, fakes.detach(), c)
-            loss = loss * self.settings.imitation_weight + self._opinion(fakes, c)
-        torch.autograd.backward(loss)
-        self._update(self.g_optimizer)
+        self._train_discriminator(images, fakes.detach(), c)
+        self._train_generator(fakes, c)
         if self.settings.path_weight and self.steps % self.settings.path_interval == 0:
             self._regularise_paths()
         self._average(len(images))
@@ -177,14 +162,13 @@ class Training:
         if self.seen // RECORD > (self.seen - len(images)) // RECORD:
             self._record()
 
-    def _reals(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Real images [N, 3, H, W] of the present resolution, one-hot labels, and latents."""
+    def _reals(self) -> tuple[Tensor, Tensor]:
+        """Real images [N, 3, H, W] of the present resolution, and their labels, one-hot."""
         labels = self._labels()
         index = [self._any_of(label) for label in labels.tolist()]
         images = torch.from_numpy(self.pictures.images[index]).float() / 127.5 - 1
         factor = images.shape[-1] // self.config.img_shape[0]
-        latents = torch.from_numpy(self.pictures.latents[index])
-        return F.avg_pool2d(images, factor), F.one_hot(labels, len(CLASSES)).float(), latents
+        return F.avg_pool2d(images, factor), F.one_hot(labels, len(CLASSES)).float()
 
     def _labels(self) -> Tensor:
         """Classes in turn; those whose deviation is measured together are of one class.
@@ -214,11 +198,12 @@ class Training:
             self._update(self.d_optimizer)
             self._note(r1=penalty)
 
-    def _opinion(self, fakes: Tensor, c: Tensor) -> Tensor:
+    def _train_generator(self, fakes: Tensor, c: Tensor) -> None:
         self.discriminator.requires_grad_(False)  # whose gradients would be thrown away
         loss = generator_loss(self.discriminator(fakes, c))
+        torch.autograd.backward(loss)
+        self._update(self.g_optimizer)
         self._note(g_loss=loss)
-        return loss
 
     def _regularise_paths(self) -> None:
         count = max(1, self.settings.batch // 2)
