@@ -54,7 +54,7 @@ class Settings:
     d_channels: tuple[int, ...] = (96, 96, 64, 32)  # of the discriminator's
     width: int = 128  # of z, w and the embedded label
     batch: int = 12  # a multiple of the discriminator's groups
-    grow_at: tuple[int, ...] = (30_000, 160_000)  # images seen before a block is added
+    grow_at: tuple[int, ...] = (30_000, 110_000)  # images seen before a block is added
     learning_rate: float = 0.004
     r1_weight: float = 2.0  # gamma at the last resolution; it goes with the number of pixels
     r1_interval: int = 16  # steps

@@ -177,7 +177,7 @@ def measure(bundle: Path) -> list[dict[str, Any]]:
     with bare_session(bundle) as (draw, bare), service(bundle) as (port, serving):
         os.sched_setaffinity(0, asking)
         ask_for_all(port, 2 * BATCH)  # warm
-        while len(pairs) < PAIRS and time.monotonic() - started < LONGEST:
+        while not pairs or (len(pairs) < PAIRS and time.monotonic() - started < LONGEST):
             sizes = batch_sizes(port)
             turns: dict[str, Callable[[], dict[str, Any]]] = {
                 "bare": lambda: timed(draw, bare),

@@ -32,10 +32,11 @@ FLAGS = [
     "--disable-sync",
     "--disable-dev-shm-usage",
 ]
+DESKTOP = {"width": 1280, "height": 800}
+PHONE = {"width": 360, "height": 740}
 SECONDS = 10_000  # milliseconds: until an expectation has failed
 
 Serve = Callable[..., str]
-OpenView = Callable[..., "View"]
 Started = Callable[..., "View"]
 
 
@@ -134,80 +135,59 @@ def generator(bundle: Path) -> Iterator[Generator]:
         yield opened
 
 
-@pytest.fixture
-def view(browser: Any) -> Iterator[OpenView]:
-    """Opens an address as a new user does."""
-    views: list[View] = []
-
-    def open_view(address: str, *, width: int = 1280, height: int = 800) -> View:
-        views.append(View(browser, address, width, height))
-        return views[-1]
-
-    yield open_view
-    for one in views:
-        one.context.close()
-        one.check()
-
-
 @pytest.fixture(scope="module")
-def views_of_all(browser: Any) -> Iterator[dict[str, View]]:
-    """Pages that several tests use in turn, by address: to load one takes a second or two."""
-    views: dict[str, View] = {}
-    yield views
-    for one in views.values():
-        one.context.close()
+def only_view(browser: Any) -> Iterator[View]:
+    """One window for all tests: to open another takes a second or two."""
+    one = View(browser)
+    yield one
+    one.context.close()
 
 
 @pytest.fixture
-def started(
-    views_of_all: dict[str, View], browser: Any, serve: Serve, bundle: Path
-) -> Iterator[Started]:
-    """Gives a page as it is after its start, with these settings in its address."""
-    used: list[View] = []
+def started(only_view: View, serve: Serve, bundle: Path) -> Iterator[Started]:
+    """Gives the page of a bundle with what an address says, and nothing else set."""
 
-    def start(settings: str = "", of: Path | None = None) -> View:
-        address = serve(of or bundle)
-        if address not in views_of_all:
-            views_of_all[address] = View(browser, address, 1280, 800)
-        used.append(views_of_all[address])
-        used[-1].start(settings)
-        return used[-1]
+    def start(settings: str = "", *, of: Path | None = None) -> View:
+        only_view.open(serve(of or bundle))
+        only_view.page.evaluate("() => document.activeElement.blur()")
+        only_view.go_to(f"#{settings}")
+        only_view.settled()
+        return only_view
 
     yield start
-    for one in used:
-        one.page.unroute_all()
-        one.check()
+    only_view.page.unroute_all()
+    only_view.check()
 
 
 class View:
     """The page in a browser, as its user sees it."""
 
-    def __init__(self, browser: Any, address: str, width: int, height: int) -> None:
-        self.address = address
+    def __init__(self, browser: Any) -> None:
         self.context = browser.new_context(
-            viewport={"width": width, "height": height},
-            has_touch=width < 500,
-            is_mobile=width < 500,
-            permissions=["clipboard-read", "clipboard-write"],
+            viewport=DESKTOP, permissions=["clipboard-read", "clipboard-write"]
         )
         self.page = self.context.new_page()
         self.page.set_default_timeout(SECONDS)
+        self.address = ""
+        self.homes: list[str] = []  # the browser may still ask the last page's for its icon
         self.complaints: list[str] = []
         self.asked: list[str] = []
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
         self.page.on("console", self._listen)
         self.page.on("request", lambda request: self.asked.append(request.url))
-        self.page.goto(address)
+
+    def open(self, address: str) -> None:
+        """Load a page, where another one is shown."""
+        if address != self.address:
+            self.check()
+            self.asked.clear()
+            self.address = address
+            self.homes += [address, f"blob:{address}"]
+            self.page.goto(address)
 
     def _listen(self, message: Any) -> None:
         if message.type in ("error", "warning") and "status of" not in message.text:
             self.complaints.append(message.text)
-
-    def start(self, settings: str) -> None:
-        """Set what an address says, and nothing else."""
-        self.page.evaluate("() => document.activeElement.blur()")
-        self.go_to(f"#{settings}")
-        self.settled()
 
     def go_to(self, hash: str) -> None:
         """Read the settings of an address, without loading the page again."""
@@ -223,8 +203,7 @@ class View:
     def check(self) -> None:
         """Nothing was complained of, and nothing came from elsewhere."""
         assert not self.complaints, self.complaints  # of scripts and of the policy
-        home = self.address.partition("#")[0]
-        assert all(url.startswith((home, f"blob:{home}")) for url in self.asked), self.asked
+        assert all(url.startswith(tuple(self.homes)) for url in self.asked), self.asked
 
     def settled(self) -> np.ndarray:
         """Wait until what is set is what is shown; its pixels [H, W, 3] uint8."""
@@ -500,7 +479,7 @@ def test_it_is_usable_from_the_keyboard(started: Started) -> None:
     assert shown.number("seed") == 1
 
 
-def test_the_address_holds_the_settings(started: Started, view: OpenView) -> None:
+def test_the_address_holds_the_settings(started: Started) -> None:
     shown = started()
     shown.slide("seed", 12)
     shown.slide("psi", 0.6)
@@ -514,18 +493,18 @@ def test_the_address_holds_the_settings(started: Started, view: OpenView) -> Non
     shown.page.wait_for_function("() => location.hash.includes('t=0.4')")
     for part in ("keyframes=12,13", "pca:1=2.5", "curve=linear", "layers=3-7"):
         assert part in shown.page.url
-    again = view(shown.page.url)
-    np.testing.assert_array_equal(again.settled(), pixels)
-    assert again.number("psi") == 0.6
-    assert again.page.is_visible("#pca\\:1")  # the set that is moved is shown
+    shown.page.reload()
+    np.testing.assert_array_equal(shown.settled(), pixels)
+    assert shown.number("psi") == 0.6
+    assert shown.page.is_visible("#pca\\:1")  # the set that is moved is shown
     wrong = (
         "seed=-1&psi=9&layers=0-99&class_idx=1&rotate=5&noise_mode=loud&sefa_x_0=1&seed=1e1&%00=&"
         "t=2&keyframes=1,x&curve=round&loop=2&pca:99=1"
     )
-    again.start(wrong)
-    assert again.number("seed") == 10
+    shown.go_to(f"#{wrong}")
+    assert shown.number("seed") == 10
     for name in wrong.split("&")[1:]:
-        assert name.startswith(("seed", "%00")) or name.partition("=")[0] in again.text("note")
+        assert name.startswith(("seed", "%00")) or name.partition("=")[0] in shown.text("note")
 
 
 def test_only_the_newest_setting_is_fetched(started: Started, generator: Generator) -> None:
@@ -576,8 +555,9 @@ def test_errors_are_told_in_words(started: Started) -> None:
     shown.complaints.clear()  # the browser's own, of the answer that did not come
 
 
-def test_it_asks_for_the_token(serve: Serve, view: OpenView, bundle: Path) -> None:
-    shown = view(serve(bundle, "right"))
+def test_it_asks_for_the_token(only_view: View, serve: Serve, bundle: Path) -> None:
+    shown = only_view
+    shown.open(serve(bundle, "right"))
     for token in ("wrong", "right"):
         shown.page.wait_for_selector("#token-form", state="visible")
         assert shown.page.evaluate("document.activeElement.id") == "token"
@@ -592,9 +572,7 @@ def test_it_asks_for_the_token(serve: Serve, view: OpenView, bundle: Path) -> No
     shown.settled()  # it is remembered
 
 
-def test_the_picture_and_its_link_can_be_kept(
-    started: Started, view: OpenView, tmp_path: Path
-) -> None:
+def test_the_picture_and_its_link_can_be_kept(started: Started, tmp_path: Path) -> None:
     from PIL import Image
 
     shown = started("seed=8")
@@ -614,9 +592,9 @@ def test_the_picture_and_its_link_can_be_kept(
     assert "generator.generate([9], " in shown.clipboard()
 
 
-def test_it_has_a_phone_layout(serve: Serve, view: OpenView, bundle: Path) -> None:
-    shown = view(serve(bundle), width=360, height=740)
-    shown.settled()
+def test_it_has_a_phone_layout(started: Started) -> None:
+    shown = started("keyframes=1,2&t=0.5")
+    shown.page.set_viewport_size(PHONE)
     assert shown.page.evaluate("document.documentElement.scrollWidth") == 360
     low = shown.page.evaluate(
         """() => [...document.querySelectorAll("button, input, summary, .choice span")]
@@ -630,6 +608,7 @@ def test_it_has_a_phone_layout(serve: Serve, view: OpenView, bundle: Path) -> No
     assert box is not None
     assert box["y"] >= 0  # it stays in sight
     assert box["height"] > 200
+    shown.page.set_viewport_size(DESKTOP)
 
 
 def test_everything_has_a_name(started: Started) -> None:
