@@ -10,11 +10,10 @@ import json
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from stylert.examples.train_demo.dataset import Pictures, drawn
+from stylert.examples.train_demo.dataset import drawn
 from stylert.examples.train_demo.features import trained_reader
 from stylert.examples.train_demo.publishing import figures, half_checkpoint, record
 from stylert.examples.train_demo.sheets import class_samples, save_sheet
@@ -31,7 +30,7 @@ COLUMNS = 12  # of the sample sheets
 READER_PICTURES = 19_200  # that the feature extractor is trained on
 FIGURE_SEEDS = (5_000_011, 5_000_021)  # of pictures that no network was trained on
 
-Folder = Annotated[Path, typer.Argument(help="Folder of the state, data set and sample sheets.")]
+Folder = Annotated[Path, typer.Argument(help="Folder of the state and the sample sheets.")]
 
 
 @app.command()
@@ -39,7 +38,6 @@ def train(
     out: Folder,
     images: Annotated[int, typer.Option(help="Images to see in all.")] = 400_000,
     seed: Annotated[int, typer.Option(help="Of a new training.")] = 1,
-    pictures: Annotated[int, typer.Option(help="Size of the data set.")] = 32_000,
     every: Annotated[int, typer.Option(help="Images between two saves.")] = 5_000,
     change: Annotated[
         str, typer.Option(help="Other settings from now on, as JSON: '{\"learning_rate\": 0.002}'.")
@@ -47,11 +45,8 @@ def train(
 ) -> None:
     """Train, or go on with what the folder holds; stop it whenever you like."""
     out.mkdir(parents=True, exist_ok=True)
-    data, state = _pictures(out, pictures, seed), out / "state.pt"
-    if state.exists():
-        training = Training.restored(state, data)
-    else:
-        training = Training(Settings(seed=seed), data)
+    state = out / "state.pt"
+    training = Training.restored(state) if state.exists() else Training(Settings(seed=seed))
     training.change(json.loads(change))
     with Progress(*_columns()) as progress:
         task = progress.add_task("", total=images, completed=training.seen)
@@ -84,15 +79,6 @@ def _told(training: Training) -> str:
     return f"{training.seen} images, {training.seconds:.0f} s, {size} px  {shown}"
 
 
-def _pictures(out: Path, count: int, seed: int) -> Pictures:
-    """The data set, which is drawn once."""
-    path = out / "pictures.npz"
-    if not path.exists():
-        np.savez(path, **vars(drawn(count, seed=seed)))
-    with np.load(path) as file:
-        return Pictures(**{name: file[name] for name in file.files})
-
-
 @app.command()
 def publish(
     out: Folder,
@@ -101,14 +87,13 @@ def publish(
 ) -> None:
     """Write the newest state as a checkpoint, measure it, and write where it comes from."""
     state = out / "state.pt"
-    data = _pictures(out, 0, 0)
-    training = Training.restored(state, data)
+    training = Training.restored(state)
     checkpoint = half_checkpoint(training, state)
     write_native(checkpoint, to, overwrite=True)
     model = StyleGAN2.from_checkpoint(read_checkpoint(to))  # what a user of the file gets
     reader = trained_reader(READER_PICTURES, seed=training.settings.seed)
     real, other = (drawn(pictures, seed=seed) for seed in FIGURE_SEEDS)
-    about = record(training, checkpoint, pictures=len(data.labels))
+    about = record(training, checkpoint)
     about["quality"] = figures(model, reader, real, other)
     about["file"] = {"name": to.name, "bytes": to.stat().st_size}
     to.with_suffix(".json").write_text(json.dumps(about, indent=1) + "\n")

@@ -1,6 +1,6 @@
-"""The data set: pictures of six classes, drawn from a seed.
+"""The data set: pictures of six classes, each drawn from numbers between 0 and 1.
 
-What is drawn, its pose, its proportions, its colours, its texture and the background vary
+The first numbers choose pose and proportions, the others colours, texture and background. All vary
 independently, so that a generator can separate them.
 """
 
@@ -25,10 +25,13 @@ from stylert.examples.train_demo.canvas import (
     rainbow,
 )
 
-__all__ = ["CLASSES", "TRAITS", "Pictures", "draw", "drawn"]
+__all__ = ["CLASSES", "PAINT", "SHAPE", "TRAITS", "Pictures", "draw", "drawn"]
 
 CLASSES = ("flower", "fish", "butterfly", "mushroom", "house", "cat")
+SHAPE = 18  # numbers that choose pose and proportions
+PAINT = 24  # numbers that choose colours, texture and background
 TRAITS = 15
+HUE_STEPS = np.array([-0.35, -0.15, 0.15, 0.35, 0.5], np.float32)  # from main to second colour
 CHUNK = 64  # pictures that are drawn together: their arrays fit the cache
 
 
@@ -68,16 +71,28 @@ def _chunk(random: np.random.Generator, size: int) -> Pictures:
     for label in range(len(CLASSES)):
         mine = labels == label
         if mine.any():
-            images[mine], traits[mine] = draw(label, int(mine.sum()), random, size=size)
+            count = int(mine.sum())
+            shape, paint = random.random((count, SHAPE)), random.random((count, PAINT))
+            images[mine], traits[mine] = draw(label, shape, paint, size=size)
     return Pictures(images, labels, traits)
 
 
 def draw(
-    label: int, count: int, random: np.random.Generator, *, size: int = 64
+    label: int, shape: Array, paint: Array, *, size: int = 64
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    """Draw `count` pictures [N, 3, size, size] of a class, and tell their traits [N, TRAITS]."""
-    look = _Look(random, count)
-    canvas = Canvas(count, size, top=look.sky, bottom=look.ground)
+    """Draw pictures of one class.
+
+    Args:
+        label: The class, an index of CLASSES.
+        shape: Choices of pose and proportions [N, SHAPE], from 0 to 1.
+        paint: Choices of colours, texture and background [N, PAINT], from 0 to 1.
+        size: Height and width in pixels.
+
+    Returns:
+        The pictures [N, 3, size, size] and their traits [N, TRAITS].
+    """
+    look = _Look(shape, paint)
+    canvas = Canvas(len(shape), size, top=look.sky, bottom=look.ground)
     lean = 0.12 if CLASSES[label] == "house" else 0.3
     x, y = look.each(-0.12, 0.12), look.each(-0.1, 0.1)
     turn, scale = look.each(-lean, lean), look.each(0.82, 1.08)
@@ -92,11 +107,12 @@ def draw(
 
 
 class _Look:
-    """The choices for N pictures: colours, texture, and whatever a painter asks for."""
+    """What the numbers of N pictures choose: colours, texture, and what a painter asks for."""
 
-    def __init__(self, random: np.random.Generator, count: int) -> None:
-        self._random, self._count = random, count
-        hue, step = self._of(0, 1), random.choice([-0.35, -0.15, 0.15, 0.35, 0.5], size=count)
+    def __init__(self, shape: Array, paint: Array) -> None:
+        self._shape = iter(shape.T.astype(np.float32))
+        self._paint = iter(paint.T.astype(np.float32))
+        hue, step = self._of(0, 1), HUE_STEPS[self._one_of(len(HUE_STEPS))]
         self.main = rainbow(hue, self._of(0.55, 0.9), self._of(0.75, 1))
         self.accent = rainbow(hue + step, self._of(0.4, 0.85), self._of(0.75, 1))
         behind = self._of(0, 1)
@@ -106,24 +122,33 @@ class _Look:
         self.dark = rainbow(hue + 0.5, self._of(0.2, 0.5), self._of(0.12, 0.25))
         self.pale = rainbow(hue, self._of(0.03, 0.15), self._of(0.92, 1))
         self.leaf = rainbow(self._of(0.25, 0.42), self._of(0.5, 0.8), self._of(0.5, 0.75))
-        self.pattern = random.integers(3, size=count)  # plain, stripes, dots
+        self.pattern = self._one_of(3)  # plain, stripes, dots
+        self._wave = self._of(11, 16)[:, None, None]
+        self._slant = self._of(-0.4, 0.4)[:, None, None]
+        self._contrast = self._of(0.6, 0.9)[:, None, None]
 
-    def _of(self, low: float, high: float) -> NDArray[np.float32]:
-        return self._random.uniform(low, high, self._count).astype(np.float32)
+    def _of(self, low: float, high: float) -> Array:
+        """A number for each picture [N], by the next choice of paint."""
+        mixed: Array = low + (high - low) * next(self._paint)
+        return mixed
+
+    def _one_of(self, count: int) -> NDArray[np.int64]:
+        """One of so many for each picture [N], by the next choice of paint."""
+        return np.minimum(next(self._paint) * count, count - 1).astype(np.int64)
 
     def each(self, low: float, high: float) -> Array:
-        """A number for each picture [N, 1, 1], uniform from `low` to `high`."""
-        return self._of(low, high)[:, None, None]
+        """A number for each picture [N, 1, 1], by the next choice of shape."""
+        mixed: Array = low + (high - low) * next(self._shape)
+        return mixed[:, None, None]
 
     def textured(self, point: Point, colour: Array, other: Array) -> Array:
         """The colour [N, 3, H, W] with this picture's pattern in the other one."""
-        wave = self.each(11, 16)
-        turn = moved(point, turn=self.each(-0.4, 0.4))
-        stripes = np.clip(np.sin(turn[0] * wave) * 2, 0, 1)
-        dots = np.clip(np.sin(turn[0] * wave) * np.sin(turn[1] * wave) * 4 - 1, 0, 1)
+        x, y = moved(point, turn=self._slant)
+        stripes = np.clip(np.sin(x * self._wave) * 2, 0, 1)
+        dots = np.clip(np.sin(x * self._wave) * np.sin(y * self._wave) * 4 - 1, 0, 1)
         kind = self.pattern[:, None, None]
         amount = np.where(kind == 1, stripes, np.where(kind == 2, dots, 0)).astype(np.float32)
-        share = (amount * self.each(0.6, 0.9))[:, None]
+        share = (amount * self._contrast)[:, None]
         mixed: Array = colour[:, :, None, None] * (1 - share) + other[:, :, None, None] * share
         return mixed
 
@@ -138,7 +163,7 @@ def _flower(canvas: Canvas, point: Point, look: _Look) -> None:
         canvas.paint(ellipse(leaf, 0.24, 0.1), look.leaf * np.float32(0.85), shade=0.3)
     count = np.rint(look.each(4.6, 8.4))
     centre = look.each(0.14, 0.2)
-    angle = np.arctan2(stem[1], stem[0]) + look.each(0, 3)
+    angle = np.arctan2(stem[1], stem[0]) + look.each(-0.4, 0.4)
     sector = 2 * np.float32(np.pi) / count
     folded = np.mod(angle, sector) - sector / 2
     away = np.hypot(*stem)

@@ -1,7 +1,6 @@
 """The discriminator: residual blocks, minibatch standard deviation, a projection for the label.
 
-Residual: StyleGAN2 (Karras et al. 2020), figure 7c. Every block also sees the picture at its own
-resolution (figure 7b), so that a discriminator can be enlarged while it is trained. Projection:
+Residual: StyleGAN2 (Karras et al. 2020), figure 7c. Projection:
 Miyato and Koyama 2018 (cGANs with Projection Discriminator), figure 1d. A block of R x R positions
 sees patches of 2 x 2 pixels of a picture of 2R x 2R: nothing is lost, and three quarters of the
 convolutions' work is saved.
@@ -35,8 +34,7 @@ class Discriminator(nn.Module):
     def __init__(self, channels: tuple[int, ...], c_dim: int, *, img_channels: int = 3) -> None:
         super().__init__()
         self.resolutions = [4 << i for i in range(len(channels))][::-1]
-        for resolution, width in zip(self.resolutions, channels[::-1], strict=True):
-            self.add_module(f"from{resolution}", Convolution(img_channels * 4, width, 1))
+        self.seen = Convolution(img_channels * 4, channels[-1], 1)
         for resolution, wide, narrow in zip(
             self.resolutions, channels[::-1], channels[-2::-1], strict=False
         ):
@@ -49,27 +47,14 @@ class Discriminator(nn.Module):
 
     def forward(self, images: Tensor, c: Tensor) -> Tensor:
         """Judge images of the largest resolution, nominal range [-1, 1]."""
-        x: Tensor | None = None
-        for resolution in self.resolutions:
-            seen = self.get_submodule(f"from{resolution}")(F.pixel_unshuffle(images, 2))
-            x = seen if x is None else x + seen
-            if resolution > 4:
-                x = self.get_submodule(f"b{resolution}")(x)
-                images = F.avg_pool2d(images, 2)
-        assert x is not None
+        x: Tensor = self.seen(F.pixel_unshuffle(images, 2))
+        for resolution in self.resolutions[:-1]:
+            x = self.get_submodule(f"b{resolution}")(x)
         x = activate(self.conv(torch.cat([x, minibatch_deviation(x)], dim=1)), "lrelu")
         x = self.dense(x.flatten(1))
         projected: Tensor = (x * self.embed(c)).mean(dim=1) * math.sqrt(x.shape[1])
         logits: Tensor = self.realness(x)[:, 0] + projected
         return logits
-
-    def mute_largest(self) -> None:
-        """Let the largest resolution add nothing at first: the smaller ones are trained already."""
-        block = self.get_submodule(f"b{self.resolutions[0]}")
-        assert isinstance(block, Block)
-        with torch.no_grad():
-            for convolution in (block.conv1, block.skip):
-                convolution.weight.zero_()
 
 
 class Block(nn.Module):

@@ -22,17 +22,19 @@ __all__ = [
 MEAN_STYLE_DECAY = 0.998  # a step, of the running mean of w that truncation pulls to
 
 
-def generator_config(channels: tuple[int, ...], *, width: int, classes: int) -> StyleGAN2Config:
-    """A small conditional StyleGAN2: channels of the blocks b4, b8, ..., length of z, w, label."""
+def generator_config(
+    channels: tuple[int, ...], *, z_dim: int, width: int, classes: int
+) -> StyleGAN2Config:
+    """A small conditional StyleGAN2: channels of the blocks b4, b8, ..., lengths of z, w, label."""
     return StyleGAN2Config(
-        z_dim=width,
+        z_dim=z_dim,
         c_dim=classes,
         w_dim=width,
         img_channels=3,
         mapping_layers=4,
         embed_features=width,
         mapping_features=width,
-        mapping_lr_multiplier=0.05,  # 0.01 is for trainings that are a hundred times as long
+        mapping_lr_multiplier=1.0,  # 0.01 is for trainings that are a hundred times as long
         const_shape=(4, 4),
         channels=channels,
         num_fp16_res=min(2, len(channels) - 1),
@@ -60,18 +62,14 @@ def load_shared(target: nn.Module, source: nn.Module) -> None:
     assert not missing.unexpected_keys
 
 
-def mixed_styles(
-    generator: StyleGAN2, z: Tensor, c: Tensor, *, probability: float, random: torch.Generator
-) -> Tensor:
-    """Styles ws [N, L, w] of z [2, N, z]; some rows change from the first z's to the second's.
+def mixed_styles(generator: StyleGAN2, z: Tensor, c: Tensor, *, crossover: int) -> Tensor:
+    """Styles ws [N, L, w] of z [2, N, z]: rows before the crossover are the first z's.
 
     Style mixing: StyleGAN (Karras et al. 2019), section 3.1.
     """
-    first, second = generator.mapping(z[0], c), generator.mapping(z[1], c)
-    N, L, _ = first.shape
-    crossover = torch.randint(1, L, (N, 1, 1), generator=random)
-    crossover = crossover.masked_fill(torch.rand(N, 1, 1, generator=random) >= probability, L)
-    return torch.where(torch.arange(L)[None, :, None] < crossover, first, second)
+    ws: Tensor = generator.mapping(z.flatten(0, 1), c.repeat(2, 1))
+    first, second = ws.chunk(2)
+    return torch.cat([first[:, :crossover], second[:, crossover:]], dim=1)
 
 
 def noise_maps(config: StyleGAN2Config, count: int, random: torch.Generator) -> dict[str, Tensor]:

@@ -51,14 +51,13 @@ def half_checkpoint(training: Training, state: Path) -> Checkpoint:
     return Checkpoint(training.config, tensors, source, notes)
 
 
-def record(training: Training, checkpoint: Checkpoint, *, pictures: int) -> dict[str, Any]:
+def record(training: Training, checkpoint: Checkpoint) -> dict[str, Any]:
     """Where the checkpoint comes from, as JSON types."""
     return {
         "script": "examples/train_demo",
         "classes": list(CLASSES),
         "settings": asdict(training.settings),
         "changed_on_the_way": training.changes,
-        "dataset_pictures": pictures,
         "images_seen": training.seen,
         "steps": training.steps,
         "cpu_seconds": round(training.seconds),

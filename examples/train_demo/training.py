@@ -1,13 +1,15 @@
-"""The training: alternating steps of discriminator and generator, from small pictures to large.
+"""The training: guided first, from small pictures to large, then adversarial as well.
 
 A small resolution costs a fraction of the last one's time, and teaches what the classes look like;
-then a block is added to both networks (Karras et al. 2018, Progressive Growing of GANs, without
-their fading, which the skip connections make needless).
+then a block is added to the generator (Karras et al. 2018, Progressive Growing of GANs, without
+their fading, which the skip connections make needless). At the last resolution the discriminator
+joins in: what the guidance leaves blurred, it wants sharp.
 """
 
 from __future__ import annotations
 
 import copy
+import math
 import os
 import time
 from collections.abc import Mapping
@@ -15,12 +17,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from stylert.examples.train_demo.dataset import CLASSES, Pictures
+from stylert.examples.train_demo.dataset import CLASSES
 from stylert.examples.train_demo.discriminator import GROUP, Discriminator
 from stylert.examples.train_demo.generator import (
     generator_config,
@@ -29,6 +30,12 @@ from stylert.examples.train_demo.generator import (
     mixed_styles,
     noise_maps,
     track_mean_style,
+)
+from stylert.examples.train_demo.guidance import (
+    COARSE_LAYERS,
+    Z_DIM,
+    guidance_loss,
+    pictures_of,
 )
 from stylert.examples.train_demo.losses import (
     discriminator_loss,
@@ -47,20 +54,23 @@ PATH_DECAY = 0.01  # of the running mean of the path length, as in StyleGAN2
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What a training depends on, besides the pictures."""
+    """What a training depends on."""
 
     seed: int = 1
-    channels: tuple[int, ...] = (96, 96, 64, 32, 16)  # of the generator's blocks 4, 8, 16, ...
+    channels: tuple[int, ...] = (128, 128, 96, 48, 24)  # of the generator's blocks 4, 8, 16, ...
     d_channels: tuple[int, ...] = (96, 96, 64, 32)  # of the discriminator's
-    width: int = 128  # of z, w and the embedded label
-    batch: int = 12  # a multiple of the discriminator's groups
-    grow_at: tuple[int, ...] = (30_000, 110_000)  # images seen before a block is added
-    learning_rate: float = 0.004
-    r1_weight: float = 2.0  # gamma at the last resolution; it goes with the number of pixels
+    width: int = 128  # of w and the embedded label
+    batch: int = 24  # a multiple of the discriminator's groups
+    grow_at: tuple[int, ...] = (40_000, 100_000)  # images seen before a block is added
+    adversarial_at: int = 250_000  # images seen before the discriminator joins in
+    guidance_weight: float = 10.0
+    learning_rate: float = 0.01
+    steady_images: int = 10_000  # well beyond them, the rate falls with the root of the images seen
+    r1_weight: float = 2.0  # gamma
     r1_interval: int = 16  # steps
     path_weight: float = 0.0  # 0 = no path length regularisation
     path_interval: int = 8  # steps
-    mixing: float = 0.5  # share of the pictures that have two styles
+    mixing: float = 0.5  # share of the steps whose pictures have two styles
     ema_images: int = 5000  # half-life of the averaged weights, at most
     ema_rampup: float = 0.05  # and at most this share of the images seen
 
@@ -70,21 +80,15 @@ class Settings:
 
 
 class Training:
-    """Both networks, their optimisers, the averaged generator, and where the training is.
-
-    Args:
-        settings: of this training.
-        pictures: what it learns from, of the last resolution.
-    """
+    """Both networks, their optimisers, the averaged generator, and where the training is."""
 
     config: StyleGAN2Config
     generator: StyleGAN2
     average: StyleGAN2
     discriminator: Discriminator
 
-    def __init__(self, settings: Settings, pictures: Pictures) -> None:
-        self.settings, self.pictures = settings, pictures
-        self._by_class = [np.flatnonzero(pictures.labels == k) for k in range(len(CLASSES))]
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
         self.random = torch.Generator().manual_seed(settings.seed)
         self.seen = self.steps = 0
         self.seconds = 0.0  # of the processor
@@ -94,36 +98,47 @@ class Training:
         self._sums: dict[str, list[float]] = {}
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(settings.seed)
+            self.discriminator = Discriminator(settings.d_channels, len(CLASSES))
             self._build(settings.blocks(0))
-
-    def _build(self, blocks: int, smaller: Training | None = None) -> None:
-        """Make networks of so many blocks, which go on from the smaller ones."""
-        s = self.settings
-        channels = s.channels[:blocks]
-        self.config = generator_config(channels, width=s.width, classes=len(CLASSES))
-        self.generator = grown_generator(self.config, smaller.generator if smaller else None)
-        self.average = copy.deepcopy(self.generator).eval().requires_grad_(False)
-        self.discriminator = Discriminator(s.d_channels[: blocks - 1], len(CLASSES))
-        if smaller is not None:
-            load_shared(self.average, smaller.average)
-            load_shared(self.discriminator, smaller.discriminator)
-            self.discriminator.mute_largest()
-        for network in (self.generator, self.discriminator):
-            # Faster convolutions on a CPU.
-            network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.g_optimizer = torch.optim.Adam(self.generator.parameters(), fused=True)
+        # Faster convolutions on a CPU.
+        self.discriminator.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.d_optimizer = torch.optim.Adam(self.discriminator.parameters(), fused=True)
         self._set_rates()
 
-    def _set_rates(self) -> None:
-        """Make Adam work as if the steps of a lazy regularisation were none (StyleGAN2, app. B)."""
+    def _build(self, blocks: int, smaller: Training | None = None) -> None:
+        """Make a generator of so many blocks, which goes on from the smaller one."""
         s = self.settings
+        self.config = generator_config(
+            s.channels[:blocks], z_dim=Z_DIM, width=s.width, classes=len(CLASSES)
+        )
+        self.generator = grown_generator(self.config, smaller.generator if smaller else None)
+        self.average = copy.deepcopy(self.generator).eval().requires_grad_(False)
+        if smaller is not None:
+            load_shared(self.average, smaller.average)
+        self.generator.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.g_optimizer = torch.optim.Adam(self.generator.parameters(), fused=True)
+
+    def _set_rates(self) -> None:
+        """Make Adam work as if the steps of a lazy regularisation were none (StyleGAN2, app. B).
+
+        Momentum helps as long as what is wanted does not change, so without the discriminator only.
+        """
+        s = self.settings
+        rate = s.learning_rate / math.sqrt(1 + self.seen / s.steady_images)
+        momentum = 0.0 if self.adversarial else 0.9
         path_interval = s.path_interval if s.path_weight else None
-        optimizers = (self.g_optimizer, path_interval), (self.d_optimizer, s.r1_interval)
-        for optimizer, interval in optimizers:
+        for optimizer, interval, beta in (
+            (self.g_optimizer, path_interval, momentum),
+            (self.d_optimizer, s.r1_interval, 0.0),
+        ):
             share = interval / (interval + 1) if interval else 1.0
-            rates = {"lr": s.learning_rate * share, "betas": (0.0, 0.99**share)}
+            rates = {"lr": rate * share, "betas": (beta, 0.99**share)}
             optimizer.param_groups[0].update(rates)
+
+    @property
+    def adversarial(self) -> bool:
+        """Whether the discriminator takes part."""
+        return self.seen >= self.settings.adversarial_at
 
     def change(self, changes: Mapping[str, Any]) -> None:
         """Go on with other settings, which the record will tell."""
@@ -144,15 +159,17 @@ class Training:
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(self.settings.seed + self.seen)
                 self._build(self.settings.blocks(self.seen), smaller=copy.copy(self))
-        images, c = self._reals()
-        z = torch.randn(2, len(images), self.config.z_dim, generator=self.random)
-        mixing = self.settings.mixing
-        ws = mixed_styles(self.generator, z, c, probability=mixing, random=self.random)
+        self._set_rates()
+        labels, z = self._labels(), self._latents()
+        images = pictures_of(labels, z[0], z[1], size=self.config.img_shape[0])
+        c = F.one_hot(labels, len(CLASSES)).float()
+        ws = mixed_styles(self.generator, z, c, crossover=COARSE_LAYERS)
         track_mean_style(self.generator, ws)
         noise = noise_maps(self.config, len(images), self.random)
         fakes = self.generator.synthesis(ws, noise=noise)
-        self._train_discriminator(images, fakes.detach(), c)
-        self._train_generator(fakes, c)
+        if self.adversarial:
+            self._train_discriminator(images, fakes.detach(), c)
+        self._train_generator(fakes, images, c)
         if self.settings.path_weight and self.steps % self.settings.path_interval == 0:
             self._regularise_paths()
         self._average(len(images))
@@ -162,14 +179,6 @@ class Training:
         if self.seen // RECORD > (self.seen - len(images)) // RECORD:
             self._record()
 
-    def _reals(self) -> tuple[Tensor, Tensor]:
-        """Real images [N, 3, H, W] of the present resolution, and their labels, one-hot."""
-        labels = self._labels()
-        index = [self._any_of(label) for label in labels.tolist()]
-        images = torch.from_numpy(self.pictures.images[index]).float() / 127.5 - 1
-        factor = images.shape[-1] // self.config.img_shape[0]
-        return F.avg_pool2d(images, factor), F.one_hot(labels, len(CLASSES)).float()
-
     def _labels(self) -> Tensor:
         """Classes in turn; those whose deviation is measured together are of one class.
 
@@ -178,10 +187,11 @@ class Training:
         groups = self.settings.batch // GROUP
         return (torch.arange(groups).repeat(GROUP) + self.steps * groups) % len(CLASSES)
 
-    def _any_of(self, label: int) -> int:
-        """The index of a picture of one class."""
-        mine = self._by_class[label]
-        return int(mine[int(torch.randint(len(mine), (), generator=self.random))])
+    def _latents(self) -> Tensor:
+        """Latents z [2, N, Z_DIM] of coarse and finer layers; the same if no styles are mixed."""
+        z = torch.randn(2, self.settings.batch, Z_DIM, generator=self.random)
+        mixed = float(torch.rand((), generator=self.random)) < self.settings.mixing
+        return z if mixed else z[:1].expand_as(z)
 
     def _train_discriminator(self, images: Tensor, fakes: Tensor, c: Tensor) -> None:
         self.discriminator.requires_grad_(True)
@@ -192,18 +202,22 @@ class Training:
         self._note(d_loss=loss, real_logit=real.mean(), fake_logit=fake.mean())
         if self.steps % self.settings.r1_interval == 0:
             penalty = gradient_penalty(self.discriminator, images, c)
-            pixels = 4.0 ** (len(self.config.channels) - len(self.settings.channels))
-            weight = self.settings.r1_weight * pixels / 2 * self.settings.r1_interval
+            weight = self.settings.r1_weight / 2 * self.settings.r1_interval
             torch.autograd.backward(penalty * weight)
             self._update(self.d_optimizer)
             self._note(r1=penalty)
 
-    def _train_generator(self, fakes: Tensor, c: Tensor) -> None:
-        self.discriminator.requires_grad_(False)  # whose gradients would be thrown away
-        loss = generator_loss(self.discriminator(fakes, c))
+    def _train_generator(self, fakes: Tensor, images: Tensor, c: Tensor) -> None:
+        guidance = guidance_loss(fakes, images)
+        self._note(guidance=guidance)
+        loss = guidance * self.settings.guidance_weight
+        if self.adversarial:
+            self.discriminator.requires_grad_(False)  # whose gradients would be thrown away
+            realism = generator_loss(self.discriminator(fakes, c))
+            self._note(g_loss=realism)
+            loss = loss + realism
         torch.autograd.backward(loss)
         self._update(self.g_optimizer)
-        self._note(g_loss=loss)
 
     def _regularise_paths(self) -> None:
         count = max(1, self.settings.batch // 2)
@@ -257,10 +271,10 @@ class Training:
         os.replace(part, path)
 
     @classmethod
-    def restored(cls, path: Path, pictures: Pictures) -> Training:
+    def restored(cls, path: Path) -> Training:
         """The training that `save` wrote; it goes on with the very same numbers."""
         state = torch.load(path, weights_only=True)
-        training = cls(Settings(**state["settings"]), pictures)
+        training = cls(Settings(**state["settings"]))
         training._build(state["blocks"])
         for name in _PARTS:
             getattr(training, name).load_state_dict(state[name])

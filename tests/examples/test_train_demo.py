@@ -15,7 +15,15 @@ from typer.testing import CliRunner
 
 from stylert.examples.train_demo import __main__ as command_line
 from stylert.examples.train_demo.canvas import box, circle, convex, ellipse, line, moved, rainbow
-from stylert.examples.train_demo.dataset import CLASSES, TRAITS, Pictures, drawn
+from stylert.examples.train_demo.dataset import (
+    CLASSES,
+    PAINT,
+    SHAPE,
+    TRAITS,
+    Pictures,
+    draw,
+    drawn,
+)
 from stylert.examples.train_demo.discriminator import GROUP, Discriminator, minibatch_deviation
 from stylert.examples.train_demo.features import Reader, read
 from stylert.examples.train_demo.generator import (
@@ -23,6 +31,12 @@ from stylert.examples.train_demo.generator import (
     grown_generator,
     mixed_styles,
     noise_maps,
+)
+from stylert.examples.train_demo.guidance import (
+    Z_DIM,
+    choices,
+    guidance_loss,
+    pictures_of,
 )
 from stylert.examples.train_demo.losses import (
     discriminator_loss,
@@ -32,7 +46,7 @@ from stylert.examples.train_demo.losses import (
 from stylert.examples.train_demo.publishing import thinned
 from stylert.examples.train_demo.quality import frechet_distance, mean_distance, quality
 from stylert.examples.train_demo.training import Settings, Training
-from stylert.export.checkpoints import read_checkpoint
+from stylert.export.checkpoints import StyleGAN2Config, read_checkpoint
 from stylert.export.models.stylegan2 import StyleGAN2
 
 TINY = Settings(
@@ -40,7 +54,8 @@ TINY = Settings(
     d_channels=(16, 8),
     width=16,
     batch=8,
-    grow_at=(24,),
+    grow_at=(16,),
+    adversarial_at=24,
     r1_interval=2,
     path_weight=2.0,
     path_interval=3,
@@ -130,13 +145,62 @@ def test_colours_go_round_the_circle() -> None:
     np.testing.assert_allclose(rainbow(hues, ones, ones), expected, atol=1e-6)
 
 
+# The guidance.
+
+
+def test_choices_are_uniform_and_the_length_of_z_does_not_matter() -> None:
+    z = torch.randn(4000, Z_DIM, generator=torch.Generator().manual_seed(0))
+    shape, paint = choices(z)
+    assert shape.shape == (4000, SHAPE)
+    assert paint.shape == (4000, PAINT)
+    both = torch.cat([shape, paint], dim=1)
+    deciles = (both[:, :, None] < torch.linspace(0.1, 0.9, 9)).float().mean(dim=0)
+    np.testing.assert_allclose(deciles, torch.linspace(0.1, 0.9, 9).expand(Z_DIM, 9), atol=0.03)
+    torch.testing.assert_close(torch.cat(choices(z * 7), dim=1), both)
+
+
+def test_a_mixed_picture_has_the_shape_of_one_and_the_paint_of_the_other() -> None:
+    random = torch.Generator().manual_seed(1)
+    one, two = torch.randn(2, 6, Z_DIM, generator=random)
+    labels = torch.arange(6)
+    mixed = pictures_of(labels, one, two, size=32)
+    shape, paint = choices(one)[0].numpy(), choices(two)[1].numpy()
+    for label in range(6):
+        rows = slice(label, label + 1)
+        expected, _ = draw(label, shape[rows], paint[rows], size=32)
+        np.testing.assert_allclose(mixed[rows], expected.astype(np.float32) / 127.5 - 1)
+    assert (mixed - pictures_of(labels, one, one, size=32)).abs().mean() > 0.1
+    assert (mixed - pictures_of(labels, two, two, size=32)).abs().mean() > 0.05
+
+
+def test_the_guidance_sees_a_wrong_tone_at_every_size_and_noise_at_one() -> None:
+    wanted = torch.zeros(2, 3, 16, 16)
+    assert float(guidance_loss(wanted + 0.5, wanted)) == pytest.approx(0.5)
+    checks = torch.ones(16, 16)
+    checks[::2, ::2] = checks[1::2, 1::2] = -1
+    assert float(guidance_loss(wanted + checks / 2, wanted)) == pytest.approx(0.5 / 3)
+
+
+def test_the_guidance_teaches_a_tiny_network_in_seconds() -> None:
+    training = Training(replace(TINY, grow_at=(0,), adversarial_at=10**9, batch=24, path_weight=0))
+    training.step()
+    (untrained,) = training._sums["guidance"]
+    for _ in range(60):
+        training.step()
+    assert np.mean(training._sums["guidance"]) < 0.8 * untrained
+
+
 # The networks.
+
+
+def config_of(*channels: int) -> StyleGAN2Config:
+    return generator_config(channels, z_dim=16, width=16, classes=6)
 
 
 def test_a_grown_generator_draws_what_the_smaller_one_drew() -> None:
     torch.manual_seed(0)
-    small = StyleGAN2(generator_config((16, 8), width=16, classes=6))
-    large = grown_generator(generator_config((16, 8, 8), width=16, classes=6), small)
+    small = StyleGAN2(config_of(16, 8))
+    large = grown_generator(config_of(16, 8, 8), small)
     z, c = torch.randn(2, 16), torch.eye(6)[:2]
     with torch.no_grad():
         before, after = small(z, c, noise="none"), large(z, c, noise="none")
@@ -151,7 +215,7 @@ def test_a_grown_generator_draws_what_the_smaller_one_drew() -> None:
 
 def test_the_trained_and_the_fixed_formulation_of_a_layer_are_one_function() -> None:
     torch.manual_seed(0)
-    trained = StyleGAN2(generator_config((16, 8), width=16, classes=6))
+    trained = StyleGAN2(config_of(16, 8))
     fixed = copy.deepcopy(trained).requires_grad_(False)
     z, c = torch.randn(4, 16), torch.eye(6)[:4]
     np.testing.assert_allclose(trained(z, c).detach(), fixed(z, c), atol=2e-5)
@@ -159,20 +223,17 @@ def test_the_trained_and_the_fixed_formulation_of_a_layer_are_one_function() -> 
 
 def test_style_mixing_takes_coarse_from_one_and_fine_from_the_other() -> None:
     torch.manual_seed(0)
-    generator = StyleGAN2(generator_config((16, 8), width=16, classes=6))
-    random = torch.Generator().manual_seed(0)
-    z, c = torch.randn(2, 32, 16), torch.eye(6)[torch.arange(32) % 6]
+    generator = StyleGAN2(config_of(16, 8))
+    z, c = torch.randn(2, 8, 16), torch.eye(6)[torch.arange(8) % 6]
     one, two = generator.mapping(z[0], c), generator.mapping(z[1], c)
-    ws = mixed_styles(generator, z, c, probability=0.5, random=random)
-    from_one = (ws == one).all(dim=2)
-    assert from_one[:, 0].all()
-    assert torch.equal(~from_one, (ws == two).all(dim=2))
-    assert (from_one[:, :-1] >= from_one[:, 1:]).all()
-    assert 8 < int(from_one.all(dim=1).sum()) < 24
+    ws = mixed_styles(generator, z, c, crossover=3)
+    assert ws.shape == one.shape == (8, 4, 16)
+    np.testing.assert_allclose(ws[:, :3].detach(), one[:, :3].detach(), atol=1e-6)
+    np.testing.assert_allclose(ws[:, 3:].detach(), two[:, 3:].detach(), atol=1e-6)
 
 
 def test_the_noise_has_a_map_for_every_layer() -> None:
-    config = generator_config((16, 8), width=16, classes=6)
+    config = config_of(16, 8)
     generator = StyleGAN2(config)
     maps = noise_maps(config, 2, torch.Generator().manual_seed(0))
     assert {name: m.shape for name, m in maps.items()} == {
@@ -201,16 +262,6 @@ def test_the_logit_depends_on_the_label() -> None:
     assert (first - second).abs().min() > 1e-3
 
 
-def test_a_grown_discriminator_judges_as_the_smaller_one() -> None:
-    torch.manual_seed(0)
-    small, large = Discriminator((16, 8), 6), Discriminator((16, 8, 8), 6)
-    large.load_state_dict(small.state_dict(), strict=False)
-    large.mute_largest()
-    images, c = torch.randn(4, 3, 32, 32), torch.eye(6)[:4]
-    halved = torch.nn.functional.avg_pool2d(images, 2)
-    np.testing.assert_allclose(large(images, c).detach(), small(halved, c).detach(), atol=1e-5)
-
-
 def test_the_gradient_penalty_is_the_slope() -> None:
     class Slope(Discriminator):
         def forward(self, images: torch.Tensor, c: torch.Tensor) -> torch.Tensor:
@@ -232,8 +283,8 @@ def test_path_lengths_are_those_of_a_linear_map() -> None:
 # The training.
 
 
-def test_training_changes_every_weight_and_keeps_the_average_apart(pictures: Pictures) -> None:
-    training = Training(replace(TINY, grow_at=()), pictures)
+def test_training_changes_every_weight_and_keeps_the_average_apart() -> None:
+    training = Training(replace(TINY, grow_at=(), adversarial_at=0))
     before = copy.deepcopy([training.generator.state_dict(), training.discriminator.state_dict()])
     for _ in range(3):
         training.step()
@@ -248,18 +299,16 @@ def test_training_changes_every_weight_and_keeps_the_average_apart(pictures: Pic
     assert training.seen == 24
 
 
-@pytest.mark.parametrize("stop", [2, 4])  # before and after the networks grow
-def test_a_training_goes_on_with_the_very_same_numbers(
-    pictures: Pictures, tmp_path: Path, stop: int
-) -> None:
-    straight = Training(TINY, pictures)
+@pytest.mark.parametrize("stop", [1, 2, 4])  # before and after growth, then with both networks
+def test_a_training_goes_on_with_the_very_same_numbers(tmp_path: Path, stop: int) -> None:
+    straight = Training(TINY)
     for _ in range(6):
         straight.step()
-    stopped = Training(TINY, pictures)
+    stopped = Training(TINY)
     for _ in range(stop):
         stopped.step()
     stopped.save(tmp_path / "state.pt")
-    resumed = Training.restored(tmp_path / "state.pt", pictures)
+    resumed = Training.restored(tmp_path / "state.pt")
     for _ in range(6 - stop):
         resumed.step()
     assert resumed.config.img_shape == straight.config.img_shape == (16, 16)
@@ -270,27 +319,28 @@ def test_a_training_goes_on_with_the_very_same_numbers(
     assert [path.name for path in tmp_path.iterdir()] == ["state.pt"]
 
 
-def test_pictures_whose_deviation_is_measured_together_are_of_one_class(pictures: Pictures) -> None:
-    training = Training(replace(TINY, batch=24), pictures)
-    labels = training._reals()[1].argmax(dim=1)
-    groups = labels.reshape(GROUP, -1)  # as minibatch_deviation groups them
+def test_pictures_whose_deviation_is_measured_together_are_of_one_class() -> None:
+    training = Training(replace(TINY, batch=24))
+    groups = training._labels().reshape(GROUP, -1)  # as minibatch_deviation groups them
     assert (groups == groups[:1]).all()
     assert sorted(groups[0].tolist()) == list(range(len(CLASSES)))
 
 
-def test_other_settings_are_recorded(pictures: Pictures) -> None:
-    training = Training(TINY, pictures)
+def test_other_settings_are_recorded() -> None:
+    training = Training(TINY)
     training.change({})
     training.change({"learning_rate": 0.001, "grow_at": [32]})
     assert training.settings == replace(TINY, learning_rate=0.001, grow_at=(32,))
     assert training.changes == [
-        {"images": 0, "learning_rate": [0.004, 0.001], "grow_at": [(24,), (32,)]}
+        {"images": 0, "learning_rate": [0.01, 0.001], "grow_at": [(16,), (32,)]}
     ]
-    assert training.g_optimizer.param_groups[0]["lr"] == pytest.approx(0.001 * 3 / 4)
+    assert training.g_optimizer.param_groups[0]["lr"] == pytest.approx(
+        0.001 * 3 / 4
+    )  # lazily regularised
 
 
-def test_trainings_of_two_seeds_differ(pictures: Pictures) -> None:
-    one, two = Training(TINY, pictures), Training(replace(TINY, seed=2), pictures)
+def test_trainings_of_two_seeds_differ() -> None:
+    one, two = Training(TINY), Training(replace(TINY, seed=2))
     assert not torch.equal(one.generator.mapping.fc0.weight, two.generator.mapping.fc0.weight)
 
 
@@ -350,7 +400,7 @@ def test_the_commands_train_and_publish(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(command_line, "Settings", lambda seed: Settings(seed=seed, **small))
     monkeypatch.setattr(command_line, "READER_PICTURES", 128)
     run, checkpoint = tmp_path / "run", tmp_path / "tiny.safetensors"
-    sizes = ["--pictures", "64", "--change", '{"grow_at": [8, 16]}', "--every", "16"]
+    sizes = ["--change", '{"grow_at": [8, 16], "adversarial_at": 16}', "--every", "16"]
     for images in ("16", "24"):  # the second call goes on
         arguments = ["train", str(run), "--images", images, *sizes]
         result = CliRunner().invoke(command_line.app, arguments)
