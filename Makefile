@@ -3,8 +3,8 @@
 
 PYTHON     ?= python3
 JOBS       ?= 2
-CHECKPOINT ?= tests/goldens/sg2-fp16-64.pkl
 
+DEMO  := examples/demo.safetensors
 PY    := .venv/bin/python
 READY := .venv/.ready
 
@@ -17,13 +17,17 @@ MAKEFLAGS += --no-print-directory
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' Makefile
 
-demo: $(READY)  ## From a checkpoint to pictures: export, verify, generate, bench (in demo/)
-	$(PY) cli.py export $(CHECKPOINT) --out demo/bundle --force
-	$(PY) cli.py verify demo/bundle --checkpoint $(CHECKPOINT)
-	$(PY) cli.py generate demo/bundle --seeds 0-15 --truncation-psi 0.7 --grid 4x4 --out demo/grid.png --force
-	$(PY) cli.py bench demo/bundle --checkpoint $(CHECKPOINT) --backends torch-eager,onnxruntime --batch 1,4
+demo: $(READY)  ## From a trained network to pictures: export, verify, draw, mix, film, time (in demo/)
+	$(PY) cli.py export $(DEMO) --out demo/bundle --force
+	$(PY) cli.py verify demo/bundle --checkpoint $(DEMO)
+	$(PY) cli.py generate demo/bundle --seeds 0-71 --class 0-5 --truncation-psi 0.7 --grid 12x6 --out demo/grid.png --force
+	$(PY) cli.py mix demo/bundle --rows 0-4 --columns 10-19 --layers coarse --class 2 --out demo/mix.png --force
+	$(PY) cli.py video demo/bundle --seeds 0-23 --grid 6x1 --class 0-5 --seconds 1 --loop --out demo/walks.mp4 --force
+	$(PY) cli.py bench demo/bundle --checkpoint $(DEMO) --backends torch-eager,onnxruntime --batch 1,8
 	@echo
-	@echo "Look at demo/grid.png (16 pictures) and demo/bundle/manifest.json (what was exported, and how exact it is)."
+	@echo "Look at demo/grid.png (six classes, side by side), demo/mix.png (shapes from the top, colours from the left),"
+	@echo "demo/walks.mp4, and demo/bundle/manifest.json (what was exported, and how exact it is)."
+	@echo "To play with it in your browser: $(PY) cli.py serve demo/bundle"
 	@echo "Your own network: $(PY) cli.py export YOUR.pkl --out my-bundle"
 
 test: $(READY)  ## Run the tests

@@ -545,7 +545,10 @@ def video(
     ),
     truncation_cutoff: int | None = CUTOFF,
     class_idx: str | None = option(
-        None, "One for all keyframes, or one for each.", "--class", metavar="LIST"
+        None,
+        "One for all, one for each walk of a grid, or for each keyframe.",
+        "--class",
+        metavar="LIST",
     ),
     noise: str = option("const", "const, none, seeded, or animated."),
     noise_seed: int | None = NOISE_SEED,

@@ -11,8 +11,9 @@ folder, so that a block can use what an earlier one made:
 - Blocks of other languages (SHOWN) are there to be read.
 
 What a page names and nobody can have here is stood in for: checkpoints, their bundles, latents
-(STAND_INS, LATENTS). Commands that compare or time do so with fewer images (SHORTER). A block that
-cannot run is marked, on the line before it, with its reason:
+(STAND_INS, LATENTS). Commands that compare or time do so with fewer images (SHORTER). A picture
+that a page shows is the one that its commands make. A block that cannot run is marked, on the line
+before it, with its reason:
 
     <!-- test: skip because it needs a GPU -->
 """
@@ -37,6 +38,7 @@ from typing import Any
 import numpy as np
 import pytest
 import typer
+from PIL import Image, ImageSequence
 from typer.testing import CliRunner
 
 from stylert.cli import app
@@ -54,6 +56,8 @@ BLOCK = re.compile(
 )
 FENCE = re.compile(r"^ *(```|~~~)", re.MULTILINE)
 SKIP = re.compile(r"<!-- test: skip because (?P<reason>\S.*) -->")
+PICTURE = re.compile(r"!\[[^\]]*\]\(([^)]+)\)")
+UNMADE = {"page.png"}  # by a block that is skipped
 LINK = re.compile(r"\]\((?!\w+:)([^)#\s]*)(?:#([^)\s]+))?\)")
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 
@@ -167,6 +171,14 @@ def test_commands_exist(words: list[str]) -> None:
 @cache
 def _command_line() -> Any:
     return typer.main.get_command(app)
+
+
+def test_the_demo_runs_commands_that_exist() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    lines = [line for line in makefile.splitlines() if line.startswith("\t$(PY) cli.py")]
+    assert len(lines) > 5
+    for line in lines:
+        _check_stylert(shlex.split(line)[2:])
 
 
 def _check_stylert(arguments: Sequence[str]) -> None:
@@ -300,6 +312,29 @@ def _run_stylert(arguments: Sequence[str], place: str) -> None:
     assert result.exit_code == 0, f"{place}: stylert {' '.join(arguments)}\n{result.output}"
 
 
+def pictures_of(document: str) -> list[Path]:
+    """The pictures that a page shows."""
+    page = ROOT / document
+    return [page.parent / name for name in PICTURE.findall(page.read_text(encoding="utf-8"))]
+
+
+def _same_picture(made: Path, shown: Path) -> bool:
+    """The very same bytes, or what another processor makes of them by rounding in another way."""
+    if made.read_bytes() == shown.read_bytes():
+        return True
+    with Image.open(made) as one, Image.open(shown) as other:
+        if (one.size, _frames(one)) != (other.size, _frames(other)):
+            return False
+        pairs = zip(ImageSequence.Iterator(one), ImageSequence.Iterator(other), strict=True)
+        gaps = [np.abs(np.asarray(a, np.int16) - np.asarray(b, np.int16)) for a, b in pairs]
+    most = 1 if made.suffix == ".png" else 24  # WebP is lossy
+    return max(gap.max() for gap in gaps) <= most and np.mean(gaps) < 0.05 * most
+
+
+def _frames(image: Image.Image) -> int:
+    return getattr(image, "n_frames", 1)
+
+
 def _provide(text: str, bundle_of: Callable[[str], Path]) -> None:
     """Put into the working directory what a page takes for granted."""
     for name, golden in STAND_INS.items():
@@ -308,6 +343,8 @@ def _provide(text: str, bundle_of: Callable[[str], Path]) -> None:
         if f"{name}-bundle" in text and f"--out {name}-bundle" not in text:
             shutil.copytree(bundle_of(golden), f"{name}-bundle")
     w = np.linspace(-1, 1, 64, dtype=np.float32)[None, None]  # [1, 1, w_dim]: one for all layers
+    if "examples/" in text:
+        Path("examples").symlink_to(ROOT / "examples")
     if LATENTS[0] in text:
         np.savez(LATENTS[0], w=w)
     if LATENTS[1] in text:
@@ -336,3 +373,9 @@ def test_pages_can_be_followed(
         reader.follow(block)
     runnable = {block.language for block in to_run} & {"sh", "python"}
     assert reader.followed or not runnable, f"{document} shows nothing that can be run"
+    for shown in pictures_of(document):
+        made = Path(shown.name)
+        if made.exists():
+            assert _same_picture(made, shown), f"{document}: {made} is not {shown}, make it again"
+        else:
+            assert shown.name in UNMADE, f"{document}: no command makes {shown}"

@@ -11,8 +11,10 @@ import pytest
 from PIL import Image
 
 from stylert import cli
+from stylert.runtime.bundle import Bundle
 from stylert.runtime.generator import Generator
 from stylert.runtime.parity import TOLERANCES, compare
+from stylert.runtime.plans import plans_of
 
 GOLDENS = Path(__file__).parent / "goldens"
 CHECKPOINTS = {path.stem: path for path in sorted(GOLDENS.glob("*.p*")) if path.suffix != ".npz"}
@@ -37,8 +39,15 @@ def test_from_checkpoint_to_engine(
         assert cli._run([str(word) for word in command]) == 0, capsys.readouterr().err
     assert len(list(images.glob("*.png"))) == 2
     assert len(list((bundle / "engines").glob("*.plan"))) == 2
+    _computes_in_half(bundle)
     _draws_what_the_official_code_draws(bundle, GOLDENS / name)
     _writes_what_it_draws(bundle, images / "seed0001.png", class_idx=1 if label else None)
+
+
+def _computes_in_half(bundle: Path) -> None:
+    opened = Bundle.open(bundle)
+    (plan,) = (plan for plan in plans_of(opened) if plan.graph != "mapping")
+    assert plan.census["convolutions"]["HALF"] >= len(opened.manifest["half"]["half_blocks"])
 
 
 def _draws_what_the_official_code_draws(bundle: Path, golden: Path) -> None:

@@ -6,6 +6,7 @@ python -m stylert.examples.train_demo publish OUT --to examples/demo.safetensors
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Annotated
@@ -95,7 +96,9 @@ def publish(
     real, other = (drawn(pictures, seed=seed) for seed in FIGURE_SEEDS)
     about = record(training, checkpoint)
     about["quality"] = figures(model, reader, real, other)
-    about["file"] = {"name": to.name, "bytes": to.stat().st_size}
+    data = to.read_bytes()
+    digest = hashlib.sha256(data).hexdigest()
+    about["file"] = {"name": to.name, "bytes": len(data), "sha256": digest}
     to.with_suffix(".json").write_text(json.dumps(about, indent=1) + "\n")
     typer.echo(json.dumps(about["quality"], indent=1))
 

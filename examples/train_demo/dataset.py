@@ -28,7 +28,7 @@ from stylert.examples.train_demo.canvas import (
 __all__ = ["CLASSES", "PAINT", "SHAPE", "TRAITS", "Pictures", "draw", "drawn"]
 
 CLASSES = ("flower", "fish", "butterfly", "mushroom", "house", "cat")
-SHAPE = 18  # numbers that choose pose and proportions
+SHAPE = 18  # numbers that choose pose and proportions, of which a class takes what it needs
 PAINT = 24  # numbers that choose colours, texture and background
 TRAITS = 15
 HUE_STEPS = np.array([-0.35, -0.15, 0.15, 0.35, 0.5], np.float32)  # from main to second colour
@@ -96,9 +96,8 @@ def draw(
     lean = 0.12 if CLASSES[label] == "house" else 0.3
     x, y = look.each(-0.12, 0.12), look.each(-0.1, 0.1)
     turn, scale = look.each(-lean, lean), look.each(0.82, 1.08)
-    side = np.where(look.each(0, 1) < 0.5, np.float32(-1), np.float32(1))
     point = moved(canvas.grid, x=x, y=y, turn=turn, scale=scale)
-    _PAINTERS[label](canvas, (point[0] * side, point[1]), look)
+    _PAINTERS[label](canvas, point, look)
     pose = [x / 0.12, y / 0.1, turn / 0.3, (scale - 0.95) / 0.13]
     colours = [2 * colour - 1 for colour in (look.main, look.accent, look.sky)]
     patterns = [look.pattern[:, None] == kind for kind in (1, 2)]

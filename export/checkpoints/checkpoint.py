@@ -56,10 +56,21 @@ class Checkpoint:
 
     @property
     def noise(self) -> dict[str, np.ndarray]:
-        """The constant noise [H, W] by the name of its layer, such as 'b8.conv0'."""
+        """The constant noise [H, W] by the name of its layer, such as 'b8.conv0', in their order.
+
+        The order matters, since noise of a seed is drawn layer by layer, and files have others: in
+        a safetensors file, b16 comes before b4.
+        """
         suffix = ".noise_const"
-        return {
+        fields = {
             name.removeprefix("synthesis.").removesuffix(suffix): tensor
             for name, tensor in self.tensors.items()
             if name.endswith(suffix)
         }
+        return {layer: fields[layer] for layer in sorted(fields, key=_place)}
+
+
+def _place(layer: str) -> tuple[int, str]:
+    """Where a layer stands among the others: b4.conv1, b8.conv0, b8.conv1, ..., b16.conv0."""
+    block, _, name = layer.partition(".")
+    return int(block.removeprefix("b")), name

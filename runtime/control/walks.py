@@ -48,7 +48,7 @@ def walk_grid(
         rows: walks above each other.
         frames: from one keyframe to the next.
         loop: whether each walk goes back to where it started.
-        class_idx: one class for all, or one per keyframe.
+        class_idx: one class for all, one per walk, or one per keyframe.
         options: see `Generator.interpolate`; they are for all walks. A `Ramp` stands for what
             changes from frame to frame: `rotate=Ramp(0, 360, turn=360)`.
 
@@ -63,12 +63,7 @@ def walk_grid(
     check_integer("rows", rows, 1)
     walks, count = columns * rows, len(keyframes)
     each = _keyframes_each(count, walks)
-    several = class_idx is not None and not isinstance(class_idx, (int, np.integer))
-    if several and len(class_idx) != count:  # type: ignore[arg-type]
-        raise InvalidInput(
-            f"class_idx: got {len(class_idx)} classes, expected one, or {count}: "  # type: ignore[arg-type]
-            "one per keyframe."
-        )
+    classes = _classes_of_walks(class_idx, walks=walks, keyframes=count)
     length = len(frame_times(each, frames, loop=loop))
     changing: dict[str, Any] = {
         name: value.over(length, loop=loop) if isinstance(value, Ramp) else value
@@ -80,10 +75,10 @@ def walk_grid(
             keyframes[part],
             frames=frames,
             loop=loop,
-            class_idx=class_idx[part] if several else class_idx,  # type: ignore[index]
+            class_idx=class_or_classes,
             **changing,
         )
-        for part in parts
+        for part, class_or_classes in zip(parts, classes, strict=True)
     ]
     if walks == 1:
         return cells[0]
@@ -124,6 +119,24 @@ def frames_between(seconds: float, fps: float, *, name: str = "seconds") -> int:
     if not (math.isfinite(seconds) and 0 < seconds <= _MOST_SECONDS):
         raise InvalidInput(f"{name}: got {seconds:g}, expected above 0 and up to {_MOST_SECONDS}")
     return max(1, round(seconds * fps))
+
+
+def _classes_of_walks(
+    class_idx: int | Sequence[int] | None, *, walks: int, keyframes: int
+) -> list[int | Sequence[int] | None]:
+    """For each walk its class, or one per keyframe."""
+    if class_idx is None or isinstance(class_idx, (int, np.integer)):
+        return [class_idx] * walks
+    if len(class_idx) == keyframes:
+        each = keyframes // walks
+        return [class_idx[i * each : (i + 1) * each] for i in range(walks)]
+    if len(class_idx) == walks > 1:
+        return list(class_idx)
+    by_walk = f", {walks}: one per walk" if walks > 1 else ""
+    raise InvalidInput(
+        f"class_idx: got {len(class_idx)} classes, expected one{by_walk}, or {keyframes}: one per "
+        "keyframe."
+    )
 
 
 def _keyframes_each(count: int, walks: int) -> int:

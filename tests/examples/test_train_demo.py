@@ -420,6 +420,7 @@ def test_the_commands_train_and_publish(tmp_path: Path, monkeypatch: pytest.Monk
         np.testing.assert_array_equal(tensor, expected.astype(np.float16).astype(np.float32))
     record = json.loads(checkpoint.with_suffix(".json").read_text())
     assert record["images_seen"] == 24
-    assert record["file"] == {"name": "tiny.safetensors", "bytes": checkpoint.stat().st_size}
+    assert record["file"]["name"] == "tiny.safetensors"
+    assert record["file"]["bytes"] == checkpoint.stat().st_size
     assert set(record["quality"]["diversity_psi_0.7"]) == set(CLASSES)
     assert record["quality"]["fid_psi_1"] > record["quality"]["fid_of_more_drawn_pictures"]

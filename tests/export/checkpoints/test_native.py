@@ -54,6 +54,15 @@ def test_round_trip(checkpoint: Checkpoint, tmp_path: Path) -> None:
     assert sorted(file.name for file in tmp_path.iterdir()) == ["file.pkl", "net.safetensors"]
 
 
+def test_the_noise_keeps_its_order(goldens: Path, tmp_path: Path) -> None:
+    """In the file, b16 comes before b4; the noise of a seed is drawn from the lowest block on."""
+    checkpoint = read_checkpoint(goldens / "sg2-skip-32.pkl")
+    write_native(checkpoint, tmp_path / "net.safetensors")
+    again = read_checkpoint(tmp_path / "net.safetensors")
+    assert list(again.noise) == list(checkpoint.noise)
+    assert list(again.noise)[:4] == ["b4.conv1", "b8.conv0", "b8.conv1", "b16.conv0"]
+
+
 def test_no_file_is_replaced_unasked(checkpoint: Checkpoint, tmp_path: Path) -> None:
     path = tmp_path / "net.safetensors"
     path.write_bytes(b"precious")

@@ -50,9 +50,17 @@ def test_classes_of_keyframes(conditional: Generator) -> None:
         assert np.abs(frame.astype(int) - np.concatenate(list(pair))).max() <= 1
 
 
+def test_classes_of_walks(conditional: Generator) -> None:
+    options: dict[str, Any] = {"rows": 2, "frames": 1}
+    got = walk_grid(conditional, [7, 8] * 2, class_idx=[3, 1], **options)
+    expected = walk_grid(conditional, [7, 8] * 2, class_idx=[3, 3, 1, 1], **options)
+    assert np.array_equal(np.stack(list(got)), np.stack(list(expected)))
+
+
 @pytest.mark.parametrize(
     ("keyframes", "options", "words"),
     [
+        (range(4), {"rows": 2, "class_idx": [0] * 3}, "expected one, 2: one per walk, or 4"),
         ([1], {}, "keyframes: got 1, expected 2 or more."),
         (range(5), {"columns": 2}, "keyframes: got 5 for 2 walks, expected 4, 6, 8, ..."),
         (range(2), {"columns": 2}, "keyframes: got 2 for 2 walks, expected 4, 6, 8, ..."),
