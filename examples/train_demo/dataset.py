@@ -93,12 +93,12 @@ def draw(
     """
     look = _Look(shape, paint)
     canvas = Canvas(len(shape), size, top=look.sky, bottom=look.ground)
-    lean = 0.12 if CLASSES[label] == "house" else 0.3
-    x, y = look.each(-0.12, 0.12), look.each(-0.1, 0.1)
-    turn, scale = look.each(-lean, lean), look.each(0.82, 1.08)
+    lean = 0.06 if CLASSES[label] == "house" else 0.15
+    x, y = look.each(-0.05, 0.05), look.each(-0.05, 0.05)
+    turn, scale = look.each(-lean, lean), look.each(0.92, 1.08)
     point = moved(canvas.grid, x=x, y=y, turn=turn, scale=scale)
     _PAINTERS[label](canvas, point, look)
-    pose = [x / 0.12, y / 0.1, turn / 0.3, (scale - 0.95) / 0.13]
+    pose = [x / 0.05, y / 0.05, turn / 0.15, (scale - 1) / 0.08]
     colours = [2 * colour - 1 for colour in (look.main, look.accent, look.sky)]
     patterns = [look.pattern[:, None] == kind for kind in (1, 2)]
     traits = np.concatenate([*(each[:, :, 0] for each in pose), *colours, *patterns], axis=1)
@@ -122,8 +122,8 @@ class _Look:
         self.pale = rainbow(hue, self._of(0.03, 0.15), self._of(0.92, 1))
         self.leaf = rainbow(self._of(0.25, 0.42), self._of(0.5, 0.8), self._of(0.5, 0.75))
         self.pattern = self._one_of(3)  # plain, stripes, dots
-        self._wave = self._of(11, 16)[:, None, None]
-        self._slant = self._of(-0.4, 0.4)[:, None, None]
+        self._wave = self._of(12, 14)[:, None, None]
+        self._slant = self._of(-0.1, 0.1)[:, None, None]
         self._contrast = self._of(0.6, 0.9)[:, None, None]
 
     def _of(self, low: float, high: float) -> Array:
@@ -153,16 +153,16 @@ class _Look:
 
 
 def _flower(canvas: Canvas, point: Point, look: _Look) -> None:
-    head = look.each(-0.3, -0.15)
-    bend = look.each(-0.15, 0.15)
+    head = look.each(-0.28, -0.2)
+    bend = look.each(-0.08, 0.08)
     stem = moved(point, y=head)
     canvas.paint(line(stem, (bend, 1.15), 0.05), look.leaf)
     for side, low in ((1, look.each(0.5, 0.6)), (-1, look.each(0.6, 0.75))):
-        leaf = moved(point, x=side * 0.24, y=low, turn=-side * look.each(0.3, 0.7))
+        leaf = moved(point, x=side * 0.24, y=low, turn=-side * look.each(0.4, 0.6))
         canvas.paint(ellipse(leaf, 0.24, 0.1), look.leaf * np.float32(0.85), shade=0.3)
     count = np.rint(look.each(4.6, 8.4))
     centre = look.each(0.14, 0.2)
-    angle = np.arctan2(stem[1], stem[0]) + look.each(-0.4, 0.4)
+    angle = np.arctan2(stem[1], stem[0]) + look.each(-0.1, 0.1)
     sector = 2 * np.float32(np.pi) / count
     folded = np.mod(angle, sector) - sector / 2
     away = np.hypot(*stem)

@@ -49,10 +49,17 @@ def pictures_of(labels: Tensor, z_shape: Tensor, z_paint: Tensor, *, size: int) 
     return torch.from_numpy(images).float() / 127.5 - 1
 
 
-def guidance_loss(images: Tensor, wanted: Tensor) -> Tensor:
-    """Mean distance of images [N, C, H, W], averaged over halved sizes down to 4 x 4 pixels."""
-    losses = [F.l1_loss(images, wanted)]
-    while images.shape[-1] > 4:
+def guidance_loss(images: Tensor, wanted: Tensor, *, largest: int) -> Tensor:
+    """Mean distance of images [N, C, H, W], averaged over halved sizes down to 4 x 4 pixels.
+
+    Args:
+        images: What was drawn.
+        wanted: What should have been.
+        largest: Height and width of the largest pictures that are compared.
+    """
+    losses = []
+    while images.shape[-1] >= 4:
+        if images.shape[-1] <= largest:
+            losses.append(F.l1_loss(images, wanted))
         images, wanted = F.avg_pool2d(images, 2), F.avg_pool2d(wanted, 2)
-        losses.append(F.l1_loss(images, wanted))
     return torch.stack(losses).mean()

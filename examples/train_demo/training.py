@@ -3,7 +3,7 @@
 A small resolution costs a fraction of the last one's time, and teaches what the classes look like;
 then a block is added to the generator (Karras et al. 2018, Progressive Growing of GANs, without
 their fading, which the skip connections make needless). At the last resolution the discriminator
-joins in: what the guidance leaves blurred, it wants sharp.
+joins in, and the guidance looks from afar: what it leaves blurred, the discriminator wants sharp.
 """
 
 from __future__ import annotations
@@ -64,9 +64,10 @@ class Settings:
     grow_at: tuple[int, ...] = (40_000, 100_000)  # images seen before a block is added
     adversarial_at: int = 250_000  # images seen before the discriminator joins in
     guidance_weight: float = 10.0
+    guided_size: int = 16  # pixels a side of what is guided then: it leaves details to both of them
     learning_rate: float = 0.01
     steady_images: int = 10_000  # well beyond them, the rate falls with the root of the images seen
-    r1_weight: float = 2.0  # gamma
+    r1_weight: float = 0.3  # gamma
     r1_interval: int = 16  # steps
     path_weight: float = 0.0  # 0 = no path length regularisation
     path_interval: int = 8  # steps
@@ -208,7 +209,8 @@ class Training:
             self._note(r1=penalty)
 
     def _train_generator(self, fakes: Tensor, images: Tensor, c: Tensor) -> None:
-        guidance = guidance_loss(fakes, images)
+        largest = self.settings.guided_size if self.adversarial else images.shape[-1]
+        guidance = guidance_loss(fakes, images, largest=largest)
         self._note(guidance=guidance)
         loss = guidance * self.settings.guidance_weight
         if self.adversarial:
