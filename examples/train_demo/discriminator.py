@@ -47,9 +47,18 @@ class Discriminator(nn.Module):
 
     def forward(self, images: Tensor, c: Tensor) -> Tensor:
         """Judge images of the largest resolution, nominal range [-1, 1]."""
-        x: Tensor = self.seen(F.pixel_unshuffle(images, 2))
+        return self.judged(self.features(images), c)
+
+    def features(self, images: Tensor) -> list[Tensor]:
+        """What the blocks make of images, from fine to coarse: each [N, C, H, W]."""
+        found: list[Tensor] = [self.seen(F.pixel_unshuffle(images, 2))]
         for resolution in self.resolutions[:-1]:
-            x = self.get_submodule(f"b{resolution}")(x)
+            found.append(self.get_submodule(f"b{resolution}")(found[-1]))
+        return found
+
+    def judged(self, features: list[Tensor], c: Tensor) -> Tensor:
+        """The logits of images with such features."""
+        x = features[-1]
         x = activate(self.conv(torch.cat([x, minibatch_deviation(x)], dim=1)), "lrelu")
         x = self.dense(x.flatten(1))
         projected: Tensor = (x * self.embed(c)).mean(dim=1) * math.sqrt(x.shape[1])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -12,6 +13,7 @@ from stylert.examples.train_demo.discriminator import Discriminator
 
 __all__ = [
     "discriminator_loss",
+    "feature_distance",
     "generator_loss",
     "gradient_penalty",
     "path_lengths",
@@ -26,6 +28,12 @@ def generator_loss(fake_logits: Tensor) -> Tensor:
 def discriminator_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
     """Small where it tells them apart."""
     return F.softplus(-real_logits).mean() + F.softplus(fake_logits).mean()
+
+
+def feature_distance(some: Sequence[Tensor], others: Sequence[Tensor]) -> Tensor:
+    """Mean distance of features, layer by layer (feature matching: Wang et al. 2018, eq. 4)."""
+    pairs = zip(some, others, strict=True)
+    return torch.stack([F.l1_loss(one, other) for one, other in pairs]).mean()
 
 
 def gradient_penalty(discriminator: Discriminator, images: Tensor, c: Tensor) -> Tensor:

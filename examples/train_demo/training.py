@@ -39,6 +39,7 @@ from stylert.examples.train_demo.guidance import (
 )
 from stylert.examples.train_demo.losses import (
     discriminator_loss,
+    feature_distance,
     generator_loss,
     gradient_penalty,
     path_lengths,
@@ -65,7 +66,9 @@ class Settings:
     adversarial_at: int = 250_000  # images seen before the discriminator joins in
     guidance_weight: float = 10.0
     guided_size: int = 16  # pixels a side of what is guided then: it leaves details to both of them
+    matching_weight: float = 10.0  # of the discriminator's features, as guidance in the details
     learning_rate: float = 0.01
+    discriminator_rate: float = 3.0  # times that of the generator (Heusel et al. 2017, TTUR)
     steady_images: int = 10_000  # well beyond them, the rate falls with the root of the images seen
     r1_weight: float = 0.3  # gamma
     r1_interval: int = 16  # steps
@@ -128,12 +131,12 @@ class Training:
         rate = s.learning_rate / math.sqrt(1 + self.seen / s.steady_images)
         momentum = 0.0 if self.adversarial else 0.9
         path_interval = s.path_interval if s.path_weight else None
-        for optimizer, interval, beta in (
-            (self.g_optimizer, path_interval, momentum),
-            (self.d_optimizer, s.r1_interval, 0.0),
+        for optimizer, times, interval, beta in (
+            (self.g_optimizer, 1.0, path_interval, momentum),
+            (self.d_optimizer, s.discriminator_rate, s.r1_interval, 0.0),
         ):
             share = interval / (interval + 1) if interval else 1.0
-            rates = {"lr": rate * share, "betas": (beta, 0.99**share)}
+            rates = {"lr": rate * times * share, "betas": (beta, 0.99**share)}
             optimizer.param_groups[0].update(rates)
 
     @property
@@ -215,9 +218,13 @@ class Training:
         loss = guidance * self.settings.guidance_weight
         if self.adversarial:
             self.discriminator.requires_grad_(False)  # whose gradients would be thrown away
-            realism = generator_loss(self.discriminator(fakes, c))
-            self._note(g_loss=realism)
-            loss = loss + realism
+            features = self.discriminator.features(fakes)
+            realism = generator_loss(self.discriminator.judged(features, c))
+            with torch.no_grad():
+                wanted = self.discriminator.features(images)
+            matching = feature_distance(features, wanted)
+            self._note(g_loss=realism, matching=matching)
+            loss = loss + realism + matching * self.settings.matching_weight
         torch.autograd.backward(loss)
         self._update(self.g_optimizer)
 
