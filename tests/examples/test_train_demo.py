@@ -40,6 +40,7 @@ from stylert.examples.train_demo.guidance import (
 )
 from stylert.examples.train_demo.losses import (
     discriminator_loss,
+    feature_distance,
     gradient_penalty,
     path_lengths,
 )
@@ -270,6 +271,19 @@ def test_the_gradient_penalty_is_the_slope() -> None:
 
     penalty = gradient_penalty(Slope((16, 8), 6), torch.randn(4, 3, 16, 16), torch.eye(6)[:4])
     assert float(penalty) == pytest.approx(25)
+
+
+def test_features_tell_pictures_apart_at_every_size() -> None:
+    torch.manual_seed(0)
+    critic, images, c = Discriminator((16, 8), 6), torch.randn(4, 3, 16, 16), torch.eye(6)[:4]
+    features = critic.features(images)
+    assert [tuple(x.shape) for x in features] == [(4, 8, 8, 8), (4, 16, 4, 4)]
+    assert torch.equal(critic.judged(features, c), critic(images, c))
+    assert float(feature_distance(features, critic.features(images))) == 0
+    others = critic.features(-images)
+    gaps = [float((x - y).abs().mean()) for x, y in zip(features, others, strict=True)]
+    assert float(feature_distance(features, others)) == pytest.approx(np.mean(gaps), rel=1e-5)
+    assert min(gaps) > 0.1
 
 
 def test_path_lengths_are_those_of_a_linear_map() -> None:
