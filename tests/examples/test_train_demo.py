@@ -279,10 +279,10 @@ def test_features_tell_pictures_apart_at_every_size() -> None:
     features = critic.features(images)
     assert [tuple(x.shape) for x in features] == [(4, 8, 8, 8), (4, 16, 4, 4)]
     assert torch.equal(critic.judged(features, c), critic(images, c))
-    assert float(feature_distance(features, critic.features(images))) == 0
+    assert feature_distance(features, critic.features(images)).item() == 0
     others = critic.features(-images)
-    gaps = [float((x - y).abs().mean()) for x, y in zip(features, others, strict=True)]
-    assert float(feature_distance(features, others)) == pytest.approx(np.mean(gaps), rel=1e-5)
+    gaps = [(x - y).abs().mean().item() for x, y in zip(features, others, strict=True)]
+    assert feature_distance(features, others).item() == pytest.approx(np.mean(gaps), rel=1e-5)
     assert min(gaps) > 0.1
 
 
