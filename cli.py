@@ -338,12 +338,15 @@ def generate(
         file.check_new(force=force)
         with _progress() as progress:
             told = partial(progress, "drawing")
-            picture = grid_figure(generator, job, columns=columns, rows=rows, progress=told)
-        file.write(picture)
-    if json_:
-        return _print_json({"backend": generator.choice, "files": [str(out_)]})
+            file.write(grid_figure(generator, job, columns=columns, rows=rows, progress=told))
+    return _tell_picture(generator, out_, as_json=json_)
+
+
+def _tell_picture(generator: Generator, path: Path, *, as_json: bool) -> None:
+    if as_json:
+        return _print_json({"backend": generator.choice, "files": [str(path)]})
     _say(generator.choice)
-    return _say(f"Wrote {out_}.")
+    return _say(f"Wrote {path}.")
 
 
 def _write_dataset(
@@ -689,16 +692,12 @@ def bench(
 
     Example: stylert bench ffhq-bundle --plan 1000000 --price 1.20 --hours 8
     """
-    if plan is None and (price is not None or hours is not None):
-        raise typer.BadParameter("--price and --hours go with --plan IMAGES")
+    _check_plan(plan, price, hours)
     with _wrong_usage():
         batches = parse_counts("--batch", batch)
     if (bundle is None) == (untrained is None):
         raise typer.BadParameter("pass a BUNDLE or --untrained NAME, one of them")
-    if plot is not None:
-        need("matplotlib", extra="plot")
-        if plot.suffix not in (".png", ".svg", ".pdf"):
-            raise typer.BadParameter(f"--plot: got {plot.name!r}, expected .png, .svg or .pdf")
+    _check_plot(plot)
     if untrained is not None:
         checkpoint = f"untrained:{untrained}"
     if checkpoint is not None:
@@ -724,20 +723,35 @@ def bench(
             max_seconds=max_seconds,
             progress=lambda message, share: progress(message, round(share * 100), 100),
         )
-        sizing = None
-        if plan is not None:
-            from stylert.runtime.bench.sizing import Sizing, image_bytes_of, pace_of
-
-            size = image_bytes_of(bundle)
-            sizing = Sizing(
-                images=plan, pace=pace_of(result), price=price, hours=hours, image_bytes=size
-            )
+        sizing = None if plan is None else _sizing(bundle, result, plan, price, hours)
     _tell_bench(result, json_, save, plot, sizing)
     if wrong := result.parity_failures():
         raise ParityError(f"Parity of what was timed: {wrong[0]}")
     failures = result.failures()
     if needed := [name for name in failures if backends is not None or name not in MAY_FAIL]:
         raise EngineError(f"{needed[0]} was not timed to the end: {failures[needed[0]]}")
+
+
+def _check_plan(plan: int | None, price: float | None, hours: float | None) -> None:
+    if plan is None and (price is not None or hours is not None):
+        raise typer.BadParameter("--price and --hours go with --plan IMAGES")
+
+
+def _check_plot(plot: Path | None) -> None:
+    if plot is not None:
+        need("matplotlib", extra="plot")
+        if plot.suffix not in (".png", ".svg", ".pdf"):
+            raise typer.BadParameter(f"--plot: got {plot.name!r}, expected .png, .svg or .pdf")
+
+
+def _sizing(
+    bundle: Path, result: BenchResult, plan: int, price: float | None, hours: float | None
+) -> Sizing:
+    """What so many images would take, by what was timed."""
+    from stylert.runtime.bench.sizing import Sizing, image_bytes_of, pace_of
+
+    size = image_bytes_of(bundle)
+    return Sizing(images=plan, pace=pace_of(result), price=price, hours=hours, image_bytes=size)
 
 
 def _tell_bench(

@@ -15,7 +15,6 @@ __all__ = [
     "grown_generator",
     "load_shared",
     "mixed_styles",
-    "noise_maps",
     "track_mean_style",
 ]
 
@@ -70,17 +69,6 @@ def mixed_styles(generator: StyleGAN2, z: Tensor, c: Tensor, *, crossover: int) 
     ws: Tensor = generator.mapping(z.flatten(0, 1), c.repeat(2, 1))
     first, second = ws.chunk(2)
     return torch.cat([first[:, :crossover], second[:, crossover:]], dim=1)
-
-
-def noise_maps(config: StyleGAN2Config, count: int, random: torch.Generator) -> dict[str, Tensor]:
-    """Fresh noise [N, 1, H, W] for every layer."""
-    maps = {}
-    for name, resolution in zip(config.block_names, config.block_resolutions, strict=True):
-        for layer in ("conv0", "conv1"):
-            if (name, layer) != ("b4", "conv0"):
-                shape = (count, 1, *config.block_shape(resolution))
-                maps[f"{name}.{layer}"] = torch.randn(shape, generator=random)
-    return maps
 
 
 @torch.no_grad()

@@ -28,7 +28,6 @@ from stylert.examples.train_demo.generator import (
     grown_generator,
     load_shared,
     mixed_styles,
-    noise_maps,
     track_mean_style,
 )
 from stylert.examples.train_demo.guidance import (
@@ -64,9 +63,9 @@ class Settings:
     batch: int = 24  # a multiple of the discriminator's groups
     grow_at: tuple[int, ...] = (40_000, 100_000)  # images seen before a block is added
     adversarial_at: int = 250_000  # images seen before the discriminator joins in
-    guidance_weight: float = 10.0
+    guidance_weight: float = 20.0
     guided_size: int = 16  # pixels a side of what is guided then: it leaves details to both of them
-    matching_weight: float = 10.0  # of the discriminator's features, as guidance in the details
+    matching_weight: float = 20.0  # of the discriminator's features, as guidance in the details
     learning_rate: float = 0.01
     discriminator_rate: float = 3.0  # times that of the generator (Heusel et al. 2017, TTUR)
     steady_images: int = 10_000  # well beyond them, the rate falls with the root of the images seen
@@ -169,8 +168,7 @@ class Training:
         c = F.one_hot(labels, len(CLASSES)).float()
         ws = mixed_styles(self.generator, z, c, crossover=COARSE_LAYERS)
         track_mean_style(self.generator, ws)
-        noise = noise_maps(self.config, len(images), self.random)
-        fakes = self.generator.synthesis(ws, noise=noise)
+        fakes = self.generator.synthesis(ws, noise="none")  # the data set has no random detail
         if self.adversarial:
             self._train_discriminator(images, fakes.detach(), c)
         self._train_generator(fakes, images, c)
@@ -233,7 +231,7 @@ class Training:
         z = torch.randn(count, self.config.z_dim, generator=self.random)
         labels = torch.randint(len(CLASSES), (count,), generator=self.random)
         ws = self.generator.mapping(z, F.one_hot(labels, len(CLASSES)).float())
-        images = self.generator.synthesis(ws, noise=noise_maps(self.config, count, self.random))
+        images = self.generator.synthesis(ws, noise="none")
         lengths = path_lengths(images, ws, torch.randn(images.shape, generator=self.random))
         self.mean_path.lerp_(lengths.detach().mean(), PATH_DECAY)
         penalty = (lengths - self.mean_path).square().mean()

@@ -30,7 +30,6 @@ from stylert.examples.train_demo.generator import (
     generator_config,
     grown_generator,
     mixed_styles,
-    noise_maps,
 )
 from stylert.examples.train_demo.guidance import (
     Z_DIM,
@@ -234,18 +233,6 @@ def test_style_mixing_takes_coarse_from_one_and_fine_from_the_other() -> None:
     np.testing.assert_allclose(ws[:, 3:].detach(), two[:, 3:].detach(), atol=1e-6)
 
 
-def test_the_noise_has_a_map_for_every_layer() -> None:
-    config = config_of(16, 8)
-    generator = StyleGAN2(config)
-    maps = noise_maps(config, 2, torch.Generator().manual_seed(0))
-    assert {name: m.shape for name, m in maps.items()} == {
-        "b4.conv1": (2, 1, 4, 4),
-        "b8.conv0": (2, 1, 8, 8),
-        "b8.conv1": (2, 1, 8, 8),
-    }
-    assert generator(torch.randn(2, 16), torch.eye(6)[:2], noise=maps).shape == (2, 3, 8, 8)
-
-
 def test_the_deviation_is_that_of_each_group() -> None:
     x = torch.zeros(8, 3, 4, 4)
     x[[0, 4]] = 2.0  # groups are 0 2 4 6 and 1 3 5 7
@@ -306,7 +293,9 @@ def test_training_changes_every_weight_and_keeps_the_average_apart() -> None:
     after = [training.generator.state_dict(), training.discriminator.state_dict()]
     for old, new in zip(before, after, strict=True):
         fixed = {name for name in old if torch.equal(old[name], new[name])}
-        assert all(name.endswith(("resample_filter", "noise_const")) for name in fixed), fixed
+        assert all(
+            name.endswith(("resample_filter", "noise_const", "noise_strength")) for name in fixed
+        ), fixed
     average = training.average.state_dict()
     weight = "synthesis.b8.conv1.weight"
     assert not torch.equal(average[weight], after[0][weight])
