@@ -61,12 +61,12 @@ class Settings:
     d_channels: tuple[int, ...] = (96, 96, 64, 32)  # of the discriminator's
     width: int = 128  # of w and the embedded label
     batch: int = 24  # a multiple of the discriminator's groups
-    grow_at: tuple[int, ...] = (40_000, 100_000)  # images seen before a block is added
-    adversarial_at: int = 250_000  # images seen before the discriminator joins in
+    grow_at: tuple[int, ...] = (40_000, 130_000)  # images seen before a block is added
+    adversarial_at: int = 155_000  # images seen before the discriminator joins in
     guidance_weight: float = 20.0
     guided_size: int = 16  # pixels a side of what is guided then: it leaves details to both of them
     matching_weight: float = 20.0  # of the discriminator's features, as guidance in the details
-    learning_rate: float = 0.01
+    learning_rate: float = 0.006
     discriminator_rate: float = 3.0  # times that of the generator (Heusel et al. 2017, TTUR)
     steady_images: int = 10_000  # well beyond them, the rate falls with the root of the images seen
     r1_weight: float = 0.3  # gamma

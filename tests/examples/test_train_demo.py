@@ -336,7 +336,7 @@ def test_other_settings_are_recorded() -> None:
     training.change({"learning_rate": 0.001, "grow_at": [32]})
     assert training.settings == replace(TINY, learning_rate=0.001, grow_at=(32,))
     assert training.changes == [
-        {"images": 0, "learning_rate": [0.01, 0.001], "grow_at": [(16,), (32,)]}
+        {"images": 0, "learning_rate": [0.006, 0.001], "grow_at": [(16,), (32,)]}
     ]
     assert training.g_optimizer.param_groups[0]["lr"] == pytest.approx(
         0.001 * 3 / 4
