@@ -21,7 +21,7 @@ demo: $(READY)  ## From a trained network to pictures: export, verify, draw, mix
 	$(PY) cli.py export $(DEMO) --out demo/bundle --force
 	$(PY) cli.py verify demo/bundle --checkpoint $(DEMO)
 	$(PY) cli.py generate demo/bundle --seeds 0-71 --class 0-5 --truncation-psi 0.7 --grid 12x6 --out demo/grid.png --force
-	$(PY) cli.py mix demo/bundle --rows 2,8,26,38,50 --columns 10-20 --layers coarse --class 2 --out demo/mix.png --force
+	$(PY) cli.py mix demo/bundle --rows 2,8,26,9,21,34 --class 2,2,2,3,5,4 --columns 12-22 --column-class 0-5,0-4 --layers coarse --out demo/mix.png --force
 	$(PY) cli.py video demo/bundle --seeds 0-23 --grid 6x1 --class 0-5 --seconds 1 --loop --out demo/walks.mp4 --force
 	$(PY) cli.py bench demo/bundle --checkpoint $(DEMO) --backends torch-eager,onnxruntime --batch 1,8
 	@echo

@@ -396,7 +396,12 @@ def mix(
     out_: Path = PICTURE,
     truncation_psi: str | None = PSI,
     truncation_cutoff: int | None = CUTOFF,
-    class_idx: int | None = CLASS,
+    class_idx: str | None = option(
+        None, "Class of a conditional generator, or one for each row.", "--class", metavar="LIST"
+    ),
+    column_class_idx: str | None = option(
+        None, "Of the columns, if it is another; or one for each.", "--column-class", metavar="LIST"
+    ),
     noise: str = NOISE,
     noise_seed: int | None = NOISE_SEED,
     framed: bool = option(True, "Show the sources along the left side and the top, too."),
@@ -416,10 +421,16 @@ def mix(
     with _wrong_usage():
         file = PictureFile(out_, quality)
         sources = [parse_source("--rows", rows), parse_source("--columns", columns)]
-        options = _seed_options(sources, truncation_psi, truncation_cutoff, class_idx)
+        classes = parse_classes("--class", class_idx)
+        options = _seed_options(sources, truncation_psi, truncation_cutoff, classes)
+        of_columns = dict(options)
+        if column_class_idx is not None:
+            check_options_of_seeds(sources[1:], {"--column-class": column_class_idx})
+            of_columns["class_idx"] = parse_classes("--column-class", column_class_idx)
     file.check_new(force=force)
     with _open(bundle, backend, provider, precision, threads, batch) as generator:
-        left, top = (styles_of(generator, source, **options) for source in sources)
+        left = styles_of(generator, sources[0], **options)
+        top = styles_of(generator, sources[1], **of_columns)
         with _progress() as progress:
             picture = mix_figure(
                 generator,
@@ -1066,7 +1077,10 @@ def _open(
 
 
 def _seed_options(
-    sources: Sequence[Any], psi: str | None, cutoff: int | None, class_idx: int | None
+    sources: Sequence[Any],
+    psi: str | None,
+    cutoff: int | None,
+    class_idx: int | Sequence[int] | None,
 ) -> dict[str, Any]:
     """Options of styles, which files of ws do not take."""
     truncation_psi = parse_psi("--truncation-psi", psi)

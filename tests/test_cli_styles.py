@@ -101,6 +101,18 @@ def test_mix_is_the_generators(
     assert not close(got[1, 1], got[1, 0])
 
 
+def test_mix_takes_classes_of_rows_and_columns(
+    run: Callable[..., Done], conditional_bundle: Path, conditional: Generator
+) -> None:
+    options = (
+        "--rows 1,2 --class 3,0 --columns 5-7 --column-class 0,2,4 --layers coarse --no-framed"
+    )
+    assert run("mix", conditional_bundle, f"{options} --out m.png").code == 0
+    classes: dict[str, Any] = {"class_idx": [3, 0], "column_class_idx": [0, 2, 4]}
+    expected = conditional.mix([1, 2], [5, 6, 7], layers="coarse", **classes)
+    assert close(tiles(pixels("m.png")), expected)
+
+
 def test_mix_passes_its_options_on(
     run: Callable[..., Done], conditional_bundle: Path, conditional: Generator
 ) -> None:

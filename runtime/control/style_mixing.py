@@ -83,7 +83,8 @@ class StyleMixing:
         layers: Layers,
         truncation_psi: Any = None,
         truncation_cutoff: int | None = None,
-        class_idx: int | None = None,
+        class_idx: int | Sequence[int] | None = None,
+        column_class_idx: int | Sequence[int] | None = None,
         labels: Any = None,
         noise_mode: NoiseMode = "const",
         noise_seed: int | None = None,
@@ -102,7 +103,8 @@ class StyleMixing:
             layers: 'coarse', 'middle', 'fine', a list such as '0-6,8', or integers.
             truncation_psi: of the seeds; see `generate`.
             truncation_cutoff: of the seeds; see `generate`.
-            class_idx: one class for all seeds; conditional generators only.
+            class_idx: one class for all seeds, or one per row; conditional generators only.
+            column_class_idx: that of the columns, if it is another one; one for all, or one each.
             labels: soft labels [c_dim] for all seeds, instead of class_idx.
             noise_mode: 'const' (the checkpoint's own), 'none', or 'seeded'.
             noise_seed: for 'seeded': one for all images.
@@ -122,11 +124,12 @@ class StyleMixing:
             "class_idx": class_idx,
             "labels": labels,
         }
+        of_columns = options if column_class_idx is None else {"class_idx": column_class_idx}
         if _are_styles(rows) and _are_styles(columns):
-            _refuse_options(options)
+            _refuse_options(options | of_columns)
         grid = mix_grid(
             self._styles_of("rows", rows, options),
-            self._styles_of("columns", columns, options),
+            self._styles_of("columns", columns, options | of_columns),
             chosen,
         )
         images = self.synthesize(

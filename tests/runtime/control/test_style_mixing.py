@@ -133,6 +133,23 @@ def test_a_mix_of_a_class(conditional: Generator) -> None:
     assert same(conditional.generate([2], class_idx=3, output="img"), images[0])
 
 
+def test_a_mix_of_several_classes(conditional: Generator, refuses: Any) -> None:
+    rows, columns = (
+        conditional.styles([1, 2], class_idx=[3, 0]),
+        conditional.styles([5], class_idx=4),
+    )
+    expected = conditional.mix(rows, columns, layers="coarse")
+    options: dict[str, Any] = {"class_idx": [3, 0], "column_class_idx": 4}
+    assert np.array_equal(conditional.mix([1, 2], [5], layers="coarse", **options), expected)
+    assert np.array_equal(
+        conditional.mix(rows, [5], layers="coarse", column_class_idx=[4]), expected
+    )
+    with refuses("class_idx: got 4 with ws"):
+        conditional.mix(rows, columns, layers="coarse", column_class_idx=4)
+    with refuses("class_idx: got 3 classes"):
+        conditional.mix([1, 2], [5], layers="coarse", class_idx=1, column_class_idx=[1, 2, 3])
+
+
 MIX_REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"layers": "rough"}, "layers: got 'rough', expected 'all' (0-7), "),
     ({"layers": "fine"}, "layers: got 'fine', which this generator is too small for, expected "),
