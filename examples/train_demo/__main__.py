@@ -40,6 +40,7 @@ def train(
     images: Annotated[int, typer.Option(help="Images to see in all.")] = 400_000,
     seed: Annotated[int, typer.Option(help="Of a new training.")] = 1,
     every: Annotated[int, typer.Option(help="Images between two saves.")] = 5_000,
+    device: Annotated[str, typer.Option(help="Of PyTorch: cpu, cuda, cuda:1.")] = "cpu",
     change: Annotated[
         str, typer.Option(help="Other settings from now on, as JSON: '{\"learning_rate\": 0.002}'.")
     ] = "{}",
@@ -47,7 +48,10 @@ def train(
     """Train, or go on with what the folder holds; stop it whenever you like."""
     out.mkdir(parents=True, exist_ok=True)
     state = out / "state.pt"
-    training = Training.restored(state) if state.exists() else Training(Settings(seed=seed))
+    if state.exists():
+        training = Training.restored(state, device=device)
+    else:
+        training = Training(Settings(seed=seed), device=device)
     training.change(json.loads(change))
     with Progress(*_columns()) as progress:
         task = progress.add_task("", total=images, completed=training.seen)

@@ -38,7 +38,7 @@ def half_checkpoint(training: Training, state: Path) -> Checkpoint:
         state: The file that it was restored from.
     """
     tensors = {
-        name: np.ascontiguousarray(tensor.numpy().astype(np.float16)).reshape(tensor.shape)
+        name: np.ascontiguousarray(tensor.cpu().numpy().astype(np.float16)).reshape(tensor.shape)
         for name, tensor in training.average.state_dict().items()
     }
     data = state.read_bytes()

@@ -22,12 +22,13 @@ def class_samples(
 ) -> NDArray[np.uint8]:
     """Pictures [classes * per_class, 3, H, W], class by class, of the same z in every class."""
     random = torch.Generator().manual_seed(seed)
-    z = torch.randn(per_class, generator.config.z_dim, generator=random)
+    device = generator.mapping.w_avg.device
+    z = torch.randn(per_class, generator.config.z_dim, generator=random).to(device)
     rows = []
     for label in range(len(CLASSES)):
-        c = F.one_hot(torch.full((per_class,), label), len(CLASSES)).float()
+        c = F.one_hot(torch.full((per_class,), label), len(CLASSES)).float().to(device)
         drawn = generator(z, c, truncation_psi=psi)
-        rows.append((drawn * 127.5 + 128).clamp(0, 255).to(torch.uint8).numpy())
+        rows.append((drawn * 127.5 + 128).clamp(0, 255).to(torch.uint8).cpu().numpy())
     return np.concatenate(rows)
 
 

@@ -83,15 +83,20 @@ class Settings:
 
 
 class Training:
-    """Both networks, their optimisers, the averaged generator, and where the training is."""
+    """Both networks, their optimisers, the averaged generator, and where the training is.
+
+    Args:
+        settings: Of this training.
+        device: Of the networks; what is random is drawn on the CPU, the same for every device.
+    """
 
     config: StyleGAN2Config
     generator: StyleGAN2
     average: StyleGAN2
     discriminator: Discriminator
 
-    def __init__(self, settings: Settings) -> None:
-        self.settings = settings
+    def __init__(self, settings: Settings, *, device: str = "cpu") -> None:
+        self.settings, self.device = settings, torch.device(device)
         self.random = torch.Generator().manual_seed(settings.seed)
         self.seen = self.steps = 0
         self.seconds = 0.0  # of the processor
@@ -103,8 +108,7 @@ class Training:
             torch.manual_seed(settings.seed)
             self.discriminator = Discriminator(settings.d_channels, len(CLASSES))
             self._build(settings.blocks(0))
-        # Faster convolutions on a CPU.
-        self.discriminator.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._place(self.discriminator)
         self.d_optimizer = torch.optim.Adam(self.discriminator.parameters(), fused=True)
         self._set_rates()
 
@@ -115,11 +119,16 @@ class Training:
             s.channels[:blocks], z_dim=Z_DIM, width=s.width, classes=len(CLASSES)
         )
         self.generator = grown_generator(self.config, smaller.generator if smaller else None)
+        self.generator.to(self.device)
         self.average = copy.deepcopy(self.generator).eval().requires_grad_(False)
         if smaller is not None:
             load_shared(self.average, smaller.average)
-        self.generator.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._place(self.generator)
         self.g_optimizer = torch.optim.Adam(self.generator.parameters(), fused=True)
+
+    def _place(self, network: torch.nn.Module) -> None:
+        """To the device, in the memory format whose convolutions are faster."""
+        network.to(device=self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def _set_rates(self) -> None:
         """Make Adam work as if the steps of a lazy regularisation were none (StyleGAN2, app. B).
@@ -164,8 +173,9 @@ class Training:
                 self._build(self.settings.blocks(self.seen), smaller=copy.copy(self))
         self._set_rates()
         labels, z = self._labels(), self._latents()
-        images = pictures_of(labels, z[0], z[1], size=self.config.img_shape[0])
-        c = F.one_hot(labels, len(CLASSES)).float()
+        images = pictures_of(labels, z[0], z[1], size=self.config.img_shape[0]).to(self.device)
+        c = F.one_hot(labels, len(CLASSES)).float().to(self.device)
+        z = z.to(self.device)
         ws = mixed_styles(self.generator, z, c, crossover=COARSE_LAYERS)
         track_mean_style(self.generator, ws)
         fakes = self.generator.synthesis(ws, noise="none")  # the data set has no random detail
@@ -228,13 +238,14 @@ class Training:
 
     def _regularise_paths(self) -> None:
         count = max(1, self.settings.batch // 2)
-        z = torch.randn(count, self.config.z_dim, generator=self.random)
-        labels = torch.randint(len(CLASSES), (count,), generator=self.random)
+        z = torch.randn(count, self.config.z_dim, generator=self.random).to(self.device)
+        labels = torch.randint(len(CLASSES), (count,), generator=self.random).to(self.device)
         ws = self.generator.mapping(z, F.one_hot(labels, len(CLASSES)).float())
         images = self.generator.synthesis(ws, noise="none")
-        lengths = path_lengths(images, ws, torch.randn(images.shape, generator=self.random))
-        self.mean_path.lerp_(lengths.detach().mean(), PATH_DECAY)
-        penalty = (lengths - self.mean_path).square().mean()
+        directions = torch.randn(images.shape, generator=self.random).to(self.device)
+        lengths = path_lengths(images, ws, directions)
+        self.mean_path.lerp_(lengths.detach().mean().cpu(), PATH_DECAY)
+        penalty = (lengths - self.mean_path.to(self.device)).square().mean()
         torch.autograd.backward(penalty * self.settings.path_weight * self.settings.path_interval)
         self._update(self.g_optimizer)
         self._note(path=penalty)
@@ -278,10 +289,10 @@ class Training:
         os.replace(part, path)
 
     @classmethod
-    def restored(cls, path: Path) -> Training:
+    def restored(cls, path: Path, *, device: str = "cpu") -> Training:
         """The training that `save` wrote; it goes on with the very same numbers."""
-        state = torch.load(path, weights_only=True)
-        training = cls(Settings(**state["settings"]))
+        state = torch.load(path, weights_only=True, map_location="cpu")
+        training = cls(Settings(**state["settings"]), device=device)
         training._build(state["blocks"])
         for name in _PARTS:
             getattr(training, name).load_state_dict(state[name])

@@ -364,6 +364,20 @@ def test_the_discriminator_learns_to_tell_pictures_from_noise(pictures: Pictures
     assert losses[-1] < losses[0] / 3, losses
 
 
+@pytest.mark.gpu
+def test_it_trains_on_a_gpu_as_on_the_cpu(tmp_path: Path) -> None:
+    first = {}
+    for device in ("cpu", "cuda"):
+        training = Training(TINY, device=device)
+        training.step()
+        first[device] = training._sums["guidance"][0]
+        for _ in range(5):
+            training.step()
+        training.save(tmp_path / device)
+        assert Training.restored(tmp_path / device, device=device).seen == training.seen
+    assert first["cuda"] == pytest.approx(first["cpu"], rel=1e-3)
+
+
 # The figures.
 
 
