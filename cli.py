@@ -21,6 +21,7 @@ from rich.text import Text
 
 from stylert.runtime.bundle import Bundle
 from stylert.runtime.bundle_check import check_bundle
+from stylert.runtime.bundle_facts import tell_half
 from stylert.runtime.control.walks import frames_between, walk_batch, walk_grid, walk_length
 from stylert.runtime.errors import EngineError, InvalidInput, ParityError, StylertError
 from stylert.runtime.extras import need
@@ -84,6 +85,11 @@ CHECKPOINT = argument(
 BUNDLE = argument(..., "A bundle's directory.", metavar="BUNDLE")
 NETWORK = option(None, "Network of the file: G instead of G_ema.", metavar="NAME")
 JSON = option(False, "Print JSON for machines.", "--json")
+ALLOW_CHAOTIC = option(
+    False,
+    "Accept a network whose float32 pictures are far from float64 in PyTorch itself.",
+    "--allow-chaotic",
+)
 FORCE = option(False, "Replace what is already there.", "--force")
 BACKEND = option("auto", "onnxruntime, tensorrt, or auto.")
 PROVIDER = option("auto", "cpu, cuda, or auto.")
@@ -124,12 +130,24 @@ def export(
     out_: Path = option(..., "Directory to write.", "--out", metavar="BUNDLE"),
     network: str | None = NETWORK,
     force: bool = FORCE,
-    seeds: int = option(32, "Images compared at each setting.", "--verify-seeds", min=1),
+    seeds: int | None = option(
+        None,
+        "Pictures compared in each scene, by default 32, 16 or 8, by the size of the network.",
+        "--verify-seeds",
+        min=1,
+    ),
     half: str = option(
         "native",
         "Blocks of the half-precision graph: native, all, none, or a list: b64,b128.",
         metavar="POLICY",
     ),
+    half_strict: bool = option(
+        False,
+        "Fail where half precision is too far off; by default the blocks that cost most are moved "
+        "to float32.",
+        "--half-strict",
+    ),
+    allow_chaotic: bool = ALLOW_CHAOTIC,
     verify: bool = option(True, "Compare with PyTorch before the bundle is published."),
     json_: bool = JSON,
 ) -> None:
@@ -143,10 +161,20 @@ def export(
     check_target(out_, force=force)
     model = _read(checkpoint, network)
     with _progress() as progress:
-        options: dict[str, Any] = {"force": force, "half": half, "progress": progress}
-        report = export_bundle(model, out_, verify_seeds=seeds if verify else 0, **options)
+        report = export_bundle(
+            model,
+            out_,
+            force=force,
+            verify_seeds=seeds if verify else 0,
+            half=half,
+            half_strict=half_strict,
+            allow_chaotic=allow_chaotic,
+            progress=progress,
+        )
     if report is None:
         _warn("not compared with PyTorch (--no-verify)")
+    for line in report.notes if report else ():
+        _warn(line)
     if json_:
         return _print_json({"bundle": str(out_), "parity": report and report.to_json()})
     if report is not None:
@@ -196,7 +224,12 @@ def verify(
         None, "Compare with this checkpoint in PyTorch.", metavar="FILE"
     ),
     network: str | None = NETWORK,
-    seeds: int = option(32, "Images compared at each setting.", min=1),
+    seeds: int | None = option(
+        None,
+        "Pictures compared in each scene, by default 32, 16 or 8, by the size of the network.",
+        min=1,
+    ),
+    allow_chaotic: bool = ALLOW_CHAOTIC,
     provider: str = option("cpu", "cpu, cuda, or auto."),
     threads: int | None = THREADS,
     json_: bool = JSON,
@@ -208,7 +241,8 @@ def verify(
     if checkpoint is not None:
         need(*EXPORT_PACKAGES, extra="export")
         model = _read(checkpoint, network)
-        return _compare(bundle, model, seeds, json_, provider=provider, threads=threads)
+        options = {"allow_chaotic": allow_chaotic, "provider": provider, "threads": threads}
+        return _compare(bundle, model, seeds, json_, **options)
     check = check_bundle(bundle, provider=provider, threads=threads)
     if json_:
         _print_json(check.to_json())
@@ -227,15 +261,18 @@ def verify(
 
 
 def _compare(
-    bundle: Path, checkpoint: Checkpoint, seeds: int, as_json: bool, **options: Any
+    bundle: Path, checkpoint: Checkpoint, seeds: int | None, as_json: bool, **options: Any
 ) -> None:
     """Compare a bundle with its checkpoint in PyTorch."""
-    from stylert.export.bundle_writer import parity_error
+    from stylert.export.parity import parity_error
     from stylert.export.verification import verify_bundle
 
     with _progress() as progress:
         options |= {"progress": partial(progress, "comparing with PyTorch"), "say": _warn}
-        report = verify_bundle(bundle, checkpoint, seeds=range(seeds), **options)
+        chosen = None if seeds is None else range(seeds)
+        report = verify_bundle(bundle, checkpoint, seeds=chosen, **options)
+    for line in report.notes:
+        _warn(line)
     if as_json:
         _print_json({"parity": report.to_json()})
     if not report.passed:
@@ -735,7 +772,8 @@ def bench(
             progress=lambda message, share: progress(message, round(share * 100), 100),
         )
         sizing = None if plan is None else _sizing(bundle, result, plan, price, hours)
-    _tell_bench(result, json_, save, plot, sizing)
+        half_note = tell_half(Bundle.open(bundle, check_files=False).manifest.get("half", {}))
+    _tell_bench(result, json_, save, plot, sizing, half_note)
     if wrong := result.parity_failures():
         raise ParityError(f"Parity of what was timed: {wrong[0]}")
     failures = result.failures()
@@ -771,6 +809,7 @@ def _tell_bench(
     save: Path | None,
     plot: Path | None,
     sizing: Sizing | None,
+    half_note: str | None,
 ) -> None:
     """Save the result, print it and what follows for many images, and plot it."""
     from stylert.runtime.bench.plot import plot as draw
@@ -786,7 +825,7 @@ def _tell_bench(
     else:
         title = f"{result.subject}, {result.settings['threads']} threads"
         _print_table(table_of(result), title=title, numbers=True)
-        for line in result.warnings():
+        for line in (*([half_note] if half_note else []), *result.warnings()):
             _warn(line)
     if sizing is not None and not as_json:
         _print_table(sizing.texts(), title=f"{sizing.images:,} images", numbers=True)
@@ -1025,6 +1064,8 @@ def _run(arguments: list[str] | None) -> int:
     except StylertError as error:
         if isinstance(error, ParityError) and error.report is not None:
             _print_table(error.report.table(), title=PARITY, console=err)
+            if error.report.chaotic:
+                return _fail(f"{error} To accept it all the same, pass --allow-chaotic.", 1)
         return _fail(str(error), 2 if type(error) is InvalidInput else 1)
     except BrokenPipeError:  # the reader of our output has gone, as in `stylert info x | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

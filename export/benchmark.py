@@ -11,7 +11,7 @@ from stylert.export.bench_backends import HALF_GEMM, NAMES, candidates_of, is_to
 from stylert.export.checkpoints import Checkpoint
 from stylert.runtime.bench import BenchResult, run_bench
 from stylert.runtime.bundle import Bundle
-from stylert.runtime.bundle_facts import multiply_adds
+from stylert.runtime.bundle_facts import multiply_adds, reference_error
 from stylert.runtime.errors import InvalidInput
 from stylert.runtime.extras import need
 
@@ -86,6 +86,7 @@ def bench_bundle(
         [known[name] for name in backends],
         batches=batches,
         macs_per_image=multiply_adds(opened),
+        reference_error=reference_error(opened),
         threads=threads,
         rounds=rounds,
         max_seconds=max_seconds,

@@ -21,7 +21,7 @@ __all__ = ["Reference", "reference_of", "synthesis_graph"]
 
 
 class Reference(Protocol):
-    """A generator in PyTorch: the yardstick of the export."""
+    """A generator in PyTorch: the reference of the export."""
 
     config: Config
     mapping: Callable[..., Tensor]  # z, c, truncation_psi=, truncation_cutoff= -> ws

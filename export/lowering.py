@@ -65,23 +65,29 @@ def normalize_weight(weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def demodulation(
-    weight: np.ndarray, *, gain: float | np.ndarray = 1.0
+    weight: np.ndarray, *, gain: float | np.ndarray = 1.0, channels: int | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Demodulation of a modulated convolution, as a matrix (StyleGAN2, equation 3).
 
     With styles s [N, I], the factor of the output channels is rsqrt(s^2 @ matrix + epsilon).
     A gain of the result goes in as its inverse square.
 
+    StyleGAN3 brings the styles to a mean square of 1 first (appendix F.3). The demodulation takes
+    that back, but for its epsilon, which is of the styles' mean square then: a share of every entry
+    of the matrix.
+
     Args:
         weight: [O, I, k, k].
         gain: factor of the result, or one for every output channel [O].
+        channels: of the styles that are brought to a mean square of 1, None = they are not.
 
     Returns:
         The matrix [I, O] and epsilon [O].
     """
     squares = np.square(weight, dtype=np.float64).sum(axis=(2, 3)).T
     gains = np.broadcast_to(gain, weight.shape[:1])
-    return squares / gains**2, 1e-8 / gains**2
+    matrix, epsilon = squares / gains**2, 1e-8 / gains**2
+    return (matrix, epsilon) if channels is None else (matrix + epsilon / channels, epsilon * 0)
 
 
 def even_fir(fir: np.ndarray) -> np.ndarray:

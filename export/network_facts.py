@@ -9,7 +9,7 @@ from typing import Any
 from stylert.export.checkpoints import Checkpoint, Config
 from stylert.export.checkpoints.families.configs import config_from_json
 from stylert.runtime.bundle import Bundle
-from stylert.runtime.bundle_facts import reading_manifest
+from stylert.runtime.bundle_facts import reading_manifest, tell_half
 from stylert.runtime.control.layers import layer_groups
 from stylert.runtime.sizes import size_text
 
@@ -94,6 +94,8 @@ def _work_rows(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "half-precision graph", ", ".join(facts["half"]["half_blocks"]) or "none"
         if kept := facts["half"]["kept_fp32"]:
             yield "kept in float32", ", ".join(kept) + " (could overflow)"
+        if note := tell_half(facts["half"]):
+            yield "moved to float32", note
     yield "parameters", f"{facts['statistics']['parameters']:,}"
     for name, count in facts["statistics"]["multiply_adds"].items():
         yield f"multiply-adds, {name}", f"{count:,} per image"

@@ -11,6 +11,7 @@ import onnx
 
 from stylert.export.checkpoints import Checkpoint
 from stylert.runtime.bundle import MANIFEST, Bundle
+from stylert.runtime.bundle_facts import reading_manifest, tell_half
 from stylert.runtime.errors import BundleError
 
 if TYPE_CHECKING:
@@ -23,7 +24,8 @@ def verify_bundle(
     bundle: str | Path,
     checkpoint: Checkpoint,
     *,
-    seeds: Sequence[int] = range(32),
+    seeds: Sequence[int] | None = None,
+    allow_chaotic: bool = False,
     provider: str = "cpu",
     threads: int | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
@@ -34,7 +36,8 @@ def verify_bundle(
     Args:
         bundle: the directory.
         checkpoint: what it was exported from, or is said to be.
-        seeds: the images to compare at each setting.
+        seeds: the pictures of each scene, None = 32, 16 or 8, by the network's multiply-adds.
+        allow_chaotic: see `check_parity`.
         provider: what the bundle runs on: 'cpu', 'cuda' or 'auto'; see `Generator.open`.
         threads: its CPU threads, None = all that are usable.
         progress: called with the images done, and those in all.
@@ -56,7 +59,12 @@ def verify_bundle(
         check_graphs(generators[0].bundle)
         for line in check_provenance(generators[0].bundle, checkpoint):
             say(line)
-        return check_parity(checkpoint, *generators, seeds=seeds, progress=progress)
+        with reading_manifest(generators[0].bundle.path):
+            if note := tell_half(generators[0].bundle.manifest.get("half", {})):
+                say(note)
+        return check_parity(
+            checkpoint, *generators, seeds=seeds, allow_chaotic=allow_chaotic, progress=progress
+        )
 
 
 def check_graphs(bundle: Bundle) -> None:

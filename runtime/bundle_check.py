@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stylert.runtime.bundle_facts import difference_at_export
+from stylert.runtime.bundle_facts import difference_at_export, reference_error
 from stylert.runtime.generator import Generator
-from stylert.runtime.parity import TOLERANCES, Difference, batch_difference
+from stylert.runtime.parity import Difference, RoundingError, batch_difference, judge
 
 __all__ = ["BundleCheck", "check_bundle"]
 
@@ -23,13 +23,14 @@ class BundleCheck:
     batch_differences: Mapping[str, Difference]  # by precision: drawn together against alone
     parity: Mapping[str, Any] | None  # the manifest's report of the comparison at export
     difference_at_export: float | None  # its max |d| in float32; None = not compared
+    reference_error: RoundingError | None = None  # of PyTorch's float32, where that is known
 
     def failures(self) -> tuple[str, ...]:
         """A line for each precision whose images depend on what they are drawn with."""
         return tuple(
             f"{self.path}: {precision} images depend on the batch: {difference.max_abs:.3g}."
             for precision, difference in self.batch_differences.items()
-            if not difference.within(TOLERANCES[precision])
+            if not judge(difference, precision, self.reference_error)
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -67,4 +68,5 @@ def check_bundle(
         batch_differences=differences,
         parity=bundle.manifest.get("parity"),
         difference_at_export=at_export,
+        reference_error=reference_error(bundle),
     )

@@ -9,8 +9,15 @@ from typing import Any
 
 from stylert.runtime.bundle import MANIFEST, Bundle
 from stylert.runtime.errors import BundleError
+from stylert.runtime.parity import RoundingError
 
-__all__ = ["difference_at_export", "multiply_adds", "reading_manifest"]
+__all__ = [
+    "difference_at_export",
+    "multiply_adds",
+    "reading_manifest",
+    "reference_error",
+    "tell_half",
+]
 
 
 @contextmanager
@@ -45,6 +52,37 @@ def difference_at_export(bundle: Bundle) -> float | None:
     with reading_manifest(bundle.path):
         rows = [row for row in parity["rows"] if is_exact_image(row)]
         return max(float(row["difference"]["max_abs"]) for row in rows)
+
+
+def reference_error(bundle: Bundle) -> RoundingError | None:
+    """How far PyTorch's float32 pictures are from float64, where the export has drawn that.
+
+    With it, the second gate of `runtime.parity` needs no PyTorch.
+
+    Raises:
+        BundleError: the manifest is damaged.
+    """
+    parity = bundle.manifest.get("parity")
+    with reading_manifest(bundle.path):
+        error = parity["reference_error"].get("img") if parity else None
+        return None if error is None else RoundingError.from_json(error)
+
+
+def tell_half(half: Mapping[str, Any]) -> str | None:
+    """Which blocks the proof moved out of half precision, as a sentence; None = it moved none.
+
+    Args:
+        half: of the manifest.
+    """
+    moved = half.get("moved")
+    if not moved:
+        return None
+    costs = ", ".join(
+        f"{block} (alone {'not finite' if db is None else f'{db:.1f} dB'})"
+        for block, db in moved.items()
+    )
+    what = "Half precision" if half["half_blocks"] else "There is no half-precision graph"
+    return f"{what}: pictures were too far off, so these compute in float32: {costs}."
 
 
 def multiply_adds(bundle: Bundle) -> int:

@@ -12,16 +12,19 @@ from contextlib import AbstractContextManager, contextmanager
 from functools import cache
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from stylert.runtime.errors import InvalidInput, StylertError
 from stylert.runtime.generator import Generator
 from stylert.runtime.gpus import visible_gpus
+from stylert.runtime.parity import RoundingError, compare, measure_excess
 
 # The goldens are so small that threads of torch cost more than they give. Read when torch loads.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 TESTS = Path(__file__).parent
+EXCESS = "excess"  # the property of a test: how much of its bounds a golden's arrays take
 REPORTED = ("numpy", "torch", "onnx", "onnxruntime", "onnxruntime-gpu", "tensorrt", "tensorrt-rtx")
 
 
@@ -52,6 +55,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if needing and not visible_gpus():
         for item in needing:
             item.add_marker(pytest.mark.skip(reason="no NVIDIA GPU (--require-gpu makes it fail)"))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """The goldens that come closest to their bounds: 1 is the bound, and 1/2 fails."""
+    closest = {
+        report.nodeid: max(value for name, value in report.user_properties if name == EXCESS)
+        for report in terminalreporter.getreports("passed")
+        if report.when == "call" and any(name == EXCESS for name, _ in report.user_properties)
+    }
+    for nodeid in sorted(closest, key=lambda nodeid: -closest[nodeid])[:5]:
+        terminalreporter.write_line(f"closest to its bounds: {closest[nodeid]:.2f} {nodeid}")
 
 
 def _version(distribution: str) -> str:
@@ -90,6 +104,28 @@ def refuses() -> Callable[..., AbstractContextManager[None]]:
             assert word in message, message
 
     return context
+
+
+@pytest.fixture
+def assert_same(record_property: Callable[[str, object], None]) -> Callable[..., None]:
+    """Asserts that arrays are the official ones, by the gates of the proof and with room to spare.
+
+    Official arrays are another machine's float32. So what comes within a factor of 2 of gate 1 has
+    to pass gate 2 by as much: `exact` gives the same arrays in float64.
+    """
+
+    def check(
+        official: np.ndarray, got: np.ndarray, exact: Callable[[], np.ndarray] | None = None
+    ) -> None:
+        excess = measure_excess(found := compare(official, got))
+        if excess > 1 / 2 and exact is not None:
+            truth = exact()
+            error = RoundingError.measure(truth, official)
+            excess = compare(truth, got).excess(error.tolerance())
+        record_property(EXCESS, excess)
+        assert excess <= 1 / 2, (found, excess)
+
+    return check
 
 
 @pytest.fixture(scope="session")

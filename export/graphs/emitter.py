@@ -94,6 +94,8 @@ class SynthesisEmitter(Emitter):
         half_blocks: names of the blocks that compute in half precision.
         half: what those compute in; 'float32' shows what half precision would have to hold.
         watch: add an output 'peak_BLOCK' for every half block: its largest absolute value.
+        compact: store the weights of the other blocks as float16, too, where that keeps them;
+            None = if there are half blocks.
     """
 
     def __init__(
@@ -103,8 +105,10 @@ class SynthesisEmitter(Emitter):
         half_blocks: Collection[str] = (),
         half: str = "float16",
         watch: bool = False,
+        compact: bool | None = None,
     ) -> None:
-        compact = bool(half_blocks) and half == "float16"
+        if compact is None:
+            compact = bool(half_blocks) and half == "float16"
         super().__init__(checkpoint, "synthesis", compact=compact)
         unknown = set(half_blocks) - set(checkpoint.config.block_names)
         assert not unknown, unknown

@@ -19,18 +19,19 @@ class ModulatedEmitter(SynthesisEmitter):
     """What synthesis graphs with modulated convolutions emit."""
 
     def modulation(
-        self, styles: ir.Value, weight: np.ndarray, gain: float
+        self, styles: ir.Value, weight: np.ndarray, gain: float, channels: int | None = None
     ) -> tuple[ir.Value, np.ndarray, ir.Value]:
         """The factors of the input [N, I], the weight, and the factors of the output [N, O].
 
+        Styles of so many `channels` are brought to a mean square of 1 first, None = they are not.
         In half precision the weight and the styles are brought to at most 1, so that nothing
         overflows inside of the convolution (ADA, appendix); the demodulation takes that back.
         """
         if not self.in_half:
-            return styles, weight, self.demodulation(styles, weight, gain)
+            return styles, weight, self.demodulation(styles, weight, gain, channels)
         g = self.graph
         normalized, scaling = lowering.normalize_weight(weight)
-        d = self.demodulation(styles, weight, gain, scaling)
+        d = self.demodulation(styles, weight, gain, channels, scaling)
         size = g.op("Abs", styles, name="style_size")
         peak = g.op("ReduceMax", size, name="style_peak", axes=[1], keepdims=1)  # [N, 1]
         peak = g.op("Max", peak, g.constant("smallest", np.array(1e-8)), name="style_norm")
@@ -45,6 +46,7 @@ class ModulatedEmitter(SynthesisEmitter):
         styles: ir.Value,
         weight: np.ndarray,
         gain: float,
+        channels: int | None,
         scaling: np.ndarray | None = None,
     ) -> ir.Value:
         """The factors [N, O] that bring the modulated weights to norm `gain`, in float32.
@@ -53,7 +55,7 @@ class ModulatedEmitter(SynthesisEmitter):
         matrix, whose entries half precision would not hold.
         """
         g = self.graph
-        matrix, epsilon = lowering.demodulation(weight, gain=gain)
+        matrix, epsilon = lowering.demodulation(weight, gain=gain, channels=channels)
         with g.scope("demodulation"):
             square = g.op("Mul", styles, styles, name="square")
             constants = g.weight("matrix", matrix), g.constant("epsilon", epsilon)

@@ -80,7 +80,9 @@ class _Synthesis(ModulatedEmitter):
         gain = layer.gain * self.input_gain(layer)
         bias = self.tensors[f"{name}.bias"].astype(np.float64) * layer.gain
         weight = _of_unit_variance(self.tensors[f"{name}.weight"])
-        scale, weight, d = self.modulation(self.styles(name, index), weight, gain)
+        scale, weight, d = self.modulation(
+            self.styles(name, index), weight, gain, channels=layer.in_channels
+        )
         lrelu = self.filtered_lrelu(layer)
         x, rounding = self.modulated_conv(parts, scale, weight, lrelu)
         if rounding is not None:

@@ -1,6 +1,6 @@
 """The layers that StyleGAN generators share, in plain PyTorch, written to be read.
 
-They are the yardstick of every export, so they follow the papers' equations as they stand:
+They are the reference of every export, so they follow the papers' equations as they stand:
 "StyleGAN2" is Karras et al. 2020 (Analyzing and Improving the Image Quality of StyleGAN),
 "ADA" is Karras et al. 2020 (Training Generative Adversarial Networks with Limited Data).
 """
@@ -81,7 +81,10 @@ class FullyConnected(nn.Module):
         self.activation = activation
         self.weight_gain = lr_multiplier / math.sqrt(in_features)
         self.bias_gain = lr_multiplier
-        self.weight = nn.Parameter(torch.randn(out_features, in_features) / lr_multiplier)
+        weight = torch.randn(out_features, in_features)
+        # Weights that are overwritten are made on the meta device, where arithmetic has no effect
+        # but to load the compiler of PyTorch, which takes a second.
+        self.weight = nn.Parameter(weight if weight.is_meta else weight / lr_multiplier)
         self.bias = nn.Parameter(torch.full([out_features], float(bias_init)))
 
     def forward(self, x: Tensor) -> Tensor:

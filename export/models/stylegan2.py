@@ -32,7 +32,7 @@ class StyleGAN2(nn.Module):
     Args:
         config: the architecture.
         half_blocks: names of the blocks that compute in half precision ('b32', ...). It is how the
-            official code draws on a GPU; the yardstick of the export has none.
+            official code draws on a GPU; the reference of the export has none.
     """
 
     def __init__(self, config: StyleGAN2Config, *, half_blocks: Collection[str] = ()) -> None:
@@ -114,8 +114,9 @@ class Block(nn.Module):
         self.in_half = half
         self.architecture = config.architecture
         self.num_convs = 2 if in_channels else 1
-        fir = torch.tensor([1.0, 3.0, 3.0, 1.0])
-        self.register_buffer("resample_filter", torch.outer(fir, fir) / fir.sum().square())
+        taps = (1, 3, 3, 1)
+        fir = torch.tensor([[a * b / 64 for a in taps] for b in taps])
+        self.register_buffer("resample_filter", fir)
         shape = config.block_shape(resolution)
         name = f"b{resolution}"
         if in_channels:

@@ -97,7 +97,7 @@ class FourierInput(nn.Module):
         self.bandwidth = config.input_bandwidth
         self.affine = FullyConnected(config.w_dim, 4)
         self.weight = nn.Parameter(torch.randn(wide, wide))
-        self.register_buffer("transform", torch.eye(3))
+        self.register_buffer("transform", torch.tensor([[1.0, 0, 0], [0, 1, 0], [0, 0, 1]]))
         self.register_buffer("freqs", torch.zeros(wide, 2))
         self.register_buffer("phases", torch.zeros(wide))
 

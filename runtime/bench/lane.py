@@ -15,7 +15,7 @@ from stylert.runtime.bench.candidates import Candidate
 from stylert.runtime.bench.report import CandidateReport, Measurement, plain
 from stylert.runtime.bench.settings import Settings
 from stylert.runtime.bench.worker import Worker, WorkerFailed
-from stylert.runtime.parity import compare
+from stylert.runtime.parity import TOLERANCES, compare, judge
 
 __all__ = ["Lane", "open_lanes"]
 
@@ -83,17 +83,16 @@ class Lane:
     def compare(self, batch: int, reference: Lane) -> None:
         """Compare the images that were made last with the reference's."""
         with self._failing(f"batch {batch}, parity"):
-            tolerances = self._settings.tolerances
             precision = str(self._description.get("precision"))
-            if precision not in tolerances:
+            if precision not in TOLERANCES:
                 raise WorkerFailed(
-                    f"precision '{precision}' has no tolerance, expected one of {[*tolerances]}"
+                    f"precision '{precision}' has no tolerance, expected one of {[*TOLERANCES]}"
                 )
             try:
                 difference = compare(reference._images(), self._images())
             except ValueError as error:
                 raise WorkerFailed(str(error)) from None
-            passed = difference.within(tolerances[precision])
+            passed = judge(difference, precision, self._settings.reference_error) > 0
             found = replace(self.measurements[batch], difference=difference, passed=passed)
             self.measurements[batch] = found
 

@@ -19,7 +19,7 @@ from stylert.runtime.parity import Difference
 
 __all__ = ["SCHEMA", "BenchResult", "CandidateReport", "Measurement", "Row", "plain"]
 
-SCHEMA = 2  # 1 knew no GPU, and can still be read
+SCHEMA = 3  # 1 knew no GPU and 2 no rms; both can still be read
 DISTURBANCE = 0.2  # CPUs beyond the free ones that others may use; the kernel counts in 10 ms
 
 
@@ -155,7 +155,8 @@ class BenchResult:
     def parity_failures(self) -> tuple[str, ...]:
         """Return a line for each measurement whose images are outside their tolerance."""
         return tuple(
-            f"{m.candidate} at batch {m.batch}: max |d| {m.difference.max_abs:.2g}, "
+            f"{m.candidate} at batch {m.batch}: rms {m.difference.rms:.2g}, "
+            f"max |d| {m.difference.max_abs:.2g}, "
             f"PSNR {m.difference.psnr_db:.1f} dB against {self.reference}"
             for m in self.measurements
             if m.difference is not None and not m.passed
@@ -245,7 +246,7 @@ class BenchResult:
         try:
             document = json.loads(text)
             schema = document.pop("schema")
-            if schema not in (1, SCHEMA):
+            if schema not in range(1, SCHEMA + 1):
                 raise InvalidInput(
                     f"Benchmark result: got schema {schema!r}, expected {SCHEMA}. "
                     "Run `stylert bench` again, or read it with the version that wrote it."
@@ -286,8 +287,12 @@ def _measurement(
     """Read a measurement as JSON has it."""
     found = None
     if difference is not None:
-        max_abs, psnr_db = float(difference["max_abs"]), float(difference["psnr_db"])
-        found = Difference(max_abs, psnr_db, difference["finite"])
+        found = Difference(
+            rms=float(difference.get("rms", difference["max_abs"])),  # at most; schema 2 has none
+            max_abs=float(difference["max_abs"]),
+            psnr_db=float(difference["psnr_db"]),
+            finite=difference["finite"],
+        )
     return Measurement(
         rounds=tuple(tuple(map(float, turn)) for turn in rounds),
         cpu_rounds=tuple(tuple(map(float, turn)) for turn in cpu_rounds),

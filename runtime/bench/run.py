@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 
 from stylert.runtime.backends.onnxruntime import usable_cpus
@@ -13,7 +13,7 @@ from stylert.runtime.bench.machine import describe_machine
 from stylert.runtime.bench.report import BenchResult, plain
 from stylert.runtime.bench.settings import Settings, check_candidates, check_positive, choose
 from stylert.runtime.errors import EngineError
-from stylert.runtime.parity import TOLERANCES, Tolerance
+from stylert.runtime.parity import RoundingError
 
 __all__ = ["run_bench"]
 
@@ -39,7 +39,7 @@ def run_bench(
     device_gemm: Candidate | None = None,  # the GPU's roofline: a half GEMM of HALF_GEMM_SHAPE
     reference: str | None = None,  # whose images are right, None = torch in float32 if it is there
     baseline: str | None = None,  # whose speed is 1, None = the reference, or the first candidate
-    tolerances: Mapping[str, Tolerance] = TOLERANCES,  # by the precision that a candidate describes
+    reference_error: RoundingError | None = None,  # of the reference's float32, where it is known
     subject: str = "",  # what is timed, for titles
     progress: Progress = lambda message, share: None,  # what comes next, and the share done, 0 to 1
 ) -> BenchResult:
@@ -67,7 +67,7 @@ def run_bench(
         max_seconds=max_seconds,
         pin=pin,
         timeout=timeout,
-        tolerances=dict(tolerances),
+        reference_error=reference_error,
     )
     machine = describe_machine()  # before the benchmark itself is the load
     with open_lanes([*rooflines, *candidates], settings) as everyone:

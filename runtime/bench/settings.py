@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from stylert.runtime.bench.candidates import Candidate
 from stylert.runtime.errors import InvalidInput
-from stylert.runtime.parity import Tolerance
+from stylert.runtime.parity import RoundingError
 
 __all__ = ["Settings", "check_candidates", "check_positive", "choose"]
 
@@ -30,7 +30,7 @@ class Settings:
     max_seconds: float
     pin: bool
     timeout: float
-    tolerances: Mapping[str, Tolerance]
+    reference_error: RoundingError | None = None  # of PyTorch's float32, for the second gate
 
     def __post_init__(self) -> None:
         batches = self.batches

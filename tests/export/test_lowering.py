@@ -100,6 +100,22 @@ def test_demodulation(random: np.random.RandomState, gain: float, scale: float) 
     assert_equal(expected, got)
 
 
+@pytest.mark.parametrize("scale", [1e-3, 1, 1e3])
+def test_demodulation_of_styles_with_a_mean_square_of_1(
+    random: np.random.RandomState, scale: float
+) -> None:
+    """StyleGAN3, appendix F.3: the epsilon is of the styles as they are normalised."""
+    weight = random.standard_normal((5, 6, 3, 3)) * 1e-4  # so small that the epsilon counts
+    styles = random.standard_normal((4, 6)) * scale
+    unit = styles / np.sqrt(np.square(styles).mean(axis=1, keepdims=True))
+    w = weight[None] * unit[:, None, :, None, None]
+    exact = 1 / np.sqrt(np.square(w).sum(axis=(2, 3, 4)) + 1e-8)
+    matrix, epsilon = lowering.demodulation(weight, channels=6)
+    size = np.sqrt(np.square(styles).mean(axis=1, keepdims=True))
+    got = size / np.sqrt(np.square(styles) @ matrix + epsilon)
+    assert np.allclose(got, exact, rtol=1e-12)
+
+
 def test_demodulation_takes_a_gain_per_channel(random: np.random.RandomState) -> None:
     weight, gains = random.randn(6, 4, 3, 3), random.uniform(0.1, 3, 6)
     matrix, epsilon = lowering.demodulation(weight, gain=gains)

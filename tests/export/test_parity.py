@@ -13,15 +13,24 @@ import numpy as np
 import pytest
 import torch
 
-from stylert.export.bundle_writer import export_bundle, parity_error
+from stylert.export.bundle_writer import export_bundle
 from stylert.export.checkpoints import Checkpoint
 from stylert.export.checkpoints.families.stylegan3_design import StyleGAN3Design
 from stylert.export.checkpoints.untrained import untrained
-from stylert.export.parity import ParityReport, ParityRow, check_parity
-from stylert.export.yardstick import Yardstick
+from stylert.export.parity import (
+    ParityReport,
+    ParityRow,
+    Scene,
+    check_parity,
+    count_pictures,
+    parity_error,
+)
+from stylert.export.parity.reference import Reference
+from stylert.export.parity.scenes import Psi, image_scenes
+from stylert.runtime.errors import ParityError
 from stylert.runtime.generator import Generator
 from stylert.runtime.graph_inputs import GraphInputs
-from stylert.runtime.parity import Difference
+from stylert.runtime.parity import RMS_FACTOR, Difference, RoundingError
 
 MakeCheckpoint = Callable[..., Checkpoint]
 
@@ -39,29 +48,72 @@ def perturbed(checkpoint: Checkpoint, tensor: str, change: float) -> Checkpoint:
 
 def failed(report: ParityReport) -> set[tuple[str, str]]:
     assert report.passed == all(row.passed for row in report.rows)
-    return {(row.output, row.noise_mode) for row in report.rows if not row.passed}
+    return {(row.output, row.scene.noise_mode) for row in report.rows if not row.passed}
 
 
-def test_covers_both_psis_batches_and_all_noise_modes(
+def styles_rows(num_ws: int) -> list[tuple[str, str, str, int]]:
+    """Psi, noise or motion, ws, and batch of every row of styles."""
+    psis = ("1", "0.7", f"0.7 to layer {num_ws // 2}", "own")
+    return [(psi, "-", "one", batch) for psi in psis for batch in (1, 4)]
+
+
+def settings_of(report: ParityReport, output: str, control: str) -> list[tuple[Any, ...]]:
+    return [
+        (str(row.scene.psi), getattr(row.scene, control), row.scene.ws, row.batch)
+        for row in report.rows
+        if row.output == output
+    ]
+
+
+def test_covers_psis_batches_noise_modes_and_a_w_of_every_layer(
     tiny: Checkpoint, generator: Generator
 ) -> None:
     report = check_parity(tiny, generator, seeds=range(5))
     assert report.passed
-    settings = [(r.output, r.truncation_psi, r.noise_mode, r.batch) for r in report.rows]
-    modes = ("const", "none", "seeded")
-    assert sorted(settings) == sorted(
-        [("ws", psi, "-", batch) for psi in (1, 0.7) for batch in (1, 4)]
-        + [("img", psi, mode, batch) for psi in (1, 0.7) for mode in modes for batch in (1, 4)]
-        + [("image", psi, mode, 4) for psi in (1, 0.7) for mode in modes]
-    )
-    assert {row.images for row in report.rows if row.output != "image"} == {5}
+    cut = f"0.7 to layer {tiny.config.num_ws // 2}"
+    scenes = [
+        ("1", "const", "one"),
+        ("0.7", "none", "one"),
+        (cut, "seeded", "one"),
+        ("1", "seeded", "own"),
+    ]
+    assert settings_of(report, "ws", "noise_mode") == styles_rows(tiny.config.num_ws)
+    assert settings_of(report, "img", "noise_mode") == [
+        (*scene, batch) for scene in scenes for batch in (1, 4)
+    ]
+    assert settings_of(report, "image", "noise_mode") == [(*scene, 4) for scene in scenes]
+    assert {row.images for row in report.rows if row.batch == 4 and row.output != "image"} == {5}
+
+
+def test_noise_of_strength_0_needs_no_scene_without_it(make_checkpoint: MakeCheckpoint) -> None:
+    checkpoint = make_checkpoint()
+    strengths = {n: t * 0 for n, t in checkpoint.tensors.items() if n.endswith("noise_strength")}
+    silent = replace(checkpoint, tensors={**checkpoint.tensors, **strengths})
+    assert [scene.noise_mode for scene in image_scenes(silent)] == ["const", "seeded", "seeded"]
+    one = {**strengths, "synthesis.b8.conv1.noise_strength": np.float32(0.5)}
+    heard = replace(checkpoint, tensors={**checkpoint.tensors, **one})
+    assert "none" in [scene.noise_mode for scene in image_scenes(heard)]
+
+
+@pytest.mark.parametrize(
+    ("name", "pictures"),
+    [("stylegan2-256", 16), ("stylegan2-1024", 8), ("stylegan1-256", 8), ("stylegan3-t-256", 8)],
+)
+def test_how_many_pictures_follows_from_the_network(name: str, pictures: int) -> None:
+    assert count_pictures(untrained(name).config) == pictures
+
+
+def test_small_networks_are_proven_with_32_pictures(tiny: Checkpoint, tmp_path: Path) -> None:
+    report = export_bundle(tiny, tmp_path / "bundle")
+    assert report is not None
+    assert max(row.images for row in report.rows) == count_pictures(tiny.config) == 32
 
 
 def test_covers_networks_without_noise(make_checkpoint: MakeCheckpoint, tmp_path: Path) -> None:
     checkpoint = make_checkpoint(use_noise=False)
     report = export_bundle(checkpoint, tmp_path / "bundle", verify_seeds=1)
     assert report is not None
-    assert {row.noise_mode for row in report.rows} == {"-", "const"}
+    assert {row.scene.noise_mode for row in report.rows} == {"-"}
 
 
 @pytest.fixture(scope="module")
@@ -80,14 +132,13 @@ def test_covers_the_motion_of_stylegan3(
     with Generator.open(out, threads=1) as generator:
         report = check_parity(moving, generator, seeds=range(5))
         assert report.passed
-        settings = [(r.output, r.truncation_psi, r.motion, r.batch) for r in report.rows]
-        motions = ("none", "seeded")
-        assert sorted(settings) == sorted(
-            [("ws", psi, "-", batch) for psi in (1, 0.7) for batch in (1, 4)]
-            + [("img", psi, m, batch) for psi in (1, 0.7) for m in motions for batch in (1, 4)]
-            + [("image", psi, m, 4) for psi in (1, 0.7) for m in motions]
-        )
-        assert {row.noise_mode for row in report.rows} == {"-"}
+        cut = f"0.7 to layer {moving.config.num_ws // 2}"
+        scenes = [("1", "none", "one"), (cut, "seeded", "one"), ("1", "matrix", "own")]
+        assert settings_of(report, "ws", "motion") == styles_rows(moving.config.num_ws)
+        assert settings_of(report, "img", "motion") == [
+            (*scene, batch) for scene in scenes for batch in (1, 4)
+        ]
+        assert {row.scene.noise_mode for row in report.rows} == {"-"}
 
         matrices = GraphInputs.transforms
         monkeypatch.setattr(  # a runtime that moves nothing
@@ -96,26 +147,28 @@ def test_covers_the_motion_of_stylegan3(
             lambda self, x, y, z, batch: matrices(self, None, None, None, batch=batch),
         )
         wrong = check_parity(moving, generator, seeds=range(2))
-        assert {row.motion for row in wrong.rows if not row.passed} == {"seeded"}
+        assert {row.scene.motion for row in wrong.rows if not row.passed} == {"seeded", "matrix"}
 
 
 def test_settings_are_really_used(
     tiny: Checkpoint, generator: Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    drawn: list[tuple[Any, ...]] = []
-    generate = Generator.generate
+    drawn: list[tuple[int, bytes]] = []
+    for name in ("generate", "synthesize"):
+        method = getattr(Generator, name)
 
-    def recorded(self: Generator, seeds: Sequence[int], **options: Any) -> np.ndarray:
-        images = generate(self, seeds, **options)
-        setting = (options["output"], options["truncation_psi"], options["noise_mode"], len(seeds))
-        drawn.append((*setting, images.tobytes()))
-        return images
+        def recorded(self: Generator, rows: Any, *, method: Any = method, **options: Any) -> Any:
+            images = method(self, rows, **options)
+            if options["output"] == "img":
+                drawn.append((len(rows), images.tobytes()))
+            return images
 
-    monkeypatch.setattr(Generator, "generate", recorded)
+        monkeypatch.setattr(Generator, name, recorded)
     check_parity(tiny, generator, seeds=range(4))
-    fours = [entry for entry in drawn if entry[0] == "img" and entry[3] == 4]
-    assert len({entry[:4] for entry in fours}) == len({entry[4] for entry in fours}) == 6
-    assert sum(entry[0] == "img" and entry[3] == 1 for entry in drawn) == 6 * 4
+    # Each scene once by fours, and for its bytes; four times alone.
+    fours = [image for count, image in drawn if count == 4]
+    assert (len(fours), len(set(fours))) == (8, 4)
+    assert sum(count == 1 for count, _ in drawn) == 4 * 4
 
 
 def test_finds_a_changed_bias(tiny: Checkpoint, generator: Generator) -> None:
@@ -136,13 +189,14 @@ def test_finds_a_changed_mapping(tiny: Checkpoint, generator: Generator) -> None
 def test_finds_a_changed_mean_through_psi(tiny: Checkpoint, generator: Generator) -> None:
     changed = perturbed(tiny, "mapping.w_avg", 0.01)
     report = check_parity(changed, generator, seeds=range(2))
-    assert {row.truncation_psi for row in report.rows if not row.passed} == {0.7}
+    missed = [row for row in report.rows if not row.passed]
+    assert {str(row.scene.psi) for row in missed} == {"0.7", "0.7 to layer 2", "own"}
 
 
 def test_finds_changed_noise(tiny: Checkpoint, generator: Generator) -> None:
     changed = perturbed(tiny, "synthesis.b8.conv1.noise_const", 0.1)
     report = check_parity(changed, generator, seeds=range(2))
-    assert {mode for _, mode in failed(report)} == {"const"}
+    assert {mode for _, mode in failed(report)} == {"const"}  # seeded noise is another
     stronger = perturbed(tiny, "synthesis.b8.conv1.noise_strength", 0.1)
     report = check_parity(stronger, generator, seeds=range(2))
     assert {mode for _, mode in failed(report)} == {"const", "seeded"}
@@ -159,10 +213,7 @@ def test_finds_an_image_that_depends_on_its_batch(
 
     monkeypatch.setattr(Generator, "generate", mixed)
     report = check_parity(tiny, generator, seeds=range(4))
-    assert {(row.output, row.batch) for row in report.rows if not row.passed} == {
-        ("img", 4),
-        ("image", 4),
-    }
+    assert {(row.output, row.batch) for row in report.rows if not row.passed} == {("img", 4)}
 
 
 def test_finds_wrong_bytes(
@@ -176,6 +227,35 @@ def test_finds_wrong_bytes(
 
     monkeypatch.setattr(Generator, "generate", swapped)
     assert {output for output, _ in failed(check_parity(tiny, generator, seeds=[0]))} == {"image"}
+
+
+def test_finds_a_w_of_another_layer(
+    tiny: Checkpoint, generator: Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synthesize = Generator.synthesize
+
+    def swapped(self: Generator, ws: np.ndarray, **options: Any) -> np.ndarray:
+        return synthesize(self, ws[:, [1, 0, *range(2, ws.shape[1])]], **options)
+
+    monkeypatch.setattr(Generator, "synthesize", swapped)
+    report = check_parity(tiny, generator, seeds=range(2))
+    assert {row.scene.ws for row in report.rows if not row.passed} == {"own"}
+
+
+def test_finds_a_psi_of_another_picture(
+    tiny: Checkpoint, generator: Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a graph would draw that takes the first row of psi for all."""
+    psi = GraphInputs.psi
+
+    def first(self: GraphInputs, *arguments: Any, batch: int) -> np.ndarray:
+        rows = psi(self, *arguments, batch=batch)
+        return np.repeat(rows[:1], batch, axis=0)
+
+    monkeypatch.setattr(GraphInputs, "psi", first)
+    report = check_parity(tiny, generator, seeds=range(4))
+    missed = {(row.output, str(row.scene.psi), row.batch) for row in report.rows if not row.passed}
+    assert missed == {("ws", "own", 4)}
 
 
 def test_finds_bytes_that_are_rounded_not_cut(
@@ -226,38 +306,167 @@ def test_labels_are_hard_and_soft(make_checkpoint: MakeCheckpoint, tmp_path: Pat
         assert ("ws", "-") in failed(check_parity(changed, generator, seeds=range(4)))
 
 
+ONE = Scene(Psi(1.0), "const")
+
+
 def row_of(output: str, max_abs: float, *, passed: bool) -> ParityRow:
-    return ParityRow(output, 1.0, "const", 1, 1, Difference(max_abs, 90.0, True), passed)
+    found = Difference(max_abs / 10, max_abs, 90.0, True)
+    return ParityRow(output, ONE, 1, 1, found, gate=int(passed))
 
 
-def off_by(error: float, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let PyTorch be off by `error` where it computes in `dtype`."""
-    image = Yardstick.image
+# ---- Gate 2 -----------------------------------------------------------------------------------
 
-    def wrong(self: Yardstick, *arguments: Any) -> np.ndarray:
-        return image(self, *arguments) + (error if self._dtype == dtype else 0)
 
-    monkeypatch.setattr(Yardstick, "image", wrong)
+def off_by(rms: float, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let PyTorch be off by noise of this size where it computes in `dtype`."""
+    draw = Reference.draw
+
+    def wrong(self: Reference, seed: int, *arguments: Any) -> np.ndarray:
+        image = draw(self, seed, *arguments)
+        if self._dtype != dtype:
+            return image
+        noise = np.random.RandomState([seed, 9]).standard_normal(image.shape)
+        return image + (noise * rms).astype(image.dtype)
+
+    monkeypatch.setattr(Reference, "draw", wrong)
+
+
+def images_of(report: ParityReport) -> list[ParityRow]:
+    return [row for row in report.rows if row.output == "img"]
 
 
 def test_where_float32_of_pytorch_is_off_the_truth_is_float64(
     tiny: Checkpoint, generator: Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    off_by(3e-4, torch.float32, monkeypatch)
-    rows = [row for row in check_parity(tiny, generator, seeds=[0, 1]).rows if row.output == "img"]
-    assert all(row.passed for row in rows)
-    assert all(row.difference.max_abs < 1e-5 for row in rows)
-    assert [row.reference_error for row in rows] == pytest.approx([3e-4] * len(rows), rel=0.05)
+    off_by(1e-4, torch.float32, monkeypatch)
+    report = check_parity(tiny, generator, seeds=[0, 1])
+    assert report.passed
+    assert {row.gate for row in images_of(report)} == {2}
+    assert {row.gate for row in report.rows if row.output == "ws"} == {1}
+    assert all(row.exact is not None and row.exact.max_abs < 1e-5 for row in images_of(report))
+    error = report.errors["img"]
+    assert error.pictures == 8
+    assert error.rms == pytest.approx(1e-4, rel=0.1)
+    assert not report.chaotic
+    assert report.to_json()["reference_error"]["img"]["rms"] == error.rms
 
 
-def test_a_candidate_further_from_the_truth_than_pytorch_fails(
+@pytest.mark.parametrize(("factor", "passed"), [(0.9, True), (1.1, False)])
+def test_a_candidate_may_be_four_times_as_far_from_the_truth(
+    tiny: Checkpoint,
+    generator: Generator,
+    monkeypatch: pytest.MonkeyPatch,
+    factor: float,
+    passed: bool,
+) -> None:
+    off_by(1e-5, torch.float32, monkeypatch)
+    # A bias of the image moves every pixel by as much.
+    moved = 1e-5 * RMS_FACTOR * factor
+    other = perturbed(tiny, "synthesis.b8.torgb.bias", moved)
+    assert check_parity(other, generator, seeds=range(8)).passed == passed
+
+
+def test_no_float64_is_drawn_where_gate_1_is_passed_by_far(
     tiny: Checkpoint, generator: Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    off_by(3e-4, torch.float64, monkeypatch)  # as if both float32 were: that is allowed
-    assert check_parity(tiny, generator, seeds=[0]).passed
-    off_by(-3e-4, torch.float32, monkeypatch)  # PyTorch is as near again on the other side
-    other = perturbed(tiny, "synthesis.b8.torgb.bias", 8e-4)
-    assert ("img", "const") in failed(check_parity(other, generator, seeds=[0]))
+    drawn: list[torch.dtype] = []
+    draw = Reference.draw
+
+    def recorded(self: Reference, *arguments: Any) -> np.ndarray:
+        drawn.append(self._dtype)
+        return draw(self, *arguments)
+
+    monkeypatch.setattr(Reference, "draw", recorded)
+    report = check_parity(tiny, generator, seeds=range(8))
+    assert set(drawn) == {torch.float32}
+    assert report.errors == {}
+    drawn.clear()
+    close = perturbed(tiny, "synthesis.b8.torgb.bias", 3e-6)  # passes gate 1, by little
+    report = check_parity(close, generator, seeds=range(8))
+    assert drawn.count(torch.float64) == report.errors["img"].pictures == 8
+    assert {row.gate for row in images_of(report)} == {1}
+
+
+def test_a_chaotic_network_is_told(
+    tiny: Checkpoint, generator: Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    off_by(2e-3, torch.float32, monkeypatch)
+    report = check_parity(tiny, generator, seeds=range(8))
+    assert report.chaotic
+    assert not report.passed
+    assert all(row.passed for row in report.rows)
+    assert "chaotic in float32: PyTorch's own float32 is 0.0021 (rms)" in str(parity_error(report))
+    assert check_parity(tiny, generator, seeds=range(8), allow_chaotic=True).passed
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("not enough memory: 8 bytes")])
+def test_out_of_memory_falls_to_fewer_pictures(
+    tiny: Checkpoint, generator: Generator, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    off_by(1e-4, torch.float32, monkeypatch)
+    draw, left = Reference.draw, 3
+
+    def scarce(self: Reference, *arguments: Any) -> np.ndarray:
+        nonlocal left
+        if self._dtype == torch.float64:
+            left -= 1
+            if left < 0:
+                raise error
+        return draw(self, *arguments)
+
+    monkeypatch.setattr(Reference, "draw", scarce)
+    report = check_parity(tiny, generator, seeds=range(4))
+    assert report.passed
+    assert report.errors["img"].pictures == 3
+    assert report.notes == ("Out of memory while drawing in float64: 3 of 8 pictures were drawn.",)
+    left = 0
+    report = check_parity(tiny, generator, seeds=range(4))
+    assert not report.passed
+    assert "Out of memory while drawing in float64: 0 of 8" in str(parity_error(report))
+
+
+def test_another_error_of_float64_is_no_want_of_memory(
+    tiny: Checkpoint, generator: Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    off_by(1e-4, torch.float32, monkeypatch)
+    draw = Reference.draw
+
+    def broken(self: Reference, *arguments: Any) -> np.ndarray:
+        if self._dtype == torch.float64:
+            raise RuntimeError("expected Double but found Float")
+        return draw(self, *arguments)
+
+    monkeypatch.setattr(Reference, "draw", broken)
+    with pytest.raises(RuntimeError, match="expected Double"):
+        check_parity(tiny, generator, seeds=range(2))
+
+
+@pytest.mark.parametrize("tensor", ["synthesis.b4.const", "mapping.fc0.bias"])
+def test_a_network_that_overflows_by_itself_is_told_so(
+    tiny: Checkpoint, tmp_path: Path, tensor: str
+) -> None:
+    damaged = perturbed(tiny, tensor, np.inf)
+    with pytest.raises(ParityError, match="The network itself overflows: in float64") as caught:
+        export_bundle(damaged, tmp_path / "bundle", verify_seeds=2)
+    assert "\n" not in str(caught.value)
+    json.dumps(caught.value.report.to_json(), allow_nan=False)
+    assert not (tmp_path / "bundle").exists()
+
+
+def test_an_overflow_of_float32_alone_is_told(tiny: Checkpoint, tmp_path: Path) -> None:
+    huge = perturbed(tiny, "synthesis.b8.torgb.weight", 3e38)
+    with pytest.raises(ParityError, match="overflows in float32 where float64 does not"):
+        export_bundle(huge, tmp_path / "bundle", verify_seeds=2)
+
+
+def test_all_of_float64_is_over_the_same_scale() -> None:
+    exact = np.stack([np.linspace(-1, 1, 100), np.linspace(-10, 10, 100)])
+    error = RoundingError.measure(exact, exact + np.array([[1e-5], [1e-4]]))
+    assert error.rms == pytest.approx(1e-5)
+    assert error.max_abs == pytest.approx(1e-5)
+
+
+# ---- The report -------------------------------------------------------------------------------
 
 
 def test_worst_row_is_a_failed_one() -> None:
@@ -275,39 +484,48 @@ def test_worst_row_is_a_failed_one() -> None:
 
 def test_report_is_strict_json(tiny: Checkpoint, generator: Generator) -> None:
     report = check_parity(tiny, generator, seeds=[0])
-    exact = ParityRow("ws", 1.0, "-", 1, 1, Difference(0.0, np.inf, True), passed=True)
+    exact = ParityRow("ws", Scene(Psi(1.0)), 1, 1, Difference(0.0, 0.0, np.inf, True), gate=1)
     text = json.dumps(replace(report, rows=(*report.rows, exact)).to_json(), allow_nan=False)
     data = json.loads(text)
-    assert data["tolerances"] == {"fp32": {"max_abs": 1e-4, "psnr_db": 70}}
+    assert data["tolerances"] == {"fp32": {"rms": 4e-6, "max_abs": 1e-4, "psnr_db": None}}
     assert data["passed"] is True
-    assert data["rows"][-1]["difference"] == {"max_abs": 0.0, "psnr_db": None, "finite": True}
+    assert data["rows"][-1]["difference"] == {
+        "rms": 0.0,
+        "max_abs": 0.0,
+        "psnr_db": None,
+        "finite": True,
+    }
     fields = {"output", "truncation_psi", "noise_mode", "batch", "images", "difference", "passed"}
-    fields |= {"precision", "motion", "reference_error"}
+    fields |= {"precision", "motion", "truncation_cutoff", "ws", "gate", "exact_difference"}
     fields |= {"off_by_more_than_1", "off_by_more_than_4"}
     assert all(set(row) == fields for row in data["rows"])
 
 
 def test_a_failed_report_is_strict_json() -> None:
-    row = ParityRow("img", 1.0, "none", 1, 1, Difference(np.inf, -np.inf, False), passed=False)
+    row = ParityRow("img", ONE, 1, 1, Difference(np.inf, np.inf, -np.inf, False), gate=0)
     json.dumps(ParityReport((row,)).to_json(), allow_nan=False)
 
 
 def test_the_table_for_people() -> None:
-    row = ParityRow("img", 0.7, "const", 4, 32, Difference(1.31e-5, 92.34, True), True)
-    byte = replace(row, output="image", difference=Difference(1.0, math.inf, True), passed=False)
+    found = Difference(2.17e-6, 1.31e-5, 92.34, True)
+    row = ParityRow("img", replace(ONE, psi=Psi(0.7, 5)), 4, 32, found, gate=2)
+    byte = replace(row, output="image", difference=Difference(0.0, 1.0, math.inf, True), gate=0)
     first, second = ParityReport((row, byte)).table()
     assert first == {
         "precision": "fp32",
         "output": "img",
-        "psi": "0.7",
+        "psi": "0.7 to layer 5",
+        "ws": "one",
         "noise": "const",
         "batch": "4",
         "images": "32",
+        "rms d": "2.2e-06",
         "max |d|": "1.3e-05",
         "PSNR dB": "92.3",
-        "": "ok",
+        "": "ok by float64",
     }
     assert (second["max |d|"], second["PSNR dB"], second[""]) == ("1 LSB", "equal", "FAILED")
-    (moved,) = ParityReport((replace(row, noise_mode="-", motion="seeded"),)).table()
+    moving = replace(row, scene=Scene(Psi(1.0), motion="seeded"))
+    (moved,) = ParityReport((moving,)).table()
     assert moved["motion"] == "seeded"
     assert "noise" not in moved

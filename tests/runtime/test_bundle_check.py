@@ -29,7 +29,7 @@ def test_a_good_bundle(bundle: Path) -> None:
 
 def test_images_that_depend_on_the_batch(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        bundle_check, "batch_difference", lambda generator: Difference(0.5, -math.inf, True)
+        bundle_check, "batch_difference", lambda generator: Difference(0.5, 0.5, -math.inf, True)
     )
     assert check_bundle(bundle).failures() == (
         f"{bundle}: fp32 images depend on the batch: 0.5.",

@@ -11,8 +11,15 @@ from typing import Any
 import pytest
 
 from stylert.runtime.bundle import Bundle, sealed
-from stylert.runtime.bundle_facts import difference_at_export, multiply_adds, reading_manifest
+from stylert.runtime.bundle_facts import (
+    difference_at_export,
+    multiply_adds,
+    reading_manifest,
+    reference_error,
+    tell_half,
+)
 from stylert.runtime.errors import BundleError
+from stylert.runtime.parity import RoundingError
 
 Refuses = Callable[..., AbstractContextManager[None]]
 
@@ -59,6 +66,34 @@ def test_multiply_adds_that_are_nonsense(
     opened = with_manifest(bundle_copy, statistics=statistics)
     with refuses("manifest.json is damaged (", error=BundleError):
         multiply_adds(opened)
+
+
+def test_the_rounding_of_the_reference(bundle: Path, bundle_copy: Path) -> None:
+    parity = Bundle.open(bundle).manifest["parity"]
+    assert reference_error(with_manifest(bundle_copy, parity=None)) is None
+    drawn = {"img": {"rms": 1e-6, "max_abs": 2e-5, "pictures": 8}}
+    found = reference_error(with_manifest(bundle_copy, parity=parity | {"reference_error": drawn}))
+    assert found == RoundingError(1e-6, 2e-5, 8)
+
+
+@pytest.mark.parametrize("error", [7, {"img": 3}, {"img": {"rms": "x"}}, None])
+def test_a_rounding_that_is_nonsense(bundle_copy: Path, refuses: Refuses, error: Any) -> None:
+    opened = with_manifest(bundle_copy, parity={"rows": [], "reference_error": error})
+    with refuses("manifest.json is damaged (", error=BundleError):
+        reference_error(opened)
+
+
+def test_which_blocks_were_moved() -> None:
+    assert tell_half({"half_blocks": ["b8"], "moved": None}) is None
+    assert tell_half({}) is None
+    note = tell_half({"half_blocks": ["b8"], "moved": {"b32": None, "b16": 58.25}})
+    assert note == (
+        "Half precision: pictures were too far off, so these compute in float32: "
+        "b32 (alone not finite), b16 (alone 58.2 dB)."
+    )
+    note = tell_half({"half_blocks": [], "moved": {"b16": 58.25}})
+    assert note is not None
+    assert note.startswith("There is no half-precision graph: ")
 
 
 def test_an_error_of_the_bundle_stays_as_it_is(refuses: Refuses) -> None:

@@ -12,7 +12,7 @@ def test_the_table() -> None:
     on_gpu = Measurement(
         *("tensorrt", 4, half, half),
         peak_mb=99.6,
-        difference=Difference(2e-4, 80.0, True),
+        difference=Difference(2e-5, 2e-4, 80.0, True),
         device_rounds=((5e-4,), (5e-4,)),
     )
     result = BenchResult(

@@ -22,7 +22,6 @@ from stylert.export.checkpoints.validation import check_shapes, check_values
 from stylert.export.models.layers import modulated_conv2d
 from stylert.export.models.stylegan2 import StyleGAN2
 from stylert.runtime.errors import CheckpointError
-from stylert.runtime.parity import TOLERANCES, compare
 
 GOLDENS = Path(__file__).parents[3] / "goldens"
 NAMES = ["rosinality-32", "rosinality-train-32"]
@@ -50,7 +49,7 @@ def model_of(checkpoint: Checkpoint, w_avg: np.ndarray) -> StyleGAN2:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_draws_what_the_original_draws(name: str) -> None:
+def test_draws_what_the_original_draws(name: str, assert_same: Callable[..., None]) -> None:
     checkpoint, arrays, facts = golden(name)
     model = model_of(checkpoint, arrays["w_avg"])
     z, cutoff = torch.from_numpy(arrays["z"]), facts["truncation_cutoff"]
@@ -66,8 +65,7 @@ def test_draws_what_the_original_draws(name: str) -> None:
     assert got.keys() | {"z", "w_avg"} == arrays.keys()
     for key, value in got.items():
         expected = arrays[key]
-        difference = compare(expected, value.numpy()[: len(expected)])
-        assert difference.within(TOLERANCES["reference"]), (key, difference)
+        assert_same(expected, value.numpy()[: len(expected)])
 
 
 @pytest.mark.parametrize("name", NAMES)

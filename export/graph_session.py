@@ -1,0 +1,53 @@
+"""ONNX Runtime on a graph that is no bundle yet: what the export measures before it decides."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from stylert.export.checkpoints import Checkpoint, Config
+from stylert.export.graphs.emitter import noise_inputs
+from stylert.export.onnx_graph import GraphBuilder
+from stylert.runtime.backends.onnxruntime import available_providers
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
+
+__all__ = ["choose_threads", "feeds_of_ws", "open_graph"]
+
+SMALL = 2e9  # multiply-adds of a picture, below which threads cost more than they give
+
+
+def choose_threads(config: Config) -> int | None:
+    """How many threads draw pictures of a network in the least time; None = all there are."""
+    return 1 if sum(config.multiply_adds().values()) < SMALL else None
+
+
+def open_graph(graph: GraphBuilder, *, threads: int | None = None) -> InferenceSession:
+    """Open a graph on the CPU, with so many threads, None = all.
+
+    Raises:
+        MissingExtra: ONNX Runtime is not installed.
+    """
+    available_providers()  # says what to install where there is no ONNX Runtime
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    options.enable_mem_pattern = False  # what is watched would double the memory
+    options.intra_op_num_threads = threads or 0
+    with tempfile.TemporaryDirectory(prefix="stylert-graph-") as folder:
+        path = Path(folder) / "graph.onnx"
+        graph.save(path)
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
+def feeds_of_ws(checkpoint: Checkpoint, ws: np.ndarray) -> dict[str, np.ndarray]:
+    """The inputs of a synthesis graph: ws [N, num_ws, w_dim], the checkpoint's noise, no motion."""
+    feeds = {"ws": ws, **noise_inputs(checkpoint)}
+    if checkpoint.config.has_transform:
+        feeds["transform"] = np.tile(np.eye(3, dtype=np.float32), (len(ws), 1, 1))
+    return feeds

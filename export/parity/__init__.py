@@ -1,0 +1,15 @@
+"""The proof: a bundle draws what its checkpoint draws (design: "The proof")."""
+
+from stylert.export.parity.check import check_parity, open_precisions
+from stylert.export.parity.report import ParityReport, ParityRow, parity_error
+from stylert.export.parity.scenes import Scene, count_pictures
+
+__all__ = [
+    "ParityReport",
+    "ParityRow",
+    "Scene",
+    "check_parity",
+    "count_pictures",
+    "open_precisions",
+    "parity_error",
+]

@@ -1,0 +1,106 @@
+"""What a network really draws: the PyTorch reference in one precision, one picture at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+
+from stylert.export.checkpoints import Checkpoint
+from stylert.export.families import reference_of
+from stylert.export.graph_session import choose_threads
+from stylert.export.graphs.emitter import noise_inputs, noise_name
+from stylert.export.parity.scenes import (
+    Psi,
+    Scene,
+    labels_of_seeds,
+    motions_of_seeds,
+    psis_of_seeds,
+    transforms_of_seeds,
+)
+from stylert.runtime.bundle import TensorSpec
+from stylert.runtime.latents import z_from_seeds
+from stylert.runtime.noise import NoiseSource
+from stylert.runtime.transforms import inverse_transforms
+
+__all__ = ["Reference"]
+
+
+class Reference:
+    """The reference in one precision.
+
+    Args:
+        checkpoint: the generator.
+        dtype: of all that it computes.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, dtype: torch.dtype = torch.float32) -> None:
+        self.config = checkpoint.config
+        self.model = reference_of(checkpoint).to(dtype=dtype)
+        self._dtype = dtype
+        self._threads = choose_threads(checkpoint.config) or torch.get_num_threads()
+        self._mixed: dict[int, np.ndarray] = {}
+        self._layers = {noise_name(layer): layer for layer in checkpoint.noise}
+        fields = noise_inputs(checkpoint)
+        inputs = [TensorSpec(name, "float32", field.shape) for name, field in fields.items()]
+        self._noise = NoiseSource(inputs, fields)
+
+    def map_seeds(self, seeds: Sequence[int], psi: Psi) -> np.ndarray:
+        """The styles [N, num_ws, w_dim] of seeds."""
+        z = self._tensor(z_from_seeds(seeds, self.config.z_dim))
+        labels = labels_of_seeds(seeds, self.config.c_dim)
+        c = None if labels is None else self._tensor(labels)
+        rows = self._tensor(psis_of_seeds(psi, seeds, self.config.num_ws))
+        with torch.inference_mode(), _threads(1):
+            ws: np.ndarray = self.model.mapping(z, c, truncation_psi=rows).numpy()
+        return ws
+
+    def mix_seeds(self, seeds: Sequence[int]) -> np.ndarray:
+        """Styles [N, num_ws, w_dim] float32 with the w of another seed in every layer.
+
+        They are inputs, so they are made once: the same numbers go to all that draw them.
+        """
+        for seed in seeds:
+            if seed not in self._mixed:
+                random = np.random.RandomState([seed, 5])
+                others = random.randint(0, 2**32, self.config.num_ws, np.uint64).tolist()
+                self._mixed[seed] = self.map_seeds(others, Psi(1.0))[:, 0].astype(np.float32)
+        return np.stack([self._mixed[seed] for seed in seeds])
+
+    def draw(self, seed: int, scene: Scene, ws: np.ndarray | None = None) -> np.ndarray:
+        """The picture [C, H, W] of a seed, or that of given ws [num_ws, w_dim]."""
+        styles = self.map_seeds([seed], scene.psi) if ws is None else ws[None]
+        with torch.inference_mode(), _threads(self._threads):
+            images = self.model.synthesis(self._tensor(styles), **self._options(seed, scene))
+        image: np.ndarray = images[0].numpy()
+        return image
+
+    def _options(self, seed: int, scene: Scene) -> dict[str, Any]:
+        """What the model's synthesis is asked for."""
+        if scene.motion == "matrix":
+            return {"transform": self._tensor(transforms_of_seeds([seed]))}
+        if scene.motion == "seeded":
+            return {"transform": self._tensor(inverse_transforms(**motions_of_seeds([seed])))}
+        if scene.motion == "none":
+            return {}
+        if scene.noise_mode != "seeded":
+            return {"noise": "none" if scene.noise_mode == "none" else "const"}
+        fields = self._noise.seeded([seed])
+        return {"noise": {self._layers[n]: self._tensor(field) for n, field in fields.items()}}
+
+    def _tensor(self, array: np.ndarray) -> torch.Tensor:
+        return torch.from_numpy(array).to(self._dtype)
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    """So many threads of PyTorch's; others of this process may see it, too, and lose nothing."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

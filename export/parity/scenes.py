@@ -1,0 +1,135 @@
+"""What the proof draws: a few scenes, each with everything that pictures could share and must not.
+
+A graph that takes the w of another layer, the psi of another picture or the noise of another layer
+goes unseen wherever these are all alike. So one scene has another w in every layer, styles are
+also mapped with a psi of their own for every picture and layer, noise of a seed is another in each
+picture, and transforms are general matrices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from stylert.export.checkpoints import Checkpoint, Config
+
+__all__ = [
+    "Psi",
+    "Scene",
+    "count_pictures",
+    "image_scenes",
+    "labels_of_seeds",
+    "mapping_psis",
+    "motions_of_seeds",
+    "psis_of_seeds",
+    "transforms_of_seeds",
+]
+
+# Pictures of a scene by the multiply-adds of one, so that a file has the same proof everywhere.
+PICTURES = ((2e9, 32), (20e9, 16))
+FEWEST_PICTURES = 8  # of networks beyond
+
+
+@dataclass(frozen=True)
+class Psi:
+    """How the styles of a scene are truncated."""
+
+    psi: float | None  # of all pictures, None = another for every picture and layer
+    cutoff: int | None = None  # layers from this one on are not truncated
+
+    def __str__(self) -> str:
+        if self.psi is None:
+            return "own"
+        return f"{self.psi:g}" if self.cutoff is None else f"{self.psi:g} to layer {self.cutoff}"
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What pictures depend on besides their seeds."""
+
+    psi: Psi
+    noise_mode: str = "-"  # '-' where the network has none
+    motion: str = "-"  # 'none', 'seeded' (moved and turned) or 'matrix'; '-' where it has none
+    ws: str = "one"  # 'own': every layer has the w of another seed
+
+
+def count_pictures(config: Config) -> int:
+    """How many pictures of each scene prove a network: it follows from its multiply-adds."""
+    work = sum(config.multiply_adds().values())
+    return next((count for most, count in PICTURES if work < most), FEWEST_PICTURES)
+
+
+def mapping_psis(config: Config) -> tuple[Psi, ...]:
+    """The truncations that styles are compared with."""
+    return Psi(1.0), Psi(0.7), Psi(0.7, _middle(config)), Psi(None)
+
+
+def image_scenes(checkpoint: Checkpoint) -> tuple[Scene, ...]:
+    """The scenes that pictures are compared in.
+
+    Where all strengths of the noise are 0, drawing without it is drawing with it: one of them does.
+    """
+    config = checkpoint.config
+    cut = Psi(0.7, _middle(config))
+    if config.has_transform:
+        return (
+            Scene(Psi(1.0), motion="none"),
+            Scene(cut, motion="seeded"),
+            Scene(Psi(1.0), motion="matrix", ws="own"),
+        )
+    if not config.use_noise:
+        return Scene(Psi(1.0)), Scene(cut), Scene(Psi(1.0), ws="own")
+    strengths = [t for name, t in checkpoint.tensors.items() if name.endswith("noise_strength")]
+    silent = (Scene(Psi(0.7), "none"),) if any(map(np.any, strengths)) else ()
+    return (
+        Scene(Psi(1.0), "const"),
+        *silent,
+        Scene(cut, "seeded"),
+        Scene(Psi(1.0), "seeded", ws="own"),
+    )
+
+
+def _middle(config: Config) -> int:
+    """A cutoff with layers on both sides, where there are two."""
+    return max(1, config.num_ws // 2)
+
+
+def psis_of_seeds(psi: Psi, seeds: Sequence[int], num_ws: int) -> np.ndarray:
+    """The psi of every picture and layer: [N, num_ws] float32."""
+    if psi.psi is None:
+        randoms = [np.random.RandomState([seed, 3]) for seed in seeds]
+        return np.array([random.uniform(0, 1, num_ws) for random in randoms], np.float32)
+    rows = np.full((len(seeds), num_ws), psi.psi, np.float32)
+    if psi.cutoff is not None:
+        rows[:, psi.cutoff :] = 1
+    return rows
+
+
+def labels_of_seeds(seeds: Sequence[int], c_dim: int) -> np.ndarray | None:
+    """A class for even seeds, halfway between two for odd ones; None if unconditional."""
+    if not c_dim:
+        return None
+    eye = np.eye(c_dim, dtype=np.float32)
+    first = eye[[seed % c_dim for seed in seeds]]
+    second = eye[[(seed + seed % 2) % c_dim for seed in seeds]]
+    return (first + second) / 2
+
+
+def motions_of_seeds(seeds: Sequence[int]) -> dict[str, Any]:
+    """A translation and a rotation for each seed, in any direction."""
+    randoms = [np.random.RandomState([seed, 2]) for seed in seeds]
+    return {
+        "translate": np.array([random.uniform(-0.3, 0.3, 2) for random in randoms], np.float32),
+        "rotate": np.array([random.uniform(-180, 180) for random in randoms], np.float32),
+    }
+
+
+def transforms_of_seeds(seeds: Sequence[int]) -> np.ndarray:
+    """A matrix [3, 3] for each seed that also scales and shears: all six numbers are free."""
+    matrices = np.tile(np.eye(3, dtype=np.float32), (len(seeds), 1, 1))
+    for matrix, seed in zip(matrices, seeds, strict=True):
+        matrix[:2] += np.random.RandomState([seed, 4]).uniform(-0.3, 0.3, (2, 3))
+    return matrices

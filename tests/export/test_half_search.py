@@ -1,0 +1,162 @@
+"""Half precision that misses: blocks go to float32, those that cost most first."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from stylert.export import half_search, proving
+from stylert.export.bundle_writer import export_bundle
+from stylert.export.checkpoints import Checkpoint, read_checkpoint
+from stylert.export.half_search import GOOD_DB, HalfSearch
+from stylert.export.parity import ParityReport
+from stylert.export.verification import verify_bundle
+from stylert.runtime.bundle import Bundle
+from stylert.runtime.errors import ParityError
+
+DEPTHS = ("L3_36_32", "L8_84_32", "L13_64_16")
+
+
+def uneven(checkpoint: Checkpoint, factors: Mapping[str, float]) -> Checkpoint:
+    """One style of a layer many times as large, and its weights as much smaller.
+
+    The function is nearly the same. But styles share one norm in half precision, so all the others
+    become so small that they lose their digits.
+    """
+    tensors = dict(checkpoint.tensors)
+    for layer, factor in factors.items():
+        name = f"synthesis.{layer}"
+        for tensor in ("affine.weight", "affine.bias"):
+            tensors[f"{name}.{tensor}"] = tensors[f"{name}.{tensor}"].copy()
+            tensors[f"{name}.{tensor}"][0] *= np.float32(factor)
+        tensors[f"{name}.weight"] = tensors[f"{name}.weight"].copy()
+        tensors[f"{name}.weight"][:, 0] /= np.float32(factor)
+    return replace(checkpoint, tensors=tensors)
+
+
+@pytest.fixture(scope="module")
+def golden(goldens: Path) -> Checkpoint:
+    return read_checkpoint(goldens / "sg3-t-64.pkl")
+
+
+@pytest.fixture(scope="module")
+def missing(golden: Checkpoint) -> Checkpoint:
+    """A StyleGAN3 that half precision misses at several depths."""
+    return uneven(golden, dict.fromkeys(DEPTHS, 1e4))
+
+
+@pytest.fixture(scope="module")
+def exported(
+    missing: Checkpoint, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, ParityReport]:
+    out = tmp_path_factory.mktemp("missing") / "bundle"
+    report = export_bundle(missing, out, verify_seeds=2)
+    assert report is not None
+    return out, report
+
+
+def half_db(report: ParityReport) -> float:
+    rows = [r for r in report.rows if (r.precision, r.output) == ("fp16", "img")]
+    return min(row.difference.psnr_db for row in rows)
+
+
+def test_blocks_move_until_the_pictures_are_good(
+    missing: Checkpoint, exported: tuple[Path, ParityReport]
+) -> None:
+    out, report = exported
+    assert report.passed
+    assert half_db(report) >= GOOD_DB
+    half = Bundle.open(out).manifest["half"]
+    moved = half["moved"]
+    assert set(moved) <= set(DEPTHS), "blocks that cost little stay"
+    assert list(moved.values()) == sorted(moved.values()), "worst first"
+    assert all(db < 60 for db in moved.values())
+    assert half["half_blocks"] == [b for b in missing.config.block_names if b not in moved]
+
+
+def test_the_report_and_the_manifest_name_them(exported: tuple[Path, ParityReport]) -> None:
+    out, report = exported
+    (note,) = report.notes
+    assert note.startswith("Half precision: pictures were too far off, so these compute in float32")
+    manifest = Bundle.open(out).manifest
+    assert all(block in note for block in manifest["half"]["moved"])
+    assert manifest["parity"]["notes"] == [note]
+    json.dumps(manifest, allow_nan=False)
+
+
+def test_verify_tells_the_same(missing: Checkpoint, exported: tuple[Path, ParityReport]) -> None:
+    out, report = exported
+    said: list[str] = []
+    again = verify_bundle(out, missing, seeds=range(2), threads=1, say=said.append)
+    assert again.passed
+    assert tuple(said) == report.notes
+    assert half_db(again) == pytest.approx(half_db(report), abs=1)
+
+
+def test_strict_export_fails(missing: Checkpoint, tmp_path: Path) -> None:
+    with pytest.raises(ParityError, match="Worst: fp16 img") as caught:
+        export_bundle(missing, tmp_path / "bundle", verify_seeds=2, half_strict=True)
+    assert half_db(caught.value.report) < 60
+    assert not (tmp_path / "bundle").exists()
+
+
+def test_what_reaches_60_ships_as_it_is(golden: Checkpoint, tmp_path: Path) -> None:
+    """Also below the 63 dB that a search aims at."""
+    close = uneven(golden, {"L13_64_16": 4e3})
+    report = export_bundle(close, tmp_path / "bundle", verify_seeds=8)
+    assert report is not None
+    assert 60 <= half_db(report) < GOOD_DB
+    half = Bundle.open(tmp_path / "bundle").manifest["half"]
+    assert half["moved"] is None
+    assert half["half_blocks"] == list(golden.config.block_names)
+
+
+def test_blocks_that_move_take_their_weights_along(
+    golden: Checkpoint, tmp_path: Path
+) -> None:
+    """Stored in half precision, they would cost nearly as much as before."""
+    one = uneven(golden, {"L13_64_16": 2e4})
+    report = export_bundle(one, tmp_path / "bundle", verify_seeds=4, half="all")
+    assert report is not None
+    assert report.passed
+    half = Bundle.open(tmp_path / "bundle").manifest["half"]
+    assert list(half["moved"]) == ["L13_64_16"]
+    assert half["compact"] is False
+
+
+def test_no_block_left_is_a_note(
+    golden: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(half_search, "GOOD_DB", 1000.0)
+    monkeypatch.setattr(proving, "GOOD_DB", 1000.0)
+    bad = uneven(golden, dict.fromkeys(DEPTHS, 1e5))
+    report = export_bundle(bad, tmp_path / "bundle", verify_seeds=1, half="L8_84_32,L13_64_16")
+    assert report is not None
+    assert report.passed
+    assert {row.precision for row in report.rows} == {"fp32"}
+    assert report.notes[0].startswith("There is no half-precision graph: ")
+    bundle = Bundle.open(tmp_path / "bundle")
+    assert bundle.precisions == ("fp32",)
+    assert not (tmp_path / "bundle/synthesis.fp16.onnx").exists()
+
+
+def test_what_is_not_finite_moves_first(
+    golden: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    costs = {("a",): 50.0, ("b",): -np.inf, ("c",): 70.0, ("a", "c"): 55.0}
+
+    def measure(self: HalfSearch, blocks: Any) -> float:
+        return costs.get(tuple(blocks), 61.0)
+
+    monkeypatch.setattr(HalfSearch, "measure", measure)
+    search = HalfSearch(golden, ("a", "b", "c"), {})
+    assert search.step() == ("c",)
+    assert list(search.moved) == ["b", "a"]
+    assert search.step() == ()
+    assert search.step() == ()
