@@ -19,31 +19,31 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from stylert.apps.checks.bundle_check import check_bundle
+from stylert.apps.video.walks import frames_between, walk_batch, walk_grid, walk_length
+from stylert.commands.figures import grid_figure, mix_figure, strip_figure
+from stylert.commands.picture_file import PictureFile
+from stylert.commands.progress_log import ProgressLog
+from stylert.commands.text.directions import parse_direction
+from stylert.commands.text.grids import parse_cells
+from stylert.commands.text.number_lists import parse_counts, parse_numbers, parse_range
+from stylert.commands.text.ramps import parse_psi_ramp, parse_ramp
+from stylert.commands.text.seed_lists import parse_classes, parse_seed_list, parse_seeds
+from stylert.commands.text.sources import check_options_of_seeds, parse_source, styles_of
+from stylert.commands.text.strengths import parse_strengths
+from stylert.commands.text.truncation import parse_psi
 from stylert.runtime.bundle import Bundle
-from stylert.runtime.bundle_check import check_bundle
 from stylert.runtime.bundle_facts import tell_half
-from stylert.runtime.control.walks import frames_between, walk_batch, walk_grid, walk_length
 from stylert.runtime.errors import EngineError, InvalidInput, ParityError, StylertError
 from stylert.runtime.extras import need
-from stylert.runtime.figures import grid_figure, mix_figure, strip_figure
 from stylert.runtime.generator import Generator
-from stylert.runtime.option_text.directions import parse_direction
-from stylert.runtime.option_text.grids import parse_cells
-from stylert.runtime.option_text.number_lists import parse_counts, parse_numbers, parse_range
-from stylert.runtime.option_text.ramps import parse_psi_ramp, parse_ramp
-from stylert.runtime.option_text.seed_lists import parse_classes, parse_seed_list, parse_seeds
-from stylert.runtime.option_text.sources import check_options_of_seeds, parse_source, styles_of
-from stylert.runtime.option_text.strengths import parse_strengths
-from stylert.runtime.option_text.truncation import parse_psi
-from stylert.runtime.picture_file import PictureFile
-from stylert.runtime.progress_log import ProgressLog
 from stylert.runtime.sizes import size_text
 
 if TYPE_CHECKING:
+    from stylert.apps.bench import BenchResult
+    from stylert.apps.bench.sizing import Sizing
+    from stylert.apps.datasets import DatasetJob
     from stylert.export.checkpoints import Checkpoint
-    from stylert.runtime.bench import BenchResult
-    from stylert.runtime.bench.sizing import Sizing
-    from stylert.runtime.datasets import DatasetJob
 
 __all__ = ["app", "main"]
 
@@ -338,8 +338,8 @@ def generate(
 
     Example: stylert generate ffhq-bundle --seeds 0-49999 --shard-size 1000 --out shards
     """
-    from stylert.runtime.datasets import DatasetJob, destination, write_dataset
-    from stylert.runtime.datasets.ray_writing import write_dataset_on_ray
+    from stylert.apps.cluster.dataset_writing import write_dataset_on_ray
+    from stylert.apps.datasets import DatasetJob, destination, write_dataset
 
     one_picture = grid is not None or destination.is_picture(out_)
     if one_picture and ray_address is not None:
@@ -628,7 +628,7 @@ def video(
 
     Example: stylert video ffhq-bundle --seeds 1,2,3 --seconds 2 --loop --out walk.mp4
     """
-    from stylert.runtime.video import VideoFile
+    from stylert.apps.video import VideoFile
 
     if (seeds is None) == (ws is None):
         raise typer.BadParameter("pass --seeds LIST or --ws FILE, one of them")
@@ -691,8 +691,8 @@ def serve(
     Example: stylert serve ffhq-bundle --port 8000
     """
     need("fastapi", "uvicorn", "prometheus_client", extra="serve")
-    from stylert.runtime.serving.server import serve as serve_http
-    from stylert.runtime.serving.settings import Settings
+    from stylert.apps.serving.server import serve as serve_http
+    from stylert.apps.serving.settings import Settings
 
     most = min(max_images, max_queue)
     settings = Settings(max_queue=max_queue, max_images=most, draw_seconds=seconds, token=token)
@@ -750,7 +750,7 @@ def bench(
         checkpoint = f"untrained:{untrained}"
     if checkpoint is not None:
         need(*EXPORT_PACKAGES, extra="export")
-    from stylert.export.benchmark import MAY_FAIL, bench_bundle, bundle_of, parse_backends
+    from stylert.apps.bench.bundle_bench import MAY_FAIL, bench_bundle, bundle_of, parse_backends
 
     with _wrong_usage():
         names = parse_backends("--backends", backends, with_checkpoint=checkpoint is not None)
@@ -797,7 +797,7 @@ def _sizing(
     bundle: Path, result: BenchResult, plan: int, price: float | None, hours: float | None
 ) -> Sizing:
     """What so many images would take, by what was timed."""
-    from stylert.runtime.bench.sizing import Sizing, image_bytes_of, pace_of
+    from stylert.apps.bench.sizing import Sizing, image_bytes_of, pace_of
 
     size = image_bytes_of(bundle)
     return Sizing(images=plan, pace=pace_of(result), price=price, hours=hours, image_bytes=size)
@@ -812,8 +812,8 @@ def _tell_bench(
     half_note: str | None,
 ) -> None:
     """Save the result, print it and what follows for many images, and plot it."""
-    from stylert.runtime.bench.plot import plot as draw
-    from stylert.runtime.bench.table import table_of
+    from stylert.apps.bench.plot import plot as draw
+    from stylert.apps.bench.table import table_of
 
     if save is not None:
         save.parent.mkdir(parents=True, exist_ok=True)
@@ -862,7 +862,7 @@ def doctor(json_: bool = JSON) -> None:
 
     Example: stylert doctor
     """
-    from stylert.runtime.doctor import diagnose
+    from stylert.apps.checks.doctor import diagnose
 
     findings = diagnose()
     if json_:
@@ -1021,9 +1021,9 @@ def ray(
     Example: stylert ray ffhq-bundle --gpus 0.5 --replicas 1:16 --out serve.yaml
     """
     need("ray", extra="ray")
-    from stylert.runtime.serving.ray_config import serve_yaml
-    from stylert.runtime.serving.ray_options import RayOptions
-    from stylert.runtime.serving.ray_server import serve_on_ray
+    from stylert.apps.cluster.serving_config import serve_yaml
+    from stylert.apps.cluster.serving_options import RayOptions
+    from stylert.apps.cluster.serving_server import serve_on_ray
 
     with _wrong_usage():
         least, most = parse_range("--replicas", replicas)

@@ -18,9 +18,9 @@ from pathlib import Path
 from playwright.sync_api import sync_playwright
 
 import stylert
-from stylert.runtime.serving.application import create_app
-from stylert.runtime.serving.server import bind, server_of
-from stylert.runtime.serving.settings import Settings
+from stylert.apps.serving.application import create_app
+from stylert.apps.serving.server import bind, server_of
+from stylert.apps.serving.settings import Settings
 
 __all__ = ["SHOWN", "build"]
 

@@ -14,8 +14,8 @@ from stylert.engines.choice import (
 )
 from stylert.engines.compiler import build_plans
 from stylert.engines.request import GRAPHS, OUTPUTS, PRECISIONS, BuildRequest, parse_batches
+from stylert.runtime.backends.tensorrt.plans import Plan
 from stylert.runtime.bundle import Bundle
-from stylert.runtime.plans import Plan
 
 __all__ = [
     "COMPILERS",

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from stylert.runtime.backends.tensorrt.refit_weights import with_float32_weights
 from stylert.runtime.errors import EngineError
-from stylert.runtime.onnx_weights import with_float32_weights
 
 __all__ = ["ParsedGraph"]
 

@@ -12,7 +12,7 @@ from typing import Any
 from stylert.engines.compiler import Target
 from stylert.engines.request import BuildRequest
 from stylert.runtime.errors import EngineError, InvalidInput, MissingExtra
-from stylert.runtime.gpus import Gpu, visible_gpus
+from stylert.runtime.machine import Gpu, visible_gpus
 
 __all__ = ["OLDEST", "TensorRT"]
 

@@ -8,7 +8,7 @@ from typing import Any
 from stylert.engines.compiler import Target
 from stylert.engines.request import BuildRequest
 from stylert.runtime.errors import InvalidInput, MissingExtra
-from stylert.runtime.gpus import visible_gpus
+from stylert.runtime.machine import visible_gpus
 
 __all__ = ["TensorRTRTX"]
 

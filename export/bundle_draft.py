@@ -29,7 +29,7 @@ from stylert.runtime.bundle import (
     sealed,
     sha256_of,
 )
-from stylert.runtime.control.directions import arrays_of
+from stylert.runtime.directions import arrays_of
 
 __all__ = ["BundleDraft", "naming"]
 

@@ -11,9 +11,9 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 
+from stylert.runtime.backends.tensorrt.refit_weights import STORED
 from stylert.runtime.bundle import TensorSpec
 from stylert.runtime.errors import StylertError
-from stylert.runtime.onnx_weights import STORED
 
 __all__ = ["IR_VERSION", "OPSET", "GraphBuilder"]
 

@@ -13,9 +13,9 @@ from collections.abc import Iterable
 import numpy as np
 
 from stylert.export.checkpoints import Checkpoint, Config
-from stylert.runtime.control.directions import DirectionSet
 from stylert.runtime.control.layers import layer_groups
 from stylert.runtime.control.pca import with_fixed_sign
+from stylert.runtime.directions import DirectionSet
 
 __all__ = ["affine_names", "sefa_directions", "strongest_directions"]
 

@@ -1,6 +1,5 @@
 """The runtime: from a bundle to pictures, with NumPy and one backend, without torch."""
 
-from stylert.runtime.backends.base import DLPackArray
 from stylert.runtime.bundle import Bundle, GeneratorSpec
 from stylert.runtime.errors import (
     BundleError,
@@ -13,6 +12,7 @@ from stylert.runtime.errors import (
     StylertWarning,
 )
 from stylert.runtime.generator import Generator
+from stylert.runtime.session import DLPackArray
 
 __all__ = [
     "Bundle",

@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from stylert.runtime.control.directions import DirectionSet, direction_sets
+from stylert.runtime.directions import DirectionSet, direction_sets
 from stylert.runtime.errors import BundleError
 
 __all__ = [

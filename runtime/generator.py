@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stylert.runtime.arguments import check_integer
-from stylert.runtime.backends.base import DLPackArray, EngineSession, Session
 from stylert.runtime.bundle import Bundle, GeneratorSpec
 from stylert.runtime.control.style_editing import StyleEditing
 from stylert.runtime.control.style_mixing import StyleMixing
@@ -30,6 +29,7 @@ from stylert.runtime.options import (
     check_output,
 )
 from stylert.runtime.parts import joined, parts_of, rows_of
+from stylert.runtime.session import DLPackArray, EngineSession, Session
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack

@@ -7,8 +7,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from stylert.runtime.backends.base import Session
 from stylert.runtime.errors import EngineError
+from stylert.runtime.session import Session
 
 __all__ = ["Lifetime"]
 

@@ -8,8 +8,8 @@ from typing import Any, TypeVar, cast
 
 import numpy as np
 
-from stylert.runtime.backends.base import DLPackArray
-from stylert.runtime.backends.device_array import DeviceArray
+from stylert.runtime.backends.cuda.device_array import DeviceArray
+from stylert.runtime.session import DLPackArray
 
 __all__ = ["joined", "parts_of", "rows_of"]
 

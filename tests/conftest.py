@@ -17,7 +17,7 @@ import pytest
 
 from stylert.runtime.errors import InvalidInput, StylertError
 from stylert.runtime.generator import Generator
-from stylert.runtime.gpus import visible_gpus
+from stylert.runtime.machine import visible_gpus
 from stylert.runtime.parity import RoundingError, compare, measure_excess
 
 # The goldens are so small that threads of torch cost more than they give. Read when torch loads.

@@ -1,6 +1,6 @@
 """The commands that go beyond one machine, as far as no cluster is needed.
 
-What runs on a cluster is in tests/runtime/test_ray_cluster.py.
+What runs on a cluster is in tests/apps/cluster/test_connection.py.
 """
 
 from __future__ import annotations

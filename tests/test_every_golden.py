@@ -15,11 +15,11 @@ from PIL import Image
 from stylert import cli
 from stylert.export.checkpoints import read_checkpoint
 from stylert.export.families import reference_of
+from stylert.runtime.backends.tensorrt.plans import plans_of
 from stylert.runtime.bundle import Bundle
 from stylert.runtime.bundle_facts import reference_error
 from stylert.runtime.generator import Generator
 from stylert.runtime.parity import TOLERANCES, compare, judge
-from stylert.runtime.plans import plans_of
 
 GOLDENS = Path(__file__).parent / "goldens"
 CHECKPOINTS = {path.stem: path for path in sorted(GOLDENS.glob("*.p*")) if path.suffix != ".npz"}

@@ -152,7 +152,7 @@ def test_every_module_of_the_runtime_loads_numpy_and_nothing_else(tmp_path: Path
 
 def serves(path: Path) -> bool:
     """Whether it is of the HTTP service, an extra that needs FastAPI."""
-    return module(path).startswith("stylert.runtime.serving")
+    return module(path).startswith("stylert.apps.serving")
 
 
 def test_nothing_else_of_the_runtime_needs_the_service() -> None:

@@ -89,8 +89,8 @@ def test_the_wheel_holds_the_packages_and_nothing_else(wheel: Path) -> None:
     sources = [path for path in project_files() if path.suffix == ".py"]
     packages = [path for path in sources if path.parts[0] in FLOORS]
     root = [Path("__init__.py"), Path("cli.py"), Path("py.typed")]
-    page = [path for path in project_files() if path.parent == Path("runtime/serving/page")]
-    assert Path("runtime/serving/page/index.html") in page
+    page = [path for path in project_files() if path.parent == Path("apps/serving/page")]
+    assert Path("apps/serving/page/index.html") in page
     expected = {f"stylert/{path.as_posix()}" for path in [*packages, *page, *root]}
     with zipfile.ZipFile(wheel) as archive:
         got = {name for name in archive.namelist() if ".dist-info/" not in name}

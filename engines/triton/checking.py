@@ -17,7 +17,7 @@ from stylert.engines.triton.schema import parsed, printed
 from stylert.engines.triton.writing import CONFIG, RECORD
 from stylert.runtime.bundle import Bundle, sha256_of
 from stylert.runtime.errors import BundleError, EngineError, InvalidInput
-from stylert.runtime.gpus import visible_gpus
+from stylert.runtime.machine import visible_gpus
 
 __all__ = ["Repository", "check_repository"]
 

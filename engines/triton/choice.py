@@ -7,9 +7,9 @@ import re
 from stylert.engines.triton.plan_sets import PlanSet, plan_sets
 from stylert.engines.triton.recipe import BACKENDS, DEVICES, Recipe
 from stylert.runtime.arguments import check_choice, check_integer, shown
+from stylert.runtime.backends.tensorrt.plans import plans_of
 from stylert.runtime.bundle import HALF, Bundle
 from stylert.runtime.errors import EngineError, InvalidInput
-from stylert.runtime.plans import plans_of
 
 __all__ = ["choose_recipe"]
 

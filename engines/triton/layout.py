@@ -11,9 +11,9 @@ from stylert.engines.triton import front_model, graph_model
 from stylert.engines.triton.configs import GRAPHS, ensemble_config, front_config, graph_config
 from stylert.engines.triton.plan_sets import PlanSet, plan_sets
 from stylert.engines.triton.recipe import Recipe
+from stylert.runtime.backends.tensorrt.plans import plans_of
 from stylert.runtime.bundle import MANIFEST, Bundle, graph_key, sha256_of
 from stylert.runtime.errors import EngineError
-from stylert.runtime.plans import plans_of
 
 __all__ = ["Layout", "RepositoryFile", "layout_of", "plans_of_recipe"]
 

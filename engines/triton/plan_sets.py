@@ -10,8 +10,8 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from stylert.runtime.backends.tensorrt.plans import Plan
 from stylert.runtime.bundle import Bundle, graph_key
-from stylert.runtime.plans import Plan
 
 __all__ = ["PORTABLE", "PlanSet", "plan_sets"]
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from stylert.runtime.backends.base import DLPackArray, Session
-from stylert.runtime.backends.launch_timer import LaunchTimer
+from stylert.runtime.backends.cuda.launch_timer import LaunchTimer
+from stylert.runtime.backends.tensorrt.plans import ENGINES
 from stylert.runtime.bundle import Bundle
 from stylert.runtime.errors import EngineError, InvalidInput, MissingExtra
-from stylert.runtime.plans import ENGINES
+from stylert.runtime.session import DLPackArray, Session
 
 __all__ = ["BACKENDS", "PRECISIONS", "DLPackArray", "Session", "open_session"]
 
@@ -68,7 +68,7 @@ def open_session(
 def _open_tensorrt(
     bundle: Bundle, precision: str, gpu: int, lanes: int, timer: LaunchTimer | None, reason: str
 ) -> tuple[Session, str]:
-    from stylert.runtime.backends.tensorrt import TensorRTSession
+    from stylert.runtime.backends.tensorrt.session import TensorRTSession
 
     device = None if timer is None else timer.device
     session = TensorRTSession(

@@ -13,13 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from stylert.runtime.backends.base import DLPackArray
-from stylert.runtime.backends.bound_outputs import BoundOutputs
-from stylert.runtime.backends.device import Device
+from stylert.runtime.backends.cuda.device import Device
+from stylert.runtime.backends.cuda.launch_timer import LaunchTimer
+from stylert.runtime.backends.cuda.onnxruntime_outputs import BoundOutputs
 from stylert.runtime.backends.distributions import onnxruntime_distribution
-from stylert.runtime.backends.launch_timer import LaunchTimer
 from stylert.runtime.bundle import Bundle, graph_key
 from stylert.runtime.errors import EngineError, InvalidInput, MissingExtra, StylertError
+from stylert.runtime.session import DLPackArray
 
 __all__ = ["OnnxRuntimeSession", "available_providers", "usable_cpus"]
 
@@ -201,7 +201,7 @@ def _import() -> Any:
 
 
 def _open_device(gpu: int) -> Device:
-    from stylert.runtime.backends.cuda_device import CudaDevice
+    from stylert.runtime.backends.cuda.cuda_device import CudaDevice
 
     return CudaDevice(gpu)
 

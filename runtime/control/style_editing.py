@@ -10,11 +10,11 @@ import numpy as np
 
 from stylert.runtime.arguments import check_integer, shown
 from stylert.runtime.bundle import Bundle
-from stylert.runtime.control.directions import directions_by_name
 from stylert.runtime.control.latent_files import load_direction, load_ws
 from stylert.runtime.control.layers import Layers, layer_groups, layers_of
 from stylert.runtime.control.pca import PrincipalComponents, principal_components
 from stylert.runtime.control.styles import as_styles, edit_styles
+from stylert.runtime.directions import directions_by_name
 from stylert.runtime.errors import InvalidInput
 from stylert.runtime.latents import as_float32, labels_of, seeds_of
 from stylert.runtime.parts import parts_of

@@ -30,12 +30,12 @@ from typing import Any
 
 import numpy as np
 
+from stylert.apps.bench.machine import describe_machine, machine_cpu_seconds
+from stylert.apps.datasets import DatasetJob, Seeds, write_dataset
 from stylert.export.bundle_writer import export_bundle
 from stylert.export.checkpoints import read_checkpoint
 from stylert.runtime.backends import open_session
-from stylert.runtime.bench.machine import describe_machine, machine_cpu_seconds
 from stylert.runtime.bundle import Bundle
-from stylert.runtime.datasets import DatasetJob, Seeds, write_dataset
 from stylert.runtime.generator import Generator
 
 NETWORK = "untrained:stylegan2-256"

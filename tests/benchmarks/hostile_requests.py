@@ -33,7 +33,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from stylert.runtime.bench.machine import describe_machine
+from stylert.apps.bench.machine import describe_machine
 
 REQUESTS = 30_000
 OF_SCHEMATHESIS = 2_500  # the most; to make them takes longer than to send them

@@ -35,7 +35,7 @@ from typing import Any
 
 import psutil
 
-from stylert.runtime.bench.machine import describe_machine, machine_cpu_seconds
+from stylert.apps.bench.machine import describe_machine, machine_cpu_seconds
 
 NETWORK = "untrained:stylegan2-256"
 CLIENTS = 64

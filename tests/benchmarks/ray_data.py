@@ -25,12 +25,12 @@ from typing import Any
 
 import psutil
 
+from stylert.apps.bench.machine import describe_machine
+from stylert.apps.cluster.connection import connected
+from stylert.apps.cluster.dataset_writing import RayDatasetResult, write_dataset_on_ray
+from stylert.apps.datasets import DatasetJob, Seeds
 from stylert.export.bundle_writer import export_bundle
 from stylert.export.checkpoints import read_checkpoint
-from stylert.runtime.bench.machine import describe_machine
-from stylert.runtime.datasets import DatasetJob, Seeds
-from stylert.runtime.datasets.ray_writing import RayDatasetResult, write_dataset_on_ray
-from stylert.runtime.ray_cluster import connected
 
 NETWORK = "untrained:stylegan2-256"
 TINY = Path(__file__).parents[1] / "goldens" / "sg2-skip-32.pkl"
@@ -41,7 +41,7 @@ ROUNDS = 3
 KILLED_IMAGES = 2000
 LOCAL = """
 import sys
-from stylert.runtime.datasets import DatasetJob, Seeds, write_dataset
+from stylert.apps.datasets import DatasetJob, Seeds, write_dataset
 from stylert.runtime.generator import Generator
 bundle, out, images, shard, batch, threads = sys.argv[1:]
 job = DatasetJob(

@@ -31,8 +31,8 @@ from typing import Any
 
 import psutil
 
+from stylert.apps.bench.machine import describe_machine
 from stylert.runtime.backends.onnxruntime import usable_cpus
-from stylert.runtime.bench.machine import describe_machine
 
 CLIENTS = 32
 BATCH = 8

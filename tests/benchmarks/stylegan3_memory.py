@@ -19,7 +19,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from stylert.runtime.bench.machine import describe_machine
+from stylert.apps.bench.machine import describe_machine
 
 NETWORKS = ("stylegan3-t-1024", "stylegan3-r-1024")
 ROUNDS = 3

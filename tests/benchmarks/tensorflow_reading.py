@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from stylert.runtime.bench.machine import describe_machine
+from stylert.apps.bench.machine import describe_machine
 
 ROUNDS = 5
 CHANNELS = (512, 512, 512, 512, 512, 256, 128, 64, 32)  # of the blocks 4, 8, ..., 1024

@@ -28,8 +28,8 @@ from typing import Any
 import numpy as np
 
 import stylert
+from stylert.apps.bench.machine import describe_machine
 from stylert.engines.triton import write_repository
-from stylert.runtime.bench.machine import describe_machine
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "engines" / "triton"))

@@ -15,9 +15,9 @@ import pytest
 import tensorrt_rtx
 
 from stylert.engines import build_engine
+from stylert.runtime.backends.tensorrt.plans import ENGINES, Plan, plans_of
 from stylert.runtime.bundle import HALF, Bundle, sealed, sha256_of
 from stylert.runtime.errors import EngineError
-from stylert.runtime.plans import ENGINES, Plan, plans_of
 
 Refuses = Callable[..., AbstractContextManager[None]]
 Left = Callable[[Path], list[str]]

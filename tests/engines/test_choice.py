@@ -13,7 +13,7 @@ import tensorrt_rtx
 from stylert.engines import build_engine, usable_compilers
 from stylert.engines.choice import choose_compiler
 from stylert.runtime.errors import EngineError, MissingExtra
-from stylert.runtime.gpus import Gpu
+from stylert.runtime.machine import Gpu
 
 Refuses = Callable[..., AbstractContextManager[None]]
 GPU = Gpu(0, "NVIDIA L4", (8, 9))

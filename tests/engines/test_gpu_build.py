@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from stylert.engines import build_engine
-from stylert.runtime.backends.tensorrt_log import tensorrt_logger
+from stylert.runtime.backends.tensorrt.plans import Plan
+from stylert.runtime.backends.tensorrt.tensorrt_log import tensorrt_logger
 from stylert.runtime.bundle import Bundle
-from stylert.runtime.plans import Plan
 
 pytestmark = pytest.mark.gpu
 

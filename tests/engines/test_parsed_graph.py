@@ -13,7 +13,7 @@ from onnx import TensorProto, helper
 
 from stylert.engines.building import run_builder
 from stylert.engines.parsed_graph import ParsedGraph
-from stylert.runtime.backends.tensorrt_log import tensorrt_logger
+from stylert.runtime.backends.tensorrt.tensorrt_log import tensorrt_logger
 from stylert.runtime.errors import EngineError
 
 Refuses = Callable[..., AbstractContextManager[None]]

@@ -12,9 +12,9 @@ import pytest
 import tensorrt_rtx
 
 from stylert.engines import build_engine
+from stylert.runtime.backends.tensorrt.plans import Plan
 from stylert.runtime.errors import EngineError, MissingExtra
-from stylert.runtime.gpus import Gpu
-from stylert.runtime.plans import Plan
+from stylert.runtime.machine import Gpu
 
 Refuses = Callable[..., AbstractContextManager[None]]
 Left = Callable[[Path], list[str]]

@@ -23,8 +23,8 @@ from stylert.export.graphs.mapping import mapping_graph
 from stylert.export.onnx_graph import GraphBuilder
 from stylert.export.precision import HALF_MAX, HEADROOM, blocks_of_policy, plan_half
 from stylert.runtime.backends import distributions
+from stylert.runtime.backends.tensorrt.refit_weights import STORED
 from stylert.runtime.errors import InvalidInput, MissingExtra
-from stylert.runtime.onnx_weights import STORED
 from stylert.runtime.parity import TOLERANCES, compare
 
 GOLDENS = [

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stylert.runtime.backends.base import EngineSession
 from stylert.runtime.backends.onnxruntime import OnnxRuntimeSession
 from stylert.runtime.bundle import Bundle
 from stylert.runtime.errors import EngineError, InvalidInput
 from stylert.runtime.generator import Generator
+from stylert.runtime.session import EngineSession
 
 
 class OneLaunch(OnnxRuntimeSession):

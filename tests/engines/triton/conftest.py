@@ -15,8 +15,8 @@ from typing import Any, cast
 
 import pytest
 
+from stylert.runtime.backends.tensorrt.plans import Plan
 from stylert.runtime.bundle import Bundle, graph_key
-from stylert.runtime.plans import Plan
 
 MAPPING = {"outputs": ("ws",)}
 

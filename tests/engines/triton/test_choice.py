@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from stylert.engines.triton.choice import choose_recipe
+from stylert.runtime.backends.tensorrt.plans import Plan
 from stylert.runtime.bundle import HALF, Bundle
 from stylert.runtime.errors import EngineError, InvalidInput
-from stylert.runtime.plans import Plan
 
 AddPlans = Callable[..., tuple[Plan, Plan]]
 Refuses = Callable[..., AbstractContextManager[None]]

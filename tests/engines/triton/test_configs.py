@@ -12,8 +12,8 @@ from stylert.engines.triton.choice import choose_recipe
 from stylert.engines.triton.layout import Layout, layout_of
 from stylert.engines.triton.plan_sets import PORTABLE
 from stylert.engines.triton.schema import parsed, printed
+from stylert.runtime.backends.tensorrt.plans import Plan
 from stylert.runtime.bundle import Bundle
-from stylert.runtime.plans import Plan
 
 AddPlans = Callable[..., tuple[Plan, Plan]]
 RANGE = ((1, 4, 8),)

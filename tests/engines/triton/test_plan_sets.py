@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from stylert.engines.triton.plan_sets import PORTABLE, plan_sets
+from stylert.runtime.backends.tensorrt.plans import Plan, plans_of
 from stylert.runtime.bundle import Bundle
-from stylert.runtime.plans import Plan, plans_of
 
 AddPlans = Callable[..., tuple[Plan, Plan]]
 RANGE = ((1, 4, 8),)

@@ -15,10 +15,10 @@ import pytest
 
 from stylert.engines.triton import Recipe, check_repository, write_repository
 from stylert.engines.triton.schema import parsed, printed
+from stylert.runtime.backends.tensorrt.plans import Plan
 from stylert.runtime.bundle import sealed, sha256_of
 from stylert.runtime.errors import BundleError, EngineError, InvalidInput, MissingExtra
-from stylert.runtime.gpus import Gpu
-from stylert.runtime.plans import Plan
+from stylert.runtime.machine import Gpu
 
 AddPlans = Callable[..., tuple[Plan, Plan]]
 Refuses = Callable[..., AbstractContextManager[None]]

@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stylert.runtime.backends.cuda_device import CudaDevice
-from stylert.runtime.backends.device_array import DeviceArray
-from stylert.runtime.backends.launch_timer import LaunchTimer
-from stylert.runtime.backends.tensorrt import TensorRTSession
+from stylert.runtime.backends.cuda.cuda_device import CudaDevice
+from stylert.runtime.backends.cuda.device_array import DeviceArray
+from stylert.runtime.backends.cuda.launch_timer import LaunchTimer
+from stylert.runtime.backends.tensorrt.session import TensorRTSession
 from stylert.runtime.bundle import Bundle
 from stylert.runtime.errors import EngineError
 from stylert.runtime.generator import Generator

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from stylert.runtime.backends.dlpack import CPU
+from stylert.runtime.backends.cuda.dlpack import CPU
 from stylert.runtime.errors import EngineError
 
 LEGACY = 1  # handle of the default stream

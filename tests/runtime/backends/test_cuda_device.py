@@ -15,12 +15,12 @@ from typing import Any
 import pytest
 
 from stylert.runtime.backends import cuda_device, engine
-from stylert.runtime.backends.cuda_device import CudaDevice
-from stylert.runtime.backends.device import Device
-from stylert.runtime.backends.engine import Package
+from stylert.runtime.backends.cuda.cuda_device import CudaDevice
+from stylert.runtime.backends.cuda.device import Device
+from stylert.runtime.backends.tensorrt.engine import Package
+from stylert.runtime.backends.tensorrt.plans import Plan
 from stylert.runtime.errors import EngineError, MissingExtra
-from stylert.runtime.gpus import visible_gpus
-from stylert.runtime.plans import Plan
+from stylert.runtime.machine import visible_gpus
 
 PLAN = Plan(
     name="broken",

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stylert.runtime.backends.device_array import DeviceArray
-from stylert.runtime.backends.dlpack import CPU, CUDA, exported_count
+from stylert.runtime.backends.cuda.device_array import DeviceArray
+from stylert.runtime.backends.cuda.dlpack import CPU, CUDA, exported_count
 
 
 def array_on(device: Any, values: np.ndarray) -> DeviceArray:

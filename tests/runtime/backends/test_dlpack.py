@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stylert.runtime.backends.dlpack import CPU, capsule_of, exported_count
+from stylert.runtime.backends.cuda.dlpack import CPU, capsule_of, exported_count
 
 DTYPES = ("uint8", "int8", "int16", "int32", "int64", "float16", "float32", "float64", "bool")
 

@@ -10,7 +10,7 @@ import onnxruntime
 import pytest
 
 from stylert.runtime.backends import open_session
-from stylert.runtime.backends.launch_timer import LaunchTimer
+from stylert.runtime.backends.cuda.launch_timer import LaunchTimer
 from stylert.runtime.backends.onnxruntime import OnnxRuntimeSession
 from stylert.runtime.bundle import Bundle
 

@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stylert.runtime.backends.cuda_device import CudaDevice
-from stylert.runtime.backends.launch_timer import LaunchTimer
+from stylert.runtime.backends.cuda.cuda_device import CudaDevice
+from stylert.runtime.backends.cuda.launch_timer import LaunchTimer
 from stylert.runtime.backends.onnxruntime import OnnxRuntimeSession, available_providers
-from stylert.runtime.backends.tensorrt import TensorRTSession
+from stylert.runtime.backends.tensorrt.session import TensorRTSession
 from stylert.runtime.bundle import Bundle
 from stylert.runtime.bundle_facts import reference_error
 from stylert.runtime.generator import Generator

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from stylert.runtime.backends.device_array import DeviceArray
+from stylert.runtime.backends.cuda.device_array import DeviceArray
 from stylert.runtime.backends.onnxruntime import OnnxRuntimeSession
 from stylert.runtime.bundle import Bundle
 from stylert.runtime.errors import EngineError, MissingExtra

@@ -16,7 +16,7 @@ from stylert.runtime.generator import Generator
 @pytest.fixture
 def gpu(installed: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     """The fake GPU is what a session opens."""
-    where = "stylert.runtime.backends.tensorrt._open_device"
+    where = "stylert.runtime.backends.tensorrt.session._open_device"
     installed.asked = []
     monkeypatch.setattr(where, lambda index: installed.asked.append(index) or installed.device)
     return installed

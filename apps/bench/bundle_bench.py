@@ -1,0 +1,127 @@
+"""The benchmark of a bundle: its backends side by side, and PyTorch. It loads no torch itself."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from stylert.apps.bench import BenchResult, run_bench
+from stylert.apps.bench.bench_backends import HALF_GEMM, NAMES, candidates_of, is_torch, on_gpu
+from stylert.export.checkpoints import Checkpoint
+from stylert.runtime.bundle import Bundle
+from stylert.runtime.bundle_facts import multiply_adds, reference_error
+from stylert.runtime.errors import InvalidInput
+from stylert.runtime.extras import need
+
+__all__ = ["MAY_FAIL", "bench_bundle", "bundle_of", "parse_backends"]
+
+# What nobody asked for by name may fail: torch.compile needs a C++ compiler.
+MAY_FAIL = ("torch-compile",)
+
+_OF_A_BUNDLE = ("onnxruntime",)
+_WITH_A_CHECKPOINT = ("torch-eager", "torch-compile", "onnxruntime")
+
+
+def parse_backends(name: str, text: str | None, *, with_checkpoint: bool) -> list[str]:
+    """Read which backends to time.
+
+    Args:
+        name: what the message calls it.
+        text: names of `bench_backends`, with commas between; None = all that the files at hand
+            allow on the CPU.
+        with_checkpoint: whether there is the bundle's checkpoint, which PyTorch draws from.
+
+    Raises:
+        InvalidInput: an unknown name, or PyTorch without a checkpoint.
+        MissingExtra: torch is not installed.
+    """
+    if not text:
+        return list(_WITH_A_CHECKPOINT if with_checkpoint else _OF_A_BUNDLE)
+    names = text.split(",")
+    for backend in names:
+        if backend not in NAMES:
+            raise InvalidInput(f"{name}: got {backend!r}, expected {', '.join(NAMES)}")
+        if is_torch(backend):
+            if not with_checkpoint:
+                raise InvalidInput(f"{name} {backend} needs --checkpoint FILE")
+            need("torch", extra="export")
+    return names
+
+
+def bench_bundle(
+    bundle: str | Path,
+    backends: Sequence[str],
+    *,
+    checkpoint: str | None = None,
+    network: str | None = None,
+    batches: Sequence[int] = (1, 4, 8),
+    threads: int | None = None,
+    rounds: int = 10,
+    max_seconds: float = 120.0,
+    progress: Callable[[str, float], None] = lambda message, share: None,
+) -> BenchResult:
+    """Time backends of a bundle in turn, each in its own process, and compare their images.
+
+    Args:
+        bundle: the directory.
+        backends: names of `bench_backends`.
+        checkpoint: the file that it was exported from, or 'untrained:NAME'; for PyTorch.
+        network: of the checkpoint, None = the default.
+        batches: batch sizes.
+        threads: CPU threads, None = all that are usable.
+        rounds: turns of each backend.
+        max_seconds: for the turns of a batch size.
+        progress: called with what comes next, and the share done, 0 to 1.
+
+    Raises:
+        BundleError: the bundle is incomplete or damaged.
+        InvalidInput: see `run_bench`.
+        EngineError: nothing could be timed.
+    """
+    opened = Bundle.open(bundle)
+    known = candidates_of(bundle, checkpoint=checkpoint, network=network, max_batch=max(batches))
+    return run_bench(
+        [known[name] for name in backends],
+        batches=batches,
+        macs_per_image=multiply_adds(opened),
+        reference_error=reference_error(opened),
+        threads=threads,
+        rounds=rounds,
+        max_seconds=max_seconds,
+        device_gemm=HALF_GEMM if any(map(on_gpu, backends)) else None,
+        subject=f"{opened.family} {opened.spec.img_height}x{opened.spec.img_width}",
+        progress=progress,
+    )
+
+
+@contextmanager
+def bundle_of(
+    checkpoint: Checkpoint,
+    bundle: str | Path | None = None,
+    *,
+    say: Callable[[str], None] = lambda line: None,
+) -> Iterator[Path]:
+    """The bundle of a checkpoint: one that there is, or one that is gone afterwards.
+
+    Args:
+        checkpoint: what PyTorch draws from.
+        bundle: its bundle's directory; None = make one, without a comparison.
+        say: called with a line on what a user should know, see `check_provenance`.
+
+    Raises:
+        BundleError: it is the bundle of another architecture.
+    """
+    if bundle is not None:
+        from stylert.export.verification import check_provenance  # loads onnx
+
+        for line in check_provenance(Bundle.open(bundle, check_files=False), checkpoint):
+            say(line)
+        yield Path(bundle)
+        return
+    from stylert.export.bundle_writer import export_bundle  # loads torch
+
+    with tempfile.TemporaryDirectory(prefix="stylert-bench-") as folder:
+        export_bundle(checkpoint, Path(folder) / "bundle", verify_seeds=0)
+        yield Path(folder) / "bundle"

@@ -1,0 +1,208 @@
+"""What works on this machine, and what to install for the rest: `stylert doctor` prints it.
+
+Packages are looked up in their metadata and not imported, so nothing heavy loads and a broken torch
+cannot stop the examination. ONNX Runtime is the exception: each provider runs a small model.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import platform
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from stylert.apps.checks.provider_probe import probe_provider
+from stylert.runtime.backends.distributions import installed_version, onnxruntime_distribution
+from stylert.runtime.errors import EngineError, MissingExtra
+from stylert.runtime.machine import Gpu, driver_version, visible_gpus
+
+__all__ = ["JOBS", "Finding", "Status", "diagnose"]
+
+Status = Literal["ok", "missing", "broken", "conflict"]
+
+_CPU = "pip install 'stylert[cpu]'"
+_GPU = "pip install 'stylert[gpu]'"
+_RTX = "pip install 'stylert[rtx]'"
+_EXPORT = "pip install 'stylert[export]'"
+_PLOT = "pip install 'stylert[plot]'"
+_SERVE = "pip install 'stylert[serve]'"
+_RAY = "pip install 'stylert[ray]'"
+_TRITON = "pip install 'stylert[triton]'"
+_VIDEO = "pip install 'stylert[video]'"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at."""
+
+    name: str  # a package, a provider, 'GPU', or one of JOBS
+    status: Status
+    detail: str  # versions and names, or what is wrong
+    remedy: str = ""  # what to do or to run, '' if the status is 'ok'
+
+    def row(self) -> dict[str, str]:
+        """The finding by heading, for a table."""
+        return {
+            "": self.name,
+            "status": self.status,
+            "detail": self.detail,
+            "what to do": self.remedy,
+        }
+
+
+@dataclass(frozen=True)
+class _Package:
+    module: str  # what `import` takes
+    remedy: str
+    distributions: tuple[str, ...]  # the names that pip has for it, the first one shown
+
+
+_PACKAGES = (
+    _Package("numpy", "pip install stylert", ("numpy",)),
+    _Package("torch", _EXPORT, ("torch",)),
+    _Package("onnx", _EXPORT, ("onnx",)),
+    _Package("onnx_ir", _EXPORT, ("onnx-ir",)),
+    _Package("safetensors", _EXPORT, ("safetensors",)),
+    _Package("psutil", _EXPORT, ("psutil",)),
+    _Package("tensorrt", _GPU, ("tensorrt", "tensorrt-cu13", "tensorrt-cu12")),
+    _Package(
+        "tensorrt_lean",
+        "pip install tensorrt-lean",
+        ("tensorrt-lean", "tensorrt-lean-cu13", "tensorrt-lean-cu12"),
+    ),
+    _Package("tensorrt_rtx", _RTX, ("tensorrt-rtx",)),
+    _Package("polygraphy", "pip install polygraphy", ("polygraphy",)),
+    _Package("cuda.core", _GPU, ("cuda-core",)),
+    _Package("cuda.bindings", _GPU, ("cuda-bindings",)),
+    _Package("av", _VIDEO, ("av",)),
+    _Package("fastapi", _SERVE, ("fastapi",)),
+    _Package("prometheus_client", _SERVE, ("prometheus-client",)),
+    _Package("uvicorn", _SERVE, ("uvicorn",)),
+    _Package("ray", _RAY, ("ray",)),
+    _Package("tritonclient", _TRITON, ("tritonclient",)),
+    _Package("matplotlib", _PLOT, ("matplotlib",)),
+)
+
+# What each job needs, by the names of the findings.
+_NEEDS: Mapping[str, tuple[str, ...]] = {
+    "export": ("torch", "onnx", "onnx-ir", "safetensors"),
+    "run on CPU": ("numpy", "CPUExecutionProvider"),
+    "run on CUDA": ("numpy", "GPU", "CUDAExecutionProvider"),
+    "build TensorRT": ("GPU", "tensorrt"),
+    "build TensorRT-RTX": ("tensorrt-rtx",),  # it compiles ahead of time, without a GPU
+    "write .mp4": ("av",),  # .gif, .webp and frames need nothing more
+    "serve over HTTP": ("fastapi", "prometheus-client", "uvicorn"),
+}
+JOBS = tuple(_NEEDS)
+
+
+def diagnose() -> list[Finding]:
+    """Looks at this machine: Python, packages, ONNX Runtime's providers, GPUs, then the JOBS.
+
+    Nothing is changed, and nothing that is wrong here raises: it is a finding.
+    """
+    gpu = _gpu()
+    findings = [_python(), *map(_package, _PACKAGES), gpu, *_onnxruntime(gpu)]
+    by_name = {finding.name: finding for finding in findings}
+    jobs = [_job(job, [by_name[need] for need in needs]) for job, needs in _NEEDS.items()]
+    return findings + jobs
+
+
+def _python() -> Finding:
+    return Finding("Python", "ok", f"{platform.python_version()} ({sys.executable})")
+
+
+def _package(package: _Package) -> Finding:
+    name = package.distributions[0]
+    version = installed_version(*package.distributions)
+    importable = _is_importable(package.module)
+    if version and not importable:
+        detail = f"pip lists {name} {version}, but there is no module {package.module}"
+        return Finding(name, "broken", detail, f"pip install --force-reinstall {name}=={version}")
+    if importable:
+        return Finding(name, "ok", version or "of unknown version: not installed by pip")
+    return Finding(name, "missing", "not installed", package.remedy)
+
+
+def _is_importable(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except (ImportError, ValueError):  # no parent package; a module that someone blanked out
+        return False
+
+
+def _gpu() -> Finding:
+    try:
+        gpus = visible_gpus()
+    except EngineError as error:
+        return Finding("GPU", "broken", str(error), "check that nvidia-smi works")
+    if not gpus:
+        remedy = "use a machine with an NVIDIA GPU and its driver"
+        return Finding("GPU", "missing", "no NVIDIA driver or no device", remedy)
+    names = ", ".join(f"{gpu.name} ({_capability(gpu)})" for gpu in gpus)
+    return Finding("GPU", "ok", f"{len(gpus)}: {names}; driver {driver_version() or 'unknown'}")
+
+
+def _capability(gpu: Gpu) -> str:
+    major, minor = gpu.compute_capability
+    return f"compute capability {major}.{minor}"
+
+
+def _onnxruntime(gpu: Finding) -> list[Finding]:
+    """The distribution that is installed, and the providers that StyleRT uses."""
+    names = ("onnxruntime", "CPUExecutionProvider", "CUDAExecutionProvider")
+    try:
+        distribution = onnxruntime_distribution()
+    except MissingExtra as error:
+        detail, _, remedy = str(error).partition(" Run: ")
+        return [Finding(name, "conflict", detail, remedy) for name in names]
+    if distribution is None:
+        remedies = (_CPU, _CPU, _GPU)
+        return [
+            Finding(name, "missing", "ONNX Runtime is not installed", remedy)
+            for name, remedy in zip(names, remedies, strict=True)
+        ]
+    reinstall = f"pip install --force-reinstall {distribution}"
+    try:
+        import onnxruntime
+
+        available = onnxruntime.get_available_providers()
+    except Exception as error:  # whatever a half-written folder raises on import
+        detail = f"{distribution} does not import: {' '.join(str(error).split())}"
+        return [Finding(name, "broken", detail, reinstall) for name in names]
+    return [
+        Finding("onnxruntime", "ok", f"{distribution} {installed_version(distribution)}"),
+        _provider("CPUExecutionProvider", reinstall),
+        _cuda(distribution, available, gpu),
+    ]
+
+
+def _cuda(distribution: str, available: Sequence[str], gpu: Finding) -> Finding:
+    name = "CUDAExecutionProvider"
+    if name not in available:
+        remedy = f"pip uninstall -y {distribution} && {_GPU}"
+        return Finding(name, "missing", f"{distribution} is built without it", remedy)
+    if gpu.status != "ok":
+        return Finding(name, gpu.status, "installed, but no GPU can be used", gpu.remedy)
+    return _provider(name, f"pip install '{distribution}[cuda,cudnn]'")
+
+
+def _provider(name: str, remedy: str) -> Finding:
+    try:
+        probe_provider(name)
+    except EngineError as error:
+        return Finding(name, "broken", str(error), remedy)
+    return Finding(name, "ok", "ran a convolution")
+
+
+def _job(name: str, needs: Sequence[Finding]) -> Finding:
+    lacking = [need for need in needs if need.status != "ok"]
+    if not lacking:
+        return Finding(name, "ok", "works here")
+    worst: Status = max(
+        (need.status for need in lacking), key=("missing", "broken", "conflict").index
+    )
+    remedy = "; ".join(dict.fromkeys(need.remedy for need in lacking))  # each one once
+    return Finding(name, worst, "needs " + ", ".join(need.name for need in lacking), remedy)

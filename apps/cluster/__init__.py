@@ -1,0 +1,1 @@
+"""Data sets and services on many machines, with Ray."""

@@ -1,0 +1,95 @@
+"""job.json: what a data set is made of. Only the same job, bundle and software go on with it.
+
+The bytes of an image depend on all of it: another batch or backend rounds differently, another
+Pillow may compress differently. So a difference is refused, and told by its name.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stylert.apps.datasets.job import DatasetJob
+from stylert.runtime.arguments import shown
+from stylert.runtime.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from stylert.runtime.generator import Generator
+
+__all__ = ["check_same_job", "describe_job"]
+
+SCHEMA = 1
+# Of what `Generator.describe` says, that which decides how images are rounded.
+DRAWN_WITH = (
+    *("backend", "package", "version", "provider", "gpu", "compute_capability"),
+    *("precision", "threads", "plans"),
+)
+SECTIONS = ("settings", "bundle", "drawn_with")
+MOST_TOLD = 3
+
+
+def describe_job(job: DatasetJob, generator: Generator) -> bytes:
+    """The content of job.json.
+
+    Args:
+        job: with all its defaults filled in, see `DatasetJob.for_generator`.
+        generator: what draws it.
+    """
+    facts = generator.describe()
+    description = {
+        "schema": SCHEMA,
+        "images": len(job.seeds),
+        "settings": job.settings(),
+        "bundle": {
+            "family": generator.bundle.family,
+            "sha256": generator.bundle.manifest.get("sha256"),
+        },
+        "drawn_with": {
+            **{name: facts[name] for name in DRAWN_WITH if name in facts},
+            "batch": generator.max_batch,
+            "stylert": version("stylert"),
+            "pillow": version("pillow"),
+        },
+    }
+    return (json.dumps(description, indent=1) + "\n").encode()
+
+
+def check_same_job(there: bytes, now: bytes, out: Path) -> None:
+    """Refuse to go on with another job.
+
+    Args:
+        there: the job.json that is there.
+        now: what it would be now.
+        out: the data set, for the message.
+
+    Raises:
+        InvalidInput: they differ, or the one that is there is damaged.
+    """
+    if there == now:
+        return
+    try:
+        before, after = dict(_leaves(json.loads(there))), dict(_leaves(json.loads(now)))
+    except (ValueError, AttributeError, RecursionError):
+        raise InvalidInput(
+            f"{out}: its job.json is damaged. Pass --force to start over, or choose another --out."
+        ) from None
+    # As text: the order of a psi by layers matters.
+    names = [n for n in {**after, **before} if str(before.get(n)) != str(after.get(n))]
+    told = [f"{n} {shown(before.get(n))}, now {shown(after.get(n))}" for n in names[:MOST_TOLD]]
+    raise InvalidInput(
+        f"{out} holds another job: {'; '.join(told) or 'written differently'}. Pass --force to "
+        "start over, or choose another --out."
+    )
+
+
+def _leaves(description: Any) -> Iterator[tuple[str, Any]]:
+    """What a job.json says, by names that say what it is: 'bundle.sha256', 'seeds'."""
+    for section, content in description.items():
+        if section not in SECTIONS:
+            yield section, content
+            continue
+        for key, value in content.items():
+            yield f"{section}.{key}" if section == "bundle" else key, value

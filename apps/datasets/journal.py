@@ -1,0 +1,105 @@
+"""The journal of a shard: its manifest so far. A line says that the image before it is there.
+
+Lines are written after what they tell of. So a process that is killed, at whatever moment, leaves
+a journal that claims too little and never too much, and at most the beginning of one more line.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from stylert.apps.datasets.durable import about, write_whole
+from stylert.apps.datasets.locks import lock_alone
+from stylert.apps.datasets.names import partial
+from stylert.runtime.errors import InvalidInput
+
+__all__ = ["Journal"]
+
+
+class Journal:
+    """A file of lines that is written under another name until it is complete.
+
+    One process at a time has it open; the system frees it when that process dies.
+
+    Args:
+        path: what it is called when it is complete.
+
+    Raises:
+        InvalidInput: another process is writing it.
+        OSError: it cannot be written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.partial = path.with_name(partial(path.name))
+        self._pending: list[bytes] = []
+        self._file = self.partial.open("ab", buffering=0)
+        try:
+            lock_alone(self._file.fileno(), self.path)
+            self._check_unfinished()
+        except BaseException:
+            self._file.close()
+            raise
+
+    @property
+    def pending(self) -> int:
+        """Lines that are not written yet."""
+        return len(self._pending)
+
+    def lines(self) -> Iterator[bytes]:
+        """The whole lines, each with its end; what follows the last one was cut off by a crash.
+
+        Where the machine lost its power, zeros may stand in its place, and lines behind them.
+        """
+        with self.partial.open("rb") as file:
+            for line in file:
+                if b"\0" in line or not line.endswith(b"\n"):
+                    return
+                yield line
+
+    def cut(self, size: int) -> None:
+        """Forget all behind the first bytes."""
+        self._file.truncate(size)
+
+    def add(self, line: bytes) -> None:
+        """Keep a line for the next `commit`."""
+        self._pending.append(line)
+
+    def forget(self) -> None:
+        """Drop the lines that were added since the last `commit`."""
+        self._pending.clear()
+
+    def commit(self) -> None:
+        """Write the lines that were added. What they tell of must be on the disk already."""
+        with about(self.path):
+            size = os.fstat(self._file.fileno()).st_size
+            try:
+                write_whole(self._file, b"".join(self._pending))
+            except BaseException:
+                with suppress(OSError):  # half a line must not be in the middle later
+                    self._file.truncate(size)
+                raise
+        self._pending.clear()
+
+    def finish(self) -> None:
+        """Write all, and give the file its name."""
+        self.commit()
+        with about(self.path):
+            os.fsync(self._file.fileno())
+            if os.name == "nt":  # renames no open file
+                self._file.close()
+            self.partial.replace(self.path)
+            self._file.close()  # and free: from now on, whoever opens it sees that it is finished
+
+    def close(self) -> None:
+        """Let go of the file. Lines that were not committed are lost."""
+        self._file.close()
+
+    def _check_unfinished(self) -> None:
+        """Refuse to begin again what another process has finished since the caller looked."""
+        if self.path.exists():
+            self.partial.unlink(missing_ok=True)
+            raise InvalidInput(f"{self.path}: another process has just finished it. Run it again.")

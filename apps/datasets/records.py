@@ -1,0 +1,88 @@
+"""The manifest's lines: what an image is, how it was drawn, where it is, and its SHA-256.
+
+file, shard             the image's name, in a WebDataset that of its member and of the tar file
+seed                    z = RandomState(seed).randn(z_dim)
+class_idx, labels       of a conditional generator, one of the two
+truncation_psi          a number, or numbers by layers: {"coarse": 0.5}, 1 in the others
+truncation_cutoff       layers from this one on are not truncated (null: all are)
+noise_mode, noise_seed  the seed with the mode 'seeded' alone
+translate, rotate       if the picture was moved
+width, height, bytes, sha256                     of the image's file
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from stylert.apps.datasets.job import DatasetJob
+from stylert.apps.datasets.names import SUFFIXES, image_name, sample_key, shard_name
+from stylert.runtime.arguments import shown
+from stylert.runtime.errors import InvalidInput
+
+__all__ = ["line_of", "read_record", "record_of"]
+
+
+def record_of(job: DatasetJob, place: int, image: np.ndarray, data: bytes) -> dict[str, Any]:
+    """What is told of an image [H, W, C] that became the bytes of a file."""
+    H, W, _ = image.shape
+    return {
+        **_drawn(job, place),
+        "width": W,
+        "height": H,
+        "bytes": len(data),
+        "sha256": hashlib.sha256(data).hexdigest(),
+    }
+
+
+def line_of(record: Mapping[str, Any]) -> bytes:
+    """A record as a line of the manifest."""
+    return json.dumps(record).encode() + b"\n"
+
+
+def read_record(job: DatasetJob, place: int, line: bytes) -> dict[str, Any]:
+    """Read the line of an image, and check that it is this one.
+
+    Raises:
+        InvalidInput: it is damaged, or tells of another image.
+    """
+    expected = _drawn(job, place)
+    try:
+        record = json.loads(line)
+        fits = all(record[key] == value for key, value in expected.items())
+        fits = fits and type(record["bytes"]) is int and record["bytes"] >= 0
+    except (ValueError, KeyError, TypeError, RecursionError):
+        fits = False
+    if not fits:
+        raise InvalidInput(f"expected the line of {expected['file']}, got {shown(line)}.")
+    return dict(record)
+
+
+def _drawn(job: DatasetJob, place: int) -> dict[str, Any]:
+    """All that is known of an image before it is drawn."""
+    (seed,) = job.seeds.between(place, place + 1)
+    facts: dict[str, Any] = {}
+    if job.container == "webdataset":
+        facts["file"] = sample_key(seed) + SUFFIXES[job.image_format]
+        facts["shard"] = shard_name(place // job.shard_size)
+    else:
+        facts["file"] = image_name(seed, job.image_format)
+    facts["seed"] = seed
+    if job.labels is not None:
+        facts["labels"] = list(job.labels)
+    elif job.class_idx is not None:
+        facts["class_idx"] = job.class_of(place)
+    facts["truncation_psi"] = job.truncation_psi
+    facts["truncation_cutoff"] = job.truncation_cutoff
+    facts["noise_mode"] = job.noise_mode
+    if job.noise_mode == "seeded":
+        facts["noise_seed"] = seed if job.noise_seed is None else job.noise_seed
+    if job.translate is not None:
+        facts["translate"] = list(job.translate)
+    if job.rotate is not None:
+        facts["rotate"] = job.rotate
+    return facts

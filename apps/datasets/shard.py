@@ -1,0 +1,120 @@
+"""A shard that is being written: its store and its journal, always one after the other."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
+from stylert.apps.datasets.job import DatasetJob
+from stylert.apps.datasets.journal import Journal
+from stylert.apps.datasets.records import line_of, read_record
+from stylert.apps.datasets.store import Container, Store
+from stylert.runtime.errors import InvalidInput
+
+__all__ = ["Shard"]
+
+# How often images become part of what a crash leaves: they are brought to the disk then.
+COMMIT_IMAGES = 64
+COMMIT_SECONDS = 1.0
+
+
+class Shard:
+    """Goes on with what is there of a shard. With its last image it gives its files their names.
+
+    Attributes:
+        places: of its images, among all.
+        next_place: of the image that comes next.
+
+    Raises:
+        InvalidInput: the journal is damaged or another's, or another process writes it.
+        OSError: it cannot be written.
+    """
+
+    def __init__(self, container: Container, job: DatasetJob, number: int) -> None:
+        self.places = job.shard(number)
+        self.next_place = self.places.start
+        self._job = job
+        self._open = True
+        self._lock = threading.Lock()  # an impatient interrupt closes while the last is appended
+        self._committed = time.monotonic()
+        self._journal = Journal(container.journal(number))
+        try:
+            self._store: Store = container.store(number)
+        except BaseException:
+            self._journal.close()
+            raise
+        try:
+            self._recover()
+            self._finish_if_complete()
+        except BaseException:
+            self._close()
+            raise
+
+    @property
+    def is_open(self) -> bool:
+        """Whether images are still to come."""
+        return self._open
+
+    def append(self, record: Mapping[str, Any], data: bytes) -> None:
+        """Write the next image: its record, and its file's bytes."""
+        line = line_of(record)
+        with self._lock:
+            self._store.append(record, line, data)
+            self._journal.add(line)
+            self.next_place += 1
+            late = time.monotonic() - self._committed >= COMMIT_SECONDS
+            if late or self._journal.pending >= COMMIT_IMAGES:
+                self._commit()
+            self._finish_if_complete()
+
+    def close(self) -> None:
+        """Leave it to be gone on with; nothing once it is finished."""
+        with self._lock:
+            if self._open:
+                with suppress(OSError):  # a full disk: what is not in the journal is drawn again
+                    self._commit()
+                self._close()
+
+    def _recover(self) -> None:
+        """Find the images that are there whole, and cut off the rest."""
+        size = 0
+        for number, line in enumerate(self._journal.lines(), 1):
+            try:
+                if self.next_place == self.places.stop:
+                    raise InvalidInput("expected no more lines.")
+                record = read_record(self._job, self.next_place, line)
+            except InvalidInput as error:
+                raise InvalidInput(
+                    f"{self._journal.partial}, line {number}: {error} The file is damaged, or of "
+                    "another job. Pass --force to start over."
+                ) from None
+            if not self._store.holds(record, line):
+                break  # the power went away, or someone has removed it
+            self.next_place += 1
+            size += len(line)
+        self._store.resume()
+        self._journal.cut(size)
+
+    def _commit(self) -> None:
+        try:
+            self._store.sync()
+        except BaseException:  # the system may forget what it failed to write, and then say yes
+            self._journal.forget()
+            raise
+        self._journal.commit()
+        self._committed = time.monotonic()
+
+    def _finish_if_complete(self) -> None:
+        if self.next_place == self.places.stop:
+            self._commit()
+            self._store.finish()
+            self._journal.finish()
+            self._open = False
+
+    def _close(self) -> None:
+        self._open = False
+        self._store.close()
+        self._journal.close()

@@ -1,0 +1,271 @@
+"""Writing a data set: start it or go on with it, draw what is missing, finish it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from stylert.apps.datasets.folder import Folder
+from stylert.apps.datasets.identity import check_same_job, describe_job
+from stylert.apps.datasets.job import DatasetJob
+from stylert.apps.datasets.locks import locked_folder
+from stylert.apps.datasets.pipeline import run_pipeline
+from stylert.apps.datasets.records import record_of
+from stylert.apps.datasets.shard import Shard
+from stylert.apps.datasets.store import Container
+from stylert.apps.datasets.webdataset import WebDataset
+from stylert.apps.datasets.zip_file import ZipFile
+from stylert.runtime.arguments import check_integer
+from stylert.runtime.backends.onnxruntime import usable_cpus
+from stylert.runtime.errors import InvalidInput
+from stylert.runtime.images import encode_image
+
+if TYPE_CHECKING:
+    from stylert.runtime.generator import Generator
+
+__all__ = ["DatasetResult", "DatasetWriter", "write_dataset"]
+
+MOST_ENCODERS = 16  # threads; they wait where the drawing is slower
+
+Progress = Callable[[int, int], None]  # images that are there, and how many there will be
+
+
+@dataclass(frozen=True)
+class DatasetResult:
+    """What `write_dataset` did."""
+
+    images: int  # of the data set
+    drawn: int  # of them, in this call; the others were there
+    files: Iterator[Path]  # that hold them; made as they are asked for
+
+
+def write_dataset(
+    generator: Generator,
+    job: DatasetJob,
+    out: str | Path,
+    *,
+    force: bool = False,
+    encoders: int | None = None,
+    progress: Progress = lambda done, total: None,
+) -> DatasetResult:
+    """Draw the images of many seeds into a folder, a zip file or WebDataset shards.
+
+    Call it again with the same arguments to go on after an interrupt, an error or a crash: what is
+    there stays, and the bytes are those of a run that was never interrupted. (Where the backend
+    draws the same again, as ONNX Runtime does on a CPU, and a TensorRT engine on its GPU.)
+
+        job = DatasetJob(seeds=Seeds.parse("0-49999"), container="webdataset", truncation_psi=0.7)
+        with stylert.open("bundle") as generator:
+            write_dataset(generator, job, "out")
+
+    Args:
+        generator: what draws; its `max_batch` images at a time.
+        job: what to draw, and how to store it.
+        out: the folder or zip file.
+        force: start over: what is there of a data set is removed first.
+        encoders: threads that encode and hash, None = one per usable CPU, up to 16.
+        progress: called with the images that are there and those that there will be.
+
+    Raises:
+        InvalidInput: the job does not fit the generator, or something else is in its place: files,
+            another job, a damaged journal.
+        EngineError: the backend failed.
+        OSError: the disk is full, or the place cannot be written.
+    """
+    writer = DatasetWriter(generator, job, out)
+    writer.start(force=force)
+    drawn = writer.write(encoders=encoders, progress=progress)
+    writer.finish()
+    progress(len(job.seeds), len(job.seeds))
+    return DatasetResult(images=len(job.seeds), drawn=drawn, files=writer.files())
+
+
+class DatasetWriter:
+    """The steps of `write_dataset`, for those who share a job's shards out to several processes.
+
+    One calls `start`, each writes shards of its own with `write`, and one calls `finish` when all
+    are done. The files are the same, whoever writes which shard.
+
+    Attributes:
+        job: with all defaults filled in.
+    """
+
+    def __init__(self, generator: Generator, job: DatasetJob, out: str | Path) -> None:
+        self.job = job.for_generator(generator.spec)
+        self._generator = generator
+        self._out = Path(out)
+        self._container = _container(self.job.container, self._out)
+        self._description = describe_job(self.job, generator)
+        self._first: dict[range, np.ndarray] = {}  # the images that `start` has drawn
+        self._shards: list[Shard] = []  # that are open
+        self._found = self._written = 0  # images that were there, and new ones
+
+    def start(self, *, force: bool = False) -> None:
+        """Make the place of the data set, or check that what is there is of the same job.
+
+        Raises:
+            InvalidInput: see `write_dataset`; then nothing was made or removed.
+        """
+        if not force and self._is_started():
+            return
+        # What does not fit the generator shows when it draws: before anything is made or removed.
+        places = next(self.job.batches(0, self._generator.max_batch))
+        self._first[places] = self.job.draw(self._generator, places)
+        self._container.folder.mkdir(parents=True, exist_ok=True)
+        with locked_folder(self._container.folder, alone=True):
+            if force:
+                self._container.remove()
+            elif self._is_started():  # by another process, by now
+                return
+            self._container.start(self._description)
+
+    def is_complete(self) -> bool:
+        """Whether nothing is left to do."""
+        return self._container.is_complete()
+
+    def write(
+        self,
+        shards: Iterable[int] | None = None,
+        *,
+        encoders: int | None = None,
+        progress: Progress = lambda done, total: None,
+    ) -> int:
+        """Draw what is missing in shards, and give how many images that were.
+
+        Args:
+            shards: their numbers, up to `job.shards`; None = all.
+            encoders: see `write_dataset`.
+            progress: see `write_dataset`; counts the images of these shards.
+
+        Raises:
+            InvalidInput, EngineError, OSError: see `write_dataset`.
+        """
+        numbers = range(self.job.shards) if shards is None else list(shards)
+        for number in numbers:
+            check_integer("shards", number, 0, self.job.shards - 1)
+        encoders = min(usable_cpus(), MOST_ENCODERS) if encoders is None else encoders
+        check_integer("encoders", encoders, 1)
+        with locked_folder(self._container.folder, alone=False):  # nobody starts over meanwhile
+            stored = self._container.stored_job()
+            if stored is None:
+                raise InvalidInput(f"{self._out} has no job.json. Call start before write.")
+            check_same_job(stored, self._description, self._out)
+            if self.is_complete():
+                self._check_files()
+                return 0
+            return self._write_shards(numbers, encoders, progress)
+
+    def finish(self) -> None:
+        """Make the data set of its shards: the manifest, or the zip file.
+
+        Raises:
+            InvalidInput: a shard is not complete.
+        """
+        if not self.is_complete():
+            for number in range(self.job.shards):
+                if not self._is_written(number):
+                    raise InvalidInput(f"{self._out}: shard {number} is not complete yet.")
+        with locked_folder(self._container.folder, alone=True, wait=True):
+            self._container.finish(self.job)
+
+    def files(self) -> Iterator[Path]:
+        """The files that hold the images when the data set is complete."""
+        return self._container.files(self.job)
+
+    def _is_started(self) -> bool:
+        """Whether this job is here already. Another one, or files of others, are refused."""
+        stored = self._container.stored_job()
+        if stored is not None:
+            check_same_job(stored, self._description, self._out)
+            return True
+        taken = self._container.in_the_way(self.job)
+        if taken is not None:
+            raise InvalidInput(
+                f"{taken} exists. Pass --force to replace it, or choose another --out."
+            )
+        return False
+
+    def _check_files(self) -> None:
+        """Refuse a data set that was complete, and of which someone has removed a part."""
+        for file in self.files():
+            if not file.is_file():
+                raise InvalidInput(
+                    f"{file} is gone from a data set that was complete. Pass --force to start over."
+                )
+
+    def _write_shards(self, numbers: Sequence[int], encoders: int, progress: Progress) -> int:
+        self._found = self._written = 0
+        total = sum(len(self.job.shard(number)) for number in numbers)
+        try:
+            run_pipeline(
+                self._missing(numbers, lambda done: progress(done, total)),
+                self._encode,
+                self._write,
+                encoders=encoders,
+                waiting=2 * self._generator.max_batch + encoders,
+            )
+        finally:
+            for shard in self._shards:
+                shard.close()
+            progress(self._found + self._written, total)
+        return self._written
+
+    def _is_written(self, shard: int) -> bool:
+        return self._container.journal(shard).is_file()
+
+    def _missing(self, shards: Iterable[int], progress: Callable[[int], None]) -> Iterator[_Drawn]:
+        """Draw the images that are not there, in their order."""
+        for number in shards:
+            if self._is_written(number):
+                self._found += len(self.job.shard(number))
+                continue
+            shard = Shard(self._container, self.job, number)
+            self._shards = [shard, *(other for other in self._shards if other.is_open)]
+            missing = shard.next_place
+            self._found += missing - shard.places.start
+            for places in self.job.batches(number, self._generator.max_batch):
+                if places.stop <= missing:
+                    continue
+                progress(self._found + self._written)
+                images = self._draw(places)
+                for place, image in zip(places, images, strict=True):
+                    if place >= missing:
+                        yield _Drawn(shard, place, image)
+
+    def _draw(self, places: range) -> np.ndarray:
+        images = self._first.pop(places, None)
+        return self.job.draw(self._generator, places) if images is None else images
+
+    def _encode(self, drawn: _Drawn) -> _Encoded:
+        data = encode_image(drawn.image, **self.job.encoding)
+        return _Encoded(drawn.shard, record_of(self.job, drawn.place, drawn.image, data), data)
+
+    def _write(self, encoded: _Encoded) -> None:
+        encoded.shard.append(encoded.record, encoded.data)
+        self._written += 1
+
+
+class _Drawn(NamedTuple):
+    shard: Shard
+    place: int
+    image: np.ndarray
+
+
+class _Encoded(NamedTuple):
+    shard: Shard
+    record: Mapping[str, Any]
+    data: bytes
+
+
+def _container(name: str, out: Path) -> Container:
+    if name == "zip":
+        if out.is_dir():
+            raise InvalidInput(f"{out} is a folder, expected the name of a zip file.")
+        return ZipFile(out)
+    if out.exists() and not out.is_dir():
+        raise InvalidInput(f"{out} is a file, expected the name of a folder.")
+    return Folder(out) if name == "folder" else WebDataset(out)

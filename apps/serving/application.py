@@ -1,0 +1,258 @@
+"""The HTTP application: its routes, and how errors become answers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from stylert.apps.serving.admission import AdmissionMiddleware
+from stylert.apps.serving.answers import FailureMiddleware, HeadersMiddleware, error_response
+from stylert.apps.serving.batcher import ShuttingDown
+from stylert.apps.serving.encoding import MEDIA_TYPES, ZIP, accepted
+from stylert.apps.serving.facts import facts_of
+from stylert.apps.serving.freed_memory import give_back_freed_memory
+from stylert.apps.serving.limits import LimitsMiddleware
+from stylert.apps.serving.metrics import CONTENT_TYPE, CountingMiddleware, Metrics
+from stylert.apps.serving.page_files import page_file
+from stylert.apps.serving.requests import (
+    EditRequest,
+    Format,
+    GenerateRequest,
+    InterpolateRequest,
+    Layout,
+    MixRequest,
+    PictureRequest,
+)
+from stylert.apps.serving.service import Overloaded, Service, TooSlow
+from stylert.apps.serving.settings import Settings
+from stylert.runtime.errors import InvalidInput, StylertError
+from stylert.runtime.generator import Generator
+
+__all__ = ["create_app"]
+
+OPEN_ROUTES = ("/", "/page/", "/healthz")  # without a token
+
+_ERRORS = {
+    400: "The body is no JSON.",
+    401: "The token is missing or wrong.",
+    406: "The header Accept takes none of the formats.",
+    413: "The body is too large.",
+    422: "A value does not fit.",
+    429: "Too many images are asked for at the same time; see the header Retry-After.",
+    500: "The backend failed.",
+    503: "The service is shutting down.",
+    504: "The images took too long.",
+}
+_ERROR_SCHEMA = {
+    "application/json": {
+        "schema": {
+            "type": "object",
+            "properties": {"error": {"type": "string"}},
+            "required": ["error"],
+        }
+    }
+}
+_ANSWERS: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "The images.",
+        "content": {
+            kind: {"schema": {"type": "string", "format": "binary"}}
+            for kind in (*MEDIA_TYPES.values(), ZIP)
+        },
+    },
+    **{code: {"description": text, "content": _ERROR_SCHEMA} for code, text in _ERRORS.items()},
+}
+
+
+def create_app(generator: Generator | str | Path, settings: Settings | None = None) -> FastAPI:
+    """Make the application that serves a generator, for uvicorn or another ASGI server.
+
+        app = create_app("bundle", Settings(token="..."))
+
+    One process serves one generator: more workers are more copies of it.
+
+    Args:
+        generator: one that is open, and stays open; or a bundle's path, which is opened here and
+            closed when the application ends.
+        settings: the limits; None = the defaults.
+
+    Raises:
+        BundleError: the bundle cannot be opened.
+        EngineError: no backend runs here.
+    """
+    settings = settings or Settings()
+    ours = not isinstance(generator, Generator)
+    opened = generator if isinstance(generator, Generator) else _open(generator, settings)
+    metrics = Metrics()
+    service = Service(opened, settings, metrics)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        trimming = asyncio.create_task(give_back_freed_memory())
+        yield
+        trimming.cancel()
+        service.close()
+        if ours:
+            opened.close()
+
+    app = FastAPI(
+        title="StyleRT",
+        description="Pictures of a StyleGAN generator.",
+        version=_version(),
+        docs_url=None,  # these two would load scripts from elsewhere
+        redoc_url=None,
+        lifespan=lifespan,
+    )
+    app.state.service = service
+    _add_pictures(app, service)
+    _add_facts(app, service)
+    _add_page(app)
+    _add_errors(app)
+    _add_middleware(app, settings, metrics)
+    return app
+
+
+def _add_pictures(app: FastAPI, service: Service) -> None:
+    """The routes that draw."""
+
+    async def answered(request: PictureRequest, http: Request) -> Response:
+        format, layout = _wanted(request, http.headers.get("accept"))
+        body, media_type = await service.answer(request, format=format, layout=layout)
+        return Response(body, media_type=media_type)
+
+    @app.post("/generate", responses=_ANSWERS, response_class=Response)
+    async def generate(request: GenerateRequest, http: Request) -> Response:
+        """Draw the images of seeds."""
+        return await answered(request, http)
+
+    @app.post("/mix", responses=_ANSWERS, response_class=Response)
+    async def mix(request: MixRequest, http: Request) -> Response:
+        """Draw every row with some layers of every column."""
+        return await answered(request, http)
+
+    @app.post("/interpolate", responses=_ANSWERS, response_class=Response)
+    async def interpolate(request: InterpolateRequest, http: Request) -> Response:
+        """Draw one frame of the way from keyframe to keyframe, or all of them."""
+        return await answered(request, http)
+
+    @app.post("/edit", responses=_ANSWERS, response_class=Response)
+    async def edit(request: EditRequest, http: Request) -> Response:
+        """Draw images moved along directions."""
+        return await answered(request, http)
+
+
+def _add_facts(app: FastAPI, service: Service) -> None:
+    """The routes that tell about the service."""
+
+    @app.get("/info")
+    async def info() -> dict[str, Any]:
+        """Tell what the generator is, and what the service takes."""
+        return facts_of(service.generator, service.settings)
+
+    @app.get("/healthz")
+    async def healthz() -> dict[str, str]:
+        """Answer as long as the service runs."""
+        return {"status": "ok"}
+
+    @app.get("/metrics", response_class=Response)
+    async def metrics() -> Response:
+        """Give the numbers for Prometheus."""
+        return Response(service.metrics.text(), headers={"content-type": CONTENT_TYPE})
+
+
+def _add_page(app: FastAPI) -> None:
+    @app.get("/", include_in_schema=False)
+    async def page() -> Response:
+        return page_file("index.html")
+
+    @app.get("/page/{name}", include_in_schema=False)
+    async def file(name: str) -> Response:
+        return page_file(name)
+
+
+def _add_errors(app: FastAPI) -> None:
+    """Errors become one line of JSON."""
+
+    @app.exception_handler(InvalidInput)
+    async def invalid(_: Request, error: InvalidInput) -> Response:
+        return error_response(422, str(error))
+
+    @app.exception_handler(Overloaded)
+    async def overloaded(_: Request, error: Overloaded) -> Response:
+        return error_response(429, str(error), {"retry-after": str(error.retry_after)})
+
+    @app.exception_handler(TooSlow)
+    async def too_slow(_: Request, error: TooSlow) -> Response:
+        return error_response(504, str(error))
+
+    @app.exception_handler(ShuttingDown)
+    async def shutting_down(_: Request, error: ShuttingDown) -> Response:
+        return error_response(503, str(error))
+
+    @app.exception_handler(StylertError)
+    async def failed(_: Request, error: StylertError) -> Response:
+        return error_response(500, str(error))
+
+    @app.exception_handler(RequestValidationError)
+    async def unfit(_: Request, error: RequestValidationError) -> Response:
+        return error_response(*_validation_message(error))
+
+    @app.exception_handler(HTTPException)
+    async def http_error(_: Request, error: HTTPException) -> Response:
+        return error_response(error.status_code, str(error.detail), error.headers)
+
+
+def _add_middleware(app: FastAPI, settings: Settings, metrics: Metrics) -> None:
+    """The last one is the outermost."""
+    app.add_middleware(
+        LimitsMiddleware, max_body=settings.max_body, read_seconds=settings.read_seconds
+    )
+    app.add_middleware(
+        AdmissionMiddleware, token=settings.token, hosts=settings.hosts, open_routes=OPEN_ROUTES
+    )
+    app.add_middleware(FailureMiddleware)
+    app.add_middleware(HeadersMiddleware)
+    routes = frozenset({"/", *app.openapi()["paths"]})
+    app.add_middleware(CountingMiddleware, metrics=metrics, routes=routes)
+
+
+def _wanted(request: PictureRequest, accept: str | None) -> tuple[Format, Layout | None]:
+    """The format and layout of an answer: as the request says, else as the header Accept asks."""
+    asked = accepted(accept)
+    formats: dict[str, Format] = {"image/jpeg": "jpeg", "image/webp": "webp"}
+    formats["application/x-npy"] = "npy"
+    if asked == "" and request.format is None:
+        kinds = ", ".join((*MEDIA_TYPES.values(), ZIP))
+        raise HTTPException(406, f"Accept: expected one of {kinds}.")
+    format = request.format or formats.get(asked or "", "png")
+    layout = request.layout or ("zip" if asked == ZIP else None)
+    return format, layout
+
+
+def _validation_message(error: RequestValidationError) -> tuple[int, str]:
+    """The status and the first thing that does not fit, as one line."""
+    first = error.errors()[0]
+    if first["type"] == "json_invalid":
+        return 400, f"body: is no JSON: {first.get('ctx', {}).get('error', '')}."
+    place = ".".join(str(part)[:40] for part in first["loc"][1:2]) or "body"
+    return 422, f"{place}: {first['msg']}."
+
+
+def _open(path: str | Path, settings: Settings) -> Generator:
+    if settings.max_batch is None:
+        return Generator.open(path)
+    return Generator.open(path, max_batch=settings.max_batch)
+
+
+def _version() -> str:
+    from importlib.metadata import version
+
+    return version("stylert")

@@ -1,0 +1,170 @@
+"""From a request to images: how many they are, and how they are drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import singledispatch
+from typing import Any
+
+import numpy as np
+
+from stylert.apps.serving.batched_generator import BatchedGenerator
+from stylert.apps.serving.requests import (
+    EditRequest,
+    GenerateRequest,
+    InterpolateRequest,
+    MixRequest,
+    PictureRequest,
+    StyledRequest,
+)
+from stylert.runtime.control.interpolation import frame_times
+from stylert.runtime.control.layers import layers_of
+from stylert.runtime.control.styles import mix_styles
+from stylert.runtime.errors import InvalidInput
+
+__all__ = ["columns_of", "count_of", "draw"]
+
+STYLES = ("truncation_psi", "truncation_cutoff", "class_idx", "labels")
+NOISE = ("noise_mode", "noise_seed", "output")
+MOTION = ("translate", "rotate", "transform")
+
+
+def count_of(request: PictureRequest) -> int:
+    """How many images a request is for.
+
+    Raises:
+        InvalidInput: arguments that do not go together.
+    """
+    if isinstance(request, MixRequest):
+        return len(_list(request.rows)) * len(_list(request.columns))
+    if isinstance(request, InterpolateRequest):
+        return max(_frame_count(request), len(_list(request.mix_seeds)))
+    if isinstance(request, EditRequest):
+        several = max(len(_list(request.seeds)), len(_list(request.strength)))
+        return max(several, len(_list(request.mix_seeds)))
+    assert isinstance(request, GenerateRequest)
+    return len(_list(request.seeds))
+
+
+def columns_of(request: PictureRequest) -> int | None:
+    """Images in a row of the grid, None = as square as it gets."""
+    if isinstance(request, MixRequest):
+        return len(_list(request.columns))
+    if isinstance(request, EditRequest) and len(_list(request.strength)) > 1:
+        return count_of(request)
+    return None
+
+
+@singledispatch
+def draw(request: Any, generator: BatchedGenerator) -> np.ndarray:
+    """Draw what a request asks for.
+
+    Returns:
+        'image': uint8 [N, H, W, C]; 'img': float32 [N, C, H, W].
+
+    Raises:
+        InvalidInput: a value that does not fit the generator.
+        EngineError: the backend failed.
+    """
+    raise TypeError(type(request).__name__)
+
+
+@draw.register
+def _generate(request: GenerateRequest, generator: BatchedGenerator) -> np.ndarray:
+    return generator.generate(request.seeds, **request.of(*STYLES, *NOISE, *MOTION))
+
+
+@draw.register
+def _mix(request: MixRequest, generator: BatchedGenerator) -> np.ndarray:
+    for name in ("class_idx", "noise_seed"):
+        if isinstance(getattr(request, name), list):
+            raise InvalidInput(f"{name}: got several, expected one for all images.")
+    grid = generator.mix(
+        _list(request.rows),
+        _list(request.columns),
+        layers=request.layers,
+        **request.of(*STYLES, *NOISE),
+    )
+    return grid.reshape(-1, *grid.shape[2:])
+
+
+@draw.register
+def _interpolate(request: InterpolateRequest, generator: BatchedGenerator) -> np.ndarray:
+    ws = generator.styles_between(
+        request.seeds,
+        _times(request),
+        curve=request.curve,
+        loop=request.loop,
+        **request.of(*STYLES),
+    )
+    ws = _moved(_mixed(ws, request, generator), request.directions or {}, request, generator)
+    return generator.synthesize(ws, **request.of(*NOISE, *MOTION))
+
+
+@draw.register
+def _edit(request: EditRequest, generator: BatchedGenerator) -> np.ndarray:
+    steps = _steps(request)
+    ws = _mixed(generator.styles(request.seeds, **request.of(*STYLES)), request, generator)
+    ws = _moved(ws, steps, request, generator)
+    return generator.synthesize(ws, **request.of(*NOISE, *MOTION))
+
+
+def _mixed(ws: np.ndarray, request: StyledRequest, generator: BatchedGenerator) -> np.ndarray:
+    """Styles with the layers that come from other seeds."""
+    if (request.mix_seeds is None) != (request.mix_layers is None):
+        raise InvalidInput("mix_seeds, mix_layers: got one of them, expected both or neither.")
+    if request.mix_seeds is None:
+        return ws
+    other = generator.styles(request.mix_seeds, **request.of(*STYLES))
+    if len(other) != len(ws) and 1 not in (len(other), len(ws)):
+        raise InvalidInput(f"mix_seeds: got {len(other)}, expected 1 or {len(ws)}.")
+    return mix_styles(ws, other, layers_of(request.mix_layers or (), generator.layer_groups))
+
+
+def _moved(
+    ws: np.ndarray,
+    steps: Mapping[str, Any],
+    request: StyledRequest,
+    generator: BatchedGenerator,
+) -> np.ndarray:
+    """Styles moved along directions, whose strengths come by name."""
+    for name, strength in steps.items():
+        direction = generator.direction(name, request.class_idx, request.labels)
+        ws = generator.edit(ws, direction, strength, layers=request.layers)
+    return ws
+
+
+def _steps(request: EditRequest) -> Mapping[str, Any]:
+    """The strengths by direction."""
+    if (request.direction is None) != (request.strength is None):
+        raise InvalidInput("direction, strength: got one of them, expected both or neither.")
+    if (request.direction is None) == (request.directions is None):
+        raise InvalidInput("direction, directions: got both or neither, expected one of the two.")
+    if request.directions is not None:
+        return request.directions
+    return {str(request.direction): request.strength}
+
+
+def _frame_count(request: InterpolateRequest) -> int:
+    if (request.t is None) == (request.frames is None):
+        raise InvalidInput("t, frames: got both or neither, expected one of the two.")
+    if request.frames is None:
+        return 1
+    K = len(request.seeds)
+    return K * request.frames if request.loop else (K - 1) * request.frames + 1
+
+
+def _times(request: InterpolateRequest) -> np.ndarray:
+    """The places of the frames, [T], where 1 is the second keyframe."""
+    K = len(request.seeds)
+    if request.frames is not None:
+        return frame_times(K, request.frames, loop=request.loop)
+    assert request.t is not None
+    return np.array([request.t * (K if request.loop else K - 1)])
+
+
+def _list(value: Any) -> list[Any]:
+    """One or several as a list; None is none."""
+    if value is None:
+        return []
+    return value if isinstance(value, list) else [value]

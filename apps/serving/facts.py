@@ -1,0 +1,43 @@
+"""What a client needs to know of the generator and of the service: the answer of GET /info."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from stylert.apps.serving.components import component_names
+from stylert.apps.serving.encoding import MEDIA_TYPES
+from stylert.apps.serving.settings import Settings
+from stylert.runtime.generator import Generator
+from stylert.runtime.transforms import TRANSFORM
+
+__all__ = ["facts_of"]
+
+
+def facts_of(generator: Generator, settings: Settings) -> dict[str, Any]:
+    """The facts as plain JSON types.
+
+    Raises:
+        EngineError: the generator is closed.
+        BundleError: the bundle's directions are damaged.
+    """
+    bundle = generator.bundle
+    inputs = {t.name for t in bundle.graphs["synthesis"].inputs}
+    return {
+        "bundle": bundle.path.resolve().name,
+        "family": bundle.family,
+        **bundle.spec.to_json(),
+        "layers": {name: list(layers) for name, layers in generator.layer_groups.items()},
+        "directions": list(generator.directions),
+        "components": component_names(generator.spec),
+        "has_noise": bool(bundle.noise_inputs),
+        "has_transform": TRANSFORM in inputs,
+        "backend": generator.choice,
+        "formats": list(MEDIA_TYPES),
+        "limits": {
+            "max_images": settings.max_images,
+            "max_queue": settings.max_queue,
+            "max_side": settings.max_side,
+            "max_body": settings.max_body,
+            "draw_seconds": settings.draw_seconds,
+        },
+    }

@@ -1,0 +1,286 @@
+"""`VideoFile`: where frames go and as what. It writes beside the target, then renames."""
+
+from __future__ import annotations
+
+import math
+import os
+import shutil
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from stylert.apps.video.animation import ANIMATIONS, Animation
+from stylert.apps.video.frame_folder import FrameFolder, is_frame
+from stylert.apps.video.stream import CONTAINERS, VideoStream, pyav
+from stylert.runtime.arguments import check_integer, shown
+from stylert.runtime.errors import InvalidInput
+
+__all__ = ["VideoFile", "WrittenVideo", "write_video"]
+
+_MOST_FPS = 1000
+_CLOSE = 1e-3
+_DENOMINATOR = 1001
+
+
+class FrameSink(Protocol):
+    """What takes frames one by one."""
+
+    codec: str  # as people know it
+
+    def add(self, image: np.ndarray) -> None:
+        """Take the next frame: [H, W, C] uint8, all of one shape."""
+
+    def finish(self) -> None:
+        """Write what is still on its way."""
+
+    def close(self) -> None:
+        """Free everything, after `finish` or an error."""
+
+
+@dataclass(frozen=True)
+class WrittenVideo:
+    """What was written.
+
+    Attributes:
+        path: the file, or the folder of frames.
+        frames: how many.
+        width: of the frames that were given; a video of an odd size is padded to an even one.
+        height: the same.
+        seconds: how long it plays.
+        codec: for instance 'H.264 (libx264)'.
+    """
+
+    path: Path
+    frames: int
+    width: int
+    height: int
+    seconds: float
+    codec: str
+
+
+@dataclass(frozen=True)
+class VideoFile:
+    """Where frames are written, and how.
+
+    Attributes:
+        path: .mp4, .mov or .mkv (H.264), .webm (VP9), .gif or .webp, or else a folder of PNG files.
+        fps: frames a second, above 0 and up to 1000; 29.97 stands for 30000/1001.
+        crf: of a video, 0 (nothing is lost) to 51, .webm: 63; None = 18, .webm: 24, where a loss is
+            hard to see.
+        quality: of .webp, 1 to 100, None = 90.
+        repeat: whether a .gif or .webp starts over for ever.
+        force: replace what is there; a folder only if it holds nothing but frames.
+
+    Raises:
+        InvalidInput: a value out of range, a suffix of no video, options that do not go together,
+            or something is there.
+        MissingExtra: PyAV is not installed (.mp4, .mov, .mkv, .webm).
+    """
+
+    path: Path
+    fps: float = 30
+    crf: int | None = None
+    quality: int | None = None
+    repeat: bool = True
+    force: bool = False
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.path, (str, os.PathLike)):
+            raise InvalidInput(f"path: got {shown(self.path)}, expected a str or Path.")
+        object.__setattr__(self, "path", Path(self.path))
+        suffix = self.path.suffix.lower()
+        if suffix and suffix not in (*CONTAINERS, *ANIMATIONS) and not self.path.is_dir():
+            expected = ", ".join((*CONTAINERS, *ANIMATIONS))
+            raise InvalidInput(
+                f"{self.path}: got {suffix!r}, expected {expected}, or a folder's name without a "
+                "suffix, for a PNG file a frame."
+            )
+        real = isinstance(self.fps, (int, float, Fraction)) and not isinstance(self.fps, bool)
+        if not (real and math.isfinite(self.fps) and 0 < self.fps <= _MOST_FPS and self.rate):
+            raise InvalidInput(
+                f"fps: got {shown(self.fps)}, expected a number above 0 and up to {_MOST_FPS}."
+            )
+        self._check_options()
+        self._check_target()
+        if self._suffix in CONTAINERS:
+            pyav()
+
+    @property
+    def rate(self) -> Fraction:
+        """Frames a second, exactly: 29.97 means 30000/1001, as in television."""
+        of_television = Fraction(round(self.fps * 1.001) * 1000, 1001)
+        if 0 < abs(self.fps - of_television) < _CLOSE:
+            return of_television
+        return Fraction(self.fps).limit_denominator(_DENOMINATOR)
+
+    @property
+    def _suffix(self) -> str:
+        """The suffix that says what is written; '' for a folder."""
+        suffix = self.path.suffix.lower()
+        known = suffix in CONTAINERS or suffix in ANIMATIONS
+        return suffix if known and not self.path.is_dir() else ""
+
+    def write(
+        self,
+        frames: Iterable[np.ndarray],
+        *,
+        total: int | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> WrittenVideo:
+        """Write frames as they come.
+
+        Args:
+            frames: [H, W, C] uint8 with 1, 3 or 4 channels, all of one shape. A video, and a .gif,
+                shows what is transparent over black.
+            total: how many there will be, if known: for `progress`, and to refuse at once what is
+                too long for a .gif or .webp.
+            progress: called with (frames done, total) for every frame.
+
+        Raises:
+            InvalidInput: no frames, ones of another shape or dtype, or more than the format holds.
+            EngineError: the encoder failed.
+            OSError: the disk is full, or the folder cannot be written.
+        """
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        partial = self.path.with_name(f".{self.path.name}.{os.getpid()}.partial")
+        sink: FrameSink | None = None
+        done, shape = 0, (0, 0, 0)
+        try:
+            for image in frames:
+                if sink is None:
+                    shape = _checked_shape(image)
+                    sink = self._open(partial, shape, total)
+                elif image.shape != shape or image.dtype != np.uint8:
+                    raise InvalidInput(
+                        f"frame {done}: got {image.dtype} {image.shape}, expected uint8 {shape}."
+                    )
+                sink.add(image)
+                done += 1
+                if progress is not None:
+                    progress(done, total or done)
+            if sink is None:
+                raise InvalidInput("frames: got none, expected at least one.")
+            sink.finish()
+            sink.close()
+            self._publish(partial)
+        except OSError as error:  # names no file, or the partial one
+            raise OSError(error.errno, error.strerror or str(error), str(self.path)) from error
+        finally:
+            if sink is not None:
+                sink.close()
+            _remove(partial)
+        height, width, _ = shape
+        seconds = float(done / self.rate)
+        return WrittenVideo(self.path, done, width, height, seconds, sink.codec)
+
+    def _open(self, partial: Path, shape: tuple[int, int, int], total: int | None) -> FrameSink:
+        if self._suffix in CONTAINERS:
+            return VideoStream(partial, self._suffix, shape, rate=self.rate, crf=self.crf)
+        if self._suffix in ANIMATIONS:
+            options: dict[str, Any] = {"quality": self.quality, "repeat": self.repeat}
+            return Animation(partial, self._suffix, shape, rate=self.rate, total=total, **options)
+        return FrameFolder(partial)
+
+    def _check_options(self) -> None:
+        if self.crf is not None:
+            if self._suffix not in CONTAINERS:
+                raise InvalidInput(
+                    f"crf: got {shown(self.crf)} for {self.path}, expected a video: "
+                    f"{', '.join(CONTAINERS)}."
+                )
+            check_integer("crf", self.crf, 0, CONTAINERS[self._suffix].worst_crf)
+        if self.quality is not None:
+            if self._suffix != ".webp":
+                raise InvalidInput(
+                    f"quality: got {shown(self.quality)} for {self.path}, expected .webp."
+                    + (" Pass a crf." if self._suffix in CONTAINERS else "")
+                )
+            check_integer("quality", self.quality, 1, 100)
+
+    def _check_target(self) -> None:
+        """Refuse to replace what was not asked for."""
+        if not self.path.exists() and not self.path.is_symlink():
+            return
+        if not self.path.is_dir():
+            if not self.force:
+                raise InvalidInput(
+                    f"{self.path} exists. Pass force (--force) to replace it, or choose another "
+                    "name."
+                )
+            return
+        others = [entry.name for entry in self.path.iterdir() if not is_frame(entry.name)]
+        if others:
+            raise InvalidInput(
+                f"{self.path} holds {shown(min(others))}, expected a new folder, an empty one, or "
+                "one of frames alone. Choose another name."
+            )
+        if any(self.path.iterdir()) and not self.force:
+            raise InvalidInput(
+                f"{self.path} holds frames. Pass force (--force) to replace them, or choose "
+                "another name."
+            )
+
+    def _publish(self, partial: Path) -> None:
+        """Put what was written in its place."""
+        if self.path.is_dir():  # of frames alone, or empty
+            self._check_target()
+            folder = self.path.resolve()  # what a link points to
+            shutil.rmtree(folder)
+            shutil.move(partial, folder)
+        else:
+            partial.replace(self.path)
+
+
+def write_video(
+    frames: Iterable[np.ndarray],
+    path: str | Path,
+    *,
+    fps: float = 30,
+    crf: int | None = None,
+    quality: int | None = None,
+    repeat: bool = True,
+    force: bool = False,
+) -> WrittenVideo:
+    """Write frames as a video, an animation or a folder of PNG files; see `VideoFile`.
+
+    Args:
+        frames: [H, W, C] uint8, such as those of `Generator.interpolate`.
+        path: .mp4, .mov, .mkv, .webm, .gif or .webp; or else a folder.
+        fps: frames a second.
+        crf: of a video, 0 (nothing is lost) to 51; None = 18.
+        quality: of .webp, 1 to 100.
+        repeat: whether a .gif or .webp starts over for ever.
+        force: replace what is there.
+
+    Raises:
+        InvalidInput: see `VideoFile` and `VideoFile.write`.
+        MissingExtra: PyAV is not installed.
+        EngineError: the encoder failed.
+        OSError: the disk is full, or the folder cannot be written.
+    """
+    file = VideoFile(Path(path), fps=fps, crf=crf, quality=quality, repeat=repeat, force=force)
+    return file.write(frames)
+
+
+def _checked_shape(image: np.ndarray) -> tuple[int, int, int]:
+    """The shape of the first frame."""
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] not in (1, 3, 4):
+        raise InvalidInput(
+            f"frame 0: got {image.dtype} {image.shape}, expected uint8 [H, W, C] with C of 1, 3 or "
+            "4."
+        )
+    height, width, channels = image.shape
+    return height, width, channels
+
+
+def _remove(partial: Path) -> None:
+    with suppress(OSError):
+        if partial.is_dir():
+            shutil.rmtree(partial)
+        else:
+            partial.unlink(missing_ok=True)

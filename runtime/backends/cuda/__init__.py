@@ -1,0 +1,1 @@
+"""Memory, streams and arrays of an NVIDIA GPU. Loaded where one is used."""

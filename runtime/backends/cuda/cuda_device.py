@@ -1,0 +1,251 @@
+"""The real `Device`: an NVIDIA GPU through cuda-core and cuda-bindings, without torch."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from stylert.runtime.backends.cuda.device import Event, Memory, Stream
+from stylert.runtime.backends.cuda.dlpack import CUDA
+from stylert.runtime.errors import EngineError, MissingExtra
+
+__all__ = ["CudaDevice"]
+
+
+class CudaDevice:
+    """One NVIDIA GPU (CUDA_VISIBLE_DEVICES applies to the index).
+
+    Its memory comes from a stream-ordered pool of its own, so that `close` gives it back to other
+    libraries of the process.
+
+    Raises:
+        MissingExtra: cuda-core is not installed.
+        EngineError: there is no driver or no such GPU.
+    """
+
+    def __init__(self, index: int = 0) -> None:
+        try:
+            import cuda.core
+            from cuda.bindings import driver
+        except ImportError:
+            raise MissingExtra(
+                "cuda-core or cuda-bindings is not installed. Install both: "
+                "pip install 'stylert[gpu]'"
+            ) from None
+        self._cuda: Any = cuda.core
+        self._driver: Any = driver
+        self.index = index
+        with _failing(f"opening GPU {index}", "Run 'stylert doctor' to see what is missing."):
+            self.driver_call("cuInit", 0)
+            before = self.driver_call("cuCtxGetCurrent")
+            try:
+                self._device = cuda.core.Device(index)
+                self._device.set_current()
+                self._context = self.driver_call("cuCtxGetCurrent")
+                capability = self._device.compute_capability
+                self.name = str(self._device.name)
+                self.compute_capability = (int(capability[0]), int(capability[1]))
+                self._pool: Any = cuda.core.DeviceMemoryResource(
+                    self._device, cuda.core.DeviceMemoryResourceOptions()
+                )
+                options = cuda.core.StreamOptions(nonblocking=True)
+                self._releases: Any = self._device.create_stream(options=options)
+            finally:
+                self.driver_call("cuCtxSetCurrent", before)
+        self.dlpack_device = (CUDA, index)
+
+    @contextmanager
+    def active(self) -> Iterator[None]:
+        """Make the GPU the calling thread's, and give the thread back its own afterwards."""
+        self.driver_call("cuCtxPushCurrent", self._context)
+        try:
+            yield
+        finally:
+            self.driver_call("cuCtxPopCurrent")
+
+    def open_stream(self) -> _CudaStream:
+        """A new stream that does not wait for the default stream."""
+        with _failing("creating a stream"):
+            options = self._cuda.StreamOptions(nonblocking=True)
+            return _CudaStream(self._device.create_stream(options=options))
+
+    def allocate(self, size: int, stream: Stream) -> _CudaMemory:
+        """Memory of `size` bytes, not zeroed."""
+        with _failing(f"allocating {size} bytes"):
+            return _CudaMemory(self._pool.allocate(size, stream=_of(stream)), _of(stream))
+
+    def pinned(self, size: int) -> _PinnedMemory:
+        """Host memory of `size` bytes, not zeroed."""
+        # Not cuda-core's resource: it waits for a stream whenever it frees.
+        return _PinnedMemory(self, size)
+
+    def zero(self, memory: Memory, stream: Stream) -> None:
+        """Queue the zeroing of all of a memory."""
+        assert isinstance(memory, _CudaMemory)
+        with _failing("zeroing memory"):
+            memory.buffer.fill(0, stream=_of(stream))
+
+    def copy(self, target: int, source: int, size: int, stream: Stream) -> None:
+        """Queue a copy between addresses on the device or of pinned memory."""
+        self.driver_call("cuMemcpyAsync", target, source, size, stream.handle)
+
+    def record(self, stream: Stream) -> _CudaEvent:
+        """Mark the end of a stream's work so far."""
+        with _failing("recording an event"):
+            return _CudaEvent(_of(stream).record())
+
+    def mark(self, stream: Stream) -> _CudaEvent:
+        """Like `record`, with the time."""
+        with _failing("recording an event"):
+            options = self._cuda.EventOptions(timing_enabled=True)
+            return _CudaEvent(_of(stream).record(options=options))
+
+    def seconds_between(self, start: Event, end: Event) -> float:
+        """From one mark to another. Waits on the host until the work before the second is done."""
+        assert isinstance(start, _CudaEvent)
+        assert isinstance(end, _CudaEvent)
+        end.sync()
+        with _failing("reading the time of an event"):
+            return float(end.event - start.event) * 1e-3  # cuda-core gives milliseconds
+
+    def wait(self, handle: int, event: Event) -> None:
+        """Make a stream of any library, by its handle, wait for an event."""
+        assert isinstance(event, _CudaEvent)
+        self.driver_call("cuStreamWaitEvent", handle, event.event.handle, 0)
+
+    def free_after_default_stream(self, memory: Memory) -> None:
+        """Free memory once its own stream's and the default stream's work so far is done."""
+        assert isinstance(memory, _CudaMemory)
+        with self.active(), _failing("freeing memory"):
+            # On a stream of its own: nobody else shall wait for the default stream.
+            self._releases.wait(memory.stream.record())
+            self._releases.wait(self._cuda.LEGACY_DEFAULT_STREAM.record())
+            memory.buffer.close(self._releases)
+
+    def capture(self, stream: Stream, work: Callable[[], None]) -> _CudaGraph:
+        """Record what `work` queues on the stream, without running it, as a graph."""
+        # Not with cuda-core's GraphBuilder: one that failed ends a capture of its stream once more
+        # when it is collected, which may be another one.
+        local = self._driver.CUstreamCaptureMode.CU_STREAM_CAPTURE_MODE_THREAD_LOCAL
+        self.driver_call("cuStreamBeginCapture", stream.handle, local)  # other threads go on
+        try:
+            work()
+        except BaseException:
+            with contextlib.suppress(EngineError):  # the first error is the one to tell
+                graph = self.driver_call("cuStreamEndCapture", stream.handle)
+                self.driver_call("cuGraphDestroy", graph)
+            raise
+        graph = self.driver_call("cuStreamEndCapture", stream.handle)
+        try:
+            executable = self.driver_call("cuGraphInstantiate", graph, 0)
+        finally:
+            self.driver_call("cuGraphDestroy", graph)
+        captured = _CudaGraph(self, executable)
+        self.driver_call("cuGraphUpload", executable, stream.handle)
+        return captured
+
+    def close(self) -> None:
+        """Give unused memory back. What was allocated and not freed stays valid."""
+        with _failing("closing the memory pool"):
+            self._pool.close()
+
+    def driver_call(self, call: str, *arguments: Any) -> Any:
+        """The value that a call of the CUDA driver gives, if it gives one."""
+        status, *values = getattr(self._driver, call)(*arguments)
+        if int(status) != 0:
+            raise EngineError(
+                f"CUDA: {call} returned {getattr(status, 'name', status)}, expected CUDA_SUCCESS."
+            )
+        return values[0] if values else None
+
+
+class _CudaStream:
+    def __init__(self, stream: Any) -> None:
+        self.stream = stream
+        self.handle = int(stream.handle)
+
+    def sync(self) -> None:
+        with _failing("running on the GPU"):
+            self.stream.sync()
+
+
+class _CudaEvent:
+    def __init__(self, event: Any) -> None:
+        self.event = event
+
+    def sync(self) -> None:
+        with _failing("running on the GPU"):
+            self.event.sync()
+
+
+class _CudaMemory:
+    def __init__(self, buffer: Any, stream: Any) -> None:
+        self.buffer = buffer
+        self.stream = stream
+        self.pointer = int(buffer.handle)
+
+    def free(self) -> None:
+        if not self.buffer.is_closed:
+            with _failing("freeing memory"):
+                self.buffer.close(self.stream)
+
+
+class _PinnedMemory:
+    def __init__(self, device: CudaDevice, size: int) -> None:
+        self._device = device
+        self._freed = True
+        self.pointer = int(device.driver_call("cuMemAllocHost", size))
+        self._freed = False
+        memory = (ctypes.c_uint8 * size).from_address(self.pointer)
+        self.array: np.ndarray[Any, np.dtype[np.uint8]] = np.ctypeslib.as_array(memory)
+
+    def free(self) -> None:
+        if not self._freed:
+            self._freed = True
+            self._device.driver_call("cuMemFreeHost", self.pointer)
+
+    def __del__(self) -> None:
+        # At the end of the process the driver may be gone.
+        with contextlib.suppress(Exception), self._device.active():
+            self.free()
+
+
+class _CudaGraph:
+    def __init__(self, device: CudaDevice, executable: Any) -> None:
+        self._device = device
+        self._executable = executable
+
+    def launch(self, stream: Stream) -> None:
+        self._device.driver_call("cuGraphLaunch", self._executable, stream.handle)
+
+    def free(self) -> None:
+        if self._executable is not None:
+            executable, self._executable = self._executable, None
+            self._device.driver_call("cuGraphExecDestroy", executable)
+
+    def __del__(self) -> None:
+        with contextlib.suppress(Exception), self._device.active():
+            self.free()
+
+
+def _of(stream: Stream) -> Any:
+    """The stream of cuda.core."""
+    assert isinstance(stream, _CudaStream)
+    return stream.stream
+
+
+@contextmanager
+def _failing(doing: str, remedy: str = "") -> Iterator[None]:
+    """Turns what cuda-core raises into an error of ours, of one line."""
+    try:
+        yield
+    except EngineError:
+        raise
+    except Exception as error:  # CUDAError has no public name; no driver is a RuntimeError
+        reason = " ".join(str(error).split())[:300]
+        raise EngineError(f"CUDA: {doing} failed ({reason}). {remedy}".rstrip()) from error

@@ -1,0 +1,1 @@
+"""Engines of TensorRT and TensorRT-RTX. Loaded where one is used."""

@@ -1,0 +1,322 @@
+"""TensorRT as it is called here: by tensor names, with every return value checked.
+
+TensorRT reports failures as False, None or a list of names, and writes the reason to its logger. So
+each of our errors names the call, the tensor, and what the logger said last. The three packages
+`tensorrt`, `tensorrt_lean` and `tensorrt_rtx` share this API; `trt` below is any of them.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stylert.runtime.backends.cuda.device import Stream
+from stylert.runtime.backends.tensorrt.plans import Plan
+from stylert.runtime.backends.tensorrt.refit_weights import with_float32_weights
+from stylert.runtime.backends.tensorrt.tensorrt_log import tensorrt_logger
+from stylert.runtime.bundle import GraphSpec
+from stylert.runtime.errors import EngineError, MissingExtra
+
+__all__ = ["BoundContext", "Engine", "Package"]
+
+_INSTALL = {"tensorrt": "'stylert[gpu]'", "tensorrt_rtx": "'stylert[rtx]'"}
+
+
+class Package:
+    """One of the TensorRT packages, with the runtime that opens plans.
+
+    Args:
+        name: 'tensorrt', 'tensorrt_lean' or 'tensorrt_rtx'.
+
+    Raises:
+        MissingExtra: it is not installed, or does not load.
+    """
+
+    def __init__(self, name: str) -> None:
+        try:
+            self.trt: Any = importlib.import_module(name)
+        except Exception as error:  # its libraries fail with OSError, RuntimeError, ...
+            raise MissingExtra(
+                f"{name} does not load here: {_line(error)[:200]}. Install it: "
+                f"pip install {_INSTALL.get(name, name)}"
+            ) from None
+        self.name = name
+        self.version = str(self.trt.__version__)
+        self.logger = tensorrt_logger(self.trt)
+        self._runtime: Any = None
+
+    def load(self, data: bytes, plan: Plan) -> Any:
+        """Deserialise a plan whose checksum was checked. The device must be active.
+
+        Raises:
+            EngineError: TensorRT refuses it.
+        """
+        trt = self.trt
+        try:
+            if self._runtime is None:
+                self._runtime = trt.Runtime(self.logger)
+            # A version-compatible plan carries code of the host; no other plan may.
+            self._runtime.engine_host_code_allowed = bool(plan.options.get("version_compatible"))
+            engine = self._runtime.deserialize_cuda_engine(data)
+        except Exception as error:
+            raise self.error(f"deserialize_cuda_engine of {plan.name} failed", error) from error
+        if engine is None:
+            raise self.error(f"deserialize_cuda_engine of {plan.name} returned None")
+        return engine
+
+    def release(self) -> None:
+        """Let go of TensorRT's runtime, after all engines."""
+        self._runtime = None
+
+    def error(self, what: str, cause: Exception | None = None) -> EngineError:
+        """An error that also tells what the logger said last."""
+        said = self.logger.take()
+        self.logger.clear()
+        reasons = [_line(cause)] if cause else []
+        reasons += [said] if said and said not in reasons else []
+        reason = "; ".join(reasons) or "it gave no reason"
+        return EngineError(f"{self.name} {self.version}: {what} ({reason[:300]}).")
+
+
+class Engine:
+    """A deserialised plan.
+
+    Args:
+        package: what runs it.
+        plan: its sidecar.
+        data: its bytes.
+        graph: the graph that it was built from; their tensors must agree.
+        built_in_graphs: let TensorRT-RTX capture its CUDA graphs itself.
+
+    Raises:
+        EngineError: TensorRT refuses the plan, or its tensors are not those of the graph.
+    """
+
+    def __init__(
+        self,
+        package: Package,
+        plan: Plan,
+        data: bytes,
+        graph: GraphSpec,
+        *,
+        built_in_graphs: bool = False,
+    ) -> None:
+        self.plan = plan
+        self._package = package
+        self._engine = package.load(data, plan)
+        self._trt = package.trt
+        self._built_in_graphs = built_in_graphs
+        self._rows: dict[str, tuple[tuple[int, ...], np.dtype[Any]]] = {}
+        self._limits: dict[tuple[str, int], tuple[int, int]] = {}  # asked in every call
+        self.inputs, self.outputs = self._names()
+        self._check_tensors(graph)
+        self._check_profiles()
+
+    @property
+    def scratch_bytes(self) -> int:
+        """Size of the working memory that any of the profiles needs."""
+        sizes = [
+            self._engine.get_device_memory_size_for_profile_v2(profile)
+            for profile in range(len(self.plan.batches))
+        ]
+        return max(256, *map(int, sizes))
+
+    def profile_of(self, batch: int) -> int | None:
+        """Index of the narrowest profile that runs this very batch, None if none does."""
+        fitting = [
+            (most - least, index)
+            for index, (least, _, most) in enumerate(self.plan.batches)
+            if least <= batch <= most
+        ]
+        return min(fitting)[1] if fitting else None
+
+    def row_of(self, name: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
+        """Shape and dtype of one row of an input or output."""
+        return self._rows[name]
+
+    def rows_of(self, name: str, profile: int) -> tuple[int, int]:
+        """Least and largest first dimension that a profile allows an input."""
+        key = (name, profile)
+        if key not in self._limits:
+            least, _, most = self._engine.get_tensor_profile_shape(name, profile)
+            self._limits[key] = (int(least[0]), int(most[0]))
+        return self._limits[key]
+
+    def bind(
+        self,
+        *,
+        batch: int,
+        rows: Mapping[str, int],
+        addresses: Mapping[str, int],
+        scratch: tuple[int, int],
+        stream: Stream,
+    ) -> BoundContext:
+        """A new execution context with all shapes and addresses set.
+
+        Args:
+            batch: images of one run.
+            rows: first dimension of the inputs that have another one than the batch.
+            addresses: device memory of every input and output.
+            scratch: address and size of the working memory, shared with other contexts of the
+                same stream.
+            stream: that it will run on.
+
+        Raises:
+            EngineError: TensorRT refuses one of them.
+        """
+        profile = self.profile_of(batch)
+        assert profile is not None
+        context = self._new_context()
+        context.set_device_memory(*scratch)
+        # The stream is synchronised before the first run's result is used, so this is ordered.
+        self._must(
+            context.set_optimization_profile_async(profile, stream.handle),
+            f"set_optimization_profile_async({profile})",
+        )
+        for name in self.inputs:
+            shape = (rows.get(name, batch), *self._rows[name][0])
+            self._must(context.set_input_shape(name, shape), f"set_input_shape({name}, {shape})")
+        for name in (*self.inputs, *self.outputs):
+            self._must(
+                context.set_tensor_address(name, addresses[name]), f"set_tensor_address({name})"
+            )
+        self._check_shapes(context, batch)
+        return BoundContext(self._package, context, self.plan.graph)
+
+    def refit(self, onnx: Path) -> None:
+        """Replace the weights by those of another ONNX file of the same architecture.
+
+        Nothing may be running on the engine. After a failure the weights may be of both.
+
+        Raises:
+            EngineError: the plan is not refittable, or TensorRT refuses the file.
+        """
+        trt = self._trt
+        if not hasattr(trt, "OnnxParserRefitter"):
+            raise EngineError(
+                f"refit: {self._package.name} has no ONNX parser, expected the full tensorrt. "
+                "Run: pip install 'stylert[gpu]'"
+            )
+        try:
+            refitter = trt.Refitter(self._engine, self._package.logger)
+            parser = trt.OnnxParserRefitter(refitter, self._package.logger)
+            fits = parser.refit_from_bytes(with_float32_weights(onnx), str(onnx))
+            reasons = [_line(parser.get_error(i).desc()) for i in range(parser.num_errors)]
+            missing = refitter.get_missing_weights() if fits else []
+            done = bool(fits) and not missing and refitter.refit_cuda_engine()
+        except Exception as error:
+            raise self._package.error(f"refit from {onnx.name} failed", error) from error
+        if not fits:
+            told = f", {reasons[0][:200]}" if reasons else ""
+            raise self._package.error(f"refit_from_bytes({onnx.name}) returned False{told}")
+        if missing:
+            raise self._package.error(f"refit: {onnx.name} lacks {len(missing)} weights")
+        if not done:
+            raise self._package.error("refit_cuda_engine returned False")
+
+    def _new_context(self) -> Any:
+        trt = self._trt
+        managed = trt.ExecutionContextAllocationStrategy.USER_MANAGED
+        if self._built_in_graphs:
+            rtx = trt
+            config = self._engine.create_runtime_config()
+            config.set_execution_context_allocation_strategy(managed)
+            config.cuda_graph_strategy = rtx.CudaGraphStrategy.WHOLE_GRAPH_CAPTURE
+            context = self._engine.create_execution_context(config)
+        else:
+            context = self._engine.create_execution_context(managed)
+        return self._must(context, "create_execution_context")
+
+    def _must(self, returned: Any, call: str) -> Any:
+        """What a call gave, unless it was None or False."""
+        if returned is None or returned is False:
+            raise self._package.error(f"{self.plan.graph}: {call} returned {returned}")
+        return returned
+
+    def _check_shapes(self, context: Any, batch: int) -> None:
+        try:
+            missing = context.infer_shapes()
+        except Exception as error:
+            raise self._package.error(f"{self.plan.graph}: infer_shapes failed", error) from error
+        if missing:
+            raise self._package.error(
+                f"{self.plan.graph}: infer_shapes lacks the shape of {', '.join(missing)}"
+            )
+        for name in self.outputs:
+            shape = tuple(context.get_tensor_shape(name))
+            if shape != (batch, *self._rows[name][0]):
+                raise self._package.error(
+                    f"{self.plan.graph}: get_tensor_shape({name}) gave {shape}, expected "
+                    f"{(batch, *self._rows[name][0])}"
+                )
+
+    def _names(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        trt, engine = self._trt, self._engine
+        names = [engine.get_tensor_name(i) for i in range(engine.num_io_tensors)]
+        is_input = trt.TensorIOMode.INPUT
+        inputs = tuple(name for name in names if engine.get_tensor_mode(name) == is_input)
+        return inputs, tuple(name for name in names if name not in inputs)
+
+    def _check_tensors(self, graph: GraphSpec) -> None:
+        known = {t.name: t for t in (*graph.inputs, *graph.outputs)}
+        wanted = {t.name for t in graph.inputs}
+        if set(self.inputs) != wanted or not set(self.outputs) <= {t.name for t in graph.outputs}:
+            raise EngineError(
+                f"{self.plan.name}: got tensors {sorted({*self.inputs, *self.outputs})}, expected "
+                f"the inputs {sorted(wanted)}. Build it again: stylert build-engine"
+            )
+        for name in (*self.inputs, *self.outputs):
+            spec = known[name]
+            dtype = np.dtype(self._trt.nptype(self._engine.get_tensor_dtype(name)))
+            shape = tuple(int(size) for size in tuple(self._engine.get_tensor_shape(name))[1:])
+            if dtype != np.dtype(spec.dtype) or shape != tuple(spec.shape[1:]):
+                raise EngineError(
+                    f"{self.plan.name}: {name} is {dtype} {shape}, expected {spec.dtype} "
+                    f"{spec.shape[1:]}. Build it again: stylert build-engine"
+                )
+            self._rows[name] = (shape, dtype)
+
+    def _check_profiles(self) -> None:
+        count = int(self._engine.num_optimization_profiles)
+        first = "z" if self.plan.graph == "mapping" else "ws"
+        got = [self.rows_of(first, profile) for profile in range(count)]
+        expected = [(least, most) for least, _, most in self.plan.batches]
+        if got != expected:
+            raise EngineError(
+                f"{self.plan.name}: its profiles hold the batches {got}, but the sidecar says "
+                f"{expected}. Build it again: stylert build-engine"
+            )
+
+
+class BoundContext:
+    """An execution context that is ready to run, and never changed: a CUDA graph relies on it."""
+
+    def __init__(self, package: Package, context: Any, graph: str) -> None:
+        self._package = package
+        self._context = context
+        self._graph = graph
+
+    def enqueue(self, handle: int) -> None:
+        """Queue one run on a stream.
+
+        Raises:
+            EngineError: TensorRT refuses.
+        """
+        try:
+            done = self._context.execute_async_v3(handle)
+        except Exception as error:
+            raise self._package.error(f"{self._graph}: execute_async_v3 failed", error) from error
+        if not done:
+            raise self._package.error(f"{self._graph}: execute_async_v3 returned {done}")
+
+    def captures_itself(self, handle: int) -> bool:
+        """Whether TensorRT-RTX replays this context as a CUDA graph on the stream."""
+        return bool(self._context.is_stream_capturable(handle))
+
+
+def _line(text: Any) -> str:
+    return " ".join(str(text).split())

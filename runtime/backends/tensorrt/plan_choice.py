@@ -1,0 +1,187 @@
+"""Which of a bundle's plans run here, and which pair of them is the best."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from stylert.runtime.backends.tensorrt.plans import Plan, plans_of
+from stylert.runtime.bundle import Bundle, graph_key
+from stylert.runtime.errors import EngineError, MissingExtra
+
+__all__ = ["Choice", "choose_plans"]
+
+# The packages that run a compiler's plans; the first that does is taken.
+PACKAGES: Mapping[str, tuple[str, ...]] = {
+    "tensorrt": ("tensorrt", "tensorrt_lean"),
+    "tensorrt_rtx": ("tensorrt_rtx",),
+}
+COMPILERS = {"tensorrt": "tensorrt", "tensorrt_rtx": "tensorrt-rtx"}  # as the command line says
+_AMPERE = (8, 0)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Two plans that belong together, and the package that runs them."""
+
+    mapping: Plan
+    synthesis: Plan
+    package: str
+    version: str
+
+
+def choose_plans(
+    bundle: Bundle,
+    *,
+    compute_capability: tuple[int, int],
+    gpu: str,
+    precision: str,
+    version_of: Callable[[str], str],
+) -> Choice:
+    """The best pair of plans that runs here.
+
+    Half precision goes before single, full TensorRT before TensorRT-RTX, a plan of this very
+    version before a version-compatible one, and larger batches before smaller ones.
+
+    Args:
+        bundle: with the plans.
+        compute_capability: of the GPU.
+        gpu: its name.
+        precision: 'fp16', 'fp32', or 'auto' for any.
+        version_of: gives the version of a package by its name, or raises `MissingExtra`.
+
+    Raises:
+        EngineError: none fits; the message says why and how to build one.
+        MissingExtra: there are plans, but no package that runs them is installed.
+    """
+    plans = plans_of(bundle)
+    mappings = [plan for plan in plans if plan.graph == "mapping"]
+    syntheses = [
+        plan
+        for plan in plans
+        if plan.graph == "synthesis" and precision in ("auto", plan.precision)
+    ]
+    build = _command(bundle, syntheses, compute_capability, precision)
+    if not syntheses:
+        kind = "engine" if precision == "auto" else f"{precision} engine"
+        raise EngineError(f"The bundle {bundle.path} has no {kind}. Build one: {build}")
+    versions, missing = _installed(syntheses, version_of)
+    if not versions:
+        raise missing[0]
+    reasons = []
+    choices = []
+    for synthesis in syntheses:
+        reason = _misfit(bundle, synthesis, compute_capability, versions)
+        if reason:
+            reasons.append(reason)
+            continue
+        package = _package(synthesis, versions) or ""
+        partners = [
+            plan
+            for plan in mappings
+            if (plan.compiler, plan.batches) == (synthesis.compiler, synthesis.batches)
+            and _package(plan, versions) == package
+            and _misfit(bundle, plan, compute_capability, versions) is None
+        ]
+        if not partners:
+            reasons.append(f"{synthesis.name} has no mapping plan of the same kind and batches")
+            continue
+        mapping = max(partners, key=lambda plan: plan.version == versions[package])
+        choices.append(Choice(mapping, synthesis, package, versions[package]))
+    if not choices:
+        major, minor = compute_capability
+        raise EngineError(
+            f"No engine of the bundle runs on this GPU ({gpu}, {major}.{minor}): {reasons[0]}. "
+            f"Build one: {build}"
+        )
+    return max(choices, key=_rank)
+
+
+def _rank(choice: Choice) -> tuple[bool, bool, bool, int, int]:
+    plan = choice.synthesis
+    return (
+        plan.precision == "fp16",
+        plan.compiler == "tensorrt",
+        plan.version == choice.version,
+        max(most for _, _, most in plan.batches),
+        len(plan.outputs),
+    )
+
+
+def _installed(
+    plans: Iterable[Plan], version_of: Callable[[str], str]
+) -> tuple[dict[str, str], list[MissingExtra]]:
+    """Versions of the packages that could run the plans, and why others are not there."""
+    versions, missing = {}, []
+    for compiler in dict.fromkeys(plan.compiler for plan in plans):
+        for package in PACKAGES.get(compiler, ()):
+            try:
+                versions[package] = version_of(package)
+            except MissingExtra as error:
+                missing.append(error)
+    if not versions and not missing:
+        missing.append(MissingExtra("No package is known that runs this bundle's engines."))
+    return versions, missing
+
+
+def _package(plan: Plan, versions: Mapping[str, str]) -> str | None:
+    """The first installed package whose version runs the plan."""
+    for package in PACKAGES.get(plan.compiler, ()):
+        if package in versions and _runs(plan, package, versions[package]):
+            return package
+    return None
+
+
+def _runs(plan: Plan, package: str, version: str) -> bool:
+    compatible = bool(plan.options.get("version_compatible"))
+    if package == "tensorrt_lean" and not compatible:
+        return False  # it has no kernels of its own but those that such a plan brings along
+    if plan.version == version:
+        return True
+    built, installed = _numbers(plan.version), _numbers(version)
+    # A plan of 10 runs on later 10 and on 11; a newer plan never runs on an older version.
+    return compatible and built <= installed and installed[0] - built[0] <= 1
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    parts = version.split("+")[0].split(".")
+    return tuple(int(part) if part.isdecimal() else 0 for part in parts)
+
+
+def _misfit(
+    bundle: Bundle,
+    plan: Plan,
+    capability: tuple[int, int],
+    versions: Mapping[str, str],
+) -> str | None:
+    """Why a plan does not run here, None if it does."""
+    graph = graph_key(plan.graph, plan.precision)
+    if graph not in bundle.graphs or plan.onnx_sha256 != bundle.graph_sha256(graph):
+        return f"{plan.name} was built from another bundle's graph"
+    targets = ", ".join(plan.compute_capabilities)
+    portable = plan.options.get("hardware_compatible") and capability >= _AMPERE
+    if "{}.{}".format(*capability) not in plan.compute_capabilities and not portable:
+        return f"{plan.name} was built for compute capability {targets}"
+    if _package(plan, versions) is None:
+        installed = ", ".join(f"{name} {version}" for name, version in versions.items())
+        return f"{plan.name} needs version {plan.version}, installed is {installed}"
+    return None
+
+
+def _command(
+    bundle: Bundle,
+    plans: Sequence[Plan],
+    capability: tuple[int, int],
+    precision: str,
+) -> str:
+    """The command that builds what is missing."""
+    compilers = {plan.compiler for plan in plans}
+    compiler = "tensorrt_rtx" if compilers == {"tensorrt_rtx"} else "tensorrt"
+    words = ["stylert", "build-engine", str(bundle.path), "--compiler", COMPILERS[compiler]]
+    if compiler == "tensorrt_rtx":
+        words += ["--sm", "{}{}".format(*capability)]
+    if precision == "auto" and "fp16" not in bundle.precisions:
+        precision = "fp32"
+    if precision != "auto":
+        words += ["--precision", precision]
+    return " ".join(words)

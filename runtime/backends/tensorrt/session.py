@@ -1,0 +1,279 @@
+"""The TensorRT backend: a bundle's plans on an NVIDIA GPU, without torch.
+
+Batches are padded to the next profile. Mapping and synthesis are one CUDA graph per batch size, the
+noise stays on the device, and pictures come as NumPy arrays or stay there (`DeviceArray`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from stylert.runtime.backends.cuda.device import Device
+from stylert.runtime.backends.cuda.device_array import DeviceArray
+from stylert.runtime.backends.cuda.launch_timer import LaunchTimer
+from stylert.runtime.backends.tensorrt.cuda_graphs import GraphPolicy
+from stylert.runtime.backends.tensorrt.engine import Engine, Package
+from stylert.runtime.backends.tensorrt.lanes import Lane, LanePool
+from stylert.runtime.backends.tensorrt.plan_choice import COMPILERS, choose_plans
+from stylert.runtime.backends.tensorrt.plans import Plan
+from stylert.runtime.backends.tensorrt.resident import ResidentArrays
+from stylert.runtime.bundle import Bundle, graph_key
+from stylert.runtime.errors import EngineError, InvalidInput
+
+__all__ = ["TensorRTSession"]
+
+MAPPING, SYNTHESIS = "mapping", "synthesis"
+
+
+class TensorRTSession:
+    """A bundle's engines in TensorRT, TensorRT's lean runtime, or TensorRT-RTX.
+
+    Args:
+        bundle: an opened bundle with plans in it.
+        precision: 'fp16', 'fp32', or 'auto' for the best that is there.
+        gpu: index of the GPU.
+        lanes: calls that may run at the same time; each has buffers of its own on the GPU.
+        cuda_graphs: replay captured graphs instead of queueing every kernel.
+        device: the GPU itself, None = open it.
+        timer: takes the time of the launches on that device, None = nobody asks.
+
+    Attributes:
+        max_batch: images of one call at most.
+
+    Raises:
+        MissingExtra: cuda-core or TensorRT is not installed.
+        EngineError: there is no GPU, or no plan runs on it.
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        *,
+        precision: str = "auto",
+        gpu: int = 0,
+        lanes: int = 1,
+        cuda_graphs: bool = True,
+        device: Device | None = None,
+        timer: LaunchTimer | None = None,
+    ) -> None:
+        if isinstance(lanes, bool) or not isinstance(lanes, int) or lanes < 1:
+            raise InvalidInput(f"lanes: got {lanes!r}, expected an integer of at least 1.")
+        self._device = _open_device(gpu) if device is None else device
+        self._bundle = bundle
+        self._timer = timer
+        packages = _Packages()
+        try:
+            self._choice = choose_plans(
+                bundle,
+                compute_capability=self._device.compute_capability,
+                gpu=self._device.name,
+                precision=precision,
+                version_of=packages.version_of,
+            )
+            self._package = packages.get(self._choice.package)
+            self._policy = _policy(cuda_graphs, self._package.name)
+            with self._device.active():
+                self._engines = {
+                    MAPPING: self._open(bundle, self._choice.mapping),
+                    SYNTHESIS: self._open(bundle, self._choice.synthesis),
+                }
+                self._delivery = self._device.open_stream()
+        except BaseException:
+            self._device.close()
+            raise
+        self.precision = self._choice.synthesis.precision
+        self.max_batch = max(most for _, _, most in self._choice.synthesis.batches)
+        self._residents = ResidentArrays(self._device)
+        self._broken = ""  # why, after a refit that failed halfway
+        self._lanes = LanePool(self._new_lane, limit=lanes)
+
+    def map(self, feeds: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Run the mapping graph: ws [N, num_ws, w_dim] float32."""
+        with self._running([MAPPING], feeds, ["ws"]) as (lane, count):
+            return lane.to_numpy(MAPPING, "ws", count)
+
+    def synthesize(
+        self, feeds: Mapping[str, np.ndarray], outputs: Sequence[str]
+    ) -> list[np.ndarray]:
+        """Run the synthesis graph; give the outputs 'img' or 'image' that are named."""
+        with self._running([SYNTHESIS], feeds, outputs) as (lane, count):
+            return [lane.to_numpy(SYNTHESIS, name, count) for name in outputs]
+
+    def draw(self, feeds: Mapping[str, np.ndarray], outputs: Sequence[str]) -> list[np.ndarray]:
+        """Run mapping and synthesis in one launch; ws never leaves the GPU.
+
+        Args:
+            feeds: the inputs of both graphs by name, without ws.
+            outputs: 'img' or 'image'.
+        """
+        with self._running([MAPPING, SYNTHESIS], feeds, outputs) as (lane, count):
+            return [lane.to_numpy(SYNTHESIS, name, count) for name in outputs]
+
+    def synthesize_on_device(
+        self, feeds: Mapping[str, np.ndarray], outputs: Sequence[str]
+    ) -> list[DeviceArray]:
+        """Like `synthesize`, but the pictures stay on the GPU and the call does not wait."""
+        with self._running([SYNTHESIS], feeds, outputs) as (lane, count):
+            return [lane.to_device_array(SYNTHESIS, name, count) for name in outputs]
+
+    def draw_on_device(
+        self, feeds: Mapping[str, np.ndarray], outputs: Sequence[str]
+    ) -> list[DeviceArray]:
+        """Like `draw`, but the pictures stay on the GPU and the call does not wait for them."""
+        with self._running([MAPPING, SYNTHESIS], feeds, outputs) as (lane, count):
+            return [lane.to_device_array(SYNTHESIS, name, count) for name in outputs]
+
+    def refit(self, bundle: Bundle) -> None:
+        """Load the weights of another checkpoint of the same architecture. Calls wait meanwhile.
+
+        The checkpoint's own noise is not in the engine: feed the other bundle's from now on.
+
+        Raises:
+            InvalidInput: the bundle is of another architecture.
+            EngineError: the plans are not refittable, or TensorRT refuses. If it fails halfway, the
+                session is of no use any more.
+        """
+        plans = (self._choice.mapping, self._choice.synthesis)
+        for plan in plans:
+            if not plan.options.get("refittable"):
+                raise EngineError(
+                    f"refit: {plan.name} is not refittable. Build it again: stylert build-engine "
+                    f"{self._bundle.path} --compiler {COMPILERS[plan.compiler]} --refittable"
+                )
+        graphs = {plan.graph: graph_key(plan.graph, plan.precision) for plan in plans}
+        for graph in graphs.values():
+            _check_same_architecture(self._bundle, bundle, graph)
+        with self._device.active(), self._lanes.all_idle() as idle:
+            for lane in idle:  # a graph holds what it found when it was captured
+                lane.forget_programs()
+            try:
+                for stage, engine in self._engines.items():
+                    engine.refit(bundle.file(graphs[stage]))
+            except BaseException as error:
+                self._broken = f"a refit failed halfway ({type(error).__name__})"
+                raise
+            self._broken = ""
+
+    def describe(self) -> dict[str, Any]:
+        """What runs where."""
+        major, minor = self._device.compute_capability
+        return {
+            "backend": "tensorrt",
+            "package": self._package.name,
+            "version": self._package.version,
+            "provider": "cuda",
+            "gpu": self._device.name,
+            "gpu_index": self._device.index,
+            "compute_capability": f"{major}.{minor}",
+            "precision": self.precision,
+            "plans": [self._choice.mapping.name, self._choice.synthesis.name],
+            "batches": [list(batch) for batch in self._choice.synthesis.batches],
+            "cuda_graphs": self._policy.enabled,
+            "cuda_graphs_why": self._policy.why,
+        }
+
+    def close(self) -> None:
+        """Free the device's memory once the calls that run are done. Twice is no error."""
+        with self._device.active():
+            if self._lanes.close():
+                self._residents.free()
+                self._engines.clear()
+                self._package.release()
+                self._device.close()
+
+    @contextmanager
+    def _running(
+        self,
+        stages: Sequence[str],
+        feeds: Mapping[str, np.ndarray],
+        outputs: Sequence[str],
+    ) -> Iterator[tuple[Lane, int]]:
+        """A lane in which the graphs are queued, and the number of images."""
+        if self._broken:
+            raise EngineError(f"This session is of no use: {self._broken}. Open the bundle again.")
+        count = len(feeds["ws" if stages[0] == SYNTHESIS else "z"])
+        batch = self._padded(count)
+        plan = self._choice.synthesis if stages[-1] == SYNTHESIS else self._choice.mapping
+        for name in outputs:
+            if name not in plan.outputs:
+                raise EngineError(
+                    f"{plan.name} has the outputs {', '.join(plan.outputs)}, got {name!r}. Build "
+                    f"it with both: stylert build-engine {self._bundle.path} --compiler "
+                    f"{COMPILERS[plan.compiler]} --output both"
+                )
+        with self._device.active(), self._lanes.take() as lane:
+            lane.run(stages, feeds, batch)
+            yield lane, count
+
+    def _padded(self, count: int) -> int:
+        """The smallest batch that a profile runs and that holds `count` images."""
+        profiles = self._choice.synthesis.batches
+        sizes = [max(count, least) for least, _, most in profiles if count <= most]
+        if not sizes or count < 1:
+            raise EngineError(
+                f"{self._choice.synthesis.name}: got a batch of {count}, expected 1 to "
+                f"{self.max_batch}. Split it, or build an engine with a larger --batch."
+            )
+        return min(sizes)
+
+    def _new_lane(self) -> Lane:
+        return Lane(
+            self._device,
+            self._engines,
+            self._residents,
+            self._policy,
+            self._delivery,
+            max_batch=self.max_batch,
+            timer=self._timer,
+        )
+
+    def _open(self, bundle: Bundle, plan: Plan) -> Engine:
+        graph = bundle.graphs[graph_key(plan.graph, plan.precision)]
+        data = plan.read(bundle)
+        return Engine(self._package, plan, data, graph, built_in_graphs=self._policy.built_in)
+
+
+class _Packages:
+    """The TensorRT packages, each imported at most once and only if a plan could need it."""
+
+    def __init__(self) -> None:
+        self._opened: dict[str, Package] = {}
+
+    def get(self, name: str) -> Package:
+        if name not in self._opened:
+            self._opened[name] = Package(name)
+        return self._opened[name]
+
+    def version_of(self, name: str) -> str:
+        return self.get(name).version
+
+
+def _open_device(gpu: int) -> Device:
+    from stylert.runtime.backends.cuda.cuda_device import CudaDevice
+
+    return CudaDevice(gpu)
+
+
+def _policy(wanted: bool, package: str) -> GraphPolicy:
+    if not wanted:
+        return GraphPolicy(False, "switched off")
+    if package == "tensorrt_rtx":
+        return GraphPolicy(True, "TensorRT-RTX captures them itself", built_in=True)
+    return GraphPolicy(True, "one per batch size")
+
+
+def _check_same_architecture(ours: Bundle, other: Bundle, graph: str) -> None:
+    if graph not in other.graphs:
+        raise InvalidInput(f"refit: {other.path} has no {graph} graph, expected one as here.")
+    mine, theirs = ours.graphs[graph], other.graphs[graph]
+    same = (mine.inputs, mine.outputs) == (theirs.inputs, theirs.outputs)
+    if other.family != ours.family or not same:
+        raise InvalidInput(
+            f"refit: {other.path} is of another architecture ({other.family}, "
+            f"{other.spec.img_height}x{other.spec.img_width}), expected {ours.family}, "
+            f"{ours.spec.img_height}x{ours.spec.img_width}. Build engines for it instead."
+        )

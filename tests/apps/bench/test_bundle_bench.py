@@ -1,0 +1,95 @@
+"""The benchmark of a bundle: which backends, and that they are timed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from stylert.apps.bench import BenchResult
+from stylert.apps.bench.bundle_bench import bench_bundle, bundle_of, parse_backends
+from stylert.export import benchmark
+from stylert.export.checkpoints import Checkpoint
+from stylert.runtime.bundle import Bundle
+from stylert.runtime.bundle_facts import multiply_adds
+from stylert.runtime.errors import BundleError, MissingExtra
+
+Refuses = Callable[..., AbstractContextManager[None]]
+
+
+def test_backends_that_were_asked_for() -> None:
+    text = "torch-eager-cuda,onnxruntime"
+    assert parse_backends("-b", text, with_checkpoint=True) == ["torch-eager-cuda", "onnxruntime"]
+
+
+def test_backends_that_the_files_at_hand_allow() -> None:
+    assert parse_backends("-b", None, with_checkpoint=False) == ["onnxruntime"]
+    names = ["torch-eager", "torch-compile", "onnxruntime"]
+    assert parse_backends("-b", None, with_checkpoint=True) == names
+
+
+def test_backends_that_are_refused(refuses: Refuses, monkeypatch: pytest.MonkeyPatch) -> None:
+    with refuses("--backends: got 'tpu', expected onnxruntime, "):
+        parse_backends("--backends", "onnxruntime,tpu", with_checkpoint=True)
+    with refuses("--backends torch-eager needs --checkpoint FILE"):
+        parse_backends("--backends", "torch-eager", with_checkpoint=False)
+
+    def missing(*modules: str, extra: str) -> None:
+        raise MissingExtra(f"{modules} of {extra}")
+
+    monkeypatch.setattr(benchmark, "need", missing)
+    assert parse_backends("-b", "onnxruntime", with_checkpoint=True) == ["onnxruntime"]
+    with refuses("('torch',) of export", error=MissingExtra):
+        parse_backends("-b", "torch-eager", with_checkpoint=True)
+
+
+def test_a_bundle_is_timed(tiny_bundle: Path) -> None:
+    told: list[tuple[str, float]] = []
+    result = bench_bundle(
+        tiny_bundle,
+        ["onnxruntime"],
+        batches=[1],
+        threads=1,
+        rounds=1,
+        progress=lambda message, share: told.append((message, share)),
+    )
+    assert isinstance(result, BenchResult)
+    assert result.failures() == {}
+    assert result.subject == "stylegan2 8x8"
+    assert result.macs_per_image == multiply_adds(Bundle.open(tiny_bundle))
+    assert (result.settings["rounds"], result.settings["threads"]) == (1, 1)
+    assert result.device_gemm is None
+    assert told[-1] == ("done", 1.0)
+
+
+def test_no_bundle_is_timed(tmp_path: Path, refuses: Refuses) -> None:
+    with refuses("No bundle at ", error=BundleError):
+        bench_bundle(tmp_path / "nothing", ["onnxruntime"])
+
+
+def test_a_bundle_is_made_where_there_is_none(tiny: Checkpoint) -> None:
+    with bundle_of(tiny) as path:
+        assert Bundle.open(path).manifest["parity"] is None
+    assert not path.parent.exists()
+
+
+def test_the_bundle_has_to_be_the_checkpoints(
+    tiny: Checkpoint,
+    tiny_bundle: Path,
+    make_checkpoint: Callable[..., Checkpoint],
+    refuses: Refuses,
+) -> None:
+    said: list[str] = []
+    with bundle_of(tiny, tiny_bundle, say=said.append) as path:
+        assert path == tiny_bundle
+    assert said == []
+    other = replace(tiny, source=replace(tiny.source, file="b.pkl", sha256="0" * 64))
+    with bundle_of(other, tiny_bundle, say=said.append):
+        assert said == ["b.pkl is not the file that was exported (untrained:small)"]
+    larger = make_checkpoint()
+    refused = refuses("it is the bundle of another checkpoint", error=BundleError)
+    with refused, bundle_of(larger, tiny_bundle):
+        pass

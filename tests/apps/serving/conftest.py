@@ -1,0 +1,77 @@
+"""What the tests of the service share: clients inside the process, and a real server."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from stylert.apps.serving.application import create_app
+from stylert.apps.serving.server import bind, server_of
+from stylert.apps.serving.settings import Settings
+from stylert.runtime.generator import Generator
+
+
+@pytest.fixture(scope="module")
+def client(generator: Generator) -> Iterator[TestClient]:
+    """Of an unconditional generator, without a network."""
+    with TestClient(create_app(generator)) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def conditional_client(conditional: Generator) -> Iterator[TestClient]:
+    """Of a generator with five classes, without a network."""
+    with TestClient(create_app(conditional)) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+def quick_bundle_of(
+    goldens: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], Path]:
+    """Gives the bundle of a golden, not compared with it and without half precision. Read only."""
+    from stylert.export.bundle_writer import export_bundle
+    from stylert.export.checkpoints import read_checkpoint
+
+    @cache
+    def export(name: str) -> Path:
+        (file,) = (p for p in goldens.glob(f"{name}.p*") if p.suffix in (".pkl", ".pt"))
+        out = tmp_path_factory.mktemp(name) / "bundle"
+        export_bundle(read_checkpoint(file), out, verify_seeds=0, half="none")
+        return out
+
+    return export
+
+
+@pytest.fixture
+def server() -> Callable[..., Any]:
+    """Serves an application or a generator on a free port; gives the port."""
+
+    @contextmanager
+    def running(served: Any, settings: Settings | None = None) -> Iterator[int]:
+        settings = settings or Settings()
+        app = create_app(served, settings) if isinstance(served, Generator) else served
+        listening = bind("127.0.0.1", 0)
+        started = server_of(app, settings)
+        thread = threading.Thread(target=started.run, kwargs={"sockets": [listening]})
+        thread.start()
+        try:
+            while not started.started:
+                assert thread.is_alive(), "the server did not start"
+                time.sleep(0.005)
+            yield listening.getsockname()[1]
+        finally:
+            started.should_exit = True
+            thread.join(30)
+            listening.close()
+        assert not thread.is_alive()
+
+    return running

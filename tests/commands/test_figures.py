@@ -1,0 +1,87 @@
+"""Figures: every tile is what the generator draws for it, at its place."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from stylert.apps.datasets import DatasetJob, Seeds
+from stylert.commands.figures import framed, grid_figure, mix_figure, strip_figure
+from stylert.runtime.generator import Generator
+
+
+def tiles(picture: np.ndarray, side: int) -> np.ndarray:
+    """[rows, columns, side, side, C] of a figure."""
+    rows, columns = picture.shape[0] // side, picture.shape[1] // side
+    cut = picture.reshape(rows, side, columns, side, -1)
+    return cut.transpose(0, 2, 1, 3, 4)
+
+
+def close(a: np.ndarray, b: np.ndarray) -> bool:
+    """The same but for the rounding of another batch."""
+    return a.shape == b.shape and bool(np.abs(a.astype(int) - b).max() <= 1)
+
+
+@pytest.mark.parametrize("frame", [True, False])
+def test_a_mix_with_its_sources(generator: Generator, frame: bool) -> None:
+    left, top = generator.styles([1, 2]), generator.styles([3, 4, 5])
+    noise: dict[str, Any] = {"noise_mode": "seeded", "noise_seed": 7}
+    told: list[tuple[int, int]] = []
+    picture = mix_figure(
+        generator,
+        left,
+        top,
+        layers="coarse",
+        frame=frame,
+        progress=lambda *now: told.append(now),
+        **noise,
+    )
+    got = tiles(picture, 32)
+    inner = got[1:, 1:] if frame else got
+    assert close(inner, generator.mix(left, top, layers="coarse", **noise))
+    assert told[-1] == ((11, 11) if frame else (6, 6))
+    if frame:
+        assert not got[0, 0].any()
+        assert close(got[0, 1:], generator.synthesize(top, **noise))
+        assert close(got[1:, 0], generator.synthesize(left, **noise))
+
+
+def test_framed_has_a_transparent_corner() -> None:
+    grid = np.full((1, 2, 3, 3, 4), 255, np.uint8)
+    picture = framed(grid, top=grid[0], left=grid[:, 0])
+    assert picture.shape == (6, 9, 4)
+    assert not picture[:3, :3].any()
+    assert (picture.sum() // 255) == 5 * 3 * 3 * 4
+
+
+def test_a_strip(generator: Generator) -> None:
+    ws = generator.styles([1, 2])
+    told: list[tuple[int, int]] = []
+    picture = strip_figure(
+        generator,
+        ws,
+        "sefa_all_0",
+        [-3, 0, 3],
+        layers="0-3",
+        progress=lambda *now: told.append(now),
+    )
+    got = tiles(picture, 32)
+    assert got.shape[:2] == (2, 3)
+    assert told == [(3, 6), (6, 6)]
+    assert close(got[:, 1], generator.synthesize(ws))
+    moved = generator.edit(ws, "sefa_all_0", -3, layers="0-3")
+    assert close(got[:, 0], generator.synthesize(moved))
+    assert not close(got[:, 0], got[:, 1])
+
+
+def test_a_grid_of_a_job(generator: Generator) -> None:
+    job = DatasetJob(seeds=Seeds.parse("3-14"), noise_mode="seeded")
+    told: list[tuple[int, int]] = []
+    picture = grid_figure(generator, job, columns=5, rows=3, progress=lambda *now: told.append(now))
+    got = tiles(picture, 32).reshape(15, 32, 32, 3)
+    assert close(got[:12], generator.generate(range(3, 15), noise_mode="seeded"))
+    assert not got[12:].any()
+    assert told == [(8, 12), (12, 12)]  # a batch of the generator at a time
+    assert grid_figure(generator, job).shape == (3 * 32, 4 * 32, 3)
