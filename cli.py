@@ -35,8 +35,8 @@ from stylert.commands.text.truncation import parse_psi
 from stylert.runtime.bundle import Bundle
 from stylert.runtime.bundle_facts import tell_half
 from stylert.runtime.errors import EngineError, InvalidInput, ParityError, StylertError
-from stylert.runtime.extras import need
 from stylert.runtime.generator import Generator
+from stylert.runtime.packages import need
 from stylert.runtime.sizes import size_text
 
 if TYPE_CHECKING:
@@ -339,7 +339,8 @@ def generate(
     Example: stylert generate ffhq-bundle --seeds 0-49999 --shard-size 1000 --out shards
     """
     from stylert.apps.cluster.dataset_writing import write_dataset_on_ray
-    from stylert.apps.datasets import DatasetJob, destination, write_dataset
+    from stylert.apps.datasets import DatasetJob, write_dataset
+    from stylert.commands import destination
 
     one_picture = grid is not None or destination.is_picture(out_)
     if one_picture and ray_address is not None:

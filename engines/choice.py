@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from stylert.engines.compiler import Compiler
 from stylert.engines.tensorrt import TensorRT
 from stylert.engines.tensorrt_rtx import TensorRTRTX
-from stylert.runtime.backends.distributions import installed_version
 from stylert.runtime.errors import EngineError, InvalidInput, StylertError
+from stylert.runtime.packages import installed_version
 
 __all__ = ["COMPILERS", "CompilerStatus", "choose_compiler", "usable_compilers"]
 

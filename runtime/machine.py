@@ -1,18 +1,21 @@
-"""The NVIDIA GPUs of this machine, asked of the driver's own library through ctypes.
+"""What this machine has: the CPUs that this process may use, and the NVIDIA GPUs.
 
-`libcuda` comes with the driver and not with a Python package, so this needs no CUDA toolkit and no
-torch. The names and numbers are those of the CUDA driver API (cuda.h) and of NVML (nvml.h).
+The GPUs are asked of the driver's own library through ctypes: `libcuda` comes with the driver and
+not with a Python package, so this needs no CUDA toolkit and no torch. The names and numbers are
+those of the CUDA driver API (cuda.h) and of NVML (nvml.h).
 """
 
 from __future__ import annotations
 
 import ctypes
+import os
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 from stylert.runtime.errors import EngineError
 
-__all__ = ["Gpu", "driver_version", "visible_gpus"]
+__all__ = ["Gpu", "driver_version", "usable_cpus", "visible_gpus"]
 
 _WINDOWS = sys.platform == "win32"
 _DRIVER = "nvcuda.dll" if _WINDOWS else "libcuda.so.1"
@@ -28,6 +31,16 @@ class Gpu:
     index: int  # the device number that CUDA gives it
     name: str
     compute_capability: tuple[int, int]  # major and minor: (8, 9) is sm_89
+
+
+def usable_cpus() -> int:
+    """CPUs that this process may use: its affinity, and the quota of its container."""
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="ascii").split()
+        return max(1, min(count or 1, round(int(quota) / int(period))))
+    except (OSError, ValueError):  # no cgroup, or its quota is 'max'
+        return count or 1
 
 
 def visible_gpus() -> list[Gpu]:

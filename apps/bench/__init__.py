@@ -9,7 +9,8 @@ Only one worker computes at a time; the others wait on their pipes.
         [
             Candidate("onnxruntime", "stylert.apps.bench.candidates:open_generator",
                       {"bundle": "ffhq", "max_batch": 8}),
-            Candidate("torch-eager", "stylert.apps.bench.torch_baselines:open_eager", {"checkpoint": ...}),
+            Candidate("torch-eager", "stylert.apps.bench.torch_baselines:open_eager",
+                      {"checkpoint": ...}),
         ],
         batches=(1, 4, 8),
         macs_per_image=27_000_000_000,

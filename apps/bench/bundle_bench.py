@@ -13,7 +13,7 @@ from stylert.export.checkpoints import Checkpoint
 from stylert.runtime.bundle import Bundle
 from stylert.runtime.bundle_facts import multiply_adds, reference_error
 from stylert.runtime.errors import InvalidInput
-from stylert.runtime.extras import need
+from stylert.runtime.packages import need
 
 __all__ = ["MAY_FAIL", "bench_bundle", "bundle_of", "parse_backends"]
 

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from stylert.runtime.errors import InvalidInput
 
 if TYPE_CHECKING:
+    from stylert.runtime import Generator
     from stylert.runtime.backends.cuda.launch_timer import LaunchTimer
-    from stylert.runtime.generator import Generator
 
 __all__ = [
     "GEMM",
@@ -124,10 +124,10 @@ def open_generator(
     Raises:
         StylertError: it does not open here.
     """
+    from stylert.runtime import Generator
     from stylert.runtime.backends import open_session
     from stylert.runtime.backends.cuda.launch_timer import LaunchTimer
     from stylert.runtime.bundle import Bundle
-    from stylert.runtime.generator import Generator
 
     timer = None
     if provider != "cpu":

@@ -12,9 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from stylert.runtime.backends.onnxruntime import usable_cpus
 from stylert.runtime.errors import EngineError
-from stylert.runtime.machine import driver_version, visible_gpus
+from stylert.runtime.machine import driver_version, usable_cpus, visible_gpus
 
 __all__ = ["describe_machine", "machine_cpu_seconds"]
 

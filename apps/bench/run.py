@@ -11,8 +11,8 @@ from stylert.apps.bench.contestant import Lane, open_lanes
 from stylert.apps.bench.machine import describe_machine
 from stylert.apps.bench.report import BenchResult, plain
 from stylert.apps.bench.settings import Settings, check_candidates, check_positive, choose
-from stylert.runtime.backends.onnxruntime import usable_cpus
 from stylert.runtime.errors import EngineError
+from stylert.runtime.machine import usable_cpus
 from stylert.runtime.parity import RoundingError
 
 __all__ = ["run_bench"]

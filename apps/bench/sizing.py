@@ -13,9 +13,9 @@ from typing import Any
 
 from stylert.apps.bench.report import BenchResult, Row
 from stylert.apps.datasets import DatasetJob, Seeds
+from stylert.runtime import Generator
 from stylert.runtime.arguments import check_integer, shown
 from stylert.runtime.errors import InvalidInput
-from stylert.runtime.generator import Generator
 from stylert.runtime.images import encode_image
 from stylert.runtime.sizes import size_text
 

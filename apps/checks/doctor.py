@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from stylert.apps.checks.provider_probe import probe_provider
-from stylert.runtime.backends.distributions import installed_version, onnxruntime_distribution
 from stylert.runtime.errors import EngineError, MissingExtra
 from stylert.runtime.machine import Gpu, driver_version, visible_gpus
+from stylert.runtime.packages import installed_version, onnxruntime_distribution
 
 __all__ = ["JOBS", "Finding", "Status", "diagnose"]
 

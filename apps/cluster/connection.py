@@ -17,9 +17,9 @@ from types import ModuleType
 from typing import Any, NoReturn
 
 from stylert.runtime.arguments import shown
-from stylert.runtime.backends.onnxruntime import usable_cpus
 from stylert.runtime.errors import EngineError, InvalidInput, StylertError
-from stylert.runtime.extras import need
+from stylert.runtime.machine import usable_cpus
+from stylert.runtime.packages import need
 
 __all__ = ["connected", "import_ray", "import_serve", "one_line", "opening_on", "raise_cause"]
 

@@ -20,9 +20,9 @@ from stylert.apps.datasets.locks import lock_alone
 from stylert.apps.datasets.names import partial
 from stylert.apps.datasets.webdataset import WebDataset
 from stylert.apps.datasets.writing import DatasetWriter
+from stylert.runtime import Generator
 from stylert.runtime.arguments import shown
 from stylert.runtime.errors import BundleError, InvalidInput
-from stylert.runtime.generator import Generator
 
 __all__ = ["OpenedActor", "ShardActor"]
 

@@ -22,9 +22,9 @@ from stylert.apps.cluster.connection import import_ray, import_serve, opening_on
 from stylert.apps.cluster.serving_metrics import tell_ray
 from stylert.apps.cluster.serving_options import RayOptions
 from stylert.apps.serving.application import create_app
+from stylert.runtime import Generator
 from stylert.runtime.bundle import Bundle
 from stylert.runtime.errors import BundleError, StylertError
-from stylert.runtime.generator import Generator
 from stylert.runtime.latents import labels_of
 
 if TYPE_CHECKING:

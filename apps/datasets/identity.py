@@ -17,7 +17,7 @@ from stylert.runtime.arguments import shown
 from stylert.runtime.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from stylert.runtime.generator import Generator
+    from stylert.runtime import Generator
 
 __all__ = ["check_same_job", "describe_job"]
 

@@ -17,7 +17,7 @@ from stylert.runtime.errors import InvalidInput
 from stylert.runtime.latents import labels_of
 
 if TYPE_CHECKING:
-    from stylert.runtime.generator import Generator
+    from stylert.runtime import Generator
 
 __all__ = ["CONTAINERS", "DatasetJob"]
 

@@ -20,12 +20,12 @@ from stylert.apps.datasets.store import Container
 from stylert.apps.datasets.webdataset import WebDataset
 from stylert.apps.datasets.zip_file import ZipFile
 from stylert.runtime.arguments import check_integer
-from stylert.runtime.backends.onnxruntime import usable_cpus
 from stylert.runtime.errors import InvalidInput
 from stylert.runtime.images import encode_image
+from stylert.runtime.machine import usable_cpus
 
 if TYPE_CHECKING:
-    from stylert.runtime.generator import Generator
+    from stylert.runtime import Generator
 
 __all__ = ["DatasetResult", "DatasetWriter", "write_dataset"]
 

@@ -33,8 +33,8 @@ from stylert.apps.serving.requests import (
 )
 from stylert.apps.serving.service import Overloaded, Service, TooSlow
 from stylert.apps.serving.settings import Settings
+from stylert.runtime import Generator
 from stylert.runtime.errors import InvalidInput, StylertError
-from stylert.runtime.generator import Generator
 
 __all__ = ["create_app"]
 

@@ -9,12 +9,12 @@ import numpy as np
 
 from stylert.apps.serving.batcher import Batcher, Rows, Ticket
 from stylert.apps.serving.components import Components, is_component
+from stylert.runtime import Generator
 from stylert.runtime.arguments import check_choice
 from stylert.runtime.control.style_editing import StyleEditing
 from stylert.runtime.control.style_mixing import StyleMixing
 from stylert.runtime.control.styles import as_styles
 from stylert.runtime.errors import InvalidInput
-from stylert.runtime.generator import Generator
 from stylert.runtime.latents import labels_of, seeds_of
 from stylert.runtime.noise import NOISE_MODES
 from stylert.runtime.options import NoiseMode, Output, check_output

@@ -7,7 +7,7 @@ from typing import Any
 from stylert.apps.serving.components import component_names
 from stylert.apps.serving.encoding import MEDIA_TYPES
 from stylert.apps.serving.settings import Settings
-from stylert.runtime.generator import Generator
+from stylert.runtime import Generator
 from stylert.runtime.transforms import TRANSFORM
 
 __all__ = ["facts_of"]

@@ -16,9 +16,9 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from stylert.apps.serving.application import create_app
 from stylert.apps.serving.settings import Settings
+from stylert.runtime import Generator
 from stylert.runtime.arguments import check_integer
 from stylert.runtime.errors import StylertWarning
-from stylert.runtime.generator import Generator
 
 __all__ = ["bind", "is_loopback", "serve", "server_of"]
 

@@ -18,8 +18,8 @@ from stylert.apps.serving.encoding import Encoding
 from stylert.apps.serving.metrics import Metrics
 from stylert.apps.serving.requests import Format, Layout, PictureRequest
 from stylert.apps.serving.settings import Settings
+from stylert.runtime import Generator
 from stylert.runtime.errors import InvalidInput, StylertError
-from stylert.runtime.generator import Generator
 
 __all__ = ["Overloaded", "Service", "TooSlow"]
 

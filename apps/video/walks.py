@@ -15,7 +15,7 @@ from stylert.runtime.errors import InvalidInput
 from stylert.runtime.images import grid_of
 
 if TYPE_CHECKING:
-    from stylert.runtime.generator import Generator
+    from stylert.runtime import Generator
 
 __all__ = ["frames_between", "walk_batch", "walk_grid", "walk_length"]
 

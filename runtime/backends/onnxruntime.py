@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,12 +15,13 @@ import numpy as np
 from stylert.runtime.backends.cuda.device import Device
 from stylert.runtime.backends.cuda.launch_timer import LaunchTimer
 from stylert.runtime.backends.cuda.onnxruntime_outputs import BoundOutputs
-from stylert.runtime.backends.distributions import onnxruntime_distribution
 from stylert.runtime.bundle import Bundle, graph_key
 from stylert.runtime.errors import EngineError, InvalidInput, MissingExtra, StylertError
+from stylert.runtime.machine import usable_cpus
+from stylert.runtime.packages import onnxruntime_distribution
 from stylert.runtime.session import DLPackArray
 
-__all__ = ["OnnxRuntimeSession", "available_providers", "usable_cpus"]
+__all__ = ["OnnxRuntimeSession", "available_providers"]
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 
@@ -177,16 +177,6 @@ def available_providers() -> list[str]:
     """
     listed = _import().get_available_providers()
     return [name for name, provider in PROVIDERS.items() if provider in listed]
-
-
-def usable_cpus() -> int:
-    """CPUs that this process may use: its affinity, and the quota of its container."""
-    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="ascii").split()
-        return max(1, min(count or 1, round(int(quota) / int(period))))
-    except (OSError, ValueError):  # no cgroup, or its quota is 'max'
-        return count or 1
 
 
 def _import() -> Any:

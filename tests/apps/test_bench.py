@@ -28,10 +28,9 @@ from stylert.apps.bench import (
 from stylert.apps.bench.candidates import HALF_GEMM_SHAPE, open_generator
 from stylert.apps.bench.pinning import Pinning
 from stylert.apps.bench.worker import Worker, WorkerFailed, _Candidate
-from stylert.runtime.backends.onnxruntime import usable_cpus
 from stylert.runtime.errors import EngineError, InvalidInput, MissingExtra
 from stylert.runtime.generator import Generator
-from stylert.runtime.machine import visible_gpus
+from stylert.runtime.machine import usable_cpus, visible_gpus
 from stylert.runtime.parity import Difference
 
 FAKES = Path(__file__).with_name("bench_fakes.py")

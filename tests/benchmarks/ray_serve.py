@@ -32,7 +32,7 @@ from typing import Any
 import psutil
 
 from stylert.apps.bench.machine import describe_machine
-from stylert.runtime.backends.onnxruntime import usable_cpus
+from stylert.runtime.machine import usable_cpus
 
 CLIENTS = 32
 BATCH = 8

@@ -22,7 +22,7 @@ from stylert.export.graphs.emitter import noise_name
 from stylert.export.graphs.mapping import mapping_graph
 from stylert.export.onnx_graph import GraphBuilder
 from stylert.export.precision import HALF_MAX, HEADROOM, blocks_of_policy, plan_half
-from stylert.runtime.backends import distributions
+from stylert.runtime import packages
 from stylert.runtime.backends.tensorrt.refit_weights import STORED
 from stylert.runtime.errors import InvalidInput, MissingExtra
 from stylert.runtime.parity import TOLERANCES, compare
@@ -195,7 +195,7 @@ def test_blocks_that_could_overflow_stay_in_float32(value: float, goldens: Path)
 def test_measuring_without_onnx_runtime_says_what_to_install(
     goldens: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(distributions, "installed_version", lambda *names: None)
+    monkeypatch.setattr(packages, "installed_version", lambda *names: None)
     with pytest.raises(MissingExtra, match="ONNX Runtime is not installed"):
         plan_half(read_checkpoint(goldens / "sg2-skip-32.pkl"), seeds=1)
 

@@ -10,7 +10,8 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from stylert.runtime.backends import distributions, open_session
+from stylert.runtime import packages
+from stylert.runtime.backends import open_session
 from stylert.runtime.backends.onnxruntime import (
     OnnxRuntimeSession,
     available_providers,
@@ -50,7 +51,7 @@ def falls_back(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 def installed(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
     monkeypatch.setattr(
-        distributions, "installed_version", lambda name: "1.0" if name in names else None
+        packages, "installed_version", lambda name: "1.0" if name in names else None
     )
 
 

@@ -15,9 +15,9 @@ import onnx
 import onnx.reference
 import pytest
 
+from stylert.apps.checks import provider_probe
 from stylert.apps.checks.doctor import JOBS, Finding, diagnose
 from stylert.runtime import doctor
-from stylert.runtime.backends import distributions, provider_probe
 from stylert.runtime.errors import EngineError, MissingExtra
 from stylert.runtime.machine import Gpu
 
@@ -76,7 +76,9 @@ def test_the_names_are_unique_and_only_what_fails_has_a_remedy() -> None:
 
 
 def test_it_imports_none_of_what_it_looks_for(tmp_path: Path) -> None:
-    code = "import sys; from stylert.apps.checks.doctor import diagnose; diagnose(); print(*sys.modules)"
+    code = (
+        "import sys; from stylert.apps.checks.doctor import diagnose as d; d(); print(*sys.modules)"
+    )
     run = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, check=True, capture_output=True, text=True
     )
@@ -135,7 +137,7 @@ def test_two_onnxruntimes_are_a_conflict(machine: Machine) -> None:
         assert found[name].status == "conflict"
         assert uninstall in found[name].remedy
     with pytest.raises(MissingExtra, match="overwrite each other"):
-        distributions.onnxruntime_distribution()
+        packages.onnxruntime_distribution()
 
 
 def test_metadata_without_a_module_is_broken(machine: Machine) -> None:
@@ -194,7 +196,7 @@ def test_the_probe_runs_on_the_gpu() -> None:
 
 def test_every_package_of_an_extra_is_looked_at() -> None:
     found = {finding.name for finding in diagnose()}
-    project = (Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8")
+    project = (Path(__file__).parents[3] / "pyproject.toml").read_text(encoding="utf-8")
     section = project.split("[project.optional-dependencies]\n")[1].split("\n[")[0]
     extras = dict(re.findall(r"^(\w+) = \[(.*?)\](?=\s)", section, re.MULTILINE | re.DOTALL))
     assert {"cpu", "gpu", "rtx", "export", "plot", "serve", "video", "dev"} <= extras.keys()

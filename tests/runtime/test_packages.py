@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 
 from stylert.runtime.errors import MissingExtra
-from stylert.runtime.extras import need
+from stylert.runtime.packages import need
 
 
 def test_need(refuses: Callable[..., AbstractContextManager[None]]) -> None:

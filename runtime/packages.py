@@ -1,4 +1,4 @@
-"""Which packages are installed, from their metadata alone: nothing is imported.
+"""Which packages are installed, from their metadata and names alone: nothing is imported.
 
 All ONNX Runtime distributions write the same folder `onnxruntime/`, so that the one installed last
 wins and parts of the others stay behind. Two of them at once are therefore an error here.
@@ -6,9 +6,11 @@ wins and parts of the others stay behind. Two of them at once are therefore an e
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+
 from stylert.runtime.errors import MissingExtra
 
-__all__ = ["ONNXRUNTIME", "installed_version", "onnxruntime_distribution"]
+__all__ = ["ONNXRUNTIME", "installed_version", "need", "onnxruntime_distribution"]
 
 ONNXRUNTIME = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-directml", "onnxruntime-openvino")
 
@@ -39,3 +41,20 @@ def onnxruntime_distribution() -> str | None:
             "# or 'stylert[cpu]'"
         )
     return found[0] if found else None
+
+
+def need(*modules: str, extra: str) -> None:
+    """Refuse to go on without the packages of an extra; nothing is imported.
+
+    Args:
+        modules: what `import` takes.
+        extra: what pip takes: stylert[extra].
+
+    Raises:
+        MissingExtra: a package is not installed.
+    """
+    missing = [module for module in modules if find_spec(module) is None]
+    if missing:
+        raise MissingExtra(
+            f"{', '.join(missing)}: not installed. Install: pip install 'stylert[{extra}]'"
+        )
