@@ -17,9 +17,9 @@ from typing import Any, Protocol
 from stylert.engines.building import Progress, run_builder
 from stylert.engines.parsed_graph import ParsedGraph
 from stylert.engines.request import BuildRequest
-from stylert.runtime.backends.tensorrt.plans import ENGINES, Plan
+from stylert.runtime.backends.tensorrt.plans import Plan
 from stylert.runtime.backends.tensorrt.tensorrt_log import tensorrt_logger
-from stylert.runtime.bundle import Bundle, sha256_of
+from stylert.runtime.bundle import ENGINES, Bundle, sha256_of
 from stylert.runtime.errors import EngineError
 
 __all__ = ["Compiler", "Target", "build_plans"]

@@ -26,6 +26,7 @@ from stylert.runtime.directions import DirectionSet, direction_sets
 from stylert.runtime.errors import BundleError
 
 __all__ = [
+    "ENGINES",
     "HALF",
     "MANIFEST",
     "SCHEMA",
@@ -39,6 +40,7 @@ __all__ = [
 ]
 
 MANIFEST = "manifest.json"
+ENGINES = "engines"  # the folder of those that were built
 HALF = "synthesis.fp16"  # the synthesis graph in mixed half precision
 SCHEMA = 1  # goes up when an older runtime could misread a newer bundle
 

@@ -8,7 +8,6 @@ from typing import Any, TypeVar, cast
 
 import numpy as np
 
-from stylert.runtime.backends.cuda.device_array import DeviceArray
 from stylert.runtime.session import DLPackArray
 
 __all__ = ["joined", "parts_of", "rows_of"]
@@ -38,6 +37,7 @@ def joined(parts: Iterator[Array], batch: int) -> Array:
     if len(first) == batch:
         return first
     every_part: Iterator[Any] = itertools.chain([first], parts)
-    on_gpu = isinstance(first, DeviceArray)
-    whole = DeviceArray.joined(every_part, batch) if on_gpu else np.concatenate(list(every_part))
-    return cast("Array", whole)
+    if isinstance(first, np.ndarray):
+        return cast("Array", np.concatenate(list(every_part)))
+    of_device: Any = type(first)  # a `DeviceArray`: it knows how to join them where they are
+    return cast("Array", of_device.joined(every_part, batch))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from stylert.runtime.backends.cuda.launch_timer import LaunchTimer
-from stylert.runtime.backends.tensorrt.plans import ENGINES
-from stylert.runtime.bundle import Bundle
+from typing import TYPE_CHECKING
+
+from stylert.runtime.bundle import ENGINES, Bundle
 from stylert.runtime.errors import EngineError, InvalidInput, MissingExtra
 from stylert.runtime.session import DLPackArray, Session
+
+if TYPE_CHECKING:
+    from stylert.runtime.backends.cuda.launch_timer import LaunchTimer
 
 __all__ = ["BACKENDS", "PRECISIONS", "DLPackArray", "Session", "open_session"]
 

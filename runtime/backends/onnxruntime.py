@@ -8,18 +8,20 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stylert.runtime.backends.cuda.device import Device
-from stylert.runtime.backends.cuda.launch_timer import LaunchTimer
-from stylert.runtime.backends.cuda.onnxruntime_outputs import BoundOutputs
 from stylert.runtime.bundle import Bundle, graph_key
 from stylert.runtime.errors import EngineError, InvalidInput, MissingExtra, StylertError
 from stylert.runtime.machine import usable_cpus
 from stylert.runtime.packages import onnxruntime_distribution
 from stylert.runtime.session import DLPackArray
+
+if TYPE_CHECKING:
+    from stylert.runtime.backends.cuda.device import Device
+    from stylert.runtime.backends.cuda.launch_timer import LaunchTimer
+    from stylert.runtime.backends.cuda.onnxruntime_outputs import BoundOutputs
 
 __all__ = ["OnnxRuntimeSession", "available_providers"]
 
@@ -154,6 +156,8 @@ class OnnxRuntimeSession:
             self._bound.close()
 
     def _bound_outputs(self) -> BoundOutputs:
+        from stylert.runtime.backends.cuda.onnxruntime_outputs import BoundOutputs
+
         with self._lock:
             if self._bound is None:
                 self._bound = BoundOutputs(_open_device(self.gpu), self._outputs)

@@ -13,7 +13,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from stylert.runtime.backends.tensorrt.plans import ENGINES
+from stylert.runtime.bundle import ENGINES
 
 FAKE = Path(__file__).with_name("fake_tensorrt.py")
 SaveOnnx = Callable[..., Path]

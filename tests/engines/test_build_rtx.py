@@ -15,8 +15,8 @@ import pytest
 import tensorrt_rtx
 
 from stylert.engines import build_engine
-from stylert.runtime.backends.tensorrt.plans import ENGINES, Plan, plans_of
-from stylert.runtime.bundle import HALF, Bundle, sealed, sha256_of
+from stylert.runtime.backends.tensorrt.plans import Plan, plans_of
+from stylert.runtime.bundle import ENGINES, HALF, Bundle, sealed, sha256_of
 from stylert.runtime.errors import EngineError
 
 Refuses = Callable[..., AbstractContextManager[None]]

@@ -20,13 +20,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from stylert.runtime.bundle import Bundle, graph_key, sha256_of
+from stylert.runtime.bundle import ENGINES, Bundle, graph_key, sha256_of
 from stylert.runtime.errors import EngineError
 from stylert.runtime.sizes import size_text
 
-__all__ = ["ENGINES", "PLAN_SCHEMA", "Plan", "plans_of"]
+__all__ = ["PLAN_SCHEMA", "Plan", "plans_of"]
 
-ENGINES = "engines"
 PLAN_SCHEMA = 1
 
 

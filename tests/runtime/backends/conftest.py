@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 
 from stylert.runtime.backends.onnxruntime import OnnxRuntimeSession
-from stylert.runtime.backends.tensorrt.plans import ENGINES, Plan
+from stylert.runtime.backends.tensorrt.plans import Plan
 from stylert.runtime.backends.tensorrt.session import TensorRTSession
-from stylert.runtime.bundle import Bundle, graph_key, sha256_of
+from stylert.runtime.bundle import ENGINES, Bundle, graph_key, sha256_of
 
 BUCKETS = ((1, 1, 1), (2, 2, 2), (4, 4, 4))
 
