@@ -9,9 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from stylert.apps.bench import BenchResult
+from stylert.apps.bench import BenchResult, bundle_bench
 from stylert.apps.bench.bundle_bench import bench_bundle, bundle_of, parse_backends
-from stylert.export import benchmark
 from stylert.export.checkpoints import Checkpoint
 from stylert.runtime.bundle import Bundle
 from stylert.runtime.bundle_facts import multiply_adds
@@ -40,7 +39,7 @@ def test_backends_that_are_refused(refuses: Refuses, monkeypatch: pytest.MonkeyP
     def missing(*modules: str, extra: str) -> None:
         raise MissingExtra(f"{modules} of {extra}")
 
-    monkeypatch.setattr(benchmark, "need", missing)
+    monkeypatch.setattr(bundle_bench, "need", missing)
     assert parse_backends("-b", "onnxruntime", with_checkpoint=True) == ["onnxruntime"]
     with refuses("('torch',) of export", error=MissingExtra):
         parse_backends("-b", "torch-eager", with_checkpoint=True)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from stylert.apps.bench import torch_baselines
 from stylert.apps.bench.bench_backends import HALF_GEMM, NAMES, candidates_of, is_torch, on_gpu
 from stylert.apps.bench.torch_baselines import (
     TRUNCATION_PSI,
@@ -21,7 +22,6 @@ from stylert.apps.bench.torch_baselines import (
     open_half_gemm,
 )
 from stylert.apps.bench.worker import _load_factory
-from stylert.export import baselines
 from stylert.export.bundle_writer import export_bundle
 from stylert.export.checkpoints import read_checkpoint, write_native
 from stylert.export.families import reference_of
@@ -130,7 +130,7 @@ def test_the_clock_is_around_the_drawing(goldens: Path) -> None:
 
 
 def test_the_roofline_of_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(baselines, "HALF_GEMM_SHAPE", (4, 8, 16))
+    monkeypatch.setattr(torch_baselines, "HALF_GEMM_SHAPE", (4, 8, 16))
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "Fake GPU")
     clock: Any = Clock()
     gemm = HalfGemm(clock, device="cpu")
@@ -159,7 +159,7 @@ def test_on_a_gpu_float32_is_not_tf32(monkeypatch: pytest.MonkeyPatch) -> None:
     before = torch.backends.cudnn.allow_tf32, torch.backends.cudnn.benchmark
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     try:
-        baselines._require_cuda()
+        torch_baselines._require_cuda()
         assert not torch.backends.cudnn.allow_tf32
         assert not torch.backends.cuda.matmul.allow_tf32
     finally:

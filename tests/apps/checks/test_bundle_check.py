@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from stylert.apps.checks import bundle_check
 from stylert.apps.checks.bundle_check import check_bundle
-from stylert.runtime import bundle_check
 from stylert.runtime.errors import BundleError
 from stylert.runtime.parity import Difference
 

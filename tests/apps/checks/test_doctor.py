@@ -15,11 +15,11 @@ import onnx
 import onnx.reference
 import pytest
 
-from stylert.apps.checks import provider_probe
+from stylert.apps.checks import doctor, provider_probe
 from stylert.apps.checks.doctor import JOBS, Finding, diagnose
-from stylert.runtime import doctor
 from stylert.runtime.errors import EngineError, MissingExtra
 from stylert.runtime.machine import Gpu
+from stylert.runtime.packages import onnxruntime_distribution
 
 Machine = Callable[..., dict[str, Finding]]
 
@@ -137,7 +137,7 @@ def test_two_onnxruntimes_are_a_conflict(machine: Machine) -> None:
         assert found[name].status == "conflict"
         assert uninstall in found[name].remedy
     with pytest.raises(MissingExtra, match="overwrite each other"):
-        packages.onnxruntime_distribution()
+        onnxruntime_distribution()
 
 
 def test_metadata_without_a_module_is_broken(machine: Machine) -> None:

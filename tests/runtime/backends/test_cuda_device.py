@@ -14,9 +14,10 @@ from typing import Any
 
 import pytest
 
-from stylert.runtime.backends import cuda_device, engine
+from stylert.runtime.backends.cuda import cuda_device
 from stylert.runtime.backends.cuda.cuda_device import CudaDevice
 from stylert.runtime.backends.cuda.device import Device
+from stylert.runtime.backends.tensorrt import engine
 from stylert.runtime.backends.tensorrt.engine import Package
 from stylert.runtime.backends.tensorrt.plans import Plan
 from stylert.runtime.errors import EngineError, MissingExtra
