@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib.metadata
 import os
 import platform
@@ -11,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -66,6 +68,30 @@ def ctrl_c_is_heard() -> None:
     """A shell script that starts the tests in the background has them ignore Ctrl-C."""
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def garbage_is_found_fast() -> None:
+    """What is there before a file's tests stays: to look through it takes a second each time."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def waiting_threads_sleep() -> Iterator[None]:
+    """ONNX Runtime's threads spin while they wait, and take the CPUs from the tests beside them."""
+    import onnxruntime
+
+    options_of = onnxruntime.SessionOptions
+
+    def without_spinning() -> Any:
+        options = options_of()
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        return options
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(onnxruntime, "SessionOptions", without_spinning)
+        yield
 
 
 @pytest.fixture(scope="session")
