@@ -10,11 +10,11 @@ import shutil
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 
 from stylert.runtime.errors import InvalidInput, StylertError
 from stylert.runtime.generator import Generator
@@ -119,24 +119,30 @@ def refuses() -> Callable[..., AbstractContextManager[None]]:
 
 
 @pytest.fixture(scope="session")
-def bundle_of(goldens: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+def exports(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of what is exported once for all workers."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent  # that of the whole run
+    return folder / "exports"
+
+
+@pytest.fixture(scope="session")
+def bundle_of(goldens: Path, exports: Path) -> Callable[[str], Path]:
     """Gives the bundle of a golden, for instance 'sg2-orig-32'. To be read only."""
 
-    @cache
     def export(name: str) -> Path:
         # One image is enough for a proof, without which there is no half-precision graph.
-        out = tmp_path_factory.mktemp(name) / "bundle"
         file = next(path for path in goldens.glob(f"{name}.p*") if path.suffix in (".pkl", ".pt"))
-        return _export(file, out, verify_seeds=1)
+        return _export_once(file, exports / name, verify_seeds=1)
 
     return export
 
 
 @pytest.fixture(scope="session")
-def bundle(goldens: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def bundle(goldens: Path, exports: Path) -> Path:
     """A bundle that was verified when it was exported: 32x32, RGB. To be read only."""
-    out = tmp_path_factory.mktemp("verified") / "bundle"
-    return _export(goldens / "sg2-skip-32.pkl", out, verify_seeds=2)
+    return _export_once(goldens / "sg2-skip-32.pkl", exports / "verified", verify_seeds=2)
 
 
 @pytest.fixture(scope="session")
@@ -165,9 +171,14 @@ def conditional(conditional_bundle: Path) -> Iterator[Generator]:
         yield opened
 
 
-def _export(checkpoint: Path, out: Path, *, verify_seeds: int = 0) -> Path:
+def _export_once(checkpoint: Path, folder: Path, *, verify_seeds: int) -> Path:
+    """The bundle in a folder; who comes first exports it, and other workers wait."""
     from stylert.export.bundle_writer import export_bundle
     from stylert.export.checkpoints import read_checkpoint
 
-    export_bundle(read_checkpoint(checkpoint), out, verify_seeds=verify_seeds)
+    out = folder / "bundle"
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / "lock"):
+        if not out.exists():  # a bundle appears at once, and whole
+            export_bundle(read_checkpoint(checkpoint), out, verify_seeds=verify_seeds)
     return out
