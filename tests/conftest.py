@@ -54,6 +54,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if needing and not visible_gpus():
         for item in needing:
             item.add_marker(pytest.mark.skip(reason="no NVIDIA GPU (--require-gpu makes it fail)"))
+    _slow_first(items)
+
+
+def _slow_first(items: list[pytest.Item]) -> None:
+    """Mark what slow.txt names, and move its files to the front, as they are ordered there."""
+    lines = (TESTS / "slow.txt").read_text(encoding="utf-8").splitlines()
+    slow = tuple(f"tests/{line}" for line in lines if not line.startswith("#"))
+    ranks: dict[str, int] = {}
+    for rank, name in enumerate(slow):
+        ranks.setdefault(name.partition("::")[0], rank)
+    for item in items:
+        if item.nodeid.startswith(slow):
+            item.add_marker(pytest.mark.slow)
+    items.sort(key=lambda item: ranks.get(item.nodeid.partition("::")[0], len(slow)))
 
 
 def _version(distribution: str) -> str:
