@@ -12,7 +12,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check docs bench setup clean
+.PHONY: help demo test quick check docs bench setup clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' Makefile
@@ -30,8 +30,15 @@ demo: $(READY)  ## From a trained network to pictures: export, verify, draw, mix
 	@echo "To play with it in your browser: $(PY) cli.py serve demo/bundle"
 	@echo "Your own network: $(PY) cli.py export YOUR.pkl --out my-bundle"
 
+# Some of the tests start many processes, each of which would compile all modules by itself.
+test quick: export PYTHONDONTWRITEBYTECODE =
+PYTEST := $(PY) -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
+
 test: $(READY)  ## Run the tests
-	$(PY) -m pytest -n $(JOBS) --dist loadfile
+	$(PYTEST)
+
+quick: $(READY)  ## Run the tests of the core, within a minute, while you work (not those of tests/slow.txt)
+	$(PYTEST) -m "not slow"
 
 check: $(READY)  ## Check format, lint and types
 	$(PY) -m ruff format --check .
