@@ -4,9 +4,9 @@
 PYTHON     ?= python3
 JOBS       ?= 2
 
-DEMO  := examples/demo.safetensors
-PY    := .venv/bin/python
-READY := .venv/.ready
+DEMO   := examples/demo.safetensors
+PY     := .venv/bin/python
+READY  := .venv/.ready
 OTHERS := build/portability/.ready
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
