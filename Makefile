@@ -4,18 +4,19 @@
 PYTHON     ?= python3
 JOBS       ?= 2
 
-DEMO  := examples/demo.safetensors
-PY    := .venv/bin/python
-READY := .venv/.ready
+DEMO   := examples/demo.safetensors
+PY     := .venv/bin/python
+READY  := .venv/.ready
+OTHERS := build/portability/.ready
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check docs bench setup clean
+.PHONY: help demo test quick check portable docs bench setup clean
 
 help:  ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
 
 demo: $(READY)  ## From a trained network to pictures: export, verify, draw, mix, film, time (in demo/)
 	$(PY) cli.py export $(DEMO) --out demo/bundle --force
@@ -30,14 +31,24 @@ demo: $(READY)  ## From a trained network to pictures: export, verify, draw, mix
 	@echo "To play with it in your browser: $(PY) cli.py serve demo/bundle"
 	@echo "Your own network: $(PY) cli.py export YOUR.pkl --out my-bundle"
 
+# Some of the tests start many processes, each of which would compile all modules by itself.
+test quick: export PYTHONDONTWRITEBYTECODE =
+PYTEST := $(PY) -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
+
 test: $(READY)  ## Run the tests
-	$(PY) -m pytest -n $(JOBS) --dist loadfile
+	$(PYTEST)
+
+quick: $(READY)  ## Run the tests of the core, within a minute, while you work (not those of tests/slow.txt)
+	$(PYTEST) -m "not slow"
 
 check: $(READY)  ## Check format, lint and types
 	$(PY) -m ruff format --check .
 	$(PY) -m ruff check .
 	@mkdir -p .typing && ln -sfn .. .typing/stylert
 	$(PY) -m mypy
+
+portable: $(READY) $(OTHERS)  ## Draw on other processors, emulated: no AVX-512, no AVX, ARM (Debian, some minutes)
+	tests/portability/run.sh
 
 docs: $(READY)  ## Write the API reference (in docs/api/)
 	$(PY) docs/build_api.py docs/api
@@ -48,6 +59,9 @@ bench: $(READY)  ## Time StyleGAN2 256 with random weights against PyTorch (some
 	@echo "Look at demo/bench.png; every sample is in demo/bench.json."
 
 setup: $(READY)  ## Make .venv with everything in it (the other targets do it when it is needed)
+
+$(OTHERS): tests/portability/fetch.sh constraints.txt | $(READY)
+	tests/portability/fetch.sh
 
 clean:  ## Remove what these targets made, .venv too
 	rm -rf .venv .typing demo docs/api build dist stylert.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib.metadata
 import os
 import platform
@@ -9,16 +10,20 @@ import shutil
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from filelock import FileLock
 
 from stylert.runtime.errors import InvalidInput, StylertError
 from stylert.runtime.generator import Generator
 from stylert.runtime.machine import visible_gpus
 from stylert.runtime.parity import RoundingError, compare, measure_excess
+
+if TYPE_CHECKING:
+    from stylert.export.checkpoints import Checkpoint
 
 # The goldens are so small that threads of torch cost more than they give. Read when torch loads.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -55,6 +60,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if needing and not visible_gpus():
         for item in needing:
             item.add_marker(pytest.mark.skip(reason="no NVIDIA GPU (--require-gpu makes it fail)"))
+    _slow_first(items)
+
+
+def _slow_first(items: list[pytest.Item]) -> None:
+    """Mark what slow.txt names, and move its files to the front, as they are ordered there."""
+    lines = (TESTS / "slow.txt").read_text(encoding="utf-8").splitlines()
+    slow = tuple(f"tests/{line}" for line in lines if not line.startswith("#"))
+    ranks: dict[str, int] = {}
+    for rank, name in enumerate(slow):
+        ranks.setdefault(name.partition("::")[0], rank)
+    for item in items:
+        if item.nodeid.startswith(slow):
+            item.add_marker(pytest.mark.slow)
+    items.sort(key=lambda item: ranks.get(item.nodeid.partition("::")[0], len(slow)))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -80,6 +99,30 @@ def ctrl_c_is_heard() -> None:
     """A shell script that starts the tests in the background has them ignore Ctrl-C."""
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def garbage_is_found_fast() -> None:
+    """What is there before a file's tests stays: to look through it takes a second each time."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def waiting_threads_sleep() -> Iterator[None]:
+    """ONNX Runtime's threads spin while they wait, and take the CPUs from the tests beside them."""
+    import onnxruntime
+
+    options_of = onnxruntime.SessionOptions
+
+    def without_spinning() -> Any:
+        options = options_of()
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        return options
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(onnxruntime, "SessionOptions", without_spinning)
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -129,24 +172,30 @@ def assert_same(record_property: Callable[[str, object], None]) -> Callable[...,
 
 
 @pytest.fixture(scope="session")
-def bundle_of(goldens: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+def exports(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of what is exported once for all workers."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent  # that of the whole run
+    return folder / "exports"
+
+
+@pytest.fixture(scope="session")
+def bundle_of(goldens: Path, exports: Path) -> Callable[[str], Path]:
     """Gives the bundle of a golden, for instance 'sg2-orig-32'. To be read only."""
 
-    @cache
     def export(name: str) -> Path:
         # One image is enough for a proof, without which there is no half-precision graph.
-        out = tmp_path_factory.mktemp(name) / "bundle"
         file = next(path for path in goldens.glob(f"{name}.p*") if path.suffix in (".pkl", ".pt"))
-        return _export(file, out, verify_seeds=1)
+        return _export_once(file, exports / name, verify_seeds=1)
 
     return export
 
 
 @pytest.fixture(scope="session")
-def bundle(goldens: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def bundle(goldens: Path, exports: Path) -> Path:
     """A bundle that was verified when it was exported: 32x32, RGB. To be read only."""
-    out = tmp_path_factory.mktemp("verified") / "bundle"
-    return _export(goldens / "sg2-skip-32.pkl", out, verify_seeds=2)
+    return _export_once(goldens / "sg2-skip-32.pkl", exports / "verified", verify_seeds=2)
 
 
 @pytest.fixture(scope="session")
@@ -175,9 +224,52 @@ def conditional(conditional_bundle: Path) -> Iterator[Generator]:
         yield opened
 
 
-def _export(checkpoint: Path, out: Path, *, verify_seeds: int = 0) -> Path:
+def _export_once(checkpoint: Path, folder: Path, *, verify_seeds: int) -> Path:
+    """The bundle in a folder; who comes first exports it, and other workers wait."""
     from stylert.export.bundle_writer import export_bundle
     from stylert.export.checkpoints import read_checkpoint
 
-    export_bundle(read_checkpoint(checkpoint), out, verify_seeds=verify_seeds)
+    out = folder / "bundle"
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / "lock"):
+        if not out.exists():  # a bundle appears at once, and whole
+            export_bundle(read_checkpoint(checkpoint), out, verify_seeds=verify_seeds)
+    return out
+
+
+@pytest.fixture(scope="session")
+def make_checkpoint() -> Callable[..., Checkpoint]:
+    """Makes a generator with random weights, 16x16 pixels unless `changes` say otherwise."""
+    from stylert.export.checkpoints import StyleGAN2Config
+    from stylert.export.checkpoints.untrained import untrained
+
+    def make(seed: int = 0, **changes: Any) -> Checkpoint:
+        fields: dict[str, Any] = {
+            "z_dim": 8,
+            "c_dim": 0,
+            "w_dim": 8,
+            "img_channels": 3,
+            "const_shape": (4, 4),
+            "channels": (12, 10, 8),
+            "mapping_layers": 2,
+            "mapping_features": 8,
+        }
+        return untrained("small", config=StyleGAN2Config(**(fields | changes)), seed=seed)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def tiny(make_checkpoint: Callable[..., Checkpoint]) -> Checkpoint:
+    """A generator of 8x8 pixels."""
+    return make_checkpoint(channels=(6, 5))
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle(tiny: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The bundle of `tiny`. Read only: a test that changes it takes a copy."""
+    from stylert.export.bundle_writer import export_bundle
+
+    out = tmp_path_factory.mktemp("tiny") / "bundle"
+    export_bundle(tiny, out, verify_seeds=1)
     return out

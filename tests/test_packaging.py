@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-FLOORS = ("engines", "export", "runtime")
+FLOORS = ("apps", "commands", "engines", "export", "runtime")
 PIP = ("-m", "pip", "--disable-pip-version-check", "--no-input")
 
 DRAW = """

@@ -318,13 +318,13 @@ def test_rounds_stop_when_the_time_is_up(tmp_path: Path) -> None:
         threads=1,
         rounds=9,
         warmup=1,
-        min_seconds=1e-3,
+        min_seconds=0.05,
         max_seconds=0.0,
     )
     (m,) = result.measurements
     assert len(m.rounds) == 5
-    assert all(sum(turn) >= 1e-3 for turn in m.rounds)
-    assert all(len(turn) > 1 for turn in m.rounds)  # a fake call takes less than 1 ms
+    assert all(sum(turn) >= 0.05 for turn in m.rounds)
+    assert any(len(turn) > 1 for turn in m.rounds)  # a fake call takes far less than 50 ms
     assert result.rows()[0].calls == len(m.samples)
     assert result.rows()[0].rounds == 5
 

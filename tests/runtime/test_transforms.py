@@ -14,7 +14,7 @@ from stylert.runtime.backends.onnxruntime import OnnxRuntimeSession
 from stylert.runtime.bundle import Bundle
 from stylert.runtime.generator import Generator
 from stylert.runtime.images import to_uint8
-from stylert.runtime.parity import TOLERANCES, compare
+from stylert.runtime.parity import TOLERANCES, Tolerance, compare
 from stylert.runtime.transforms import inverse_transforms, transform_inputs
 
 NAME = "sg3-r-64"
@@ -153,9 +153,13 @@ def test_a_picture_turns_counter_clockwise_and_moves_right_and_down(moving: Gene
     angles, shifts = (0, 90, 0, 0), ((0, 0), (0, 0), (0.25, 0), (0, 0.25))
     images = moving.generate([3] * 4, rotate=angles, translate=shifts, output="img")
     still, turned, right, down = images
-    assert same(np.rot90(still, axes=(1, 2)), turned)
-    assert same(still[:, :, :48], right[:, :, 16:])
-    assert same(still[:, :48], down[:, 16:])
+    for expected, got in (
+        (np.rot90(still, axes=(1, 2)), turned),
+        (still[:, :, :48], right[:, :, 16:]),
+        (still[:, :48], down[:, 16:]),
+    ):
+        # Of other Fourier features, so that this is more than rounding.
+        assert compare(expected, got).within(Tolerance(max_abs=1e-4, psnr_db=70))
 
 
 def test_every_call_of_the_session_has_a_matrix_for_each_image(

@@ -22,7 +22,6 @@ from stylert.apps.bench.torch_baselines import (
     open_half_gemm,
 )
 from stylert.apps.bench.worker import _load_factory
-from stylert.export.bundle_writer import export_bundle
 from stylert.export.checkpoints import read_checkpoint, write_native
 from stylert.export.families import reference_of
 from stylert.runtime.errors import EngineError
@@ -31,13 +30,12 @@ from stylert.runtime.parity import TOLERANCES, compare
 
 
 @pytest.mark.parametrize("name", ["sg2-skip-32", "sg2-cond-32"])
-def test_eager_draws_what_the_runtime_draws(goldens: Path, tmp_path: Path, name: str) -> None:
-    path = goldens / f"{name}.pkl"
-    checkpoint = read_checkpoint(path)
-    export_bundle(checkpoint, tmp_path / "bundle", verify_seeds=0)
-    candidate = open_eager(checkpoint=str(path), threads=1)
-    c_dim = checkpoint.config.c_dim
-    with Generator.open(tmp_path / "bundle", threads=1) as generator:
+def test_eager_draws_what_the_runtime_draws(
+    goldens: Path, bundle_of: Callable[[str], Path], name: str
+) -> None:
+    candidate = open_eager(checkpoint=str(goldens / f"{name}.pkl"), threads=1)
+    c_dim = candidate.model.config.c_dim
+    with Generator.open(bundle_of(name), threads=1) as generator:
         for batch in (1, 3):
             candidate.prepare(batch)
             expected = candidate.run()

@@ -6,8 +6,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -31,24 +29,6 @@ def conditional_client(conditional: Generator) -> Iterator[TestClient]:
     """Of a generator with five classes, without a network."""
     with TestClient(create_app(conditional)) as opened:
         yield opened
-
-
-@pytest.fixture(scope="session")
-def quick_bundle_of(
-    goldens: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Callable[[str], Path]:
-    """Gives the bundle of a golden, not compared with it and without half precision. Read only."""
-    from stylert.export.bundle_writer import export_bundle
-    from stylert.export.checkpoints import read_checkpoint
-
-    @cache
-    def export(name: str) -> Path:
-        (file,) = (p for p in goldens.glob(f"{name}.p*") if p.suffix in (".pkl", ".pt"))
-        out = tmp_path_factory.mktemp(name) / "bundle"
-        export_bundle(read_checkpoint(file), out, verify_seeds=0, half="none")
-        return out
-
-    return export
 
 
 @pytest.fixture

@@ -97,12 +97,12 @@ def test_classes_are_those_of_the_generator(
     assert within_a_level(conditional.generate([1, 2], **options), got)
 
 
-def test_stylegan3_moves(quick_bundle_of: Callable[[str], Path]) -> None:
+def test_stylegan3_moves(bundle_of: Callable[[str], Path]) -> None:
     turned = {"translate": [0.1, -0.2], "rotate": 30}
     each = {"translate": [[0.1, 0], [0, 0.2]]}
     matrix = {"transform": [[1, 0, 0.1], [0, 1, 0], [0, 0, 1]]}
     with (
-        Generator.open(quick_bundle_of("sg3-t-64"), provider="cpu") as generator,
+        Generator.open(bundle_of("sg3-t-64"), provider="cpu") as generator,
         TestClient(create_app(generator)) as client,
     ):
         assert client.get("/info").json()["has_transform"]

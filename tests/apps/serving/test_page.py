@@ -21,7 +21,7 @@ from stylert.apps.serving.server import bind, server_of
 from stylert.apps.serving.settings import Settings
 from stylert.runtime.generator import Generator
 
-PAGE = Path(stylert.__file__).parent / "runtime" / "serving" / "page"
+PAGE = Path(stylert.__file__).parent / "apps" / "serving" / "page"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 FLAGS = [
     "--disable-gpu",
@@ -120,19 +120,6 @@ def serving(bundle: Path, token: str | None) -> Iterator[str]:
         yield f"http://127.0.0.1:{listening.getsockname()[1]}/"
         server.should_exit = True
         thread.join()
-
-
-@pytest.fixture(scope="module")
-def bundle(quick_bundle_of: Callable[[str], Path]) -> Path:
-    """Of a StyleGAN2, 32x32, without classes."""
-    return quick_bundle_of("sg2-skip-32")
-
-
-@pytest.fixture(scope="module")
-def generator(bundle: Path) -> Iterator[Generator]:
-    """The library's own, to compare with."""
-    with Generator.open(bundle, provider="cpu") as opened:
-        yield opened
 
 
 @pytest.fixture(scope="module")
@@ -361,10 +348,10 @@ def test_the_copied_python_draws_the_picture_on_screen(
     name: str,
     calls_of: dict[str, str],
     started: Started,
-    quick_bundle_of: Callable[[str], Path],
+    bundle_of: Callable[[str], Path],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    bundle = quick_bundle_of(name)
+    bundle = bundle_of(name)
     shown = started(of=bundle)
     before = shown.settled()
     for settings, calls in calls_of.items():

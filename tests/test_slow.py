@@ -1,0 +1,21 @@
+"""slow.txt: what it names is there, so that a test which gets another name is not lost to it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).parent
+NAMED = [
+    line
+    for line in (TESTS / "slow.txt").read_text(encoding="utf-8").splitlines()
+    if not line.startswith("#")
+]
+
+
+@pytest.mark.parametrize("line", NAMED)
+def test_it_is_there(line: str) -> None:
+    file, _, test = line.partition("::")
+    source = (TESTS / file).read_text(encoding="utf-8")
+    assert not test or f"\ndef {test}(" in source
