@@ -117,9 +117,7 @@ def test_what_reaches_60_ships_as_it_is(golden: Checkpoint, tmp_path: Path) -> N
     assert half["half_blocks"] == list(golden.config.block_names)
 
 
-def test_blocks_that_move_take_their_weights_along(
-    golden: Checkpoint, tmp_path: Path
-) -> None:
+def test_blocks_that_move_take_their_weights_along(golden: Checkpoint, tmp_path: Path) -> None:
     """Stored in half precision, they would cost nearly as much as before."""
     one = uneven(golden, {"L13_64_16": 2e4})
     report = export_bundle(one, tmp_path / "bundle", verify_seeds=4, half="all")

@@ -452,8 +452,15 @@ MUTATIONS = (
     Mutation("transform transposed", find_transforms, transpose_transform),
 )
 
-# These draw what the right network draws, or as good as: nothing may rest on them.
+# What nothing may rest on: some draw what the right network draws, or as good as.
 UNSEEN = (
     Mutation("epsilon of 1e-4", find_demodulation, functools.partial(set_epsilon, epsilon=1e-4)),
+    Mutation("epsilon of 1e-2", find_demodulation, functools.partial(set_epsilon, epsilon=1e-2)),
+    Mutation(
+        "epsilon of 1e-4, styles of a hundredth",
+        find_demodulation,
+        functools.partial(set_epsilon, epsilon=1e-4),
+        prepare=shrink_styles,
+    ),
     Mutation("symmetric filter flipped", find_filters, flip_filter),
 )
