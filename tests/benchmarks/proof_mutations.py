@@ -10,9 +10,7 @@ some minutes.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -34,40 +32,46 @@ SEEDS = {  # of every scene; a picture of StyleGAN3 takes twenty times as long
     "sg3-t-64": 1,
     "sg3-r-64": 1,
 }
-Cell = Callable[[RightNetwork, Mutation], str]
 
 HEAD = """# Mutations of the proof
 
-How many times beyond the bounds of the proof a fault is in **the layer where it shows least**, and how many layers have it.
-At 1 the proof just fails. Each layer gets the fault by itself; right and wrong are drawn by PyTorch in float32 in the scenes of
-the proof, and the excess is that of `runtime.parity.measure_excess`: the smaller one of both gates, in the picture that shows
-most. Styles, psi and cutoff are judged by the 'ws' output, bytes by the share that is off over the 2 % that may be.
+How many times beyond the bounds of the proof a fault is in **the layer where it shows least**. At 1
+the proof just fails. Each layer that has it gets the fault by itself. Right and wrong are drawn by
+PyTorch in float32 in the scenes of the proof, and the excess is that of
+`runtime.parity.measure_excess`: the smaller one of both gates, in the picture that shows most. Psi,
+cutoff and the mapping are judged by the 'ws' output, and bytes by the share that is off, over the
+2 % that may be.
 
 {machine}
 {pictures}
 
 `python tests/benchmarks/proof_mutations.py docs/results/proof-mutations.md` writes this page.
-`tests/export/parity/test_mutations.py` asserts that every layer is at least 3 times beyond (2 times where a bias is off by
-0.1 %), and that the proof itself finds the same figures in graphs of bundles. A dash: no layer has it, or none can show it.
+`tests/export/parity/test_mutations.py` asserts that every layer is at least 3 times beyond (2 times
+where a bias is off by 0.1 %), and that the proof finds the same figures in graphs of bundles. A
+dash: no layer has it, or none can show it.
 
 """
 
 UNSEEN_HEAD = """
 ## What cannot be seen, so that no test may rest on it
 
-Least and greatest excess of all layers; what is below 1 passes the proof, and right graphs lie below 0.2.
+The least and the greatest excess of all layers. What is below 1 passes the proof.
 
 """
 
 UNSEEN_TAIL = """
-- **The epsilon of the demodulation.** With ordinary styles, 1e-4 in place of 1e-8 is below what float32 can show, and so is
-  1e-2 in many layers. It takes small styles: at a hundredth, 1e-2 is found in every layer, and 1e-4 wherever styles are about
-  1 otherwise. Those of sg2-hot-64 are about 10, so that a hundredth of them is not small enough.
-- **Flipped symmetric filters**: [1, 3, 3, 1] of StyleGAN2, [1, 2, 1] of StyleGAN 1 and all of StyleGAN3 are the same from both
-  ends. So a network is made with [1, 2, 3, 4] for the row above. Flipped 1x1 weights are the same, too: StyleGAN3-R has no others.
+- **The epsilon of the demodulation.** With ordinary styles, 1e-4 in place of 1e-8 is below what
+  float32 can show, and so is 1e-2 in many layers. It takes small styles: at a hundredth, 1e-2 is
+  found in every layer, and 1e-4 wherever styles are about 1 otherwise. Those of sg2-hot-64 are
+  about 10, of which a hundredth is not small enough. StyleGAN3 normalises its styles and weights
+  before; the damaged layer does not.
+- **A flipped symmetric filter.** [1, 3, 3, 1] of StyleGAN2, [1, 2, 1] of StyleGAN 1 and the filters
+  of StyleGAN3 are the same from both ends, so the row above has a network with [1, 2, 3, 4]. So are
+  1x1 weights, and StyleGAN3-R has no others.
 - **Noise of a strength of 0**, and a clamp that no value reaches.
-- **ws of two layers exchanged while all layers have the same w**: not one digit changes, but where the cutoff of the truncation
-  is between the two. This is why every proof has scenes with the w of another seed in each layer.
+- **ws of two layers exchanged while all layers have the same w.** Not one digit changes, unless the
+  cutoff of the truncation is between the two. This is why every proof has a scene with the w of
+  another seed in each layer.
 """
 
 
@@ -86,10 +90,12 @@ def weakest(network: RightNetwork, mutation: Mutation) -> str:
     return f"{show(found[least])} {least} (of {len(found)}){warning}"
 
 
-def extent(network: RightNetwork, mutation: Mutation, **options: Any) -> str:
+def extent(network: RightNetwork, mutation: Mutation) -> str:
     """The least and the greatest excess of all layers."""
-    found = [mutation.excess(network, layer, **options) for layer in mutation.find(network)]
-    return f"{show(min(found))} to {show(max(found))}" if found else "-"
+    found = [mutation.excess(network, layer) for layer in mutation.find(network)]
+    if not found:
+        return "-"
+    return f"{show(min(found))} to {show(max(found))}" if max(found) else "0"
 
 
 def exchanged_ws(network: RightNetwork, ws: str) -> str:
