@@ -96,7 +96,12 @@ class GraphBuilder:
     def op(self, op_type: str, *inputs: ir.Value, name: str, **attributes: Any) -> ir.Value:
         """Add a node with one output."""
         name = self._unique(name)
-        node = ir.node(op_type, list(inputs), attributes, name=name)
+        # Lists are told to be integers: to find out, `ir.node` would ask each of them what it is.
+        told = {
+            key: ir.AttrInt64s(key, value) if isinstance(value, list) else value
+            for key, value in attributes.items()
+        }
+        node = ir.node(op_type, list(inputs), told, name=name)
         node.outputs[0].name = name
         self._nodes.append(node)
         return node.outputs[0]

@@ -14,6 +14,8 @@ import pytest
 from stylert.export import half_search, proving
 from stylert.export.bundle_writer import export_bundle
 from stylert.export.checkpoints import Checkpoint, read_checkpoint
+from stylert.export.checkpoints.families.stylegan3_design import StyleGAN3Design
+from stylert.export.checkpoints.untrained import untrained
 from stylert.export.half_search import GOOD_DB, HalfSearch
 from stylert.export.parity import ParityReport
 from stylert.export.verification import verify_bundle
@@ -21,6 +23,7 @@ from stylert.runtime.bundle import Bundle
 from stylert.runtime.errors import ParityError
 
 DEPTHS = ("L3_36_32", "L8_84_32", "L13_64_16")
+ASKED = ("L3_36_32", "L8_84_32", "L12_84_16", "L13_64_16")
 
 
 def uneven(checkpoint: Checkpoint, factors: Mapping[str, float]) -> Checkpoint:
@@ -46,6 +49,14 @@ def golden(goldens: Path) -> Checkpoint:
 
 
 @pytest.fixture(scope="module")
+def small() -> Checkpoint:
+    """A StyleGAN3 of 32x32 pixels, for what is no matter of size."""
+    design = StyleGAN3Design(img_resolution=32, channel_max=16, num_layers=4, margin_size=2)
+    config = design.config(z_dim=16, c_dim=0, w_dim=16, mapping_layers=2, mapping_features=16)
+    return untrained("small", config=replace(config, conv_clamp=256.0))
+
+
+@pytest.fixture(scope="module")
 def missing(golden: Checkpoint) -> Checkpoint:
     """A StyleGAN3 that half precision misses at several depths."""
     return uneven(golden, dict.fromkeys(DEPTHS, 1e4))
@@ -56,7 +67,7 @@ def exported(
     missing: Checkpoint, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Path, ParityReport]:
     out = tmp_path_factory.mktemp("missing") / "bundle"
-    report = export_bundle(missing, out, verify_seeds=2)
+    report = export_bundle(missing, out, verify_seeds=2, half=",".join(ASKED))
     assert report is not None
     return out, report
 
@@ -67,7 +78,7 @@ def half_db(report: ParityReport) -> float:
 
 
 def test_blocks_move_until_the_pictures_are_good(
-    missing: Checkpoint, exported: tuple[Path, ParityReport]
+    exported: tuple[Path, ParityReport],
 ) -> None:
     out, report = exported
     assert report.passed
@@ -77,7 +88,7 @@ def test_blocks_move_until_the_pictures_are_good(
     assert set(moved) <= set(DEPTHS), "blocks that cost little stay"
     assert list(moved.values()) == sorted(moved.values()), "worst first"
     assert all(db < 60 for db in moved.values())
-    assert half["half_blocks"] == [b for b in missing.config.block_names if b not in moved]
+    assert half["half_blocks"] == [block for block in ASKED if block not in moved]
 
 
 def test_the_report_and_the_manifest_name_them(exported: tuple[Path, ParityReport]) -> None:
@@ -99,42 +110,43 @@ def test_verify_tells_the_same(missing: Checkpoint, exported: tuple[Path, Parity
     assert half_db(again) == pytest.approx(half_db(report), abs=1)
 
 
-def test_strict_export_fails(missing: Checkpoint, tmp_path: Path) -> None:
+def test_strict_export_fails(small: Checkpoint, tmp_path: Path) -> None:
+    bad = uneven(small, {"L1_36_16": 3e4})
     with pytest.raises(ParityError, match="Worst: fp16 img") as caught:
-        export_bundle(missing, tmp_path / "bundle", verify_seeds=2, half_strict=True)
+        export_bundle(bad, tmp_path / "bundle", verify_seeds=8, half_strict=True)
     assert half_db(caught.value.report) < 60
     assert not (tmp_path / "bundle").exists()
 
 
-def test_what_reaches_60_ships_as_it_is(golden: Checkpoint, tmp_path: Path) -> None:
+def test_what_reaches_60_ships_as_it_is(small: Checkpoint, tmp_path: Path) -> None:
     """Also below the 63 dB that a search aims at."""
-    close = uneven(golden, {"L13_64_16": 4e3})
+    close = uneven(small, {"L2_36_16": 2e4})
     report = export_bundle(close, tmp_path / "bundle", verify_seeds=8)
     assert report is not None
     assert 60 <= half_db(report) < GOOD_DB
     half = Bundle.open(tmp_path / "bundle").manifest["half"]
     assert half["moved"] is None
-    assert half["half_blocks"] == list(golden.config.block_names)
+    assert half["half_blocks"] == list(small.config.block_names)
 
 
-def test_blocks_that_move_take_their_weights_along(golden: Checkpoint, tmp_path: Path) -> None:
+def test_blocks_that_move_take_their_weights_along(small: Checkpoint, tmp_path: Path) -> None:
     """Stored in half precision, they would cost nearly as much as before."""
-    one = uneven(golden, {"L13_64_16": 2e4})
-    report = export_bundle(one, tmp_path / "bundle", verify_seeds=4, half="L12_84_16,L13_64_16")
+    bad = uneven(small, {"L1_36_16": 3e4})
+    report = export_bundle(bad, tmp_path / "bundle", verify_seeds=8, half="all")
     assert report is not None
     assert report.passed
     half = Bundle.open(tmp_path / "bundle").manifest["half"]
-    assert list(half["moved"]) == ["L13_64_16"]
+    assert list(half["moved"]) == ["L1_36_16"]
     assert half["compact"] is False
 
 
 def test_no_block_left_is_a_note(
-    golden: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    small: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(half_search, "GOOD_DB", 1000.0)
     monkeypatch.setattr(proving, "GOOD_DB", 1000.0)
-    bad = uneven(golden, dict.fromkeys(DEPTHS, 1e5))
-    report = export_bundle(bad, tmp_path / "bundle", verify_seeds=1, half="L8_84_32,L13_64_16")
+    bad = uneven(small, {"L1_36_16": 3e4})
+    report = export_bundle(bad, tmp_path / "bundle", verify_seeds=8, half="L0_20_16,L1_36_16")
     assert report is not None
     assert report.passed
     assert {row.precision for row in report.rows} == {"fp32"}
@@ -144,16 +156,14 @@ def test_no_block_left_is_a_note(
     assert not (tmp_path / "bundle/synthesis.fp16.onnx").exists()
 
 
-def test_what_is_not_finite_moves_first(
-    golden: Checkpoint, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_is_not_finite_moves_first(small: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
     costs = {("a",): 50.0, ("b",): -np.inf, ("c",): 70.0, ("a", "c"): 55.0}
 
     def measure(self: HalfSearch, blocks: Any) -> float:
         return costs.get(tuple(blocks), 61.0)
 
     monkeypatch.setattr(HalfSearch, "measure", measure)
-    search = HalfSearch(golden, ("a", "b", "c"), {})
+    search = HalfSearch(small, ("a", "b", "c"), {})
     assert search.step() == ("c",)
     assert list(search.moved) == ["b", "a"]
     assert search.step() == ()
