@@ -16,7 +16,7 @@ import torch
 from stylert.export.bundle_writer import export_bundle
 from stylert.export.checkpoints import Checkpoint
 from stylert.export.checkpoints.families.stylegan3_design import StyleGAN3Design
-from stylert.export.checkpoints.untrained import untrained
+from stylert.export.checkpoints.untrained import UNTRAINED, untrained
 from stylert.export.parity import (
     ParityReport,
     ParityRow,
@@ -100,7 +100,7 @@ def test_noise_of_strength_0_needs_no_scene_without_it(make_checkpoint: MakeChec
     [("stylegan2-256", 16), ("stylegan2-1024", 8), ("stylegan1-256", 8), ("stylegan3-t-256", 8)],
 )
 def test_how_many_pictures_follows_from_the_network(name: str, pictures: int) -> None:
-    assert count_pictures(untrained(name).config) == pictures
+    assert count_pictures(UNTRAINED[name]()) == pictures
 
 
 def test_small_networks_are_proven_with_32_pictures(tiny: Checkpoint, tmp_path: Path) -> None:
