@@ -52,7 +52,7 @@ class HalfSearch:
         self._blocks = tuple(blocks)
         self._progress = progress
         reference = Reference(checkpoint)
-        scene = image_scenes(checkpoint)[0]
+        scene = image_scenes(checkpoint.config)[0]
         self._ws = reference.map_seeds(SEEDS, scene.psi)
         self._expected = np.stack([reference.draw(seed, scene) for seed in SEEDS])
         self._steps = self._list_steps()

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from stylert.export.checkpoints import Checkpoint, Config
+from stylert.export.checkpoints import Config
 
 __all__ = [
     "Psi",
@@ -67,12 +67,12 @@ def mapping_psis(config: Config) -> tuple[Psi, ...]:
     return Psi(1.0), Psi(0.7), Psi(0.7, _middle(config)), Psi(None)
 
 
-def image_scenes(checkpoint: Checkpoint) -> tuple[Scene, ...]:
-    """The scenes that pictures are compared in.
+def image_scenes(config: Config) -> tuple[Scene, ...]:
+    """The scenes that pictures are compared in: psi 1, a cutoff, and another w in every layer.
 
-    Where all strengths of the noise are 0, drawing without it is drawing with it: one of them does.
+    Each has its own noise mode or motion. No picture depends on psi and noise together, since the
+    one is of the mapping network and the other of the synthesis network: so these three are enough.
     """
-    config = checkpoint.config
     cut = Psi(0.7, _middle(config))
     if config.has_transform:
         return (
@@ -82,14 +82,7 @@ def image_scenes(checkpoint: Checkpoint) -> tuple[Scene, ...]:
         )
     if not config.use_noise:
         return Scene(Psi(1.0)), Scene(cut), Scene(Psi(1.0), ws="own")
-    strengths = [t for name, t in checkpoint.tensors.items() if name.endswith("noise_strength")]
-    silent = (Scene(Psi(0.7), "none"),) if any(map(np.any, strengths)) else ()
-    return (
-        Scene(Psi(1.0), "const"),
-        *silent,
-        Scene(cut, "seeded"),
-        Scene(Psi(1.0), "seeded", ws="own"),
-    )
+    return Scene(Psi(1.0), "const"), Scene(cut, "none"), Scene(Psi(1.0), "seeded", ws="own")
 
 
 def _middle(config: Config) -> int:

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import torch
 
+from stylert.apps.bench.machine import describe_machine
 from stylert.export.checkpoints import read_checkpoint
-from stylert.runtime.bench.machine import describe_machine
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "export" / "parity"))

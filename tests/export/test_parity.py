@@ -26,13 +26,14 @@ from stylert.export.parity import (
     parity_error,
 )
 from stylert.export.parity.reference import Reference
-from stylert.export.parity.scenes import Psi, image_scenes
+from stylert.export.parity.scenes import Psi
 from stylert.runtime.errors import ParityError
 from stylert.runtime.generator import Generator
 from stylert.runtime.graph_inputs import GraphInputs
 from stylert.runtime.parity import RMS_FACTOR, Difference, RoundingError
 
 MakeCheckpoint = Callable[..., Checkpoint]
+Row = tuple[str, str, str]  # psi, noise or motion, and ws
 
 
 @pytest.fixture(scope="module")
@@ -71,28 +72,29 @@ def test_covers_psis_batches_noise_modes_and_a_w_of_every_layer(
     report = check_parity(tiny, generator, seeds=range(5))
     assert report.passed
     cut = f"0.7 to layer {tiny.config.num_ws // 2}"
-    scenes = [
-        ("1", "const", "one"),
-        ("0.7", "none", "one"),
-        (cut, "seeded", "one"),
-        ("1", "seeded", "own"),
-    ]
+    first, second, last = ("1", "const", "one"), (cut, "none", "one"), ("1", "seeded", "own")
     assert settings_of(report, "ws", "noise_mode") == styles_rows(tiny.config.num_ws)
-    assert settings_of(report, "img", "noise_mode") == [
-        (*scene, batch) for scene in scenes for batch in (1, 4)
-    ]
-    assert settings_of(report, "image", "noise_mode") == [(*scene, 4) for scene in scenes]
+    assert settings_of(report, "img", "noise_mode") == drawn_rows(first, second, last)
+    assert settings_of(report, "image", "noise_mode") == [(*first, 4)]
     assert {row.images for row in report.rows if row.batch == 4 and row.output != "image"} == {5}
 
 
-def test_noise_of_strength_0_needs_no_scene_without_it(make_checkpoint: MakeCheckpoint) -> None:
-    checkpoint = make_checkpoint()
-    strengths = {n: t * 0 for n, t in checkpoint.tensors.items() if n.endswith("noise_strength")}
-    silent = replace(checkpoint, tensors={**checkpoint.tensors, **strengths})
-    assert [scene.noise_mode for scene in image_scenes(silent)] == ["const", "seeded", "seeded"]
-    one = {**strengths, "synthesis.b8.conv1.noise_strength": np.float32(0.5)}
-    heard = replace(checkpoint, tensors={**checkpoint.tensors, **one})
-    assert "none" in [scene.noise_mode for scene in image_scenes(heard)]
+def drawn_rows(first: Row, second: Row, last: Row) -> list[tuple[Any, ...]]:
+    """The outer scenes are drawn alone, too."""
+    return [(*first, 1), (*first, 4), (*second, 4), (*last, 1), (*last, 4)]
+
+
+def test_half_precision_is_compared_in_the_outer_scenes(
+    make_checkpoint: MakeCheckpoint, tmp_path: Path
+) -> None:
+    report = export_bundle(make_checkpoint(conv_clamp=256.0), tmp_path / "bundle", verify_seeds=2)
+    assert report is not None
+    half = [row for row in report.rows if row.precision == "fp16"]
+    assert [(row.output, row.scene.ws, row.batch) for row in half if row.output == "img"] == [
+        ("img", "one", 4),
+        ("img", "own", 4),
+    ]
+    assert [row.output for row in half].count("image") == 1
 
 
 @pytest.mark.parametrize(
@@ -133,11 +135,9 @@ def test_covers_the_motion_of_stylegan3(
         report = check_parity(moving, generator, seeds=range(5))
         assert report.passed
         cut = f"0.7 to layer {moving.config.num_ws // 2}"
-        scenes = [("1", "none", "one"), (cut, "seeded", "one"), ("1", "matrix", "own")]
+        scenes = ("1", "none", "one"), (cut, "seeded", "one"), ("1", "matrix", "own")
         assert settings_of(report, "ws", "motion") == styles_rows(moving.config.num_ws)
-        assert settings_of(report, "img", "motion") == [
-            (*scene, batch) for scene in scenes for batch in (1, 4)
-        ]
+        assert settings_of(report, "img", "motion") == drawn_rows(*scenes)
         assert {row.scene.noise_mode for row in report.rows} == {"-"}
 
         matrices = GraphInputs.transforms
@@ -165,10 +165,10 @@ def test_settings_are_really_used(
 
         monkeypatch.setattr(Generator, name, recorded)
     check_parity(tiny, generator, seeds=range(4))
-    # Each scene once by fours, and for its bytes; four times alone.
+    # Each scene once by fours, and the first for its bytes; the outer ones four times alone.
     fours = [image for count, image in drawn if count == 4]
-    assert (len(fours), len(set(fours))) == (8, 4)
-    assert sum(count == 1 for count, _ in drawn) == 4 * 4
+    assert (len(fours), len(set(fours))) == (4, 3)
+    assert sum(count == 1 for count, _ in drawn) == 2 * 4
 
 
 def test_finds_a_changed_bias(tiny: Checkpoint, generator: Generator) -> None:

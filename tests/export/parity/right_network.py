@@ -39,7 +39,7 @@ class RightNetwork:
         self.reference = Reference(checkpoint)
         self.model: Any = self.reference.model
         # The last one has another w in every layer, and all of the noise and motion there is.
-        shown = image_scenes(checkpoint)[::-1][:scenes]
+        shown = image_scenes(checkpoint.config)[::-1][:scenes]
         drawn = [(scene, seed) for seed in seeds for scene in shown]
         mapped = [(Scene(psi), seed) for seed in seeds for psi in mapping_psis(self.config)]
         self.cases = {"img": drawn, "image": drawn, "ws": mapped}
