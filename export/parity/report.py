@@ -158,7 +158,7 @@ def parity_error(report: ParityReport) -> ParityError:
     also = f" {report.notes[0]}" if report.notes else ""
     return ParityError(
         f"Parity failed in {len(failed)} of {len(report.rows)} rows. Worst: {row.precision} "
-        f"{row.output} at psi {scene.psi}, noise {scene.noise_mode}, batch {row.batch}: "
+        f"{row.output} at {scene}, batch {row.batch}: "
         f"rms {found.rms:.3g}, max |d| {found.max_abs:.3g}, PSNR {found.psnr_db:.1f} dB"
         f"{times}.{also}",
         report=report,

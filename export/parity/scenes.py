@@ -55,6 +55,14 @@ class Scene:
     motion: str = "-"  # 'none', 'seeded' (moved and turned) or 'matrix'; '-' where it has none
     ws: str = "one"  # 'own': every layer has the w of another seed
 
+    def __str__(self) -> str:
+        words = [f"psi {self.psi}"]
+        if self.noise_mode != "-":
+            words.append(f"noise {self.noise_mode}")
+        if self.motion != "-":
+            words.append(f"motion {self.motion}")
+        return ", ".join([*words, "another w in every layer"] if self.ws == "own" else words)
+
 
 def count_pictures(config: Config) -> int:
     """How many pictures of each scene prove a network: it follows from its multiply-adds."""
