@@ -163,7 +163,7 @@ class Client(NamedTuple):
     port: int
 
     def ask(self, method: str, path: str, content: Any = None, **headers: str) -> Answer:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=600)
         try:
             body = None if content is None else json.dumps(content)
             kind = {"content-type": "application/json"}
