@@ -48,7 +48,7 @@ ALONE = 4  # pictures drawn at batch 1
 MAX_SHARE_OFF = 0.02  # of the bytes: a float off by 1e-4 is 0.013 of a step from its edge
 # Beyond this share of gate 1, float64 is drawn in any case: it is near the bounds of the gate, and
 # a machine that rounds in another way may be beyond them without PyTorch at hand.
-NEAR = 0.25
+NEAR = 0.5
 
 Progress = Callable[[int, int], None]  # images done, images in all
 Picture = tuple[Scene, int]  # and its seed
