@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from stylert.export.checkpoints import Checkpoint
-from stylert.export.parity.float64 import Float64Pictures
+from stylert.export.parity.float64 import Float64Pictures, Picture
 from stylert.export.parity.reference import Reference
 from stylert.export.parity.report import ParityReport, ParityRow
 from stylert.export.parity.scenes import (
@@ -36,6 +36,7 @@ from stylert.runtime.parity import (
     TOLERANCES,
     Difference,
     RoundingError,
+    compare,
     compare_each,
     judge,
     worst_of,
@@ -51,7 +52,6 @@ MAX_SHARE_OFF = 0.02  # of the bytes: a float off by 1e-4 is 0.013 of a step fro
 NEAR = 0.5
 
 Progress = Callable[[int, int], None]  # images done, images in all
-Picture = tuple[Scene, int]  # and its seed
 
 
 def check_parity(
@@ -127,11 +127,11 @@ class _Check:
     def run(self) -> tuple[tuple[ParityRow, ...], dict[str, RoundingError], tuple[str, ...]]:
         """The rows, what float64 says of the reference, and what a user should know."""
         exact = Float64Pictures(self.checkpoint, self.reference)
-        styles = [
-            self.compare("ws", scene, "fp32", batch, self.reference_rows("ws", scene), self.seeds)
-            for scene in map(Scene, mapping_psis(self.config))
-            for batch in BATCHES
-        ]
+        styles: list[_Comparison] = []
+        for scene in map(Scene, mapping_psis(self.config)):
+            expected = self.reference_rows("ws", scene)
+            for batch in BATCHES:
+                styles.append(self.compare("ws", scene, "fp32", batch, expected, self.seeds))
         rows, errors = self.judge_all("ws", styles, exact)
         if not all(row.difference.finite for row in rows):
             return tuple(rows), errors, exact.notes  # the runtime refuses to draw such styles
@@ -231,8 +231,9 @@ class _Check:
         got = self.candidate_rows("image", scene, precision, seeds)
         # What is not finite has failed the row of floats already.
         with np.errstate(invalid="ignore", over="ignore"):
-            difference = worst_of(compare_each(to_uint8(own), got))
-            off_own = np.abs(to_uint8(own).astype(np.int16) - got)
+            bytes_ = to_uint8(own)
+            difference = compare(bytes_, got)
+            off_own = np.abs(bytes_.astype(np.int16) - got)
             off = np.abs(to_uint8(expected).astype(np.int16) - got)
         difference = replace(difference, finite=bool(np.isfinite(own).all()))
         exact = difference.max_abs <= 1 and np.mean(off_own > 0) <= MAX_SHARE_OFF

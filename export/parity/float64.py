@@ -14,7 +14,7 @@ from stylert.export.parity.reference import Reference
 from stylert.export.parity.scenes import Scene
 from stylert.runtime.parity import RoundingError
 
-__all__ = ["Float64Pictures"]
+__all__ = ["Float64Pictures", "Picture"]
 
 PICTURES = 8  # of each output; they cost several times what float32 costs
 
