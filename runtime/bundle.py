@@ -17,12 +17,14 @@ import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
-from stylert.runtime.directions import DirectionSet, direction_sets
+from stylert.runtime.directions import DirectionSet, direction_sets, directions_by_name
 from stylert.runtime.errors import BundleError
 
 __all__ = [
@@ -188,6 +190,12 @@ class Bundle:
             return ()
         with self._arrays("directions.npz") as arrays:
             return direction_sets(arrays, num_ws=self.spec.num_ws, w_dim=self.spec.w_dim)
+
+    @cached_property
+    def directions(self) -> Mapping[str, np.ndarray]:
+        """Directions in w by name: [num_ws, w_dim] float32, read-only, zero in other layers."""
+        named = directions_by_name(self.read_directions(), num_ws=self.spec.num_ws)
+        return MappingProxyType(named)
 
     @contextmanager
     def _arrays(self, name: str) -> Iterator[Mapping[str, np.ndarray]]:

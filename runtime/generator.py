@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, overload
@@ -16,20 +16,18 @@ from stylert.runtime.arguments import check_integer
 from stylert.runtime.bundle import Bundle, GeneratorSpec
 from stylert.runtime.control.style_editing import StyleEditing
 from stylert.runtime.control.style_mixing import StyleMixing
-from stylert.runtime.control.styles import as_styles
-from stylert.runtime.errors import EngineError, InvalidInput
-from stylert.runtime.graph_inputs import GraphInputs
-from stylert.runtime.latents import labels_of, seeds_of, z_from_seeds
-from stylert.runtime.lifetime import Lifetime
-from stylert.runtime.options import (
-    NoiseMode,
+from stylert.runtime.drawing_options import (
+    DrawingOptions,
     Output,
-    SeedOptions,
-    SynthesisOptions,
+    PictureOptions,
     check_output,
+    takes,
 )
-from stylert.runtime.parts import joined, parts_of, rows_of
-from stylert.runtime.session import DLPackArray, EngineSession, Session
+from stylert.runtime.errors import EngineError, InvalidInput
+from stylert.runtime.feeds import Feeds
+from stylert.runtime.graph_inputs import GraphInputs
+from stylert.runtime.lifetime import Lifetime
+from stylert.runtime.session import DLPackArray, Graphs, Session, join
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -69,14 +67,12 @@ class Generator(StyleMixing, StyleEditing):
         *,
         max_batch: int = 8,
         choice: str = "",
+        inputs: GraphInputs | None = None,
     ) -> None:
         self.bundle = bundle
-        if isinstance(session, EngineSession):  # the largest batch that it was built for
-            max_batch = min(max_batch, session.max_batch)
-        self.max_batch = max_batch
+        self.max_batch = min(max_batch, session.max_batch)
         self.choice = choice
-        self._session = session
-        self.inputs = GraphInputs(bundle)
+        self.inputs = GraphInputs(bundle) if inputs is None else inputs
         self.lifetime = Lifetime(session)
 
     @classmethod
@@ -171,10 +167,8 @@ class Generator(StyleMixing, StyleEditing):
         Args:
             z: [N, z_dim] floats, normal distributed.
             c: labels [c_dim] or [N, c_dim] numbers, one-hot or soft; conditional generators only.
-            truncation_psi: a number, [N], or [N, num_ws]; 1 = as trained, 0 = the mean. Or by
-                layers: {'coarse': 0.5, 'middle': 0.7}. None = the family's default, with its
-                cutoff.
-            truncation_cutoff: layers from this one on are not truncated, None = all are.
+            truncation_psi: see `DrawingOptions`.
+            truncation_cutoff: see `DrawingOptions`.
 
         Returns:
             ws [N, num_ws, w_dim] float32.
@@ -183,13 +177,8 @@ class Generator(StyleMixing, StyleEditing):
             InvalidInput: a shape, dtype or value that does not fit.
             EngineError: the backend failed, or the generator is closed.
         """
-        feeds = self.inputs.mapping(z, c, truncation_psi, truncation_cutoff)
-        batch = len(feeds["z"])
-        with self.lifetime.in_use() as session:
-            parts = (
-                session.map(rows_of(feeds, part, batch)) for part in parts_of(batch, self.max_batch)
-            )
-            return joined(parts, batch)
+        feeds = self.inputs.feed_latents(z, c, truncation_psi, truncation_cutoff)
+        return np.asarray(self._run(("mapping",), feeds, "ws"))
 
     @overload
     def synthesize(
@@ -198,7 +187,7 @@ class Generator(StyleMixing, StyleEditing):
         *,
         output: Literal["image"] = ...,
         on_device: Literal[False] = ...,
-        **options: Unpack[SynthesisOptions],
+        **options: Unpack[PictureOptions],
     ) -> NDArray[np.uint8]: ...
 
     @overload
@@ -208,7 +197,7 @@ class Generator(StyleMixing, StyleEditing):
         *,
         output: Literal["img"],
         on_device: Literal[False] = ...,
-        **options: Unpack[SynthesisOptions],
+        **options: Unpack[PictureOptions],
     ) -> NDArray[np.float32]: ...
 
     @overload
@@ -218,34 +207,25 @@ class Generator(StyleMixing, StyleEditing):
         *,
         output: Output = ...,
         on_device: bool,
-        **options: Unpack[SynthesisOptions],
+        **options: Unpack[PictureOptions],
     ) -> DLPackArray: ...
 
+    @takes(PictureOptions)
     def synthesize(
         self,
         ws: Any,
         *,
-        noise_mode: NoiseMode = "const",
-        noise_seed: int | Sequence[int] | None = None,
-        noise: Mapping[str, Any] | None = None,
-        translate: Any = None,
-        rotate: Any = None,
-        transform: Any = None,
         output: Output = "image",
         on_device: bool = False,
+        **options: Unpack[PictureOptions],
     ) -> DLPackArray:
         """Draw the images of styles.
 
         Args:
             ws: [N, num_ws, w_dim] floats, from `map` or an encoder.
-            noise_mode: 'const' (the checkpoint's own), 'none', or 'seeded'.
-            noise_seed: for 'seeded': one for all images, or one per image.
-            noise: noise of your own instead: [1, 1, h, w] or [N, 1, h, w] floats by input name.
-            translate: move the pictures, see `generate`; StyleGAN3 only.
-            rotate: turn the pictures, see `generate`; StyleGAN3 only.
-            transform: a matrix of your own instead, see `generate`; StyleGAN3 only.
             output: 'image' or 'img'.
             on_device: leave the images where they were drawn; see `generate`.
+            options: see `PictureOptions`.
 
         Returns:
             'image': uint8 [N, H, W, C]; 'img': float32 [N, C, H, W], nominal range [-1, 1].
@@ -255,19 +235,8 @@ class Generator(StyleMixing, StyleEditing):
             MissingExtra: `on_device` with ONNX Runtime on a GPU, and cuda-core is not installed.
             EngineError: the backend failed, or the generator is closed.
         """
-        ws = as_styles("ws", ws, num_ws=self.spec.num_ws, w_dim=self.spec.w_dim)
         check_output(output, on_device)
-        noise_of = self.inputs.noise.of(noise_mode, noise_seed, noise, batch=len(ws))
-        motions = self.inputs.transforms(translate, rotate, transform, batch=len(ws))
-        with self.lifetime.in_use() as session:
-            draw = session.synthesize_on_device if on_device else session.synthesize
-            parts = (
-                draw(
-                    {"ws": ws[part], **noise_of(part), **rows_of(motions, part, len(ws))}, [output]
-                )[0]
-                for part in parts_of(len(ws), self.max_batch)
-            )
-            return joined(parts, len(ws))
+        return self._run(("synthesis",), self.inputs.feed_styles(ws, options), output, on_device)
 
     @overload
     def generate(
@@ -276,7 +245,7 @@ class Generator(StyleMixing, StyleEditing):
         *,
         output: Literal["image"] = ...,
         on_device: Literal[False] = ...,
-        **options: Unpack[SeedOptions],
+        **options: Unpack[DrawingOptions],
     ) -> NDArray[np.uint8]: ...
 
     @overload
@@ -286,7 +255,7 @@ class Generator(StyleMixing, StyleEditing):
         *,
         output: Literal["img"],
         on_device: Literal[False] = ...,
-        **options: Unpack[SeedOptions],
+        **options: Unpack[DrawingOptions],
     ) -> NDArray[np.float32]: ...
 
     @overload
@@ -296,50 +265,29 @@ class Generator(StyleMixing, StyleEditing):
         *,
         output: Output = ...,
         on_device: bool,
-        **options: Unpack[SeedOptions],
+        **options: Unpack[DrawingOptions],
     ) -> DLPackArray: ...
 
+    @takes(DrawingOptions)
     def generate(
         self,
         seeds: int | Iterable[int],
         *,
-        truncation_psi: Any = None,
-        truncation_cutoff: int | None = None,
-        class_idx: int | Sequence[int] | None = None,
-        labels: Any = None,
-        noise_mode: NoiseMode = "const",
-        noise_seed: int | Sequence[int] | None = None,
-        translate: Any = None,
-        rotate: Any = None,
-        transform: Any = None,
         output: Output = "image",
         on_device: bool = False,
+        **options: Unpack[DrawingOptions],
     ) -> DLPackArray:
         """Draw the images of seeds.
 
         Args:
             seeds: one or several integers in [0, 2^32 - 1]; z = RandomState(seed).randn(z_dim).
-            truncation_psi: a number, [N], or [N, num_ws]; 1 = as trained, 0 = the mean image. Or by
-                layers: {'coarse': 0.5, 'middle': 0.7}. None = the family's default, with its
-                cutoff.
-            truncation_cutoff: layers from this one on are not truncated, None = all are.
-            class_idx: one class for all images, or one per image; conditional generators only.
-            labels: soft labels [c_dim] or [N, c_dim] instead of class_idx, or a mix of classes by
-                their weights: {3: 0.7, 5: 0.3}.
-            noise_mode: 'const' (the checkpoint's own), 'none', or 'seeded'.
-            noise_seed: for 'seeded': one for all images, or one per image; None = the image's seed.
-            translate: move the pictures to the right and down: (x, y) for all or [N, 2], in sides
-                of the picture; StyleGAN3 only, which draws what comes into view.
-            rotate: turn the pictures about their centre, counter-clockwise: degrees for all or [N];
-                StyleGAN3 only (-R is made for it). They are turned before they are moved.
-            transform: instead, where in the unmoved picture each place (x, y, 1) is to be found:
-                matrices [3, 3] or [N, 3, 3] with the last row 0 0 1; the origin is the centre.
             output: 'image' or 'img'.
             on_device: leave the images where they were drawn: one `DeviceArray` in the GPU's memory
                 if that is a GPU, which the call need not wait for, else a NumPy array. Both are for
                 `torch.from_dlpack` and its like, which copy nothing. It stays valid after later
                 calls and `close`. `numpy.from_dlpack(array, device="cpu")` brings either to the
                 host (NumPy 2.1).
+            options: see `DrawingOptions`: truncation, classes, noise, and how the picture lies.
 
         Returns:
             'image': uint8 [N, H, W, C]; 'img': float32 [N, C, H, W], nominal range [-1, 1].
@@ -349,27 +297,23 @@ class Generator(StyleMixing, StyleEditing):
             MissingExtra: `on_device` with ONNX Runtime on a GPU, and cuda-core is not installed.
             EngineError: the backend failed, or the generator is closed.
         """
-        numbers = seeds_of(seeds)
-        if noise_mode == "seeded" and noise_seed is None:
-            noise_seed = numbers
-        c = labels_of(class_idx, labels, batch=len(numbers), c_dim=self.spec.c_dim)
-        z = z_from_seeds(numbers, self.spec.z_dim)
-        feeds = self.inputs.mapping(z, c, truncation_psi, truncation_cutoff)
         check_output(output, on_device)
-        noise_of = self.inputs.noise.of(noise_mode, noise_seed, None, batch=len(z))
-        motions = self.inputs.transforms(translate, rotate, transform, batch=len(z))
-        with self.lifetime.in_use() as session:
-            parts = (
-                _draw(
-                    session,
-                    rows_of(feeds, part, len(z)),
-                    {**noise_of(part), **rows_of(motions, part, len(z))},
-                    output,
-                    on_device,
-                )
-                for part in parts_of(len(z), self.max_batch)
-            )
-            return joined(parts, len(z))
+        feeds = self.inputs.feed_seeds(seeds, options)
+        return self._run(("mapping", "synthesis"), feeds, output, on_device)
+
+    def share(self, session: Session) -> Generator:
+        """A generator of the same bundle that draws by another session; nothing is read again.
+
+        For services, whose requests share the calls of one backend. The other one's `close` closes
+        that session alone.
+        """
+        return Generator(
+            self.bundle,
+            session,
+            max_batch=session.max_batch,
+            choice=self.choice,
+            inputs=self.inputs,
+        )
 
     def refit(self, path: str | Path) -> None:
         """Load the weights of another bundle of the same architecture into the engine.
@@ -383,10 +327,6 @@ class Generator(StyleMixing, StyleEditing):
         """
         other = Bundle.open(path)
         with self.lifetime.in_use() as session:
-            if not isinstance(session, EngineSession):
-                raise EngineError(
-                    "refit: only the backend 'tensorrt' can do it; open the other bundle."
-                )
             session.refit(other)
             self.inputs = GraphInputs(other)
             self.bundle = other
@@ -394,6 +334,19 @@ class Generator(StyleMixing, StyleEditing):
     def close(self) -> None:
         """Free the backend's memory. Calls that still run end well; later ones are an error."""
         self.lifetime.close()
+
+    def _run(
+        self, graphs: Graphs, feeds: Feeds, output: str, on_device: bool = False
+    ) -> DLPackArray:
+        """Run graphs on all rows, in calls of up to `max_batch`; one array of what they give."""
+        with self.lifetime.in_use() as session:
+            if feeds.count <= self.max_batch:
+                return session.run(graphs, feeds, [output], on_device=on_device)[0]
+            parts = feeds.split(self.max_batch)
+            return join(
+                (session.run(graphs, part, [output], on_device=on_device)[0] for part in parts),
+                feeds.count,
+            )
 
     def __enter__(self) -> Generator:
         return self
@@ -417,18 +370,3 @@ class Generator(StyleMixing, StyleEditing):
             "A generator cannot be copied or sent to another process: send the path of its bundle "
             "and open it there."
         )
-
-
-def _draw(
-    session: Session,
-    mapped: Mapping[str, np.ndarray],
-    synthesized: Mapping[str, np.ndarray],
-    output: str,
-    on_device: bool,
-) -> DLPackArray:
-    """Run both graphs: the mapping's inputs, and those of the synthesis without ws."""
-    if isinstance(session, EngineSession):  # both graphs in one launch
-        draw = session.draw_on_device if on_device else session.draw
-        return draw({**mapped, **synthesized}, [output])[0]
-    synthesize = session.synthesize_on_device if on_device else session.synthesize
-    return synthesize({"ws": session.map(mapped), **synthesized}, [output])[0]

@@ -1,17 +1,33 @@
-"""`GraphInputs`: from what a user asks for to the inputs of a bundle's two graphs, checked."""
+"""`GraphInputs`: from what a user asks for to the feeds of a bundle's two graphs, checked."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from stylert.runtime.bundle import Bundle
 from stylert.runtime.control.layers import layer_groups
+from stylert.runtime.control.styles import as_styles
 from stylert.runtime.control.truncation import psi_of_layers
+from stylert.runtime.drawing_options import (
+    DrawingOptions,
+    MotionOptions,
+    PictureOptions,
+    StyleOptions,
+    refuse_unknown,
+)
 from stylert.runtime.errors import InvalidInput
-from stylert.runtime.latents import as_float32, psi_per_layer, soft_labels_of
+from stylert.runtime.feeds import Feeds
+from stylert.runtime.latents import (
+    as_float32,
+    labels_of,
+    psi_per_layer,
+    seeds_of,
+    soft_labels_of,
+    z_from_seeds,
+)
 from stylert.runtime.noise import NoiseSource
 from stylert.runtime.transforms import TRANSFORM, transform_inputs
 
@@ -19,10 +35,11 @@ __all__ = ["GraphInputs"]
 
 
 class GraphInputs:
-    """Makes the inputs of the graphs of a bundle: a row for every image, float32.
+    """Makes the feeds of the graphs of a bundle, float32, of the drawing options.
 
-    `Generator` runs its graphs with these; what draws by other ways, as the HTTP service does with
-    its batches, has the same arguments and the same messages.
+    `Generator` runs its graphs with these; what draws by other ways has the same arguments and the
+    same messages. All its methods raise `InvalidInput` for a shape, dtype or value that does not
+    fit, and `TypeError` for an unknown option.
 
     Attributes:
         noise: makes the noise of the synthesis graph.
@@ -34,20 +51,46 @@ class GraphInputs:
         self._moves = any(t.name == TRANSFORM for t in bundle.graphs["synthesis"].inputs)
         self.noise = NoiseSource(bundle.noise_inputs, bundle.read_noise())
 
-    def psi(self, truncation_psi: Any, truncation_cutoff: int | None, *, batch: int) -> np.ndarray:
-        """The psi of every image and layer.
+    def feed_seeds(self, seeds: int | Iterable[int], options: DrawingOptions) -> Feeds:
+        """The feeds of both graphs; `Generator.generate` says what it takes."""
+        refuse_unknown(options, DrawingOptions)
+        numbers = seeds_of(seeds)
+        latents = self.feed_mapping(numbers, options)
+        if options.get("noise_mode") == "seeded" and options.get("noise_seed") is None:
+            options = {**options, "noise_seed": numbers}
+        return self._feed_picture(latents.count, options).with_rows(latents.rows)
 
-        Args:
-            truncation_psi: see `Generator.generate`; None = the family's default, with its cutoff.
-            truncation_cutoff: layers from this one on are not truncated, None = all are.
-            batch: N.
+    def feed_mapping(self, seeds: Sequence[int], options: StyleOptions | DrawingOptions) -> Feeds:
+        """The feeds of the mapping graph; `Generator.styles` says what it takes."""
+        class_idx, labels = options.get("class_idx"), options.get("labels")
+        c = labels_of(class_idx, labels, batch=len(seeds), c_dim=self._spec.c_dim)
+        psi, cutoff = options.get("truncation_psi"), options.get("truncation_cutoff")
+        return self.feed_latents(z_from_seeds(seeds, self._spec.z_dim), c, psi, cutoff)
 
-        Returns:
-            [N, num_ws] float32.
+    def feed_latents(
+        self, z: Any, c: Any, truncation_psi: Any, truncation_cutoff: int | None
+    ) -> Feeds:
+        """The feeds of the mapping graph; `Generator.map` says what it takes.
 
-        Raises:
-            InvalidInput: a shape, dtype or value that does not fit.
+        Its rows are z [N, z_dim], truncation_psi [N, num_ws], and c [N, c_dim] of a conditional
+        generator.
         """
+        z = as_float32("z", z)
+        if z.ndim != 2 or z.shape[1] != self._spec.z_dim or not len(z):
+            raise InvalidInput(f"z: got shape {z.shape}, expected (N, {self._spec.z_dim}).")
+        psi = self.psi(truncation_psi, truncation_cutoff, batch=len(z))
+        labels = soft_labels_of(c, batch=len(z), c_dim=self._spec.c_dim, name="c")
+        rows = {"z": z, "truncation_psi": psi}
+        return Feeds(len(z), rows if labels is None else {**rows, "c": labels})
+
+    def feed_styles(self, ws: Any, options: PictureOptions) -> Feeds:
+        """The feeds of the synthesis graph; `Generator.synthesize` says what it takes."""
+        refuse_unknown(options, PictureOptions)
+        ws = as_styles("ws", ws, num_ws=self._spec.num_ws, w_dim=self._spec.w_dim)
+        return self._feed_picture(len(ws), options).with_rows({"ws": ws})
+
+    def psi(self, truncation_psi: Any, truncation_cutoff: int | None, *, batch: int) -> np.ndarray:
+        """The psi of every image and layer, [batch, num_ws] float32; see `DrawingOptions`."""
         if truncation_psi is None:
             truncation_psi = self._spec.truncation_psi
             if truncation_cutoff is None:
@@ -59,36 +102,17 @@ class GraphInputs:
             truncation_psi, truncation_cutoff, batch=batch, num_ws=self._spec.num_ws
         )
 
-    def mapping(
-        self, z: Any, c: Any, truncation_psi: Any, truncation_cutoff: int | None
-    ) -> dict[str, np.ndarray]:
-        """The inputs of the mapping graph; the arguments are those of `Generator.map`.
+    def transforms(self, options: MotionOptions, *, batch: int) -> dict[str, np.ndarray]:
+        """The transforms [batch, 3, 3] by input name, none for a graph that takes none."""
+        given = {name: options.get(name) for name in MotionOptions.__annotations__}
+        return transform_inputs(**given, batch=batch, taken=self._moves)
 
-        Returns:
-            z [N, z_dim], truncation_psi [N, num_ws], and c [N, c_dim] of a conditional generator.
-
-        Raises:
-            InvalidInput: a shape, dtype or value that does not fit.
-        """
-        z = as_float32("z", z)
-        if z.ndim != 2 or z.shape[1] != self._spec.z_dim or not len(z):
-            raise InvalidInput(f"z: got shape {z.shape}, expected (N, {self._spec.z_dim}).")
-        psi = self.psi(truncation_psi, truncation_cutoff, batch=len(z))
-        feeds = {"z": z, "truncation_psi": psi}
-        labels = soft_labels_of(c, batch=len(z), c_dim=self._spec.c_dim, name="c")
-        if labels is not None:
-            feeds["c"] = labels
-        return feeds
-
-    def transforms(
-        self, translate: Any, rotate: Any, transform: Any, *, batch: int
-    ) -> dict[str, np.ndarray]:
-        """The transforms of the synthesis graph; the arguments are those of `Generator.generate`.
-
-        Returns:
-            transform [N, 3, 3], and nothing for a graph that takes none.
-
-        Raises:
-            InvalidInput: a shape, dtype or value that does not fit; any of them for such a graph.
-        """
-        return transform_inputs(transform, translate, rotate, batch=batch, taken=self._moves)
+    def _feed_picture(self, batch: int, options: PictureOptions | DrawingOptions) -> Feeds:
+        """The synthesis graph's feeds but for ws."""
+        noise = self.noise.feed(
+            options.get("noise_mode", "const"),
+            options.get("noise_seed"),
+            options.get("noise"),
+            batch=batch,
+        )
+        return noise.with_rows(self.transforms(options, batch=batch))

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from stylert.runtime.bundle import TensorSpec
 from stylert.runtime.errors import InvalidInput
+from stylert.runtime.feeds import Feeds, SeededNoise
 from stylert.runtime.latents import as_float32, seeds_of
-from stylert.runtime.parts import rows_of
 
 __all__ = ["NOISE_MODES", "NoiseSource"]
 
@@ -37,15 +37,15 @@ class NoiseSource:
             for name, shape in self._shapes.items()
         }
 
-    def of(
+    def feed(
         self,
         mode: str,
         seed: int | Sequence[int] | None,
         given: Mapping[str, Any] | None,
         *,
         batch: int,
-    ) -> Callable[[slice], Mapping[str, np.ndarray]]:
-        """Check what a user asks for, and give what makes the inputs of a part of the batch.
+    ) -> Feeds:
+        """Check what a user asks for, and give the noise inputs of a batch.
 
         Args:
             mode: 'const', 'none' or 'seeded'.
@@ -56,21 +56,16 @@ class NoiseSource:
         Raises:
             InvalidInput: an unknown mode, or arguments that do not go together.
         """
-        seeds = _seeds(mode, seed, batch)
+        seeds = _check_seeds(mode, seed, batch)
         if given is not None:
             if mode != "const":
                 raise InvalidInput(
                     f"noise: got arrays and noise_mode {mode!r}, expected one of the two."
                 )
-            arrays = self.given(given, batch)
-            return lambda part: rows_of(arrays, part, batch)
-        if seeds is None:
-            fixed = self.const() if mode == "const" else self.none()
-            return lambda part: fixed
-        if len(seeds) == 1:
-            shared = self.seeded(seeds)
-            return lambda part: shared
-        return lambda part: self.seeded(seeds[part])  # by the part, to bound the memory
+            return Feeds(batch, self.check_given(given, batch))
+        if seeds is not None and self._shapes:
+            return Feeds(batch, noise=SeededNoise(self.seeded, tuple(seeds)))
+        return Feeds(batch, constants=self.none() if mode == "none" else self.const())
 
     def const(self) -> dict[str, np.ndarray]:
         """The noise that the checkpoint was trained with: the same for every image."""
@@ -89,13 +84,16 @@ class NoiseSource:
             name: np.empty((len(seeds), 1, *shape), np.float32)
             for name, shape in self._shapes.items()
         }
+        drawn: dict[int, int] = {}  # the first place of each seed
         for i, seed in enumerate(seeds):
             generator = np.random.RandomState([seed, stream])
+            first = drawn.setdefault(seed, i)
             for name, shape in self._shapes.items():
-                fields[name][i, 0] = generator.standard_normal(shape)
+                field = fields[name]
+                field[i, 0] = generator.standard_normal(shape) if first == i else field[first, 0]
         return fields
 
-    def given(self, noise: Mapping[str, Any], batch: int) -> dict[str, np.ndarray]:
+    def check_given(self, noise: Mapping[str, Any], batch: int) -> dict[str, np.ndarray]:
         """Check noise that a user passes: all inputs by name, each [1, 1, h, w] or [N, 1, h, w].
 
         Raises:
@@ -119,7 +117,7 @@ class NoiseSource:
         return arrays
 
 
-def _seeds(mode: str, seed: int | Sequence[int] | None, batch: int) -> list[int] | None:
+def _check_seeds(mode: str, seed: int | Sequence[int] | None, batch: int) -> list[int] | None:
     """The seeds of the mode 'seeded', None with another mode."""
     if not isinstance(mode, str) or mode not in NOISE_MODES:
         raise InvalidInput(f"noise_mode: got {mode!r}, expected one of {NOISE_MODES}.")

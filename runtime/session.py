@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+import itertools
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 
 if TYPE_CHECKING:
     from stylert.runtime.bundle import Bundle
+    from stylert.runtime.feeds import Feeds
 
-__all__ = ["DLPackArray", "EngineSession", "Session"]
+__all__ = ["ANY_BATCH", "DLPackArray", "Graphs", "Session", "join"]
+
+Graphs = tuple[Literal["mapping", "synthesis"], ...]  # in the order of their runs
+
+ANY_BATCH = 2**31 - 1  # the `max_batch` of a session without limits
 
 
 class DLPackArray(Protocol):
@@ -47,27 +53,30 @@ class DLPackArray(Protocol):
 
 
 class Session(Protocol):
-    """The two graphs of a bundle, ready to run. Safe to call from several threads.
+    """The graphs of a bundle, ready to run. Safe to call from several threads.
 
-    A read-only array that owns its data is taken as constant: a backend may keep it on its device.
+    Attributes:
+        max_batch: images of one call, at most.
     """
 
-    def map(self, feeds: Mapping[str, np.ndarray]) -> np.ndarray:
-        """Run the mapping graph on its inputs by name: ws [N, num_ws, w_dim] float32."""
-        ...
+    max_batch: int
 
-    def synthesize(
-        self, feeds: Mapping[str, np.ndarray], outputs: Sequence[str]
-    ) -> list[np.ndarray]:
-        """Run the synthesis graph on its inputs by name; give the outputs that are named."""
-        ...
-
-    def synthesize_on_device(
-        self, feeds: Mapping[str, np.ndarray], outputs: Sequence[str]
+    def run(
+        self, graphs: Graphs, feeds: Feeds, outputs: Sequence[str], *, on_device: bool = False
     ) -> Sequence[DLPackArray]:
-        """Like `synthesize`; the pictures stay on the device, in memory of their own.
+        """Run graphs, one after the other.
 
-        The call need not wait for them: whoever takes them over does.
+        Args:
+            graphs: ('mapping',), ('synthesis',), or both: the ws between them are not fed.
+            feeds: of the inputs of these graphs, for up to `max_batch` images.
+            outputs: names of those of the last graph that are wanted: 'ws' [N, num_ws, w_dim]
+                float32; 'img' [N, C, H, W] float32, 'image' [N, H, W, C] uint8.
+            on_device: leave them on the device, in memory of their own; the call need not wait for
+                them, as whoever takes them over does. Else they are NumPy arrays.
+
+        Raises:
+            MissingExtra: `on_device`, and a package for it is not installed.
+            EngineError: the backend failed.
         """
         ...
 
@@ -75,27 +84,31 @@ class Session(Protocol):
         """What runs where: backend, version, provider, device, threads, precision."""
         ...
 
+    def refit(self, bundle: Bundle) -> None:
+        """Load the weights of another checkpoint of the same architecture.
+
+        Raises:
+            InvalidInput: the bundle is of another architecture.
+            EngineError: the backend or its engine cannot be refitted.
+        """
+        ...
+
     def close(self) -> None:
         """Free the device's memory."""
         ...
 
 
-@runtime_checkable
-class EngineSession(Session, Protocol):
-    """A session that also runs both graphs in one go."""
+def join(parts: Iterator[DLPackArray], rows: int) -> DLPackArray:
+    """One array of all parts, where they are: on the host, or on the GPU.
 
-    max_batch: int  # images of one call at most
-
-    def draw(self, feeds: Mapping[str, np.ndarray], outputs: Sequence[str]) -> list[np.ndarray]:
-        """Run mapping and synthesis on the inputs of both but ws; give the outputs named."""
-        ...
-
-    def draw_on_device(
-        self, feeds: Mapping[str, np.ndarray], outputs: Sequence[str]
-    ) -> Sequence[DLPackArray]:
-        """Like `draw`; the pictures stay on the device, and the call need not wait for them."""
-        ...
-
-    def refit(self, bundle: Bundle) -> None:
-        """Load the weights of another checkpoint of the same architecture."""
-        ...
+    Args:
+        parts: at least one, each drawn when it is asked for.
+        rows: of all of them together.
+    """
+    first = next(parts)
+    every_part: Iterator[Any] = itertools.chain([first], parts)
+    if isinstance(first, np.ndarray):
+        return np.concatenate(list(every_part))
+    of_device: Any = type(first)  # a `DeviceArray`: it knows how to join them where they are
+    joined: DLPackArray = of_device.joined(every_part, rows)
+    return joined

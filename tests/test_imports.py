@@ -43,7 +43,9 @@ PUBLIC_FACE = {
     "bundle",
     "bundle_facts",
     "control",
+    "drawing_options",
     "errors",
+    "feeds",
     "images",
     "latents",
     "lifetime",
@@ -55,9 +57,8 @@ PUBLIC_FACE = {
     "transforms",
 }
 MAY_EXPORT = {"bench"}  # inside functions, or in a file that only a worker with torch loads
-INSIDE_THE_FACE = {  # until the next landing: options become one value, sizes are rich's
+INSIDE_THE_FACE = {  # until the next landing: sizes are rich's
     "apps/bench/sizing.py": {"sizes"},
-    "apps/serving/batched_generator.py": {"options"},
 }
 CODE_RUNNERS = {
     "pickle",

@@ -6,18 +6,18 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from stylert.runtime.errors import StylertError
+from stylert.runtime.feeds import Feeds
+from stylert.runtime.lifetime import Lifetime
+from stylert.runtime.session import Graphs
 
-__all__ = ["Batcher", "Key", "Rows", "ShuttingDown", "Ticket"]
-
-Key = tuple[Hashable, ...]  # the name of a call, and what else must be equal
-Rows = Mapping[str, np.ndarray]  # arguments of a call: a row for every image
+__all__ = ["Batcher", "ShuttingDown", "Ticket"]
 
 _log = logging.getLogger("stylert.serving")
 
@@ -35,12 +35,13 @@ class Ticket:
 
 @dataclass(eq=False)
 class _Task:
-    """Rows that one request wants drawn, and what is drawn of them so far."""
+    """Images that one request wants drawn, and what is drawn of them so far."""
 
-    key: Key
-    call: Callable[[Rows], np.ndarray]
-    rows: Rows
+    graphs: Graphs
+    feeds: Feeds
+    output: str
     ticket: Ticket
+    alone: bool
     arrived: float = field(default_factory=time.monotonic)
     future: Future[np.ndarray] = field(default_factory=Future)
     taken: int = 0
@@ -48,31 +49,43 @@ class _Task:
 
     @property
     def left(self) -> int:
-        """Rows that no batch has taken yet."""
-        return len(next(iter(self.rows.values()))) - self.taken
+        """Images that no batch has taken yet."""
+        return self.feeds.count - self.taken
+
+    @property
+    def key(self) -> Hashable:
+        """Tasks with equal keys can be drawn in one call."""
+        if self.alone:
+            return id(self)
+        feeds = self.feeds
+        drawn = feeds.noise is not None
+        return self.graphs, self.output, frozenset(feeds.rows), id(feeds.constants), drawn
 
 
 class Batcher:
-    """Merges the rows of many calls into few.
+    """Merges the images of many calls into few.
 
-    Tasks with equal keys are merged: one call gets the rows of them all, in the order in which they
-    came. A task with more rows than a batch holds takes several. An error of a call is an error of
-    the tasks in it, and of no others.
+    What runs the same graphs for the same output with the same constants is merged, in the order in
+    which it came. A task with more images than a batch holds takes several. An error of a call is
+    an error of the tasks in it, and of no others.
 
     Args:
-        max_batch: rows of one call at most.
+        lifetime: lends the session that draws.
+        max_batch: images of one call at most.
         wait: seconds that the first task waits for others; a full batch does not wait.
-        observe: told the name and the number of rows of every call.
+        observe: told the graphs and the number of images of every call.
     """
 
     def __init__(
         self,
+        lifetime: Lifetime,
         *,
         max_batch: int,
         wait: float,
-        observe: Callable[[str, int], object] = lambda call, rows: None,
+        observe: Callable[[Graphs, int], object] = lambda graphs, images: None,
     ) -> None:
-        self.max_batch = max_batch
+        self._lifetime = lifetime
+        self._max_batch = max_batch
         self._wait = wait
         self._observe = observe
         self._tasks: deque[_Task] = deque()
@@ -83,21 +96,21 @@ class Batcher:
 
     @property
     def depth(self) -> int:
-        """Rows that wait."""
+        """Images that wait."""
         with self._changed:
             return sum(task.left for task in self._tasks)
 
     def submit(
-        self, key: Key, call: Callable[[Rows], np.ndarray], rows: Rows, ticket: Ticket
+        self, graphs: Graphs, feeds: Feeds, output: str, ticket: Ticket, *, alone: bool = False
     ) -> Future[np.ndarray]:
-        """Ask for rows to be drawn.
+        """Ask for images to be drawn.
 
         Args:
-            key: the name of the call, and more; tasks with equal keys have calls that do the same,
-                and rows of the same names.
-            call: takes rows [n, ...] by name, gives [n, ...].
-            rows: [N, ...] by name.
+            graphs: to run.
+            feeds: of any number of images.
+            output: that is wanted.
             ticket: once it is cancelled, the task is dropped, and so is its future.
+            alone: share no call with other tasks, so that the same feeds give the same bits.
 
         Returns:
             the future [N, ...]; its error is that of the call.
@@ -105,7 +118,7 @@ class Batcher:
         Raises:
             ShuttingDown: the batcher is closed.
         """
-        task = _Task(key, call, rows, ticket)
+        task = _Task(graphs, feeds, output, ticket, alone)
         with self._changed:
             if self._closing:
                 raise ShuttingDown("The service is shutting down.")
@@ -142,11 +155,11 @@ class Batcher:
 
     def _is_full(self) -> bool:
         key = self._tasks[0].key
-        return sum(task.left for task in self._tasks if task.key == key) >= self.max_batch
+        return sum(task.left for task in self._tasks if task.key == key) >= self._max_batch
 
     def _take(self) -> list[tuple[_Task, slice]]:
         """The oldest task, and what can be drawn with it."""
-        key, room = self._tasks[0].key, self.max_batch
+        key, room = self._tasks[0].key, self._max_batch
         batch = []
         for task in [task for task in self._tasks if task.key == key]:
             count = min(room, task.left)
@@ -166,20 +179,17 @@ class Batcher:
 
     def _draw(self, batch: list[tuple[_Task, slice]]) -> None:
         first = batch[0][0]
-        rows = {
-            name: np.concatenate([task.rows[name][part] for task, part in batch])
-            for name in first.rows
-        }
         count = sum(_size(part) for _, part in batch)
         try:
-            drawn = first.call(rows)
-            assert len(drawn) == count, "a call gives as many rows as it got"
+            feeds = Feeds.merge([task.feeds.take(part) for task, part in batch])
+            with self._lifetime.in_use() as session:
+                drawn = np.asarray(session.run(first.graphs, feeds, [first.output])[0])
         except Exception as error:  # whatever a backend raises must not end the thread
             _log.error("a batch of %d failed: %s", count, error)
             for task, _ in batch:
                 self._fail(task, error)
             return
-        self._observe(str(first.key[0]), count)
+        self._observe(first.graphs, count)
         start = 0
         for task, part in batch:
             task.drawn.append(drawn[start : start + _size(part)])

@@ -6,6 +6,7 @@ import re
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from stylert.runtime.bundle import GeneratorSpec
 from stylert.runtime.control.pca import PrincipalComponents
 from stylert.runtime.errors import InvalidInput
 
-__all__ = ["Components", "component_names", "is_component"]
+__all__ = ["Components", "component_names"]
 
 _MOST = 20  # as many as SeFa has in a set
 _KEPT = 64  # classes; their components are some kB each
@@ -25,11 +26,6 @@ def component_names(spec: GeneratorSpec) -> list[str]:
     return [f"pca:{i}" for i in range(min(_MOST, spec.w_dim))]
 
 
-def is_component(name: str) -> bool:
-    """Whether a direction's name is that of a component, there or not."""
-    return _NAME.fullmatch(name) is not None
-
-
 class Components:
     """The components of `Generator.pca` by class, found once; the least used are forgotten."""
 
@@ -38,23 +34,28 @@ class Components:
         self._found: OrderedDict[int | None, PrincipalComponents] = OrderedDict()
         self._lock = threading.Lock()
 
-    def direction(
-        self, name: str, class_idx: int | None, pca: Callable[..., PrincipalComponents]
-    ) -> np.ndarray:
-        """The direction of a component.
+    def find_direction(
+        self, name: str, class_idx: Any, labels: Any, pca: Callable[..., PrincipalComponents]
+    ) -> str | np.ndarray:
+        """What `Generator.edit` takes for a name, which may be that of a component of a class.
 
         Args:
-            name: such as 'pca:0'.
+            name: such as 'pca:0', or 'sefa_coarse_0' of the bundle.
             class_idx: the class of the images; None = of an unconditional generator.
-            pca: `Generator.pca`, or what does as it does.
+            labels: of the images; components are of classes.
+            pca: `Generator.pca`.
 
         Returns:
-            [w_dim] float32: a standard deviation of w.
+            the name, or [w_dim] float32: a standard deviation of w.
 
         Raises:
-            InvalidInput: there are not so many, or the class does not fit.
+            InvalidInput: there is no such component, or it is none of a class.
             EngineError: the backend failed.
         """
+        if _NAME.fullmatch(name) is None:
+            return name
+        if labels is not None or isinstance(class_idx, list):
+            raise InvalidInput(f"directions: got {name!r}, expected class_idx, one for all images.")
         index = int(name.removeprefix("pca:"))
         if index >= len(self._names):
             raise InvalidInput(f"directions: got {name!r}, expected up to {self._names[-1]!r}.")

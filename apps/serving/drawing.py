@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import singledispatch
 from typing import Any
 
 import numpy as np
 
-from stylert.apps.serving.batched_generator import BatchedGenerator
 from stylert.apps.serving.requests import (
     EditRequest,
     GenerateRequest,
@@ -17,6 +16,7 @@ from stylert.apps.serving.requests import (
     PictureRequest,
     StyledRequest,
 )
+from stylert.runtime import Generator
 from stylert.runtime.control.interpolation import frame_times
 from stylert.runtime.control.layers import layers_of
 from stylert.runtime.control.styles import mix_styles
@@ -24,9 +24,8 @@ from stylert.runtime.errors import InvalidInput
 
 __all__ = ["columns_of", "count_of", "draw"]
 
-STYLES = ("truncation_psi", "truncation_cutoff", "class_idx", "labels")
-NOISE = ("noise_mode", "noise_seed", "output")
-MOTION = ("translate", "rotate", "transform")
+# What `Generator.edit` takes for the name of a direction, with class_idx and labels.
+FindDirection = Callable[[str, Any, Any], Any]
 
 
 def count_of(request: PictureRequest) -> int:
@@ -56,8 +55,13 @@ def columns_of(request: PictureRequest) -> int | None:
 
 
 @singledispatch
-def draw(request: Any, generator: BatchedGenerator) -> np.ndarray:
+def draw(request: Any, generator: Generator, find_direction: FindDirection) -> np.ndarray:
     """Draw what a request asks for.
+
+    Args:
+        request: of pictures.
+        generator: what draws.
+        find_direction: gives the direction of a name, for a class or labels.
 
     Returns:
         'image': uint8 [N, H, W, C]; 'img': float32 [N, C, H, W].
@@ -70,12 +74,15 @@ def draw(request: Any, generator: BatchedGenerator) -> np.ndarray:
 
 
 @draw.register
-def _generate(request: GenerateRequest, generator: BatchedGenerator) -> np.ndarray:
-    return generator.generate(request.seeds, **request.of(*STYLES, *NOISE, *MOTION))
+def _generate(
+    request: GenerateRequest, generator: Generator, find_direction: FindDirection
+) -> np.ndarray:
+    options = request.drawing_options()
+    return generator.generate(request.seeds, output=request.output, **options)
 
 
 @draw.register
-def _mix(request: MixRequest, generator: BatchedGenerator) -> np.ndarray:
+def _mix(request: MixRequest, generator: Generator, find_direction: FindDirection) -> np.ndarray:
     for name in ("class_idx", "noise_seed"):
         if isinstance(getattr(request, name), list):
             raise InvalidInput(f"{name}: got several, expected one for all images.")
@@ -83,53 +90,58 @@ def _mix(request: MixRequest, generator: BatchedGenerator) -> np.ndarray:
         _list(request.rows),
         _list(request.columns),
         layers=request.layers,
-        **request.of(*STYLES, *NOISE),
+        output=request.output,
+        **request.drawing_options(),
     )
     return grid.reshape(-1, *grid.shape[2:])
 
 
 @draw.register
-def _interpolate(request: InterpolateRequest, generator: BatchedGenerator) -> np.ndarray:
+def _interpolate(
+    request: InterpolateRequest, generator: Generator, find_direction: FindDirection
+) -> np.ndarray:
     ws = generator.styles_between(
         request.seeds,
         _times(request),
         curve=request.curve,
         loop=request.loop,
-        **request.of(*STYLES),
+        **request.style_options(),
     )
-    ws = _moved(_mixed(ws, request, generator), request.directions or {}, request, generator)
-    return generator.synthesize(ws, **request.of(*NOISE, *MOTION))
+    ws = _mix_in(ws, request, generator)
+    ws = _move(ws, request.directions or {}, request, generator, find_direction)
+    return generator.synthesize(ws, output=request.output, **request.picture_options())
 
 
 @draw.register
-def _edit(request: EditRequest, generator: BatchedGenerator) -> np.ndarray:
+def _edit(request: EditRequest, generator: Generator, find_direction: FindDirection) -> np.ndarray:
     steps = _steps(request)
-    ws = _mixed(generator.styles(request.seeds, **request.of(*STYLES)), request, generator)
-    ws = _moved(ws, steps, request, generator)
-    return generator.synthesize(ws, **request.of(*NOISE, *MOTION))
+    ws = _mix_in(generator.styles(request.seeds, **request.style_options()), request, generator)
+    ws = _move(ws, steps, request, generator, find_direction)
+    return generator.synthesize(ws, output=request.output, **request.picture_options())
 
 
-def _mixed(ws: np.ndarray, request: StyledRequest, generator: BatchedGenerator) -> np.ndarray:
+def _mix_in(ws: np.ndarray, request: StyledRequest, generator: Generator) -> np.ndarray:
     """Styles with the layers that come from other seeds."""
     if (request.mix_seeds is None) != (request.mix_layers is None):
         raise InvalidInput("mix_seeds, mix_layers: got one of them, expected both or neither.")
     if request.mix_seeds is None:
         return ws
-    other = generator.styles(request.mix_seeds, **request.of(*STYLES))
+    other = generator.styles(request.mix_seeds, **request.style_options())
     if len(other) != len(ws) and 1 not in (len(other), len(ws)):
         raise InvalidInput(f"mix_seeds: got {len(other)}, expected 1 or {len(ws)}.")
     return mix_styles(ws, other, layers_of(request.mix_layers or (), generator.layer_groups))
 
 
-def _moved(
+def _move(
     ws: np.ndarray,
     steps: Mapping[str, Any],
     request: StyledRequest,
-    generator: BatchedGenerator,
+    generator: Generator,
+    find_direction: FindDirection,
 ) -> np.ndarray:
     """Styles moved along directions, whose strengths come by name."""
     for name, strength in steps.items():
-        direction = generator.direction(name, request.class_idx, request.labels)
+        direction = find_direction(name, request.class_idx, request.labels)
         ws = generator.edit(ws, direction, strength, layers=request.layers)
     return ws
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from stylert.runtime.drawing_options import DrawingOptions, PictureOptions, StyleOptions
 
 __all__ = [
     "EditRequest",
@@ -68,10 +70,22 @@ class PictureRequest(BaseModel):
     ] = None
     quality: Annotated[int | None, Field(ge=1, le=100, description="Of jpeg and webp.")] = None
 
-    def of(self, *names: str) -> dict[str, Any]:
-        """The arguments of these names; labels by class have integers again."""
+    def style_options(self) -> StyleOptions:
+        """How its seeds become styles."""
+        return cast(StyleOptions, self._find_options(StyleOptions))
+
+    def picture_options(self) -> PictureOptions:
+        """How its styles become pictures."""
+        return cast(PictureOptions, self._find_options(PictureOptions))
+
+    def drawing_options(self) -> DrawingOptions:
+        """Both."""
+        return cast(DrawingOptions, self._find_options(DrawingOptions))
+
+    def _find_options(self, options: type) -> Any:
+        names = options.__annotations__.keys() & type(self).model_fields.keys()
         values = {name: getattr(self, name) for name in names}
-        if isinstance(values.get("labels"), dict):
+        if isinstance(values.get("labels"), dict):  # by class, which are integers again
             values["labels"] = {_index(key): weight for key, weight in values["labels"].items()}
         return values
 

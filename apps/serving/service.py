@@ -9,17 +9,19 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 
-from stylert.apps.serving.batched_generator import BatchedGenerator
 from stylert.apps.serving.batcher import Batcher, Ticket
 from stylert.apps.serving.components import Components
 from stylert.apps.serving.drawing import columns_of, count_of, draw
 from stylert.apps.serving.encoding import Encoding
 from stylert.apps.serving.metrics import Metrics
+from stylert.apps.serving.request_session import RequestSession
 from stylert.apps.serving.requests import Format, Layout, PictureRequest
 from stylert.apps.serving.settings import Settings
 from stylert.runtime import Generator
 from stylert.runtime.errors import InvalidInput, StylertError
+from stylert.runtime.session import Graphs
 
 __all__ = ["Overloaded", "Service", "TooSlow"]
 
@@ -56,7 +58,10 @@ class Service:
         asked = settings.max_batch or generator.max_batch
         self.max_batch = min(asked, generator.max_batch)
         self._batcher = Batcher(
-            max_batch=self.max_batch, wait=settings.batch_wait, observe=self._observe
+            generator.lifetime,
+            max_batch=self.max_batch,
+            wait=settings.batch_wait,
+            observe=self._observe,
         )
         self._threads = ThreadPoolExecutor(
             min(settings.max_queue, _MOST_THREADS), thread_name_prefix="stylert-request"
@@ -120,12 +125,16 @@ class Service:
             ticket.cancelled = True  # nobody waits any more: answered, too late, or gone
 
     def _draw(self, request: PictureRequest, encoding: Encoding, ticket: Ticket) -> bytes:
-        return encoding.encode(
-            draw(
-                request,
-                BatchedGenerator(self.generator, self._batcher, self._components, ticket),
-            )
-        )
+        generator = self._share(ticket)
+        pca = self._share(ticket, alone=True).pca  # the same components every time
+        find_direction = partial(self._components.find_direction, pca=pca)
+        return encoding.encode(draw(request, generator, find_direction))
+
+    def _share(self, ticket: Ticket, *, alone: bool = False) -> Generator:
+        """The generator for one request."""
+        describe = self.generator.describe
+        session = RequestSession(self._batcher, ticket, alone=alone, describe=describe)
+        return self.generator.share(session)
 
     def _checked_count(self, request: PictureRequest) -> int:
         images = count_of(request)
@@ -162,10 +171,10 @@ class Service:
         finally:
             self._open -= images
 
-    def _observe(self, call: str, rows: int) -> None:
-        self.metrics.batches.labels(call).observe(rows)
-        if call != "map":
-            self._rate.count(rows)
+    def _observe(self, graphs: Graphs, images: int) -> None:
+        self.metrics.batches.labels("+".join(graphs)).observe(images)
+        if "synthesis" in graphs:
+            self._rate.count(images)
 
 
 class _Rate:

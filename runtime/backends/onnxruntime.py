@@ -5,18 +5,18 @@ from __future__ import annotations
 import contextlib
 import io
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from stylert.runtime.bundle import Bundle, graph_key
 from stylert.runtime.errors import EngineError, InvalidInput, MissingExtra, StylertError
+from stylert.runtime.feeds import Feeds
 from stylert.runtime.machine import usable_cpus
 from stylert.runtime.packages import onnxruntime_distribution
-from stylert.runtime.session import DLPackArray
+from stylert.runtime.session import ANY_BATCH, DLPackArray, Graphs
 
 if TYPE_CHECKING:
     from stylert.runtime.backends.cuda.device import Device
@@ -29,7 +29,7 @@ PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 
 
 class OnnxRuntimeSession:
-    """A bundle's graphs in ONNX Runtime.
+    """A bundle's graphs in ONNX Runtime; a `Session`.
 
     Args:
         bundle: an opened bundle.
@@ -45,6 +45,8 @@ class OnnxRuntimeSession:
         MissingExtra: ONNX Runtime is not installed, or both of its distributions are.
         EngineError: the provider is not there, or ONNX Runtime would have used another one.
     """
+
+    max_batch = ANY_BATCH
 
     def __init__(
         self,
@@ -80,12 +82,18 @@ class OnnxRuntimeSession:
             with timer.device.active():
                 self._stream = timer.device.open_stream()
         # The mapping network is too small to gain from threads, and a pool of its own would spin.
-        self._mapping = self._open(ort, bundle.file("mapping"), threads=1)
-        self._synthesis = self._open(
-            ort, bundle.file(graph_key("synthesis", precision)), threads=self.threads
-        )
+        self._graphs = {
+            "mapping": self._open(ort, bundle, "mapping", threads=1),
+            "synthesis": self._open(
+                ort, bundle, graph_key("synthesis", precision), threads=self.threads
+            ),
+        }
 
-    def _open(self, ort: Any, path: Path, *, threads: int) -> Any:
+    def _open(
+        self, ort: Any, bundle: Bundle, graph: str, *, threads: int
+    ) -> tuple[Any, tuple[str, ...]]:
+        """A graph's session in ONNX Runtime, and the names of its inputs."""
+        path = bundle.file(graph)
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
@@ -112,31 +120,29 @@ class OnnxRuntimeSession:
                 f"provider {self.provider!r}: ONNX Runtime fell back to {session.get_providers()}. "
                 "Run 'stylert doctor' to see what is missing."
             )
-        return session
+        return session, tuple(t.name for t in bundle.graphs[graph].inputs)
 
-    def map(self, feeds: Mapping[str, np.ndarray]) -> np.ndarray:
-        """Run the mapping graph: ws [N, num_ws, w_dim] float32."""
-        return self._run(self._mapping, feeds, ["ws"])[0]
-
-    def synthesize(
-        self, feeds: Mapping[str, np.ndarray], outputs: Sequence[str]
-    ) -> list[np.ndarray]:
-        """Run the synthesis graph; give the outputs 'img' or 'image' that are named."""
-        return self._run(self._synthesis, feeds, outputs)
-
-    def synthesize_on_device(
-        self, feeds: Mapping[str, np.ndarray], outputs: Sequence[str]
+    def run(
+        self, graphs: Graphs, feeds: Feeds, outputs: Sequence[str], *, on_device: bool = False
     ) -> Sequence[DLPackArray]:
-        """Like `synthesize`; with CUDA the pictures stay on the GPU, in memory of their own.
+        """Run graphs on the host's arrays; see `Session.run`."""
+        arrays = {**feeds.draw_rows(), **feeds.constants}
+        timer = self._timer
+        watched = contextlib.nullcontext() if timer is None else timer.around(self._stream)
+        with _failing(), watched:
+            for graph in graphs:
+                session, names = self._graphs[graph]
+                inputs = {name: arrays[name] for name in names}
+                if graph != graphs[-1]:
+                    (arrays["ws"],) = session.run(["ws"], inputs)
+                elif on_device and self.provider == "cuda":
+                    return self._bound_outputs().run(session, inputs, outputs, feeds.count)
+            drawn: list[np.ndarray] = session.run(list(outputs), inputs)
+        return drawn
 
-        Raises:
-            MissingExtra: CUDA, and cuda-core is not installed.
-            EngineError: ONNX Runtime or the GPU failed.
-        """
-        if self.provider == "cpu":
-            return self.synthesize(feeds, outputs)
-        with _failing():
-            return self._bound_outputs().run(self._synthesis, feeds, outputs, len(feeds["ws"]))
+    def refit(self, bundle: Bundle) -> None:
+        """It cannot."""
+        raise EngineError("refit: only the backend 'tensorrt' can do it; open the other bundle.")
 
     def describe(self) -> dict[str, Any]:
         """What runs where."""
@@ -151,7 +157,7 @@ class OnnxRuntimeSession:
 
     def close(self) -> None:
         """Let go of the sessions; a call that still runs keeps its own until it is done."""
-        del self._mapping, self._synthesis
+        self._graphs = {}
         if self._bound is not None:
             self._bound.close()
 
@@ -162,15 +168,6 @@ class OnnxRuntimeSession:
             if self._bound is None:
                 self._bound = BoundOutputs(_open_device(self.gpu), self._outputs)
             return self._bound
-
-    def _run(
-        self, session: Any, feeds: Mapping[str, np.ndarray], outputs: Sequence[str]
-    ) -> list[np.ndarray]:
-        timer = self._timer
-        watched = contextlib.nullcontext() if timer is None else timer.around(self._stream)
-        with _failing(), watched:
-            arrays: list[np.ndarray] = session.run(list(outputs), dict(feeds))
-        return arrays
 
 
 def available_providers() -> list[str]:

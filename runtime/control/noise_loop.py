@@ -73,9 +73,9 @@ def noise_of_frames(
         circle = NoiseLoop(*_two_fields(source, seed))
         places = np.arange(frames) * (turns / (frames if loop else frames - 1))
         return lambda part: {"noise": circle.at(places[part])}
-    noise_of = source.of(mode, seed, None, batch=1)
+    noise = source.feed(mode, seed, None, batch=1)
     if mode == "seeded":
-        fields = noise_of(slice(0, 1))  # drawn once
+        fields = noise.draw_rows()  # once
         return lambda part: {"noise": fields}
     return lambda part: {"noise_mode": mode}
 

@@ -14,10 +14,8 @@ from stylert.runtime.control.latent_files import load_direction, load_ws
 from stylert.runtime.control.layers import Layers, layer_groups, layers_of
 from stylert.runtime.control.pca import PrincipalComponents, principal_components
 from stylert.runtime.control.styles import as_styles, edit_styles
-from stylert.runtime.directions import directions_by_name
 from stylert.runtime.errors import InvalidInput
 from stylert.runtime.latents import as_float32, labels_of, seeds_of
-from stylert.runtime.parts import parts_of
 
 __all__ = ["StyleEditing"]
 
@@ -30,7 +28,6 @@ class StyleEditing:
 
     bundle: Bundle
     map: Callable[..., np.ndarray]
-    _directions: tuple[Bundle, Mapping[str, np.ndarray]] | None = None  # read when asked for
 
     @property
     def directions(self) -> Mapping[str, np.ndarray]:
@@ -43,12 +40,7 @@ class StyleEditing:
         Raises:
             BundleError: the bundle's file is damaged.
         """
-        cached = self._directions
-        if cached is None or cached[0] is not self.bundle:  # another one after `refit`
-            sets = self.bundle.read_directions()
-            cached = self.bundle, directions_by_name(sets, num_ws=self.bundle.spec.num_ws)
-            self._directions = cached
-        return dict(cached[1])
+        return self.bundle.directions
 
     def edit(
         self, ws: Any, direction: str | Any, strength: Any, *, layers: Layers = "all"
@@ -124,8 +116,9 @@ class StyleEditing:
         random = np.random.RandomState(seed)
 
         def batches() -> Iterator[np.ndarray]:
-            for part in parts_of(samples, SAMPLES_AT_ONCE):
-                z = random.randn(part.stop - part.start, self.bundle.spec.z_dim).astype(np.float32)
+            for start in range(0, samples, SAMPLES_AT_ONCE):
+                count = min(SAMPLES_AT_ONCE, samples - start)
+                z = random.randn(count, self.bundle.spec.z_dim).astype(np.float32)
                 label = None if c is None else np.repeat(c, len(z), axis=0)
                 yield self.map(z, label, truncation_psi=1)[:, 0]
 

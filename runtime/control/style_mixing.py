@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -14,11 +14,22 @@ from stylert.runtime.control.layers import Layers, layer_groups, layers_of
 from stylert.runtime.control.noise_loop import noise_of_frames
 from stylert.runtime.control.styles import as_styles, mix_grid
 from stylert.runtime.control.truncation import truncated
+from stylert.runtime.drawing_options import (
+    DrawingOptions,
+    NoiseMode,
+    Output,
+    StyleOptions,
+    WalkOptions,
+    check_output,
+    refuse_unknown,
+    takes,
+)
 from stylert.runtime.errors import InvalidInput
 from stylert.runtime.graph_inputs import GraphInputs
 from stylert.runtime.latents import as_float32, labels_of, seeds_of, z_from_seeds
-from stylert.runtime.options import NoiseMode, Output, check_output
-from stylert.runtime.parts import parts_of
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 __all__ = ["StyleMixing"]
 
@@ -33,6 +44,7 @@ class StyleMixing:
     max_batch: int
     map: Callable[..., np.ndarray]
     synthesize: Callable[..., Any]
+    _run: Callable[..., Any]
 
     @property
     def layer_groups(self) -> dict[str, tuple[int, ...]]:
@@ -42,23 +54,13 @@ class StyleMixing:
         """
         return layer_groups(self.bundle.family, self.bundle.spec.num_ws)
 
-    def styles(
-        self,
-        seeds: int | Iterable[int],
-        *,
-        truncation_psi: Any = None,
-        truncation_cutoff: int | None = None,
-        class_idx: int | Sequence[int] | None = None,
-        labels: Any = None,
-    ) -> np.ndarray:
+    @takes(StyleOptions)
+    def styles(self, seeds: int | Iterable[int], **options: Unpack[StyleOptions]) -> np.ndarray:
         """Map seeds to styles, which `mix`, `edit`, `interpolate` and `synthesize` take.
 
         Args:
             seeds: one or several integers; see `generate`.
-            truncation_psi: see `generate`.
-            truncation_cutoff: see `generate`.
-            class_idx: one class for all, or one per seed; conditional generators only.
-            labels: soft labels instead of class_idx; see `generate`.
+            options: see `StyleOptions`.
 
         Returns:
             ws [N, num_ws, w_dim] float32.
@@ -67,28 +69,20 @@ class StyleMixing:
             InvalidInput: a shape, dtype or value that does not fit.
             EngineError: the backend failed, or the generator is closed.
         """
-        numbers = seeds_of(seeds)
-        return self.map(
-            z_from_seeds(numbers, self.bundle.spec.z_dim),
-            labels_of(class_idx, labels, batch=len(numbers), c_dim=self.bundle.spec.c_dim),
-            truncation_psi=truncation_psi,
-            truncation_cutoff=truncation_cutoff,
-        )
+        refuse_unknown(options, StyleOptions)
+        feeds = self.inputs.feed_mapping(seeds_of(seeds), options)
+        return np.asarray(self._run(("mapping",), feeds, "ws"))
 
+    @takes(DrawingOptions)
     def mix(
         self,
         rows: Sources,
         columns: Sources,
         *,
         layers: Layers,
-        truncation_psi: Any = None,
-        truncation_cutoff: int | None = None,
-        class_idx: int | Sequence[int] | None = None,
         column_class_idx: int | Sequence[int] | None = None,
-        labels: Any = None,
-        noise_mode: NoiseMode = "const",
-        noise_seed: int | None = None,
         output: Output = "image",
+        **options: Unpack[DrawingOptions],
     ) -> np.ndarray:
         """Draw every row with some layers of every column: style mixing (StyleGAN, section 3.1).
 
@@ -101,14 +95,10 @@ class StyleMixing:
             rows: seeds, or ws [R, num_ws, w_dim]: what the other layers come from.
             columns: seeds, or ws [C, num_ws, w_dim]: what these layers come from.
             layers: 'coarse', 'middle', 'fine', a list such as '0-6,8', or integers.
-            truncation_psi: of the seeds; see `generate`.
-            truncation_cutoff: of the seeds; see `generate`.
-            class_idx: one class for all seeds, or one per row; conditional generators only.
-            column_class_idx: that of the columns, if it is another one; one for all, or one each.
-            labels: soft labels [c_dim] for all seeds, instead of class_idx.
-            noise_mode: 'const' (the checkpoint's own), 'none', or 'seeded'.
-            noise_seed: for 'seeded': one for all images.
+            column_class_idx: the class of the columns, if it is another one; one for all, or each.
             output: 'image' or 'img'.
+            options: see `DrawingOptions`. Those of styles are for seeds: one for all, or one per
+                row; those of pictures are for the R * C of the grid, row by row.
 
         Returns:
             'image': uint8 [R, C, H, W, channels]; 'img': float32 [R, C, channels, H, W].
@@ -117,29 +107,22 @@ class StyleMixing:
             InvalidInput: a shape, dtype, value or name of layers that does not fit.
             EngineError: the backend failed, or the generator is closed.
         """
+        refuse_unknown(options, DrawingOptions)
         chosen = layers_of(layers, self.layer_groups)
-        options = {
-            "truncation_psi": truncation_psi,
-            "truncation_cutoff": truncation_cutoff,
-            "class_idx": class_idx,
-            "labels": labels,
-        }
-        of_columns = options if column_class_idx is None else {"class_idx": column_class_idx}
+        styles, picture = _split(options)
+        of_columns = {} if column_class_idx is None else {"class_idx": column_class_idx}
         if _are_styles(rows) and _are_styles(columns):
-            _refuse_options(options | of_columns)
+            _refuse_options(styles | of_columns)
         grid = mix_grid(
-            self._styles_of("rows", rows, options),
-            self._styles_of("columns", columns, options | of_columns),
+            self._find_styles("rows", rows, styles),
+            self._find_styles("columns", columns, styles | of_columns),
             chosen,
         )
-        images = self.synthesize(
-            grid.reshape(-1, *grid.shape[2:]),
-            noise_mode=noise_mode,
-            noise_seed=noise_seed,
-            output=output,
-        )
-        return np.asarray(images).reshape(*grid.shape[:2], *images.shape[1:])
+        ws = grid.reshape(-1, *grid.shape[2:])
+        images = np.asarray(self.synthesize(ws, output=output, **picture))
+        return images.reshape(*grid.shape[:2], *images.shape[1:])
 
+    @takes(WalkOptions)
     def interpolate(
         self,
         keyframes: Sources,
@@ -147,17 +130,11 @@ class StyleMixing:
         frames: int = 60,
         curve: Curve = "cubic",
         loop: bool = False,
-        truncation_psi: Any = None,
-        truncation_cutoff: int | None = None,
-        class_idx: int | Sequence[int] | None = None,
-        labels: Any = None,
         noise_mode: NoiseMode | Literal["animated"] = "const",
         noise_seed: int | Sequence[int] | None = None,
         noise_turns: float = 1.0,
-        translate: Any = None,
-        rotate: Any = None,
-        transform: Any = None,
         output: Output = "image",
+        **options: Unpack[WalkOptions],
     ) -> Iterator[np.ndarray]:
         """Draw the way from keyframe to keyframe, frame by frame.
 
@@ -174,21 +151,15 @@ class StyleMixing:
                 `stylert.runtime.control.interpolation`.
             loop: go on from the last keyframe to the first, which is not drawn again: [K * frames]
                 in all. Else the last frame is the last keyframe: [(K - 1) * frames + 1].
-            truncation_psi: see `generate`, where N is the number of all frames: [N] changes on the
-                way. None with ws = as they are.
-            truncation_cutoff: see `generate`.
-            class_idx: one class for all, or one per keyframe; conditional generators only. 'slerp'
-                blends the labels, the others the ws.
-            labels: soft labels [c_dim] or [K, c_dim] instead of class_idx.
             noise_mode: 'const' (the checkpoint's own), 'none', 'seeded' (one for all frames), or
                 'animated': it changes smoothly, and is normal noise in every frame.
             noise_seed: for 'seeded', one. For 'animated', one; or two: the noise at turn 0, and
                 that at a quarter turn.
             noise_turns: of 'animated': how often it goes around; a whole number fits a loop.
-            translate: see `generate`; [N, 2] changes on the way. StyleGAN3 only.
-            rotate: see `generate`; [N] changes on the way. StyleGAN3 only.
-            transform: see `generate`; [N, 3, 3] changes on the way. StyleGAN3 only.
             output: 'image' or 'img'.
+            options: see `WalkOptions`. What is one per image changes on the way: N is the number of
+                all frames. Classes and labels are one for all, or one per keyframe: 'slerp' blends
+                the labels, the others the ws. No truncation_psi with ws = as they are.
 
         Returns:
             frames: 'image': uint8 [H, W, C]; 'img': float32 [C, H, W], nominal range [-1, 1].
@@ -198,24 +169,28 @@ class StyleMixing:
             EngineError: the backend failed, or the generator is closed.
         """
         check_output(output)
-        points, c = self._keyframes(keyframes, curve, loop, class_idx, labels)
+        refuse_unknown(options, WalkOptions)
+        styles, motion = _split(options)
+        points, c = self._keyframes(keyframes, curve, loop, styles)
         times = frame_times(len(points), frames, loop=loop)
         N = len(times)
-        psi = self._psi_between(keyframes, truncation_psi, truncation_cutoff, N)
+        psi = self._psi_between(keyframes, styles, N)
         noise_of = noise_of_frames(
             self.inputs.noise, noise_mode, noise_seed, noise_turns, frames=N, loop=loop
         )
-        motions = self.inputs.transforms(translate, rotate, transform, batch=N)
+        motions = self.inputs.transforms(motion, batch=N)
         styles_at = self._way(points, c, curve, loop)
 
         def images() -> Iterator[np.ndarray]:
-            for part in parts_of(N, self.max_batch):
+            for start in range(0, N, self.max_batch):
+                part = slice(start, start + self.max_batch)
                 ws = styles_at(times[part], psi[part])
                 moved = {name: rows[part] for name, rows in motions.items()}
-                yield from self.synthesize(ws, **noise_of(part), **moved, output=output)
+                yield from self.synthesize(ws, output=output, **noise_of(part), **moved)
 
         return images()
 
+    @takes(StyleOptions)
     def styles_between(
         self,
         keyframes: Sources,
@@ -223,10 +198,7 @@ class StyleMixing:
         *,
         curve: Curve = "cubic",
         loop: bool = False,
-        truncation_psi: Any = None,
-        truncation_cutoff: int | None = None,
-        class_idx: int | Sequence[int] | None = None,
-        labels: Any = None,
+        **options: Unpack[StyleOptions],
     ) -> np.ndarray:
         """The styles of single places on the way that `interpolate` takes.
 
@@ -239,10 +211,7 @@ class StyleMixing:
                 which is the first one again.
             curve: see `interpolate`.
             loop: see `interpolate`.
-            truncation_psi: a number, [T] or [T, num_ws]; see `interpolate`.
-            truncation_cutoff: see `generate`.
-            class_idx: see `interpolate`.
-            labels: see `interpolate`.
+            options: see `interpolate`; N is T.
 
         Returns:
             ws [T, num_ws, w_dim] float32.
@@ -251,9 +220,10 @@ class StyleMixing:
             InvalidInput: a shape, dtype or value that does not fit.
             EngineError: the backend failed, or the generator is closed.
         """
-        points, c = self._keyframes(keyframes, curve, loop, class_idx, labels)
+        refuse_unknown(options, StyleOptions)
+        points, c = self._keyframes(keyframes, curve, loop, options)
         places = times_of(times, len(points), loop=loop)
-        psi = self._psi_between(keyframes, truncation_psi, truncation_cutoff, len(places))
+        psi = self._psi_between(keyframes, options, len(places))
         return self._way(points, c, curve, loop)(places, psi)
 
     def _way(
@@ -273,25 +243,24 @@ class StyleMixing:
             CURVES[curve](ws, times, loop=loop), self.bundle.w_avg, psi
         )
 
-    def _psi_between(
-        self, keyframes: Any, truncation_psi: Any, truncation_cutoff: int | None, batch: int
-    ) -> np.ndarray:
+    def _psi_between(self, keyframes: Any, options: StyleOptions, batch: int) -> np.ndarray:
         """The psi [batch, num_ws] of a way; ws are drawn as they are by default."""
-        if truncation_psi is None and truncation_cutoff is None and _are_styles(keyframes):
-            truncation_psi = 1.0
-        return self.inputs.psi(truncation_psi, truncation_cutoff, batch=batch)
+        psi, cutoff = options.get("truncation_psi"), options.get("truncation_cutoff")
+        if psi is None and cutoff is None and _are_styles(keyframes):
+            psi = 1.0
+        return self.inputs.psi(psi, cutoff, batch=batch)
 
-    def _styles_of(self, name: str, sources: Sources, options: Mapping[str, Any]) -> np.ndarray:
+    def _find_styles(self, name: str, sources: Sources, options: StyleOptions) -> np.ndarray:
+        s = self.bundle.spec
         if _are_styles(sources):
-            return as_styles(
-                name, sources, num_ws=self.bundle.spec.num_ws, w_dim=self.bundle.spec.w_dim
-            )
+            return as_styles(name, sources, num_ws=s.num_ws, w_dim=s.w_dim)
         return self.styles(seeds_of(sources, name=name), **options)
 
     def _keyframes(
-        self, keyframes: Any, curve: str, loop: object, class_idx: Any, labels: Any
+        self, keyframes: Any, curve: str, loop: object, options: StyleOptions
     ) -> tuple[np.ndarray, np.ndarray | None]:
         """The keyframes, ws or z, checked; and the labels of z."""
+        class_idx, labels = options.get("class_idx"), options.get("labels")
         check_choice("curve", curve, tuple(CURVES))
         check_choice("loop", loop, (False, True))
         s = self.bundle.spec
@@ -321,7 +290,13 @@ def _are_styles(sources: Any) -> bool:
     return _are_floats(sources) and sources.ndim == 3
 
 
-def _refuse_options(options: Mapping[str, Any]) -> None:
+def _split(options: Any) -> tuple[Any, Any]:
+    """The options of styles, and those of pictures."""
+    styles = {k: v for k, v in options.items() if k in StyleOptions.__annotations__}
+    return styles, {k: v for k, v in options.items() if k not in styles}
+
+
+def _refuse_options(options: Any) -> None:
     """Options that only seeds have."""
     for name, value in options.items():
         if value is not None:

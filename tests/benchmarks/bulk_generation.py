@@ -36,6 +36,7 @@ from stylert.export.bundle_writer import export_bundle
 from stylert.export.checkpoints import read_checkpoint
 from stylert.runtime.backends import open_session
 from stylert.runtime.bundle import Bundle
+from stylert.runtime.feeds import Feeds
 from stylert.runtime.generator import Generator
 
 NETWORK = "untrained:stylegan2-256"
@@ -100,8 +101,8 @@ def measure(bundle: Bundle, folder: Path) -> list[dict[str, Any]]:
 
     def bare() -> None:
         for z in latents:
-            ws = session.map({"z": z, "truncation_psi": psi})
-            session.synthesize({"ws": ws, **noise}, ["image"])
+            feeds = Feeds(BATCH, {"z": z, "truncation_psi": psi}, noise)
+            session.run(("mapping", "synthesis"), feeds, ["image"])
 
     def dataset(images: int, **options: Any) -> None:
         job = DatasetJob(seeds=Seeds.of(range(images)), truncation_psi=0.7, **options)

@@ -6,7 +6,7 @@ import gc
 import json
 import logging
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ import pytest
 import stylert
 from stylert.runtime.bundle import Bundle
 from stylert.runtime.errors import BundleError, EngineError
+from stylert.runtime.feeds import Feeds
 from stylert.runtime.generator import Generator
 from stylert.runtime.images import to_uint8
 from stylert.runtime.latents import z_from_seeds
@@ -433,27 +434,26 @@ def test_the_mean_latent_cannot_be_changed_from_outside(generator: Generator) ->
 
 
 class FakeSession:
-    """A session whose synthesis waits until it is told to go on."""
+    """A session whose calls wait until it is told to go on."""
+
+    max_batch = 1000
 
     def __init__(self) -> None:
         self.started, self.go_on = threading.Event(), threading.Event()
         self.closed = 0
 
-    def map(self, feeds: Mapping[str, np.ndarray]) -> np.ndarray:
-        assert not self.closed
-        return np.zeros((len(feeds["z"]), 8, 64), np.float32)
-
-    def synthesize(
-        self, feeds: Mapping[str, np.ndarray], outputs: Sequence[str]
-    ) -> list[np.ndarray]:
+    def run(self, graphs: Any, feeds: Feeds, outputs: Any, **options: Any) -> list[np.ndarray]:
         assert not self.closed
         self.started.set()
         assert self.go_on.wait(30)
         assert not self.closed
-        return [np.zeros((len(feeds["ws"]), 32, 32, 3), np.uint8)]
+        return [np.zeros((feeds.count, 32, 32, 3), np.uint8)]
 
     def describe(self) -> dict[str, Any]:
         return {}
+
+    def refit(self, bundle: Bundle) -> None:
+        raise NotImplementedError
 
     def close(self) -> None:
         self.closed += 1
@@ -479,7 +479,7 @@ def test_close_lets_a_call_that_runs_end_well(bundle: Path) -> None:
 def test_an_error_of_the_session_does_not_keep_it_open(bundle: Path) -> None:
     session = FakeSession()
     generator = Generator(Bundle.open(bundle), session)
-    session.map = lambda feeds: 1 / 0  # type: ignore[method-assign, assignment]
+    session.run = lambda *_, **__: 1 / 0  # type: ignore[method-assign, assignment]
     with pytest.raises(ZeroDivisionError):
         generator.generate([1])
     generator.close()

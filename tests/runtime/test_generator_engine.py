@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,8 @@ import pytest
 from stylert.runtime.backends.onnxruntime import OnnxRuntimeSession
 from stylert.runtime.bundle import Bundle
 from stylert.runtime.errors import EngineError, InvalidInput
+from stylert.runtime.feeds import Feeds
 from stylert.runtime.generator import Generator
-from stylert.runtime.session import EngineSession
 
 
 class OneLaunch(OnnxRuntimeSession):
@@ -24,20 +24,14 @@ class OneLaunch(OnnxRuntimeSession):
     def __init__(self, bundle: Bundle) -> None:
         super().__init__(bundle, provider="cpu", threads=1)
         self.batches: list[int] = []
+        self.constants: list[Mapping[str, np.ndarray]] = []
         self.refitted: list[Path] = []
 
-    def draw(self, feeds: Mapping[str, np.ndarray], outputs: Sequence[str]) -> list[np.ndarray]:
-        self.batches.append(len(feeds["z"]))
-        assert len(feeds["z"]) <= self.max_batch
-        first = {k: v for k, v in feeds.items() if k in ("z", "c", "truncation_psi")}
-        rest = {k: v for k, v in feeds.items() if k not in first}
-        return self.synthesize({"ws": self.map(first), **rest}, outputs)
-
-    def draw_on_device(self, feeds: Any, outputs: Any) -> Any:
-        raise NotImplementedError
-
-    def synthesize_on_device(self, feeds: Any, outputs: Any) -> Any:
-        raise NotImplementedError
+    def run(self, graphs: Any, feeds: Feeds, outputs: Any, *, on_device: bool = False) -> Any:
+        self.batches.append(feeds.count)
+        self.constants.append(feeds.constants)
+        assert feeds.count <= self.max_batch
+        return super().run(graphs, feeds, outputs, on_device=on_device)
 
     def refit(self, bundle: Bundle) -> None:
         self.refitted.append(bundle.path)
@@ -47,7 +41,6 @@ class OneLaunch(OnnxRuntimeSession):
 def engine(conditional_bundle: Path) -> Iterator[tuple[OneLaunch, Generator]]:
     bundle = Bundle.open(conditional_bundle)
     session = OneLaunch(bundle)
-    assert isinstance(session, EngineSession)
     with Generator(bundle, session, max_batch=8) as generator:
         yield session, generator
 
@@ -84,20 +77,16 @@ def test_only_engines_can_be_refitted(bundle: Path) -> None:
         generator.refit(bundle)
 
 
-def test_constant_noise_is_marked_so(engine: tuple[OneLaunch, Generator]) -> None:
+def test_constant_noise_is_said_to_be_so(engine: tuple[OneLaunch, Generator]) -> None:
     session, generator = engine
-    seen: list[Mapping[str, np.ndarray]] = []
-    real = session.synthesize
-    session.synthesize = lambda feeds, outputs: (  # type: ignore[method-assign]
-        seen.append(feeds),  # type: ignore[func-returns-value]
-        real(feeds, outputs),
-    )[1]
     generator.generate([1], class_idx=0)
     generator.generate([1], class_idx=0)
     name = generator.bundle.noise_inputs[0].name
-    assert seen[0][name] is seen[1][name]
-    assert not seen[0][name].flags.writeable
-    assert seen[0][name].flags.owndata
+    first, second = session.constants
+    assert first[name] is second[name]
+    assert not first[name].flags.writeable  # nobody changes what a backend has kept
+    generator.generate([1], class_idx=0, noise_mode="seeded")
+    assert not session.constants[-1]
 
 
 def test_wrong_output_is_refused_before_the_launch(engine: tuple[OneLaunch, Generator]) -> None:

@@ -33,8 +33,8 @@ def test_the_mapping_takes_labels_where_there_are_classes(
     generator: Generator, conditional: Generator
 ) -> None:
     z = np.zeros((3, 64))
-    assert set(generator.inputs.mapping(z, None, 0.5, 2)) == {"z", "truncation_psi"}
-    feeds = conditional.inputs.mapping(z, [0, 1, 0, 0, 0], 0.5, 2)
+    assert set(generator.inputs.feed_latents(z, None, 0.5, 2).rows) == {"z", "truncation_psi"}
+    feeds = conditional.inputs.feed_latents(z, [0, 1, 0, 0, 0], 0.5, 2).rows
     assert {name: rows.shape for name, rows in feeds.items()} == {
         "z": (3, 64),
         "truncation_psi": (3, 8),
@@ -44,9 +44,9 @@ def test_the_mapping_takes_labels_where_there_are_classes(
 
 
 def test_only_some_graphs_take_transforms(generator: Generator, refuses: Any) -> None:
-    assert generator.inputs.transforms(None, None, None, batch=2) == {}
+    assert generator.inputs.transforms({}, batch=2) == {}
     with refuses("rotate: this generator cannot move its pictures"):
-        generator.inputs.transforms(None, 5, None, batch=2)
+        generator.inputs.transforms({"rotate": 5}, batch=2)
 
 
 def test_the_noise_is_that_of_the_bundle(generator: Generator) -> None:

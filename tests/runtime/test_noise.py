@@ -63,7 +63,7 @@ def test_seeded_noise_stays_the_same_in_every_version(source: NoiseSource) -> No
 
 
 def test_given_noise_is_shared_or_per_image(source: NoiseSource) -> None:
-    fields = source.given({**CONST, "noise_a": np.ones((3, 1, 4, 6))}, 3)
+    fields = source.check_given({**CONST, "noise_a": np.ones((3, 1, 4, 6))}, 3)
     assert {name: field.shape[0] for name, field in fields.items()} == {"noise_a": 3, "noise_b": 1}
     assert fields["noise_a"].dtype == np.float32
 
@@ -86,11 +86,13 @@ def test_given_noise_is_checked(
     source: NoiseSource, refuses: Any, noise: Any, message: str
 ) -> None:
     with refuses(message):
-        source.given(noise, 3)
+        source.check_given(noise, 3)
 
 
 def test_a_network_without_noise(refuses: Any) -> None:
     source = NoiseSource((), {})
-    assert source.const() == source.none() == source.seeded([1, 2]) == source.given({}, 2) == {}
+    assert (
+        source.const() == source.none() == source.seeded([1, 2]) == source.check_given({}, 2) == {}
+    )
     with refuses("noise: got 'noise_a', expected the keys []"):
-        source.given(CONST, 1)
+        source.check_given(CONST, 1)

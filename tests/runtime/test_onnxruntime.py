@@ -19,6 +19,7 @@ from stylert.runtime.backends.onnxruntime import (
 )
 from stylert.runtime.bundle import Bundle
 from stylert.runtime.errors import EngineError, MissingExtra
+from stylert.runtime.feeds import Feeds
 from stylert.runtime.generator import Generator
 from stylert.runtime.parity import TOLERANCES, compare
 
@@ -144,8 +145,9 @@ def test_usable_cpus_follow_the_quota(
 
 def test_an_error_while_it_runs_is_one_line(bundle: Path, refuses: Any) -> None:
     session = OnnxRuntimeSession(Bundle.open(bundle), provider="cpu")
+    wrong = {"z": np.ones((1, 3), np.float32), "truncation_psi": np.ones((1, 8), np.float32)}
     with refuses("ONNX Runtime failed: ", error=EngineError):
-        session.map({"z": np.ones((1, 3), np.float32)})
+        session.run(("mapping",), Feeds(1, wrong), ["ws"])
 
 
 @pytest.mark.gpu

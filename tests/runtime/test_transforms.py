@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import pytest
 
 from stylert.runtime.backends.onnxruntime import OnnxRuntimeSession
 from stylert.runtime.bundle import Bundle
+from stylert.runtime.feeds import Feeds
 from stylert.runtime.generator import Generator
 from stylert.runtime.images import to_uint8
 from stylert.runtime.parity import TOLERANCES, Tolerance, compare
@@ -166,15 +167,15 @@ def test_every_call_of_the_session_has_a_matrix_for_each_image(
     moving: Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sizes: list[tuple[tuple[int, ...], tuple[int, ...]]] = []
-    draw = OnnxRuntimeSession.synthesize
+    run = OnnxRuntimeSession.run
 
     def watched(
-        session: OnnxRuntimeSession, feeds: Mapping[str, np.ndarray], outputs: Sequence[str]
-    ) -> list[np.ndarray]:
-        sizes.append((feeds["ws"].shape[:1], feeds["transform"].shape))
-        return draw(session, feeds, outputs)
+        session: OnnxRuntimeSession, graphs: Any, feeds: Feeds, *rest: Any, **on: Any
+    ) -> Any:
+        sizes.append((feeds.rows["z"].shape[:1], feeds.rows["transform"].shape))
+        return run(session, graphs, feeds, *rest, **on)
 
-    monkeypatch.setattr(OnnxRuntimeSession, "synthesize", watched)
+    monkeypatch.setattr(OnnxRuntimeSession, "run", watched)
     moving.generate([1, 2, 3])
     moving.generate([1, 2, 3], rotate=3)
     assert sizes == [((2,), (2, 3, 3)), ((1,), (1, 3, 3))] * 2

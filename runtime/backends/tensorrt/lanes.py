@@ -69,12 +69,19 @@ class Lane:
         self._max_batch = max_batch
         self._timer = timer
 
-    def run(self, stages: Sequence[str], feeds: Mapping[str, np.ndarray], batch: int) -> None:
+    def run(
+        self,
+        stages: Sequence[str],
+        feeds: Mapping[str, np.ndarray],
+        constants: Mapping[str, np.ndarray],
+        batch: int,
+    ) -> None:
         """Queue the graphs in `stages` one after the other.
 
         Args:
             stages: 'mapping', 'synthesis', or both: ws then stays on the device.
-            feeds: the inputs by name, each of one row or of as many as images are wanted.
+            feeds: inputs by name, each of one row or of as many as images are wanted.
+            constants: the other inputs, of one row: the same arrays in every call.
             batch: images that are run, so that a profile fits; those beyond are padding.
 
         Raises:
@@ -89,7 +96,12 @@ class Lane:
             for name in self._engines[stage].inputs:
                 if name in addresses:  # ws, from the stage before
                     continue
-                rows[name], addresses[name] = self._place(stage, name, feeds[name], batch)
+                placed = (
+                    self._place_constant(stage, name, constants[name], batch)
+                    if name in constants
+                    else self._place(stage, name, feeds[name], batch)
+                )
+                rows[name], addresses[name] = placed
             for name in self._engines[stage].outputs:
                 addresses[name] = self._slot(stage, name).memory.pointer
         self._inputs_taken = self._device.record(self._stream)
@@ -137,16 +149,23 @@ class Lane:
                 stack.callback(self._scratch.free)
             stack.callback(self.forget_programs)
 
-    def _place(self, stage: str, name: str, array: np.ndarray, batch: int) -> tuple[int, int]:
-        """Bring an input to the device: how many rows it has there, and where."""
+    def _place_constant(
+        self, stage: str, name: str, array: np.ndarray, batch: int
+    ) -> tuple[int, int]:
+        """Find an input on the device that is there for good: how many rows it has, and where."""
         known = self._constants.get((name, batch))
-        if known is not None and known[0] is array and not array.flags.writeable:
+        if known is not None and known[0] is array:
             return known[1:]
         rows = self._rows(stage, name, len(array), batch)
-        resident = self._residents.address_of(name, array, rows, self._stream)
-        if resident is not None:
-            self._constants[name, batch] = (array, rows, resident)
-            return rows, resident
+        resident = self._residents.find_address(name, array, rows, self._stream)
+        if resident is None:
+            return self._place(stage, name, array, batch)
+        self._constants[name, batch] = (array, rows, resident)
+        return rows, resident
+
+    def _place(self, stage: str, name: str, array: np.ndarray, batch: int) -> tuple[int, int]:
+        """Bring an input to the device: how many rows it has there, and where."""
+        rows = self._rows(stage, name, len(array), batch)
         slot = self._slot(stage, name)
         filled = rows if len(array) == 1 else len(array)  # one row serves them all
         staged = slot.staged(filled)

@@ -1,8 +1,6 @@
 """Inputs that never change, kept on the device: the checkpoint's own noise, and the zeros of none.
 
-An array that nobody can write to, because it is read-only and owns its data (or is a view of one
-that does), is uploaded once and recognised by its address from then on. Any other array is
-uploaded with every call.
+Such an array is uploaded once, and recognised by being the same object from then on.
 """
 
 from __future__ import annotations
@@ -22,7 +20,7 @@ MAX_SETS = 4  # of arrays for the same input; more are uploaded with every call
 @dataclass(frozen=True)
 class _Resident:
     memory: Memory
-    array: np.ndarray  # kept, so that its address means no other array
+    array: np.ndarray  # kept, so that its id means no other array
 
 
 class ResidentArrays:
@@ -34,7 +32,7 @@ class ResidentArrays:
         self._counts: dict[str, int] = {}
         self._lock = threading.Lock()
 
-    def address_of(self, name: str, array: np.ndarray, rows: int, stream: Stream) -> int | None:
+    def find_address(self, name: str, array: np.ndarray, rows: int, stream: Stream) -> int | None:
         """Where a constant input lies on the device, repeated to `rows` rows.
 
         Args:
@@ -44,11 +42,9 @@ class ResidentArrays:
             stream: for the upload, if it is the first time; it is then synchronised.
 
         Returns:
-            The address, None if the array is not constant or there are too many already.
+            The address, None if there are too many already.
         """
-        if len(array) != 1 or not _is_constant(array):
-            return None
-        key = (name, array.__array_interface__["data"][0], rows)
+        key = (name, id(array), rows)
         with self._lock:
             entry = self._entries.get(key)
             if entry is None:
@@ -83,8 +79,3 @@ class ResidentArrays:
             return memory
         finally:
             staging.free()
-
-
-def _is_constant(array: np.ndarray) -> bool:
-    owner = array if array.base is None else array.base
-    return isinstance(owner, np.ndarray) and owner.base is None and not owner.flags.writeable

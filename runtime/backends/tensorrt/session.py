@@ -6,14 +6,10 @@ noise stays on the device, and pictures come as NumPy arrays or stay there (`Dev
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from stylert.runtime.backends.cuda.device import Device
-from stylert.runtime.backends.cuda.device_array import DeviceArray
 from stylert.runtime.backends.cuda.launch_timer import LaunchTimer
 from stylert.runtime.backends.tensorrt.cuda_graphs import GraphPolicy
 from stylert.runtime.backends.tensorrt.engine import Engine, Package
@@ -23,6 +19,8 @@ from stylert.runtime.backends.tensorrt.plans import Plan
 from stylert.runtime.backends.tensorrt.resident import ResidentArrays
 from stylert.runtime.bundle import Bundle, graph_key
 from stylert.runtime.errors import EngineError, InvalidInput
+from stylert.runtime.feeds import Feeds
+from stylert.runtime.session import DLPackArray, Graphs
 
 __all__ = ["TensorRTSession"]
 
@@ -91,41 +89,22 @@ class TensorRTSession:
         self._broken = ""  # why, after a refit that failed halfway
         self._lanes = LanePool(self._new_lane, limit=lanes)
 
-    def map(self, feeds: Mapping[str, np.ndarray]) -> np.ndarray:
-        """Run the mapping graph: ws [N, num_ws, w_dim] float32."""
-        with self._running([MAPPING], feeds, ["ws"]) as (lane, count):
-            return lane.to_numpy(MAPPING, "ws", count)
-
-    def synthesize(
-        self, feeds: Mapping[str, np.ndarray], outputs: Sequence[str]
-    ) -> list[np.ndarray]:
-        """Run the synthesis graph; give the outputs 'img' or 'image' that are named."""
-        with self._running([SYNTHESIS], feeds, outputs) as (lane, count):
-            return [lane.to_numpy(SYNTHESIS, name, count) for name in outputs]
-
-    def draw(self, feeds: Mapping[str, np.ndarray], outputs: Sequence[str]) -> list[np.ndarray]:
-        """Run mapping and synthesis in one launch; ws never leaves the GPU.
-
-        Args:
-            feeds: the inputs of both graphs by name, without ws.
-            outputs: 'img' or 'image'.
-        """
-        with self._running([MAPPING, SYNTHESIS], feeds, outputs) as (lane, count):
-            return [lane.to_numpy(SYNTHESIS, name, count) for name in outputs]
-
-    def synthesize_on_device(
-        self, feeds: Mapping[str, np.ndarray], outputs: Sequence[str]
-    ) -> list[DeviceArray]:
-        """Like `synthesize`, but the pictures stay on the GPU and the call does not wait."""
-        with self._running([SYNTHESIS], feeds, outputs) as (lane, count):
-            return [lane.to_device_array(SYNTHESIS, name, count) for name in outputs]
-
-    def draw_on_device(
-        self, feeds: Mapping[str, np.ndarray], outputs: Sequence[str]
-    ) -> list[DeviceArray]:
-        """Like `draw`, but the pictures stay on the GPU and the call does not wait for them."""
-        with self._running([MAPPING, SYNTHESIS], feeds, outputs) as (lane, count):
-            return [lane.to_device_array(SYNTHESIS, name, count) for name in outputs]
+    def run(
+        self, graphs: Graphs, feeds: Feeds, outputs: Sequence[str], *, on_device: bool = False
+    ) -> list[DLPackArray]:
+        """Run graphs in one launch: ws never leaves the GPU between them; see `Session.run`."""
+        if self._broken:
+            raise EngineError(f"This session is of no use: {self._broken}. Open the bundle again.")
+        batch = self._padded(feeds.count)
+        last = graphs[-1]
+        self._check_outputs(
+            self._choice.synthesis if last == SYNTHESIS else self._choice.mapping, outputs
+        )
+        rows = feeds.draw_rows()
+        with self._device.active(), self._lanes.take() as lane:
+            lane.run(graphs, rows, feeds.constants, batch)
+            deliver = lane.to_device_array if on_device else lane.to_numpy
+            return [deliver(last, name, feeds.count) for name in outputs]
 
     def refit(self, bundle: Bundle) -> None:
         """Load the weights of another checkpoint of the same architecture. Calls wait meanwhile.
@@ -185,19 +164,7 @@ class TensorRTSession:
                 self._package.release()
                 self._device.close()
 
-    @contextmanager
-    def _running(
-        self,
-        stages: Sequence[str],
-        feeds: Mapping[str, np.ndarray],
-        outputs: Sequence[str],
-    ) -> Iterator[tuple[Lane, int]]:
-        """A lane in which the graphs are queued, and the number of images."""
-        if self._broken:
-            raise EngineError(f"This session is of no use: {self._broken}. Open the bundle again.")
-        count = len(feeds["ws" if stages[0] == SYNTHESIS else "z"])
-        batch = self._padded(count)
-        plan = self._choice.synthesis if stages[-1] == SYNTHESIS else self._choice.mapping
+    def _check_outputs(self, plan: Plan, outputs: Sequence[str]) -> None:
         for name in outputs:
             if name not in plan.outputs:
                 raise EngineError(
@@ -205,9 +172,6 @@ class TensorRTSession:
                     f"it with both: stylert build-engine {self._bundle.path} --compiler "
                     f"{COMPILERS[plan.compiler]} --output both"
                 )
-        with self._device.active(), self._lanes.take() as lane:
-            lane.run(stages, feeds, batch)
-            yield lane, count
 
     def _padded(self, count: int) -> int:
         """The smallest batch that a profile runs and that holds `count` images."""

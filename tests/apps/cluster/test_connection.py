@@ -236,8 +236,8 @@ def test_images_of_many_clients_are_drawn_together(client: Client) -> None:
         assert {one.result().status for one in asked} == {200}
     text = client.ask("GET", "/metrics").body.decode()
     numbers = dict(line.rsplit(" ", 1) for line in text.splitlines() if line[:1] != "#")
-    calls = float(numbers['stylert_batch_size_count{call="generate"}'])
-    images = float(numbers['stylert_batch_size_sum{call="generate"}'])
+    calls = float(numbers['stylert_batch_size_count{call="mapping+synthesis"}'])
+    images = float(numbers['stylert_batch_size_sum{call="mapping+synthesis"}'])
     assert images > 1.5 * calls
 
 

@@ -150,11 +150,11 @@ def test_what_is_counted_is_counted_twice() -> None:
     metrics = Metrics()
     Twins(metrics.images, Theirs(), ()).inc(3)
     Twins(metrics.images, Theirs(), ()).inc(0)  # Ray refuses to count nothing
-    Twins(metrics.batches, Theirs(), ("call",)).labels("generate").observe(5)
-    assert told == [("inc", 3, {}), ("observe", 5, {"call": "generate"})]
+    Twins(metrics.batches, Theirs(), ("call",)).labels("mapping+synthesis").observe(5)
+    assert told == [("inc", 3, {}), ("observe", 5, {"call": "mapping+synthesis"})]
     text = metrics.text().decode()
     assert "stylert_images_total 3.0" in text
-    assert 'stylert_batch_size_sum{call="generate"} 5.0' in text
+    assert 'stylert_batch_size_sum{call="mapping+synthesis"} 5.0' in text
 
 
 def test_the_errors_of_options_are_ours() -> None:

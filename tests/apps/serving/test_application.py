@@ -373,8 +373,8 @@ def test_an_error_of_the_backend_is_told_and_the_service_lives_on(
 ) -> None:
     with Generator.open(bundle, provider="cpu") as opened, TestClient(create_app(opened)) as client:
         body = {"seeds": [1]}
-        with monkeypatch.context() as broken:
-            broken.setattr(opened, "generate", failing(EngineError("The GPU is gone.")))
+        with monkeypatch.context() as broken, opened.lifetime.in_use() as session:
+            broken.setattr(session, "run", failing(EngineError("The GPU is gone.")))
             assert error(client.post("/generate", json=body), 500) == "The GPU is gone."
         assert client.post("/generate", json=body).status_code == 200
 
@@ -383,7 +383,8 @@ def test_what_a_bug_says_stays_inside(
     bundle: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     with Generator.open(bundle, provider="cpu") as opened, TestClient(create_app(opened)) as client:
-        monkeypatch.setattr(opened, "generate", failing(RuntimeError("secret path")))
+        with opened.lifetime.in_use() as session:
+            monkeypatch.setattr(session, "run", failing(RuntimeError("secret path")))
         answer = client.post("/generate", json={"seeds": [1]})
         assert "secret" not in error(answer, 500)
         assert "secret path" in caplog.text  # with the traceback
@@ -392,7 +393,7 @@ def test_what_a_bug_says_stays_inside(
 
 
 def failing(reason: Exception) -> Callable[..., Any]:
-    def fail(**_: Any) -> Any:
+    def fail(*_: Any, **__: Any) -> Any:
         raise reason
 
     return fail
@@ -465,7 +466,7 @@ def test_metrics_count_requests_and_images(generator: Generator) -> None:
     assert 'stylert_requests_total{method="POST",route="/generate",status="422"} 1.0' in text
     assert 'stylert_requests_total{method="GET",route="other",status="404"} 1.0' in text
     assert "stylert_images_total 3.0" in text
-    assert 'stylert_batch_size_sum{call="generate"} 3.0' in text
+    assert 'stylert_batch_size_sum{call="mapping+synthesis"} 3.0' in text
     assert 'stylert_request_seconds_count{route="/generate"} 2.0' in text
     assert "stylert_queue_depth 0.0" in text
     assert "stylert_images_open 0.0" in text

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stylert.apps.serving.components import Components, is_component
+from stylert.apps.serving.components import Components
 from stylert.runtime.control.pca import PrincipalComponents
 from stylert.runtime.errors import EngineError
 from stylert.runtime.generator import Generator
@@ -34,19 +34,19 @@ def components(generator: Generator) -> Components:
 def test_each_class_is_found_once(components: Components) -> None:
     find = Finder()
     for name in ("pca:0", "pca:1", "pca:0"):
-        components.direction(name, None, find)
-    assert components.direction("pca:1", 4, find).tolist()[:3] == [0, 4, 0]
+        components.find_direction(name, None, None, find)
+    assert components.find_direction("pca:1", 4, None, find).tolist()[:3] == [0, 4, 0]
     assert find.asked == [None, 4]
 
 
 def test_the_least_used_are_forgotten(components: Components) -> None:
     find = Finder()
     for class_idx in range(64):
-        components.direction("pca:0", class_idx, find)
-    components.direction("pca:0", 0, find)
-    components.direction("pca:0", 64, find)  # takes the place of 1
+        components.find_direction("pca:0", class_idx, None, find)
+    components.find_direction("pca:0", 0, None, find)
+    components.find_direction("pca:0", 64, None, find)  # takes the place of 1
     for class_idx in (0, 64, 1):
-        components.direction("pca:0", class_idx, find)
+        components.find_direction("pca:0", class_idx, None, find)
     assert find.asked == [*range(65), 1]
 
 
@@ -55,13 +55,19 @@ def test_what_failed_is_tried_again(components: Components) -> None:
         raise EngineError("The GPU is gone.")
 
     with pytest.raises(EngineError):
-        components.direction("pca:0", None, fail)
-    assert components.direction("pca:0", None, Finder())[0] == 1
+        components.find_direction("pca:0", None, None, fail)
+    assert components.find_direction("pca:0", None, None, Finder())[0] == 1
 
 
-@pytest.mark.parametrize(
-    ("name", "is_one"),
-    [("pca:0", True), ("pca:999", True), ("pca:", False), ("pca:-1", False), ("xpca:0", False)],
-)
-def test_which_names_are_components(name: str, is_one: bool) -> None:
-    assert is_component(name) == is_one
+@pytest.mark.parametrize("name", ["pca:", "pca:-1", "xpca:0", "sefa_coarse_0"])
+def test_other_names_are_the_bundles(components: Components, name: str) -> None:
+    find = Finder()
+    assert components.find_direction(name, None, None, find) == name
+    assert find.asked == []
+
+
+def test_there_are_only_so_many(components: Components, refuses: Any) -> None:
+    with refuses("directions: got 'pca:999', expected up to 'pca:19'"):
+        components.find_direction("pca:999", None, None, Finder())
+    with refuses("directions: got 'pca:0', expected class_idx, one for all images"):
+        components.find_direction("pca:0", [1, 2], None, Finder())

@@ -24,27 +24,31 @@ import pytest
 from stylert.apps.serving.server import bind, is_loopback, serve
 from stylert.apps.serving.settings import Settings
 from stylert.runtime.errors import StylertWarning
+from stylert.runtime.feeds import Feeds
 from stylert.runtime.generator import Generator
+from stylert.runtime.latents import z_from_seeds
 
 Server = Callable[..., Any]
 
 
 class Held:
-    """A generator whose `generate` waits until it is let go, and counts its images."""
+    """A generator whose session waits until it is let go, and notes the seeds that it draws."""
 
     def __init__(self, generator: Generator, monkeypatch: pytest.MonkeyPatch) -> None:
         self.go_on = threading.Event()
         self.running = threading.Event()
         self.calls: list[list[int]] = []
-        draw = generator.generate
+        seeds = {z_from_seeds([i], generator.spec.z_dim)[0, 0]: i for i in range(100)}
+        with generator.lifetime.in_use() as session:
+            run = session.run
 
-        def held(**options: Any) -> Any:
-            self.calls.append(options["seeds"].tolist())
+        def held(graphs: Any, feeds: Feeds, outputs: Any, **options: Any) -> Any:
+            self.calls.append([seeds[z[0]] for z in feeds.rows["z"]])
             self.running.set()
             assert self.go_on.wait(20)
-            return draw(**options)
+            return run(graphs, feeds, outputs, **options)
 
-        monkeypatch.setattr(generator, "generate", held)
+        monkeypatch.setattr(session, "run", held)
 
 
 @pytest.fixture
@@ -117,8 +121,8 @@ def test_requests_are_drawn_together_and_get_their_own_pixels(
         wait_until(lambda: metric(port, "stylert_queue_depth") == 16)
         held.go_on.set()
         answers = [one.result() for one in (first, *rest)]
-        calls = metric(port, 'stylert_batch_size_count{call="generate"}')
-        images = metric(port, 'stylert_batch_size_sum{call="generate"}')
+        calls = metric(port, 'stylert_batch_size_count{call="mapping+synthesis"}')
+        images = metric(port, 'stylert_batch_size_sum{call="mapping+synthesis"}')
     assert (calls, images) == (3, 17)
     assert sorted(map(len, held.calls)) == [1, 8, 8]
     expected = opened.generate(seeds=np.arange(17))

@@ -18,6 +18,7 @@ from stylert.runtime.backends.onnxruntime import OnnxRuntimeSession
 from stylert.runtime.backends.tensorrt.plans import Plan
 from stylert.runtime.backends.tensorrt.session import TensorRTSession
 from stylert.runtime.bundle import ENGINES, Bundle, graph_key, sha256_of
+from stylert.runtime.feeds import Feeds
 
 BUCKETS = ((1, 1, 1), (2, 2, 2), (4, 4, 4))
 
@@ -102,26 +103,24 @@ def reference(bundle: Path) -> Iterator[OnnxRuntimeSession]:
 
 
 @pytest.fixture(scope="session")
-def feeds_of(bundle: Path) -> Callable[..., dict[str, np.ndarray]]:
+def feeds_of(bundle: Path) -> Callable[..., Feeds]:
     """Inputs of mapping and synthesis for some images, with noise as asked."""
     opened = Bundle.open(bundle)
-    const = {name: _constant(array) for name, array in opened.read_noise().items()}
-    none = {name: _constant(np.zeros_like(array)) for name, array in const.items()}
+    const = opened.read_noise()
+    none = {name: np.zeros_like(array) for name, array in const.items()}
 
-    def feeds(batch: int, *, seed: int = 0, noise: str = "const") -> dict[str, np.ndarray]:
+    def feeds(batch: int, *, seed: int = 0, noise: str = "const") -> Feeds:
         random = np.random.RandomState(seed)
-        fields = {"const": const, "none": none}.get(noise)
-        if fields is None:
-            rows = batch if noise == "own" else 1
-            fields = {
-                name: random.randn(rows, *array.shape[1:]).astype(np.float32)
-                for name, array in const.items()
-            }
-        return {
-            "z": random.randn(batch, opened.spec.z_dim).astype(np.float32),
-            "truncation_psi": np.full((batch, opened.spec.num_ws), 0.7, np.float32),
-            **fields,
+        constants = {"const": const, "none": none}.get(noise, {})
+        rows = batch if noise == "own" else 1
+        fields = {
+            name: random.randn(rows, *array.shape[1:]).astype(np.float32)
+            for name, array in const.items()
+            if not constants
         }
+        z = random.randn(batch, opened.spec.z_dim).astype(np.float32)
+        psi = np.full((batch, opened.spec.num_ws), 0.7, np.float32)
+        return Feeds(batch, {"z": z, "truncation_psi": psi, **fields}, constants)
 
     return feeds
 
@@ -130,18 +129,11 @@ def feeds_of(bundle: Path) -> Callable[..., dict[str, np.ndarray]]:
 def expected(reference: OnnxRuntimeSession) -> Callable[..., list[np.ndarray]]:
     """What ONNX Runtime draws of the same inputs."""
 
-    def draw(feeds: dict[str, np.ndarray], outputs: list[str]) -> list[np.ndarray]:
-        mapping = {name: feeds[name] for name in ("z", "truncation_psi")}
-        noise = {name: array for name, array in feeds.items() if name.startswith("noise_")}
-        return reference.synthesize({"ws": reference.map(mapping), **noise}, outputs)
+    def draw(feeds: Feeds, outputs: list[str]) -> list[np.ndarray]:
+        drawn: Any = reference.run(("mapping", "synthesis"), feeds, outputs)
+        return list(drawn)
 
     return draw
-
-
-def _constant(array: np.ndarray) -> np.ndarray:
-    copy = array.copy()
-    copy.setflags(write=False)
-    return copy
 
 
 def _add_plan(bundle: Bundle, graph: str, noise: str, fields: dict[str, Any]) -> Plan:

@@ -13,6 +13,9 @@ from stylert.runtime.backends import open_session
 from stylert.runtime.backends.cuda.launch_timer import LaunchTimer
 from stylert.runtime.backends.onnxruntime import OnnxRuntimeSession
 from stylert.runtime.bundle import Bundle
+from stylert.runtime.feeds import Feeds
+
+BOTH = ("mapping", "synthesis")
 
 CUDA, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
 
@@ -52,15 +55,15 @@ def test_engine(
     device = installed.device
     for _ in range(3):
         device.calls.clear()
-        (got,) = session.draw(feeds_of(2), ["img"])
+        (got,) = session.run(BOTH, feeds_of(2), ["img"])
         assert device.calls["mark"] == 2
         assert timer.seconds() == pytest.approx(2e-3)  # two graphs, and none of the copies
-        assert np.array_equal(got, plain.draw(feeds_of(2), ["img"])[0])
+        assert np.array_equal(got, plain.run(BOTH, feeds_of(2), ["img"])[0])
     device.calls.clear()
-    session.draw_on_device(feeds_of(2), ["img"])
+    session.run(BOTH, feeds_of(2), ["img"], on_device=True)
     assert timer.seconds() == pytest.approx(2e-3)
     device.calls.clear()
-    plain.draw(feeds_of(2), ["img"])
+    plain.run(BOTH, feeds_of(2), ["img"])
     assert not device.calls["mark"]
     session.close()
     plain.close()
@@ -98,6 +101,7 @@ def test_onnxruntime_runs_on_a_stream_that_is_watched(
     assert session.describe()["gpu_index"] == 2
     installed.device.calls.clear()
     z = np.zeros((1, 64), np.float32)
-    session.map({"z": z, "truncation_psi": np.ones((1, 8), np.float32)})
+    feeds = Feeds(1, {"z": z, "truncation_psi": np.ones((1, 8), np.float32)})
+    session.run(("mapping",), feeds, ["ws"])
     assert installed.device.calls["mark"] == 2
     assert timer.seconds() == 0  # the fake's stream has seen nothing of it

@@ -24,6 +24,8 @@ from stylert.runtime.bundle_facts import reference_error
 from stylert.runtime.generator import Generator
 from stylert.runtime.parity import compare, judge
 
+BOTH = ("mapping", "synthesis")
+
 pytestmark = pytest.mark.gpu
 
 GOLDENS = ("sg2-skip-32", "sg2-fp16-64", "sg2-hot-64")
@@ -106,7 +108,10 @@ def test_a_replay_equals_eager(
     for count in (1, 2, 3, 4):
         for seed in range(3):
             feeds = feeds_of(count, seed=seed, noise=("const", "own", "none")[seed])
-            (graph,), (kernels,) = session.draw(feeds, ["img"]), eager.draw(feeds, ["img"])
+            (graph,), (kernels,) = (
+                session.run(BOTH, feeds, ["img"]),
+                eager.run(BOTH, feeds, ["img"]),
+            )
             assert np.array_equal(graph, kernels)
     assert session.describe()["cuda_graphs"] is True
     assert eager.describe()["cuda_graphs"] is False
@@ -117,7 +122,7 @@ def test_dlpack_into_torch(session: TensorRTSession, feeds_of: Any) -> None:
     torch = cuda_torch()
     kept = []
     for seed in range(20):
-        (array,) = session.draw_on_device(feeds_of(2, seed=seed), ["img"])
+        (array,) = session.run(BOTH, feeds_of(2, seed=seed), ["img"], on_device=True)
         tensor = torch.from_dlpack(array)
         assert tensor.data_ptr() == array.pointer
         kept.append((seed, tensor.clone(), torch.as_tensor(array, device="cuda").clone()))
@@ -126,7 +131,7 @@ def test_dlpack_into_torch(session: TensorRTSession, feeds_of: Any) -> None:
             torch.cuda.current_stream().synchronize()
         del array, tensor
     for seed, one, two in kept:
-        (want,) = session.draw(feeds_of(2, seed=seed), ["img"])
+        (want,) = session.run(BOTH, feeds_of(2, seed=seed), ["img"])
         assert np.array_equal(one.cpu().numpy(), want)
         assert np.array_equal(two.cpu().numpy(), want)
 
@@ -174,8 +179,8 @@ def test_memory_does_not_grow_in_1000_calls(session: TensorRTSession, feeds_of: 
     def use(count: int) -> None:
         for i in range(count):
             feeds = feeds_of(1 + i % 4, noise=("const", "own", "none")[i % 3])
-            session.draw(feeds, ["image"])
-            session.draw_on_device(feeds, ["image"])
+            session.run(BOTH, feeds, ["image"])
+            session.run(BOTH, feeds, ["image"], on_device=True)
 
     use(24)
     before = free()
@@ -189,7 +194,7 @@ def test_the_gpus_clock(built: Callable[..., Path], feeds_of: Any) -> None:
     session = TensorRTSession(Bundle.open(path), device=timer.device, timer=timer)
     for count in (1, 4, 4):
         start = time.perf_counter()
-        session.draw(feeds_of(count), ["img"])
+        session.run(BOTH, feeds_of(count), ["img"])
         assert 0 < timer.seconds() < time.perf_counter() - start
     session.close()
 
@@ -217,10 +222,10 @@ def test_two_threads(built: Callable[..., Path], feeds_of: Any, lanes: int) -> N
     def draw(seed: int) -> bool:
         feeds = feeds_of(1 + seed % 4, seed=seed)
         if seed % 2:
-            got = shared.draw_on_device(feeds, ["img"])[0].numpy()
+            got = shared.run(BOTH, feeds, ["img"], on_device=True)[0].numpy()
         else:
-            got = shared.draw(feeds, ["img"])[0]
-        return bool(np.array_equal(got, single.draw(feeds, ["img"])[0]))
+            got = shared.run(BOTH, feeds, ["img"])[0]
+        return bool(np.array_equal(got, single.run(BOTH, feeds, ["img"])[0]))
 
     with ThreadPoolExecutor(2) as pool:
         assert all(pool.map(draw, range(100)))
@@ -235,7 +240,7 @@ def test_closed_memory_is_given_back(built: Callable[..., Path], feeds_of: Any) 
     free = []
     for _ in range(4):
         session = TensorRTSession(Bundle.open(path))
-        session.draw(feeds_of(4), ["img"])
+        session.run(BOTH, feeds_of(4), ["img"])
         device = session._device
         session.close()
         with device.active():

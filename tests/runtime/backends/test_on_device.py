@@ -17,6 +17,7 @@ from stylert.runtime.backends.cuda.device_array import DeviceArray
 from stylert.runtime.backends.onnxruntime import OnnxRuntimeSession
 from stylert.runtime.bundle import Bundle
 from stylert.runtime.errors import EngineError, MissingExtra
+from stylert.runtime.feeds import Feeds
 from stylert.runtime.generator import Generator
 
 OPTIONS: tuple[dict[str, Any], ...] = (
@@ -168,8 +169,9 @@ def test_onnxruntime_binds_its_outputs(
 
 def test_both_outputs_are_bound(cuda: Generator, generator: Generator) -> None:
     ws = generator.map(np.random.RandomState(2).randn(2, generator.spec.z_dim))
-    noise = generator.bundle.read_noise()
-    arrays = cuda._session.synthesize_on_device({"ws": ws, **noise}, ["img", "image"])
+    feeds = Feeds(2, {"ws": ws}, generator.bundle.read_noise())
+    with cuda.lifetime.in_use() as session:
+        arrays = session.run(("synthesis",), feeds, ["img", "image"], on_device=True)
     for array, output in zip(arrays, ("img", "image"), strict=True):
         assert close(array, generator.synthesize(ws, output=output))
 
@@ -183,9 +185,12 @@ def test_several_threads(cuda: Generator, generator: Generator, fakes: Any) -> N
 
 
 def test_onnxruntime_that_fails_frees_the_memory(cuda: Generator, fakes: Any, refuses: Any) -> None:
-    wrong = {"ws": np.zeros((2, 1, 1), np.float32), **cuda.bundle.read_noise()}
-    with refuses("ONNX Runtime failed: ", error=EngineError):
-        cuda._session.synthesize_on_device(wrong, ["image"])
+    wrong = Feeds(2, {"ws": np.zeros((2, 1, 1), np.float32)}, cuda.bundle.read_noise())
+    with (
+        cuda.lifetime.in_use() as session,
+        refuses("ONNX Runtime failed: ", error=EngineError),
+    ):
+        session.run(("synthesis",), wrong, ["image"], on_device=True)
     fakes.device.failing["record"] = 0
     with refuses("CUDA: record", error=EngineError):
         cuda.generate([1], on_device=True)

@@ -35,9 +35,10 @@ def test_tensorrt(gpu: Any, engines: Path, backend: str, why: str) -> None:
 def test_gpu_and_lanes(gpu: Any, engines: Path, backend: str) -> None:
     with Generator.open(engines, backend=backend, gpu=1, lanes=3) as generator:
         assert generator.describe()["gpu_index"] == gpu.device.index
-        assert generator._session._lanes._limit == 3  # type: ignore[attr-defined]
-    with Generator.open(engines, backend=backend) as generator:
-        assert generator._session._lanes._limit == 1  # type: ignore[attr-defined]
+        with generator.lifetime.in_use() as session:
+            assert session._lanes._limit == 3  # type: ignore[attr-defined]
+    with Generator.open(engines, backend=backend) as one, one.lifetime.in_use() as session:
+        assert session._lanes._limit == 1  # type: ignore[attr-defined]
     assert gpu.asked == [1, 0]
 
 

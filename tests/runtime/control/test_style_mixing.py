@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from stylert.runtime.bundle import Bundle
 from stylert.runtime.control.interpolation import cubic, frame_times, slerp_path
 from stylert.runtime.control.noise_loop import NoiseLoop
 from stylert.runtime.control.styles import mix_styles
+from stylert.runtime.feeds import Feeds
 from stylert.runtime.generator import Generator
 from stylert.runtime.latents import z_from_seeds
 from stylert.runtime.parity import TOLERANCES, compare
@@ -346,7 +347,7 @@ def test_motions_on_the_way(generator: Generator, monkeypatch: pytest.MonkeyPatc
         return np.zeros((len(ws), 32, 32, 3), np.uint8)
 
     monkeypatch.setattr(
-        generator.inputs, "transforms", lambda t, r, m, batch: {"transform": matrices[:batch]}
+        generator.inputs, "transforms", lambda options, batch: {"transform": matrices[:batch]}
     )
     monkeypatch.setattr(generator, "synthesize", synthesize)
     assert len(list(generator.interpolate([1, 2], frames=20, rotate=np.arange(21.0)))) == 21
@@ -386,18 +387,17 @@ def test_noise_that_stands_still(generator: Generator, options: dict[str, Any]) 
 class CountingSession:
     """A session that knows how many images it has drawn."""
 
+    max_batch = 1000
+
     def __init__(self) -> None:
         self.drawn = 0
 
-    def map(self, feeds: Mapping[str, np.ndarray]) -> np.ndarray:
-        return np.zeros((len(feeds["z"]), 8, 64), np.float32)
-
-    def synthesize(
-        self, feeds: Mapping[str, np.ndarray], outputs: Sequence[str]
-    ) -> list[np.ndarray]:
-        assert len(feeds["ws"]) <= 4
-        self.drawn += len(feeds["ws"])
-        return [np.zeros((len(feeds["ws"]), 32, 32, 3), np.uint8)]
+    def run(self, graphs: Any, feeds: Feeds, outputs: Any, **options: Any) -> list[np.ndarray]:
+        if graphs == ("mapping",):
+            return [np.zeros((feeds.count, 8, 64), np.float32)]
+        assert feeds.count <= 4
+        self.drawn += feeds.count
+        return [np.zeros((feeds.count, 32, 32, 3), np.uint8)]
 
     def close(self) -> None:
         pass

@@ -18,7 +18,8 @@ from stylert.runtime.backends.tensorrt.session import TensorRTSession
 from stylert.runtime.bundle import Bundle
 from stylert.runtime.errors import EngineError, MissingExtra, StylertWarning
 from stylert.runtime.generator import Generator
-from stylert.runtime.session import EngineSession
+
+BOTH = ("mapping", "synthesis")
 
 
 def same(a: np.ndarray, b: np.ndarray) -> bool:
@@ -41,21 +42,21 @@ def test_draw_is_the_reference(
 ) -> None:
     feeds = feeds_of(count)
     for _ in range(2):  # the second time from the graph
-        drawn = session.draw(feeds, ["image", "img"])
+        drawn = session.run(BOTH, feeds, ["image", "img"])
         for got, want in zip(drawn, expected(feeds, ["image", "img"]), strict=True):
             assert same(got, want)
     other = feeds_of(count, seed=1)
-    assert same(session.draw(other, ["img"])[0], expected(other, ["img"])[0])
+    assert same(session.run(BOTH, other, ["img"])[0], expected(other, ["img"])[0])
 
 
 def test_map_then_synthesize(
     session: TensorRTSession, reference: Any, feeds_of: Any, expected: Any
 ) -> None:
     feeds = feeds_of(3)
-    ws = session.map({name: feeds[name] for name in ("z", "truncation_psi")})
-    assert same(ws, reference.map({name: feeds[name] for name in ("z", "truncation_psi")}))
-    noise = {name: array for name, array in feeds.items() if name.startswith("noise_")}
-    assert same(session.synthesize({"ws": ws, **noise}, ["img"])[0], expected(feeds, ["img"])[0])
+    (ws,) = session.run(("mapping",), feeds, ["ws"])
+    assert same(ws, reference.run(("mapping",), feeds, ["ws"])[0])
+    (img,) = session.run(("synthesis",), feeds.with_rows({"ws": ws}), ["img"])
+    assert same(img, expected(feeds, ["img"])[0])
 
 
 def test_batches_are_padded_to_the_next_bucket(
@@ -63,7 +64,7 @@ def test_batches_are_padded_to_the_next_bucket(
 ) -> None:
     assert session.max_batch == 4
     for count in (1, 2, 3, 4, 3):
-        session.draw(feeds_of(count), ["image"])
+        session.run(BOTH, feeds_of(count), ["image"])
     runs = [shapes["z"][0] for graph, shapes in installed.world.seen if graph == "mapping"]
     assert sorted(set(runs)) == [1, 2, 4]
     assert installed.device.calls["capture"] == 3
@@ -76,14 +77,14 @@ def test_a_range_profile_runs_the_batch_as_it_is(
     session = installed.open(bundle_copy)
     for count, run in ((1, 2), (2, 2), (3, 3), (5, 5)):
         feeds = feeds_of(count)
-        assert same(session.draw(feeds, ["img"])[0], expected(feeds, ["img"])[0])
+        assert same(session.run(BOTH, feeds, ["img"])[0], expected(feeds, ["img"])[0])
         assert installed.world.seen[-1][1]["ws"][0] == run
     session.close()
 
 
 def test_larger_batches_are_refused(session: TensorRTSession, feeds_of: Any, refuses: Any) -> None:
     with refuses("batch of 5", "1 to 4", "Split", error=EngineError):
-        session.draw(feeds_of(5), ["image"])
+        session.run(BOTH, feeds_of(5), ["image"])
 
 
 def test_through_the_generator(
@@ -132,7 +133,7 @@ def test_noise_modes_in_turn(
     for noise in ("const", "none", "const", "one", "own", "none", "own", "const"):
         for count in (3, 2):
             feeds = feeds_of(count, noise=noise)
-            assert same(session.draw(feeds, ["img"])[0], expected(feeds, ["img"])[0]), noise
+            assert same(session.run(BOTH, feeds, ["img"])[0], expected(feeds, ["img"])[0]), noise
     shape = next(s["noise_b4_conv1"] for g, s in installed.world.seen if g == "synthesis")
     assert shape[0] == (1 if profile == "any" else 4)  # the first run: const, three images
     session.close()
@@ -141,49 +142,34 @@ def test_noise_modes_in_turn(
 def test_constant_noise_is_uploaded_once(
     installed: Any, session: TensorRTSession, feeds_of: Any
 ) -> None:
-    session.draw(feeds_of(2), ["image"])
+    session.run(BOTH, feeds_of(2), ["image"])
     before = installed.device.calls["copy"]
-    session.draw(feeds_of(2), ["image"])
+    session.run(BOTH, feeds_of(2), ["image"])
     assert installed.device.calls["copy"] - before == 3  # z, truncation_psi, and the image
     feeds = feeds_of(2, noise="one")
     before = installed.device.calls["copy"]
-    session.draw(feeds, ["image"])
-    assert installed.device.calls["copy"] - before == 3 + len(feeds) - 2
+    session.run(BOTH, feeds, ["image"])
+    assert installed.device.calls["copy"] - before == 3 + len(feeds.rows) - 2
 
 
-def test_noise_that_a_user_changes_is_uploaded_again(
-    session: TensorRTSession, feeds_of: Any, expected: Any
+@pytest.mark.parametrize("writeable", [True, False])
+def test_only_what_is_said_to_be_constant_stays_on_the_device(
+    session: TensorRTSession, feeds_of: Any, expected: Any, *, writeable: bool
 ) -> None:
+    """Whatever the flags of the arrays: a user may change their noise between two calls."""
     feeds = feeds_of(1, noise="one")
-    first = session.draw(feeds, ["img"])[0]
-    for name, array in feeds.items():
-        if name.startswith("noise_"):
-            array[:] *= -1
-            array.flags.writeable = False  # a view of it could still be written to
-            feeds[name] = array[:]
-    second = session.draw(feeds, ["img"])[0]
-    assert not same(first, second)
-    assert same(second, expected(feeds, ["img"])[0])
-
-
-def test_noise_that_is_thawed_is_no_longer_constant(
-    session: TensorRTSession, feeds_of: Any, expected: Any
-) -> None:
-    feeds = feeds_of(1, noise="one")
-    noise = [array for name, array in feeds.items() if name.startswith("noise_")]
+    noise = [array for name, array in feeds.rows.items() if name.startswith("noise_")]
     for array in noise:
-        array.flags.writeable = False
-    first = session.draw(feeds, ["img"])[0]
-    assert same(session.draw(feeds, ["img"])[0], first)
+        array.flags.writeable = writeable
+    first = session.run(BOTH, feeds, ["img"])[0]
+    assert same(session.run(BOTH, feeds, ["img"])[0], first)
     for array in noise:
         array.flags.writeable = True
         array[:] *= -1
-    assert same(session.draw(feeds, ["img"])[0], expected(feeds, ["img"])[0])
-
-
-def test_it_is_an_engine_session(session: TensorRTSession, reference: Any) -> None:
-    assert isinstance(session, EngineSession)
-    assert not isinstance(reference, EngineSession)
+        array.flags.writeable = writeable
+    second = session.run(BOTH, feeds, ["img"])[0]
+    assert not same(first, second)
+    assert same(second, expected(feeds, ["img"])[0])
 
 
 def test_noise_for_each_image_where_the_plan_has_one_for_all(
@@ -191,19 +177,19 @@ def test_noise_for_each_image_where_the_plan_has_one_for_all(
 ) -> None:
     add_plans(bundle_copy, noise="shared")
     session = installed.open(bundle_copy)
-    session.draw(feeds_of(4), ["image"])
+    session.run(BOTH, feeds_of(4), ["image"])
     with refuses("noise_", "1 to 1", "batch of 4", error=EngineError):
-        session.draw(feeds_of(4, noise="own"), ["image"])
+        session.run(BOTH, feeds_of(4, noise="own"), ["image"])
     session.close()
 
 
 def test_a_replay_queues_no_kernel_itself(
     installed: Any, session: TensorRTSession, feeds_of: Any
 ) -> None:
-    session.draw(feeds_of(2), ["image"])
+    session.run(BOTH, feeds_of(2), ["image"])
     executed = installed.world.calls["execute_async_v3"]
     for seed in range(5):
-        session.draw(feeds_of(2, seed=seed), ["image"])
+        session.run(BOTH, feeds_of(2, seed=seed), ["image"])
     assert installed.world.calls["execute_async_v3"] == executed
     assert installed.device.calls["launch"] == 6
     assert session.describe()["cuda_graphs"] is True
@@ -222,7 +208,7 @@ def test_programs_are_bounded(
     session = installed.open(bundle_copy)
     for count in (1, 2, 3, 1, 3, 1):
         feeds = feeds_of(count)
-        assert same(session.draw(feeds, ["img"])[0], expected(feeds, ["img"])[0])
+        assert same(session.run(BOTH, feeds, ["img"])[0], expected(feeds, ["img"])[0])
     assert installed.device.calls["capture"] == 4  # the 1 was thrown away for the 3
     session.close()
 
@@ -237,9 +223,9 @@ def test_without_a_capture_it_runs_eagerly_and_says_so(
         installed.device.failing["capture" if reason == "begin" else "end_capture"] = 0
     feeds = feeds_of(2)
     with pytest.warns(StylertWarning, match="Without CUDA graphs"):
-        drawn = session.draw(feeds, ["img"])
+        drawn = session.run(BOTH, feeds, ["img"])
     assert same(drawn[0], expected(feeds, ["img"])[0])
-    assert same(session.draw(feeds_of(3), ["img"])[0], expected(feeds_of(3), ["img"])[0])
+    assert same(session.run(BOTH, feeds_of(3), ["img"])[0], expected(feeds_of(3), ["img"])[0])
     description = session.describe()
     assert description["cuda_graphs"] is False
     assert description["cuda_graphs_why"]
@@ -252,7 +238,7 @@ def test_cuda_graphs_can_be_switched_off(
 ) -> None:
     session = installed.open(engines, cuda_graphs=False)
     feeds = feeds_of(2)
-    assert same(session.draw(feeds, ["img"])[0], expected(feeds, ["img"])[0])
+    assert same(session.run(BOTH, feeds, ["img"])[0], expected(feeds, ["img"])[0])
     assert session.describe()["cuda_graphs_why"] == "switched off"
     assert not installed.device.calls["capture"]
     session.close()
@@ -272,15 +258,16 @@ def test_describe(session: TensorRTSession, engines: Path) -> None:
 def test_on_the_device_results_keep_their_content(
     installed: Any, session: TensorRTSession, feeds_of: Any, expected: Any
 ) -> None:
-    session.draw(feeds_of(2), ["img"])
+    session.run(BOTH, feeds_of(2), ["img"])
     waited = installed.device.calls["sync"]
-    kept = [session.draw_on_device(feeds_of(2, seed=seed), ["img"])[0] for seed in range(6)]
+    kept = [
+        session.run(BOTH, feeds_of(2, seed=seed), ["img"], on_device=True)[0] for seed in range(6)
+    ]
     assert installed.device.calls["sync"] == waited  # nothing waited for the pictures
     for seed, array in enumerate(kept):
         assert same(array.numpy(), expected(feeds_of(2, seed=seed), ["img"])[0])
-    (image,) = session.synthesize_on_device(
-        {**feeds_of(1), "ws": np.zeros((1, 8, 64), np.float32)}, ["image"]
-    )
+    ws = {"ws": np.zeros((1, 8, 64), np.float32)}
+    (image,) = session.run(("synthesis",), feeds_of(1).with_rows(ws), ["image"], on_device=True)
     assert image.shape == (1, 32, 32, 3)
     assert np.from_dlpack(image).dtype == np.uint8
 
@@ -288,9 +275,9 @@ def test_on_the_device_results_keep_their_content(
 def test_inputs_are_not_overwritten_while_they_are_being_read(
     session: TensorRTSession, feeds_of: Any, expected: Any
 ) -> None:
-    session.draw(feeds_of(2, noise="own"), ["img"])  # all buffers are there from here on
-    first = session.draw_on_device(feeds_of(2, seed=1, noise="own"), ["img"])[0]
-    second = session.draw_on_device(feeds_of(2, seed=2, noise="own"), ["img"])[0]
+    session.run(BOTH, feeds_of(2, noise="own"), ["img"])  # all buffers are there from here on
+    first = session.run(BOTH, feeds_of(2, seed=1, noise="own"), ["img"], on_device=True)[0]
+    second = session.run(BOTH, feeds_of(2, seed=2, noise="own"), ["img"], on_device=True)[0]
     assert same(second.numpy(), expected(feeds_of(2, seed=2, noise="own"), ["img"])[0])
     assert same(first.numpy(), expected(feeds_of(2, seed=1, noise="own"), ["img"])[0])
 
@@ -304,8 +291,8 @@ def test_memory_does_not_grow(installed: Any, session: TensorRTSession, feeds_of
     def use() -> None:
         for noise in ("const", "none", "own", "one"):
             for count in (1, 2, 3):
-                session.draw(feeds_of(count, noise=noise), ["image", "img"])
-                session.draw_on_device(feeds_of(count, noise=noise), ["image"])
+                session.run(BOTH, feeds_of(count, noise=noise), ["image", "img"])
+                session.run(BOTH, feeds_of(count, noise=noise), ["image"], on_device=True)
 
     use()
     before = sizes()
@@ -315,8 +302,8 @@ def test_memory_does_not_grow(installed: Any, session: TensorRTSession, feeds_of
 
 
 def test_close_frees_everything(installed: Any, session: TensorRTSession, feeds_of: Any) -> None:
-    session.draw(feeds_of(2), ["image"])
-    kept = session.draw_on_device(feeds_of(2, noise="own"), ["img"])[0]
+    session.run(BOTH, feeds_of(2), ["image"])
+    kept = session.run(BOTH, feeds_of(2, noise="own"), ["img"], on_device=True)[0]
     session.close()
     session.close()
     assert list(installed.device.live) == [kept.pointer]
@@ -327,7 +314,7 @@ def test_close_frees_everything(installed: Any, session: TensorRTSession, feeds_
     gc.collect()
     assert not installed.device.live
     with pytest.raises(EngineError, match="closed"):
-        session.draw(feeds_of(1), ["image"])
+        session.run(BOTH, feeds_of(1), ["image"])
 
 
 @pytest.mark.parametrize("call", ["open_stream", "allocate", "pinned", "zero", "copy", "record"])
@@ -345,9 +332,9 @@ def test_any_call_of_the_device_may_fail(
         after = 0
     installed.device.failing[call] = after
     with refuses("CUDA", call, error=EngineError):
-        session.draw(feeds_of(2), ["img"])
+        session.run(BOTH, feeds_of(2), ["img"])
     feeds = feeds_of(2)  # the lane was thrown away, and the next call has a new one
-    assert same(session.draw(feeds, ["img"])[0], expected(feeds, ["img"])[0])
+    assert same(session.run(BOTH, feeds, ["img"])[0], expected(feeds, ["img"])[0])
     session.close()
     assert not installed.device.live
     assert not installed.device.pinned_live
@@ -358,11 +345,11 @@ def test_a_later_call_may_fail_too(
     installed: Any, session: TensorRTSession, feeds_of: Any, expected: Any, refuses: Any, call: str
 ) -> None:
     feeds = feeds_of(2)
-    session.draw_on_device(feeds, ["img"])
+    session.run(BOTH, feeds, ["img"], on_device=True)
     installed.device.failing[call] = 0
     with refuses("CUDA", call, error=EngineError):
-        session.draw(feeds, ["img"])
-    assert same(session.draw(feeds, ["img"])[0], expected(feeds, ["img"])[0])
+        session.run(BOTH, feeds, ["img"])
+    assert same(session.run(BOTH, feeds, ["img"])[0], expected(feeds, ["img"])[0])
     session.close()
     assert not installed.device.live
 
@@ -393,10 +380,10 @@ def test_every_answer_of_tensorrt_is_checked(
 ) -> None:
     installed.world.failing[call] = wrong
     with refuses("tensorrt 11.4.0.106", *words, error=EngineError):
-        session.draw(feeds_of(2), ["img"])
+        session.run(BOTH, feeds_of(2), ["img"])
     del installed.world.failing[call]
     feeds = feeds_of(2)
-    assert same(session.draw(feeds, ["img"])[0], expected(feeds, ["img"])[0])
+    assert same(session.run(BOTH, feeds, ["img"])[0], expected(feeds, ["img"])[0])
 
 
 @pytest.mark.parametrize("wrong", [None, ValueError("broken")])
@@ -440,9 +427,9 @@ def test_an_output_that_the_plan_lacks(
 ) -> None:
     add_plans(bundle_copy, outputs=("image",))
     session = installed.open(bundle_copy)
-    session.draw(feeds_of(1), ["image"])
+    session.run(BOTH, feeds_of(1), ["image"])
     with refuses("'img'", "--output both", "--compiler tensorrt", error=EngineError):
-        session.draw(feeds_of(1), ["img"])
+        session.run(BOTH, feeds_of(1), ["img"])
     session.close()
 
 
@@ -461,8 +448,7 @@ def test_several_threads(
     def draw(seed: int) -> bool:
         feeds = feeds_of(1 + seed % 4, seed=seed, noise=("const", "own", "none")[seed % 3])
         on_device = seed % 2
-        call = session.draw_on_device if on_device else session.draw
-        got = call(feeds, ["img"])[0]
+        got = session.run(BOTH, feeds, ["img"], on_device=bool(on_device))[0]
         return same(got.numpy() if on_device else got, expected(feeds, ["img"])[0])
 
     with ThreadPoolExecutor(4) as pool:
@@ -488,10 +474,10 @@ def test_close_waits_for_the_calls_that_run(
 
     installed.device.copy = slow_copy
     with ThreadPoolExecutor(3) as pool:
-        drawing = pool.submit(session.draw, feeds, ["img"])
+        drawing = pool.submit(session.run, BOTH, feeds, ["img"])
         assert inside.wait(20)
         closing = pool.submit(session.close)
-        waiting = pool.submit(session.draw, feeds, ["img"])  # for the only lane
+        waiting = pool.submit(session.run, BOTH, feeds, ["img"])  # for the only lane
         with pytest.raises(EngineError, match="closed"):
             waiting.result(20)
         assert not closing.done()
@@ -540,17 +526,15 @@ def test_refit(
     session = refittable(installed, bundle_copy, add_plans, precision=precision)
     assert session.precision == precision
     feeds = feeds_of(2)
-    before = session.draw(feeds, ["img"])[0]
+    before = session.run(BOTH, feeds, ["img"])[0]
     target = Bundle.open(other, check_files=False)
     session.refit(target)
-    after = session.draw(feeds, ["img"])[0]
-    mapping = {name: feeds[name] for name in ("z", "truncation_psi")}
-    noise = {name: array for name, array in feeds.items() if name.startswith("noise_")}
+    after = session.run(BOTH, feeds, ["img"])[0]
     theirs = OnnxRuntimeSession(target, provider="cpu", threads=1, precision=precision)
-    assert same(after, theirs.synthesize({"ws": theirs.map(mapping), **noise}, ["img"])[0])
+    assert same(after, theirs.run(BOTH, feeds, ["img"])[0])
     assert not same(before, after)
     session.refit(Bundle.open(bundle_copy))
-    assert same(session.draw(feeds, ["img"])[0], before)
+    assert same(session.run(BOTH, feeds, ["img"])[0], before)
     session.close()
 
 
@@ -565,7 +549,7 @@ def test_refit_needs_the_same_architecture(
     session = refittable(installed, bundle_copy, add_plans)
     with refuses("another architecture", "32x32"):
         session.refit(Bundle.open(bundle_of("sg2-cond-32")))
-    session.draw(feeds_of(1), ["image"])  # unharmed
+    session.run(BOTH, feeds_of(1), ["image"])  # unharmed
     session.close()
 
 
@@ -593,15 +577,15 @@ def test_a_refit_that_fails(
     words: list[str],
 ) -> None:
     session = refittable(installed, bundle_copy, add_plans)
-    session.draw(feeds_of(1), ["image"])
+    session.run(BOTH, feeds_of(1), ["image"])
     installed.world.failing[call] = wrong
     with refuses(*words, error=EngineError):
         session.refit(Bundle.open(bundle_copy))
     with refuses("of no use", "refit failed halfway", error=EngineError):
-        session.draw(feeds_of(1), ["image"])
+        session.run(BOTH, feeds_of(1), ["image"])
     del installed.world.failing[call]
     session.refit(Bundle.open(bundle_copy))  # a whole refit heals it
-    session.draw(feeds_of(1), ["image"])
+    session.run(BOTH, feeds_of(1), ["image"])
     session.close()
 
 
@@ -633,7 +617,7 @@ def test_tensorrt_rtx_captures_its_own_graphs(
     add_plans(bundle_copy, compiler="tensorrt_rtx", version="1.7.1.116")
     session = fakes.open(bundle_copy)
     feeds = feeds_of(3)
-    assert same(session.draw(feeds, ["img"])[0], expected(feeds, ["img"])[0])
+    assert same(session.run(BOTH, feeds, ["img"])[0], expected(feeds, ["img"])[0])
     assert session.describe()["cuda_graphs"] is True
     assert not fakes.device.calls["capture"]
     session.close()
@@ -648,7 +632,7 @@ def test_tensorrt_rtx_that_cannot_capture(
     session = fakes.open(bundle_copy)
     feeds = feeds_of(3)
     with pytest.warns(StylertWarning, match="TensorRT-RTX cannot capture"):
-        drawn = session.draw(feeds, ["img"])
+        drawn = session.run(BOTH, feeds, ["img"])
     assert same(drawn[0], expected(feeds, ["img"])[0])
     assert session.describe()["cuda_graphs"] is False
     session.close()
