@@ -359,10 +359,12 @@ def generate(
             "labels": parse_numbers("--labels", labels),
             "translate": parse_numbers("--translate", translate),
         }
+        stored: dict[str, Any] = {}
         if not one_picture:
-            options |= destination.storage_of(out_, quality=quality, **storage)
+            stored = destination.storage_of(out_, quality=quality, **storage)
     options |= {"noise_mode": noise, "noise_seed": noise_seed, "rotate": rotate}
-    job = DatasetJob(seeds=numbers, truncation_cutoff=truncation_cutoff, **options)
+    options |= {"truncation_cutoff": truncation_cutoff}
+    job = DatasetJob(seeds=numbers, options=options, **stored)  # type: ignore[arg-type]
     write: Callable[..., Any]
     if ray_address is not None:
         opening: dict[str, Any] = {"backend": backend, "provider": provider}

@@ -45,7 +45,7 @@ def grid_figure(
     """
     tiles = []
     for places in job.batches(0, generator.max_batch):
-        tiles.append(job.draw(generator, places))
+        tiles.append(generator.generate(**job.make_arguments(places)))
         if progress is not None:
             progress(places.stop, len(job.seeds))
     return grid_of(np.concatenate(tiles), columns, rows)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import re
 import sys
+import warnings
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
@@ -18,45 +19,44 @@ import pdoc
 import pdoc.doc
 import pdoc.render
 
+from stylert import runtime
+
 __all__ = ["PUBLIC", "build"]
 
-# What the guides use and what belongs to it. Everything else may change without notice.
+ROOT = Path(__file__).parents[1]
+
+# What the guides use and what belongs to it. Everything else may change without notice. The runtime
+# says itself what is public of it.
 PUBLIC = (
     "stylert",
     "stylert.runtime",
+    *(f"stylert.runtime.{name}" for name in runtime.PUBLIC_MODULES),
+    *(
+        f"stylert.runtime.control.{path.stem}"
+        for path in sorted((ROOT / "runtime" / "control").glob("[a-z]*.py"))
+    ),
     "stylert.runtime.async_style_generator",
     "stylert.runtime.backends.cuda.device_array",
-    "stylert.apps.bench",
-    "stylert.runtime.directions",
-    "stylert.runtime.control.interpolation",
-    "stylert.runtime.control.latent_files",
-    "stylert.runtime.control.layers",
-    "stylert.runtime.control.noise_loop",
-    "stylert.runtime.control.pca",
-    "stylert.apps.video.ramps",
-    "stylert.runtime.control.styles",
-    "stylert.runtime.control.truncation",
-    "stylert.apps.video.walks",
-    "stylert.apps.datasets",
-    "stylert.apps.cluster.dataset_writing",
-    "stylert.commands.figures",
-    "stylert.runtime.graph_inputs",
-    "stylert.runtime.images",
-    "stylert.runtime.lifetime",
-    "stylert.runtime.noise",
-    "stylert.runtime.parity",
     "stylert.runtime.backends.tensorrt.plans",
+    "stylert.runtime.directions",
+    "stylert.runtime.graph_inputs",
+    "stylert.apps.bench",
+    "stylert.apps.cluster.dataset_writing",
+    "stylert.apps.datasets",
     "stylert.apps.serving.application",
     "stylert.apps.serving.server",
     "stylert.apps.serving.settings",
     "stylert.apps.video",
+    "stylert.apps.video.ramps",
+    "stylert.apps.video.walks",
+    "stylert.commands.figures",
+    "stylert.engines",
     "stylert.export",
     "stylert.export.bundle_writer",
     "stylert.export.checkpoints",
     "stylert.export.latent_file",
     "stylert.export.parity",
     "stylert.export.verification",
-    "stylert.engines",
 )
 
 
@@ -114,6 +114,8 @@ def build(out: Path) -> dict[str, pdoc.doc.Module]:
     """
     pdoc.render.configure(docformat="google", show_source=False, footer_text="StyleRT")
     modules: dict[str, pdoc.doc.Module] = {name: public_module(name) for name in PUBLIC}
+    # A TypedDict keeps no trace of the one that a key is from.
+    warnings.filterwarnings("ignore", "Cannot determine where stylert.*Options")
     for name, module in modules.items():
         page = out / _page(name)
         page.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,8 @@
-"""The runtime: from a bundle to pictures, with NumPy and one backend, without torch."""
+"""The runtime: from a bundle to pictures, with NumPy and one backend, without torch.
+
+Its public face are the names below, and the modules in `PUBLIC_MODULES`. Applications use nothing
+else of it; everything else may change without notice.
+"""
 
 from stylert.runtime.bundle import Bundle, GeneratorSpec
 from stylert.runtime.errors import (
@@ -14,7 +18,27 @@ from stylert.runtime.errors import (
 from stylert.runtime.generator import Generator
 from stylert.runtime.session import DLPackArray
 
+PUBLIC_MODULES = (
+    "arguments",
+    "bundle",
+    "bundle_facts",
+    "control",
+    "drawing_options",
+    "errors",
+    "feeds",
+    "images",
+    "latents",
+    "lifetime",
+    "machine",
+    "noise",
+    "packages",
+    "parity",
+    "session",
+    "transforms",
+)
+
 __all__ = [
+    "PUBLIC_MODULES",
     "Bundle",
     "BundleError",
     "CheckpointError",

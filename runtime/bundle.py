@@ -6,7 +6,7 @@ mapping.onnx          z [N,z_dim], c [N,c_dim] (conditional only), truncation_ps
 synthesis.onnx        ws [N,num_ws,w_dim], noise_* [M,1,h,w] (M = 1 or N), all float32
                       -> img [N,C,H,W] float32 in [-1,1] (nominal), image [N,H,W,C] uint8
 noise.npz             the checkpoint's own noise, one [1,1,h,w] float32 array per noise_* input
-directions.npz        directions in w, see `runtime.directions`
+directions.npz        directions in w, see `stylert.runtime.directions`
 """
 
 from __future__ import annotations

@@ -47,7 +47,7 @@ class GraphInputs:
 
     def __init__(self, bundle: Bundle) -> None:
         self._spec = bundle.spec
-        self._layers = layer_groups(bundle.family, bundle.spec.num_ws)
+        self._family = bundle.family
         self._moves = any(t.name == TRANSFORM for t in bundle.graphs["synthesis"].inputs)
         self.noise = NoiseSource(bundle.noise_inputs, bundle.read_noise())
 
@@ -96,7 +96,8 @@ class GraphInputs:
             if truncation_cutoff is None:
                 truncation_cutoff = self._spec.truncation_cutoff
         if isinstance(truncation_psi, Mapping):
-            rows = psi_of_layers(truncation_psi, self._layers)
+            groups = layer_groups(self._family, self._spec.num_ws)
+            rows = psi_of_layers(truncation_psi, groups)
             truncation_psi = np.broadcast_to(rows, (batch, len(rows)))
         return psi_per_layer(
             truncation_psi, truncation_cutoff, batch=batch, num_ws=self._spec.num_ws
@@ -104,7 +105,10 @@ class GraphInputs:
 
     def transforms(self, options: MotionOptions, *, batch: int) -> dict[str, np.ndarray]:
         """The transforms [batch, 3, 3] by input name, none for a graph that takes none."""
-        given = {name: options.get(name) for name in MotionOptions.__annotations__}
+        names = MotionOptions.__annotations__
+        given = {name: options[name] for name in names if options.get(name) is not None}  # type: ignore[literal-required]
+        if not given and not self._moves:
+            return {}
         return transform_inputs(**given, batch=batch, taken=self._moves)
 
     def _feed_picture(self, batch: int, options: PictureOptions | DrawingOptions) -> Feeds:

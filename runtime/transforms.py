@@ -23,7 +23,12 @@ _MOST_DEGREES = 1e6
 
 
 def transform_inputs(
-    transform: Any, translate: Any, rotate: Any, *, batch: int, taken: bool
+    transform: Any = None,
+    translate: Any = None,
+    rotate: Any = None,
+    *,
+    batch: int,
+    taken: bool,
 ) -> dict[str, np.ndarray]:
     """The transforms of a batch as the synthesis graph takes them.
 

@@ -202,7 +202,7 @@ def image_bytes_of(bundle: str | Path, *, images: int = 4) -> int:
     """
     with Generator.open(bundle, max_batch=images) as generator:
         job = DatasetJob(seeds=Seeds.of(range(images))).for_generator(generator.spec)
-        drawn = job.draw(generator, range(images))
+        drawn = generator.generate(**job.make_arguments(range(images)))
     sizes = [len(encode_image(image, **job.encoding)) for image in drawn]
     return round(sum(sizes) / len(sizes))
 

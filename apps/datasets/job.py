@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numbers
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, cast
 
 import numpy as np
 
@@ -13,11 +13,9 @@ from stylert.apps.datasets.names import SUFFIXES
 from stylert.apps.datasets.seeds import Seeds
 from stylert.runtime.arguments import check_choice, check_integer, shown
 from stylert.runtime.bundle import GeneratorSpec
+from stylert.runtime.drawing_options import DrawingOptions, refuse_unknown
 from stylert.runtime.errors import InvalidInput
 from stylert.runtime.latents import labels_of
-
-if TYPE_CHECKING:
-    from stylert.runtime import Generator
 
 __all__ = ["CONTAINERS", "DatasetJob"]
 
@@ -46,21 +44,18 @@ class DatasetJob:
     quality: int | None = None  # of JPEG and WebP, 1 to 100, None = 95
     compression: int | None = None  # of PNG, 0 to 9, None = 1; the pixels are the same
     shard_size: int = 1000  # images of a WebDataset shard
-    # One number, or one by layers, as {'coarse': 0.5, '8-17': 0.7}; None = the family's, with its
-    # cutoff.
-    truncation_psi: float | Mapping[Any, float] | None = None
-    truncation_cutoff: int | None = None  # layers from this one on are not truncated
-    class_idx: int | tuple[int, ...] | None = None  # several: the images take them in turns
-    # [c_dim] numbers instead of classes, or a mix of classes by their weights: {3: 0.7, 5: 0.3}.
-    labels: tuple[float, ...] | Mapping[int, float] | None = None
-    noise_mode: str = "const"  # 'const', 'none' or 'seeded'
-    noise_seed: int | None = None  # for 'seeded': one for all, None = each image's seed
-    translate: tuple[float, ...] | None = None  # (x, y); StyleGAN3, see `Generator.generate`
-    rotate: float | None = None  # degrees; StyleGAN3
+    # How they are drawn: what holds for all images. Several class_idx: the images take turns.
+    options: DrawingOptions = field(default_factory=lambda: DrawingOptions())
 
     def __post_init__(self) -> None:
-        for field in fields(self):  # NumPy's numbers as Python's, for JSON
-            object.__setattr__(self, field.name, _plain(getattr(self, field.name)))
+        refuse_unknown(self.options, DrawingOptions)
+        if self.options.get("noise") is not None:
+            raise InvalidInput("noise: got arrays, expected a noise_mode: a data set keeps none.")
+        # NumPy's numbers as Python's, for JSON; what is None is as if it was not there.
+        options = {k: _plain(v) for k, v in self.options.items() if v is not None}
+        if "truncation_psi" in options:
+            options["truncation_psi"] = _psi(options["truncation_psi"])
+        object.__setattr__(self, "options", options)
         check_choice("container", self.container, CONTAINERS)
         check_choice("image_format", self.image_format, tuple(SUFFIXES))
         check_integer("shard_size", self.shard_size, 1)
@@ -75,8 +70,6 @@ class DatasetJob:
                 raise InvalidInput(
                     f"compression: got one for {self.image_format}, expected PNG. Pass a quality."
                 )
-        if self.truncation_psi is not None:
-            object.__setattr__(self, "truncation_psi", _psi(self.truncation_psi))
 
     def for_generator(self, spec: GeneratorSpec) -> DatasetJob:
         """The job with all defaults filled in: what its images are made of, to the digit.
@@ -85,9 +78,10 @@ class DatasetJob:
             InvalidInput: classes or labels that the generator does not have, or more channels than
                 the image format holds.
         """
-        several = self.class_idx if isinstance(self.class_idx, tuple) else ()
-        rows = labels_of(self.class_idx, self.labels, batch=max(1, len(several)), c_dim=spec.c_dim)
-        labels = self.labels
+        options, labels = self.options, self.options.get("labels")
+        batch = len(self._classes) or 1
+        class_idx = options.get("class_idx")
+        rows = labels_of(class_idx, labels, batch=batch, c_dim=spec.c_dim)
         if rows is not None and isinstance(labels, Mapping):
             labels = tuple(rows[0].tolist())
         if self.image_format == "jpeg" and spec.img_channels not in (1, 3):
@@ -95,19 +89,21 @@ class DatasetJob:
                 f"image_format: got jpeg for images of {spec.img_channels} channels, expected png."
             )
         png = self.image_format == "png"
-        psi, cutoff = self.truncation_psi, self.truncation_cutoff
+        psi, cutoff = options.get("truncation_psi"), options.get("truncation_cutoff")
         if psi is None:
             psi = float(spec.truncation_psi)
             cutoff = spec.truncation_cutoff if cutoff is None else cutoff
+        compression = _COMPRESSION if self.compression is None else self.compression
+        style: dict[str, Any] = {
+            "truncation_psi": psi,
+            "truncation_cutoff": cutoff,
+            "labels": labels,
+        }
         return replace(
             self,
             quality=None if png else self.quality or _QUALITY,
-            compression=(
-                (_COMPRESSION if self.compression is None else self.compression) if png else None
-            ),
-            truncation_psi=psi,
-            truncation_cutoff=cutoff,
-            labels=labels,
+            compression=compression if png else None,
+            options=cast(DrawingOptions, {**options, **style}),
         )
 
     @property
@@ -141,36 +137,32 @@ class DatasetJob:
         for start in range(places.start, places.stop, size):
             yield range(start, min(start + size, places.stop))
 
-    def class_of(self, place: int) -> int | None:
+    def find_class(self, place: int) -> Any:
         """The class of an image, None without classes."""
-        if isinstance(self.class_idx, tuple):
-            return self.class_idx[place % len(self.class_idx)]
-        return self.class_idx
+        classes = self._classes
+        return classes[place % len(classes)] if classes else self.options.get("class_idx")
 
-    def draw(self, generator: Generator, places: range) -> np.ndarray:
-        """Draw images: [N, H, W, C] uint8."""
-        several = isinstance(self.class_idx, tuple)
-        options: dict[str, Any] = {
-            "truncation_psi": self.truncation_psi,
-            "truncation_cutoff": self.truncation_cutoff,
-            "class_idx": [self.class_of(place) for place in places] if several else self.class_idx,
-            "labels": self.labels,
-            "noise_mode": self.noise_mode,
-            "noise_seed": self.noise_seed,
-            "translate": self.translate,
-            "rotate": self.rotate,
-        }
+    def make_arguments(self, places: range) -> dict[str, Any]:
+        """What `Generator.generate` takes to draw images together."""
         seeds = self.seeds.between(places.start, places.stop)
-        images: np.ndarray = generator.generate(seeds, **options)
-        return images
+        if not self._classes:
+            return {"seeds": seeds, **self.options}
+        classes = [self.find_class(place) for place in places]
+        return {"seeds": seeds, **self.options, "class_idx": classes}
 
     def settings(self) -> Mapping[str, Any]:
         """What distinguishes this job from others, as plain JSON types."""
         settings: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
-        settings["seeds"] = str(self.seeds)
+        settings |= {"seeds": str(self.seeds), **settings.pop("options")}
         if self.container != "webdataset":
             del settings["shard_size"]
         return {k: list(v) if isinstance(v, tuple) else v for k, v in settings.items()}
+
+    @property
+    def _classes(self) -> tuple[int, ...]:
+        """Those that the images take in turns."""
+        class_idx = self.options.get("class_idx")
+        return class_idx if isinstance(class_idx, tuple) else ()
 
 
 def _psi(psi: Any) -> float | dict[str, float]:

@@ -3,46 +3,54 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from queue import SimpleQueue
 from typing import Generic, TypeVar
 
-__all__ = ["run_pipeline"]
+__all__ = ["open_pipeline"]
 
 Drawn = TypeVar("Drawn")
 Encoded = TypeVar("Encoded")
 
 
-def run_pipeline(
-    draw: Iterable[Drawn],
+@contextmanager
+def open_pipeline(
     encode: Callable[[Drawn], Encoded],
     write: Callable[[Encoded], None],
     *,
     encoders: int,
     waiting: int,
-) -> None:
-    """Draw in this thread, encode in several and write in one more, in the order of drawing.
+) -> Iterator[Callable[[Drawn], bool]]:
+    """Encode in several threads and write in one more, in order, while this one goes on drawing.
 
     Whatever ends it early, an interrupt too: what was drawn before it is still written.
 
     Args:
-        draw: gives what is to be encoded.
         encode: called in the encoders' threads.
         write: called in one thread, with what the encoders return.
         encoders: threads.
-        waiting: drawn and not yet written, at most; drawing waits then.
+        waiting: drawn and not yet written, at most.
+
+    Returns:
+        what takes the next thing to be encoded; it waits for room. False: something has failed, and
+        nothing more is taken.
 
     Raises:
-        BaseException: what any of the three raised, the first of them.
+        BaseException: at the end, what encoding or writing raised, the first of them.
     """
     with ThreadPoolExecutor(encoders, thread_name_prefix="encode") as pool:
         writer = _Writer(write, waiting)
-        try:
-            for item in draw:
-                if not writer.has_room():
-                    break
+
+        def put(item: Drawn) -> bool:
+            has_room = writer.has_room()
+            if has_room:
                 writer.put(pool.submit(encode, item))
+            return has_room
+
+        try:
+            yield put
         finally:
             writer.end()
     if writer.failure is not None:

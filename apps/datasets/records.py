@@ -72,17 +72,9 @@ def _drawn(job: DatasetJob, place: int) -> dict[str, Any]:
     else:
         facts["file"] = image_name(seed, job.image_format)
     facts["seed"] = seed
-    if job.labels is not None:
-        facts["labels"] = list(job.labels)
-    elif job.class_idx is not None:
-        facts["class_idx"] = job.class_of(place)
-    facts["truncation_psi"] = job.truncation_psi
-    facts["truncation_cutoff"] = job.truncation_cutoff
-    facts["noise_mode"] = job.noise_mode
-    if job.noise_mode == "seeded":
-        facts["noise_seed"] = seed if job.noise_seed is None else job.noise_seed
-    if job.translate is not None:
-        facts["translate"] = list(job.translate)
-    if job.rotate is not None:
-        facts["rotate"] = job.rotate
-    return facts
+    facts |= {"truncation_cutoff": None, "noise_mode": "const", **job.options}
+    if job.options.get("class_idx") is not None:
+        facts["class_idx"] = job.find_class(place)
+    if facts["noise_mode"] == "seeded":
+        facts.setdefault("noise_seed", seed)
+    return {k: list(v) if isinstance(v, tuple) else v for k, v in facts.items()}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -13,7 +13,7 @@ from stylert.apps.datasets.folder import Folder
 from stylert.apps.datasets.identity import check_same_job, describe_job
 from stylert.apps.datasets.job import DatasetJob
 from stylert.apps.datasets.locks import locked_folder
-from stylert.apps.datasets.pipeline import run_pipeline
+from stylert.apps.datasets.pipeline import open_pipeline
 from stylert.apps.datasets.records import record_of
 from stylert.apps.datasets.shard import Shard
 from stylert.apps.datasets.store import Container
@@ -58,7 +58,7 @@ def write_dataset(
     there stays, and the bytes are those of a run that was never interrupted. (Where the backend
     draws the same again, as ONNX Runtime does on a CPU, and a TensorRT engine on its GPU.)
 
-        job = DatasetJob(seeds=Seeds.parse("0-49999"), container="webdataset", truncation_psi=0.7)
+        job = DatasetJob(seeds=Seeds.parse("0-49999"), container="webdataset")
         with stylert.open("bundle") as generator:
             write_dataset(generator, job, "out")
 
@@ -114,7 +114,7 @@ class DatasetWriter:
             return
         # What does not fit the generator shows when it draws: before anything is made or removed.
         places = next(self.job.batches(0, self._generator.max_batch))
-        self._first[places] = self.job.draw(self._generator, places)
+        self._first[places] = self._generator.generate(**self.job.make_arguments(places))
         self._container.folder.mkdir(parents=True, exist_ok=True)
         with locked_folder(self._container.folder, alone=True):
             if force:
@@ -157,7 +157,21 @@ class DatasetWriter:
             if self.is_complete():
                 self._check_files()
                 return 0
-            return self._write_shards(numbers, encoders, progress)
+            total = sum(len(self.job.shard(number)) for number in numbers)
+            waiting = 2 * self._generator.max_batch + encoders
+            self._found = self._written = 0
+            try:
+                with open_pipeline(
+                    self._encode, self._write, encoders=encoders, waiting=waiting
+                ) as put:
+                    for drawn in self._draw_missing(numbers, lambda done: progress(done, total)):
+                        if not put(drawn):
+                            break
+            finally:
+                for shard in self._shards:
+                    shard.close()
+                progress(self._found + self._written, total)
+        return self._written
 
     def finish(self) -> None:
         """Make the data set of its shards: the manifest, or the zip file.
@@ -197,27 +211,12 @@ class DatasetWriter:
                     f"{file} is gone from a data set that was complete. Pass --force to start over."
                 )
 
-    def _write_shards(self, numbers: Sequence[int], encoders: int, progress: Progress) -> int:
-        self._found = self._written = 0
-        total = sum(len(self.job.shard(number)) for number in numbers)
-        try:
-            run_pipeline(
-                self._missing(numbers, lambda done: progress(done, total)),
-                self._encode,
-                self._write,
-                encoders=encoders,
-                waiting=2 * self._generator.max_batch + encoders,
-            )
-        finally:
-            for shard in self._shards:
-                shard.close()
-            progress(self._found + self._written, total)
-        return self._written
-
     def _is_written(self, shard: int) -> bool:
         return self._container.journal(shard).is_file()
 
-    def _missing(self, shards: Iterable[int], progress: Callable[[int], None]) -> Iterator[_Drawn]:
+    def _draw_missing(
+        self, shards: Iterable[int], progress: Callable[[int], None]
+    ) -> Iterator[_Drawn]:
         """Draw the images that are not there, in their order."""
         for number in shards:
             if self._is_written(number):
@@ -231,14 +230,12 @@ class DatasetWriter:
                 if places.stop <= missing:
                     continue
                 progress(self._found + self._written)
-                images = self._draw(places)
+                images = self._first.pop(places, None)
+                if images is None:
+                    images = self._generator.generate(**self.job.make_arguments(places))
                 for place, image in zip(places, images, strict=True):
                     if place >= missing:
                         yield _Drawn(shard, place, image)
-
-    def _draw(self, places: range) -> np.ndarray:
-        images = self._first.pop(places, None)
-        return self.job.draw(self._generator, places) if images is None else images
 
     def _encode(self, drawn: _Drawn) -> _Encoded:
         data = encode_image(drawn.image, **self.job.encoding)

@@ -105,7 +105,7 @@ def measure(bundle: Bundle, folder: Path) -> list[dict[str, Any]]:
             session.run(("mapping", "synthesis"), feeds, ["image"])
 
     def dataset(images: int, **options: Any) -> None:
-        job = DatasetJob(seeds=Seeds.of(range(images)), truncation_psi=0.7, **options)
+        job = DatasetJob(seeds=Seeds.of(range(images)), options={"truncation_psi": 0.7}, **options)
         write_dataset(generator, job, folder / f"{next(numbers)}")
 
     for options in DATASETS.values():  # warm up

@@ -77,7 +77,7 @@ def test_a_strip(generator: Generator) -> None:
 
 
 def test_a_grid_of_a_job(generator: Generator) -> None:
-    job = DatasetJob(seeds=Seeds.parse("3-14"), noise_mode="seeded")
+    job = DatasetJob(seeds=Seeds.parse("3-14"), options={"noise_mode": "seeded"})
     told: list[tuple[int, int]] = []
     picture = grid_figure(generator, job, columns=5, rows=3, progress=lambda *now: told.append(now))
     got = tiles(picture, 32).reshape(15, 32, 32, 3)

@@ -12,13 +12,15 @@ import pytest
 
 from stylert.apps.datasets import DatasetJob, DatasetWriter, Seeds, write_dataset
 from stylert.apps.datasets.shard import Shard
+from stylert.runtime.drawing_options import DrawingOptions
 
 CONTAINERS = ("folder", "zip", "webdataset")
 Contents = Callable[[Path], dict[str, bytes]]
 
 
 def job(seeds: str = "0-6", **options: Any) -> DatasetJob:
-    return DatasetJob(seeds=Seeds.parse(seeds), **options)
+    drawing = {k: options.pop(k) for k in [*options] if k in DrawingOptions.__annotations__}
+    return DatasetJob(seeds=Seeds.parse(seeds), options=drawing, **options)  # type: ignore[typeddict-item]
 
 
 @pytest.mark.parametrize("container", CONTAINERS)

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 import pytest
 
-from stylert.apps.datasets.pipeline import run_pipeline
+from stylert.apps.datasets.pipeline import open_pipeline
+
+
+def run_pipeline(draw: Iterable[int], encode: Any, write: Any, **sizes: int) -> None:
+    with open_pipeline(encode, write, **sizes) as put:
+        for item in draw:
+            if not put(item):
+                break
 
 
 def test_results_are_written_in_the_order_of_drawing() -> None:
@@ -24,7 +32,7 @@ def test_results_are_written_in_the_order_of_drawing() -> None:
 def test_all_three_work_at_the_same_time() -> None:
     meeting = threading.Barrier(3, timeout=30)  # nobody goes on before all three are there
 
-    def draw() -> Iterator[str]:
+    def draw() -> Iterator[Any]:
         yield "written"
         yield "encoded"
         meeting.wait()

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from stylert.apps.datasets import DatasetJob, DatasetWriter, Seeds, write_dataset
+from stylert.runtime.drawing_options import DrawingOptions
 from stylert.runtime.generator import Generator
 
 CONTAINERS = ("folder", "zip", "webdataset")
@@ -20,7 +21,8 @@ Contents = Callable[[Path], dict[str, bytes]]
 
 
 def job(seeds: str = "0-6", **options: Any) -> DatasetJob:
-    return DatasetJob(seeds=Seeds.parse(seeds), **options)
+    drawing = {k: options.pop(k) for k in [*options] if k in DrawingOptions.__annotations__}
+    return DatasetJob(seeds=Seeds.parse(seeds), options=drawing, **options)  # type: ignore[typeddict-item]
 
 
 @pytest.mark.parametrize("container", CONTAINERS)

@@ -16,6 +16,7 @@ import pytest
 from PIL import Image
 
 from stylert.apps.datasets import DatasetJob, DatasetWriter, Seeds, write_dataset
+from stylert.runtime.drawing_options import DrawingOptions
 from stylert.runtime.generator import Generator
 
 CONTAINERS = ("folder", "zip", "webdataset")
@@ -23,7 +24,8 @@ Contents = Callable[[Path], dict[str, bytes]]
 
 
 def job(seeds: str = "0-6", **options: Any) -> DatasetJob:
-    return DatasetJob(seeds=Seeds.parse(seeds), **options)
+    drawing = {k: options.pop(k) for k in [*options] if k in DrawingOptions.__annotations__}
+    return DatasetJob(seeds=Seeds.parse(seeds), options=drawing, **options)  # type: ignore[typeddict-item]
 
 
 @pytest.mark.parametrize("container", CONTAINERS)
@@ -144,7 +146,7 @@ def test_truncation_by_layers(
 
 
 def test_a_later_psi_of_a_layer_replaces_an_earlier_one() -> None:
-    psi = job(truncation_psi={"3": 0.5, "all": 0.6, 3: 0.7}).truncation_psi
+    psi = job(truncation_psi={"3": 0.5, "all": 0.6, 3: 0.7}).options["truncation_psi"]
     assert isinstance(psi, dict)
     assert list(psi.items()) == [("all", 0.6), ("3", 0.7)]
 
