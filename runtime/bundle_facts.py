@@ -57,7 +57,7 @@ def difference_at_export(bundle: Bundle) -> float | None:
 def reference_error(bundle: Bundle) -> RoundingError | None:
     """How far PyTorch's float32 pictures are from float64, where the export has drawn that.
 
-    With it, the second gate of `runtime.parity` needs no PyTorch.
+    With it, the second gate of `stylert.runtime.parity` needs no PyTorch.
 
     Raises:
         BundleError: the manifest is damaged.
