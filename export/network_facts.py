@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from stylert.export.checkpoints import Checkpoint, Config
-from stylert.export.checkpoints.families.configs import config_from_json
+from stylert.export.checkpoints.configs import config_from_json
 from stylert.runtime.bundle import Bundle
 from stylert.runtime.bundle_facts import reading_manifest, tell_half
 from stylert.runtime.control.layers import layer_groups

@@ -1,6 +1,6 @@
 """What every reader gives: a `Checkpoint`, which is a configuration and its tensors. NumPy only.
 
-The names of the tensors are listed with the configuration of each family (`stylegan2_config`, ...).
+The names of the tensors are listed with the configuration of each family, in `configs`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from stylert.export.checkpoints.families.config import Config
+from stylert.export.checkpoints.configs.config import Config
 
 __all__ = ["Checkpoint", "Source"]
 

@@ -8,11 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from stylert.export.checkpoints.checkpoint import Checkpoint
-from stylert.export.checkpoints.inert.allow_list import read_pickle, read_torch_stream
-from stylert.export.checkpoints.inert.pickle_machine import RefusedName, quoted
-from stylert.export.checkpoints.inert.torch_archive import is_torch_archive, value_from_archive
-from stylert.export.checkpoints.inert.torch_stream import TORCH_MAGIC
-from stylert.export.checkpoints.inert.zip_records import ZipRecords
 from stylert.export.checkpoints.native import checkpoint_from_safetensors
 from stylert.export.checkpoints.nvlabs.networks import checkpoint_from_networks, is_nvlabs
 from stylert.export.checkpoints.rosinality.lookalikes import (
@@ -24,6 +19,15 @@ from stylert.export.checkpoints.rosinality.state_dicts import (
     checkpoint_from_state_dicts,
     is_rosinality,
 )
+from stylert.export.checkpoints.safe_pickle.allow_list import read_pickle, read_torch_stream
+from stylert.export.checkpoints.safe_pickle.pickle_names import RefusedName
+from stylert.export.checkpoints.safe_pickle.quoting import quote, quote_some
+from stylert.export.checkpoints.safe_pickle.torch_archive import (
+    is_torch_archive,
+    value_from_archive,
+)
+from stylert.export.checkpoints.safe_pickle.torch_stream import TORCH_MAGIC
+from stylert.export.checkpoints.safe_pickle.zip_records import ZipRecords
 from stylert.export.checkpoints.tensorflow.pickles import checkpoint_from_tensorflow, is_tensorflow
 from stylert.export.checkpoints.untrained import PREFIX, untrained
 from stylert.runtime.errors import CheckpointError
@@ -84,7 +88,7 @@ def read_checkpoint(path: str | Path, *, network: str | None = None) -> Checkpoi
     if str(path).startswith(PREFIX):
         if network is not None:
             raise CheckpointError(
-                f"Cannot read {str(path)!r}: no network {quoted(network)}: random weights have one "
+                f"Cannot read {str(path)!r}: no network {quote(network)}: random weights have one "
                 "network."
             )
         return untrained(str(path).removeprefix(PREFIX))
@@ -164,7 +168,7 @@ def _from_value(
     network: str | None,
     notes: tuple[str, ...] = (),
 ) -> Checkpoint | None:
-    """The checkpoint in an inert value, if it is of one of these kinds."""
+    """The checkpoint in a value, if it is of one of these kinds."""
     for is_of_kind, checkpoint_from in kinds:
         if is_of_kind(value):
             return checkpoint_from(
@@ -181,13 +185,12 @@ def _from_value(
 def _described(value: object) -> str:
     if type(value) is not dict:
         return f"a {type(value).__name__}"
-    keys = ", ".join(quoted(key) for key in list(value)[:6])
-    return f"a dict with the keys {keys}" if keys else "an empty dict"
+    return f"a dict with the keys {quote_some(value)}" if value else "an empty dict"
 
 
 def _from_safetensors(path: Path, head: bytes, network: str | None) -> Checkpoint:
     if network is not None:
-        raise CheckpointError(f"no network {quoted(network)}: a .safetensors file has one network")
+        raise CheckpointError(f"no network {quote(network)}: a .safetensors file has one network")
     num_bytes = path.stat().st_size
     header = int.from_bytes(head[:8], "little")
     if header > num_bytes - 8 or header > MAX_SAFETENSORS_HEADER:

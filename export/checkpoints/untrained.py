@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 
 from stylert.export.checkpoints.checkpoint import Checkpoint, Source
-from stylert.export.checkpoints.families.config import Config
-from stylert.export.checkpoints.families.stylegan1 import StyleGAN1Config
-from stylert.export.checkpoints.families.stylegan2 import StyleGAN2Config
-from stylert.export.checkpoints.families.stylegan3 import StyleGAN3Config
-from stylert.export.checkpoints.families.stylegan3_design import StyleGAN3Design
+from stylert.export.checkpoints.configs.config import Config
+from stylert.export.checkpoints.configs.stylegan1 import StyleGAN1Config
+from stylert.export.checkpoints.configs.stylegan2 import StyleGAN2Config
+from stylert.export.checkpoints.configs.stylegan3 import StyleGAN3Config
+from stylert.export.checkpoints.configs.stylegan3_design import StyleGAN3Design
 from stylert.runtime.errors import CheckpointError
 
 __all__ = ["PREFIX", "UNTRAINED", "untrained"]

@@ -1,7 +1,7 @@
 """StyleGAN 1 (Karras et al. 2019) in plain PyTorch: the reference of the export's parity check.
 
 Written from the paper ("A Style-Based Generator Architecture for Generative Adversarial Networks")
-to be read. Every tensor has the name that `export.checkpoints` gives it.
+to be read. Every tensor has the name that `export.checkpoints.configs` gives it.
 """
 
 from __future__ import annotations

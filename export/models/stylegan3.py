@@ -1,6 +1,7 @@
 """StyleGAN3 (Karras et al. 2021) in plain PyTorch: the reference of the export's parity check.
 
-Written from the paper to be read. Every tensor has the name that `export.checkpoints` gives it.
+Written from the paper to be read. Every tensor has the name that `export.checkpoints.configs` gives
+it.
 """
 
 from __future__ import annotations

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from stylert.export.checkpoints.inert.pickle_machine import quoted
 from stylert.export.checkpoints.nvlabs.modules import Modules
+from stylert.export.checkpoints.safe_pickle.quoting import quote
 from stylert.runtime.errors import CheckpointError
 
-__all__ = ["choice", "clamp", "common", "flag", "integer", "listed", "number"]
+__all__ = ["choice", "clamp", "common", "flag", "integer", "number"]
 
 
 def common(modules: Modules, paths: Sequence[str], name: str) -> Any:
@@ -23,11 +23,11 @@ def common(modules: Modules, paths: Sequence[str], name: str) -> Any:
     for path in paths:
         value = modules.attribute(path, name)
         if type(value) not in (bool, int, float, str, type(None)):
-            raise CheckpointError(f"not supported: {path}.{name} is {quoted(value)}")
+            raise CheckpointError(f"not supported: {path}.{name} is {quote(value)}")
         if value != first:
             raise CheckpointError(
-                f"not supported: {name} is {quoted(first)} in {paths[0]}, "
-                f"and {quoted(value)} in {path}"
+                f"not supported: {name} is {quote(first)} in {paths[0]}, "
+                f"and {quote(value)} in {path}"
             )
     return first
 
@@ -41,7 +41,7 @@ def choice(modules: Modules, paths: Sequence[str], name: str, choices: Sequence[
     value = common(modules, paths, name)
     if value not in choices:
         raise CheckpointError(
-            f"not supported: {name} {quoted(value)} in {paths[0]}, expected {', '.join(choices)}"
+            f"not supported: {name} {quote(value)} in {paths[0]}, expected {', '.join(choices)}"
         )
     return str(value)
 
@@ -63,7 +63,7 @@ def number(value: Any, name: str) -> float:
         CheckpointError: it is none.
     """
     if type(value) not in (int, float) or not math.isfinite(value) or value <= 0:
-        raise CheckpointError(f"{name} is {quoted(value)}, expected a number above 0")
+        raise CheckpointError(f"{name} is {quote(value)}, expected a number above 0")
     return float(value)
 
 
@@ -75,7 +75,7 @@ def integer(modules: Modules, path: str, name: str) -> int:
     """
     value = modules.attribute(path, name)
     if type(value) is not int:
-        raise CheckpointError(f"{path}.{name} is {quoted(value)}, expected an integer")
+        raise CheckpointError(f"{path}.{name} is {quote(value)}, expected an integer")
     return value
 
 
@@ -87,12 +87,5 @@ def flag(modules: Modules, path: str, name: str) -> bool:
     """
     value = modules.attribute(path, name)
     if type(value) is not bool:
-        raise CheckpointError(f"{path}.{name} is {quoted(value)}, expected True or False")
+        raise CheckpointError(f"{path}.{name} is {quote(value)}, expected True or False")
     return value
-
-
-def listed(names: Iterable[str]) -> str:
-    """The first few of many names, for a message."""
-    names = list(names)
-    shown = ", ".join(quoted(name) for name in names[:8])
-    return f"{shown}, ..." if len(names) > 8 else shown or "none"

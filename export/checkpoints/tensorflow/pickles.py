@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from stylert.export.checkpoints.checkpoint import Checkpoint, Source
-from stylert.export.checkpoints.families.config import Config
-from stylert.export.checkpoints.families.stylegan2 import StyleGAN2Config
-from stylert.export.checkpoints.inert.pickle_machine import quoted
+from stylert.export.checkpoints.configs.config import Config
+from stylert.export.checkpoints.configs.stylegan2 import StyleGAN2Config
+from stylert.export.checkpoints.safe_pickle.quoting import name_some, quote
 from stylert.export.checkpoints.tensorflow.arguments import (
     check_agreement,
     check_fixed,
@@ -53,7 +53,7 @@ def checkpoint_from_tensorflow(
     """Read one generator of a pickle for which `is_tensorflow` holds.
 
     Args:
-        value: The inert pickle.
+        value: The value of the pickle.
         network: Which network to read, None = the average one, 'Gs', else the only one.
         file: Name of the file.
         sha256: Its hash.
@@ -113,7 +113,7 @@ def _check_arguments(generator: TensorFlowGenerator, config: Config) -> None:
     if resolution is not None and (type(resolution) is not int or resolution not in sides):
         height, width = config.img_shape
         raise CheckpointError(
-            f"resolution is {quoted(resolution)} in static_kwargs, but the variables make "
+            f"resolution is {quote(resolution)} in static_kwargs, but the variables make "
             f"{height}x{width}"
         )
 
@@ -126,7 +126,7 @@ def _check_all_used(
         name for name in generator.variables if name not in used and not _UNUSED.fullmatch(name)
     ]
     if unknown:
-        shown = f"{', '.join(unknown[:4])}{', ...' if len(unknown) > 4 else ''}"
+        shown = name_some(unknown)
         raise CheckpointError(f"not supported: variables unknown to {config.title}: {shown}")
 
 

@@ -25,14 +25,14 @@ from dataclasses import asdict, dataclass
 from fractions import Fraction
 from typing import Any
 
-from stylert.export.checkpoints.families.config import (
+from stylert.export.checkpoints.configs.config import (
     Config,
     Shapes,
     check_choice,
     check_integer,
     check_positive,
 )
-from stylert.export.checkpoints.inert.pickle_machine import quoted
+from stylert.export.checkpoints.safe_pickle.quoting import quote
 from stylert.runtime.errors import CheckpointError
 
 __all__ = ["StyleGAN3Config", "StyleGAN3Layer"]
@@ -97,7 +97,7 @@ class StyleGAN3Layer:
         made = (self.activation_size - max(self.down_taps, 1)) // self.down + 1
         if self.activation_size < max(self.down_taps, 1) or made != self.out_size:
             raise CheckpointError(
-                f"{quoted(self.name)} makes {made} pixels of {self.in_size}, not {self.out_size}: "
+                f"{quote(self.name)} makes {made} pixels of {self.in_size}, not {self.out_size}: "
                 "its factors, taps and padding do not fit its sizes"
             )
 
@@ -172,7 +172,7 @@ class StyleGAN3Config(Config):
                 raise CheckpointError("layers: expected StyleGAN3Layer records")
             name = f"L{i}_{layer.out_size}_{layer.out_channels}"
             if layer.name != name:
-                raise CheckpointError(f"the layer {quoted(layer.name)} should be named {name}")
+                raise CheckpointError(f"the layer {quote(layer.name)} should be named {name}")
             if (layer.in_channels, layer.in_size) != (channels, size):
                 raise CheckpointError(
                     f"{name} takes {layer.in_channels} channels of {layer.in_size} pixels, but "

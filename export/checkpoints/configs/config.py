@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass
 from itertools import pairwise
 from typing import Any, ClassVar, TypeVar
 
+from stylert.export.checkpoints.safe_pickle.quoting import quote
 from stylert.runtime.errors import CheckpointError
 
 __all__ = [
@@ -197,14 +198,14 @@ class Config(ABC):
 def check_integer(name: str, value: Any, least: int, most: int) -> None:
     """Refuse what is no integer from `least` to `most`."""
     if type(value) is not int or not least <= value <= most:
-        raise CheckpointError(f"{name}: got {_shown(value)}, expected {least} to {most}")
+        raise CheckpointError(f"{name}: got {quote(value)}, expected {least} to {most}")
 
 
 def check_integers(name: str, values: Any, shortest: int, longest: int, most: int) -> None:
     """Refuse what is no tuple of integers from 1 to `most`."""
     if type(values) is not tuple or not shortest <= len(values) <= longest:
         raise CheckpointError(
-            f"{name}: got {_shown(values)}, expected {shortest} to {longest} integers"
+            f"{name}: got {quote(values)}, expected {shortest} to {longest} integers"
         )
     for value in values:
         check_integer(name, value, 1, most)
@@ -214,15 +215,10 @@ def check_choice(name: str, value: Any, choices: tuple[Any, ...]) -> None:
     """Refuse what is none of the choices."""
     if value not in choices:
         expected = ", ".join(map(str, choices))
-        raise CheckpointError(f"not supported: {name} {_shown(value)}, expected {expected}")
+        raise CheckpointError(f"not supported: {name} {quote(value)}, expected {expected}")
 
 
 def check_positive(name: str, value: Any) -> None:
     """Refuse what is no finite number above 0."""
     if type(value) not in (int, float) or not 0 < value < math.inf:
-        raise CheckpointError(f"{name}: got {_shown(value)}, expected a number above 0")
-
-
-def _shown(value: Any) -> str:
-    """A value of any kind for a message: short, and on one line."""
-    return ascii(value)[:80] if type(value) in (str, int, float, bool) else type(value).__name__
+        raise CheckpointError(f"{name}: got {quote(value)}, expected a number above 0")

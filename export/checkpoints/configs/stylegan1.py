@@ -22,7 +22,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from stylert.export.checkpoints.families.config import (
+from stylert.export.checkpoints.configs.config import (
     ACTIVATIONS,
     Config,
     Shapes,
