@@ -17,13 +17,13 @@ __all__ = ["Checkpoint", "Source"]
 
 @dataclass(frozen=True)
 class Source:
-    """Where a checkpoint came from."""
+    """Where a checkpoint came from. The reader of its format tells the last two."""
 
     file: str  # name without folders
     sha256: str
     bytes: int
-    format: str  # e.g. 'stylegan2-ada-pytorch pickle'
-    network: str  # which network of the file: 'G_ema', 'G', ...
+    format: str = ""  # e.g. 'stylegan2-ada-pytorch pickle'
+    network: str = ""  # which network of the file: 'G_ema', 'G', ...
 
 
 @dataclass(frozen=True, eq=False)  # arrays have no one answer to ==

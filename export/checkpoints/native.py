@@ -12,7 +12,7 @@ import os
 import uuid
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -92,13 +92,12 @@ def _write_beside_then_rename(target: Path, data: bytes) -> None:
         raise
 
 
-def checkpoint_from_safetensors(path: Path, *, sha256: str, num_bytes: int) -> Checkpoint:
+def checkpoint_from_safetensors(path: Path, source: Source) -> Checkpoint:
     """Read a file that `write_native` wrote.
 
     Args:
         path: The file.
-        sha256: Its hash.
-        num_bytes: Its size.
+        source: The same, described.
 
     Raises:
         CheckpointError: it is damaged, was written by another program, or by a newer StyleRT.
@@ -116,7 +115,7 @@ def checkpoint_from_safetensors(path: Path, *, sha256: str, num_bytes: int) -> C
     return Checkpoint(
         config=config,
         tensors=tensors,
-        source=Source(path.name, sha256, num_bytes, FORMAT, origin.network),
+        source=replace(source, format=FORMAT, network=origin.network),
         notes=(*notes, f"made from {origin.file} ({origin.format}, sha256 {origin.sha256})"),
     )
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from stylert.export.checkpoints.checkpoint import Checkpoint
+from stylert.export.checkpoints.checkpoint import Checkpoint, Source
 from stylert.export.checkpoints.native import checkpoint_from_safetensors
 from stylert.export.checkpoints.nvlabs.networks import checkpoint_from_networks, is_nvlabs
 from stylert.export.checkpoints.rosinality.lookalikes import (
@@ -30,6 +31,7 @@ from stylert.export.checkpoints.safe_pickle.torch_stream import TORCH_MAGIC
 from stylert.export.checkpoints.safe_pickle.zip_records import ZipRecords
 from stylert.export.checkpoints.tensorflow.pickles import checkpoint_from_tensorflow, is_tensorflow
 from stylert.export.checkpoints.untrained import PREFIX, untrained
+from stylert.runtime.bundle import sha256_of
 from stylert.runtime.errors import CheckpointError
 
 __all__ = ["read_checkpoint"]
@@ -50,7 +52,8 @@ _SIGNATURES = {
 }
 
 # _Kinds of values in a file: what tells them, and what reads them.
-_Kinds = tuple[tuple[Callable[[Any], bool], Callable[..., Checkpoint]], ...]
+_Read = Callable[[Any, str | None, Source], Checkpoint]
+_Kinds = tuple[tuple[Callable[[Any], bool], _Read], ...]
 _PICKLES: _Kinds = (
     (is_nvlabs, checkpoint_from_networks),
     (is_tensorflow, checkpoint_from_tensorflow),
@@ -127,10 +130,10 @@ def _from_pickle(path: Path, network: str | None) -> Checkpoint:
     value, end = read_pickle(memoryview(data))
     if type(value) is int and value == TORCH_MAGIC:
         return _from_torch(path, data, network, archive=None)
-    extra = len(data) - end
-    notes = (f"{extra} bytes behind the end of the pickle were ignored",) if extra else ()
-    if checkpoint := _from_value(_PICKLES, value, path, data, network, notes):
-        return checkpoint
+    if checkpoint := _from_value(_PICKLES, value, path, data, network):
+        extra = len(data) - end
+        notes = (f"{extra} bytes behind the end of the pickle were ignored",) if extra else ()
+        return replace(checkpoint, notes=(*notes, *checkpoint.notes))
     raise CheckpointError(f"it is a pickle of {_described(value)}, and no StyleGAN checkpoint")
 
 
@@ -161,24 +164,13 @@ def _from_torch(
 
 
 def _from_value(
-    kinds: _Kinds,
-    value: Any,
-    path: Path,
-    data: bytes,
-    network: str | None,
-    notes: tuple[str, ...] = (),
+    kinds: _Kinds, value: Any, path: Path, data: bytes, network: str | None
 ) -> Checkpoint | None:
     """The checkpoint in a value, if it is of one of these kinds."""
-    for is_of_kind, checkpoint_from in kinds:
+    for is_of_kind, read in kinds:
         if is_of_kind(value):
-            return checkpoint_from(
-                value,
-                network=network,
-                file=path.name,
-                sha256=hashlib.sha256(data).hexdigest(),
-                num_bytes=len(data),
-                notes=notes,
-            )
+            source = Source(path.name, hashlib.sha256(data).hexdigest(), len(data))
+            return read(value, network, source)
     return None
 
 
@@ -197,11 +189,7 @@ def _from_safetensors(path: Path, head: bytes, network: str | None) -> Checkpoin
         raise CheckpointError(
             f"the .safetensors header claims {header} bytes of {num_bytes}; download it again"
         )
-    with path.open("rb") as file:
-        digest = hashlib.sha256()
-        while chunk := file.read(2**20):
-            digest.update(chunk)
-    return checkpoint_from_safetensors(path, sha256=digest.hexdigest(), num_bytes=num_bytes)
+    return checkpoint_from_safetensors(path, Source(path.name, sha256_of(path), num_bytes))
 
 
 def _what_it_is(head: bytes) -> str:

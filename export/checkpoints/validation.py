@@ -6,11 +6,12 @@ from collections.abc import Collection, Mapping
 
 import numpy as np
 
+from stylert.export.checkpoints.checkpoint import Source
 from stylert.export.checkpoints.configs.config import Config
 from stylert.export.checkpoints.safe_pickle.quoting import name_some
 from stylert.runtime.errors import CheckpointError
 
-__all__ = ["MAX_FILTER_TAPS", "check_names", "check_shapes", "check_values"]
+__all__ = ["MAX_FILTER_TAPS", "check_names", "check_shapes", "check_size", "check_values"]
 
 MAX_FILTER_TAPS = 64
 
@@ -44,6 +45,18 @@ def check_names(names: Collection[str], expected: Collection[str], owner: str) -
         raise CheckpointError(f"{_name_some(missing)} missing")
     if unknown := [name for name in names if name not in expected]:
         raise CheckpointError(f"not supported: {_name_some(unknown)} unknown to {owner}")
+
+
+def check_size(numbers: int, source: Source) -> None:
+    """Refuse tensors that claim more numbers than their file can hold, half precision included.
+
+    Raises:
+        CheckpointError: they do.
+    """
+    if numbers * np.dtype(np.float32).itemsize > 2 * source.bytes:
+        raise CheckpointError(
+            f"the tensors claim more data than the {source.bytes} bytes of the file"
+        )
 
 
 def check_values(tensors: Mapping[str, np.ndarray]) -> None:

@@ -7,6 +7,7 @@ object with its attributes, tensors and submodules; the source text that it carr
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from stylert.export.checkpoints.nvlabs.stylegan3 import read_stylegan3
 from stylert.export.checkpoints.safe_pickle.allow_list import PersistentObject, PickledObject
 from stylert.export.checkpoints.safe_pickle.quoting import quote, quote_some
 from stylert.export.checkpoints.safe_pickle.storages import Tensor
-from stylert.export.checkpoints.validation import check_shapes, check_values
+from stylert.export.checkpoints.validation import check_shapes, check_size, check_values
 from stylert.runtime.errors import CheckpointError
 
 __all__ = ["checkpoint_from_networks", "is_nvlabs"]
@@ -41,24 +42,13 @@ def is_nvlabs(value: Any) -> bool:
     return type(value) is PersistentObject
 
 
-def checkpoint_from_networks(
-    value: Any,
-    *,
-    network: str | None,
-    file: str,
-    sha256: str,
-    num_bytes: int,
-    notes: tuple[str, ...] = (),
-) -> Checkpoint:
+def checkpoint_from_networks(value: Any, network: str | None, source: Source) -> Checkpoint:
     """Read one generator of a snapshot for which `is_nvlabs` holds.
 
     Args:
         value: The snapshot.
         network: Which network to read, None = the average one, 'G_ema'.
-        file: Name of the file.
-        sha256: Its hash.
-        num_bytes: Its size, which bounds what its tensors may claim.
-        notes: What there is to know already.
+        source: The file, whose size bounds what its tensors may claim.
 
     Raises:
         CheckpointError: there is no such generator, or it is none that is supported.
@@ -67,16 +57,15 @@ def checkpoint_from_networks(
     _refuse_stylegan_xl(chosen)
     modules = modules_from_object(chosen)
     reader = _reader(modules, name)
-    if modules.num_elements * np.dtype(np.float32).itemsize > 2 * num_bytes:
-        raise CheckpointError(f"the tensors claim more data than the {num_bytes} bytes of the file")
+    check_size(modules.num_elements, source)
     reading = reader(modules)
     tensors, more_notes = _tensors(modules, reading)
     check_values(tensors)
     return Checkpoint(
         config=reading.config,
         tensors=tensors,
-        source=Source(file, sha256, num_bytes, reading.format, name),
-        notes=(*notes, *more_notes, *_remarks(modules, reading)),
+        source=replace(source, format=reading.format, network=name),
+        notes=(*more_notes, *_remarks(modules, reading)),
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -27,7 +27,7 @@ from stylert.export.checkpoints.rosinality.state import (
 from stylert.export.checkpoints.safe_pickle.allow_list import PickledObject
 from stylert.export.checkpoints.safe_pickle.quoting import quote, quote_some
 from stylert.export.checkpoints.safe_pickle.storages import Tensor
-from stylert.export.checkpoints.validation import check_shapes, check_values
+from stylert.export.checkpoints.validation import check_shapes, check_size, check_values
 from stylert.runtime.errors import CheckpointError
 
 __all__ = ["checkpoint_from_state_dicts", "is_rosinality"]
@@ -70,24 +70,13 @@ def is_rosinality(value: Any) -> bool:
     return bool(_generators(value))
 
 
-def checkpoint_from_state_dicts(
-    value: Any,
-    *,
-    network: str | None,
-    file: str,
-    sha256: str,
-    num_bytes: int,
-    notes: tuple[str, ...] = (),
-) -> Checkpoint:
+def checkpoint_from_state_dicts(value: Any, network: str | None, source: Source) -> Checkpoint:
     """Read one generator of a value for which `is_rosinality` holds.
 
     Args:
         value: The value of a file of torch.save.
         network: Which generator to read, None = the average one or the only one.
-        file: Name of the file.
-        sha256: Its hash.
-        num_bytes: Its size, which bounds what its tensors may claim.
-        notes: What there is to know already.
+        source: The file, whose size bounds what its tensors may claim.
 
     Raises:
         CheckpointError: there is no such generator, or it is none that is supported.
@@ -99,8 +88,7 @@ def checkpoint_from_state_dicts(
     average = state.tensors.pop(_AVERAGE, None)
     if average is None and (chosen.name == "g_ema" or "g_ema" not in generators):
         average = value.get(_AVERAGE)  # it is the average generator's
-    if state.num_elements * np.dtype(np.float32).itemsize > 2 * num_bytes:
-        raise CheckpointError(f"the tensors claim more data than the {num_bytes} bytes of the file")
+    check_size(state.num_elements, source)
     config = config_from_state(state, lr_multiplier=_lr_multiplier(value))
     tensors = tensors_from_state(state, config)
     shapes = {name: tensor.shape for name, tensor in tensors.items()}
@@ -117,8 +105,8 @@ def checkpoint_from_state_dicts(
     return Checkpoint(
         config=config,
         tensors=tensors,
-        source=Source(file, sha256, num_bytes, chosen.format, chosen.name),
-        notes=(*notes, *(remark for remark in remarks if remark)),
+        source=replace(source, format=chosen.format, network=chosen.name),
+        notes=tuple(remark for remark in remarks if remark),
     )
 
 

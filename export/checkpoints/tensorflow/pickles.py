@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,7 @@ from stylert.export.checkpoints.tensorflow.stylegan2 import (
     stylegan2_conversions,
 )
 from stylert.export.checkpoints.tensorflow.variables import Conversion, tensors_from_variables
-from stylert.export.checkpoints.validation import check_shapes, check_values
+from stylert.export.checkpoints.validation import check_shapes, check_size, check_values
 from stylert.runtime.errors import CheckpointError
 
 __all__ = ["checkpoint_from_tensorflow", "is_tensorflow"]
@@ -41,33 +42,19 @@ _KNOWN_FUNCTIONS = frozenset(
 _UNUSED = re.compile(r"lod|synthesis/lod|synthesis/ToRGB_lod[1-9][0-9]*/(?:weight|bias)")
 
 
-def checkpoint_from_tensorflow(
-    value: Any,
-    *,
-    network: str | None,
-    file: str,
-    sha256: str,
-    num_bytes: int,
-    notes: tuple[str, ...] = (),
-) -> Checkpoint:
+def checkpoint_from_tensorflow(value: Any, network: str | None, source: Source) -> Checkpoint:
     """Read one generator of a pickle for which `is_tensorflow` holds.
 
     Args:
         value: The value of the pickle.
         network: Which network to read, None = the average one, 'Gs', else the only one.
-        file: Name of the file.
-        sha256: Its hash.
-        num_bytes: Its size, which bounds what its variables may claim.
-        notes: What there is to know already.
+        source: The file, whose size bounds what its variables may claim.
 
     Raises:
         CheckpointError: there is no such generator, or it is none that is supported.
     """
     generator = generator_from_pickle(value, network)
-    if sum(array.size for array in generator.variables.values()) * 4 > 2 * num_bytes:
-        raise CheckpointError(
-            f"the variables claim more data than the {num_bytes} bytes of the file"
-        )
+    check_size(sum(array.size for array in generator.variables.values()), source)
     check_fixed(generator)
     config, conversions, filters = _family(generator)
     _check_arguments(generator, config)
@@ -79,8 +66,8 @@ def checkpoint_from_tensorflow(
     return Checkpoint(
         config=config,
         tensors=tensors,
-        source=Source(file, sha256, num_bytes, title, generator.name),
-        notes=(*notes, *_remarks(generator, config, file)),
+        source=replace(source, format=title, network=generator.name),
+        notes=_remarks(generator, config, source.file),
     )
 
 
