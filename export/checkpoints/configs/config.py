@@ -73,10 +73,11 @@ class Config(ABC):
     use_noise: bool = True  # layers add noise
 
     def __post_init__(self) -> None:
-        """Refuse values that no generator has.
+        """Refuse values that no generator of the family has.
 
         Raises:
-            CheckpointError: a field has another type, or is out of its range.
+            CheckpointError: a field has another type, is out of its range, or does not fit to
+                others.
         """
         for name, (least, most) in _RANGES.items():
             check_integer(name, getattr(self, name), least, most)
@@ -110,7 +111,7 @@ class Config(ABC):
     @property
     @abstractmethod
     def native_half_blocks(self) -> tuple[str, ...]:
-        """Those that were trained in half precision, else those of the highest resolutions."""
+        """Those trained in half precision, else those of the four highest resolutions."""
 
     @property
     @abstractmethod
@@ -124,11 +125,14 @@ class Config(ABC):
     @property
     @abstractmethod
     def filter_names(self) -> tuple[str, ...]:
-        """Tensors that are filters of a size that the checkpoint chooses, [t, t] or [t]."""
+        """Tensors that are filters of a size that the checkpoint chooses, [t, t] or [t], if any."""
 
     @abstractmethod
     def synthesis_multiply_adds(self) -> int:
-        """Multiply-adds of the convolutions of one image, transposed ones at their input pixels."""
+        """Multiply-adds of the convolutions and affine layers of one image.
+
+        Transposed convolutions count at their input pixels, filters not at all.
+        """
 
     def mapping_shapes(self) -> Shapes:
         """Name and shape of every tensor of the mapping network."""

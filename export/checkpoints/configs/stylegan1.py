@@ -22,46 +22,30 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from stylert.export.checkpoints.configs.config import (
-    ACTIVATIONS,
-    Config,
-    Shapes,
-    check_choice,
-    check_integer,
-    check_integers,
-)
+from typing_extensions import override
+
+from stylert.export.checkpoints.configs.blocks import BlockConfig
+from stylert.export.checkpoints.configs.config import Shapes, check_choice, check_integer
 from stylert.runtime.errors import CheckpointError
 
 __all__ = ["StyleGAN1Config"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class StyleGAN1Config(Config):
-    """The architecture of a StyleGAN generator (Karras et al. 2019), enough to build it.
-
-    The image is `const_shape * 2^(len(channels) - 1)` pixels; its sides need not be equal.
-    """
+class StyleGAN1Config(BlockConfig):
+    """The architecture of a StyleGAN generator (Karras et al. 2019), enough to build it."""
 
     family = "stylegan1"
     title = "StyleGAN 1"
     truncation_psi = 0.7
     truncation_cutoff = 8
+    activations = ("lrelu", "relu")
 
-    const_shape: tuple[int, int]  # height and width of the learned constant
-    channels: tuple[int, ...]  # output channels of the blocks b4, b8, b16, ...
-    activation: str = "lrelu"  # of the synthesis layers: 'lrelu' or 'relu'
     fused_from: int = 128  # blocks of this resolution and more upsample by a transposed convolution
 
+    @override
     def __post_init__(self) -> None:
-        """Refuse values that no StyleGAN 1 has.
-
-        Raises:
-            CheckpointError: a field has another type, or is out of its range.
-        """
         super().__post_init__()
-        check_integers("const_shape", self.const_shape, 2, 2, 2**10)
-        check_integers("channels", self.channels, 1, 14, 2**16)
-        check_choice("activation", self.activation, ACTIVATIONS[:2])
         check_integer("fused_from", self.fused_from, 1, 2**16)
         check_choice("conv_clamp", self.conv_clamp, (None,))
         if self.const_shape == (1, 1):
@@ -71,51 +55,16 @@ class StyleGAN1Config(Config):
             )
 
     @property
-    def block_resolutions(self) -> tuple[int, ...]:
-        """Nominal resolutions that name the blocks: 4, 8, 16, ..."""
-        return tuple(4 << i for i in range(len(self.channels)))
-
-    @property
-    def block_names(self) -> tuple[str, ...]:
-        """The blocks 'b4', 'b8', ..."""
-        return tuple(f"b{resolution}" for resolution in self.block_resolutions)
-
-    @property
-    def native_half_blocks(self) -> tuple[str, ...]:
-        """It was trained in float32: the four highest resolutions above 4."""
-        return self.block_names[max(1, len(self.channels) - 4) :]
-
-    @property
-    def max_fan_in(self) -> int:
-        """The largest number of inputs that one output of a convolution sums."""
-        return 9 * max(self.channels)
-
-    @property
-    def img_shape(self) -> tuple[int, int]:
-        """Height and width of the image in pixels."""
-        return self.block_shape(self.block_resolutions[-1])
-
-    @property
-    def num_ws(self) -> int:
-        """How many w vectors the synthesis takes: one a layer, the constant's included."""
-        return 2 * len(self.channels)
-
-    @property
+    @override
     def filter_names(self) -> tuple[str, ...]:
-        """None: the blur is always [1, 2, 1]."""
-        return ()
-
-    def block_shape(self, resolution: int) -> tuple[int, int]:
-        """Height and width in pixels of the block `resolution`."""
-        scale = resolution // 4
-        return self.const_shape[0] * scale, self.const_shape[1] * scale
+        return ()  # the blur is always [1, 2, 1]
 
     def is_fused(self, resolution: int) -> bool:
         """Whether the block `resolution` upsamples by a transposed convolution."""
         return resolution >= self.fused_from
 
+    @override
     def synthesis_shapes(self) -> Shapes:
-        """Name and shape of every tensor of the synthesis."""
         shapes: Shapes = {}
         previous = 0
         for resolution, wide in zip(self.block_resolutions, self.channels, strict=True):
@@ -137,30 +86,16 @@ class StyleGAN1Config(Config):
         shapes["synthesis.torgb.bias"] = (self.img_channels,)
         return shapes
 
+    @override
     def summary(self) -> dict[str, str]:
-        """What a user wants to know of the architecture, by what it is."""
-        rows = super().summary()
-        blocks = zip(self.block_names, self.channels, strict=True)
-        return rows | {
-            "channels": ", ".join(f"{block}: {wide}" for block, wide in blocks),
-            "activations": f"{self.activation}, {rows['activations']}",
-            "trained in": "float32",
-        }
+        return super().summary() | {"trained in": "float32"}
 
-    def synthesis_multiply_adds(self) -> int:
-        """Multiply-adds of the convolutions and affine layers of one image."""
-        total = 0
-        for name, shape in self.synthesis_shapes().items():
-            _, *middle, leaf = name.split(".")
-            if leaf != "weight":
-                continue
-            pixels = 1
-            if middle[-1] == "torgb":
-                pixels = math.prod(self.img_shape)
-            elif middle[-1] != "affine":
-                resolution = int(middle[0][1:])
-                pixels = math.prod(self.block_shape(resolution))
-                if middle[-1] == "conv0" and self.is_fused(resolution):
-                    pixels = math.prod(self.block_shape(resolution // 2)) * 16 // 9  # 4x4 kernel
-            total += math.prod(shape) * pixels
-        return total
+    @override
+    def count_pixels(self, layer: str) -> int:
+        if layer == "torgb":
+            return math.prod(self.img_shape)
+        block, _, name = layer.partition(".")
+        resolution = int(block[1:])
+        if name == "conv0" and self.is_fused(resolution):
+            return math.prod(self.block_shape(resolution // 2)) * 16 // 9  # 4x4 kernel
+        return math.prod(self.block_shape(resolution))
