@@ -6,7 +6,8 @@ The names of the tensors are listed with the configuration of each family, in `c
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -68,6 +69,18 @@ class Checkpoint:
             if name.endswith(suffix)
         }
         return {layer: fields[layer] for layer in sorted(fields, key=_place)}
+
+    def describe(self) -> dict[str, Any]:
+        """What the manifest of its bundle says of it, as plain JSON types."""
+        return {
+            "family": self.family,
+            "config": self.config.to_json(),
+            "statistics": {
+                "parameters": self.num_parameters,
+                "multiply_adds": self.config.multiply_adds(),
+            },
+            "provenance": {"source": asdict(self.source), "notes": list(self.notes)},
+        }
 
 
 def _place(layer: str) -> tuple[int, str]:

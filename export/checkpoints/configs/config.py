@@ -22,6 +22,7 @@ from stylert.runtime.errors import CheckpointError
 
 __all__ = [
     "ACTIVATIONS",
+    "SMALL",
     "Config",
     "Shapes",
     "check_choice",
@@ -31,6 +32,7 @@ __all__ = [
 ]
 
 ACTIVATIONS = ("lrelu", "relu", "swish", "linear")
+SMALL = 2e9  # multiply-adds of one image: networks below are drawn on one thread, and often
 
 Shapes = dict[str, tuple[int, ...]]  # by the tensor's name
 
@@ -134,18 +136,19 @@ class Config(ABC):
         Transposed convolutions count at their input pixels, filters not at all.
         """
 
+    @property
+    def mapping_widths(self) -> tuple[int, ...]:
+        """Lengths of the vectors before, between and after the mapping network's layers."""
+        inner = [self.mapping_features] * (self.mapping_layers - 1)
+        return self.z_dim + self.embed_features, *inner, self.w_dim
+
     def mapping_shapes(self) -> Shapes:
         """Name and shape of every tensor of the mapping network."""
         shapes: Shapes = {"mapping.w_avg": (self.w_dim,)}
         if self.c_dim:
             shapes["mapping.embed.weight"] = (self.embed_features, self.c_dim)
             shapes["mapping.embed.bias"] = (self.embed_features,)
-        widths = [
-            self.z_dim + self.embed_features,
-            *[self.mapping_features] * (self.mapping_layers - 1),
-            self.w_dim,
-        ]
-        for i, (wide_in, wide_out) in enumerate(pairwise(widths)):
+        for i, (wide_in, wide_out) in enumerate(pairwise(self.mapping_widths)):
             shapes[f"mapping.fc{i}.weight"] = (wide_out, wide_in)
             shapes[f"mapping.fc{i}.bias"] = (wide_out,)
         return shapes
@@ -164,6 +167,11 @@ class Config(ABC):
             "mapping": sum(math.prod(shape) for shape in matrices),
             "synthesis": self.synthesis_multiply_adds(),
         }
+
+    @property
+    def work(self) -> int:
+        """Multiply-adds of one image, mapping and synthesis together."""
+        return sum(self.multiply_adds().values())
 
     def summary(self) -> dict[str, str]:
         """What a user wants to know of the architecture, by what it is."""
