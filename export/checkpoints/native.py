@@ -138,13 +138,8 @@ def _described(
             )
         config = config_from_json(family, metadata["config"])
         source = metadata["source"]
-        origin = Source(
-            file=_printable(source["file"]),
-            sha256=_printable(source["sha256"]),
-            bytes=int(source["bytes"]),
-            format=_printable(source["format"]),
-            network=_printable(source["network"]),
-        )
+        texts = {key: _printable(source[key]) for key in ("file", "sha256", "format", "network")}
+        origin = Source(bytes=int(source["bytes"]), **texts)
         notes = tuple(_printable(note) for note in metadata["notes"])
     except CheckpointError:
         raise

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from stylert.export.checkpoints.nvlabs.modules import Modules
 from stylert.export.checkpoints.safe_pickle.quoting import quote
 from stylert.runtime.errors import CheckpointError
 
-__all__ = ["choice", "clamp", "common", "flag", "integer", "number"]
+__all__ = ["clamp", "common", "number", "typed"]
+
+Plain = TypeVar("Plain", int, bool)
 
 
 def common(modules: Modules, paths: Sequence[str], name: str) -> Any:
@@ -30,20 +32,6 @@ def common(modules: Modules, paths: Sequence[str], name: str) -> Any:
                 f"and {quote(value)} in {path}"
             )
     return first
-
-
-def choice(modules: Modules, paths: Sequence[str], name: str, choices: Sequence[str]) -> str:
-    """A common attribute that must be one of the choices.
-
-    Raises:
-        CheckpointError: it is none of them.
-    """
-    value = common(modules, paths, name)
-    if value not in choices:
-        raise CheckpointError(
-            f"not supported: {name} {quote(value)} in {paths[0]}, expected {', '.join(choices)}"
-        )
-    return str(value)
 
 
 def clamp(modules: Modules, paths: Sequence[str]) -> float | None:
@@ -67,25 +55,14 @@ def number(value: Any, name: str) -> float:
     return float(value)
 
 
-def integer(modules: Modules, path: str, name: str) -> int:
-    """An attribute that must be an integer.
+def typed(kind: type[Plain], modules: Modules, path: str, name: str) -> Plain:
+    """An attribute that must be an int, or a bool.
 
     Raises:
-        CheckpointError: it is missing, or none.
+        CheckpointError: it is missing, or of another type.
     """
     value = modules.attribute(path, name)
-    if type(value) is not int:
-        raise CheckpointError(f"{path}.{name} is {quote(value)}, expected an integer")
-    return value
-
-
-def flag(modules: Modules, path: str, name: str) -> bool:
-    """An attribute that must be True or False.
-
-    Raises:
-        CheckpointError: it is missing, or neither.
-    """
-    value = modules.attribute(path, name)
-    if type(value) is not bool:
-        raise CheckpointError(f"{path}.{name} is {quote(value)}, expected True or False")
+    if type(value) is not kind:
+        expected = "True or False" if kind is bool else "an integer"
+        raise CheckpointError(f"{path}.{name} is {quote(value)}, expected {expected}")
     return value

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from stylert.export.checkpoints.configs.config import ACTIVATIONS, Config
+from stylert.export.checkpoints.configs.config import Config
 from stylert.export.checkpoints.nvlabs import attributes
 from stylert.export.checkpoints.nvlabs.modules import Modules
 from stylert.export.checkpoints.safe_pickle.quoting import quote, quote_some
@@ -33,7 +33,7 @@ def mapping_fields(modules: Modules) -> dict[str, Any]:
         "mapping_layers": len(layers),
         "embed_features": embed_features,
         "mapping_features": modules.shape("mapping.fc0.bias", 1)[0],
-        "mapping_activation": attributes.choice(modules, layers, "activation", ACTIVATIONS),
+        "mapping_activation": attributes.common(modules, layers, "activation"),
         "mapping_lr_multiplier": attributes.number(
             attributes.common(modules, layers, "bias_gain"), "bias_gain"
         ),

@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from stylert.export.checkpoints.safe_pickle.allow_list import PersistentObject
 from stylert.export.checkpoints.safe_pickle.quoting import quote
 from stylert.export.checkpoints.safe_pickle.storages import Tensor
@@ -52,6 +54,17 @@ class Modules:
                 f"{name}: got shape {list(tensor.shape)}, expected {dimensions} dimensions"
             )
         return tensor.shape
+
+    def read(self, name: str) -> np.ndarray:
+        """A tensor as float32.
+
+        Raises:
+            CheckpointError: it reaches outside of its storage, or holds no floats.
+        """
+        try:
+            return self.tensors[name].to_float32()
+        except CheckpointError as error:
+            raise CheckpointError(f"{name}: {error}") from None
 
     def children(self, path: str) -> list[str]:
         """Names of a module's submodules."""

@@ -19,7 +19,6 @@ from stylert.export.checkpoints.nvlabs.stylegan2 import read_stylegan2
 from stylert.export.checkpoints.nvlabs.stylegan3 import read_stylegan3
 from stylert.export.checkpoints.safe_pickle.allow_list import PersistentObject, PickledObject
 from stylert.export.checkpoints.safe_pickle.quoting import quote, quote_some
-from stylert.export.checkpoints.safe_pickle.storages import Tensor
 from stylert.export.checkpoints.validation import check_shapes, check_size, check_values
 from stylert.runtime.errors import CheckpointError
 
@@ -124,21 +123,13 @@ def _tensors(modules: Modules, reading: Reading) -> tuple[dict[str, np.ndarray],
     if "mapping.w_avg" not in modules.tensors:
         filled["mapping.w_avg"] = np.zeros(reading.config.w_dim, dtype=np.float32)
         notes = ("the network has no average w, zeros take its place: do not truncate",)
-    stored = {k: tensor for k, tensor in modules.tensors.items() if k not in reading.copies}
-    shapes = {name: tensor.shape for name, tensor in stored.items()}
+    shapes = {k: t.shape for k, t in modules.tensors.items() if k not in reading.copies}
     check_shapes(reading.config, shapes | {name: array.shape for name, array in filled.items()})
-    tensors = {name: _float32(name, tensor) for name, tensor in stored.items()} | filled
+    tensors = {name: modules.read(name) for name in shapes} | filled
     for name, original in reading.copies.items():
-        if not np.array_equal(_float32(name, modules.tensors[name]), tensors[original]):
+        if not np.array_equal(modules.read(name), tensors[original]):
             raise CheckpointError(f"not supported: {name} differs from {original}")
     return tensors, notes
-
-
-def _float32(name: str, tensor: Tensor) -> np.ndarray:
-    try:
-        return tensor.to_float32()
-    except CheckpointError as error:
-        raise CheckpointError(f"{name} {error}") from None
 
 
 def _remarks(modules: Modules, reading: Reading) -> tuple[str, ...]:

@@ -12,14 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from stylert.export.checkpoints.configs.config import ACTIVATIONS
-from stylert.export.checkpoints.configs.stylegan2 import ARCHITECTURES, StyleGAN2Config
+from stylert.export.checkpoints.configs.stylegan2 import StyleGAN2Config
 from stylert.export.checkpoints.nvlabs.arguments import (
     argument_sources,
     check_arguments,
     unknown_arguments,
 )
-from stylert.export.checkpoints.nvlabs.attributes import choice, clamp, common
+from stylert.export.checkpoints.nvlabs.attributes import clamp, common
 from stylert.export.checkpoints.nvlabs.mapping import (
     check_fully_connected,
     mapping_arguments,
@@ -96,8 +95,8 @@ def _config(modules: Modules) -> StyleGAN2Config:
         img_channels=modules.shape(f"{blocks[-1]}.torgb.bias", 1)[0],
         const_shape=(const[1], const[2]),
         channels=tuple(modules.shape(f"{block}.conv1.bias", 1)[0] for block in blocks),
-        architecture=choice(modules, blocks, "architecture", ARCHITECTURES),
-        activation=choice(modules, layers, "activation", ACTIVATIONS),
+        architecture=common(modules, blocks, "architecture"),
+        activation=common(modules, layers, "activation"),
         conv_clamp=clamp(modules, [*layers, *_to_rgbs(modules, blocks)]),
         use_noise=common(modules, layers, "use_noise") is True,
         num_fp16_res=_num_fp16_res(modules, blocks),

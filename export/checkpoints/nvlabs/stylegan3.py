@@ -18,7 +18,7 @@ from stylert.export.checkpoints.nvlabs.arguments import (
     check_arguments,
     unknown_arguments,
 )
-from stylert.export.checkpoints.nvlabs.attributes import clamp, flag, integer, number
+from stylert.export.checkpoints.nvlabs.attributes import clamp, number, typed
 from stylert.export.checkpoints.nvlabs.mapping import (
     check_fully_connected,
     mapping_arguments,
@@ -114,7 +114,7 @@ def _layer_names(modules: Modules) -> list[str]:
 def _layer(modules: Modules, name: str) -> StyleGAN3Layer:
     path = f"synthesis.{name}"
     out_channels, in_channels, kernel, _ = modules.shape(f"{path}.weight", 4)
-    if integer(modules, path, "conv_kernel") != kernel:
+    if typed(int, modules, path, "conv_kernel") != kernel:
         raise CheckpointError(f"{path}.conv_kernel differs from the shape of its weight")
     return StyleGAN3Layer(
         name=name,
@@ -123,14 +123,14 @@ def _layer(modules: Modules, name: str) -> StyleGAN3Layer:
         kernel=kernel,
         in_size=_side(modules, path, "in_size"),
         out_size=_side(modules, path, "out_size"),
-        up=integer(modules, path, "up_factor"),
-        down=integer(modules, path, "down_factor"),
+        up=typed(int, modules, path, "up_factor"),
+        down=typed(int, modules, path, "down_factor"),
         up_taps=_taps(modules, path, "up"),
         down_taps=_taps(modules, path, "down"),
         down_radial=len(_filter_shape(modules, path, "down")) == 2,
         padding=_padding(modules, path),
-        half=flag(modules, path, "use_fp16"),
-        is_torgb=flag(modules, path, "is_torgb"),
+        half=typed(bool, modules, path, "use_fp16"),
+        is_torgb=typed(bool, modules, path, "is_torgb"),
     )
 
 
@@ -141,7 +141,7 @@ def _filter_shape(modules: Modules, path: str, direction: str) -> tuple[int, ...
 
 def _taps(modules: Modules, path: str, direction: str) -> int:
     """The length of a filter, 0 where there is none; the layer says how long it must be."""
-    expected = integer(modules, path, f"{direction}_taps")
+    expected = typed(int, modules, path, f"{direction}_taps")
     shape = _filter_shape(modules, path, direction)
     if (shape[0] if shape else 1) != expected:
         got = f"has the shape {list(shape)}" if shape else "is missing"

@@ -91,7 +91,7 @@ def tensors_from_state(state: Modules, config: StyleGAN2Config) -> dict[str, np.
     for name, shape in shapes.items():
         _check_shape(state, names[name], shape)
     tensors = {
-        name: _scaled(name, _float32(state, names[name]).reshape(shape))
+        name: _scaled(name, state.read(names[name]).reshape(shape))
         for name, shape in shapes.items()
     }
     filters = [_filter(state, kernel_names) for kernel_names in kernels]
@@ -168,14 +168,7 @@ def _scaled(name: str, tensor: np.ndarray) -> np.ndarray:
 
 def _filter(state: Modules, names: tuple[str, str]) -> np.ndarray:
     """The filter of a block, of sum 1."""
-    first, second = (_float32(state, name) for name in names)
+    first, second = (state.read(name) for name in names)
     if not np.array_equal(first, second):
         raise CheckpointError(f"not supported: {names[0]} differs from {names[1]}")
     return first / np.float32(_KERNEL_SUM)
-
-
-def _float32(state: Modules, name: str) -> np.ndarray:
-    try:
-        return state.tensors[name].to_float32()
-    except CheckpointError as error:
-        raise CheckpointError(f"{name}: {error}") from None

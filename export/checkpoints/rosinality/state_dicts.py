@@ -182,10 +182,7 @@ def _stored_average(average: Any, w_dim: int) -> tuple[np.ndarray | None, str]:
             f"{_AVERAGE}: got shape {list(average.shape)}, expected [{w_dim}] or one such row for "
             "each layer"
         )
-    try:
-        rows = average.to_float32().reshape(-1, w_dim)
-    except CheckpointError as error:
-        raise CheckpointError(f"{_AVERAGE}: {error}") from None
+    rows = Modules(tensors={_AVERAGE: average}).read(_AVERAGE).reshape(-1, w_dim)
     if not np.array_equal(rows, np.broadcast_to(rows[:1], rows.shape), equal_nan=True):
         return None, f"{_AVERAGE} differs from layer to layer, which is not supported: {computed}"
     return rows[0].copy(), ""

@@ -225,7 +225,7 @@ WRONG: dict[str, tuple[Edit, str]] = {
         lambda network, writer: [
             fc.attributes.update(activation="elu") for fc in network.at("mapping").modules.values()
         ],
-        "not supported: activation 'elu' in mapping.fc0, expected lrelu, relu, swish, linear",
+        "not supported: mapping_activation 'elu', expected lrelu, relu, swish, linear",
     ),
     "clamp differs": (
         _attribute("synthesis.b8.torgb", conv_clamp=1),
@@ -362,7 +362,7 @@ STREAMS: dict[str, tuple[dict[str, Any], str]] = {
     "negative": ({"numel": -1}, "described as 'storage'"),
     "keys": ({"keys": ["0", "1"]}, "other storages than its value uses"),
     "kind": ({"kind": "ComplexFloatStorage"}, "refuses 'torch.ComplexFloatStorage'"),
-    "integers": ({"kind": "IntStorage"}, "b4.const holds int32, expected floats"),
+    "integers": ({"kind": "IntStorage"}, "b4.const: holds int32, expected floats"),
     "no storage": ({"described": "0", "keys": []}, "not described as one"),
 }
 
