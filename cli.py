@@ -849,10 +849,10 @@ def info(
 
     Example: stylert info ffhq.pkl
     """
-    from stylert.export.network_facts import facts_of_bundle, facts_of_checkpoint, rows_of
+    from stylert.export.network_facts import facts_of_bundle, rows_of
 
     is_bundle = Path(path).is_dir()
-    facts = facts_of_bundle(path) if is_bundle else facts_of_checkpoint(_read(path, network))
+    facts = facts_of_bundle(path) if is_bundle else _read(path, network).describe()
     if json_:
         return _print_json(facts)
     rows = [{"what": what, "value": value} for what, value in rows_of(path, facts)]

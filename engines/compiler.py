@@ -8,11 +8,12 @@ import os
 import shutil
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar
 
 from stylert.engines.building import Progress, run_builder
 from stylert.engines.parsed_graph import ParsedGraph
@@ -37,39 +38,30 @@ class Target:
     gpu: str | None  # name of the GPU that builds it, None = none is needed
 
 
-class Compiler(Protocol):
+@dataclass(frozen=True)
+class Compiler(ABC):
     """What differs between compilers."""
 
-    @property
-    def name(self) -> str:
-        """As a sidecar has it: 'tensorrt' or 'tensorrt_rtx'."""
-        ...
+    name: ClassVar[str]  # as a sidecar has it: 'tensorrt' or 'tensorrt_rtx'
+    title: ClassVar[str]  # as a message has it
 
-    @property
-    def title(self) -> str:
-        """As a message has it."""
-        ...
+    trt: Any  # its Python module
 
-    @property
-    def trt(self) -> Any:
-        """Its Python module."""
-        ...
-
+    @abstractmethod
     def target(self, request: BuildRequest) -> Target:
         """The GPUs that the request asks for.
 
         Raises:
             InvalidInput: it asks for something that this compiler cannot do.
         """
-        ...
 
+    @abstractmethod
     def configure(self, config: Any, request: BuildRequest) -> None:
         """Set what is special to this compiler, on an IBuilderConfig."""
-        ...
 
+    @abstractmethod
     def learn(self, config: Any) -> None:
         """Keep what a build has found out that makes the next one faster."""
-        ...
 
 
 def build_plans(

@@ -7,10 +7,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from stylert.runtime.arguments import check_choice, check_integer
 from stylert.runtime.bundle import HALF, Bundle, graph_key
 from stylert.runtime.errors import InvalidInput
 
-__all__ = ["GRAPHS", "LARGEST_BATCH", "OUTPUTS", "PRECISIONS", "BuildRequest", "parse_batches"]
+__all__ = [
+    "GRAPHS",
+    "LARGEST_BATCH",
+    "OUTPUTS",
+    "PRECISIONS",
+    "BuildRequest",
+    "need_half_graph",
+    "parse_batches",
+]
 
 GRAPHS = ("mapping", "synthesis")
 OUTPUTS = {"image": ("image",), "img": ("img",), "both": ("image", "img")}
@@ -39,17 +48,16 @@ class BuildRequest:
     refittable: bool = False
 
     def __post_init__(self) -> None:
-        _one_of("precision", self.precision, PRECISIONS)
-        _one_of("output", self.output, OUTPUTS)
+        check_choice("precision", self.precision, PRECISIONS)
+        check_choice("output", self.output, tuple(OUTPUTS))
         for graph in self.graphs or ("",):
-            _one_of("graphs", graph, GRAPHS)
-        level, workspace = self.optimization_level, self.workspace
-        if level is not None and level not in range(6):
-            raise InvalidInput(f"optimization level: got {level}, expected 0 to 5.")
-        if workspace is not None and workspace < 1:
-            raise InvalidInput(f"workspace: got {workspace} bytes, expected at least 1.")
+            check_choice("graphs", graph, GRAPHS)
+        if self.optimization_level is not None:
+            check_integer("optimization_level", self.optimization_level, 0, 5)
+        if self.workspace is not None:
+            check_integer("workspace", self.workspace, 1)
         if "synthesis" in self.graphs and self.precision == "fp16":
-            self._need_half()
+            need_half_graph(self.bundle)
 
     def precision_of(self, graph: str) -> str:
         """Precision of a graph's file."""
@@ -83,7 +91,7 @@ class BuildRequest:
 
     @property
     def options(self) -> dict[str, Any]:
-        """What a plan depends on besides its graph, target and batches."""
+        """What an engine depends on besides its graph, target and batches."""
         return {
             "optimization_level": self.optimization_level,
             "workspace": self.workspace,
@@ -92,12 +100,18 @@ class BuildRequest:
             "refittable": self.refittable,
         }
 
-    def _need_half(self) -> None:
-        if HALF not in self.bundle.graphs:
-            raise InvalidInput(
-                f"Bundle {self.bundle.path} has no {HALF}.onnx. Export the checkpoint again, "
-                "without --half none and --no-verify, or build with --precision fp32."
-            )
+
+def need_half_graph(bundle: Bundle) -> None:
+    """Refuse a bundle without the synthesis graph in half precision.
+
+    Raises:
+        InvalidInput: it has none.
+    """
+    if HALF not in bundle.graphs:
+        raise InvalidInput(
+            f"Bundle {bundle.path} has no {HALF}.onnx. Export the checkpoint again, without --half "
+            "none and --no-verify, or pass --precision fp32."
+        )
 
 
 def parse_batches(text: str) -> tuple[tuple[int, int, int], ...]:
@@ -122,8 +136,3 @@ def parse_batches(text: str) -> tuple[tuple[int, int, int], ...]:
         f"batch: got {text!r:.40}, expected rising sizes from 1 to {LARGEST_BATCH}: '1,4,8' "
         "(a profile for each) or '1:4:8' (least:best:largest)."
     )
-
-
-def _one_of(what: str, got: str, expected: Any) -> None:
-    if got not in expected:
-        raise InvalidInput(f"{what}: got {got!r:.40}, expected one of {', '.join(expected)}.")

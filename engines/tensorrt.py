@@ -9,7 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stylert.engines.compiler import Target
+from typing_extensions import override
+
+from stylert.engines.compiler import Compiler, Target
+from stylert.engines.packages import import_package
 from stylert.engines.request import BuildRequest
 from stylert.runtime.errors import EngineError, InvalidInput, MissingExtra
 from stylert.runtime.machine import Gpu, visible_gpus
@@ -20,13 +23,13 @@ OLDEST = (10, 12)  # the first whose strongly typed networks have all that we us
 
 
 @dataclass(frozen=True)
-class TensorRT:
+class TensorRT(Compiler):
     """The compiler of TensorRT, with the GPU that it builds on."""
 
-    trt: Any  # the module tensorrt
+    name = "tensorrt"
+    title = "TensorRT"
+
     gpu: Gpu
-    name: str = "tensorrt"
-    title: str = "TensorRT"
 
     @classmethod
     def load(cls) -> TensorRT:
@@ -36,13 +39,7 @@ class TensorRT:
             MissingExtra: the package is not installed, not whole, or too old.
             EngineError: there is no GPU.
         """
-        try:
-            import tensorrt
-        except (ImportError, OSError) as error:
-            raise MissingExtra(
-                f"TensorRT cannot be imported ({' '.join(str(error).split()):.120}). "
-                "Run: pip install 'tensorrt>=10.12'"
-            ) from None
+        tensorrt = import_package("tensorrt", cls.title, "tensorrt>=10.12")
         if tuple(int(n) for n in tensorrt.__version__.split(".")[:2]) < OLDEST:
             raise MissingExtra(
                 f"TensorRT: got {tensorrt.__version__}, expected 10.12 or newer. "
@@ -56,12 +53,8 @@ class TensorRT:
             )
         return cls(tensorrt, gpus[0])  # the device that is current in a new thread
 
+    @override
     def target(self, request: BuildRequest) -> Target:
-        """This machine's GPU.
-
-        Raises:
-            InvalidInput: the request names SMs, or wants hardware compatibility before Ampere.
-        """
         if request.sms:
             raise InvalidInput(
                 f"TensorRT builds for this machine's GPU ({self.gpu.name}): got --sm "
@@ -75,8 +68,8 @@ class TensorRT:
         name = "ampere_plus" if request.hardware_compatible else _slug(self.gpu.name)
         return Target(name, (self._capability,), self.gpu.name)
 
+    @override
     def configure(self, config: Any, request: BuildRequest) -> None:
-        """Set the compatibility and what earlier builds have found out."""
         trt = self.trt
         config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
         if request.version_compatible:
@@ -92,8 +85,8 @@ class TensorRT:
             if timing_cache and config.set_timing_cache(timing_cache, ignore_mismatch=False):
                 break
 
+    @override
     def learn(self, config: Any) -> None:
-        """Keep the kernels' times for the next build."""
         timing_cache = config.get_timing_cache()
         if timing_cache is None:
             return

@@ -5,26 +5,26 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from stylert.engines.compiler import Target
+from typing_extensions import override
+
+from stylert.engines.compiler import Compiler, Target
+from stylert.engines.packages import import_package
 from stylert.engines.request import BuildRequest
-from stylert.runtime.errors import InvalidInput, MissingExtra
+from stylert.runtime.errors import InvalidInput
 from stylert.runtime.machine import visible_gpus
 
 __all__ = ["TensorRTRTX"]
 
 _CARDS = "86 (RTX 30), 89 (RTX 40) or 120 (RTX 50)"
-
-
 _TURING = "75"  # "FP32 GEMM is not supported", which the mapping and the styles need
 
 
 @dataclass(frozen=True)
-class TensorRTRTX:
+class TensorRTRTX(Compiler):
     """The compiler of TensorRT-RTX. A plan holds for all SMs that it was asked for."""
 
-    trt: Any  # the module tensorrt_rtx
-    name: str = "tensorrt_rtx"
-    title: str = "TensorRT-RTX"
+    name = "tensorrt_rtx"
+    title = "TensorRT-RTX"
 
     @classmethod
     def load(cls) -> TensorRTRTX:
@@ -33,22 +33,10 @@ class TensorRTRTX:
         Raises:
             MissingExtra: it is not installed, or not whole.
         """
-        try:
-            import tensorrt_rtx
-        except (ImportError, OSError) as error:
-            raise MissingExtra(
-                f"TensorRT-RTX cannot be imported ({' '.join(str(error).split()):.120}). "
-                "Run: pip install 'stylert[rtx]'"
-            ) from None
-        return cls(tensorrt_rtx)
+        return cls(import_package("tensorrt_rtx", cls.title, "stylert[rtx]"))
 
+    @override
     def target(self, request: BuildRequest) -> Target:
-        """The SMs of the request, or those of this machine's GPUs.
-
-        Raises:
-            InvalidInput: none are given and there is no GPU, TensorRT-RTX does not build for one,
-                or the request has an option that only TensorRT knows.
-        """
         self._check_options(request)
         sms = request.sms or tuple("{}{}".format(*gpu.compute_capability) for gpu in visible_gpus())
         if not sms:
@@ -70,16 +58,17 @@ class TensorRTRTX:
             gpu=None,
         )
 
+    @override
     def configure(self, config: Any, request: BuildRequest) -> None:
-        """Name the SMs."""
         capabilities = self.target(request).compute_capabilities
         config.num_compute_capabilities = len(capabilities)
         for i, capability in enumerate(capabilities):
             sm = getattr(self.trt.ComputeCapability, f"SM{capability.replace('.', '')}")
             config.set_compute_capability(sm, i)
 
+    @override
     def learn(self, config: Any) -> None:
-        """Nothing: it does not time kernels when it builds, but where the plan runs."""
+        pass  # it does not time kernels when it builds, but where the engine runs
 
     def _known(self) -> list[str]:
         names = self.trt.ComputeCapability.__members__

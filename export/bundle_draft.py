@@ -7,13 +7,12 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timezone
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from stylert.export.checkpoints import Checkpoint
+from stylert.export.checkpoints import Checkpoint, Config
 from stylert.export.families import synthesis_graph
 from stylert.export.graphs.emitter import noise_inputs
 from stylert.export.graphs.mapping import mapping_graph
@@ -30,8 +29,11 @@ from stylert.runtime.bundle import (
     sha256_of,
 )
 from stylert.runtime.directions import arrays_of
+from stylert.runtime.packages import installed_version
 
 __all__ = ["BundleDraft", "naming"]
+
+TOOLS = ("stylert", "numpy", "onnx", "torch")  # whose versions the manifest tells
 
 
 class BundleDraft:
@@ -115,23 +117,17 @@ class BundleDraft:
         self._files[name] = [file]
 
     def _manifest(self) -> dict[str, Any]:
-        checkpoint, config = self.checkpoint, self.checkpoint.config
+        facts = self.checkpoint.describe()
         files = [file for written in self._files.values() for file in written]
         return {
             "schema": SCHEMA,
-            "family": checkpoint.family,
-            "config": config.to_json(),
-            "generator": _spec_of(checkpoint).to_json(),
-            "w_avg": checkpoint.tensors["mapping.w_avg"].tolist(),
-            "statistics": {
-                "parameters": checkpoint.num_parameters,
-                "multiply_adds": config.multiply_adds(),
-            },
+            **facts,
+            "generator": _make_spec(self.checkpoint.config).to_json(),
+            "w_avg": self.checkpoint.tensors["mapping.w_avg"].tolist(),
             "provenance": {
-                "source": vars(checkpoint.source),
-                "notes": list(checkpoint.notes),
+                **facts["provenance"],
                 "exported": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-                "tools": {name: _version(name) for name in ("stylert", "numpy", "onnx", "torch")},
+                "tools": {name: installed_version(name) for name in TOOLS},
             },
             "files": {
                 file.name: {"bytes": file.stat().st_size, "sha256": sha256_of(file)}
@@ -142,8 +138,7 @@ class BundleDraft:
         }
 
 
-def _spec_of(checkpoint: Checkpoint) -> GeneratorSpec:
-    config = checkpoint.config
+def _make_spec(config: Config) -> GeneratorSpec:
     height, width = config.img_shape
     cutoff = config.truncation_cutoff
     return GeneratorSpec(
@@ -157,13 +152,6 @@ def _spec_of(checkpoint: Checkpoint) -> GeneratorSpec:
         truncation_psi=config.truncation_psi,
         truncation_cutoff=cutoff if cutoff is None else min(cutoff, config.num_ws),
     )
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
 
 
 @contextmanager

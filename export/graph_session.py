@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from stylert.export.checkpoints import Checkpoint, Config
+from stylert.export.checkpoints.configs.config import SMALL
 from stylert.export.graphs.emitter import noise_inputs
 from stylert.export.onnx_graph import GraphBuilder
 from stylert.runtime.backends.onnxruntime import available_providers
@@ -18,12 +19,10 @@ if TYPE_CHECKING:
 
 __all__ = ["choose_threads", "feeds_of_ws", "open_graph"]
 
-SMALL = 2e9  # multiply-adds of a picture, below which threads cost more than they give
-
 
 def choose_threads(config: Config) -> int | None:
     """How many threads draw pictures of a network in the least time; None = all there are."""
-    return 1 if sum(config.multiply_adds().values()) < SMALL else None
+    return 1 if config.work < SMALL else None  # threads cost it more than they give
 
 
 def open_graph(graph: GraphBuilder, *, threads: int | None = None) -> InferenceSession:

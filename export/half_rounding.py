@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["round_filter", "round_weight"]
+__all__ = ["HALF_MAX", "round_filter", "round_weight"]
+
+HALF_MAX = 65504.0  # the largest finite number of half precision
 
 SCALES = 2.0 ** -np.linspace(0, 1, 16, endpoint=False)  # how well one rounds is a matter of luck
 

@@ -14,12 +14,15 @@ from typing import Any
 
 import numpy as np
 
-from stylert.export.checkpoints.inert.allow_list import read_pickle, read_torch_stream
-from stylert.export.checkpoints.inert.pickle_machine import quoted
-from stylert.export.checkpoints.inert.storages import Tensor
-from stylert.export.checkpoints.inert.torch_archive import is_torch_archive, value_from_archive
-from stylert.export.checkpoints.inert.torch_stream import TORCH_MAGIC
-from stylert.export.checkpoints.inert.zip_records import ZipRecords
+from stylert.export.checkpoints.safe_pickle.allow_list import read_pickle, read_torch_stream
+from stylert.export.checkpoints.safe_pickle.quoting import quote_some
+from stylert.export.checkpoints.safe_pickle.storages import Tensor
+from stylert.export.checkpoints.safe_pickle.torch_archive import (
+    is_torch_archive,
+    value_from_archive,
+)
+from stylert.export.checkpoints.safe_pickle.torch_stream import TORCH_MAGIC
+from stylert.export.checkpoints.safe_pickle.zip_records import ZipRecords
 from stylert.runtime.errors import CheckpointError
 
 __all__ = ["read_latents", "write_latents"]
@@ -80,7 +83,7 @@ def write_latents(latents: np.ndarray, path: str | Path) -> None:
 
 
 def _value(data: memoryview) -> Any:
-    """The inert value in a file."""
+    """The value in a file."""
     if bytes(data[:2]) == b"PK":
         records = ZipRecords(data)
         if is_torch_archive(records):
@@ -109,7 +112,7 @@ def _latents(value: Any, *, depth: int) -> Iterator[Tensor]:
         for item in value.values():
             yield from _latents(item, depth=1)
     elif type(value) is dict:
-        keys = ", ".join(quoted(key) for key in list(value)[:6]) or "no keys"
+        keys = quote_some(value) if value else "no keys"
         raise CheckpointError(f"it has {keys}, expected one of {', '.join(_NAMES)}")
     else:
         raise CheckpointError(f"it has a {type(value).__name__}, expected a tensor")

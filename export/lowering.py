@@ -1,7 +1,7 @@
 """The exact algebra that turns a trained network into a fast graph. NumPy only, in float64.
 
-Everything here is an identity of real numbers (design: "The algebra"), so that the graph draws
-the reference's picture; the parity check of every export proves it in floating point.
+Everything here is an identity of real numbers, so that the graph draws the reference's picture; the
+proof of every export (`export.parity`) shows that it holds in floating point.
 """
 
 from __future__ import annotations

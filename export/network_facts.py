@@ -6,14 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from stylert.export.checkpoints import Checkpoint, Config
-from stylert.export.checkpoints.families.configs import config_from_json
+from stylert.export.checkpoints import Config
+from stylert.export.checkpoints.configs import config_from_json
 from stylert.runtime.bundle import Bundle
 from stylert.runtime.bundle_facts import reading_manifest, tell_half
 from stylert.runtime.control.layers import layer_groups
 from stylert.runtime.sizes import size_text
 
-__all__ = ["facts_of_bundle", "facts_of_checkpoint", "rows_of"]
+__all__ = ["facts_of_bundle", "rows_of"]
 
 
 def facts_of_bundle(path: str | Path) -> dict[str, Any]:
@@ -30,28 +30,12 @@ def facts_of_bundle(path: str | Path) -> dict[str, Any]:
     return {**bundle.manifest, "directions": directions}
 
 
-def facts_of_checkpoint(checkpoint: Checkpoint) -> dict[str, Any]:
-    """What the manifest of its bundle would say of a checkpoint."""
-    return {
-        "family": checkpoint.family,
-        "config": checkpoint.config.to_json(),
-        "statistics": {
-            "parameters": checkpoint.num_parameters,
-            "multiply_adds": checkpoint.config.multiply_adds(),
-        },
-        "provenance": {
-            "source": dict(vars(checkpoint.source)),
-            "notes": list(checkpoint.notes),
-        },
-    }
-
-
 def rows_of(path: str | Path, facts: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Facts for people: what each is, and its value.
 
     Args:
         path: where they are from, for the message.
-        facts: from `facts_of_bundle` or `facts_of_checkpoint`.
+        facts: from `facts_of_bundle` or `Checkpoint.describe`.
 
     Raises:
         BundleError: the manifest is damaged.

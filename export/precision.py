@@ -19,13 +19,13 @@ from stylert.export.checkpoints import Checkpoint, Config
 from stylert.export.families import synthesis_graph
 from stylert.export.graph_session import choose_threads, feeds_of_ws, open_graph
 from stylert.export.graphs.mapping import mapping_graph
+from stylert.export.half_rounding import HALF_MAX
 from stylert.runtime.errors import InvalidInput
 from stylert.runtime.latents import z_from_seeds
 
-__all__ = ["HALF_MAX", "HEADROOM", "POLICIES", "HalfPlan", "blocks_of_policy", "plan_half"]
+__all__ = ["HEADROOM", "POLICIES", "HalfPlan", "blocks_of_policy", "plan_half"]
 
 POLICIES = ("native", "all", "none")
-HALF_MAX = 65504.0  # the largest finite number of half precision
 HEADROOM = 8.0  # a block may come this close to it on the seeds measured; others may go further
 
 Progress = Callable[[int, int], None]  # images done, images in all

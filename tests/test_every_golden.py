@@ -14,7 +14,7 @@ from PIL import Image
 
 from stylert import cli
 from stylert.export.checkpoints import read_checkpoint
-from stylert.export.families import reference_of
+from stylert.export.families import build_model
 from stylert.runtime.backends.tensorrt.plans import plans_of
 from stylert.runtime.bundle import Bundle
 from stylert.runtime.bundle_facts import reference_error
@@ -111,7 +111,7 @@ class _Exact(dict[str, np.ndarray]):
         self.arrays = {name: torch.from_numpy(array).double() for name, array in arrays.items()}
 
     def __missing__(self, key: str) -> np.ndarray:
-        model = reference_of(self.checkpoint).to(dtype=torch.float64)
+        model = build_model(self.checkpoint).to(dtype=torch.float64)
         ws = self.arrays["ws_psi07_cut" if key == "img_psi07" else "ws_psi1"]
         options: dict[str, Any] = {"noise": "none"} if key == "img_none" else {}
         if key == "img_transform":

@@ -14,7 +14,8 @@ import torch
 
 from stylert.apps.bench.candidates import HALF_GEMM_SHAPE, TRUNCATION_PSI
 from stylert.export.checkpoints import Checkpoint, StyleGAN2Config, read_checkpoint
-from stylert.export.families import Reference, reference_of
+from stylert.export.families import build_model
+from stylert.export.models.generator import GeneratorModel
 from stylert.export.models.stylegan2 import StyleGAN2
 from stylert.runtime.errors import EngineError, InvalidInput
 from stylert.runtime.latents import labels_of, z_from_seeds
@@ -36,7 +37,7 @@ class TorchCandidate:
 
     def __init__(
         self,
-        model: Reference,
+        model: GeneratorModel,
         *,
         device: str,
         precision: str = "fp32",
@@ -227,19 +228,17 @@ def _open(
     return TorchCandidate(model, device=device, precision=precision, compiled=compiled, clock=clock)
 
 
-def _model(checkpoint: Checkpoint, precision: str) -> Reference:
+def _model(checkpoint: Checkpoint, precision: str) -> GeneratorModel:
     """The reference, or for 'fp16' its half path."""
     if precision == "fp32":
-        return reference_of(checkpoint)
+        return build_model(checkpoint)
     config = checkpoint.config
     if not isinstance(config, StyleGAN2Config):
         raise InvalidInput(
             f"precision: got {precision!r} for {config.title}, expected 'fp32': the half path of "
             "the PyTorch reference is StyleGAN2's alone."
         )
-    model: Any = StyleGAN2.from_checkpoint(checkpoint, half_blocks=config.native_half_blocks)
-    reference: Reference = model
-    return reference
+    return StyleGAN2.from_checkpoint(checkpoint, half_blocks=config.native_half_blocks)
 
 
 def _require_cuda() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from stylert.engines.triton.checking import Repository, check_repository
 from stylert.engines.triton.choice import choose_recipe
@@ -32,15 +33,9 @@ def write_repository(
     precision: str = "auto",
     tensorrt: str = "",
     max_batch: int | None = None,
-    instances: int = 1,
-    fronts: int = 2,
-    queue_delay: float = 2.0,
-    threads: int | None = None,
-    max_inflight: int = 0,
-    version: int = 1,
-    prefix: str = "",
     force: bool = False,
     say: Callable[[str], None] = lambda line: None,
+    **tuning: Any,
 ) -> Repository:
     """Write a model repository for Triton: all of it, or nothing.
 
@@ -58,16 +53,10 @@ def write_repository(
         tensorrt: version of TensorRT in the server's container, as '10.13'; '' = the newest that
             the bundle has plans of.
         max_batch: images of one launch, None = as many as the plans hold, else 8.
-        instances: of both graphs on each GPU; each has memory of its own there.
-        fronts: processes that turn requests into the inputs of the graphs.
-        queue_delay: milliseconds that a request waits for others to join its batch.
-        threads: of one call on the CPU, None = all.
-        max_inflight: requests that wait between two models at most, 0 = as many as come; for
-            servers from 25.11 on.
-        version: of the models.
-        prefix: of the models' names, to serve several bundles at once.
         force: replace a repository that is already there.
         say: called with a line on each decision.
+        **tuning: the other fields of a `Recipe`: instances, fronts, queue_delay, threads,
+            max_inflight, version and prefix.
 
     Raises:
         InvalidInput: an argument is wrong, or `out` exists.
@@ -86,16 +75,7 @@ def write_repository(
         tensorrt=tensorrt,
         max_batch=max_batch,
     )
-    recipe = replace(
-        recipe,
-        instances=instances,
-        fronts=fronts,
-        queue_delay=queue_delay,
-        threads=threads,
-        max_inflight=max_inflight,
-        version=version,
-        prefix=prefix,
-    )
+    recipe = replace(recipe, **tuning)
     layout = layout_of(opened, recipe)
     say(f"Backend {why}.")
     repository = Repository(Path(out), opened, recipe, layout)

@@ -6,7 +6,6 @@ import itertools
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from stylert.engines.triton.writing import CONFIG, RECORD
 from stylert.runtime.bundle import Bundle, sha256_of
 from stylert.runtime.errors import BundleError, EngineError, InvalidInput
 from stylert.runtime.machine import visible_gpus
+from stylert.runtime.packages import installed_version
 
 __all__ = ["Repository", "check_repository"]
 
@@ -57,7 +57,7 @@ class Repository:
         """What the repository was made from: the content of its stylert.json."""
         return {
             "schema": _SCHEMA,
-            "stylert": _own_version(),
+            "stylert": installed_version("stylert"),
             "bundle": self.bundle.manifest["sha256"],
             "recipe": self.recipe.to_json(),
         }
@@ -207,10 +207,3 @@ def _check_gpus(path: Path, bundle: Bundle, recipe: Recipe) -> None:
                 f"on this GPU, then write it again: stylert build-engine {bundle.path} --compiler "
                 f"tensorrt --batch 1:{max(1, recipe.max_batch // 2)}:{recipe.max_batch}"
             )
-
-
-def _own_version() -> str | None:
-    try:
-        return version("stylert")
-    except PackageNotFoundError:
-        return None

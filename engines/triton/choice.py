@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from stylert.engines.request import need_half_graph
 from stylert.engines.triton.plan_sets import PlanSet, plan_sets
 from stylert.engines.triton.recipe import BACKENDS, DEVICES, Recipe
 from stylert.runtime.arguments import check_choice, check_integer, shown
@@ -106,11 +107,8 @@ def _python(device: str, precision: str, max_batch: int | None) -> tuple[Recipe,
 
 
 def _onnx_precision(bundle: Bundle, precision: str, device: str) -> str:
-    if precision == "fp16" and HALF not in bundle.graphs:
-        raise InvalidInput(
-            f"Bundle {bundle.path} has no {HALF}.onnx. Export the checkpoint again, without "
-            "--half none and --no-verify, or pass --precision fp32."
-        )
+    if precision == "fp16":
+        need_half_graph(bundle)
     if precision == "auto":  # half is slower on a CPU
         return "fp16" if HALF in bundle.graphs and device != "cpu" else "fp32"
     return precision

@@ -31,11 +31,12 @@ class Recipe:
     precision: str  # of the synthesis: 'fp16' or 'fp32'
     max_batch: int  # images of one launch
     plans: tuple[str, ...] = ()  # names of the bundle's plans, for TensorRT
-    instances: int = 1  # of both graphs, on each GPU
+    instances: int = 1  # of both graphs, on each GPU; each has memory of its own there
     fronts: int = 2  # processes that turn requests into the inputs of the graphs
     queue_delay: float = 2.0  # milliseconds that a request waits for others to join its batch
     threads: int | None = None  # of one call on the CPU, None = all
-    max_inflight: int = 0  # requests that wait between two models, 0 = as many as come
+    # Requests that wait between two models, 0 = as many as come; for servers from 25.11 on.
+    max_inflight: int = 0
     version: int = 1  # of the models
     prefix: str = ""  # of the models' names, to serve several bundles at once
 

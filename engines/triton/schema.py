@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from stylert.runtime.errors import InvalidInput, MissingExtra
+from stylert.engines.packages import import_package
+from stylert.runtime.errors import InvalidInput
 
 __all__ = ["messages", "parsed", "printed"]
 
@@ -15,14 +16,8 @@ def messages() -> Any:
     Raises:
         MissingExtra: tritonclient is not installed, or without its gRPC part.
     """
-    try:
-        from tritonclient.grpc import model_config_pb2
-    except (ImportError, RuntimeError) as error:  # tritonclient's word for a missing grpc
-        raise MissingExtra(
-            f"tritonclient cannot be imported ({' '.join(str(error).split()):.120}). "
-            "Run: pip install 'stylert[triton]'"
-        ) from None
-    return model_config_pb2
+    grpc = import_package("tritonclient.grpc", "tritonclient", "stylert[triton]")
+    return grpc.model_config_pb2
 
 
 def printed(message: Any, *, one_line: bool = False) -> str:

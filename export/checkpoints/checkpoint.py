@@ -1,29 +1,30 @@
 """What every reader gives: a `Checkpoint`, which is a configuration and its tensors. NumPy only.
 
-The names of the tensors are listed with the configuration of each family (`stylegan2_config`, ...).
+The names of the tensors are listed with the configuration of each family, in `configs`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 import numpy as np
 
-from stylert.export.checkpoints.families.config import Config
+from stylert.export.checkpoints.configs.config import Config
 
 __all__ = ["Checkpoint", "Source"]
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where a checkpoint came from."""
+    """Where a checkpoint came from. The reader of its format tells the last two."""
 
     file: str  # name without folders
     sha256: str
     bytes: int
-    format: str  # e.g. 'stylegan2-ada-pytorch pickle'
-    network: str  # which network of the file: 'G_ema', 'G', ...
+    format: str = ""  # e.g. 'stylegan2-ada-pytorch pickle'
+    network: str = ""  # which network of the file: 'G_ema', 'G', ...
 
 
 @dataclass(frozen=True, eq=False)  # arrays have no one answer to ==
@@ -68,6 +69,18 @@ class Checkpoint:
             if name.endswith(suffix)
         }
         return {layer: fields[layer] for layer in sorted(fields, key=_place)}
+
+    def describe(self) -> dict[str, Any]:
+        """What the manifest of its bundle says of it, as plain JSON types."""
+        return {
+            "family": self.family,
+            "config": self.config.to_json(),
+            "statistics": {
+                "parameters": self.num_parameters,
+                "multiply_adds": self.config.multiply_adds(),
+            },
+            "provenance": {"source": asdict(self.source), "notes": list(self.notes)},
+        }
 
 
 def _place(layer: str) -> tuple[int, str]:

@@ -1,7 +1,7 @@
 """The native checkpoint: one .safetensors file, with the configuration as JSON in its metadata.
 
 The metadata has one key, 'stylert', with {"schema": 1, "family", "config", "source", "notes"}.
-The tensors have the names of `checkpoint.py`; float16 is read, too.
+The tensors have the names that `configs` lists; float16 is read, too.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import os
 import uuid
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -20,9 +20,9 @@ from typing import Any
 import numpy as np
 
 from stylert.export.checkpoints.checkpoint import Checkpoint, Source
-from stylert.export.checkpoints.families.config import Config
-from stylert.export.checkpoints.families.configs import config_from_json
-from stylert.export.checkpoints.inert.pickle_machine import quoted
+from stylert.export.checkpoints.configs import config_from_json
+from stylert.export.checkpoints.configs.config import Config
+from stylert.export.checkpoints.safe_pickle.quoting import quote
 from stylert.export.checkpoints.validation import check_shapes, check_values
 from stylert.runtime.errors import CheckpointError, MissingExtra
 
@@ -92,13 +92,12 @@ def _write_beside_then_rename(target: Path, data: bytes) -> None:
         raise
 
 
-def checkpoint_from_safetensors(path: Path, *, sha256: str, num_bytes: int) -> Checkpoint:
+def checkpoint_from_safetensors(path: Path, source: Source) -> Checkpoint:
     """Read a file that `write_native` wrote.
 
     Args:
         path: The file.
-        sha256: Its hash.
-        num_bytes: Its size.
+        source: The same, described.
 
     Raises:
         CheckpointError: it is damaged, was written by another program, or by a newer StyleRT.
@@ -111,12 +110,12 @@ def checkpoint_from_safetensors(path: Path, *, sha256: str, num_bytes: int) -> C
             check_shapes(config, _shapes(file))
             tensors = {name: _float32(file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118
     except library.SafetensorError as error:
-        raise CheckpointError(f"the file is damaged: {quoted(str(error))}") from None
+        raise CheckpointError(f"the file is damaged: {quote(str(error))}") from None
     check_values(tensors)
     return Checkpoint(
         config=config,
         tensors=tensors,
-        source=Source(path.name, sha256, num_bytes, FORMAT, origin.network),
+        source=replace(source, format=FORMAT, network=origin.network),
         notes=(*notes, f"made from {origin.file} ({origin.format}, sha256 {origin.sha256})"),
     )
 
@@ -135,17 +134,12 @@ def _described(
         schema, family = metadata["schema"], metadata["family"]
         if schema != SCHEMA:
             raise CheckpointError(
-                f"got schema {quoted(schema)}, expected {SCHEMA}: update StyleRT to read the file"
+                f"got schema {quote(schema)}, expected {SCHEMA}: update StyleRT to read the file"
             )
         config = config_from_json(family, metadata["config"])
         source = metadata["source"]
-        origin = Source(
-            file=_printable(source["file"]),
-            sha256=_printable(source["sha256"]),
-            bytes=int(source["bytes"]),
-            format=_printable(source["format"]),
-            network=_printable(source["network"]),
-        )
+        texts = {key: _printable(source[key]) for key in ("file", "sha256", "format", "network")}
+        origin = Source(bytes=int(source["bytes"]), **texts)
         notes = tuple(_printable(note) for note in metadata["notes"])
     except CheckpointError:
         raise
@@ -168,7 +162,7 @@ def _shapes(file: Any) -> dict[str, tuple[int, ...]]:
         tensor = file.get_slice(name)
         if tensor.get_dtype() not in _FLOATS:
             raise CheckpointError(
-                f"{quoted(name)}: got {tensor.get_dtype()}, expected {' or '.join(_FLOATS)}"
+                f"{quote(name)}: got {tensor.get_dtype()}, expected {' or '.join(_FLOATS)}"
             )
         shapes[name] = tuple(tensor.get_shape())
     return shapes

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from stylert.export.checkpoints.checkpoint import Checkpoint
-from stylert.export.checkpoints.inert.allow_list import read_pickle, read_torch_stream
-from stylert.export.checkpoints.inert.pickle_machine import RefusedName, quoted
-from stylert.export.checkpoints.inert.torch_archive import is_torch_archive, value_from_archive
-from stylert.export.checkpoints.inert.torch_stream import TORCH_MAGIC
-from stylert.export.checkpoints.inert.zip_records import ZipRecords
+from stylert.export.checkpoints.checkpoint import Checkpoint, Source
 from stylert.export.checkpoints.native import checkpoint_from_safetensors
 from stylert.export.checkpoints.nvlabs.networks import checkpoint_from_networks, is_nvlabs
 from stylert.export.checkpoints.rosinality.lookalikes import (
@@ -24,8 +20,18 @@ from stylert.export.checkpoints.rosinality.state_dicts import (
     checkpoint_from_state_dicts,
     is_rosinality,
 )
+from stylert.export.checkpoints.safe_pickle.allow_list import read_pickle, read_torch_stream
+from stylert.export.checkpoints.safe_pickle.pickle_names import RefusedName
+from stylert.export.checkpoints.safe_pickle.quoting import quote, quote_some
+from stylert.export.checkpoints.safe_pickle.torch_archive import (
+    is_torch_archive,
+    value_from_archive,
+)
+from stylert.export.checkpoints.safe_pickle.torch_stream import TORCH_MAGIC
+from stylert.export.checkpoints.safe_pickle.zip_records import ZipRecords
 from stylert.export.checkpoints.tensorflow.pickles import checkpoint_from_tensorflow, is_tensorflow
 from stylert.export.checkpoints.untrained import PREFIX, untrained
+from stylert.runtime.bundle import sha256_of
 from stylert.runtime.errors import CheckpointError
 
 __all__ = ["read_checkpoint"]
@@ -46,7 +52,8 @@ _SIGNATURES = {
 }
 
 # _Kinds of values in a file: what tells them, and what reads them.
-_Kinds = tuple[tuple[Callable[[Any], bool], Callable[..., Checkpoint]], ...]
+_Read = Callable[[Any, str | None, Source], Checkpoint]
+_Kinds = tuple[tuple[Callable[[Any], bool], _Read], ...]
 _PICKLES: _Kinds = (
     (is_nvlabs, checkpoint_from_networks),
     (is_tensorflow, checkpoint_from_tensorflow),
@@ -84,7 +91,7 @@ def read_checkpoint(path: str | Path, *, network: str | None = None) -> Checkpoi
     if str(path).startswith(PREFIX):
         if network is not None:
             raise CheckpointError(
-                f"Cannot read {str(path)!r}: no network {quoted(network)}: random weights have one "
+                f"Cannot read {str(path)!r}: no network {quote(network)}: random weights have one "
                 "network."
             )
         return untrained(str(path).removeprefix(PREFIX))
@@ -123,10 +130,10 @@ def _from_pickle(path: Path, network: str | None) -> Checkpoint:
     value, end = read_pickle(memoryview(data))
     if type(value) is int and value == TORCH_MAGIC:
         return _from_torch(path, data, network, archive=None)
-    extra = len(data) - end
-    notes = (f"{extra} bytes behind the end of the pickle were ignored",) if extra else ()
-    if checkpoint := _from_value(_PICKLES, value, path, data, network, notes):
-        return checkpoint
+    if checkpoint := _from_value(_PICKLES, value, path, data, network):
+        extra = len(data) - end
+        notes = (f"{extra} bytes behind the end of the pickle were ignored",) if extra else ()
+        return replace(checkpoint, notes=(*notes, *checkpoint.notes))
     raise CheckpointError(f"it is a pickle of {_described(value)}, and no StyleGAN checkpoint")
 
 
@@ -157,48 +164,32 @@ def _from_torch(
 
 
 def _from_value(
-    kinds: _Kinds,
-    value: Any,
-    path: Path,
-    data: bytes,
-    network: str | None,
-    notes: tuple[str, ...] = (),
+    kinds: _Kinds, value: Any, path: Path, data: bytes, network: str | None
 ) -> Checkpoint | None:
-    """The checkpoint in an inert value, if it is of one of these kinds."""
-    for is_of_kind, checkpoint_from in kinds:
+    """The checkpoint in a value, if it is of one of these kinds."""
+    for is_of_kind, read in kinds:
         if is_of_kind(value):
-            return checkpoint_from(
-                value,
-                network=network,
-                file=path.name,
-                sha256=hashlib.sha256(data).hexdigest(),
-                num_bytes=len(data),
-                notes=notes,
-            )
+            source = Source(path.name, hashlib.sha256(data).hexdigest(), len(data))
+            return read(value, network, source)
     return None
 
 
 def _described(value: object) -> str:
     if type(value) is not dict:
         return f"a {type(value).__name__}"
-    keys = ", ".join(quoted(key) for key in list(value)[:6])
-    return f"a dict with the keys {keys}" if keys else "an empty dict"
+    return f"a dict with the keys {quote_some(value)}" if value else "an empty dict"
 
 
 def _from_safetensors(path: Path, head: bytes, network: str | None) -> Checkpoint:
     if network is not None:
-        raise CheckpointError(f"no network {quoted(network)}: a .safetensors file has one network")
+        raise CheckpointError(f"no network {quote(network)}: a .safetensors file has one network")
     num_bytes = path.stat().st_size
     header = int.from_bytes(head[:8], "little")
     if header > num_bytes - 8 or header > MAX_SAFETENSORS_HEADER:
         raise CheckpointError(
             f"the .safetensors header claims {header} bytes of {num_bytes}; download it again"
         )
-    with path.open("rb") as file:
-        digest = hashlib.sha256()
-        while chunk := file.read(2**20):
-            digest.update(chunk)
-    return checkpoint_from_safetensors(path, sha256=digest.hexdigest(), num_bytes=num_bytes)
+    return checkpoint_from_safetensors(path, Source(path.name, sha256_of(path), num_bytes))
 
 
 def _what_it_is(head: bytes) -> str:

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 
 from stylert.export.checkpoints.checkpoint import Checkpoint, Source
-from stylert.export.checkpoints.families.config import Config
-from stylert.export.checkpoints.families.stylegan1 import StyleGAN1Config
-from stylert.export.checkpoints.families.stylegan2 import StyleGAN2Config
-from stylert.export.checkpoints.families.stylegan3 import StyleGAN3Config
-from stylert.export.checkpoints.families.stylegan3_design import StyleGAN3Design
+from stylert.export.checkpoints.configs.config import Config
+from stylert.export.checkpoints.configs.stylegan1 import StyleGAN1Config
+from stylert.export.checkpoints.configs.stylegan2 import StyleGAN2Config
+from stylert.export.checkpoints.configs.stylegan3 import StyleGAN3Config
+from stylert.export.checkpoints.configs.stylegan3_design import StyleGAN3Design
 from stylert.runtime.errors import CheckpointError
 
 __all__ = ["PREFIX", "UNTRAINED", "untrained"]
@@ -25,32 +25,23 @@ __all__ = ["PREFIX", "UNTRAINED", "untrained"]
 PREFIX = "untrained:"
 
 
-def _stylegan2(resolution: int, channel_base: int, *, half: bool = True) -> StyleGAN2Config:
+_LATENTS: dict[str, Any] = {"z_dim": 512, "c_dim": 0, "w_dim": 512}
+
+
+def _blocks(resolution: int, channel_base: int) -> dict[str, Any]:
     sizes = [4 << i for i in range(resolution.bit_length() - 2)]
-    return StyleGAN2Config(
-        z_dim=512,
-        c_dim=0,
-        w_dim=512,
-        img_channels=3,
-        const_shape=(4, 4),
-        channels=tuple(min(channel_base // size, 512) for size in sizes),
-        mapping_layers=8,
-        conv_clamp=256.0 if half else None,
-        num_fp16_res=4 if half else 0,
-    )
+    channels = tuple(min(channel_base // size, 512) for size in sizes)
+    shape = {"img_channels": 3, "const_shape": (4, 4), "channels": channels}
+    return {**_LATENTS, "mapping_layers": 8, **shape}
 
 
 def _stylegan1(resolution: int) -> StyleGAN1Config:
-    sizes = [4 << i for i in range(resolution.bit_length() - 2)]
-    return StyleGAN1Config(
-        z_dim=512,
-        c_dim=0,
-        w_dim=512,
-        img_channels=3,
-        const_shape=(4, 4),
-        channels=tuple(min(16384 // size, 512) for size in sizes),
-        mapping_layers=8,
-    )
+    return StyleGAN1Config(**_blocks(resolution, 16384))
+
+
+def _stylegan2(resolution: int, channel_base: int, *, half: bool = True) -> StyleGAN2Config:
+    trained: dict[str, Any] = {"conv_clamp": 256.0, "num_fp16_res": 4} if half else {}
+    return StyleGAN2Config(**_blocks(resolution, channel_base), **trained)
 
 
 def _stylegan3(resolution: int, letter: str) -> StyleGAN3Config:
@@ -61,7 +52,7 @@ def _stylegan3(resolution: int, letter: str) -> StyleGAN3Config:
         if letter == "t"
         else StyleGAN3Design(img_resolution=resolution, channel_base=2 * wide, **radial)
     )
-    return design.config(z_dim=512, c_dim=0, w_dim=512, mapping_layers=2, conv_clamp=256.0)
+    return design.config(**_LATENTS, mapping_layers=2, conv_clamp=256.0)
 
 
 # StyleGAN2: the configurations 'paper256', 'paper512' and 'paper1024' of StyleGAN2-ADA.

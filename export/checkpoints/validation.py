@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import numpy as np
 
-from stylert.export.checkpoints.families.config import Config
+from stylert.export.checkpoints.checkpoint import Source
+from stylert.export.checkpoints.configs.config import Config
+from stylert.export.checkpoints.safe_pickle.quoting import name_some
 from stylert.runtime.errors import CheckpointError
 
-__all__ = ["check_shapes", "check_values"]
+__all__ = ["MAX_FILTER_TAPS", "check_names", "check_shapes", "check_size", "check_values"]
 
 MAX_FILTER_TAPS = 64
 
@@ -21,19 +23,40 @@ def check_shapes(config: Config, shapes: Mapping[str, tuple[int, ...]]) -> None:
         CheckpointError: a tensor is missing, is not known, or has another shape.
     """
     expected = config.tensor_shapes()
-    filters = set(config.filter_names)
-    if missing := [name for name in [*expected, *sorted(filters)] if name not in shapes]:
-        raise CheckpointError(f"{_some(missing)} missing")
-    if unknown := [name for name in shapes if name not in expected and name not in filters]:
-        raise CheckpointError(f"not supported: {_some(unknown)} unknown to {config.title}")
+    filters = sorted(config.filter_names)
+    check_names(shapes, [*expected, *filters], config.title)
     for name, shape in expected.items():
         if shapes[name] != shape:
             raise CheckpointError(
                 f"{name}: got shape {list(shapes[name])}, expected {list(shape)} "
                 "as the other tensors have it"
             )
-    for name in sorted(filters):
+    for name in filters:
         _check_filter_shape(name, shapes[name])
+
+
+def check_names(names: Collection[str], expected: Collection[str], owner: str) -> None:
+    """Refuse names that are missing, or that `owner` does not know.
+
+    Raises:
+        CheckpointError: there is one.
+    """
+    if missing := [name for name in expected if name not in names]:
+        raise CheckpointError(f"{_name_some(missing)} missing")
+    if unknown := [name for name in names if name not in expected]:
+        raise CheckpointError(f"not supported: {_name_some(unknown)} unknown to {owner}")
+
+
+def check_size(numbers: int, source: Source) -> None:
+    """Refuse tensors that claim more numbers than their file can hold, half precision included.
+
+    Raises:
+        CheckpointError: they do.
+    """
+    if numbers * np.dtype(np.float32).itemsize > 2 * source.bytes:
+        raise CheckpointError(
+            f"the tensors claim more data than the {source.bytes} bytes of the file"
+        )
 
 
 def check_values(tensors: Mapping[str, np.ndarray]) -> None:
@@ -65,8 +88,5 @@ def _check_filter_shape(name: str, shape: tuple[int, ...]) -> None:
         )
 
 
-def _some(names: list[str]) -> str:
-    """The first few of many names, with its verb."""
-    shown = ", ".join(ascii(name[:80])[1:-1] for name in names[:4])
-    more = f" and {len(names) - 4} more" if len(names) > 4 else ""
-    return f"{shown}{more} {'is' if len(names) == 1 else 'are'}"
+def _name_some(names: list[str]) -> str:
+    return f"{name_some(names)} {'is' if len(names) == 1 else 'are'}"

@@ -140,18 +140,22 @@ class SynthesisEmitter(Emitter):
     def conv(
         self,
         x: ir.Value,
-        weight: np.ndarray,
-        pads: list[int],
+        weight: np.ndarray,  # [O, I, k, k]
+        pads: list[int],  # as ONNX has them: top, left, bottom, right
         name: str,
         *,
+        bias: np.ndarray | None = None,  # [O]
         group: int = 1,
         dtype: str | None = None,  # None = the block's
     ) -> ir.Value:
-        """A convolution without a bias; pads are ONNX's: top, left, bottom, right."""
+        """A convolution."""
+        constants = [self.graph.weight(f"{name}_weight", weight, dtype or self.dtype)]
+        if bias is not None:
+            constants.append(self.constant(f"{name}_bias", bias))
         return self.graph.op(
             "Conv",
             x,
-            self.graph.weight(f"{name}_weight", weight, dtype or self.dtype),
+            *constants,
             name=name,
             kernel_shape=list(weight.shape[2:]),
             pads=pads,

@@ -14,6 +14,7 @@ from abc import ABC, abstractmethod
 
 import numpy as np
 import onnx_ir as ir
+from typing_extensions import override
 
 from stylert.export import lowering_filters
 from stylert.export.checkpoints import StyleGAN3Layer
@@ -48,6 +49,11 @@ class FilteredLrelu(ABC):
         self.up_fir = up_fir
         self.down_fir = down_fir
         self.constants: dict[tuple[str, tuple[int, ...]], ir.Value] = {}
+        self.prepare()
+
+    @abstractmethod
+    def prepare(self) -> None:
+        """Split the filters as the form needs them, and set what it `reads`."""
 
     @property
     def overshoot(self) -> float:
@@ -118,17 +124,12 @@ class FilteredLrelu(ABC):
 class PhaseForm(FilteredLrelu):
     """Depthwise convolutions to the phases of the high rate, and from them."""
 
-    def __init__(
-        self,
-        emitter: SynthesisEmitter,
-        layer: StyleGAN3Layer,
-        up_fir: np.ndarray,
-        down_fir: np.ndarray,
-    ) -> None:
-        super().__init__(emitter, layer, up_fir, down_fir)
+    @override
+    def prepare(self) -> None:
+        layer = self.layer
         split = lowering_filters.split_into_phases(
-            up_fir,
-            down_fir,
+            self.up_fir,
+            self.down_fir,
             up=layer.up,
             down=layer.down,
             before=layer.padding[0],
@@ -141,8 +142,8 @@ class PhaseForm(FilteredLrelu):
         self.reads = max(split.first, 0), min(stop, layer.conv_size)
         self.pads = max(-split.first, 0), max(stop - layer.conv_size, 0)
 
+    @override
     def filtered(self, x: ir.Value, channels: int, clamp: float | None) -> ir.Value:
-        """What `emit` does where there are filters, or zeros to put around."""
         before, after = self.pads
         stride = self.split.stride
         phases = {}
@@ -234,23 +235,18 @@ class PhaseForm(FilteredLrelu):
 class MatrixForm(FilteredLrelu):
     """Products with constant matrices; a radial filter is a convolution."""
 
-    def __init__(
-        self,
-        emitter: SynthesisEmitter,
-        layer: StyleGAN3Layer,
-        up_fir: np.ndarray,
-        down_fir: np.ndarray,
-    ) -> None:
-        super().__init__(emitter, layer, up_fir, down_fir)
+    @override
+    def prepare(self) -> None:
+        layer = self.layer
         matrix = lowering_filters.up_matrix(
-            up_fir, layer.conv_size, up=layer.up, padding=layer.padding
+            self.up_fir, layer.conv_size, up=layer.up, padding=layer.padding
         )
         read = np.flatnonzero(matrix.any(axis=0))
         self.reads = int(read[0]), int(read[-1]) + 1
         self.up_matrix = matrix[:, slice(*self.reads)]
 
+    @override
     def filtered(self, x: ir.Value, channels: int, clamp: float | None) -> ir.Value:
-        """What `emit` does where there are filters, or zeros to put around."""
         x = self.product(x, self.up_matrix, "up")
         with self.emitter.graph.scope("high"):
             x = self.emitter.clamp(self.lrelu(x), clamp)

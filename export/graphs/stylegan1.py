@@ -80,7 +80,7 @@ class _Synthesis(SynthesisEmitter):
         """A 3x3 convolution and what follows it."""
         weight, bias, factors = self.weights(layer)
         with self.graph.scope(layer):
-            x = self.biased_conv(x, weight, bias, "conv")
+            x = self.conv(x, weight, [1, 1, 1, 1], "conv", bias=bias)
             return self.finish(x, layer, index, factors)
 
     def up_layer(self, x: ir.Value, layer: str, index: int, *, fused: bool) -> ir.Value:
@@ -99,7 +99,7 @@ class _Synthesis(SynthesisEmitter):
             self.watched.append(x)
             x = self.conv(x, box_kernel(channels), [0, 0, 0, 0], "box", group=channels)
             self.watched.append(x)
-            x = self.biased_conv(x, blur_kernel(channels), bias, "blur", group=channels)
+            x = self.conv(x, blur_kernel(channels), [1, 1, 1, 1], "blur", bias=bias, group=channels)
             return self.finish(x, layer, index, factors)
 
     def weights(self, layer: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -192,27 +192,12 @@ class _Synthesis(SynthesisEmitter):
         bias = self.tensors["synthesis.torgb.bias"]
         with g.scope("torgb"):
             if self.dtype == "float32":
-                x = self.biased_conv(x, weight, bias, "conv")
+                x = self.conv(x, weight, [0, 0, 0, 0], "conv", bias=bias)
                 self.watched.append(x)
                 return x
             x = self.conv(x, weight, [0, 0, 0, 0], "conv")
             x = g.cast(x, "float32", name="to_float32")
             return g.op("Add", x, g.constant("bias", bias[:, None, None]), name="add_bias")
-
-    def biased_conv(
-        self, x: ir.Value, weight: np.ndarray, bias: np.ndarray, name: str, *, group: int = 1
-    ) -> ir.Value:
-        """A convolution [O, I, k, k] with a bias [O] that keeps the size of the image."""
-        constants = self.weight(f"{name}_weight", weight), self.constant(f"{name}_bias", bias)
-        return self.graph.op(
-            "Conv",
-            x,
-            *constants,
-            name=name,
-            kernel_shape=list(weight.shape[2:]),
-            pads=[weight.shape[2] // 2] * 4,
-            group=group,
-        )
 
 
 def _normalized(x: np.ndarray, activation: str) -> np.ndarray:

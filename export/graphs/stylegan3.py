@@ -18,14 +18,13 @@ from stylert.export.checkpoints import Checkpoint, StyleGAN3Config, StyleGAN3Lay
 from stylert.export.graphs.filtered_lrelu import FORMS, FilteredLrelu
 from stylert.export.graphs.fourier_features import fourier_features
 from stylert.export.graphs.modulation import ModulatedEmitter
-from stylert.export.half_rounding import round_filter, round_weight
+from stylert.export.half_rounding import HALF_MAX, round_filter, round_weight
 from stylert.export.onnx_graph import GraphBuilder
 
 __all__ = ["stylegan3_graph"]
 
 MULTIPLE = 8  # of channels, which vector units and tensor cores take at a time
 GROUP_BYTES = 192 * 2**20  # of one image at the high rate: more channels are done one after another
-HALF_MAX = 65504.0  # the largest finite number of half precision
 
 Parts = list[tuple[slice, ir.Value]]  # which channels of a value, and these
 

@@ -5,6 +5,8 @@ StyleGAN (Karras et al. 2019), figure 1b; the label's embedding as in StyleGAN2-
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 
@@ -25,15 +27,10 @@ class MappingNetwork(nn.Module):
         self.joint_normalization = config.joint_normalization
         self.num_ws = config.num_ws
         self.embed = FullyConnected(config.c_dim, config.embed_features) if config.c_dim else None
-        widths = [
-            config.z_dim + config.embed_features,
-            *[config.mapping_features] * (config.mapping_layers - 1),
-            config.w_dim,
-        ]
-        for i in range(self.num_layers):
+        for i, (wide_in, wide_out) in enumerate(pairwise(config.mapping_widths)):
             layer = FullyConnected(
-                widths[i],
-                widths[i + 1],
+                wide_in,
+                wide_out,
                 activation=config.mapping_activation,
                 lr_multiplier=config.mapping_lr_multiplier,
             )

@@ -1,7 +1,7 @@
 """StyleGAN 1 (Karras et al. 2019) in plain PyTorch: the reference of the export's parity check.
 
 Written from the paper ("A Style-Based Generator Architecture for Generative Adversarial Networks")
-to be read. Every tensor has the name that `export.checkpoints` gives it.
+to be read. Every tensor has the name that `export.checkpoints.configs` gives it.
 """
 
 from __future__ import annotations
@@ -13,47 +13,23 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from stylert.export.checkpoints import Checkpoint, StyleGAN1Config
+from stylert.export.checkpoints import StyleGAN1Config
+from stylert.export.models.generator import GeneratorModel
 from stylert.export.models.layers import FullyConnected
-from stylert.export.models.mapping import MappingNetwork
 
 __all__ = ["StyleGAN1", "Synthesis1"]
 
 Noise = str | Mapping[str, Tensor]  # 'const', 'none', or maps keyed 'b8.conv0'
 
 
-class StyleGAN1(nn.Module):
-    """The whole generator: `mapping` from z to ws, `synthesis` from ws to the image."""
+class StyleGAN1(GeneratorModel):
+    """The whole generator of a StyleGAN 1."""
+
+    config: StyleGAN1Config
 
     def __init__(self, config: StyleGAN1Config) -> None:
-        super().__init__()
-        self.config = config
-        self.mapping = MappingNetwork(config)
+        super().__init__(config)
         self.synthesis = Synthesis1(config)
-
-    @classmethod
-    def from_checkpoint(cls, checkpoint: Checkpoint) -> StyleGAN1:
-        """The generator with the checkpoint's weights, in float32, ready for inference."""
-        assert isinstance(checkpoint.config, StyleGAN1Config)
-        with torch.device("meta"):  # no time lost on weights that are overwritten
-            model = cls(checkpoint.config)
-        state = {name: torch.from_numpy(array) for name, array in checkpoint.tensors.items()}
-        model.load_state_dict(state, strict=True, assign=True)
-        return model.eval().requires_grad_(False)
-
-    def forward(
-        self,
-        z: Tensor,
-        c: Tensor | None = None,
-        *,
-        truncation_psi: float | Tensor = 1.0,
-        truncation_cutoff: int | None = None,
-        noise: Noise = "const",
-    ) -> Tensor:
-        """Draw images [N, C, H, W] with a nominal range of [-1, 1] from z [N, z_dim]."""
-        ws = self.mapping(z, c, truncation_psi=truncation_psi, truncation_cutoff=truncation_cutoff)
-        images: Tensor = self.synthesis(ws, noise=noise)
-        return images
 
 
 class Synthesis1(nn.Module):

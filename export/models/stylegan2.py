@@ -1,6 +1,7 @@
 """StyleGAN2 (Karras et al. 2020) in plain PyTorch: the reference of the export's parity check.
 
-Written from the paper to be read. Every tensor has the name that `export.checkpoints` gives it.
+Written from the paper to be read. Every tensor has the name that `export.checkpoints.configs` gives
+it.
 """
 
 from __future__ import annotations
@@ -12,22 +13,22 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from stylert.export.checkpoints import Checkpoint, StyleGAN2Config
+from stylert.export.checkpoints import StyleGAN2Config
+from stylert.export.models.generator import GeneratorModel
 from stylert.export.models.layers import (
     FullyConnected,
     activate,
     modulated_conv2d,
     upsample2d,
 )
-from stylert.export.models.mapping import MappingNetwork
 
 __all__ = ["StyleGAN2", "Synthesis2"]
 
 Noise = str | Mapping[str, Tensor]  # 'const', 'none', or maps keyed 'b8.conv0'
 
 
-class StyleGAN2(nn.Module):
-    """The whole generator: `mapping` from z to ws, `synthesis` from ws to the image.
+class StyleGAN2(GeneratorModel):
+    """The whole generator of a StyleGAN2.
 
     Args:
         config: the architecture.
@@ -35,41 +36,11 @@ class StyleGAN2(nn.Module):
             official code draws on a GPU; the reference of the export has none.
     """
 
+    config: StyleGAN2Config
+
     def __init__(self, config: StyleGAN2Config, *, half_blocks: Collection[str] = ()) -> None:
-        super().__init__()
-        self.config = config
-        self.mapping = MappingNetwork(config)
+        super().__init__(config)
         self.synthesis = Synthesis2(config, half_blocks)
-
-    @classmethod
-    def from_checkpoint(
-        cls, checkpoint: Checkpoint, *, half_blocks: Collection[str] = ()
-    ) -> StyleGAN2:
-        """The generator with the checkpoint's weights, in float32, ready for inference."""
-        assert isinstance(checkpoint.config, StyleGAN2Config)
-        with torch.device("meta"):  # no time lost on weights that are overwritten
-            model = cls(checkpoint.config, half_blocks=half_blocks)
-        state = {name: torch.from_numpy(array) for name, array in checkpoint.tensors.items()}
-        for name in state:
-            if name.endswith("resample_filter"):  # its size is the checkpoint's choice
-                block = model.get_submodule(name.rpartition(".")[0])
-                block.register_buffer("resample_filter", state[name])
-        model.load_state_dict(state, strict=True, assign=True)
-        return model.eval().requires_grad_(False)
-
-    def forward(
-        self,
-        z: Tensor,
-        c: Tensor | None = None,
-        *,
-        truncation_psi: float | Tensor = 1.0,
-        truncation_cutoff: int | None = None,
-        noise: Noise = "const",
-    ) -> Tensor:
-        """Draw images [N, C, H, W] with a nominal range of [-1, 1] from z [N, z_dim]."""
-        ws = self.mapping(z, c, truncation_psi=truncation_psi, truncation_cutoff=truncation_cutoff)
-        images: Tensor = self.synthesis(ws, noise=noise)
-        return images
 
 
 class Synthesis2(nn.Module):

@@ -1,6 +1,7 @@
 """StyleGAN3 (Karras et al. 2021) in plain PyTorch: the reference of the export's parity check.
 
-Written from the paper to be read. Every tensor has the name that `export.checkpoints` gives it.
+Written from the paper to be read. Every tensor has the name that `export.checkpoints.configs` gives
+it.
 """
 
 from __future__ import annotations
@@ -10,51 +11,27 @@ import math
 import torch
 from torch import Tensor, nn
 
-from stylert.export.checkpoints import Checkpoint, StyleGAN3Config, StyleGAN3Layer
+from stylert.export.checkpoints import StyleGAN3Config, StyleGAN3Layer
 from stylert.export.models.filtered_lrelu import (
     filtered_lrelu,
     fourier_features,
     normalized_conv2d,
     styled_transforms,
 )
+from stylert.export.models.generator import GeneratorModel
 from stylert.export.models.layers import FullyConnected
-from stylert.export.models.mapping import MappingNetwork
 
 __all__ = ["StyleGAN3", "Synthesis3"]
 
 
-class StyleGAN3(nn.Module):
-    """The whole generator: `mapping` from z to ws, `synthesis` from ws to the image."""
+class StyleGAN3(GeneratorModel):
+    """The whole generator of a StyleGAN3, T or R."""
+
+    config: StyleGAN3Config
 
     def __init__(self, config: StyleGAN3Config) -> None:
-        super().__init__()
-        self.config = config
-        self.mapping = MappingNetwork(config)
+        super().__init__(config)
         self.synthesis = Synthesis3(config)
-
-    @classmethod
-    def from_checkpoint(cls, checkpoint: Checkpoint) -> StyleGAN3:
-        """The generator with the checkpoint's weights, in float32, ready for inference."""
-        assert isinstance(checkpoint.config, StyleGAN3Config)
-        with torch.device("meta"):  # no time lost on weights that are overwritten
-            model = cls(checkpoint.config)
-        state = {name: torch.from_numpy(array) for name, array in checkpoint.tensors.items()}
-        model.load_state_dict(state, strict=True, assign=True)
-        return model.eval().requires_grad_(False)
-
-    def forward(
-        self,
-        z: Tensor,
-        c: Tensor | None = None,
-        *,
-        truncation_psi: float | Tensor = 1.0,
-        truncation_cutoff: int | None = None,
-        transform: Tensor | None = None,
-    ) -> Tensor:
-        """Draw images [N, C, H, W] with a nominal range of [-1, 1] from z [N, z_dim]."""
-        ws = self.mapping(z, c, truncation_psi=truncation_psi, truncation_cutoff=truncation_cutoff)
-        images: Tensor = self.synthesis(ws, transform=transform)
-        return images
 
 
 class Synthesis3(nn.Module):

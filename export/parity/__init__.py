@@ -1,4 +1,4 @@
-"""The proof: a bundle draws what its checkpoint draws (design: "The proof")."""
+"""The proof: a bundle draws what its checkpoint draws (docs/proof.md says what it can see)."""
 
 from stylert.export.parity.check import check_parity, open_precisions
 from stylert.export.parity.report import ParityReport, ParityRow, parity_error

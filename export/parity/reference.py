@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from stylert.export.checkpoints import Checkpoint
-from stylert.export.families import reference_of
+from stylert.export.families import build_model
 from stylert.export.graph_session import choose_threads
 from stylert.export.graphs.emitter import noise_inputs, noise_name
 from stylert.export.parity.scenes import (
@@ -39,7 +39,7 @@ class Reference:
 
     def __init__(self, checkpoint: Checkpoint, dtype: torch.dtype = torch.float32) -> None:
         self.config = checkpoint.config
-        self.model = reference_of(checkpoint).to(dtype=dtype)
+        self.model = build_model(checkpoint).to(dtype=dtype)
         self._dtype = dtype
         self._threads = choose_threads(checkpoint.config) or torch.get_num_threads()
         self._mixed: dict[int, np.ndarray] = {}

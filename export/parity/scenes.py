@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from stylert.export.checkpoints import Config
+from stylert.export.checkpoints.configs.config import SMALL
 
 __all__ = [
     "Psi",
@@ -29,7 +30,7 @@ __all__ = [
 ]
 
 # Pictures of a scene by the multiply-adds of one, so that a file has the same proof everywhere.
-PICTURES = ((2e9, 32), (20e9, 16))
+PICTURES = ((SMALL, 32), (10 * SMALL, 16))
 FEWEST_PICTURES = 8  # of networks beyond
 
 
@@ -66,8 +67,7 @@ class Scene:
 
 def count_pictures(config: Config) -> int:
     """How many pictures of each scene prove a network: it follows from its multiply-adds."""
-    work = sum(config.multiply_adds().values())
-    return next((count for most, count in PICTURES if work < most), FEWEST_PICTURES)
+    return next((count for most, count in PICTURES if config.work < most), FEWEST_PICTURES)
 
 
 def mapping_psis(config: Config) -> tuple[Psi, ...]:

@@ -44,12 +44,12 @@ def test_other_batches_are_refused(text: str, refuses: Refuses) -> None:
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [
-        ({"precision": "int8"}, ("precision", "int8", "fp16, fp32")),
-        ({"output": "png"}, ("output", "png", "image, img, both")),
-        ({"graphs": ("discriminator",)}, ("graphs", "discriminator", "mapping, synthesis")),
-        ({"graphs": ()}, ("graphs", "mapping, synthesis")),
+        ({"precision": "int8"}, ("precision", "int8", "'fp16' or 'fp32'")),
+        ({"output": "png"}, ("output", "png", "('image', 'img', 'both')")),
+        ({"graphs": ("discriminator",)}, ("graphs", "discriminator", "'mapping' or 'synthesis'")),
+        ({"graphs": ()}, ("graphs", "'mapping' or 'synthesis'")),
         ({"optimization_level": 6}, ("level", "6", "0 to 5")),
-        ({"workspace": 0}, ("workspace", "0 bytes")),
+        ({"workspace": 0}, ("workspace", "got 0", "at least 1")),
     ],
 )
 def test_wrong_values_are_refused(

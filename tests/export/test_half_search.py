@@ -14,7 +14,7 @@ import pytest
 from stylert.export import half_search, proving
 from stylert.export.bundle_writer import export_bundle
 from stylert.export.checkpoints import Checkpoint, read_checkpoint
-from stylert.export.checkpoints.families.stylegan3_design import StyleGAN3Design
+from stylert.export.checkpoints.configs.stylegan3_design import StyleGAN3Design
 from stylert.export.checkpoints.untrained import untrained
 from stylert.export.half_search import GOOD_DB, HalfSearch
 from stylert.export.parity import ParityReport

@@ -27,7 +27,7 @@ from pathlib import Path
 import numpy as np, torch
 from stylert.export.bundle_writer import export_bundle
 from stylert.export.checkpoints import read_checkpoint
-from stylert.export.families import reference_of
+from stylert.export.families import build_model
 from stylert.runtime.parity import RoundingError, compare, measure_excess
 
 torch.set_num_threads(1)
@@ -38,7 +38,7 @@ for name in names:
     arrays = dict(np.load(Path(goldens) / f"{name}.npz"))
     official = arrays["img_const"][:2]
     ws = torch.from_numpy(arrays["ws_psi1"][:2])
-    model = reference_of(checkpoint)
+    model = build_model(checkpoint)
     got = model.synthesis(ws).numpy()
     exact = model.to(dtype=torch.float64).synthesis(ws.double()).numpy()
     error = RoundingError.measure(exact, official)

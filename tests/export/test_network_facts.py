@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from stylert.export.checkpoints import Checkpoint, read_checkpoint
-from stylert.export.network_facts import facts_of_bundle, facts_of_checkpoint, rows_of
+from stylert.export.network_facts import facts_of_bundle, rows_of
 from stylert.runtime.errors import BundleError
 
 
@@ -42,7 +42,7 @@ def test_a_bundle_that_was_not_compared(tiny_bundle: Path) -> None:
 
 
 def test_a_checkpoint(goldens: Path) -> None:
-    facts = facts_of_checkpoint(read_checkpoint(goldens / "sg3-r-64.pkl"))
+    facts = read_checkpoint(goldens / "sg3-r-64.pkl").describe()
     rows = dict(rows_of("sg3-r-64.pkl", json.loads(json.dumps(facts))))
     assert rows["network"].startswith("StyleGAN3-R")
     assert rows["layers of ws"] == "coarse 0-2, middle 3-6, fine 7-15"
@@ -52,12 +52,12 @@ def test_a_checkpoint(goldens: Path) -> None:
 
 
 def test_a_truncation_with_its_cutoff(goldens: Path) -> None:
-    facts = facts_of_checkpoint(read_checkpoint(goldens / "sg1-tf-256.pkl"))
+    facts = read_checkpoint(goldens / "sg1-tf-256.pkl").describe()
     assert dict(rows_of("x", facts))["default truncation"] == "psi 0.7 in layers 0-7"
 
 
 def test_every_note_is_told(tiny: Checkpoint) -> None:
-    facts = facts_of_checkpoint(replace(tiny, notes=("one", "two")))
+    facts = replace(tiny, notes=("one", "two")).describe()
     assert [value for key, value in rows_of("x", facts) if key == "note"] == ["one", "two"]
 
 

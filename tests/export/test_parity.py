@@ -15,7 +15,7 @@ import torch
 
 from stylert.export.bundle_writer import export_bundle
 from stylert.export.checkpoints import Checkpoint
-from stylert.export.checkpoints.families.stylegan3_design import StyleGAN3Design
+from stylert.export.checkpoints.configs.stylegan3_design import StyleGAN3Design
 from stylert.export.checkpoints.untrained import UNTRAINED, untrained
 from stylert.export.parity import (
     ParityReport,

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from stylert.export.checkpoints import Checkpoint, read_checkpoint
-from stylert.export.families import reference_of
+from stylert.export.families import build_model
 from stylert.export.sefa import affine_names, sefa_directions, strongest_directions
 
 
@@ -90,7 +90,7 @@ def test_each_w_drives_the_layer_that_it_is_taken_for(goldens: Path, name: str) 
     rgb = {n for n in checkpoint.tensors if n.endswith(".torgb.affine.weight")} - {names[-1]}
     for index in (0, 1, 2, config.num_ws - 1):
         cut = {n: np.zeros_like(checkpoint.tensors[n]) for n in {names[index], *rgb}}
-        reference = reference_of(replace(checkpoint, tensors={**checkpoint.tensors, **cut}))
+        reference = build_model(replace(checkpoint, tensors={**checkpoint.tensors, **cut}))
         other = (index + 1) % config.num_ws
         batch = np.repeat(ws, 3, axis=0)
         batch[1, index] += random.randn(config.w_dim)

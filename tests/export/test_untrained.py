@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from stylert.export.checkpoints import Checkpoint, StyleGAN2Config, StyleGAN3Config, read_checkpoint
-from stylert.export.checkpoints.families.stylegan3_design import StyleGAN3Design
+from stylert.export.checkpoints.configs.stylegan3_design import StyleGAN3Design
 from stylert.export.checkpoints.untrained import UNTRAINED, untrained
 from stylert.export.models.stylegan2 import StyleGAN2
 from stylert.export.models.stylegan3 import StyleGAN3

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from stylert.export.checkpoints.inert.pickle_machine import quoted
 from stylert.export.checkpoints.nvlabs.modules import Modules
+from stylert.export.checkpoints.safe_pickle.quoting import quote
 from stylert.runtime.errors import CheckpointError
 
 __all__ = ["argument_sources", "check_arguments", "unknown_arguments"]
@@ -61,8 +61,8 @@ def check_arguments(source: str, given: Mapping[str, Any], made: Mapping[str, An
             continue  # None = the width of w
         if type(value) not in (bool, int, float, str, type(None)) or value != expected:
             raise CheckpointError(
-                f"{key} is {quoted(value)} in {source}, but the tensors and layers make "
-                f"{quoted(expected)}"
+                f"{key} is {quote(value)} in {source}, but the tensors and layers make "
+                f"{quote(expected)}"
             )
 
 
@@ -84,5 +84,5 @@ def _arguments(modules: Modules) -> dict[str, Any]:
     for key, prefix in (("mapping_kwargs", "mapping_kwargs."), ("synthesis_kwargs", "")):
         nested = named.get(key)
         if type(nested) is dict:
-            flat.update({f"{prefix}{quoted(k)[1:-1]}": v for k, v in nested.items()})
+            flat.update({f"{prefix}{quote(k)[1:-1]}": v for k, v in nested.items()})
     return flat

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, TypeVar
 
-from stylert.export.checkpoints.inert.pickle_machine import quoted
 from stylert.export.checkpoints.nvlabs.modules import Modules
+from stylert.export.checkpoints.safe_pickle.quoting import quote
 from stylert.runtime.errors import CheckpointError
 
-__all__ = ["choice", "clamp", "common", "flag", "integer", "listed", "number"]
+__all__ = ["clamp", "common", "number", "typed"]
+
+Plain = TypeVar("Plain", int, bool)
 
 
 def common(modules: Modules, paths: Sequence[str], name: str) -> Any:
@@ -23,27 +25,13 @@ def common(modules: Modules, paths: Sequence[str], name: str) -> Any:
     for path in paths:
         value = modules.attribute(path, name)
         if type(value) not in (bool, int, float, str, type(None)):
-            raise CheckpointError(f"not supported: {path}.{name} is {quoted(value)}")
+            raise CheckpointError(f"not supported: {path}.{name} is {quote(value)}")
         if value != first:
             raise CheckpointError(
-                f"not supported: {name} is {quoted(first)} in {paths[0]}, "
-                f"and {quoted(value)} in {path}"
+                f"not supported: {name} is {quote(first)} in {paths[0]}, "
+                f"and {quote(value)} in {path}"
             )
     return first
-
-
-def choice(modules: Modules, paths: Sequence[str], name: str, choices: Sequence[str]) -> str:
-    """A common attribute that must be one of the choices.
-
-    Raises:
-        CheckpointError: it is none of them.
-    """
-    value = common(modules, paths, name)
-    if value not in choices:
-        raise CheckpointError(
-            f"not supported: {name} {quoted(value)} in {paths[0]}, expected {', '.join(choices)}"
-        )
-    return str(value)
 
 
 def clamp(modules: Modules, paths: Sequence[str]) -> float | None:
@@ -63,36 +51,18 @@ def number(value: Any, name: str) -> float:
         CheckpointError: it is none.
     """
     if type(value) not in (int, float) or not math.isfinite(value) or value <= 0:
-        raise CheckpointError(f"{name} is {quoted(value)}, expected a number above 0")
+        raise CheckpointError(f"{name} is {quote(value)}, expected a number above 0")
     return float(value)
 
 
-def integer(modules: Modules, path: str, name: str) -> int:
-    """An attribute that must be an integer.
+def typed(kind: type[Plain], modules: Modules, path: str, name: str) -> Plain:
+    """An attribute that must be an int, or a bool.
 
     Raises:
-        CheckpointError: it is missing, or none.
+        CheckpointError: it is missing, or of another type.
     """
     value = modules.attribute(path, name)
-    if type(value) is not int:
-        raise CheckpointError(f"{path}.{name} is {quoted(value)}, expected an integer")
+    if type(value) is not kind:
+        expected = "True or False" if kind is bool else "an integer"
+        raise CheckpointError(f"{path}.{name} is {quote(value)}, expected {expected}")
     return value
-
-
-def flag(modules: Modules, path: str, name: str) -> bool:
-    """An attribute that must be True or False.
-
-    Raises:
-        CheckpointError: it is missing, or neither.
-    """
-    value = modules.attribute(path, name)
-    if type(value) is not bool:
-        raise CheckpointError(f"{path}.{name} is {quoted(value)}, expected True or False")
-    return value
-
-
-def listed(names: Iterable[str]) -> str:
-    """The first few of many names, for a message."""
-    names = list(names)
-    shown = ", ".join(quoted(name) for name in names[:8])
-    return f"{shown}, ..." if len(names) > 8 else shown or "none"

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from stylert.export.checkpoints.families.config import ACTIVATIONS, Config
-from stylert.export.checkpoints.inert.pickle_machine import quoted
+from stylert.export.checkpoints.configs.config import Config
 from stylert.export.checkpoints.nvlabs import attributes
 from stylert.export.checkpoints.nvlabs.modules import Modules
+from stylert.export.checkpoints.safe_pickle.quoting import quote, quote_some
 from stylert.runtime.errors import CheckpointError
 
 __all__ = ["check_fully_connected", "mapping_arguments", "mapping_fields"]
@@ -33,7 +33,7 @@ def mapping_fields(modules: Modules) -> dict[str, Any]:
         "mapping_layers": len(layers),
         "embed_features": embed_features,
         "mapping_features": modules.shape("mapping.fc0.bias", 1)[0],
-        "mapping_activation": attributes.choice(modules, layers, "activation", ACTIVATIONS),
+        "mapping_activation": attributes.common(modules, layers, "activation"),
         "mapping_lr_multiplier": attributes.number(
             attributes.common(modules, layers, "bias_gain"), "bias_gain"
         ),
@@ -72,8 +72,7 @@ def _num_layers(modules: Modules) -> int:
     names = [name for name in modules.children("mapping") if name != "embed"]
     if sorted(names) != sorted(f"fc{i}" for i in range(len(names))):
         raise CheckpointError(
-            f"not supported: mapping has the modules {attributes.listed(names)}, "
-            "expected fc0, fc1, ..."
+            f"not supported: mapping has the modules {quote_some(names)}, expected fc0, fc1, ..."
         )
     if not 1 <= len(names) <= _MAX_LAYERS:
         raise CheckpointError(f"mapping has {len(names)} layers, expected 1 to {_MAX_LAYERS}")
@@ -93,7 +92,7 @@ def _check_gains(modules: Modules, config: Config) -> None:
         found = attributes.number(gain, f"{path}.weight_gain")
         if not math.isclose(found, expected, rel_tol=1e-3):
             raise CheckpointError(
-                f"not supported: {path}.weight_gain is {quoted(gain)}, expected {expected:.6g}"
+                f"not supported: {path}.weight_gain is {quote(gain)}, expected {expected:.6g}"
             )
 
 
@@ -106,7 +105,7 @@ def _check_linear_layers(modules: Modules) -> None:
         activation = modules.attribute(path, "activation")
         if activation != "linear":
             raise CheckpointError(
-                f"not supported: {path}.activation is {quoted(activation)}, expected linear"
+                f"not supported: {path}.activation is {quote(activation)}, expected linear"
             )
         if name != "skip" and modules.attribute(path, "bias_gain") != 1:
             raise CheckpointError(f"not supported: {path}.bias_gain, expected 1")

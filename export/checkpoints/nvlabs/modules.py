@@ -6,9 +6,11 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
-from stylert.export.checkpoints.inert.allow_list import PersistentObject
-from stylert.export.checkpoints.inert.pickle_machine import quoted
-from stylert.export.checkpoints.inert.storages import Tensor
+import numpy as np
+
+from stylert.export.checkpoints.safe_pickle.allow_list import PersistentObject
+from stylert.export.checkpoints.safe_pickle.quoting import quote
+from stylert.export.checkpoints.safe_pickle.storages import Tensor
 from stylert.runtime.errors import CheckpointError
 
 __all__ = ["Modules", "modules_from_object"]
@@ -35,7 +37,7 @@ class Modules:
         if module is None:
             raise CheckpointError(f"the module {path} is missing")
         if name not in module.state:
-            raise CheckpointError(f"{path} ({quoted(module.class_name)}) has no attribute '{name}'")
+            raise CheckpointError(f"{path} ({quote(module.class_name)}) has no attribute '{name}'")
         return module.state[name]
 
     def shape(self, name: str, dimensions: int) -> tuple[int, ...]:
@@ -52,6 +54,17 @@ class Modules:
                 f"{name}: got shape {list(tensor.shape)}, expected {dimensions} dimensions"
             )
         return tensor.shape
+
+    def read(self, name: str) -> np.ndarray:
+        """A tensor as float32.
+
+        Raises:
+            CheckpointError: it reaches outside of its storage, or holds no floats.
+        """
+        try:
+            return self.tensors[name].to_float32()
+        except CheckpointError as error:
+            raise CheckpointError(f"{name}: {error}") from None
 
     def children(self, path: str) -> list[str]:
         """Names of a module's submodules."""
@@ -77,7 +90,7 @@ def modules_from_object(network: PersistentObject) -> Modules:
     while waiting:
         path, module = waiting.pop()
         if id(module) in seen or len(seen) > MAX_MODULES or path.count(".") > MAX_DEPTH:
-            raise CheckpointError(f"the modules are no tree: {quoted(path)} contains itself")
+            raise CheckpointError(f"the modules are no tree: {quote(path)} contains itself")
         seen.add(id(module))
         modules.objects[path] = module
         for kind in ("_parameters", "_buffers"):
@@ -89,7 +102,7 @@ def modules_from_object(network: PersistentObject) -> Modules:
         for name, child in reversed(_named(module, "_modules", path)):
             if type(child) is not PersistentObject:
                 kind = getattr(child, "class_name", type(child).__name__)
-                raise CheckpointError(f"not supported: {name} is a {quoted(kind)} object")
+                raise CheckpointError(f"not supported: {name} is a {quote(kind)} object")
             waiting.append((name, child))
     return modules
 
@@ -98,10 +111,10 @@ def _named(module: PersistentObject, kind: str, path: str) -> list[tuple[str, An
     """Full names and values of one of a module's dicts, but those that are None."""
     values = module.state.get(kind)
     if type(values) is not dict:
-        raise CheckpointError(f"{quoted(module.class_name)} at {quoted(path)} has no {kind}")
+        raise CheckpointError(f"{quote(module.class_name)} at {quote(path)} has no {kind}")
     for name in values:
         if not _is_name(name):
-            raise CheckpointError(f"{quoted(name)} in {quoted(path)} is no name")
+            raise CheckpointError(f"{quote(name)} in {quote(path)} is no name")
     prefix = f"{path}." if path else ""
     return [(f"{prefix}{name}", value) for name, value in values.items() if value is not None]
 

@@ -7,19 +7,19 @@ object with its attributes, tensors and submodules; the source text that it carr
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from stylert.export.checkpoints.checkpoint import Checkpoint, Source
-from stylert.export.checkpoints.inert.allow_list import InertObject, PersistentObject
-from stylert.export.checkpoints.inert.pickle_machine import quoted
-from stylert.export.checkpoints.inert.storages import Tensor
 from stylert.export.checkpoints.nvlabs.modules import Modules, modules_from_object
 from stylert.export.checkpoints.nvlabs.reading import Reading
 from stylert.export.checkpoints.nvlabs.stylegan2 import read_stylegan2
 from stylert.export.checkpoints.nvlabs.stylegan3 import read_stylegan3
-from stylert.export.checkpoints.validation import check_shapes, check_values
+from stylert.export.checkpoints.safe_pickle.allow_list import PersistentObject, PickledObject
+from stylert.export.checkpoints.safe_pickle.quoting import quote, quote_some
+from stylert.export.checkpoints.validation import check_shapes, check_size, check_values
 from stylert.runtime.errors import CheckpointError
 
 __all__ = ["checkpoint_from_networks", "is_nvlabs"]
@@ -35,30 +35,19 @@ _READERS: dict[str, Callable[[Modules], Reading]] = {
 
 
 def is_nvlabs(value: Any) -> bool:
-    """Whether an inert pickle is a snapshot of NVlabs' PyTorch code, or one network of it."""
+    """Whether the value of a pickle is a snapshot of NVlabs' PyTorch code, or one network of it."""
     if type(value) is dict:
         return any(type(network) is PersistentObject for network in value.values())
     return type(value) is PersistentObject
 
 
-def checkpoint_from_networks(
-    value: Any,
-    *,
-    network: str | None,
-    file: str,
-    sha256: str,
-    num_bytes: int,
-    notes: tuple[str, ...] = (),
-) -> Checkpoint:
+def checkpoint_from_networks(value: Any, network: str | None, source: Source) -> Checkpoint:
     """Read one generator of a snapshot for which `is_nvlabs` holds.
 
     Args:
-        value: The inert snapshot.
+        value: The snapshot.
         network: Which network to read, None = the average one, 'G_ema'.
-        file: Name of the file.
-        sha256: Its hash.
-        num_bytes: Its size, which bounds what its tensors may claim.
-        notes: What there is to know already.
+        source: The file, whose size bounds what its tensors may claim.
 
     Raises:
         CheckpointError: there is no such generator, or it is none that is supported.
@@ -67,16 +56,15 @@ def checkpoint_from_networks(
     _refuse_stylegan_xl(chosen)
     modules = modules_from_object(chosen)
     reader = _reader(modules, name)
-    if modules.num_elements * np.dtype(np.float32).itemsize > 2 * num_bytes:
-        raise CheckpointError(f"the tensors claim more data than the {num_bytes} bytes of the file")
+    check_size(modules.num_elements, source)
     reading = reader(modules)
     tensors, more_notes = _tensors(modules, reading)
     check_values(tensors)
     return Checkpoint(
         config=reading.config,
         tensors=tensors,
-        source=Source(file, sha256, num_bytes, reading.format, name),
-        notes=(*notes, *more_notes, *_remarks(modules, reading)),
+        source=replace(source, format=reading.format, network=name),
+        notes=(*more_notes, *_remarks(modules, reading)),
     )
 
 
@@ -85,12 +73,12 @@ def _chosen(value: Any, network: str | None) -> tuple[str, PersistentObject]:
     networks = {ALONE: value} if type(value) is PersistentObject else _networks(value)
     default = ALONE if ALONE in networks else "G_ema"
     name = default if network is None else network
-    there = ", ".join(f"{key} ({quoted(net.class_name)})" for key, net in networks.items())
+    there = ", ".join(f"{key} ({quote(net.class_name)})" for key, net in networks.items())
     if name not in networks:
-        raise CheckpointError(f"no network {quoted(name)} in the file; it has {there}")
+        raise CheckpointError(f"no network {quote(name)} in the file; it has {there}")
     children = networks[name].state.get("_modules")
     if type(children) is not dict or not {"mapping", "synthesis"} <= children.keys():
-        raise CheckpointError(f"{quoted(name)} is no generator; the file has {there}")
+        raise CheckpointError(f"{quote(name)} is no generator; the file has {there}")
     return name, networks[name]
 
 
@@ -113,7 +101,7 @@ def _reader(modules: Modules, name: str) -> Callable[[Modules], Reading]:
         if tensor in modules.tensors:
             return reader
     raise CheckpointError(
-        f"{quoted(name)} is no StyleGAN2 (synthesis.b4.const is missing), "
+        f"{quote(name)} is no StyleGAN2 (synthesis.b4.const is missing), "
         "and no StyleGAN3 (synthesis.input.freqs is missing)"
     )
 
@@ -123,7 +111,7 @@ def _refuse_stylegan_xl(network: PersistentObject) -> None:
     mapping = network.state["_modules"]["mapping"]
     children = mapping.state.get("_modules") if type(mapping) is PersistentObject else None
     embed = children.get("embed") if type(children) is dict else None
-    is_embedding = type(embed) is InertObject and embed.class_name == "Embedding"
+    is_embedding = type(embed) is PickledObject and embed.class_name == "Embedding"
     if is_embedding or network.class_name == "SuperresGenerator":
         raise CheckpointError(_STYLEGAN_XL)
 
@@ -135,31 +123,23 @@ def _tensors(modules: Modules, reading: Reading) -> tuple[dict[str, np.ndarray],
     if "mapping.w_avg" not in modules.tensors:
         filled["mapping.w_avg"] = np.zeros(reading.config.w_dim, dtype=np.float32)
         notes = ("the network has no average w, zeros take its place: do not truncate",)
-    stored = {k: tensor for k, tensor in modules.tensors.items() if k not in reading.copies}
-    shapes = {name: tensor.shape for name, tensor in stored.items()}
+    shapes = {k: t.shape for k, t in modules.tensors.items() if k not in reading.copies}
     check_shapes(reading.config, shapes | {name: array.shape for name, array in filled.items()})
-    tensors = {name: _float32(name, tensor) for name, tensor in stored.items()} | filled
+    tensors = {name: modules.read(name) for name in shapes} | filled
     for name, original in reading.copies.items():
-        if not np.array_equal(_float32(name, modules.tensors[name]), tensors[original]):
+        if not np.array_equal(modules.read(name), tensors[original]):
             raise CheckpointError(f"not supported: {name} differs from {original}")
     return tensors, notes
-
-
-def _float32(name: str, tensor: Tensor) -> np.ndarray:
-    try:
-        return tensor.to_float32()
-    except CheckpointError as error:
-        raise CheckpointError(f"{name} {error}") from None
 
 
 def _remarks(modules: Modules, reading: Reading) -> tuple[str, ...]:
     """What is unusual about the network."""
     remarks = []
     if reading.unknown_arguments:
-        shown = ", ".join(quoted(key) for key in reading.unknown_arguments[:8])
+        shown = quote_some(reading.unknown_arguments)
         remarks.append(f"arguments of the generator that are not known here: {shown}")
     classes = {module.class_name for module in modules.objects.values()} - reading.classes
     if classes:
-        shown = ", ".join(quoted(name) for name in sorted(classes)[:8])
+        shown = quote_some(sorted(classes))
         remarks.append(f"classes of a fork, read as {reading.config.title}'s own: {shown}")
     return (*remarks, *reading.notes)

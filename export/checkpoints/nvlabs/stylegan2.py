@@ -12,15 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from stylert.export.checkpoints.families.config import ACTIVATIONS
-from stylert.export.checkpoints.families.stylegan2 import ARCHITECTURES, StyleGAN2Config
-from stylert.export.checkpoints.inert.pickle_machine import quoted
+from stylert.export.checkpoints.configs.stylegan2 import StyleGAN2Config
 from stylert.export.checkpoints.nvlabs.arguments import (
     argument_sources,
     check_arguments,
     unknown_arguments,
 )
-from stylert.export.checkpoints.nvlabs.attributes import choice, clamp, common, listed
+from stylert.export.checkpoints.nvlabs.attributes import clamp, common
 from stylert.export.checkpoints.nvlabs.mapping import (
     check_fully_connected,
     mapping_arguments,
@@ -28,6 +26,7 @@ from stylert.export.checkpoints.nvlabs.mapping import (
 )
 from stylert.export.checkpoints.nvlabs.modules import Modules
 from stylert.export.checkpoints.nvlabs.reading import Reading
+from stylert.export.checkpoints.safe_pickle.quoting import quote, quote_some
 from stylert.runtime.errors import CheckpointError
 
 __all__ = ["read_stylegan2"]
@@ -96,8 +95,8 @@ def _config(modules: Modules) -> StyleGAN2Config:
         img_channels=modules.shape(f"{blocks[-1]}.torgb.bias", 1)[0],
         const_shape=(const[1], const[2]),
         channels=tuple(modules.shape(f"{block}.conv1.bias", 1)[0] for block in blocks),
-        architecture=choice(modules, blocks, "architecture", ARCHITECTURES),
-        activation=choice(modules, layers, "activation", ACTIVATIONS),
+        architecture=common(modules, blocks, "architecture"),
+        activation=common(modules, layers, "activation"),
         conv_clamp=clamp(modules, [*layers, *_to_rgbs(modules, blocks)]),
         use_noise=common(modules, layers, "use_noise") is True,
         num_fp16_res=_num_fp16_res(modules, blocks),
@@ -143,7 +142,8 @@ def _blocks(modules: Modules) -> list[str]:
     expected = [f"b{4 << i}" for i in range(min(len(names), _MAX_BLOCKS))]
     if not names or sorted(names) != sorted(expected):
         raise CheckpointError(
-            f"not supported: synthesis has the modules {listed(names)}, expected b4, b8, b16, ..."
+            f"not supported: synthesis has the modules {quote_some(names)}, "
+            "expected b4, b8, b16, ..."
         )
     return [f"synthesis.{name}" for name in expected]
 
@@ -179,7 +179,7 @@ def _check_resampling(modules: Modules, blocks: list[str]) -> None:
         expected = 1 if name == "conv1" else 2
         if module.state.get("up") != expected or module.state.get("down", 1) != 1:
             raise CheckpointError(
-                f"not supported: {path} scales by {quoted(module.state.get('up'))}, "
+                f"not supported: {path} scales by {quote(module.state.get('up'))}, "
                 f"expected {expected}"
             )
 
@@ -212,7 +212,7 @@ def _check_resolution(value: Any, source: str, config: StyleGAN2Config) -> None:
     last = config.block_resolutions[-1]
     if all(type(side) is int and side in (*config.img_shape, last) for side in sides):
         return
-    shown = "x".join(quoted(side) for side in sides)
+    shown = "x".join(quote(side) for side in sides)
     const, image = ("x".join(map(str, shape)) for shape in (config.const_shape, config.img_shape))
     raise CheckpointError(
         f"img_resolution is {shown} in {source}, but the blocks b4..b{last} and the constant "
@@ -232,6 +232,6 @@ def _check_channels(given: Mapping[str, Any], source: str, config: StyleGAN2Conf
     ]
     if expected != list(config.channels):
         raise CheckpointError(
-            f"channel_base {quoted(base)} and channel_max {quoted(most)} in {source} make blocks "
+            f"channel_base {quote(base)} and channel_max {quote(most)} in {source} make blocks "
             f"of {expected} channels, but the tensors have {list(config.channels)}"
         )

@@ -11,16 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from stylert.export.checkpoints.families.stylegan3 import StyleGAN3Config, StyleGAN3Layer
-from stylert.export.checkpoints.families.stylegan3_design import StyleGAN3Design
-from stylert.export.checkpoints.inert.arrays import PickledArray
-from stylert.export.checkpoints.inert.pickle_machine import quoted
+from stylert.export.checkpoints.configs.stylegan3 import StyleGAN3Config, StyleGAN3Layer
+from stylert.export.checkpoints.configs.stylegan3_design import StyleGAN3Design
 from stylert.export.checkpoints.nvlabs.arguments import (
     argument_sources,
     check_arguments,
     unknown_arguments,
 )
-from stylert.export.checkpoints.nvlabs.attributes import clamp, flag, integer, listed, number
+from stylert.export.checkpoints.nvlabs.attributes import clamp, number, typed
 from stylert.export.checkpoints.nvlabs.mapping import (
     check_fully_connected,
     mapping_arguments,
@@ -28,6 +26,8 @@ from stylert.export.checkpoints.nvlabs.mapping import (
 )
 from stylert.export.checkpoints.nvlabs.modules import Modules
 from stylert.export.checkpoints.nvlabs.reading import Reading
+from stylert.export.checkpoints.safe_pickle.arrays import PickledArray
+from stylert.export.checkpoints.safe_pickle.quoting import quote, quote_some
 from stylert.runtime.errors import CheckpointError
 
 __all__ = ["read_stylegan3"]
@@ -105,8 +105,8 @@ def _layer_names(modules: Modules) -> list[str]:
     plain = type(names) is list and names and all(type(name) is str for name in names)
     if not plain or sorted([*names, "input"]) != sorted(there):
         raise CheckpointError(
-            f"not supported: synthesis has the modules {listed(there)}, expected input and its "
-            f"layer_names {listed(names) if plain else quoted(names)}"
+            f"not supported: synthesis has the modules {quote_some(there)}, expected input and its "
+            f"layer_names {quote_some(names) if plain else quote(names)}"
         )
     return list(names)
 
@@ -114,7 +114,7 @@ def _layer_names(modules: Modules) -> list[str]:
 def _layer(modules: Modules, name: str) -> StyleGAN3Layer:
     path = f"synthesis.{name}"
     out_channels, in_channels, kernel, _ = modules.shape(f"{path}.weight", 4)
-    if integer(modules, path, "conv_kernel") != kernel:
+    if typed(int, modules, path, "conv_kernel") != kernel:
         raise CheckpointError(f"{path}.conv_kernel differs from the shape of its weight")
     return StyleGAN3Layer(
         name=name,
@@ -123,14 +123,14 @@ def _layer(modules: Modules, name: str) -> StyleGAN3Layer:
         kernel=kernel,
         in_size=_side(modules, path, "in_size"),
         out_size=_side(modules, path, "out_size"),
-        up=integer(modules, path, "up_factor"),
-        down=integer(modules, path, "down_factor"),
+        up=typed(int, modules, path, "up_factor"),
+        down=typed(int, modules, path, "down_factor"),
         up_taps=_taps(modules, path, "up"),
         down_taps=_taps(modules, path, "down"),
         down_radial=len(_filter_shape(modules, path, "down")) == 2,
         padding=_padding(modules, path),
-        half=flag(modules, path, "use_fp16"),
-        is_torgb=flag(modules, path, "is_torgb"),
+        half=typed(bool, modules, path, "use_fp16"),
+        is_torgb=typed(bool, modules, path, "is_torgb"),
     )
 
 
@@ -141,7 +141,7 @@ def _filter_shape(modules: Modules, path: str, direction: str) -> tuple[int, ...
 
 def _taps(modules: Modules, path: str, direction: str) -> int:
     """The length of a filter, 0 where there is none; the layer says how long it must be."""
-    expected = integer(modules, path, f"{direction}_taps")
+    expected = typed(int, modules, path, f"{direction}_taps")
     shape = _filter_shape(modules, path, direction)
     if (shape[0] if shape else 1) != expected:
         got = f"has the shape {list(shape)}" if shape else "is missing"
@@ -157,7 +157,7 @@ def _side(modules: Modules, path: str, name: str) -> int:
         return int(sides[0])
     if type(value) is int:
         return value
-    shown = f"{sides[:4].tolist()}" if type(value) is PickledArray else quoted(value)
+    shown = f"{sides[:4].tolist()}" if type(value) is PickledArray else quote(value)
     raise CheckpointError(f"not supported: {path}.{name} is {shown}, expected that of a square")
 
 
@@ -167,7 +167,7 @@ def _padding(modules: Modules, path: str) -> tuple[int, int]:
     plain = type(value) is list and len(value) == 4 and all(type(x) is int for x in value)
     if not plain or value[:2] != value[2:]:
         raise CheckpointError(
-            f"not supported: {path}.padding is {value if plain else quoted(value)}, expected left, "
+            f"not supported: {path}.padding is {value if plain else quote(value)}, expected left, "
             "right, top and bottom, alike in both directions"
         )
     return value[0], value[1]
@@ -220,7 +220,7 @@ def _check_half(given: Mapping[str, Any], source: str, config: StyleGAN3Config) 
     ]
     if expected != [layer.half for layer in config.layers]:
         raise CheckpointError(
-            f"num_fp16_res is {quoted(count)} in {source}, but the layers' use_fp16 is otherwise"
+            f"num_fp16_res is {quote(count)} in {source}, but the layers' use_fp16 is otherwise"
         )
 
 
@@ -244,7 +244,7 @@ def _check_channels(given: Mapping[str, Any], source: str, config: StyleGAN3Conf
     except (TypeError, ValueError, OverflowError, ArithmeticError):
         expected = []
     if expected != found:
-        shown = ", ".join(f"{name} {quoted(value)}" for name, value in options.items())
+        shown = ", ".join(f"{name} {quote(value)}" for name, value in options.items())
         raise CheckpointError(
             f"{shown} in {source} make layers of {expected} channels, but the tensors have {found}"
         )

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from stylert.export.checkpoints.families.config import Config
+from stylert.export.checkpoints.configs.config import Config
 from stylert.runtime.errors import CheckpointError
 
 __all__ = ["LATENTS", "SEED", "average_latent"]

@@ -10,8 +10,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from stylert.export.checkpoints.inert.pickle_machine import RefusedName
-from stylert.export.checkpoints.inert.storages import Tensor
+from stylert.export.checkpoints.safe_pickle.pickle_names import RefusedName
+from stylert.export.checkpoints.safe_pickle.storages import Tensor
 from stylert.runtime.errors import CheckpointError
 
 __all__ = ["explained", "refuse_look_alikes", "shapes_of"]

@@ -23,9 +23,9 @@ import math
 
 import numpy as np
 
-from stylert.export.checkpoints.families.stylegan2 import StyleGAN2Config
-from stylert.export.checkpoints.inert.pickle_machine import quoted
+from stylert.export.checkpoints.configs.stylegan2 import StyleGAN2Config
 from stylert.export.checkpoints.nvlabs.modules import Modules
+from stylert.export.checkpoints.validation import check_names
 from stylert.runtime.errors import CheckpointError
 
 __all__ = ["NOISE_SEED", "config_from_state", "has_noise", "tensors_from_state"]
@@ -86,11 +86,12 @@ def tensors_from_state(state: Modules, config: StyleGAN2Config) -> dict[str, np.
         random = np.random.RandomState(NOISE_SEED)
         for name in [name for name in names if name.endswith(".noise_const")]:
             filled[name] = random.randn(*shapes.pop(name)).astype(np.float32)
-    _check_names(state, {names[name] for name in shapes} | {n for ns in kernels for n in ns})
+    expected = {names[name] for name in shapes} | {name for pair in kernels for name in pair}
+    check_names(sorted(state.tensors), sorted(expected), "rosinality's StyleGAN2")
     for name, shape in shapes.items():
         _check_shape(state, names[name], shape)
     tensors = {
-        name: _scaled(name, _float32(state, names[name]).reshape(shape))
+        name: _scaled(name, state.read(names[name]).reshape(shape))
         for name, shape in shapes.items()
     }
     filters = [_filter(state, kernel_names) for kernel_names in kernels]
@@ -146,20 +147,6 @@ def _kernels(config: StyleGAN2Config) -> list[tuple[str, str]]:
     ]
 
 
-def _check_names(state: Modules, expected: set[str]) -> None:
-    if missing := sorted(expected - state.tensors.keys()):
-        raise CheckpointError(f"{_some(missing)} missing")
-    if unknown := sorted(state.tensors.keys() - expected):
-        raise CheckpointError(f"not supported: {_some(unknown)} unknown to rosinality's StyleGAN2")
-
-
-def _some(names: list[str]) -> str:
-    """The first few of many names, with its verb."""
-    shown = ", ".join(quoted(name)[1:-1] for name in names[:4])
-    more = f" and {len(names) - 4} more" if len(names) > 4 else ""
-    return f"{shown}{more} {'is' if len(names) == 1 else 'are'}"
-
-
 def _check_shape(state: Modules, name: str, expected: tuple[int, ...]) -> None:
     """Dimensions of 1 do not count."""
     shape = state.tensors[name].shape
@@ -181,14 +168,7 @@ def _scaled(name: str, tensor: np.ndarray) -> np.ndarray:
 
 def _filter(state: Modules, names: tuple[str, str]) -> np.ndarray:
     """The filter of a block, of sum 1."""
-    first, second = (_float32(state, name) for name in names)
+    first, second = (state.read(name) for name in names)
     if not np.array_equal(first, second):
         raise CheckpointError(f"not supported: {names[0]} differs from {names[1]}")
     return first / np.float32(_KERNEL_SUM)
-
-
-def _float32(state: Modules, name: str) -> np.ndarray:
-    try:
-        return state.tensors[name].to_float32()
-    except CheckpointError as error:
-        raise CheckpointError(f"{name}: {error}") from None

@@ -9,15 +9,12 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from stylert.export.checkpoints.checkpoint import Checkpoint, Source
-from stylert.export.checkpoints.inert.allow_list import InertObject
-from stylert.export.checkpoints.inert.pickle_machine import quoted
-from stylert.export.checkpoints.inert.storages import Tensor
 from stylert.export.checkpoints.nvlabs.modules import Modules
 from stylert.export.checkpoints.rosinality.average_latent import LATENTS, SEED, average_latent
 from stylert.export.checkpoints.rosinality.lookalikes import refuse_look_alikes
@@ -27,7 +24,10 @@ from stylert.export.checkpoints.rosinality.state import (
     has_noise,
     tensors_from_state,
 )
-from stylert.export.checkpoints.validation import check_shapes, check_values
+from stylert.export.checkpoints.safe_pickle.allow_list import PickledObject
+from stylert.export.checkpoints.safe_pickle.quoting import quote, quote_some
+from stylert.export.checkpoints.safe_pickle.storages import Tensor
+from stylert.export.checkpoints.validation import check_shapes, check_size, check_values
 from stylert.runtime.errors import CheckpointError
 
 __all__ = ["checkpoint_from_state_dicts", "is_rosinality"]
@@ -66,28 +66,17 @@ class _Generator:
 
 
 def is_rosinality(value: Any) -> bool:
-    """Whether an inert value has a generator with rosinality's names."""
+    """Whether a value has a generator with rosinality's names."""
     return bool(_generators(value))
 
 
-def checkpoint_from_state_dicts(
-    value: Any,
-    *,
-    network: str | None,
-    file: str,
-    sha256: str,
-    num_bytes: int,
-    notes: tuple[str, ...] = (),
-) -> Checkpoint:
+def checkpoint_from_state_dicts(value: Any, network: str | None, source: Source) -> Checkpoint:
     """Read one generator of a value for which `is_rosinality` holds.
 
     Args:
-        value: The inert value of a file of torch.save.
+        value: The value of a file of torch.save.
         network: Which generator to read, None = the average one or the only one.
-        file: Name of the file.
-        sha256: Its hash.
-        num_bytes: Its size, which bounds what its tensors may claim.
-        notes: What there is to know already.
+        source: The file, whose size bounds what its tensors may claim.
 
     Raises:
         CheckpointError: there is no such generator, or it is none that is supported.
@@ -99,8 +88,7 @@ def checkpoint_from_state_dicts(
     average = state.tensors.pop(_AVERAGE, None)
     if average is None and (chosen.name == "g_ema" or "g_ema" not in generators):
         average = value.get(_AVERAGE)  # it is the average generator's
-    if state.num_elements * np.dtype(np.float32).itemsize > 2 * num_bytes:
-        raise CheckpointError(f"the tensors claim more data than the {num_bytes} bytes of the file")
+    check_size(state.num_elements, source)
     config = config_from_state(state, lr_multiplier=_lr_multiplier(value))
     tensors = tensors_from_state(state, config)
     shapes = {name: tensor.shape for name, tensor in tensors.items()}
@@ -111,14 +99,14 @@ def checkpoint_from_state_dicts(
     check_values({"mapping.w_avg": tensors["mapping.w_avg"]})
     remarks = [note, _noise_note(state), _rest_note(value, chosen)]
     if network is None and chosen.name not in _DEFAULTS:
-        remarks.append(f"the file has no average generator: {quoted(chosen.name)} was read")
+        remarks.append(f"the file has no average generator: {quote(chosen.name)} was read")
     if config.const_shape != (4, 4):
         remarks.append("the image is {} pixels high and {} wide".format(*config.img_shape))
     return Checkpoint(
         config=config,
         tensors=tensors,
-        source=Source(file, sha256, num_bytes, chosen.format, chosen.name),
-        notes=(*notes, *(remark for remark in remarks if remark)),
+        source=replace(source, format=chosen.format, network=chosen.name),
+        notes=tuple(remark for remark in remarks if remark),
     )
 
 
@@ -145,14 +133,14 @@ def _generators(value: Any) -> dict[str, _Generator]:
 
 
 def _chosen(generators: dict[str, _Generator], network: str | None) -> _Generator:
-    there = ", ".join(map(quoted, generators))
+    there = quote_some(generators, _MAX_GENERATORS)
     if network is None:
         likely = [name for name in _DEFAULTS if name in generators]
         if not likely and len(generators) > 1:
             raise CheckpointError(f"the file has several generators: choose one of {there}")
         network = (likely or list(generators))[0]
     if network not in generators:
-        raise CheckpointError(f"no network {quoted(network)} in the file; it has {there}")
+        raise CheckpointError(f"no network {quote(network)} in the file; it has {there}")
     return generators[network]
 
 
@@ -165,7 +153,7 @@ def _state(generator: _Generator) -> Modules:
         if type(tensor) is Tensor:
             tensors[name.removeprefix(generator.prefix)] = tensor
         elif "." in name:  # others are 'opts' and the like, beside the tensors of a bare state dict
-            raise CheckpointError(f"{quoted(name)} is a {type(tensor).__name__}, and no tensor")
+            raise CheckpointError(f"{quote(name)} is a {type(tensor).__name__}, and no tensor")
     return Modules(tensors=tensors)
 
 
@@ -175,7 +163,7 @@ def _state(generator: _Generator) -> Modules:
 def _lr_multiplier(value: dict[Any, Any]) -> float:
     """From the arguments of the training, which most versions leave at its default."""
     arguments = value.get("args")
-    given = arguments.state if type(arguments) is InertObject else None
+    given = arguments.state if type(arguments) is PickledObject else None
     lr = given.get("lr_mlp") if type(given) is dict else None
     if not isinstance(lr, (int, float)) or not 0 < lr < math.inf:
         return _LR_MULTIPLIER
@@ -194,10 +182,7 @@ def _stored_average(average: Any, w_dim: int) -> tuple[np.ndarray | None, str]:
             f"{_AVERAGE}: got shape {list(average.shape)}, expected [{w_dim}] or one such row for "
             "each layer"
         )
-    try:
-        rows = average.to_float32().reshape(-1, w_dim)
-    except CheckpointError as error:
-        raise CheckpointError(f"{_AVERAGE}: {error}") from None
+    rows = Modules(tensors={_AVERAGE: average}).read(_AVERAGE).reshape(-1, w_dim)
     if not np.array_equal(rows, np.broadcast_to(rows[:1], rows.shape), equal_nan=True):
         return None, f"{_AVERAGE} differs from layer to layer, which is not supported: {computed}"
     return rows[0].copy(), ""
@@ -219,7 +204,5 @@ def _rest_note(value: dict[Any, Any], chosen: _Generator) -> str:
     ]
     if not rest:
         return ""
-    unique = list(dict.fromkeys(rest))
-    shown = ", ".join(quoted(key) for key in unique[:8])
-    more = f" and {len(unique) - 8} more" if len(unique) > 8 else ""
-    return f"beside {quoted(chosen.name)} the file has {shown}{more}, which are not exported"
+    shown = quote_some(dict.fromkeys(rest))
+    return f"beside {quote(chosen.name)} the file has {shown}, which are not exported"

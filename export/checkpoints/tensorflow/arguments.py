@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from stylert.export.checkpoints.inert.pickle_machine import quoted
+from stylert.export.checkpoints.safe_pickle.quoting import quote
 from stylert.export.checkpoints.tensorflow.networks import TensorFlowGenerator
 from stylert.runtime.errors import CheckpointError
 
@@ -106,8 +106,8 @@ def check_agreement(generator: TensorFlowGenerator, found: Mapping[str, Any]) ->
         value = generator.arguments.get(key)
         if value is not None and (type(value) is not type(expected) or value != expected):
             raise CheckpointError(
-                f"{key} is {quoted(value)} in static_kwargs, but the variables make "
-                f"{quoted(expected)}"
+                f"{key} is {quote(value)} in static_kwargs, but the variables make "
+                f"{quote(expected)}"
             )
 
 
@@ -121,7 +121,7 @@ def number(generator: TensorFlowGenerator, key: str, default: float | None) -> f
     if value is None:
         return None
     if type(value) not in (int, float):
-        raise CheckpointError(f"{key} is {quoted(value)} in static_kwargs, expected a number")
+        raise CheckpointError(f"{key} is {quote(value)} in static_kwargs, expected a number")
     return float(value)
 
 
@@ -129,11 +129,11 @@ def unknown_arguments(generator: TensorFlowGenerator) -> list[str]:
     """The arguments that are not known here, each as 'name=value'."""
     known = _READ | _HARMLESS | _FIXED.keys()
     unknown = {key: value for key, value in generator.arguments.items() if key not in known}
-    return [f"{quoted(key)[1:-1]}={_shown(value)}"[:120] for key, value in unknown.items()]
+    return [f"{quote(key)[1:-1]}={_shown(value)}"[:120] for key, value in unknown.items()]
 
 
 def _shown(value: Any) -> str:
     """A value for a message: short, on one line."""
     if type(value) in (tuple, list) and len(value) <= 8:
-        return f"[{', '.join(map(quoted, value))}]"
-    return quoted(value)
+        return f"[{', '.join(map(quote, value))}]"
+    return quote(value)

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from stylert.export.checkpoints.families.config import Config
+from stylert.export.checkpoints.configs.config import Config
 from stylert.export.checkpoints.tensorflow.arguments import number
 from stylert.export.checkpoints.tensorflow.networks import TensorFlowGenerator
 from stylert.export.checkpoints.tensorflow.variables import Conversion, scaled, transposed

@@ -16,9 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from stylert.export.checkpoints.inert.allow_list import InertObject
-from stylert.export.checkpoints.inert.arrays import PickledArray
-from stylert.export.checkpoints.inert.pickle_machine import quoted
+from stylert.export.checkpoints.safe_pickle.allow_list import PickledObject
+from stylert.export.checkpoints.safe_pickle.arrays import PickledArray
+from stylert.export.checkpoints.safe_pickle.quoting import quote
 from stylert.runtime.errors import CheckpointError
 
 __all__ = ["TensorFlowGenerator", "generator_from_pickle", "is_tensorflow"]
@@ -79,15 +79,15 @@ class TensorFlowGenerator:
 
 
 def is_tensorflow(value: Any) -> bool:
-    """Whether an inert pickle is a network of dnnlib, or a tuple, list or dict of them."""
+    """Whether the value of a pickle is a network of dnnlib, or a tuple, list or dict of them."""
     return any(map(_is_network, _parts(value)))
 
 
 def generator_from_pickle(value: Any, network: str | None) -> TensorFlowGenerator:
-    """One generator of an inert pickle for which `is_tensorflow` holds.
+    """One generator of a pickle for which `is_tensorflow` holds.
 
     Args:
-        value: The inert pickle.
+        value: The value of the pickle.
         network: Its name, None = the average one, 'Gs', else the only one.
 
     Raises:
@@ -97,7 +97,7 @@ def generator_from_pickle(value: Any, network: str | None) -> TensorFlowGenerato
     name = _default(networks) if network is None else network
     there = ", ".join(f"{key} ({_function(state)})" for key, state in networks.items())
     if name not in networks:
-        raise CheckpointError(f"no network {quoted(name)} in the file; it has {there}")
+        raise CheckpointError(f"no network {quote(name)} in the file; it has {there}")
     state = networks[name]
     if not _is_generator(state):
         raise CheckpointError(_why_no_generator(name, state, there))
@@ -125,7 +125,7 @@ def generator_from_pickle(value: Any, network: str | None) -> TensorFlowGenerato
 
 
 def _is_network(value: Any) -> bool:
-    return type(value) is InertObject and value.class_name == "Network"
+    return type(value) is PickledObject and value.class_name == "Network"
 
 
 def _parts(value: Any) -> list[Any]:
@@ -180,7 +180,7 @@ def _why_no_generator(name: str, state: dict[str, Any], there: str) -> str:
             "not supported: a generator without a mapping network, as those of Progressive GAN are"
         )
     return (
-        f"{quoted(name)} is no StyleGAN generator: it has no networks 'mapping' and 'synthesis'; "
+        f"{quote(name)} is no StyleGAN generator: it has no networks 'mapping' and 'synthesis'; "
         f"the file has {there}"
     )
 
@@ -197,10 +197,10 @@ def _function(state: dict[str, Any]) -> str:
 
 def _field(title: str, state: dict[str, Any], key: str, kind: type) -> Any:
     if key not in state:
-        raise CheckpointError(f"the network {quoted(title)} has no {key!r}")
+        raise CheckpointError(f"the network {quote(title)} has no {key!r}")
     if type(state[key]) is not kind:
         raise CheckpointError(
-            f"the network {quoted(title)} has {quoted(state[key])} as its {key!r}, "
+            f"the network {quote(title)} has {quote(state[key])} as its {key!r}, "
             f"expected a {kind.__name__}"
         )
     return state[key]
@@ -210,7 +210,7 @@ def _version(title: str, state: dict[str, Any]) -> int:
     version: int = _field(title, state, "version", int)
     if version not in VERSIONS:
         raise CheckpointError(
-            f"not supported: version {quoted(version)} of the TensorFlow networks, expected 2 to 5"
+            f"not supported: version {quote(version)} of the TensorFlow networks, expected 2 to 5"
         )
     return version
 
@@ -219,9 +219,7 @@ def _arguments(title: str, state: dict[str, Any]) -> dict[str, Any]:
     arguments: dict[str, Any] = _field(title, state, "static_kwargs", dict)
     for key in arguments:
         if type(key) is not str:
-            raise CheckpointError(
-                f"the network {quoted(title)} has an argument named {quoted(key)}"
-            )
+            raise CheckpointError(f"the network {quote(title)} has an argument named {quote(key)}")
     return arguments
 
 
@@ -230,7 +228,7 @@ def _add_variables(
 ) -> None:
     for pair in _field(title, state, "variables", list):
         if not _is_pair(pair) or type(pair[0]) is not str or not _NAME.fullmatch(pair[0]):
-            raise CheckpointError(f"a variable of the network {quoted(title)} is no name and value")
+            raise CheckpointError(f"a variable of the network {quote(title)} is no name and value")
         name = f"{prefix}{pair[0]}"
         if name in variables:
             raise CheckpointError(f"the variable {name} is there twice")
@@ -246,7 +244,7 @@ def _array(name: str, value: Any) -> np.ndarray:
     if type(value) in (int, float):
         return np.asarray(float(value))
     if type(value) is not PickledArray:
-        raise CheckpointError(f"the variable {name} is {quoted(value)}, expected numbers")
+        raise CheckpointError(f"the variable {name} is {quote(value)}, expected numbers")
     if value.array.dtype.kind != "f":
         raise CheckpointError(f"{name} holds {value.array.dtype.name}, expected floats")
     return value.array

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from stylert.export.checkpoints.checkpoint import Checkpoint, Source
-from stylert.export.checkpoints.families.config import Config
-from stylert.export.checkpoints.families.stylegan2 import StyleGAN2Config
-from stylert.export.checkpoints.inert.pickle_machine import quoted
+from stylert.export.checkpoints.configs.config import Config
+from stylert.export.checkpoints.configs.stylegan2 import StyleGAN2Config
+from stylert.export.checkpoints.safe_pickle.quoting import name_some, quote
 from stylert.export.checkpoints.tensorflow.arguments import (
     check_agreement,
     check_fixed,
@@ -29,7 +30,7 @@ from stylert.export.checkpoints.tensorflow.stylegan2 import (
     stylegan2_conversions,
 )
 from stylert.export.checkpoints.tensorflow.variables import Conversion, tensors_from_variables
-from stylert.export.checkpoints.validation import check_shapes, check_values
+from stylert.export.checkpoints.validation import check_shapes, check_size, check_values
 from stylert.runtime.errors import CheckpointError
 
 __all__ = ["checkpoint_from_tensorflow", "is_tensorflow"]
@@ -41,33 +42,19 @@ _KNOWN_FUNCTIONS = frozenset(
 _UNUSED = re.compile(r"lod|synthesis/lod|synthesis/ToRGB_lod[1-9][0-9]*/(?:weight|bias)")
 
 
-def checkpoint_from_tensorflow(
-    value: Any,
-    *,
-    network: str | None,
-    file: str,
-    sha256: str,
-    num_bytes: int,
-    notes: tuple[str, ...] = (),
-) -> Checkpoint:
+def checkpoint_from_tensorflow(value: Any, network: str | None, source: Source) -> Checkpoint:
     """Read one generator of a pickle for which `is_tensorflow` holds.
 
     Args:
-        value: The inert pickle.
+        value: The value of the pickle.
         network: Which network to read, None = the average one, 'Gs', else the only one.
-        file: Name of the file.
-        sha256: Its hash.
-        num_bytes: Its size, which bounds what its variables may claim.
-        notes: What there is to know already.
+        source: The file, whose size bounds what its variables may claim.
 
     Raises:
         CheckpointError: there is no such generator, or it is none that is supported.
     """
     generator = generator_from_pickle(value, network)
-    if sum(array.size for array in generator.variables.values()) * 4 > 2 * num_bytes:
-        raise CheckpointError(
-            f"the variables claim more data than the {num_bytes} bytes of the file"
-        )
+    check_size(sum(array.size for array in generator.variables.values()), source)
     check_fixed(generator)
     config, conversions, filters = _family(generator)
     _check_arguments(generator, config)
@@ -79,8 +66,8 @@ def checkpoint_from_tensorflow(
     return Checkpoint(
         config=config,
         tensors=tensors,
-        source=Source(file, sha256, num_bytes, title, generator.name),
-        notes=(*notes, *_remarks(generator, config, file)),
+        source=replace(source, format=title, network=generator.name),
+        notes=_remarks(generator, config, source.file),
     )
 
 
@@ -113,7 +100,7 @@ def _check_arguments(generator: TensorFlowGenerator, config: Config) -> None:
     if resolution is not None and (type(resolution) is not int or resolution not in sides):
         height, width = config.img_shape
         raise CheckpointError(
-            f"resolution is {quoted(resolution)} in static_kwargs, but the variables make "
+            f"resolution is {quote(resolution)} in static_kwargs, but the variables make "
             f"{height}x{width}"
         )
 
@@ -126,7 +113,7 @@ def _check_all_used(
         name for name in generator.variables if name not in used and not _UNUSED.fullmatch(name)
     ]
     if unknown:
-        shown = f"{', '.join(unknown[:4])}{', ...' if len(unknown) > 4 else ''}"
+        shown = name_some(unknown)
         raise CheckpointError(f"not supported: variables unknown to {config.title}: {shown}")
 
 

@@ -14,9 +14,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from stylert.export.checkpoints.families.config import check_choice
-from stylert.export.checkpoints.families.stylegan1 import StyleGAN1Config
-from stylert.export.checkpoints.inert.pickle_machine import quoted
+from stylert.export.checkpoints.configs.config import check_choice
+from stylert.export.checkpoints.configs.stylegan1 import StyleGAN1Config
+from stylert.export.checkpoints.safe_pickle.quoting import quote
 from stylert.export.checkpoints.tensorflow.mapping import mapping_conversions, mapping_fields
 from stylert.export.checkpoints.tensorflow.networks import TensorFlowGenerator
 from stylert.export.checkpoints.tensorflow.variables import (
@@ -104,6 +104,6 @@ def _fused_from(fused_scale: Any, const_shape: tuple[int, ...]) -> int:
         return 1 if fused_scale else 2**16
     if fused_scale != "auto":
         raise CheckpointError(
-            f"not supported: fused_scale {quoted(fused_scale)}, expected auto, True, False"
+            f"not supported: fused_scale {quote(fused_scale)}, expected auto, True, False"
         )
     return math.ceil(4 * _FUSED_PIXELS / max(min(const_shape), 1))

@@ -18,9 +18,9 @@ from typing import Any
 
 import numpy as np
 
-from stylert.export.checkpoints.families.stylegan2 import StyleGAN2Config
-from stylert.export.checkpoints.inert.arrays import PickledArray
-from stylert.export.checkpoints.inert.pickle_machine import quoted
+from stylert.export.checkpoints.configs.stylegan2 import StyleGAN2Config
+from stylert.export.checkpoints.safe_pickle.arrays import PickledArray
+from stylert.export.checkpoints.safe_pickle.quoting import quote
 from stylert.export.checkpoints.tensorflow.arguments import number
 from stylert.export.checkpoints.tensorflow.mapping import mapping_conversions, mapping_fields
 from stylert.export.checkpoints.tensorflow.networks import TensorFlowGenerator
@@ -122,7 +122,7 @@ def _taps(value: Any) -> np.ndarray:
     elif type(value) in (list, tuple) and all(type(tap) in (int, float) for tap in value):
         taps = np.array([float(tap) for tap in value])
     else:
-        raise CheckpointError(f"not supported: resample_kernel is {quoted(value)}")
+        raise CheckpointError(f"not supported: resample_kernel is {quote(value)}")
     if taps.ndim not in (1, 2) or not 0 < max(taps.shape) <= MAX_FILTER_TAPS:
         raise CheckpointError(f"not supported: resample_kernel has shape {list(taps.shape)}")
     return taps
@@ -144,6 +144,6 @@ def _num_fp16_res(generator: TensorFlowGenerator) -> int:
     count = generator.arguments.get("num_fp16_res", 0)
     if type(count) is not int or count < 0:
         raise CheckpointError(
-            f"num_fp16_res is {quoted(count)} in static_kwargs, expected 0 or more"
+            f"num_fp16_res is {quote(count)} in static_kwargs, expected 0 or more"
         )
     return min(count, len(generator.blocks) - 1)  # the first block is never half

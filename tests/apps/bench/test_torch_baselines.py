@@ -23,7 +23,7 @@ from stylert.apps.bench.torch_baselines import (
 )
 from stylert.apps.bench.worker import _load_factory
 from stylert.export.checkpoints import read_checkpoint, write_native
-from stylert.export.families import reference_of
+from stylert.export.families import build_model
 from stylert.runtime.errors import EngineError
 from stylert.runtime.generator import Generator
 from stylert.runtime.parity import TOLERANCES, compare
@@ -112,7 +112,7 @@ class Clock:
 
 def test_the_clock_is_around_the_drawing(goldens: Path) -> None:
     clock: Any = Clock()
-    model = reference_of(read_checkpoint(goldens / "sg2-skip-32.pkl"))
+    model = build_model(read_checkpoint(goldens / "sg2-skip-32.pkl"))
     candidate = TorchCandidate(model, device="cpu", clock=clock)
     candidate.draw = lambda *inputs, **options: (
         clock.calls.append("draw"),

@@ -19,7 +19,7 @@ from onnx.reference import ReferenceEvaluator
 from stylert.engines import build_engine
 from stylert.export.bundle_writer import export_bundle
 from stylert.export.checkpoints import Checkpoint, StyleGAN3Config, read_checkpoint
-from stylert.export.checkpoints.families.stylegan3_design import StyleGAN3Design
+from stylert.export.checkpoints.configs.stylegan3_design import StyleGAN3Design
 from stylert.export.checkpoints.untrained import untrained
 from stylert.export.families import synthesis_graph
 from stylert.export.graphs import stylegan3

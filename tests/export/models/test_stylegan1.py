@@ -15,7 +15,7 @@ import torch
 
 from stylert.export.checkpoints import Checkpoint, StyleGAN1Config, read_checkpoint
 from stylert.export.checkpoints.untrained import untrained
-from stylert.export.families import reference_of
+from stylert.export.families import build_model
 from stylert.export.models.stylegan1 import StyleGAN1, adaptive_instance_norm
 from stylert.runtime.errors import CheckpointError
 
@@ -77,7 +77,7 @@ def test_all_goldens_are_tested(goldens: Path) -> None:
 
 def test_family_has_this_reference(golden: Golden) -> None:
     assert golden.checkpoint.family == "stylegan1"
-    assert type(reference_of(golden.checkpoint)) is StyleGAN1
+    assert type(build_model(golden.checkpoint)) is StyleGAN1
 
 
 def test_goldens_have_both_up_convolutions(golden: Golden) -> None:

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 
 from stylert.export.checkpoints import Checkpoint, read_checkpoint
-from stylert.export.families import reference_of
+from stylert.export.families import build_model
 from stylert.export.models.filtered_lrelu import filtered_lrelu, normalized_conv2d
 from stylert.export.models.stylegan3 import StyleGAN3
 from stylert.runtime.parity import TOLERANCES, compare
@@ -79,7 +79,7 @@ def test_all_goldens_are_tested(goldens: Path) -> None:
 
 
 def test_families_know_it(golden: Golden) -> None:
-    assert isinstance(reference_of(golden.checkpoint), StyleGAN3)
+    assert isinstance(build_model(golden.checkpoint), StyleGAN3)
 
 
 def test_maps(golden: Golden, assert_same: AssertSame) -> None:

@@ -225,7 +225,7 @@ WRONG: dict[str, tuple[Edit, str]] = {
         lambda network, writer: [
             fc.attributes.update(activation="elu") for fc in network.at("mapping").modules.values()
         ],
-        "not supported: activation 'elu' in mapping.fc0, expected lrelu, relu, swish, linear",
+        "not supported: mapping_activation 'elu', expected lrelu, relu, swish, linear",
     ),
     "clamp differs": (
         _attribute("synthesis.b8.torgb", conv_clamp=1),
@@ -248,7 +248,7 @@ WRONG: dict[str, tuple[Edit, str]] = {
         lambda network, writer: network.at("synthesis").modules.update(
             {f"b{i}": writer.Module("Other") for i in range(9000, 9100)}
         ),
-        "synthesis has the modules 'b4', 'b8', 'b9000', .*, ..., expected b4, b8",
+        "synthesis has the modules 'b4', 'b8', 'b9000', .* and 94 more, expected b4, b8",
     ),
     "scaling": (_attribute("synthesis.b8.conv0", up=4), "conv0 scales by 4, expected 2"),
     "no attribute": (
@@ -362,7 +362,7 @@ STREAMS: dict[str, tuple[dict[str, Any], str]] = {
     "negative": ({"numel": -1}, "described as 'storage'"),
     "keys": ({"keys": ["0", "1"]}, "other storages than its value uses"),
     "kind": ({"kind": "ComplexFloatStorage"}, "refuses 'torch.ComplexFloatStorage'"),
-    "integers": ({"kind": "IntStorage"}, "b4.const holds int32, expected floats"),
+    "integers": ({"kind": "IntStorage"}, "b4.const: holds int32, expected floats"),
     "no storage": ({"described": "0", "keys": []}, "not described as one"),
 }
 

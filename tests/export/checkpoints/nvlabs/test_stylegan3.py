@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from stylert.export.checkpoints import StyleGAN3Config, read_checkpoint, write_native
-from stylert.export.checkpoints.families.configs import config_from_json
-from stylert.export.checkpoints.families.stylegan3_design import StyleGAN3Design
+from stylert.export.checkpoints.configs import config_from_json
+from stylert.export.checkpoints.configs.stylegan3_design import StyleGAN3Design
 from stylert.export.checkpoints.untrained import untrained
 from stylert.runtime.errors import CheckpointError
 

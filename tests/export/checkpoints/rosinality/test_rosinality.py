@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 
 from stylert.export.checkpoints import Checkpoint, read_checkpoint, write_native
-from stylert.export.checkpoints.families.stylegan2 import StyleGAN2Config
+from stylert.export.checkpoints.configs.stylegan2 import StyleGAN2Config
 from stylert.export.checkpoints.rosinality.average_latent import LATENTS, SEED
 from stylert.export.checkpoints.validation import check_shapes, check_values
 from stylert.export.models.layers import modulated_conv2d

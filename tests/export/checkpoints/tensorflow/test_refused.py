@@ -231,7 +231,7 @@ def test_one_array_many_times(pickles: Any) -> None:
     ]
     made = pickles.generator(pickles.config("stylegan2"))
     made.state["variables"] = made.state["variables"] + pairs
-    with pytest.raises(CheckpointError, match="the variables claim more data than the"):
+    with pytest.raises(CheckpointError, match="the tensors claim more data than the"):
         pickles.read(made)
 
 

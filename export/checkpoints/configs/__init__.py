@@ -1,15 +1,15 @@
-"""The families that a checkpoint can be of, by name."""
+"""The configuration of each family: its architecture, and the names of its tensors."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from stylert.export.checkpoints.families.config import Config
-from stylert.export.checkpoints.families.stylegan1 import StyleGAN1Config
-from stylert.export.checkpoints.families.stylegan2 import StyleGAN2Config
-from stylert.export.checkpoints.families.stylegan3 import StyleGAN3Config
-from stylert.export.checkpoints.inert.pickle_machine import quoted
+from stylert.export.checkpoints.configs.config import Config
+from stylert.export.checkpoints.configs.stylegan1 import StyleGAN1Config
+from stylert.export.checkpoints.configs.stylegan2 import StyleGAN2Config
+from stylert.export.checkpoints.configs.stylegan3 import StyleGAN3Config
+from stylert.export.checkpoints.safe_pickle.quoting import quote
 from stylert.runtime.errors import CheckpointError
 
 __all__ = ["CONFIGS", "config_from_json"]
@@ -27,6 +27,6 @@ def config_from_json(family: Any, data: Mapping[str, Any]) -> Config:
     """
     if type(family) is not str or family not in CONFIGS:
         raise CheckpointError(
-            f"not supported: the family {quoted(family)}, expected {', '.join(CONFIGS)}"
+            f"not supported: the family {quote(family)}, expected {', '.join(CONFIGS)}"
         )
     return CONFIGS[family].from_json(data)

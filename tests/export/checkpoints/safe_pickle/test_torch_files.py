@@ -18,10 +18,10 @@ import pytest
 import torch
 
 from stylert.export.checkpoints import Checkpoint, read_checkpoint
-from stylert.export.checkpoints.inert.allow_list import InertObject, read_torch_stream
-from stylert.export.checkpoints.inert.storages import Tensor
-from stylert.export.checkpoints.inert.torch_archive import value_from_archive
-from stylert.export.checkpoints.inert.zip_records import ZipRecords
+from stylert.export.checkpoints.safe_pickle.allow_list import PickledObject, read_torch_stream
+from stylert.export.checkpoints.safe_pickle.storages import Tensor
+from stylert.export.checkpoints.safe_pickle.torch_archive import value_from_archive
+from stylert.export.checkpoints.safe_pickle.zip_records import ZipRecords
 from stylert.runtime.errors import CheckpointError
 
 GOLDENS = Path(__file__).parents[3] / "goldens"
@@ -126,11 +126,11 @@ def test_other_values(archive: bool) -> None:
         )
     )
     namespace = value["namespace"]
-    assert type(namespace) is InertObject
+    assert type(namespace) is PickledObject
     assert namespace.class_name == "Namespace"
     assert (namespace.state["size"], namespace.state["lr"]) == (1024, 0.002)
     assert value["size"] == (1, 2)
-    assert type(value["device"]) is type(namespace.state["path"]) is InertObject
+    assert type(value["device"]) is type(namespace.state["path"]) is PickledObject
     assert (value["number"], value["ordered"], value["set"]) == (0.5, {"a": 1}, {"a"})
     assert value["nested"] == [1, (2.5, None, True, "text")]
     with pytest.raises(CheckpointError, match="holds uint8, expected floats"):

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from stylert.export.checkpoints.inert.pickle_machine import Global, quoted
+from stylert.export.checkpoints.safe_pickle.pickle_names import Global
+from stylert.export.checkpoints.safe_pickle.quoting import quote
 from stylert.runtime.errors import CheckpointError
 
 __all__ = [
@@ -113,7 +114,7 @@ def described_storage(persistent_id: Any) -> DescribedStorage:
         or not _are_counts([numel])
         or view not in ([], [None])
     ):
-        raise CheckpointError(f"a torch storage is described as {quoted(kind)}")
+        raise CheckpointError(f"a torch storage is described as {quote(kind)}")
     return DescribedStorage(storage_type.name, key, numel)
 
 

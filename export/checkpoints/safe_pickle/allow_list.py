@@ -11,13 +11,21 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from stylert.export.checkpoints.inert import arrays
-from stylert.export.checkpoints.inert.pickle_machine import Budget, Buildable, Global, PickleMachine
-from stylert.export.checkpoints.inert.storages import STORAGE_TYPES, Tensor, tensor_from_storage
-from stylert.export.checkpoints.inert.torch_stream import storage_from_bytes, value_from_stream
+from stylert.export.checkpoints.safe_pickle import arrays
+from stylert.export.checkpoints.safe_pickle.pickle_machine import Budget, PickleMachine
+from stylert.export.checkpoints.safe_pickle.pickle_names import Buildable, Global
+from stylert.export.checkpoints.safe_pickle.storages import (
+    STORAGE_TYPES,
+    Tensor,
+    tensor_from_storage,
+)
+from stylert.export.checkpoints.safe_pickle.torch_stream import (
+    storage_from_bytes,
+    value_from_stream,
+)
 from stylert.runtime.errors import CheckpointError
 
-__all__ = ["InertObject", "PersistentObject", "read_pickle", "read_torch_stream"]
+__all__ = ["PickledObject", "PersistentObject", "read_pickle", "read_torch_stream"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -31,7 +39,7 @@ class PersistentObject:
     state: dict[str, Any]
 
 
-class InertObject(Buildable):
+class PickledObject(Buildable):
     """An object of a class that we know by name only."""
 
     def __init__(self, class_name: str) -> None:
@@ -46,7 +54,7 @@ class InertObject(Buildable):
 def read_pickle(
     data: memoryview, *, persistent: Callable[[Any], Any] | None = None
 ) -> tuple[Any, int]:
-    """The inert value of the pickle at the start of `data`, and where the pickle ends.
+    """The value of the pickle at the start of `data`, and where the pickle ends.
 
     Args:
         data: The pickle, which may have something behind its end.
@@ -61,7 +69,7 @@ def read_pickle(
 
 
 def read_torch_stream(data: memoryview) -> Any:
-    """The inert value in a file of the old torch.save.
+    """The value in a file of the old torch.save.
 
     Raises:
         CheckpointError: it is damaged, or names anything that is not in the list.
@@ -93,10 +101,10 @@ def _names(budget: Budget) -> dict[tuple[str, str], Global]:
     }
     classes: dict[tuple[str, str], Callable[[], Any]] = {
         ("dnnlib.util", "EasyDict"): dict,
-        ("dnnlib.tflib.network", "Network"): partial(InertObject, "Network"),
-        ("tfutil", "Network"): partial(InertObject, "Network"),  # Progressive GAN
-        ("torch.nn.modules.sparse", "Embedding"): partial(InertObject, "Embedding"),
-        ("argparse", "Namespace"): partial(InertObject, "Namespace"),
+        ("dnnlib.tflib.network", "Network"): partial(PickledObject, "Network"),
+        ("tfutil", "Network"): partial(PickledObject, "Network"),  # Progressive GAN
+        ("torch.nn.modules.sparse", "Embedding"): partial(PickledObject, "Embedding"),
+        ("argparse", "Namespace"): partial(PickledObject, "Namespace"),
     }
     names = {pair: Global(".".join(pair), call=call) for pair, call in functions.items()}
     names |= {pair: Global(".".join(pair), new=new) for pair, new in classes.items()}
@@ -125,14 +133,14 @@ def _size(sizes: Any) -> Any:
     return sizes
 
 
-def _device(kind: Any, index: Any = None) -> InertObject:
+def _device(kind: Any, index: Any = None) -> PickledObject:
     """Where a tensor was: of no use here."""
-    return InertObject("device")
+    return PickledObject("device")
 
 
-def _path(*parts: Any) -> InertObject:
+def _path(*parts: Any) -> PickledObject:
     """A folder of the training: of no use here."""
-    return InertObject("PosixPath")
+    return PickledObject("PosixPath")
 
 
 def _ordered_dict() -> dict[Any, Any]:

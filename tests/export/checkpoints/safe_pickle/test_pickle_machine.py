@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from stylert.export.checkpoints import read_checkpoint
-from stylert.export.checkpoints.inert.allow_list import read_pickle
+from stylert.export.checkpoints.safe_pickle.allow_list import read_pickle
 from stylert.runtime.errors import CheckpointError
 
 MEGABYTE = 2**20

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from stylert.export.checkpoints.inert.pickle_machine import Buildable, Global
+from stylert.export.checkpoints.safe_pickle.pickle_names import Buildable, Global
 from stylert.runtime.errors import CheckpointError
 
 __all__ = [

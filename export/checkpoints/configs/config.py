@@ -17,10 +17,12 @@ from dataclasses import asdict, dataclass
 from itertools import pairwise
 from typing import Any, ClassVar, TypeVar
 
+from stylert.export.checkpoints.safe_pickle.quoting import quote
 from stylert.runtime.errors import CheckpointError
 
 __all__ = [
     "ACTIVATIONS",
+    "SMALL",
     "Config",
     "Shapes",
     "check_choice",
@@ -30,6 +32,7 @@ __all__ = [
 ]
 
 ACTIVATIONS = ("lrelu", "relu", "swish", "linear")
+SMALL = 2e9  # multiply-adds of one image: networks below are drawn on one thread, and often
 
 Shapes = dict[str, tuple[int, ...]]  # by the tensor's name
 
@@ -72,10 +75,11 @@ class Config(ABC):
     use_noise: bool = True  # layers add noise
 
     def __post_init__(self) -> None:
-        """Refuse values that no generator has.
+        """Refuse values that no generator of the family has.
 
         Raises:
-            CheckpointError: a field has another type, or is out of its range.
+            CheckpointError: a field has another type, is out of its range, or does not fit to
+                others.
         """
         for name, (least, most) in _RANGES.items():
             check_integer(name, getattr(self, name), least, most)
@@ -109,7 +113,7 @@ class Config(ABC):
     @property
     @abstractmethod
     def native_half_blocks(self) -> tuple[str, ...]:
-        """Those that were trained in half precision, else those of the highest resolutions."""
+        """Those trained in half precision, else those of the four highest resolutions."""
 
     @property
     @abstractmethod
@@ -123,11 +127,20 @@ class Config(ABC):
     @property
     @abstractmethod
     def filter_names(self) -> tuple[str, ...]:
-        """Tensors that are filters of a size that the checkpoint chooses, [t, t] or [t]."""
+        """Tensors that are filters of a size that the checkpoint chooses, [t, t] or [t], if any."""
 
     @abstractmethod
     def synthesis_multiply_adds(self) -> int:
-        """Multiply-adds of the convolutions of one image, transposed ones at their input pixels."""
+        """Multiply-adds of the convolutions and affine layers of one image.
+
+        Transposed convolutions count at their input pixels, filters not at all.
+        """
+
+    @property
+    def mapping_widths(self) -> tuple[int, ...]:
+        """Lengths of the vectors before, between and after the mapping network's layers."""
+        inner = [self.mapping_features] * (self.mapping_layers - 1)
+        return self.z_dim + self.embed_features, *inner, self.w_dim
 
     def mapping_shapes(self) -> Shapes:
         """Name and shape of every tensor of the mapping network."""
@@ -135,12 +148,7 @@ class Config(ABC):
         if self.c_dim:
             shapes["mapping.embed.weight"] = (self.embed_features, self.c_dim)
             shapes["mapping.embed.bias"] = (self.embed_features,)
-        widths = [
-            self.z_dim + self.embed_features,
-            *[self.mapping_features] * (self.mapping_layers - 1),
-            self.w_dim,
-        ]
-        for i, (wide_in, wide_out) in enumerate(pairwise(widths)):
+        for i, (wide_in, wide_out) in enumerate(pairwise(self.mapping_widths)):
             shapes[f"mapping.fc{i}.weight"] = (wide_out, wide_in)
             shapes[f"mapping.fc{i}.bias"] = (wide_out,)
         return shapes
@@ -159,6 +167,11 @@ class Config(ABC):
             "mapping": sum(math.prod(shape) for shape in matrices),
             "synthesis": self.synthesis_multiply_adds(),
         }
+
+    @property
+    def work(self) -> int:
+        """Multiply-adds of one image, mapping and synthesis together."""
+        return sum(self.multiply_adds().values())
 
     def summary(self) -> dict[str, str]:
         """What a user wants to know of the architecture, by what it is."""
@@ -197,14 +210,14 @@ class Config(ABC):
 def check_integer(name: str, value: Any, least: int, most: int) -> None:
     """Refuse what is no integer from `least` to `most`."""
     if type(value) is not int or not least <= value <= most:
-        raise CheckpointError(f"{name}: got {_shown(value)}, expected {least} to {most}")
+        raise CheckpointError(f"{name}: got {quote(value)}, expected {least} to {most}")
 
 
 def check_integers(name: str, values: Any, shortest: int, longest: int, most: int) -> None:
     """Refuse what is no tuple of integers from 1 to `most`."""
     if type(values) is not tuple or not shortest <= len(values) <= longest:
         raise CheckpointError(
-            f"{name}: got {_shown(values)}, expected {shortest} to {longest} integers"
+            f"{name}: got {quote(values)}, expected {shortest} to {longest} integers"
         )
     for value in values:
         check_integer(name, value, 1, most)
@@ -214,15 +227,10 @@ def check_choice(name: str, value: Any, choices: tuple[Any, ...]) -> None:
     """Refuse what is none of the choices."""
     if value not in choices:
         expected = ", ".join(map(str, choices))
-        raise CheckpointError(f"not supported: {name} {_shown(value)}, expected {expected}")
+        raise CheckpointError(f"not supported: {name} {quote(value)}, expected {expected}")
 
 
 def check_positive(name: str, value: Any) -> None:
     """Refuse what is no finite number above 0."""
     if type(value) not in (int, float) or not 0 < value < math.inf:
-        raise CheckpointError(f"{name}: got {_shown(value)}, expected a number above 0")
-
-
-def _shown(value: Any) -> str:
-    """A value of any kind for a message: short, and on one line."""
-    return ascii(value)[:80] if type(value) in (str, int, float, bool) else type(value).__name__
+        raise CheckpointError(f"{name}: got {quote(value)}, expected a number above 0")

@@ -10,7 +10,7 @@ import struct
 import zlib
 from dataclasses import dataclass
 
-from stylert.export.checkpoints.inert.pickle_machine import quoted
+from stylert.export.checkpoints.safe_pickle.quoting import quote
 from stylert.runtime.errors import CheckpointError
 
 __all__ = ["ZipRecords"]
@@ -71,10 +71,10 @@ class ZipRecords:
         """
         entry = self._entries.get(name)
         if entry is None:
-            raise CheckpointError(f"the record {quoted(name)} is missing; download it again")
+            raise CheckpointError(f"the record {quote(name)} is missing; download it again")
         if entry.method or entry.packed != entry.size or entry.flags & _ENCRYPTED:
             raise CheckpointError(
-                f"the record {quoted(name)} is compressed or encrypted, which torch.save never does"
+                f"the record {quote(name)} is compressed or encrypted, which torch.save never does"
             )
         start = entry.offset + _LOCAL.size
         header = self._data[entry.offset : start]
@@ -83,7 +83,7 @@ class ZipRecords:
             start += name_size + extra_size
             if signature == b"PK\3\4" and start + entry.size <= len(self._data):
                 return self._data[start : start + entry.size]
-        raise CheckpointError(f"the record {quoted(name)} is damaged; download it again")
+        raise CheckpointError(f"the record {quote(name)} is damaged; download it again")
 
     def read(self, name: str) -> memoryview:
         """The bytes of a record, compared with their checksum.
@@ -94,7 +94,7 @@ class ZipRecords:
         view = self.view(name)
         crc = self._entries[name].crc
         if name not in self._sound and crc and zlib.crc32(view) != crc:
-            raise CheckpointError(f"the record {quoted(name)} is damaged; download it again")
+            raise CheckpointError(f"the record {quote(name)} is damaged; download it again")
         self._sound.add(name)
         return view
 
@@ -111,7 +111,7 @@ def _directory(data: memoryview) -> dict[str, _Entry]:
     for _ in range(count):
         name, entry, position = _entry(data, position)
         if name in entries:
-            raise CheckpointError(f"the zip archive has the record {quoted(name)} twice")
+            raise CheckpointError(f"the zip archive has the record {quote(name)} twice")
         entries[name] = entry
     return entries
 

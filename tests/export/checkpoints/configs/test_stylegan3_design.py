@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from stylert.export.checkpoints import read_checkpoint
-from stylert.export.checkpoints.families.stylegan3_design import (
+from stylert.export.checkpoints.configs.stylegan3_design import (
     StyleGAN3Design,
     bessel_j1,
     low_pass_filter,

@@ -1,4 +1,4 @@
-"""The zip archive that torch.save writes since torch 1.6 -> an inert value. Without torch.
+"""The zip archive that torch.save writes since torch 1.6 -> its value. Without torch.
 
 It holds the pickle ROOT/data.pkl, and each storage as the record ROOT/data/KEY. A storage stays a
 view of the file until one of its tensors is used.
@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from stylert.export.checkpoints.inert.allow_list import read_pickle
-from stylert.export.checkpoints.inert.storages import Storage, described_storage
-from stylert.export.checkpoints.inert.zip_records import ZipRecords
+from stylert.export.checkpoints.safe_pickle.allow_list import read_pickle
+from stylert.export.checkpoints.safe_pickle.storages import Storage, described_storage
+from stylert.export.checkpoints.safe_pickle.zip_records import ZipRecords
 from stylert.runtime.errors import CheckpointError
 
 __all__ = ["is_torch_archive", "value_from_archive"]

@@ -10,8 +10,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from stylert.export.checkpoints.inert.pickle_machine import Budget, Global, PickleMachine, quoted
-from stylert.export.checkpoints.inert.storages import (
+from stylert.export.checkpoints.safe_pickle.pickle_machine import Budget, PickleMachine
+from stylert.export.checkpoints.safe_pickle.pickle_names import Global
+from stylert.export.checkpoints.safe_pickle.quoting import quote
+from stylert.export.checkpoints.safe_pickle.storages import (
     STORAGE_TYPES,
     DescribedStorage,
     Storage,
@@ -103,7 +105,7 @@ class _Stream:
         described = described_storage(persistent_id)
         key = described.key
         if self._described.setdefault(key, described) != described:
-            raise CheckpointError(f"the torch storage {quoted(key)} is described in two ways")
+            raise CheckpointError(f"the torch storage {quote(key)} is described in two ways")
         return Storage(lambda: described.elements(self._parts[key]))
 
     def _next_part(self, described: DescribedStorage) -> memoryview:

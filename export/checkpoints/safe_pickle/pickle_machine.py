@@ -1,4 +1,4 @@
-"""A pickle interpreter that runs nothing: it builds inert values, and never uses the pickle module.
+"""A pickle interpreter that runs nothing: it builds plain values, and never uses the pickle module.
 
 A pickle is a program for a stack machine. Python's own machine imports whatever the program
 names and calls it; this one knows only the names in the table that it is given, and what stands
@@ -13,12 +13,13 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, NoReturn
 
+from stylert.export.checkpoints.safe_pickle.pickle_names import Buildable, Global, RefusedName
+from stylert.export.checkpoints.safe_pickle.quoting import quote
 from stylert.runtime.errors import CheckpointError
 
-__all__ = ["Budget", "Buildable", "Global", "PickleMachine", "RefusedName", "quoted"]
+__all__ = ["Budget", "PickleMachine"]
 
 MAX_OPERATIONS = 500_000  # a snapshot of three 1024 px networks takes about 60,000
 MAX_OPEN_MARKS = 256  # a snapshot takes about 30
@@ -37,38 +38,6 @@ _DAMAGE = (
     ValueError,
     struct.error,
 )
-
-
-@dataclass(frozen=True, eq=False)
-class Global:
-    """A name that a pickle may use, and what we do where it is used.
-
-    `call` stands for calling it, `new` for making an object of it without arguments.
-    With neither it is a mere name, an argument of another one.
-    """
-
-    name: str
-    call: Callable[..., Any] | None = None
-    new: Callable[[], Any] | None = None
-
-
-class RefusedName(CheckpointError):
-    """A pickle uses a name that is not in the list: `name`, with its module."""
-
-    def __init__(self, name: str) -> None:
-        super().__init__(
-            f"refuses {quoted(name)}: it is none of the types in a StyleGAN checkpoint, and could "
-            "run code"
-        )
-        self.name = name
-
-
-class Buildable:
-    """A value of ours that takes the state which a pickle gives it."""
-
-    def build(self, state: Any) -> None:
-        """Take the state."""
-        raise NotImplementedError
 
 
 class Budget:
@@ -97,16 +66,6 @@ class Budget:
         self.copied_bytes -= count
         if self.copied_bytes < 0:
             raise CheckpointError("the pickle claims more data than the file holds")
-
-
-_PLAIN = (bool, int, float, type(None))
-
-
-def quoted(value: object) -> str:
-    """A value from a file for an error message: short, on one line, and never looked into."""
-    if type(value) is str:
-        return ascii(value if len(value) <= 80 else f"{value[:77]}...")
-    return str(value) if type(value) in _PLAIN else f"a {type(value).__name__}"
 
 
 class PickleMachine:
@@ -315,7 +274,7 @@ class PickleMachine:
         if type(function) is not Global or type(arguments) is not tuple:
             raise TypeError("a call of what is no function")
         if function.call is None:
-            raise CheckpointError(f"refuses to call {quoted(function.name)}")
+            raise CheckpointError(f"refuses to call {quote(function.name)}")
         return function.call(*arguments)
 
     def _new_object(self) -> Any:
@@ -324,7 +283,7 @@ class PickleMachine:
         if type(kind) is not Global:
             raise TypeError("an object of what is no class")
         if kind.new is None or type(arguments) is not tuple or arguments:
-            raise CheckpointError(f"refuses to make a {quoted(kind.name)} object this way")
+            raise CheckpointError(f"refuses to make a {quote(kind.name)} object this way")
         return kind.new()
 
     def _build(self) -> None:

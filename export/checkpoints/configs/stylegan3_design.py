@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stylert.export.checkpoints.families.stylegan3 import StyleGAN3Config, StyleGAN3Layer
+from stylert.export.checkpoints.configs.stylegan3 import StyleGAN3Config, StyleGAN3Layer
 
 __all__ = ["StyleGAN3Design", "bessel_j1", "low_pass_filter", "radial_low_pass_filter"]
 

@@ -25,14 +25,16 @@ from dataclasses import asdict, dataclass
 from fractions import Fraction
 from typing import Any
 
-from stylert.export.checkpoints.families.config import (
+from typing_extensions import override
+
+from stylert.export.checkpoints.configs.config import (
     Config,
     Shapes,
     check_choice,
     check_integer,
     check_positive,
 )
-from stylert.export.checkpoints.inert.pickle_machine import quoted
+from stylert.export.checkpoints.safe_pickle.quoting import quote
 from stylert.runtime.errors import CheckpointError
 
 __all__ = ["StyleGAN3Config", "StyleGAN3Layer"]
@@ -97,7 +99,7 @@ class StyleGAN3Layer:
         made = (self.activation_size - max(self.down_taps, 1)) // self.down + 1
         if self.activation_size < max(self.down_taps, 1) or made != self.out_size:
             raise CheckpointError(
-                f"{quoted(self.name)} makes {made} pixels of {self.in_size}, not {self.out_size}: "
+                f"{quote(self.name)} makes {made} pixels of {self.in_size}, not {self.out_size}: "
                 "its factors, taps and padding do not fit its sizes"
             )
 
@@ -141,13 +143,8 @@ class StyleGAN3Config(Config):
     use_noise: bool = False  # no layer adds noise
     output_scale: float = 0.25  # what the image is multiplied by in the end
 
+    @override
     def __post_init__(self) -> None:
-        """Refuse values that no StyleGAN3 has.
-
-        Raises:
-            CheckpointError: a field has another type, is out of its range, or the layers do not fit
-                to each other.
-        """
         super().__post_init__()
         check_integer("input_channels", self.input_channels, 1, 2**16)
         check_integer("input_size", self.input_size, 1, _MOST_PIXELS)
@@ -172,7 +169,7 @@ class StyleGAN3Config(Config):
                 raise CheckpointError("layers: expected StyleGAN3Layer records")
             name = f"L{i}_{layer.out_size}_{layer.out_channels}"
             if layer.name != name:
-                raise CheckpointError(f"the layer {quoted(layer.name)} should be named {name}")
+                raise CheckpointError(f"the layer {quote(layer.name)} should be named {name}")
             if (layer.in_channels, layer.in_size) != (channels, size):
                 raise CheckpointError(
                     f"{name} takes {layer.in_channels} channels of {layer.in_size} pixels, but "
@@ -185,20 +182,20 @@ class StyleGAN3Config(Config):
             raise CheckpointError(f"ToRGB makes {channels} channels, expected {self.img_channels}")
 
     @property
+    @override
     def img_shape(self) -> tuple[int, int]:
-        """Height and width of the image in pixels."""
         side = self.layers[-1].out_size
         return side, side
 
     @property
+    @override
     def num_ws(self) -> int:
-        """How many w vectors the synthesis takes: one for the input, and one a layer."""
-        return len(self.layers) + 1
+        return len(self.layers) + 1  # the first is the input's
 
     @property
+    @override
     def block_names(self) -> tuple[str, ...]:
-        """The layers 'L0_36_512', ...; the Fourier features are always float32."""
-        return tuple(layer.name for layer in self.layers)
+        return tuple(layer.name for layer in self.layers)  # the input is always float32
 
     @property
     def rates(self) -> tuple[Fraction, ...]:
@@ -210,8 +207,8 @@ class StyleGAN3Config(Config):
         return tuple(rates)
 
     @property
+    @override
     def native_half_blocks(self) -> tuple[str, ...]:
-        """Layers trained in half precision, else those of the four highest rates."""
         trained = tuple(layer.name for layer in self.layers if layer.half)
         if trained:
             return trained
@@ -220,17 +217,17 @@ class StyleGAN3Config(Config):
         return tuple(layer.name for layer, rate in pairs if rate in highest)
 
     @property
+    @override
     def max_fan_in(self) -> int:
-        """The largest number of inputs that one output of a convolution sums."""
         return max(layer.in_channels * layer.kernel**2 for layer in self.layers)
 
     @property
+    @override
     def filter_names(self) -> tuple[str, ...]:
-        """None: the sizes of all filters are known."""
-        return ()
+        return ()  # the sizes of all filters are known
 
+    @override
     def synthesis_shapes(self) -> Shapes:
-        """Name and shape of every tensor of the synthesis."""
         wide = self.input_channels
         shapes: Shapes = {
             "synthesis.input.weight": (wide, wide),
@@ -254,8 +251,8 @@ class StyleGAN3Config(Config):
                 shapes[f"{name}.down_filter"] = (layer.down_taps,) * dimensions
         return shapes
 
+    @override
     def synthesis_multiply_adds(self) -> int:
-        """Multiply-adds of the convolutions and affine layers of one image, filters not counted."""
         total = (self.input_channels * self.input_size) ** 2 + 4 * self.w_dim
         for layer in self.layers:
             taps = layer.in_channels * layer.kernel**2
@@ -263,8 +260,8 @@ class StyleGAN3Config(Config):
             total += layer.in_channels * self.w_dim
         return total
 
+    @override
     def summary(self) -> dict[str, str]:
-        """What a user wants to know of the architecture, by what it is."""
         half = [layer.name for layer in self.layers if layer.half]
         radial = any(layer.down_radial for layer in self.layers)
         kernel = max(layer.kernel for layer in self.layers)
@@ -276,18 +273,14 @@ class StyleGAN3Config(Config):
             "trained in": f"float32, {len(half)} layers in half" if half else "float32",
         }
 
+    @override
     def to_json(self) -> dict[str, Any]:
-        """The configuration as plain JSON types."""
         layers = [asdict(layer) | {"padding": list(layer.padding)} for layer in self.layers]
         return super().to_json() | {"layers": layers}
 
     @classmethod
+    @override
     def from_json(cls, data: Mapping[str, Any]) -> StyleGAN3Config:
-        """The configuration from what `to_json` gave.
-
-        Raises:
-            CheckpointError: a field is missing, unknown, or of the wrong kind.
-        """
         layers = data.get("layers")
         if type(layers) is not list or not all(type(layer) is dict for layer in layers):
             raise CheckpointError("layers: expected a list of records")

@@ -1,0 +1,64 @@
+"""What the references of all families share: the mapping network, and a checkpoint's weights."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from typing_extensions import Self
+
+from stylert.export.checkpoints import Checkpoint, Config
+from stylert.export.models.mapping import MappingNetwork
+
+__all__ = ["GeneratorModel"]
+
+
+class GeneratorModel(nn.Module):
+    """A whole generator: `mapping` from z to ws, `synthesis` from ws to the image."""
+
+    synthesis: nn.Module
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.config = config
+        self.mapping = MappingNetwork(config)
+
+    @classmethod
+    def from_checkpoint(cls, checkpoint: Checkpoint, **options: Any) -> Self:
+        """The generator with the checkpoint's weights, in float32, ready for inference.
+
+        Args:
+            checkpoint: of this family.
+            **options: what the family's model takes besides its configuration.
+        """
+        with torch.device("meta"):  # no time lost on weights that are overwritten
+            model = cls(checkpoint.config, **options)
+        state = {name: torch.from_numpy(array) for name, array in checkpoint.tensors.items()}
+        for name in checkpoint.config.filter_names:  # their sizes are the checkpoint's choice
+            path, _, leaf = name.rpartition(".")
+            model.get_submodule(path).register_buffer(leaf, state[name])
+        model.load_state_dict(state, strict=True, assign=True)
+        return model.eval().requires_grad_(False)
+
+    def forward(
+        self,
+        z: Tensor,
+        c: Tensor | None = None,
+        *,
+        truncation_psi: float | Tensor = 1.0,
+        truncation_cutoff: int | None = None,
+        **options: Any,
+    ) -> Tensor:
+        """Draw images [N, C, H, W] with a nominal range of [-1, 1] from z [N, z_dim].
+
+        Args:
+            z: the latents.
+            c: the labels [N, c_dim] of a conditional generator.
+            truncation_psi: see `MappingNetwork`, as for the cutoff.
+            truncation_cutoff: the first layer that is not truncated, None = all are.
+            **options: of the family's synthesis: `noise`, or `transform` of StyleGAN3.
+        """
+        ws = self.mapping(z, c, truncation_psi=truncation_psi, truncation_cutoff=truncation_cutoff)
+        images: Tensor = self.synthesis(ws, **options)
+        return images
