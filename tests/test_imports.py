@@ -51,6 +51,7 @@ PUBLIC_FACE = {
     "noise",
     "packages",
     "parity",
+    "publishing",
     "session",
     "transforms",
 }
