@@ -49,5 +49,4 @@ class PictureFile:
             InvalidInput: another shape or dtype, or what the format cannot hold.
             OSError: the disk is full, or the folder cannot be written.
         """
-        self.path.parent.mkdir(parents=True, exist_ok=True)
         save_image(picture, self.path, quality=self.quality)

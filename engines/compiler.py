@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import shutil
 import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -20,8 +18,9 @@ from stylert.engines.parsed_graph import ParsedGraph
 from stylert.engines.request import BuildRequest
 from stylert.runtime.backends.tensorrt.plans import Plan
 from stylert.runtime.backends.tensorrt.tensorrt_log import tensorrt_logger
-from stylert.runtime.bundle import ENGINES, Bundle, sha256_of
+from stylert.runtime.bundle import Bundle, sha256_of
 from stylert.runtime.errors import EngineError
+from stylert.runtime.publishing import publish_file, sync_file
 
 __all__ = ["Compiler", "Target", "build_plans"]
 
@@ -88,19 +87,16 @@ def build_plans(
     """
     target = compiler.target(request)
     plans = []
-    built = []
-    with _ONE_AT_A_TIME, _staging(request.bundle) as staging:
+    with _ONE_AT_A_TIME, ExitStack() as built:  # which publishes all at its end
         for graph in request.graphs:
             draft = _draft(compiler, request, target, graph)
             plan = None if force else _up_to_date(draft, request.bundle)
             if plan is None:
-                plan = _compile(compiler, request, draft, staging, progress, say)
-                built.append(plan)
+                plan, data = _compile(compiler, request, draft, progress, say)
+                built.enter_context(_publish(plan, request.bundle, data))
             else:
                 say(f"{plan.name} is up to date.")
             plans.append(plan)
-        for plan in built:
-            _publish(plan, staging, request.bundle)
     return plans
 
 
@@ -143,11 +139,10 @@ def _compile(
     compiler: Compiler,
     request: BuildRequest,
     draft: Plan,
-    staging: Path,
     progress: Progress,
     say: Callable[[str], None],
-) -> Plan:
-    """Build a plan and write it and its sidecar into the staging folder."""
+) -> tuple[Plan, Any]:
+    """Build a plan: what is known of it, and its bytes."""
     started = time.perf_counter()
     logger = tensorrt_logger(compiler.trt)
     islands: list[str] = []
@@ -192,9 +187,7 @@ def _compile(
         fp32_islands=tuple(islands),
         build_seconds=round(time.perf_counter() - started, 2),
     )
-    _write(staging / f"{plan.name}.plan", data)
-    _write(staging / f"{plan.name}.json", (json.dumps(plan.to_json(), indent=1) + "\n").encode())
-    return plan
+    return plan, data
 
 
 def _builder(compiler: Compiler, logger: Any) -> Any:
@@ -233,37 +226,20 @@ def _without_kernel(parsed: ParsedGraph, reason: str) -> list[str]:
 
 
 @contextmanager
-def _staging(bundle: Bundle) -> Iterator[Path]:
-    """A folder beside the plans that is gone afterwards, whatever happens."""
-    engines = bundle.path / ENGINES
-    staging = engines / f".{os.getpid()}.partial"
-    shutil.rmtree(staging, ignore_errors=True)
+def _publish(plan: Plan, bundle: Bundle, data: Any) -> Iterator[None]:
+    """Write a plan and its sidecar, and publish them at the end; the sidecar comes last."""
+    file, sidecar = plan.file(bundle), _sidecar(plan, bundle)
+    text = json.dumps(plan.to_json(), indent=1) + "\n"
     try:
-        staging.mkdir(parents=True)
-        yield staging
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
-        with suppress(OSError):  # it holds plans
-            engines.rmdir()
-
-
-def _write(path: Path, data: Any) -> None:
-    with path.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _publish(plan: Plan, staging: Path, bundle: Bundle) -> None:
-    """Move a plan and its sidecar into place; the sidecar goes first and comes last."""
-    sidecar = _sidecar(plan, bundle)
-    try:
-        sidecar.unlink(missing_ok=True)
-        os.replace(staging / f"{plan.name}.plan", plan.file(bundle))
-        os.replace(staging / f"{plan.name}.json", sidecar)
+        with publish_file(sidecar) as partial, publish_file(file) as partial_plan:
+            partial.write_text(text, encoding="utf-8")
+            partial_plan.write_bytes(data)
+            sync_file(partial_plan)  # what a full disk refuses must not cost the older one
+            yield
+            sidecar.unlink(missing_ok=True)  # it does not tell of the new plan
     except BaseException:
         if not sidecar.exists():
-            plan.file(bundle).unlink(missing_ok=True)
+            file.unlink(missing_ok=True)
         raise
 
 

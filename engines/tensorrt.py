@@ -16,6 +16,7 @@ from stylert.engines.packages import import_package
 from stylert.engines.request import BuildRequest
 from stylert.runtime.errors import EngineError, InvalidInput, MissingExtra
 from stylert.runtime.machine import Gpu, visible_gpus
+from stylert.runtime.publishing import publish_bytes
 
 __all__ = ["OLDEST", "TensorRT"]
 
@@ -90,12 +91,8 @@ class TensorRT(Compiler):
         timing_cache = config.get_timing_cache()
         if timing_cache is None:
             return
-        path = self._timing_cache
-        partial = path.with_suffix(f".{os.getpid()}.partial")
         with suppress(OSError):  # a home that cannot be written costs time, not the engine
-            path.parent.mkdir(parents=True, exist_ok=True)
-            partial.write_bytes(timing_cache.serialize())
-            os.replace(partial, path)
+            publish_bytes(self._timing_cache, timing_cache.serialize())
 
     @property
     def _capability(self) -> str:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -31,7 +29,7 @@ from stylert.runtime.bundle import (
 from stylert.runtime.directions import arrays_of
 from stylert.runtime.packages import installed_version
 
-__all__ = ["BundleDraft", "naming"]
+__all__ = ["BundleDraft"]
 
 TOOLS = ("stylert", "numpy", "onnx", "torch")  # whose versions the manifest tells
 
@@ -42,7 +40,6 @@ class BundleDraft:
     Args:
         checkpoint: the generator.
         folder: where the files are written.
-        out: where the bundle will be published; errors name it.
         half: the blocks that compute in half precision.
         graph_options: choices of the family's graph.
     """
@@ -51,7 +48,6 @@ class BundleDraft:
         self,
         checkpoint: Checkpoint,
         folder: Path,
-        out: Path,
         half: HalfPlan,
         graph_options: Mapping[str, Any],
     ) -> None:
@@ -59,7 +55,6 @@ class BundleDraft:
         self.folder = folder
         self.half = half
         self.graph_options = graph_options
-        self._out = out
         self._files: dict[str, list[Path]] = {}  # by graph, or what else they hold
         self._graphs: dict[str, GraphSpec] = {}
 
@@ -74,32 +69,25 @@ class BundleDraft:
         ]
         for done, write in enumerate(writers):
             progress("writing the graphs", done, len(writers))
-            with naming(self._out):
-                write()
+            write()
         progress("writing the graphs", len(writers), len(writers))
-        with naming(self._out):
-            if self.checkpoint.config.use_noise:
-                self._write_arrays("noise", noise_inputs(self.checkpoint))
-            self._write_arrays("directions", arrays_of(sefa_directions(self.checkpoint)))
+        if self.checkpoint.config.use_noise:
+            self._write_arrays("noise", noise_inputs(self.checkpoint))
+        self._write_arrays("directions", arrays_of(sefa_directions(self.checkpoint)))
 
     def replace_half(self, half: HalfPlan) -> None:
         """Write the half-precision graph again, for another plan; none where it has no block."""
         self.half = half
-        with naming(self._out):
-            for file in self._files.pop(HALF, []):
-                file.unlink()
-            self._graphs.pop(HALF, None)
-            self._write_half()
+        for file in self._files.pop(HALF, []):
+            file.unlink()
+        self._graphs.pop(HALF, None)
+        self._write_half()
 
     def write_manifest(self, parity: Mapping[str, Any] | None) -> None:
         """Write the manifest, with the report of the proof; None = without one."""
-        with naming(self._out):
-            manifest = self._manifest() | {"parity": parity}
-            text = json.dumps(sealed(manifest), indent=1, allow_nan=False) + "\n"
-            with (self.folder / MANIFEST).open("w", encoding="utf-8") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
+        manifest = self._manifest() | {"parity": parity}
+        text = json.dumps(sealed(manifest), indent=1, allow_nan=False) + "\n"
+        (self.folder / MANIFEST).write_text(text, encoding="utf-8")
 
     def _write_half(self) -> None:
         if blocks := self.half.half_blocks:
@@ -152,12 +140,3 @@ def _make_spec(config: Config) -> GeneratorSpec:
         truncation_psi=config.truncation_psi,
         truncation_cutoff=cutoff if cutoff is None else min(cutoff, config.num_ws),
     )
-
-
-@contextmanager
-def naming(out: Path) -> Iterator[None]:
-    """Errors of the system name the bundle: no file at all, or one that is gone, helps nobody."""
-    try:
-        yield
-    except OSError as error:
-        raise OSError(error.errno, error.strerror or str(error), str(out)) from error

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import os
-import re
-import shutil
-import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from stylert.export.bundle_draft import BundleDraft, naming
+from stylert.export.bundle_draft import BundleDraft
 from stylert.export.checkpoints import Checkpoint
 from stylert.export.parity import ParityReport, count_pictures
 from stylert.export.precision import plan_half
 from stylert.export.proving import prove_bundle
 from stylert.runtime.bundle import MANIFEST
 from stylert.runtime.errors import InvalidInput
+from stylert.runtime.publishing import publish_folder
 
 __all__ = ["check_target", "export_bundle"]
 
@@ -64,15 +61,14 @@ def export_bundle(
         OSError: the disk is full, or the folder cannot be written.
     """
     check_target(Path(out), force=force)
-    out = Path(os.path.realpath(out))
-    with _staging(out) as staging:
+    with publish_folder(out) as folder:
         plan = plan_half(
             checkpoint,
             half,
             measure=verify_seeds != 0,  # a float32 bundle needs no measurement
             progress=lambda done, total: progress("measuring activations", done, total),
         )
-        draft = BundleDraft(checkpoint, staging, out, plan, graph_options)
+        draft = BundleDraft(checkpoint, folder, plan, graph_options)
         draft.write(progress)
         report = None
         if verify_seeds != 0:
@@ -84,8 +80,6 @@ def export_bundle(
                 progress=progress,
             )
         draft.write_manifest(None if report is None else report.to_json())
-        with naming(out):
-            _publish(staging, out)
     return report
 
 
@@ -112,63 +106,3 @@ def check_target(out: Path, *, force: bool) -> None:
             f"{out} is the current folder, or one above it: it cannot be replaced from inside. "
             "Choose another --out."
         )
-
-
-@contextmanager
-def _staging(out: Path) -> Iterator[Path]:
-    """A directory beside `out` that is gone afterwards, whatever happens."""
-    missing = [folder for folder in out.parents if not folder.exists()]
-    staging = out.with_name(f".{out.name}.{os.getpid()}.partial")
-    _remove_leftovers(out)
-    try:
-        with naming(out):
-            staging.mkdir(parents=True)
-        yield staging
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
-        for folder in missing:
-            with suppress(OSError):  # it holds the new bundle, or was never made
-                folder.rmdir()
-
-
-def _remove_leftovers(out: Path) -> None:
-    """Remove what exports to `out` left beside it when they were killed."""
-    made_here = re.compile(re.escape(f".{out.name}.") + r"(\d{1,9})\.(partial|old)")
-    with suppress(OSError):  # no such folder, or not ours to read
-        for path in out.parent.iterdir():
-            match = made_here.fullmatch(path.name)
-            if match is None or _is_another_alive(int(match[1])):
-                continue
-            # Killed in the middle of `_publish`, the old bundle is the only one that there is.
-            if match[2] == "partial" or out.exists():
-                shutil.rmtree(path, ignore_errors=True)
-
-
-def _is_another_alive(pid: int) -> bool:
-    if pid == os.getpid():  # one that is dead had our number, as in a container
-        return False
-    if sys.platform == "win32":  # where os.kill(pid, 0) is Ctrl-C
-        return True
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:  # another user's
-        return True
-    return True
-
-
-def _publish(staging: Path, out: Path) -> None:
-    """Move the staged bundle into place; an older one stays until the new one is there."""
-    if not out.exists():
-        staging.rename(out)
-        return
-    old = out.with_name(f".{out.name}.{os.getpid()}.old")
-    try:
-        out.rename(old)
-        staging.rename(out)
-    except BaseException:
-        if not out.exists():
-            old.rename(out)
-        raise
-    shutil.rmtree(old, ignore_errors=True)

@@ -13,6 +13,7 @@ from stylert.export.checkpoints.configs.config import SMALL
 from stylert.export.graphs.emitter import noise_inputs
 from stylert.export.onnx_graph import GraphBuilder
 from stylert.runtime.backends.onnxruntime import available_providers
+from stylert.runtime.publishing import naming
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -40,7 +41,8 @@ def open_graph(graph: GraphBuilder, *, threads: int | None = None) -> InferenceS
     options.intra_op_num_threads = threads or 0
     with tempfile.TemporaryDirectory(prefix="stylert-graph-") as folder:
         path = Path(folder) / "graph.onnx"
-        graph.save(path)
+        with naming(path):
+            graph.save(path)
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 

@@ -7,7 +7,6 @@ a dict that has one by a usual name, or such a dict for every image (rosinality'
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from stylert.export.checkpoints.safe_pickle.torch_archive import (
 from stylert.export.checkpoints.safe_pickle.torch_stream import TORCH_MAGIC
 from stylert.export.checkpoints.safe_pickle.zip_records import ZipRecords
 from stylert.runtime.errors import CheckpointError
+from stylert.runtime.publishing import publish_file
 
 __all__ = ["read_latents", "write_latents"]
 
@@ -69,17 +69,8 @@ def write_latents(latents: np.ndarray, path: str | Path) -> None:
     Raises:
         OSError: the disk is full, or the folder cannot be written.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with partial.open("wb") as file:
-            np.save(file, latents)
-        partial.replace(path)
-    except OSError as error:  # names no file, or the partial one
-        raise OSError(error.errno, error.strerror or str(error), str(path)) from error
-    finally:
-        partial.unlink(missing_ok=True)
+    with publish_file(path) as partial, partial.open("wb") as file:
+        np.save(file, latents)
 
 
 def _value(data: memoryview) -> Any:

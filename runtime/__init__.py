@@ -33,6 +33,7 @@ PUBLIC_MODULES = (
     "noise",
     "packages",
     "parity",
+    "publishing",
     "session",
     "transforms",
 )

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import io
 import math
-import os
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 
 from stylert.runtime.errors import InvalidInput
+from stylert.runtime.publishing import publish_bytes
 
 __all__ = ["encode_image", "grid_of", "image_format", "save_image", "to_uint8"]
 
@@ -121,7 +120,7 @@ def save_image(image: np.ndarray, path: str | Path, *, quality: int | None = Non
 
     Args:
         image: the pixels.
-        path: the file; its folder must be there.
+        path: the file; missing folders are made.
         quality: of JPEG and WebP, see `encode_image`.
 
     Raises:
@@ -131,13 +130,4 @@ def save_image(image: np.ndarray, path: str | Path, *, quality: int | None = Non
     path = Path(path)
     kind = image_format(path)
     # First to memory: so a full disk is no error of the encoder's.
-    encoded = encode_image(image, kind, quality=quality)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        partial.write_bytes(encoded)
-        partial.replace(path)
-    except OSError as error:  # names no file, or the partial one
-        raise OSError(error.errno, error.strerror or str(error), str(path)) from error
-    finally:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
+    publish_bytes(path, encode_image(image, kind, quality=quality))

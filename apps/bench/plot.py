@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from stylert.apps.bench.report import BenchResult, Row
 from stylert.runtime.errors import InvalidInput, MissingExtra
+from stylert.runtime.publishing import publish_file
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -61,11 +62,12 @@ def plot(result: BenchResult, path: str | Path) -> None:
         figure.text(0.02, 1 - 0.60 / height, _subtitle(result), size=9, color=FAINT, va="center")
         figure.text(0.02, 0.12 / height, "\n".join(footer), size=8, color=FAINT, va="bottom")
         try:
-            figure.savefig(path)
+            with publish_file(path) as partial:
+                figure.savefig(partial, format=Path(path).suffix[1:] or None)
         except (OSError, ValueError) as error:
             raise InvalidInput(
                 f"Plot: cannot write '{path}' ({error}). Choose a .png, .svg or .pdf file in a "
-                "directory that exists."
+                "directory that can be written."
             ) from None
 
 

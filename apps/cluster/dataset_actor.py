@@ -95,7 +95,7 @@ class ShardActor:
                 "file system that all machines share."
             )
         generator = Generator.open(self._bundle, **self._opening)
-        self._writer = DatasetWriter(generator, self._job, self._container.out)
+        self._writer = DatasetWriter(generator, self._job, self._container.folder)
         description = describe_job(self._writer.job, generator)
         return OpenedActor(machine, generator.choice, description)
 
@@ -110,7 +110,7 @@ class ShardActor:
         if self._writer.is_complete():
             self._writer.write([])  # checks that its files are there
             return [len(self._job.shard(number)) for number in numbers]
-        return [self._images_of(number) for number in numbers]
+        return [self._count_images(number) for number in numbers]
 
     def write(self, number: int) -> None:
         """Write what is missing of a shard, whoever began it.
@@ -142,7 +142,7 @@ class ShardActor:
     def _note(self, done: int, total: int) -> None:
         self._done = done
 
-    def _images_of(self, number: int) -> int:
+    def _count_images(self, number: int) -> int:
         journal = self._container.journal(number)
         if journal.is_file():
             return len(self._job.shard(number))

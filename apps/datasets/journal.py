@@ -6,14 +6,11 @@ a journal that claims too little and never too much, and at most the beginning o
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
-from stylert.apps.datasets.durable import about, write_whole
+from stylert.apps.datasets.growing_file import GrowingFile
 from stylert.apps.datasets.locks import lock_alone
-from stylert.apps.datasets.names import partial
 from stylert.runtime.errors import InvalidInput
 
 __all__ = ["Journal"]
@@ -33,12 +30,11 @@ class Journal:
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
-        self.partial = path.with_name(partial(path.name))
         self._pending: list[bytes] = []
-        self._file = self.partial.open("ab", buffering=0)
+        self._file = GrowingFile(path)
+        self.path, self.partial = path, self._file.partial
         try:
-            lock_alone(self._file.fileno(), self.path)
+            lock_alone(self._file.fileno(), path)
             self._check_unfinished()
         except BaseException:
             self._file.close()
@@ -62,7 +58,7 @@ class Journal:
 
     def cut(self, size: int) -> None:
         """Forget all behind the first bytes."""
-        self._file.truncate(size)
+        self._file.cut(size)
 
     def add(self, line: bytes) -> None:
         """Keep a line for the next `commit`."""
@@ -74,25 +70,13 @@ class Journal:
 
     def commit(self) -> None:
         """Write the lines that were added. What they tell of must be on the disk already."""
-        with about(self.path):
-            size = os.fstat(self._file.fileno()).st_size
-            try:
-                write_whole(self._file, b"".join(self._pending))
-            except BaseException:
-                with suppress(OSError):  # half a line must not be in the middle later
-                    self._file.truncate(size)
-                raise
+        self._file.append(b"".join(self._pending))
         self._pending.clear()
 
     def finish(self) -> None:
         """Write all, and give the file its name."""
         self.commit()
-        with about(self.path):
-            os.fsync(self._file.fileno())
-            if os.name == "nt":  # renames no open file
-                self._file.close()
-            self.partial.replace(self.path)
-            self._file.close()  # and free: from now on, whoever opens it sees that it is finished
+        self._file.finish()
 
     def close(self) -> None:
         """Let go of the file. Lines that were not committed are lost."""

@@ -1,4 +1,8 @@
-"""Locks that keep the processes of a data set apart; the system frees them when a process dies."""
+"""Locks that keep the processes of a data set apart; the system frees them when a process dies.
+
+Those of `filelock` would not do: many hold a folder together, where its plain lock is for one; its
+lock for many is a SQLite file, which file systems of a network cannot have; and both leave files.
+"""
 
 from __future__ import annotations
 

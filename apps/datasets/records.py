@@ -24,10 +24,10 @@ from stylert.apps.datasets.names import SUFFIXES, image_name, sample_key, shard_
 from stylert.runtime.arguments import shown
 from stylert.runtime.errors import InvalidInput
 
-__all__ = ["line_of", "read_record", "record_of"]
+__all__ = ["format_line", "read_record", "make_record"]
 
 
-def record_of(job: DatasetJob, place: int, image: np.ndarray, data: bytes) -> dict[str, Any]:
+def make_record(job: DatasetJob, place: int, image: np.ndarray, data: bytes) -> dict[str, Any]:
     """What is told of an image [H, W, C] that became the bytes of a file."""
     H, W, _ = image.shape
     return {
@@ -39,7 +39,7 @@ def record_of(job: DatasetJob, place: int, image: np.ndarray, data: bytes) -> di
     }
 
 
-def line_of(record: Mapping[str, Any]) -> bytes:
+def format_line(record: Mapping[str, Any]) -> bytes:
     """A record as a line of the manifest."""
     return json.dumps(record).encode() + b"\n"
 

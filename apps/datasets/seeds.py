@@ -37,7 +37,7 @@ class Seeds:
         Raises:
             InvalidInput: another form, a range that goes down, or a seed above 2^32 - 1.
         """
-        return cls(map(_range_of, text.split(",")))
+        return cls(map(_parse_range, text.split(",")))
 
     @classmethod
     def of(cls, seeds: int | Iterable[int]) -> Seeds:
@@ -101,7 +101,7 @@ class _Covered:
         return [gap for gap in gaps if gap]
 
 
-def _range_of(part: str) -> range:
+def _parse_range(part: str) -> range:
     first, dash, last = part.strip().partition("-")
     try:
         start, end = int(first), int(last) if dash else int(first)

@@ -10,7 +10,7 @@ from typing import Any
 
 from stylert.apps.datasets.job import DatasetJob
 from stylert.apps.datasets.journal import Journal
-from stylert.apps.datasets.records import line_of, read_record
+from stylert.apps.datasets.records import format_line, read_record
 from stylert.apps.datasets.store import Container, Store
 from stylert.runtime.errors import InvalidInput
 
@@ -60,7 +60,7 @@ class Shard:
 
     def append(self, record: Mapping[str, Any], data: bytes) -> None:
         """Write the next image: its record, and its file's bytes."""
-        line = line_of(record)
+        line = format_line(record)
         with self._lock:
             self._store.append(record, line, data)
             self._journal.add(line)

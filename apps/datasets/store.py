@@ -7,11 +7,14 @@ gone on with: the journal says which images are there, and the store cuts off wh
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
 from stylert.apps.datasets.job import DatasetJob
+from stylert.apps.datasets.names import JOB, MANIFEST, partial
+from stylert.runtime.publishing import publish_bytes
 
 __all__ = ["Container", "Store"]
 
@@ -25,9 +28,11 @@ class Store(Protocol):
 
     def holds(self, record: Mapping[str, Any], line: bytes) -> bool:
         """Whether the next image that the journal tells of is there whole."""
+        ...
 
     def resume(self) -> None:
-        """Cut off all behind the images that it holds."""
+        """Cut off all behind the images that it holds, where `append` does not replace it."""
+        return
 
     def append(self, record: Mapping[str, Any], line: bytes, data: bytes) -> None:
         """Write an image's file. What the journal does not tell of may be there in part."""
@@ -39,43 +44,59 @@ class Store(Protocol):
         """All images are there: make the shard what its readers expect."""
 
     def close(self) -> None:
-        """Let go of the files."""
+        """Let go of the files, where it holds some."""
+        return
 
 
-class Container(Protocol):
-    """The files of a data set of one kind, at one place."""
+class Container(ABC):
+    """The files of a data set of one kind, at one place.
 
-    @property
-    def folder(self) -> Path:
-        """Where it is made. It is there from `start` on, and locked by those who work in it."""
+    Attributes:
+        folder: where it is made. It is there from `start` on, and locked by those who work in it.
+        job_file: where the job is told while it is worked on.
+    """
 
-    @property
-    def job_file(self) -> Path:
-        """Where the job is told while it is worked on."""
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.job_file = folder / JOB
 
     def stored_job(self) -> bytes | None:
         """What tells of the job here, finished or not; None where there is none."""
+        return self.job_file.read_bytes() if self.job_file.is_file() else None
 
     def is_complete(self) -> bool:
         """Whether a data set is here with all that belongs to it."""
+        return (self.folder / MANIFEST).is_file()
 
+    @abstractmethod
     def in_the_way(self, job: DatasetJob) -> Path | None:
         """A file that a new data set would replace, None if there is none."""
 
     def start(self, job: bytes) -> None:
-        """Make what must be there before the first shard: above all, the file of the job."""
+        """Make what must be there before the first shard: the file of the job."""
+        publish_bytes(self.job_file, job, beside=self.folder / partial(JOB))
 
+    @abstractmethod
     def journal(self, shard: int) -> Path:
         """What the journal of a shard is called when the shard is complete."""
 
+    @abstractmethod
     def store(self, shard: int) -> Store:
         """Open what takes the images of a shard."""
 
+    @abstractmethod
     def files(self, job: DatasetJob) -> Iterator[Path]:
         """The files that hold the images of a complete data set."""
 
+    @abstractmethod
     def finish(self, job: DatasetJob) -> None:
         """All shards are complete: make the data set of them. Twice does no harm."""
 
+    @abstractmethod
     def remove(self) -> None:
         """Remove the data set that is here, or what there is of it, but `folder`; nothing else."""
+
+    def remove_files(self, *names: str) -> None:
+        """Remove files of the folder, at last that of the job, which tells of the others."""
+        for name in (*names, MANIFEST, partial(MANIFEST), partial(JOB), JOB):
+            (self.folder / name).unlink(missing_ok=True)

@@ -14,7 +14,7 @@ from stylert.apps.datasets.identity import check_same_job, describe_job
 from stylert.apps.datasets.job import DatasetJob
 from stylert.apps.datasets.locks import locked_folder
 from stylert.apps.datasets.pipeline import open_pipeline
-from stylert.apps.datasets.records import record_of
+from stylert.apps.datasets.records import make_record
 from stylert.apps.datasets.shard import Shard
 from stylert.apps.datasets.store import Container
 from stylert.apps.datasets.webdataset import WebDataset
@@ -239,7 +239,7 @@ class DatasetWriter:
 
     def _encode(self, drawn: _Drawn) -> _Encoded:
         data = encode_image(drawn.image, **self.job.encoding)
-        return _Encoded(drawn.shard, record_of(self.job, drawn.place, drawn.image, data), data)
+        return _Encoded(drawn.shard, make_record(self.job, drawn.place, drawn.image, data), data)
 
     def _write(self, encoded: _Encoded) -> None:
         encoded.shard.append(encoded.record, encoded.data)

@@ -1,12 +1,10 @@
-"""`VideoFile`: where frames go and as what. It writes beside the target, then renames."""
+"""`VideoFile`: where frames go and as what."""
 
 from __future__ import annotations
 
 import math
 import os
-import shutil
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -19,6 +17,7 @@ from stylert.apps.video.frame_folder import FrameFolder, is_frame
 from stylert.apps.video.stream import CONTAINERS, VideoStream, pyav
 from stylert.runtime.arguments import check_integer, shown
 from stylert.runtime.errors import InvalidInput
+from stylert.runtime.publishing import publish_file, publish_folder
 
 __all__ = ["VideoFile", "WrittenVideo", "write_video"]
 
@@ -146,8 +145,20 @@ class VideoFile:
             EngineError: the encoder failed.
             OSError: the disk is full, or the folder cannot be written.
         """
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        partial = self.path.with_name(f".{self.path.name}.{os.getpid()}.partial")
+        publish = publish_file if self._suffix else publish_folder
+        with publish(self.path) as partial:
+            written = self._encode(partial, frames, total, progress)
+            if self.path.is_dir():  # what has come into it meanwhile must not be lost
+                self._check_target()
+        return written
+
+    def _encode(
+        self,
+        partial: Path,
+        frames: Iterable[np.ndarray],
+        total: int | None,
+        progress: Callable[[int, int], None] | None,
+    ) -> WrittenVideo:
         sink: FrameSink | None = None
         done, shape = 0, (0, 0, 0)
         try:
@@ -166,14 +177,9 @@ class VideoFile:
             if sink is None:
                 raise InvalidInput("frames: got none, expected at least one.")
             sink.finish()
-            sink.close()
-            self._publish(partial)
-        except OSError as error:  # names no file, or the partial one
-            raise OSError(error.errno, error.strerror or str(error), str(self.path)) from error
         finally:
             if sink is not None:
                 sink.close()
-            _remove(partial)
         height, width, _ = shape
         seconds = float(done / self.rate)
         return WrittenVideo(self.path, done, width, height, seconds, sink.codec)
@@ -225,16 +231,6 @@ class VideoFile:
                 "another name."
             )
 
-    def _publish(self, partial: Path) -> None:
-        """Put what was written in its place."""
-        if self.path.is_dir():  # of frames alone, or empty
-            self._check_target()
-            folder = self.path.resolve()  # what a link points to
-            shutil.rmtree(folder)
-            shutil.move(partial, folder)
-        else:
-            partial.replace(self.path)
-
 
 def write_video(
     frames: Iterable[np.ndarray],
@@ -276,11 +272,3 @@ def _checked_shape(image: np.ndarray) -> tuple[int, int, int]:
         )
     height, width, channels = image.shape
     return height, width, channels
-
-
-def _remove(partial: Path) -> None:
-    with suppress(OSError):
-        if partial.is_dir():
-            shutil.rmtree(partial)
-        else:
-            partial.unlink(missing_ok=True)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from stylert.engines.triton.layout import Layout
 from stylert.engines.triton.schema import printed
 from stylert.runtime.bundle import sha256_of
 from stylert.runtime.errors import EngineError, InvalidInput
+from stylert.runtime.publishing import publish_folder
 
 __all__ = ["CONFIG", "RECORD", "check_target", "publish"]
 
@@ -55,21 +55,16 @@ def publish(layout: Layout, record: Mapping[str, Any], out: Path) -> None:
         EngineError: a source is not what its bundle says.
         OSError: the disk is full, or the folder cannot be written.
     """
-    out = Path(os.path.realpath(out))
-    with _staging(out) as staging:
-        try:
-            _write(layout, record, staging)
-            _move(staging, out)
-        except OSError as error:  # names no file, or one that will be gone
-            raise OSError(error.errno, error.strerror or str(error), str(out)) from error
+    with publish_folder(out) as folder:
+        _write(layout, record, folder)
 
 
-def _write(layout: Layout, record: Mapping[str, Any], staging: Path) -> None:
+def _write(layout: Layout, record: Mapping[str, Any], folder: Path) -> None:
     for name, config in layout.configs.items():
-        (staging / name).mkdir()
-        (staging / name / CONFIG).write_text(printed(config) + "\n", encoding="utf-8")
+        (folder / name).mkdir()
+        (folder / name / CONFIG).write_text(printed(config) + "\n", encoding="utf-8")
     for file in layout.files:
-        target = staging / file.path
+        target = folder / file.path
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(file.source, target)
         if sha256_of(target) != file.sha256:
@@ -77,38 +72,6 @@ def _write(layout: Layout, record: Mapping[str, Any], staging: Path) -> None:
                 f"{file.source} was changed since it was made: its SHA-256 is another. "
                 "Build or export it again."
             )
-    (staging / layout.placeholder).parent.mkdir(parents=True)
-    (staging / layout.placeholder).touch()
-    (staging / RECORD).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-
-
-@contextmanager
-def _staging(out: Path) -> Iterator[Path]:
-    """A directory beside `out` that is gone afterwards, whatever happens."""
-    missing = [folder for folder in out.parents if not folder.exists()]
-    staging = out.with_name(f".{out.name}.{os.getpid()}.partial")
-    shutil.rmtree(staging, ignore_errors=True)
-    try:
-        staging.mkdir(parents=True)
-        yield staging
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
-        for folder in missing:
-            with suppress(OSError):  # it holds the new repository, or was never made
-                folder.rmdir()
-
-
-def _move(staging: Path, out: Path) -> None:
-    """Move the staged repository into place; an older one stays until the new one is there."""
-    if not out.exists():
-        staging.rename(out)
-        return
-    old = out.with_name(f".{out.name}.{os.getpid()}.old")
-    try:
-        out.rename(old)
-        staging.rename(out)
-    except BaseException:
-        if not out.exists():
-            old.rename(out)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
+    (folder / layout.placeholder).parent.mkdir(parents=True)
+    (folder / layout.placeholder).touch()
+    (folder / RECORD).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")

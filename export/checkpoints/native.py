@@ -8,10 +8,7 @@ from __future__ import annotations
 
 import importlib
 import json
-import os
-import uuid
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from types import ModuleType
@@ -25,6 +22,7 @@ from stylert.export.checkpoints.configs.config import Config
 from stylert.export.checkpoints.safe_pickle.quoting import quote
 from stylert.export.checkpoints.validation import check_shapes, check_values
 from stylert.runtime.errors import CheckpointError, MissingExtra
+from stylert.runtime.publishing import publish_bytes
 
 __all__ = ["checkpoint_from_safetensors", "write_native"]
 
@@ -54,7 +52,7 @@ def write_native(checkpoint: Checkpoint, path: str | Path, *, overwrite: bool = 
         raise CheckpointError(f"{cannot}: it exists; pass overwrite=True to replace it.")
     data = _serialised(checkpoint)
     try:
-        _write_beside_then_rename(target, data)
+        publish_bytes(target, data, overwrite=overwrite)
     except OSError as error:
         raise CheckpointError(f"{cannot}: {error.strerror or error}.") from None
 
@@ -70,26 +68,6 @@ def _serialised(checkpoint: Checkpoint) -> bytes:
     save = _safetensors("safetensors.numpy").save
     data: bytes = save(dict(checkpoint.tensors), metadata={KEY: json.dumps(metadata)})
     return data
-
-
-def _write_beside_then_rename(target: Path, data: bytes) -> None:
-    beside = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.part")
-    missing = [folder for folder in target.parents if not folder.exists()]
-    try:
-        if missing:
-            target.parent.mkdir(parents=True, exist_ok=True)
-        with beside.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(target)
-    except BaseException:  # Ctrl-C, too
-        with suppress(OSError):
-            beside.unlink(missing_ok=True)
-        for folder in missing:
-            with suppress(OSError):  # it holds something by now, or was never made
-                folder.rmdir()
-        raise
 
 
 def checkpoint_from_safetensors(path: Path, source: Source) -> Checkpoint:

@@ -163,8 +163,10 @@ def test_plot(result: BenchResult, tmp_path: Path) -> None:
     assert (tmp_path / "bench.png").read_bytes().startswith(b"\x89PNG")
     with pytest.raises(InvalidInput, match=r"Choose a \.png"):
         plot(result, tmp_path / "bench.txt2")
+    plot(result, tmp_path / "missing" / "bench.png")  # the folder is made
     with pytest.raises(InvalidInput, match="cannot write"):
-        plot(result, tmp_path / "missing" / "bench.png")
+        plot(result, tmp_path / "bench.png" / "bench.png")
+    assert {path.name for path in tmp_path.rglob("*")} == {"bench.png", "missing"}
 
 
 def test_plot_without_matplotlib(

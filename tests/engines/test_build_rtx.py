@@ -177,17 +177,17 @@ def test_a_full_disk_leaves_no_half_engine(
     own_bundle: Path, left: Left, monkeypatch: pytest.MonkeyPatch, call: int
 ) -> None:
     calls = 0
-    replace = os.replace
+    replace = Path.replace
 
-    def fail(*names: Any) -> None:
+    def fail(path: Path, target: Path) -> Path:
         nonlocal calls
         calls += 1
         if calls == call:
             raise OSError(28, "No space left on device")
-        replace(*names)
+        return replace(path, target)
 
     monkeypatch.setattr("stylert.engines.compiler.run_builder", lambda *_: b"plan")
-    monkeypatch.setattr("stylert.engines.compiler.os.replace", fail)
+    monkeypatch.setattr(Path, "replace", fail)
     with pytest.raises(OSError, match="No space"):
         build(own_bundle)
     plans = plans_of(Bundle.open(own_bundle))

@@ -158,9 +158,12 @@ def test_a_disk_that_is_full_is_an_error_of_the_system(tmp_path: Path) -> None:
     assert not os.listdir(tmp_path)
 
 
-def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError):
-        save_image(noise(5, 7, 3), tmp_path / "nothing" / "image.png")
+def test_a_folder_that_is_not_there_is_made(tmp_path: Path) -> None:
+    save_image(noise(5, 7, 3), tmp_path / "a" / "b" / "image.png")
+    assert os.listdir(tmp_path / "a" / "b") == ["image.png"]
+
+
+def test_a_folder_in_the_place_of_the_file(tmp_path: Path) -> None:
     (tmp_path / "folder.png").mkdir()
     with pytest.raises(IsADirectoryError):
         save_image(noise(5, 7, 3), tmp_path / "folder.png")

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from stylert.apps.datasets import DatasetJob, DatasetWriter, Seeds, write_dataset
+from stylert.apps.datasets.growing_file import GrowingFile
 from stylert.apps.datasets.shard import Shard
 from stylert.runtime.drawing_options import DrawingOptions
+from stylert.runtime.publishing import naming
 
 CONTAINERS = ("folder", "zip", "webdataset")
 Contents = Callable[[Path], dict[str, bytes]]
@@ -59,20 +61,20 @@ def test_a_disk_that_is_full_for_a_while(
     described = job("0-29", container=container, shard_size=12)
     write_dataset(fake(), described, tmp_path / "whole" / "out")
     out = tmp_path / "full" / "out"
-    module = sys.modules[f"stylert.apps.datasets.{'zip_file' if container == 'zip' else container}"]
-    name = "put_file" if container == "folder" else "write_whole"
-    original, calls = getattr(module, name), [0]
+    writer: Any = (GrowingFile, "append") if container == "webdataset" else (Path, "write_bytes")
+    original, calls = getattr(*writer), [0]
 
-    def full(*arguments: Any, **options: Any) -> None:
+    def full(place: Any, data: bytes) -> None:
         calls[0] += 1
-        if calls[0] == 20:
-            raise OSError(28, "No space left on device")
-        original(*arguments, **options)
+        with naming(place.path) if container == "webdataset" else nullcontext():
+            if calls[0] == 20:
+                raise OSError(28, "No space left on device")
+        original(place, data)
 
-    monkeypatch.setattr(module, name, full)
+    monkeypatch.setattr(*writer, full)
     with pytest.raises(OSError, match="No space left") as caught:
         write_dataset(fake(), described, out)
-    assert container == "folder" or caught.value.filename.startswith(str(out))
+    assert caught.value.filename.startswith(str(out))
     monkeypatch.undo()
     assert 0 < write_dataset(fake(), described, out).drawn < 30
     assert contents(tmp_path / "full") == contents(tmp_path / "whole")
@@ -91,7 +93,7 @@ def test_what_a_failed_sync_tells_of_is_drawn_again(
 
     def sync(number: int) -> None:
         name = os.readlink(f"/proc/self/fd/{number}") if failures else ""
-        if name.endswith(("seed0003.png", "images.zip", "shard-000000.tar.partial")):
+        if name.endswith(("seed0003.png", "shard-000000.tar.partial")):
             raise failures.pop()
 
     monkeypatch.setattr(os, "fsync", sync)
@@ -103,16 +105,30 @@ def test_what_a_failed_sync_tells_of_is_drawn_again(
     assert contents(tmp_path / "failed") == contents(tmp_path / "whole")
 
 
-def test_a_zip_file_whose_first_entry_never_came_to_the_disk(
-    tmp_path: Path, fake: Any, contents: Contents
-) -> None:
+def test_a_zip_file_that_was_packed_in_part(tmp_path: Path, fake: Any, contents: Contents) -> None:
     described = job(container="zip")
     write_dataset(fake(), described, tmp_path / "whole" / "out")
     out = tmp_path / "cut" / "out"
     DatasetWriter(fake(), described, out).start()
-    (out.with_name("out.partial") / "images.zip").write_bytes(bytes(5000))
+    (out.with_name("out.partial") / "packed.zip.partial").write_bytes(bytes(5000))
     write_dataset(fake(), described, out)
     assert contents(tmp_path / "cut") == contents(tmp_path / "whole")
+
+
+def test_an_image_that_is_gone_before_it_is_packed(
+    tmp_path: Path, fake: Any, refuses: Any, members: Any
+) -> None:
+    described = job(container="zip")
+    writer = DatasetWriter(fake(), described, tmp_path / "out")
+    writer.start()
+    writer.write()
+    removed = tmp_path / "out.partial" / "seed0003.png"
+    removed.unlink()
+    with refuses(f"{removed} is gone from a data set that was complete. Pass --force to start"):
+        writer.finish()
+    assert not (tmp_path / "out").exists()
+    write_dataset(fake(), described, tmp_path / "out", force=True)
+    assert len(members(tmp_path / "out")) == 9
 
 
 @pytest.mark.parametrize("left", [None, b"", b"half of it"])

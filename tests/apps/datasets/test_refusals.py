@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import struct
 import sys
 import threading
 from collections.abc import Callable
@@ -85,6 +86,34 @@ def test_files_of_others_are_in_the_way(
     assert file.read_text() == "mine"
     write_dataset(fake(), described, out, force=True)
     assert members(out)["job.json"]
+
+
+@pytest.mark.parametrize("size", [1 << 20, 1 << 31])
+def test_a_zip_file_of_others_that_claims_to_be_ours(
+    tmp_path: Path, fake: Any, refuses: Any, size: int
+) -> None:
+    numbers = (20, 0, 0, 0, 33, 0, size, size, 8, 0)
+    header = struct.pack("<4s5H3I2H", b"PK\3\4", *numbers) + b"job.json"
+    (tmp_path / "out").write_bytes(header + b"{}")
+    with refuses(f"{tmp_path / 'out'}"):
+        write_dataset(fake(), job(container="zip"), tmp_path / "out")
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_file_that_came_into_the_place_of_the_zip_file(
+    tmp_path: Path, fake: Any, refuses: Any, members: Any
+) -> None:
+    out = tmp_path / "out"
+    writer = DatasetWriter(fake(), job(container="zip"), out)
+    writer.start()
+    writer.write()
+    out.write_text("mine")
+    with refuses(f"{out} exists by now. Move it, and run this again."):
+        writer.finish()
+    assert out.read_text() == "mine"
+    out.unlink()
+    writer.finish()
+    assert len(members(out)) == 9
 
 
 def test_other_files_of_a_folder_are_not_in_the_way(tmp_path: Path, fake: Any) -> None:
