@@ -27,6 +27,7 @@ PUBLIC_MODULES = (
     "errors",
     "feeds",
     "images",
+    "labels",
     "latents",
     "lifetime",
     "machine",

@@ -26,6 +26,7 @@ import numpy as np
 
 from stylert.runtime.directions import DirectionSet, direction_sets, directions_by_name
 from stylert.runtime.errors import BundleError
+from stylert.runtime.labels import Classes, check_class_names
 
 __all__ = [
     "ENGINES",
@@ -134,6 +135,7 @@ class Bundle:
                 w_avg=_w_avg(manifest["w_avg"], spec),
                 manifest=manifest,
             )
+            check_class_names(bundle.classes)
             files = {_inside(path, name): dict(entry) for name, entry in manifest["files"].items()}
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise BundleError(
@@ -190,6 +192,11 @@ class Bundle:
             return ()
         with self._arrays("directions.npz") as arrays:
             return direction_sets(arrays, num_ws=self.spec.num_ws, w_dim=self.spec.w_dim)
+
+    @property
+    def classes(self) -> Classes:
+        """How many classes there are, and their names where they are known."""
+        return Classes(self.spec.c_dim, tuple(self.manifest.get("classes", ())))
 
     @cached_property
     def directions(self) -> Mapping[str, np.ndarray]:

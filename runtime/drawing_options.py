@@ -38,14 +38,15 @@ class StyleOptions(TypedDict, total=False):
         truncation_psi: a number, [N], or [N, num_ws]; 1 = as trained, 0 = the mean image. Or by
             layers: {'coarse': 0.5, 'middle': 0.7}. None = the family's default, with its cutoff.
         truncation_cutoff: layers from this one on are not truncated, None = all are.
-        class_idx: one class for all images, or one per image; conditional generators only.
+        class_idx: one class for all images, or one per image: numbers, or names where the bundle
+            has them; conditional generators only. None = the seed mod c_dim.
         labels: soft labels [c_dim] or [N, c_dim] instead of class_idx, or a mix of classes by
-            their weights: {3: 0.7, 5: 0.3}.
+            their weights: {3: 0.7, 'cat': 0.3}.
     """
 
     truncation_psi: Any
     truncation_cutoff: int | None
-    class_idx: int | Sequence[int] | None
+    class_idx: int | str | Sequence[int | str] | None
     labels: Any
 
 

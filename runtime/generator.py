@@ -26,6 +26,7 @@ from stylert.runtime.drawing_options import (
 from stylert.runtime.errors import EngineError, InvalidInput
 from stylert.runtime.feeds import Feeds
 from stylert.runtime.graph_inputs import GraphInputs
+from stylert.runtime.labels import Classes
 from stylert.runtime.lifetime import Lifetime
 from stylert.runtime.session import DLPackArray, Graphs, Session, join
 
@@ -143,6 +144,11 @@ class Generator(StyleMixing, StyleEditing):
     def spec(self) -> GeneratorSpec:
         """Sizes of the latents and the image, and the family's default truncation."""
         return self.bundle.spec
+
+    @property
+    def classes(self) -> Classes:
+        """The classes of a conditional generator, with their names where they are known."""
+        return self.bundle.classes
 
     @property
     def w_avg(self) -> np.ndarray:

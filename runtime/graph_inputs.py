@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -18,14 +19,12 @@ from stylert.runtime.drawing_options import (
     StyleOptions,
     refuse_unknown,
 )
-from stylert.runtime.errors import InvalidInput
+from stylert.runtime.errors import InvalidInput, StylertWarning
 from stylert.runtime.feeds import Feeds
 from stylert.runtime.latents import (
     as_float32,
-    labels_of,
     psi_per_layer,
     seeds_of,
-    soft_labels_of,
     z_from_seeds,
 )
 from stylert.runtime.noise import NoiseSource
@@ -48,6 +47,8 @@ class GraphInputs:
     def __init__(self, bundle: Bundle) -> None:
         self._spec = bundle.spec
         self._family = bundle.family
+        self._classes = bundle.classes
+        self._told = False  # that images get classes by themselves
         self._moves = any(t.name == TRANSFORM for t in bundle.graphs["synthesis"].inputs)
         self.noise = NoiseSource(bundle.noise_inputs, bundle.read_noise())
 
@@ -62,8 +63,7 @@ class GraphInputs:
 
     def feed_mapping(self, seeds: Sequence[int], options: StyleOptions | DrawingOptions) -> Feeds:
         """The feeds of the mapping graph; `Generator.styles` says what it takes."""
-        class_idx, labels = options.get("class_idx"), options.get("labels")
-        c = labels_of(class_idx, labels, batch=len(seeds), c_dim=self._spec.c_dim)
+        c = self.make_labels(options, batch=len(seeds), seeds=seeds)
         psi, cutoff = options.get("truncation_psi"), options.get("truncation_cutoff")
         return self.feed_latents(z_from_seeds(seeds, self._spec.z_dim), c, psi, cutoff)
 
@@ -79,7 +79,7 @@ class GraphInputs:
         if z.ndim != 2 or z.shape[1] != self._spec.z_dim or not len(z):
             raise InvalidInput(f"z: got shape {z.shape}, expected (N, {self._spec.z_dim}).")
         psi = self.psi(truncation_psi, truncation_cutoff, batch=len(z))
-        labels = soft_labels_of(c, batch=len(z), c_dim=self._spec.c_dim, name="c")
+        labels = self._classes.make_soft_labels(c, batch=len(z), name="c")
         rows = {"z": z, "truncation_psi": psi}
         return Feeds(len(z), rows if labels is None else {**rows, "c": labels})
 
@@ -88,6 +88,22 @@ class GraphInputs:
         refuse_unknown(options, PictureOptions)
         ws = as_styles("ws", ws, num_ws=self._spec.num_ws, w_dim=self._spec.w_dim)
         return self._feed_picture(len(ws), options).with_rows({"ws": ws})
+
+    def make_labels(
+        self, options: StyleOptions | DrawingOptions, *, batch: int, seeds: Sequence[int] | None
+    ) -> np.ndarray | None:
+        """The labels of a batch, [batch, c_dim] float32; see `Classes.make_labels`."""
+        class_idx, labels = options.get("class_idx"), options.get("labels")
+        chosen = class_idx is not None or labels is not None
+        if self._classes.count and not chosen and seeds is not None and not self._told:
+            self._told = True
+            warnings.warn(
+                f"No class was chosen: every seed draws the class seed mod {self._classes.count}. "
+                f"Choose one of {self._classes.range}.",
+                StylertWarning,
+                stacklevel=2,
+            )
+        return self._classes.make_labels(class_idx, labels, batch=batch, seeds=seeds)
 
     def psi(self, truncation_psi: Any, truncation_cutoff: int | None, *, batch: int) -> np.ndarray:
         """The psi of every image and layer, [batch, num_ws] float32; see `DrawingOptions`."""

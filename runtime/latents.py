@@ -1,8 +1,8 @@
-"""Latents and labels: what a seed, a psi and a class mean. The same for every backend."""
+"""Latents: what a seed and a psi mean. The same for every backend."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,10 +12,8 @@ from stylert.runtime.errors import InvalidInput
 
 __all__ = [
     "as_float32",
-    "labels_of",
     "psi_per_layer",
     "seeds_of",
-    "soft_labels_of",
     "z_from_seeds",
 ]
 
@@ -105,84 +103,6 @@ def psi_per_layer(
     return layers
 
 
-def labels_of(
-    class_idx: int | Sequence[int] | None,
-    labels: Any,
-    *,
-    batch: int,
-    c_dim: int,
-) -> np.ndarray | None:
-    """The conditioning labels of a batch: one-hot of a class, or soft labels as they are.
-
-    Args:
-        class_idx: one class for all images, or one per image.
-        labels: soft labels [c_dim] for all images, or [N, c_dim]; or a mix of classes by their
-            weights, {3: 0.7, 5: 0.3}.
-        batch: N.
-        c_dim: classes of the generator, 0 = unconditional.
-
-    Returns:
-        [N, c_dim] float32, or None for an unconditional generator.
-
-    Raises:
-        InvalidInput: a class out of range, labels of another shape, both or neither of them.
-    """
-    if class_idx is None and (labels is not None or c_dim == 0):
-        return soft_labels_of(labels, batch=batch, c_dim=c_dim)
-    if c_dim == 0:
-        raise _unconditional("class_idx", class_idx)
-    if class_idx is None or labels is not None:
-        raise InvalidInput(
-            f"class_idx, labels: got {'neither' if class_idx is None else 'both'}, expected one of "
-            f"them. Pass class_idx=0 to {c_dim - 1}, or labels [N, {c_dim}]."
-        )
-    classes = seeds_of(class_idx, name="class_idx", largest=c_dim - 1)
-    if len(classes) not in (1, batch):
-        raise InvalidInput(f"class_idx: got {len(classes)} classes, expected 1 or {batch}.")
-    rows = np.eye(c_dim, dtype=np.float32)[classes]
-    return np.array(np.broadcast_to(rows, (batch, c_dim)))
-
-
-def soft_labels_of(
-    labels: Any, *, batch: int, c_dim: int, name: str = "labels"
-) -> np.ndarray | None:
-    """Soft labels: [c_dim] for all images or [N, c_dim] numbers, as [N, c_dim] float32.
-
-    A mix of classes by their weights, such as {3: 0.7, 5: 0.3}, is one for all images.
-
-    Returns:
-        None for an unconditional generator.
-
-    Raises:
-        InvalidInput: labels of another shape or dtype, none for a conditional generator, or some
-            for an unconditional one.
-    """
-    if c_dim == 0:
-        if labels is not None:
-            raise _unconditional(name, labels)
-        return None
-    expected = f"({c_dim},) or ({batch}, {c_dim})"
-    if labels is None:
-        raise InvalidInput(f"{name}: got None, expected numbers of shape {expected}.")
-    if isinstance(labels, Mapping):
-        labels = _label_of_weights(name, labels, c_dim)
-    rows = as_float32(name, labels, kinds="fiub")
-    if rows.shape not in ((c_dim,), (1, c_dim), (batch, c_dim)):
-        raise InvalidInput(f"{name}: got shape {rows.shape}, expected {expected}.")
-    return np.array(np.broadcast_to(rows, (batch, c_dim)))
-
-
-def _label_of_weights(name: str, weights: Mapping[Any, Any], c_dim: int) -> np.ndarray:
-    """One label [c_dim] for a mix of classes; its sum is 1, as that of a class."""
-    classes = seeds_of(list(weights), name=name, largest=c_dim - 1)
-    values = as_float32(name, list(weights.values()), kinds="fiu").astype(np.float64)
-    if values.ndim != 1 or (values < 0).any() or not values.sum() > 0:
-        raise InvalidInput(f"{name}: got {shown(weights)}, expected weights above 0 by class.")
-    label = np.zeros(c_dim)
-    label[classes] = values / values.sum()
-    return label.astype(np.float32)
-
-
 def as_float32(name: str, value: Any, *, kinds: str = "f") -> np.ndarray:
     """A real, finite array as contiguous float32.
 
@@ -207,9 +127,3 @@ def as_float32(name: str, value: Any, *, kinds: str = "f") -> np.ndarray:
     if not np.isfinite(array).all():
         raise InvalidInput(f"{name}: got NaN or infinity, expected finite numbers.")
     return array
-
-
-def _unconditional(name: str, value: Any) -> InvalidInput:
-    return InvalidInput(
-        f"{name}: got {shown(value)}, expected None: this generator is unconditional."
-    )

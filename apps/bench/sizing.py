@@ -201,7 +201,9 @@ def image_bytes_of(bundle: str | Path, *, images: int = 4) -> int:
         BundleError, MissingExtra, EngineError: see `Generator.open`.
     """
     with Generator.open(bundle, max_batch=images) as generator:
-        job = DatasetJob(seeds=Seeds.of(range(images))).for_generator(generator.spec)
+        job = DatasetJob(seeds=Seeds.of(range(images))).for_generator(
+            generator.spec, generator.classes
+        )
         drawn = generator.generate(**job.make_arguments(range(images)))
     sizes = [len(encode_image(image, **job.encoding)) for image in drawn]
     return round(sum(sizes) / len(sizes))

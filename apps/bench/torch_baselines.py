@@ -18,7 +18,8 @@ from stylert.export.families import build_model
 from stylert.export.models.generator import GeneratorModel
 from stylert.export.models.stylegan2 import StyleGAN2
 from stylert.runtime.errors import EngineError, InvalidInput
-from stylert.runtime.latents import labels_of, z_from_seeds
+from stylert.runtime.labels import Classes
+from stylert.runtime.latents import z_from_seeds
 
 __all__ = ["HalfGemm", "TorchCandidate", "open_compiled", "open_eager", "open_half_gemm"]
 
@@ -59,8 +60,7 @@ class TorchCandidate:
     def prepare(self, batch: int) -> None:
         """Make the inputs of seeds 0 .. batch-1; a compiled model compiles for this batch."""
         config = self.model.config
-        classes = [seed % config.c_dim for seed in range(batch)] if config.c_dim else None
-        c = labels_of(classes, None, batch=batch, c_dim=config.c_dim)
+        c = Classes(config.c_dim).make_labels(None, None, batch=batch, seeds=range(batch))
         z = z_from_seeds(range(batch), config.z_dim)
         self.z = torch.from_numpy(z).to(self.device)
         self.c = None if c is None else torch.from_numpy(c).to(self.device)

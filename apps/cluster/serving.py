@@ -25,7 +25,6 @@ from stylert.apps.serving.application import create_app
 from stylert.runtime import Generator
 from stylert.runtime.bundle import Bundle
 from stylert.runtime.errors import BundleError, StylertError
-from stylert.runtime.latents import labels_of
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -158,7 +157,7 @@ def draw_something(generator: Generator) -> None:
     """
     spec = generator.spec
     z = np.zeros((1, spec.z_dim), np.float32)
-    c = labels_of(0 if spec.c_dim else None, None, batch=1, c_dim=spec.c_dim)
+    c = generator.classes.make_labels(None, None, batch=1, seeds=[0])
     generator.map(z, c)
 
 

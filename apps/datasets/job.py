@@ -15,7 +15,7 @@ from stylert.runtime.arguments import check_choice, check_integer, shown
 from stylert.runtime.bundle import GeneratorSpec
 from stylert.runtime.drawing_options import DrawingOptions, refuse_unknown
 from stylert.runtime.errors import InvalidInput
-from stylert.runtime.latents import labels_of
+from stylert.runtime.labels import Classes
 
 __all__ = ["CONTAINERS", "DatasetJob"]
 
@@ -45,7 +45,10 @@ class DatasetJob:
     compression: int | None = None  # of PNG, 0 to 9, None = 1; the pixels are the same
     shard_size: int = 1000  # images of a WebDataset shard
     # How they are drawn: what holds for all images. Several class_idx: the images take turns.
+    # None: the seed mod c_dim.
     options: DrawingOptions = field(default_factory=lambda: DrawingOptions())
+
+    classes: int = 0  # c_dim of the generator; filled in by `for_generator`
 
     def __post_init__(self) -> None:
         refuse_unknown(self.options, DrawingOptions)
@@ -71,7 +74,7 @@ class DatasetJob:
                     f"compression: got one for {self.image_format}, expected PNG. Pass a quality."
                 )
 
-    def for_generator(self, spec: GeneratorSpec) -> DatasetJob:
+    def for_generator(self, spec: GeneratorSpec, classes: Classes) -> DatasetJob:
         """The job with all defaults filled in: what its images are made of, to the digit.
 
         Raises:
@@ -79,11 +82,14 @@ class DatasetJob:
                 the image format holds.
         """
         options, labels = self.options, self.options.get("labels")
-        batch = len(self._classes) or 1
         class_idx = options.get("class_idx")
-        rows = labels_of(class_idx, labels, batch=batch, c_dim=spec.c_dim)
+        batch = len(class_idx) if isinstance(class_idx, tuple) else 1
+        rows = classes.make_labels(class_idx, labels, batch=batch, seeds=[0])
         if rows is not None and isinstance(labels, Mapping):
             labels = tuple(rows[0].tolist())
+        if class_idx is not None:
+            numbers = tuple(classes.find(class_idx))
+            class_idx = numbers if isinstance(class_idx, tuple) else numbers[0]
         if self.image_format == "jpeg" and spec.img_channels not in (1, 3):
             raise InvalidInput(
                 f"image_format: got jpeg for images of {spec.img_channels} channels, expected png."
@@ -97,6 +103,7 @@ class DatasetJob:
         style: dict[str, Any] = {
             "truncation_psi": psi,
             "truncation_cutoff": cutoff,
+            "class_idx": class_idx,
             "labels": labels,
         }
         return replace(
@@ -104,6 +111,7 @@ class DatasetJob:
             quality=None if png else self.quality or _QUALITY,
             compression=compression if png else None,
             options=cast(DrawingOptions, {**options, **style}),
+            classes=classes.count,
         )
 
     @property
@@ -139,16 +147,20 @@ class DatasetJob:
 
     def find_class(self, place: int) -> Any:
         """The class of an image, None without classes."""
-        classes = self._classes
-        return classes[place % len(classes)] if classes else self.options.get("class_idx")
+        class_idx = self.options.get("class_idx")
+        if isinstance(class_idx, tuple):
+            return class_idx[place % len(class_idx)]
+        if class_idx is None and self.classes and "labels" not in self.options:
+            (seed,) = self.seeds.between(place, place + 1)
+            return seed % self.classes
+        return class_idx
 
     def make_arguments(self, places: range) -> dict[str, Any]:
         """What `Generator.generate` takes to draw images together."""
         seeds = self.seeds.between(places.start, places.stop)
-        if not self._classes:
-            return {"seeds": seeds, **self.options}
         classes = [self.find_class(place) for place in places]
-        return {"seeds": seeds, **self.options, "class_idx": classes}
+        each = {"class_idx": classes} if classes[0] is not None else {}
+        return {"seeds": seeds, **self.options, **each}
 
     def settings(self) -> Mapping[str, Any]:
         """What distinguishes this job from others, as plain JSON types."""
@@ -156,13 +168,9 @@ class DatasetJob:
         settings |= {"seeds": str(self.seeds), **settings.pop("options")}
         if self.container != "webdataset":
             del settings["shard_size"]
+        if not self.classes:
+            del settings["classes"]
         return {k: list(v) if isinstance(v, tuple) else v for k, v in settings.items()}
-
-    @property
-    def _classes(self) -> tuple[int, ...]:
-        """Those that the images take in turns."""
-        class_idx = self.options.get("class_idx")
-        return class_idx if isinstance(class_idx, tuple) else ()
 
 
 def _psi(psi: Any) -> float | dict[str, float]:

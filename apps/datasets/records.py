@@ -73,8 +73,8 @@ def _drawn(job: DatasetJob, place: int) -> dict[str, Any]:
         facts["file"] = image_name(seed, job.image_format)
     facts["seed"] = seed
     facts |= {"truncation_cutoff": None, "noise_mode": "const", **job.options}
-    if job.options.get("class_idx") is not None:
-        facts["class_idx"] = job.find_class(place)
+    if (class_idx := job.find_class(place)) is not None:
+        facts["class_idx"] = class_idx
     if facts["noise_mode"] == "seeded":
         facts.setdefault("noise_seed", seed)
     return {k: list(v) if isinstance(v, tuple) else v for k, v in facts.items()}

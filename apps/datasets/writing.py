@@ -95,7 +95,7 @@ class DatasetWriter:
     """
 
     def __init__(self, generator: Generator, job: DatasetJob, out: str | Path) -> None:
-        self.job = job.for_generator(generator.spec)
+        self.job = job.for_generator(generator.spec, generator.classes)
         self._generator = generator
         self._out = Path(out)
         self._container = _container(self.job.container, self._out)

@@ -41,7 +41,7 @@ class Components:
 
         Args:
             name: such as 'pca:0', or 'sefa_coarse_0' of the bundle.
-            class_idx: the class of the images; None = of an unconditional generator.
+            class_idx: the class of the images; None = of all.
             labels: of the images; components are of classes.
             pca: `Generator.pca`.
 

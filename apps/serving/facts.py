@@ -28,6 +28,7 @@ def facts_of(generator: Generator, settings: Settings) -> dict[str, Any]:
         **bundle.spec.to_json(),
         "layers": {name: list(layers) for name, layers in generator.layer_groups.items()},
         "directions": list(generator.directions),
+        "classes": list(generator.classes.names),
         "components": component_names(generator.spec),
         "has_noise": bool(bundle.noise_inputs),
         "has_transform": TRANSFORM in inputs,

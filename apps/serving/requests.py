@@ -25,7 +25,7 @@ Format = Literal["png", "jpeg", "webp", "npy"]
 Number = Annotated[float, Field(allow_inf_nan=False)]
 Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
 Seeds = Seed | Annotated[list[Seed], Field(min_length=1)]
-Class = Annotated[int, Field(ge=0)]
+Class = Annotated[int, Field(ge=0)] | Annotated[str, Field(min_length=1, max_length=100)]
 Layers = str | int | Annotated[list[str | int], Field(min_length=1)]
 Row = list[Number]
 
@@ -47,7 +47,10 @@ class PictureRequest(BaseModel):
     ] = None
     class_idx: Annotated[
         Class | list[Class] | None,
-        Field(description="One class, or one per image; conditional generators only."),
+        Field(
+            description="One class, or one per image: numbers or names; conditional generators "
+            "only. By default the seed mod their number."
+        ),
     ] = None
     labels: Annotated[
         Row | list[Row] | dict[str, Number] | None,

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 
 from stylert.export.checkpoints.configs.config import Config
+from stylert.runtime.errors import InvalidInput
+from stylert.runtime.labels import Classes, check_class_names
 
 __all__ = ["Checkpoint", "Source"]
 
@@ -35,6 +37,13 @@ class Checkpoint:
     tensors: Mapping[str, np.ndarray]
     source: Source
     notes: tuple[str, ...] = field(default=())  # what a user should know about the reading
+    class_names: tuple[str, ...] = ()  # of a conditional generator, where they are known
+
+    def __post_init__(self) -> None:
+        try:
+            check_class_names(Classes(self.config.c_dim, self.class_names))
+        except ValueError as error:
+            raise InvalidInput(f"class_names: {error}.") from None
 
     @property
     def family(self) -> str:
@@ -74,6 +83,7 @@ class Checkpoint:
         """What the manifest of its bundle says of it, as plain JSON types."""
         return {
             "family": self.family,
+            **({"classes": list(self.class_names)} if self.class_names else {}),
             "config": self.config.to_json(),
             "statistics": {
                 "parameters": self.num_parameters,

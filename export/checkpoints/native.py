@@ -1,6 +1,7 @@
 """The native checkpoint: one .safetensors file, with the configuration as JSON in its metadata.
 
-The metadata has one key, 'stylert', with {"schema": 1, "family", "config", "source", "notes"}.
+The metadata has one key, 'stylert', with {"schema": 1, "family", "config", "source", "notes"}, and
+"classes" where their names are known.
 The tensors have the names that `configs` lists; float16 is read, too.
 """
 
@@ -22,6 +23,7 @@ from stylert.export.checkpoints.configs.config import Config
 from stylert.export.checkpoints.safe_pickle.quoting import quote
 from stylert.export.checkpoints.validation import check_shapes, check_values
 from stylert.runtime.errors import CheckpointError, MissingExtra
+from stylert.runtime.labels import Classes, check_class_names
 from stylert.runtime.publishing import publish_bytes
 
 __all__ = ["checkpoint_from_safetensors", "write_native"]
@@ -64,6 +66,7 @@ def _serialised(checkpoint: Checkpoint) -> bytes:
         "config": checkpoint.config.to_json(),
         "source": asdict(checkpoint.source),
         "notes": list(checkpoint.notes),
+        "classes": list(checkpoint.class_names),
     }
     save = _safetensors("safetensors.numpy").save
     data: bytes = save(dict(checkpoint.tensors), metadata={KEY: json.dumps(metadata)})
@@ -84,7 +87,7 @@ def checkpoint_from_safetensors(path: Path, source: Source) -> Checkpoint:
     library = _safetensors("safetensors")
     try:
         with library.safe_open(path, framework="np") as file:
-            config, origin, notes = _described(file.metadata())
+            config, origin, notes, class_names = _described(file.metadata())
             check_shapes(config, _shapes(file))
             tensors = {name: _float32(file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118
     except library.SafetensorError as error:
@@ -95,13 +98,14 @@ def checkpoint_from_safetensors(path: Path, source: Source) -> Checkpoint:
         tensors=tensors,
         source=replace(source, format=FORMAT, network=origin.network),
         notes=(*notes, f"made from {origin.file} ({origin.format}, sha256 {origin.sha256})"),
+        class_names=class_names,
     )
 
 
 def _described(
     entries: Mapping[str, str] | None,
-) -> tuple[Config, Source, tuple[str, ...]]:
-    """Configuration, original source and notes, which `write_native` put into the metadata."""
+) -> tuple[Config, Source, tuple[str, ...], tuple[str, ...]]:
+    """What `write_native` put into the metadata: configuration, source, notes, names of classes."""
     if not entries or KEY not in entries:
         raise CheckpointError(
             f"not supported: a .safetensors file without StyleRT's metadata (key '{KEY}'), so "
@@ -119,11 +123,13 @@ def _described(
         texts = {key: _printable(source[key]) for key in ("file", "sha256", "format", "network")}
         origin = Source(bytes=int(source["bytes"]), **texts)
         notes = tuple(_printable(note) for note in metadata["notes"])
+        class_names = tuple(metadata.get("classes", ()))  # not there in the first files
+        check_class_names(Classes(config.c_dim, class_names))
     except CheckpointError:
         raise
     except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError):
         raise CheckpointError("StyleRT's metadata in the file is damaged") from None
-    return config, origin, notes
+    return config, origin, notes, class_names
 
 
 def _printable(text: Any) -> str:

@@ -15,7 +15,7 @@ from stylert.runtime.control.layers import Layers, layer_groups, layers_of
 from stylert.runtime.control.pca import PrincipalComponents, principal_components
 from stylert.runtime.control.styles import as_styles, edit_styles
 from stylert.runtime.errors import InvalidInput
-from stylert.runtime.latents import as_float32, labels_of, seeds_of
+from stylert.runtime.latents import as_float32, seeds_of
 
 __all__ = ["StyleEditing"]
 
@@ -102,7 +102,8 @@ class StyleEditing:
             samples: how many w to draw, of normal latents.
             k: how many components.
             seed: of the latents: RandomState(seed).randn(samples, z_dim).
-            class_idx: the class whose w to draw; conditional generators only.
+            class_idx: the class whose w to draw, None = of all classes, in turns; conditional
+                generators only.
             labels: a soft label [c_dim] instead of class_idx.
 
         Raises:
@@ -112,14 +113,16 @@ class StyleEditing:
         check_integer("samples", samples, 2, MAX_SAMPLES)
         check_integer("k", k, 1, self.bundle.spec.w_dim)
         (seed,) = seeds_of([seed], name="seed")
-        c = labels_of(class_idx, labels, batch=1, c_dim=self.bundle.spec.c_dim)
+        classes = self.bundle.classes
+        turns = range(classes.count) if class_idx is None and labels is None else [0]
+        c = classes.make_labels(class_idx, labels, batch=len(turns), seeds=turns)
         random = np.random.RandomState(seed)
 
         def batches() -> Iterator[np.ndarray]:
             for start in range(0, samples, SAMPLES_AT_ONCE):
                 count = min(SAMPLES_AT_ONCE, samples - start)
                 z = random.randn(count, self.bundle.spec.z_dim).astype(np.float32)
-                label = None if c is None else np.repeat(c, len(z), axis=0)
+                label = None if c is None else c[np.arange(start, start + count) % len(c)]
                 yield self.map(z, label, truncation_psi=1)[:, 0]
 
         return principal_components(batches(), k)

@@ -26,7 +26,7 @@ from stylert.runtime.drawing_options import (
 )
 from stylert.runtime.errors import InvalidInput
 from stylert.runtime.graph_inputs import GraphInputs
-from stylert.runtime.latents import as_float32, labels_of, seeds_of, z_from_seeds
+from stylert.runtime.latents import as_float32, seeds_of, z_from_seeds
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -260,12 +260,11 @@ class StyleMixing:
         self, keyframes: Any, curve: str, loop: object, options: StyleOptions
     ) -> tuple[np.ndarray, np.ndarray | None]:
         """The keyframes, ws or z, checked; and the labels of z."""
-        class_idx, labels = options.get("class_idx"), options.get("labels")
         check_choice("curve", curve, tuple(CURVES))
         check_choice("loop", loop, (False, True))
-        s = self.bundle.spec
+        s, seeds = self.bundle.spec, None
         if _are_styles(keyframes):
-            _refuse_options({"class_idx": class_idx, "labels": labels})
+            _refuse_options({name: options.get(name) for name in ("class_idx", "labels")})
             if curve == "slerp":
                 raise InvalidInput("curve: got 'slerp' with ws, expected 'linear' or 'cubic'.")
             return as_styles("keyframes", keyframes, num_ws=s.num_ws, w_dim=s.w_dim), None
@@ -277,8 +276,9 @@ class StyleMixing:
                     f"{('K', s.z_dim)} that are not zero."
                 )
         else:
-            z = z_from_seeds(seeds_of(keyframes, name="keyframes"), s.z_dim)
-        return z, labels_of(class_idx, labels, batch=len(z), c_dim=s.c_dim)
+            seeds = seeds_of(keyframes, name="keyframes")
+            z = z_from_seeds(seeds, s.z_dim)
+        return z, self.inputs.make_labels(options, batch=len(z), seeds=seeds)
 
 
 def _are_floats(sources: Any) -> bool:

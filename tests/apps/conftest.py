@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from stylert.runtime.bundle import GeneratorSpec
+from stylert.runtime.labels import Classes
 
 
 class FakeGenerator:
@@ -24,6 +25,7 @@ class FakeGenerator:
 
     def __init__(self, *, size: int = 4, batch: int = 4, c_dim: int = 0, channels: int = 3) -> None:
         self.spec = GeneratorSpec(8, c_dim, 8, 4, channels, size, size, 0.5, 3)
+        self.classes = Classes(c_dim)
         self.max_batch = batch
         self.bundle = SimpleNamespace(family="fake", manifest={"sha256": "0" * 64})
         self.drawn: list[int] = []  # every seed, as often as it was drawn

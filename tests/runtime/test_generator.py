@@ -17,7 +17,7 @@ import pytest
 
 import stylert
 from stylert.runtime.bundle import Bundle
-from stylert.runtime.errors import BundleError, EngineError
+from stylert.runtime.errors import BundleError, EngineError, InvalidInput, StylertWarning
 from stylert.runtime.feeds import Feeds
 from stylert.runtime.generator import Generator
 from stylert.runtime.images import to_uint8
@@ -256,8 +256,23 @@ def test_generate_refuses(
         generator.generate(**{"seeds": [1, 2]} | options)
 
 
+def test_without_a_class_every_seed_has_one(conditional_bundle: Path) -> None:
+    """It is told once, and what each seed draws does not depend on the others."""
+    with Generator.open(conditional_bundle, provider="cpu", threads=1) as opened:
+        with pytest.warns(StylertWarning, match=r"class seed mod 5. Choose one of 0 to 4") as told:
+            images = opened.generate([7, 3, 10])
+        assert len(told) == 1
+        ws = opened.styles([7, 3])  # another warning would be an error here
+        expected = opened.generate([7, 3, 10], class_idx=[2, 3, 0])
+        assert np.array_equal(images, expected)
+        assert np.array_equal(ws, opened.styles([7, 3], class_idx=[2, 3]))
+        walk = list(opened.interpolate([7, 3], frames=2))
+        assert np.array_equal(walk, list(opened.interpolate([7, 3], frames=2, class_idx=[2, 3])))
+        with pytest.raises(InvalidInput, match="c: got None"):
+            opened.map(np.zeros((1, 64), np.float32))
+
+
 REFUSED_BY_A_CONDITIONAL: list[tuple[dict[str, Any], str]] = [
-    ({}, "class_idx, labels: got neither"),
     ({"class_idx": 0, "labels": np.eye(5)[0]}, "class_idx, labels: got both"),
     *(
         ({"class_idx": index}, "class_idx: got ")

@@ -1,4 +1,4 @@
-"""Latents, truncation and labels: the checks and the arithmetic, without any generator."""
+"""Latents and truncation: the checks and the arithmetic, without any generator."""
 
 from __future__ import annotations
 
@@ -10,10 +10,8 @@ import pytest
 from stylert.runtime.latents import (
     MAX_SEED,
     as_float32,
-    labels_of,
     psi_per_layer,
     seeds_of,
-    soft_labels_of,
     z_from_seeds,
 )
 
@@ -73,54 +71,6 @@ def test_psi_does_not_change_what_it_is_given() -> None:
     assert (given == 0.5).all()
 
 
-def test_labels() -> None:
-    eye = np.eye(3, dtype=np.float32)
-    got = [
-        (labels_of(1, None, batch=2, c_dim=3), eye[[1, 1]]),
-        (labels_of([2], None, batch=2, c_dim=3), eye[[2, 2]]),
-        (labels_of(np.array([2, 0]), None, batch=2, c_dim=3), eye[[2, 0]]),
-        (labels_of(None, [0.0, 0.5, -2], batch=2, c_dim=3), [[0, 0.5, -2]] * 2),
-        (labels_of(None, eye[:2], batch=2, c_dim=3), eye[:2]),
-        (labels_of(None, [0, 0, 1], batch=2, c_dim=3), eye[[2, 2]]),
-        (labels_of(None, eye[:2] > 0, batch=2, c_dim=3), eye[:2]),
-        (soft_labels_of(eye[1:2].astype(np.uint8), batch=2, c_dim=3), eye[[1, 1]]),
-        (soft_labels_of(eye[1:2], batch=2, c_dim=3), eye[[1, 1]]),
-    ]
-    for labels, expected in got:
-        assert labels is not None
-        assert labels.dtype == np.float32
-        assert np.array_equal(labels, expected)
-    assert labels_of(None, None, batch=2, c_dim=0) is None
-    assert soft_labels_of(None, batch=2, c_dim=0) is None
-
-
-@pytest.mark.parametrize(
-    ("weights", "expected"),
-    [
-        ({1: 1}, [0, 1, 0]),
-        ({2: 0.5, 0: 1.5}, [0.75, 0, 0.25]),
-        ({np.int64(0): np.float32(2), 1: 0}, [1, 0, 0]),
-    ],
-)
-def test_a_mix_of_classes_by_weight(weights: Any, expected: Any) -> None:
-    got = labels_of(None, weights, batch=2, c_dim=3)
-    assert got is not None
-    assert got.dtype == np.float32
-    assert got.tolist() == [expected, expected]
-
-
-@pytest.mark.parametrize(
-    "weights",
-    [
-        *({}, {3: 1}, {-1: 1}, {"1": 1}, {1.0: 1}, {1: -1, 0: 2}, {1: 0}, {1: "x"}, {1: None}),
-        *({1: np.nan}, {1: [1]}, {0: [1, 2], 1: 1}, {1: 1e300}, {1: True}),
-    ],
-)
-def test_a_mix_of_classes_that_is_refused(refuses: Any, weights: Any) -> None:
-    with refuses("labels: got ", "expected "):
-        labels_of(None, weights, batch=2, c_dim=3)
-
-
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, ">f4"])
 def test_floats_become_float32(dtype: Any) -> None:
     array = as_float32("x", np.array([[0.5, 1.0]], dtype).T)
@@ -135,5 +85,3 @@ def test_a_message_does_not_hold_a_whole_array(refuses: Any) -> None:
             psi_per_layer(wrong, None, batch=1, num_ws=3)
         with refuses("seeds: got "):
             seeds_of(wrong)
-        with refuses("class_idx: got "):
-            labels_of(wrong, None, batch=1, c_dim=0)

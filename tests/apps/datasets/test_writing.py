@@ -20,6 +20,7 @@ from PIL import Image
 from stylert.apps.datasets import DatasetJob, DatasetWriter, Seeds, write_dataset
 from stylert.runtime.drawing_options import DrawingOptions
 from stylert.runtime.generator import Generator
+from stylert.runtime.labels import Classes
 
 CONTAINERS = ("folder", "zip", "webdataset")
 Contents = Callable[[Path], dict[str, bytes]]
@@ -165,6 +166,24 @@ def test_a_later_psi_of_a_layer_replaces_an_earlier_one() -> None:
     psi = job(truncation_psi={"3": 0.5, "all": 0.6, 3: 0.7}).options["truncation_psi"]
     assert isinstance(psi, dict)
     assert list(psi.items()) == [("all", 0.6), ("3", 0.7)]
+
+
+@pytest.mark.parametrize("classes", [None, "dog", ("dog", "fish"), (1, "fish")])
+def test_classes_by_name_or_by_seed(
+    tmp_path: Path, fake: Any, records: Any, members: Any, classes: Any
+) -> None:
+    drawer = fake(c_dim=3)
+    drawer.classes = Classes(3, ("cat", "dog", "fish"))
+    expected = {None: [5, 6, 7], "dog": [1, 1, 1]}.get(classes, [1, 2, 1])
+    numbers = [number % 3 for number in expected]
+    write_dataset(drawer, job("5-7", class_idx=classes), tmp_path / "named")
+    assert [record["class_idx"] for record in records(tmp_path / "named")] == numbers
+    write_dataset(fake(c_dim=3), job("5-7", class_idx=tuple(numbers)), tmp_path / "numbered")
+    assert pictures(members(tmp_path / "named")) == pictures(members(tmp_path / "numbered"))
+
+
+def pictures(files: dict[str, bytes]) -> dict[str, bytes]:
+    return {name: data for name, data in files.items() if name.endswith(".png")}
 
 
 @pytest.mark.parametrize("container", CONTAINERS)

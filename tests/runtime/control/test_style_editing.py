@@ -217,9 +217,14 @@ def test_pca_refuses(
         generator.pca(**options)
 
 
-def test_pca_needs_a_class(conditional: Generator, refuses: Any) -> None:
-    with refuses("class_idx, labels: got neither"):
-        conditional.pca()
+def test_pca_of_all_classes_takes_them_in_turns(conditional: Generator) -> None:
+    z = np.random.RandomState(0).randn(203, 64)
+    ws = conditional.map(z, np.eye(5)[np.arange(203) % 5], truncation_psi=1)[:, 0]
+    components = conditional.pca(203, k=2)
+    np.testing.assert_allclose(components.mean, ws.mean(axis=0), atol=1e-5)
+
+
+def test_pca_is_of_one_class(conditional: Generator, refuses: Any) -> None:
     with refuses("class_idx: got 2 classes, expected 1"):
         conditional.pca(class_idx=[0, 1])  # type: ignore[arg-type]
 

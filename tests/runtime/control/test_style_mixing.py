@@ -451,6 +451,9 @@ def test_interpolate_refuses_at_once(
 
 
 def test_interpolate_refuses_classes(conditional: Generator, refuses: Any) -> None:
-    for options in ({}, {"class_idx": [0, 1, 2]}, {"class_idx": 5}, {"labels": np.ones((3, 5))}):
+    z = np.ones((2, 64), np.float32)
+    with refuses("class_idx, labels: got neither, expected a class of 0 to 4"):
+        conditional.interpolate(z)
+    for options in ({"class_idx": [0, 1, 2]}, {"class_idx": 5}, {"labels": np.ones((3, 5))}):
         with refuses("expected "):
             conditional.interpolate([1, 2], **options)
