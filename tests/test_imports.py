@@ -56,8 +56,7 @@ PUBLIC_FACE = {
     "transforms",
 }
 MAY_EXPORT = {"bench"}  # inside functions, or in a file that only a worker with torch loads
-INSIDE_THE_FACE = {  # until the next landing: options become one value, sizes are rich's
-    "apps/bench/sizing.py": {"sizes"},
+INSIDE_THE_FACE = {  # until the next landing: options become one value
     "apps/serving/batched_generator.py": {"options"},
 }
 CODE_RUNNERS = {
