@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import typer
 from rich import progress as bars
 from rich.console import Console
+from rich.filesize import decimal
 from rich.table import Table
 from rich.text import Text
 
@@ -37,7 +38,6 @@ from stylert.runtime.bundle_facts import tell_half
 from stylert.runtime.errors import EngineError, InvalidInput, ParityError, StylertError
 from stylert.runtime.generator import Generator
 from stylert.runtime.packages import need
-from stylert.runtime.sizes import size_text
 
 if TYPE_CHECKING:
     from stylert.apps.bench import BenchResult
@@ -180,7 +180,7 @@ def export(
     if report is not None:
         _print_table(report.table(), title=PARITY)
     size = sum(file.stat().st_size for file in out_.rglob("*") if file.is_file())
-    _say(f"Wrote {out_} ({size_text(size)}).")
+    _say(f"Wrote {out_} ({decimal(size)}).")
     return _say(f"Draw with: stylert generate {out_} --seeds 0-15 --out images")
 
 
@@ -214,7 +214,7 @@ def convert(
         from stylert.export.checkpoints import write_native
 
         write_native(_read(checkpoint, network), target, overwrite=force)
-    _say(f"Wrote {target} ({size_text(target.stat().st_size)}).")
+    _say(f"Wrote {target} ({decimal(target.stat().st_size)}).")
 
 
 @app.command()
@@ -800,10 +800,9 @@ def _sizing(
     bundle: Path, result: BenchResult, plan: int, price: float | None, hours: float | None
 ) -> Sizing:
     """What so many images would take, by what was timed."""
-    from stylert.apps.bench.sizing import Sizing, image_bytes_of, pace_of
+    from stylert.apps.bench.sizing import size_job
 
-    size = image_bytes_of(bundle)
-    return Sizing(images=plan, pace=pace_of(result), price=price, hours=hours, image_bytes=size)
+    return size_job(bundle, result, plan, price=price, hours=hours)
 
 
 def _tell_bench(

@@ -6,12 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from rich.filesize import decimal
+
 from stylert.export.checkpoints import Config
 from stylert.export.checkpoints.configs import config_from_json
 from stylert.runtime.bundle import Bundle
 from stylert.runtime.bundle_facts import reading_manifest, tell_half
 from stylert.runtime.control.layers import layer_groups
-from stylert.runtime.sizes import size_text
 
 __all__ = ["facts_of_bundle", "rows_of"]
 
@@ -88,13 +89,13 @@ def _work_rows(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 def _file_rows(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Where it came from, and what is on the disk."""
     source = facts["provenance"]["source"]
-    yield "source", f"{source['file']} ({size_text(source['bytes'])}), {source['format']}"
+    yield "source", f"{source['file']} ({decimal(source['bytes'])}), {source['format']}"
     yield "network of the file", source["network"]
     yield "SHA-256", source["sha256"]
     for note in facts["provenance"]["notes"]:
         yield "note", note
     for name, file in facts.get("files", {}).items():
-        yield name, size_text(file["bytes"])
+        yield name, decimal(file["bytes"])
     if "schema" in facts:
         parity = facts.get("parity")
         yield "exported", facts["provenance"]["exported"]

@@ -40,9 +40,6 @@ APPS_MAY_IMPORT = {
     "video": set(),
 }
 MAY_EXPORT = {"bench"}  # inside functions, or in a file that only a worker with torch loads
-INSIDE_THE_FACE = {  # until the next landing: sizes are rich's
-    "apps/bench/sizing.py": {"sizes"},
-}
 CODE_RUNNERS = {
     "pickle",
     "_pickle",
@@ -143,7 +140,7 @@ def below(tree: ast.AST, *above: str) -> set[str]:
 def test_applications_use_the_public_face(path: Path) -> None:
     tree = parse(path)
     modules = {file.stem for file in (ROOT / "runtime").iterdir() if file.stem != "__init__"}
-    allowed = {*PUBLIC_MODULES} | INSIDE_THE_FACE.get(name(path), set())
+    allowed = {*PUBLIC_MODULES}
     allowed |= {"backends"} if app(path) == "bench" else set()  # it times them, too
     hidden = (below(tree, "runtime") & modules) - allowed
     assert not hidden, f"{name(path)} imports {sorted(hidden)} of the runtime"

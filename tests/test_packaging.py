@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 import zipfile
 from configparser import ConfigParser
 from email.message import Message
@@ -18,6 +19,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 FLOORS = ("apps", "commands", "engines", "export", "runtime")
+BDIST = f"bdist.{sysconfig.get_platform()}"  # where setuptools puts a wheel together
 PIP = ("-m", "pip", "--disable-pip-version-check", "--no-input")
 
 DRAW = """
@@ -63,6 +65,9 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
             (tree / path).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / path, tree / path)
     shutil.copytree(ROOT / "tests" / "runtime", tree / "tests" / "runtime")  # must be left out
+    for left in (tree / "build" / "lib", tree / "build" / BDIST / "wheel"):  # by an older build
+        (left / "stylert" / "runtime").mkdir(parents=True)
+        (left / "stylert" / "runtime" / "removed_since.py").write_text("1 / 0")
     out = tmp_path_factory.mktemp("wheel")
     run(
         *(sys.executable, *PIP, "wheel", "--no-deps", "--no-build-isolation", "--no-index"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import errno
 import os
 import subprocess
@@ -13,6 +14,8 @@ from pathlib import Path
 import pytest
 
 from stylert.runtime.publishing import naming, publish_bytes, publish_file, publish_folder
+
+ROOT = Path(__file__).parents[2]
 
 
 def tree(root: Path) -> dict[str, bytes | None]:
@@ -41,6 +44,30 @@ def test_a_folder_is_there_when_the_block_ends(tmp_path: Path, path: str) -> Non
             assert (tmp_path / path).exists() == (name == "new")
         assert tree(tmp_path / path) == {"inner": None, f"inner/{name}": b"1"}
     assert os.listdir((tmp_path / path).parent) == ["folder"]
+
+
+def renames_or_syncs(node: ast.AST) -> bool:
+    """Whether it is a call of fsync, rename, or the replace of os or of a path."""
+    if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
+        return False
+    name, arguments = node.func.attr, len(node.args)
+    of_os = isinstance(node.func.value, ast.Name) and node.func.value.id == "os"
+    return name in ("fsync", "rename") or (name == "replace" and (arguments == 1 or of_os))
+
+
+def test_nobody_else_publishes() -> None:
+    rooms = ("apps", "commands", "engines", "export", "runtime")
+    sources = [ROOT / "cli.py", *(path for room in rooms for path in (ROOT / room).rglob("*.py"))]
+    found = {
+        path.relative_to(ROOT).as_posix()
+        for path in sources
+        if any(map(renames_or_syncs, ast.walk(ast.parse(path.read_text(encoding="utf-8")))))
+    }
+    assert found == {
+        "runtime/publishing.py",
+        "apps/datasets/growing_file.py",  # which is synced as it grows
+        "apps/datasets/webdataset.py",  # takes a shard's name away again
+    }
 
 
 def publish_one_file(path: Path) -> AbstractContextManager[Path]:

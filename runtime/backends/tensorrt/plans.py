@@ -22,7 +22,6 @@ from typing import Any
 
 from stylert.runtime.bundle import ENGINES, Bundle, graph_key, sha256_of
 from stylert.runtime.errors import EngineError
-from stylert.runtime.sizes import size_text
 
 __all__ = ["PLAN_SCHEMA", "Plan", "plans_of"]
 
@@ -64,7 +63,7 @@ class Plan:
             "precision": self.precision,
             "runs on": self.gpu or ", ".join(self.compute_capabilities),
             "convolutions": ", ".join(f"{n} {kind}" for kind, n in convolutions.items()),
-            "size": size_text(self.size),
+            "size": f"{self.size / 1e6:.1f} MB",
             "built in": f"{self.build_seconds:.1f} s",
         }
 
