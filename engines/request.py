@@ -64,11 +64,11 @@ class BuildRequest:
         return "fp32" if graph == "mapping" else self.precision
 
     def outputs_of(self, graph: str) -> tuple[str, ...]:
-        """The outputs that a graph's plan keeps."""
+        """The outputs that a graph's engine keeps."""
         return ("ws",) if graph == "mapping" else OUTPUTS[self.output]
 
     def onnx(self, graph: str) -> Path:
-        """The file that a graph's plan is built from."""
+        """The file that a graph's engine is built from."""
         return self.bundle.file(graph_key(graph, self.precision_of(graph)))
 
     def onnx_sha256(self, graph: str) -> str:

@@ -17,7 +17,7 @@ from stylert.export.families import synthesis_graph
 from stylert.export.graphs.emitter import noise_inputs
 from stylert.export.graphs.mapping import mapping_graph
 from stylert.export.onnx_graph import GraphBuilder
-from stylert.export.precision import HalfPlan
+from stylert.export.precision import HalfPrecision
 from stylert.export.sefa import sefa_directions
 from stylert.runtime.bundle import (
     HALF,
@@ -44,7 +44,7 @@ class BundleDraft:
         folder: where the files are written.
         out: where the bundle will be published; errors name it.
         half: the blocks that compute in half precision.
-        graph_options: choices of the family's graph.
+        graph_options: options of the family's graph.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class BundleDraft:
         checkpoint: Checkpoint,
         folder: Path,
         out: Path,
-        half: HalfPlan,
+        half: HalfPrecision,
         graph_options: Mapping[str, Any],
     ) -> None:
         self.checkpoint = checkpoint
@@ -82,8 +82,8 @@ class BundleDraft:
                 self._write_arrays("noise", noise_inputs(self.checkpoint))
             self._write_arrays("directions", arrays_of(sefa_directions(self.checkpoint)))
 
-    def replace_half(self, half: HalfPlan) -> None:
-        """Write the half-precision graph again, for another plan; none where it has no block."""
+    def replace_half(self, half: HalfPrecision) -> None:
+        """Write the half-precision graph again, with other blocks; none where there is no block."""
         self.half = half
         with naming(self._out):
             for file in self._files.pop(HALF, []):
