@@ -1,4 +1,4 @@
-"""Engines: from a bundle to compiled TensorRT plans in it."""
+"""Engines: TensorRT compiles the graphs of a bundle, and their plans are kept in it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from stylert.engines.choice import (
     choose_compiler,
     usable_compilers,
 )
-from stylert.engines.compiler import build_plans
+from stylert.engines.compiler import build_engines
 from stylert.engines.request import GRAPHS, OUTPUTS, PRECISIONS, BuildRequest, parse_batches
 from stylert.runtime.backends.tensorrt.plans import Plan
 from stylert.runtime.bundle import Bundle
@@ -46,7 +46,7 @@ def build_engine(
     progress: Progress = lambda stage, done, total: None,
     say: Callable[[str], None] = lambda line: None,
 ) -> list[Plan]:
-    """Compile a bundle's graphs, and put the plans into its `engines/` folder: all, or nothing.
+    """Build engines of a bundle, and put their plans into its `engines/` folder: all, or nothing.
 
     A KeyboardInterrupt cancels the compiler and leaves the folder as it was.
 
@@ -61,8 +61,8 @@ def build_engine(
         sm: for TensorRT-RTX: what to build for, e.g. '86,89,120'; '' = this machine's GPUs.
         optimization_level: 0 (fast build) to 5 (fast engine), None = the compiler's own default.
         workspace: bytes that a kernel may use as scratch, None = all.
-        version_compatible: later versions of TensorRT run the plan, too.
-        hardware_compatible: all GPUs from Ampere on run the plan, at a price in speed.
+        version_compatible: later versions of TensorRT run the engine, too.
+        hardware_compatible: all GPUs from Ampere on run the engine, at a price in speed.
         refittable: the weights can be replaced by those of another checkpoint.
         force: build again what is up to date.
         progress: called with what is going on, the percentage done, and 100.
@@ -94,4 +94,4 @@ def build_engine(
     )
     chosen, why = choose_compiler(compiler, sms=sms)
     say(f"Compiler {why}.")
-    return build_plans(chosen, request, force=force, progress=progress, say=say)
+    return build_engines(chosen, request, force=force, progress=progress, say=say)

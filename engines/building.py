@@ -16,7 +16,7 @@ _PERIOD = 0.1  # seconds between two reports
 
 
 def run_builder(trt: Any, builder: Any, network: Any, config: Any, progress: Progress) -> Any:
-    """The plan of a network as a buffer, None if the builder failed.
+    """Build the engine of a network: its plan as a buffer, None if the builder failed.
 
     The builder works in a thread of its own and lets the interpreter run, so that a
     KeyboardInterrupt (or an error of `progress`) cancels it at its next step, and is raised when it

@@ -1,4 +1,4 @@
-"""What every compiler does: parse, prove the precision, build, and publish all plans or none."""
+"""What every compiler does: parse, prove the precision, build, and publish all engines or none."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from stylert.runtime.bundle import Bundle, sha256_of
 from stylert.runtime.errors import EngineError
 from stylert.runtime.publishing import publish_file, sync_file
 
-__all__ = ["Compiler", "Target", "build_plans"]
+__all__ = ["Compiler", "Target", "build_engines"]
 
 _NO_HALF_KERNEL = ("No low-precision conv kernel", "Could not find any implementation for node")
 _ONE_AT_A_TIME = threading.Lock()  # a compiler has one logger, and its messages steer the build
@@ -30,7 +30,7 @@ _ONE_AT_A_TIME = threading.Lock()  # a compiler has one logger, and its messages
 
 @dataclass(frozen=True)
 class Target:
-    """The GPUs that a plan is built for."""
+    """The GPUs that an engine is built for."""
 
     name: str  # as part of a file's name: 'sm86_89', 'nvidia_l4'
     compute_capabilities: tuple[str, ...]  # '8.6', '8.9'
@@ -63,7 +63,7 @@ class Compiler(ABC):
         """Keep what a build has found out that makes the next one faster."""
 
 
-def build_plans(
+def build_engines(
     compiler: Compiler,
     request: BuildRequest,
     *,
@@ -101,7 +101,7 @@ def build_plans(
 
 
 def _draft(compiler: Compiler, request: BuildRequest, target: Target, graph: str) -> Plan:
-    """What is known of a plan before it is built."""
+    """What is known of a plan before its engine is built."""
     version, precision = str(compiler.trt.__version__), request.precision_of(graph)
     parts = [compiler.name, version, target.name, precision, graph, request.profile]
     if graph == "synthesis":
@@ -142,7 +142,7 @@ def _compile(
     progress: Progress,
     say: Callable[[str], None],
 ) -> tuple[Plan, Any]:
-    """Build a plan: what is known of it, and its bytes."""
+    """Build an engine: what is known of its plan, and the plan's bytes."""
     started = time.perf_counter()
     logger = tensorrt_logger(compiler.trt)
     islands: list[str] = []

@@ -21,7 +21,7 @@ __all__ = ["ParsedGraph"]
 
 
 class ParsedGraph:
-    """A parsed graph. It keeps alive what the builder reads until the plan is built."""
+    """A parsed graph. It keeps alive what the builder reads until the engine is built."""
 
     def __init__(self, trt: Any, builder: Any, logger: Any, path: Path) -> None:
         """Parse a file.

@@ -36,16 +36,16 @@ class BuildRequest:
     """
 
     bundle: Bundle
-    precision: str = "fp16"  # of the synthesis; the mapping is float32
+    precision: str = "fp16"  # of the synthesis: that of the graph's file; the mapping is float32
     graphs: tuple[str, ...] = GRAPHS
-    output: str = "image"  # a key of OUTPUTS
+    output: str = "image"  # of the synthesis: 'image' (uint8), 'img' (float32) or 'both'
     batches: tuple[tuple[int, int, int], ...] = ((1, 1, 1),)  # see `parse_batches`
     sms: tuple[str, ...] = ()  # '89' is compute capability 8.9; empty = the GPU of this machine
     optimization_level: int | None = None  # 0 (fast build) to 5 (fast engine), None = compiler's
     workspace: int | None = None  # bytes that a kernel may use as scratch, None = compiler's
-    version_compatible: bool = False
-    hardware_compatible: bool = False
-    refittable: bool = False
+    version_compatible: bool = False  # later versions of TensorRT run the engine, too
+    hardware_compatible: bool = False  # all GPUs from Ampere on run it, at a price in speed
+    refittable: bool = False  # its weights can be replaced by those of another checkpoint
 
     def __post_init__(self) -> None:
         check_choice("precision", self.precision, PRECISIONS)
@@ -64,11 +64,11 @@ class BuildRequest:
         return "fp32" if graph == "mapping" else self.precision
 
     def outputs_of(self, graph: str) -> tuple[str, ...]:
-        """The outputs that a graph's plan keeps."""
+        """The outputs that a graph's engine keeps."""
         return ("ws",) if graph == "mapping" else OUTPUTS[self.output]
 
     def onnx(self, graph: str) -> Path:
-        """The file that a graph's plan is built from."""
+        """The file that a graph's engine is built from."""
         return self.bundle.file(graph_key(graph, self.precision_of(graph)))
 
     def onnx_sha256(self, graph: str) -> str:

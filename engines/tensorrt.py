@@ -1,4 +1,4 @@
-"""TensorRT: plans for the GPU that builds them; it times every kernel on it."""
+"""TensorRT: engines for the GPU that builds them; it times every kernel on it."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class TensorRT(Compiler):
         gpus = visible_gpus()
         if not gpus:
             raise EngineError(
-                "TensorRT builds on an NVIDIA GPU only, and there is none. Plans for RTX cards "
+                "TensorRT builds on an NVIDIA GPU only, and there is none. Engines for RTX cards "
                 "are built without: --compiler tensorrt-rtx --sm 89"
             )
         return cls(tensorrt, gpus[0])  # the device that is current in a new thread

@@ -1,4 +1,4 @@
-"""TensorRT-RTX: plans for the RTX cards that applications ship to, built without any GPU."""
+"""TensorRT-RTX: engines for the RTX cards that applications ship to, built without any GPU."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _TURING = "75"  # "FP32 GEMM is not supported", which the mapping and the styles
 
 @dataclass(frozen=True)
 class TensorRTRTX(Compiler):
-    """The compiler of TensorRT-RTX. A plan holds for all SMs that it was asked for."""
+    """The compiler of TensorRT-RTX. An engine runs on all SMs that were asked for."""
 
     name = "tensorrt_rtx"
     title = "TensorRT-RTX"
@@ -77,9 +77,9 @@ class TensorRTRTX(Compiler):
 
     def _check_options(self, request: BuildRequest) -> None:
         for option, instead in (
-            ("version_compatible", "its plans run on the version that built them"),
+            ("version_compatible", "its engines run on the version that built them"),
             ("hardware_compatible", "name the SMs with --sm"),
-            ("refittable", "build one plan for each checkpoint"),
+            ("refittable", "build one engine for each checkpoint"),
         ):
             if getattr(request, option):
                 raise InvalidInput(

@@ -15,7 +15,7 @@ from stylert.export.families import synthesis_graph
 from stylert.export.graphs.emitter import noise_inputs
 from stylert.export.graphs.mapping import mapping_graph
 from stylert.export.onnx_graph import GraphBuilder
-from stylert.export.precision import HalfPlan
+from stylert.export.precision import HalfPrecision
 from stylert.export.sefa import sefa_directions
 from stylert.runtime.bundle import (
     HALF,
@@ -41,14 +41,14 @@ class BundleDraft:
         checkpoint: the generator.
         folder: where the files are written.
         half: the blocks that compute in half precision.
-        graph_options: choices of the family's graph.
+        graph_options: options of the family's graph.
     """
 
     def __init__(
         self,
         checkpoint: Checkpoint,
         folder: Path,
-        half: HalfPlan,
+        half: HalfPrecision,
         graph_options: Mapping[str, Any],
     ) -> None:
         self.checkpoint = checkpoint
@@ -75,8 +75,8 @@ class BundleDraft:
             self._write_arrays("noise", noise_inputs(self.checkpoint))
         self._write_arrays("directions", arrays_of(sefa_directions(self.checkpoint)))
 
-    def replace_half(self, half: HalfPlan) -> None:
-        """Write the half-precision graph again, for another plan; none where it has no block."""
+    def replace_half(self, half: HalfPrecision) -> None:
+        """Write the half-precision graph again, with other blocks; none where there is no block."""
         self.half = half
         for file in self._files.pop(HALF, []):
             file.unlink()

@@ -11,7 +11,7 @@ from typing import Any
 from stylert.export.bundle_draft import BundleDraft
 from stylert.export.checkpoints import Checkpoint
 from stylert.export.parity import ParityReport, count_pictures
-from stylert.export.precision import plan_half
+from stylert.export.precision import choose_half
 from stylert.export.proving import prove_bundle
 from stylert.runtime.bundle import MANIFEST
 from stylert.runtime.errors import InvalidInput
@@ -44,12 +44,12 @@ def export_bundle(
             multiply-adds; 0 = publish without any check: blocks that would have to be measured for
             half precision stay in float32 then.
         half: blocks that compute in half precision in the second synthesis graph: 'native', 'all',
-            'none' (no such graph), or a list such as 'b64,b128'; see `plan_half`.
+            'none' (no such graph), or a list such as 'b64,b128'; see `choose_half`.
         half_strict: where their pictures are too far off, fail; by default blocks are moved to
             float32 until they are not, those that cost most first.
         allow_chaotic: publish a network whose float32 is far from float64 in PyTorch itself, so
             that nothing can be proven.
-        graph_options: choices of the family's graph, such as `up_convolution` of StyleGAN2.
+        graph_options: options of the family's graph, such as `up_convolution` of StyleGAN2.
         progress: called as the work goes on.
 
     Returns:
@@ -62,13 +62,13 @@ def export_bundle(
     """
     check_target(Path(out), force=force)
     with publish_folder(out) as folder:
-        plan = plan_half(
+        chosen = choose_half(
             checkpoint,
             half,
             measure=verify_seeds != 0,  # a float32 bundle needs no measurement
             progress=lambda done, total: progress("measuring activations", done, total),
         )
-        draft = BundleDraft(checkpoint, folder, plan, graph_options)
+        draft = BundleDraft(checkpoint, folder, chosen, graph_options)
         draft.write(progress)
         report = None
         if verify_seeds != 0:

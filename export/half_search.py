@@ -32,7 +32,7 @@ class HalfSearch:
     Args:
         checkpoint: the generator.
         blocks: those that compute in half precision, and miss the tolerance together.
-        graph_options: choices of the family's graph.
+        graph_options: options of the family's graph.
         progress: called as blocks get measured.
 
     Attributes:

@@ -99,7 +99,7 @@ def _latents(value: Any, *, depth: int) -> Iterator[Tensor]:
             yield item
     elif type(value) is dict and (names := [name for name in _NAMES if name in value]):
         yield from _latents(value[names[0]], depth=depth + 1)
-    elif type(value) is dict and value and depth == 0 and _all_dicts(value):
+    elif type(value) is dict and value and not depth and {*map(type, value.values())} == {dict}:
         for item in value.values():
             yield from _latents(item, depth=1)
     elif type(value) is dict:
@@ -107,10 +107,6 @@ def _latents(value: Any, *, depth: int) -> Iterator[Tensor]:
         raise CheckpointError(f"it has {keys}, expected one of {', '.join(_NAMES)}")
     else:
         raise CheckpointError(f"it has a {type(value).__name__}, expected a tensor")
-
-
-def _all_dicts(value: dict[Any, Any]) -> bool:
-    return all(type(item) is dict for item in value.values())
 
 
 def _small(tensors: list[Tensor]) -> list[Tensor]:

@@ -54,7 +54,8 @@ class GraphBuilder:
 
     def input(self, name: str, shape: Sequence[int | str]) -> ir.Value:
         """Add a float32 input; a string in `shape` names a dimension that may vary."""
-        value = _value(name, "float32", shape)
+        float32 = ir.TensorType(_DTYPES["float32"])
+        value = ir.Value(name=name, shape=ir.Shape(list(shape)), type=float32)
         self._inputs.append(value)
         return value
 
@@ -180,10 +181,6 @@ def _half_keeps(array: np.ndarray) -> bool:
         if not np.all(np.square(error).sum(others) <= 2.0**-22 * np.square(exact).sum(others)):
             return False
     return True
-
-
-def _value(name: str, dtype: str, shape: Sequence[int | str]) -> ir.Value:
-    return ir.Value(name=name, shape=ir.Shape(list(shape)), type=ir.TensorType(_DTYPES[dtype]))
 
 
 def _spec(value: ir.Value) -> TensorSpec:

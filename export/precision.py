@@ -23,7 +23,7 @@ from stylert.export.half_rounding import HALF_MAX
 from stylert.runtime.errors import InvalidInput
 from stylert.runtime.latents import z_from_seeds
 
-__all__ = ["HEADROOM", "POLICIES", "HalfPlan", "blocks_of_policy", "plan_half"]
+__all__ = ["HEADROOM", "POLICIES", "HalfPrecision", "blocks_of_policy", "choose_half"]
 
 POLICIES = ("native", "all", "none")
 HEADROOM = 8.0  # a block may come this close to it on the seeds measured; others may go further
@@ -32,7 +32,7 @@ Progress = Callable[[int, int], None]  # images done, images in all
 
 
 @dataclass(frozen=True)
-class HalfPlan:
+class HalfPrecision:
     """The blocks that compute in half precision, and why others do not."""
 
     policy: str  # 'native', 'all', 'none', or the list of blocks that was asked for
@@ -46,12 +46,12 @@ class HalfPlan:
     moved: dict[str, float] | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """The plan as plain JSON types, in which there is no infinity."""
-        plan = asdict(self)
+        """The same as plain JSON types, in which there is no infinity."""
+        fields = asdict(self)
         for key in ("peaks", "moved"):
-            if (found := plan[key]) is not None:
-                plan[key] = {k: v if math.isfinite(v) else None for k, v in found.items()}
-        return plan
+            if (found := fields[key]) is not None:
+                fields[key] = {k: v if math.isfinite(v) else None for k, v in found.items()}
+        return fields
 
 
 def blocks_of_policy(config: Config, policy: str) -> tuple[str, ...]:
@@ -80,14 +80,14 @@ def blocks_of_policy(config: Config, policy: str) -> tuple[str, ...]:
     return tuple(name for name in names if name in asked)
 
 
-def plan_half(
+def choose_half(
     checkpoint: Checkpoint,
     policy: str = "native",
     *,
     seeds: int = 256,
     measure: bool = True,
     progress: Progress = lambda done, total: None,
-) -> HalfPlan:
+) -> HalfPrecision:
     """Choose the blocks that compute in half precision.
 
     Args:
@@ -103,14 +103,14 @@ def plan_half(
     """
     blocks = blocks_of_policy(checkpoint.config, policy)
     if not blocks or _is_bounded(checkpoint.config):
-        return HalfPlan(policy, blocks)
+        return HalfPrecision(policy, blocks)
     if not measure:
-        return HalfPlan(policy, (), kept_fp32=blocks)
+        return HalfPrecision(policy, (), kept_fp32=blocks)
     peaks = _measure(checkpoint, blocks, seeds, progress)
     # `not <=` so that a NaN counts as an overflow.
     kept = tuple(block for block in blocks if not peaks[block] <= HALF_MAX / HEADROOM)
     half = tuple(block for block in blocks if block not in kept)
-    return HalfPlan(policy, half, kept, peaks, seeds)
+    return HalfPrecision(policy, half, kept, peaks, seeds)
 
 
 def _is_bounded(config: Config) -> bool:

@@ -45,14 +45,14 @@ def write_repository(
     Args:
         bundle: the bundle's directory.
         out: the repository's directory; a link is followed.
-        backend: of Triton: 'tensorrt' (plans of the bundle), 'onnxruntime', 'python' (StyleRT on
-            the CPU), or 'auto': TensorRT if the bundle has plans that Triton can serve, else ONNX
+        backend: of Triton: 'tensorrt' (engines of the bundle), 'onnxruntime', 'python' (StyleRT on
+            the CPU), or 'auto': TensorRT if the bundle has engines that Triton can serve, else ONNX
             Runtime (`say` tells which, and why).
         device: 'gpu', 'cpu', or 'auto': the GPU, but for the backend 'python'.
         precision: of the synthesis: 'fp16', 'fp32', or 'auto': half on a GPU if the bundle has it.
         tensorrt: version of TensorRT in the server's container, as '10.13'; '' = the newest that
-            the bundle has plans of.
-        max_batch: images of one launch, None = as many as the plans hold, else 8.
+            the bundle has engines of.
+        max_batch: images of one launch, None = as many as the engines hold, else 8.
         force: replace a repository that is already there.
         say: called with a line on each decision.
         **tuning: the other fields of a `Recipe`: instances, fronts, queue_delay, threads,
@@ -61,7 +61,7 @@ def write_repository(
     Raises:
         InvalidInput: an argument is wrong, or `out` exists.
         BundleError: there is no bundle, or it is damaged.
-        EngineError: the bundle has no plans that Triton can serve, or one was changed.
+        EngineError: the bundle has no engines that Triton can serve, or one was changed.
         MissingExtra: tritonclient is not installed.
         OSError: the disk is full, or the folder cannot be written.
     """

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from stylert.engines.triton.choice import tell_build
 from stylert.engines.triton.layout import Layout, layout_of, plans_of_recipe
 from stylert.engines.triton.plan_sets import PORTABLE
 from stylert.engines.triton.recipe import Recipe
@@ -193,7 +194,7 @@ def _parting(got: str, wanted: str) -> slice:
 
 
 def _check_gpus(path: Path, bundle: Bundle, recipe: Recipe) -> None:
-    """Refuse a GPU of this machine that no plan runs on."""
+    """Refuse a GPU of this machine that no engine runs on."""
     plans = plans_of_recipe(bundle, recipe)
     if plans is None:
         return
@@ -202,8 +203,8 @@ def _check_gpus(path: Path, bundle: Bundle, recipe: Recipe) -> None:
         portable = PORTABLE in plans.pairs and gpu.compute_capability >= (8, 0)
         if capability not in plans.pairs and not portable:
             raise EngineError(
-                f"Repository {path}: its plans are for compute capability "
-                f"{', '.join(plans.pairs)}, and the {gpu.name} here has {capability}. Build plans "
-                f"on this GPU, then write it again: stylert build-engine {bundle.path} --compiler "
-                f"tensorrt --batch 1:{max(1, recipe.max_batch // 2)}:{recipe.max_batch}"
+                f"Repository {path}: its engines are for compute capability "
+                f"{', '.join(plans.pairs)}, and the {gpu.name} here has {capability}. Build "
+                "engines on this GPU, then write it again: "
+                f"{tell_build(bundle, recipe.precision, recipe.max_batch)}"
             )

@@ -12,7 +12,7 @@ from stylert.runtime.backends.tensorrt.plans import plans_of
 from stylert.runtime.bundle import HALF, Bundle
 from stylert.runtime.errors import EngineError, InvalidInput
 
-__all__ = ["choose_recipe"]
+__all__ = ["choose_recipe", "tell_build"]
 
 _MAX_BATCH = 8  # of backends that take any
 
@@ -30,17 +30,17 @@ def choose_recipe(
 
     Args:
         bundle: the bundle.
-        backend: one of BACKENDS, or 'auto': TensorRT if the bundle has plans that Triton can serve,
-            else ONNX Runtime.
+        backend: one of BACKENDS, or 'auto': TensorRT if the bundle has engines that Triton can
+            serve, else ONNX Runtime.
         device: 'gpu', 'cpu', or 'auto': the GPU, but for the backend 'python'.
         precision: 'fp16', 'fp32', or 'auto': half on a GPU if the bundle has it.
         tensorrt: version of TensorRT in the server's container, as '10.13'; '' = the newest that
-            the bundle has plans of.
-        max_batch: images of one launch, None = as many as the plans hold, else 8.
+            the bundle has engines of.
+        max_batch: images of one launch, None = as many as the engines hold, else 8.
 
     Raises:
         InvalidInput: an unknown value, or values that do not go together.
-        EngineError: the bundle has no plans that Triton can serve, or a sidecar is damaged.
+        EngineError: the bundle has no engines that Triton can serve, or a sidecar is damaged.
     """
     check_choice("backend", backend, ("auto", *BACKENDS))
     check_choice("device", device, ("auto", *DEVICES))
@@ -79,8 +79,8 @@ def choose_recipe(
 def _tensorrt(bundle: Bundle, chosen: PlanSet, max_batch: int | None) -> tuple[Recipe, str]:
     if (max_batch or 0) > chosen.largest:
         raise InvalidInput(
-            f"max_batch: got {max_batch}, but the plans hold up to {chosen.largest}. Build others: "
-            f"{_build(bundle, chosen.precision, max_batch)}"
+            f"max_batch: got {max_batch}, but the engines hold up to {chosen.largest}. Build "
+            f"others: {tell_build(bundle, chosen.precision, max_batch)}"
         )
     plans = [*chosen.of("mapping").values(), *chosen.of("synthesis").values()]
     recipe = Recipe(
@@ -91,7 +91,7 @@ def _tensorrt(bundle: Bundle, chosen: PlanSet, max_batch: int | None) -> tuple[R
         plans=tuple(sorted({plan.name for plan in plans})),
     )
     gpus = ", ".join(chosen.pairs)
-    return recipe, f"tensorrt: plans of TensorRT {chosen.version} for compute capability {gpus}"
+    return recipe, f"tensorrt: engines of TensorRT {chosen.version} for compute capability {gpus}"
 
 
 def _python(device: str, precision: str, max_batch: int | None) -> tuple[Recipe, str]:
@@ -119,13 +119,13 @@ def _no_plans(bundle: Bundle, reasons: list[str], precision: str, tensorrt: str)
     asked += [f"TensorRT {tensorrt}"] if tensorrt else ["TensorRT"]
     reason = f" ({reasons[0]})" if reasons else ""
     return (
-        f"The bundle {bundle.path} has no {' '.join(asked)} plans that Triton can serve{reason}. "
-        f"Build them: {_build(bundle, precision, _MAX_BATCH)}"
+        f"The bundle {bundle.path} has no {' '.join(asked)} engines that Triton can serve{reason}. "
+        f"Build them: {tell_build(bundle, precision, _MAX_BATCH)}"
     )
 
 
-def _build(bundle: Bundle, precision: str, largest: int | None) -> str:
-    """The command that builds plans for Triton."""
+def tell_build(bundle: Bundle, precision: str, largest: int | None) -> str:
+    """The command that builds engines for Triton."""
     words = ["stylert", "build-engine", str(bundle.path), "--compiler", "tensorrt"]
     words += ["--batch", f"1:{max(1, (largest or _MAX_BATCH) // 2)}:{largest}"]
     if precision == "fp32" or HALF not in bundle.graphs:

@@ -28,9 +28,10 @@ _LAUNCHES = (*range(1, 9), 12, 16, 24, 32, 48, 64, 96, 128)  # batches of CUDA g
 
 def ensemble_config(bundle: Bundle, recipe: Recipe) -> Any:
     """The model that applications call."""
+    schema = messages()
     config = _model(recipe, "stylegan", platform="ensemble")
-    config.input.extend(_inputs(_request(bundle), optional=True))
-    config.output.extend(_outputs(_outputs_of(bundle, "synthesis")))
+    config.input.extend(_describe(schema.ModelInput, _request(bundle), optional=True))
+    config.output.extend(_describe(schema.ModelOutput, _outputs_of(bundle, "synthesis")))
     scheduling = config.ensemble_scheduling
     if recipe.max_inflight:  # an older server does not know this field
         scheduling.max_inflight_requests = recipe.max_inflight
@@ -52,8 +53,8 @@ def front_config(bundle: Bundle, recipe: Recipe) -> Any:
     """The model that takes a request and gives the inputs of both graphs."""
     schema = messages()
     config = _model(recipe, "front", backend="python")
-    config.input.extend(_inputs(_request(bundle), optional=True))
-    config.output.extend(_outputs(_front_outputs(bundle)))
+    config.input.extend(_describe(schema.ModelInput, _request(bundle), optional=True))
+    config.output.extend(_describe(schema.ModelOutput, _front_outputs(bundle)))
     config.instance_group.add(kind=schema.ModelInstanceGroup.KIND_CPU, count=recipe.fronts)
     config.dynamic_batching.SetInParent()
     _parameter(config, "truncation_psi", repr(float(bundle.spec.truncation_psi)))
@@ -73,7 +74,7 @@ def graph_config(bundle: Bundle, recipe: Recipe, graph: str, plans: PlanSet | No
     """
     schema = messages()
     config = _model(recipe, graph, backend=recipe.backend)
-    config.input.extend(_inputs(bundle.graphs[graph].inputs))
+    config.input.extend(_describe(schema.ModelInput, bundle.graphs[graph].inputs))
     kind = "KIND_GPU" if recipe.device == "gpu" else "KIND_CPU"
     group = config.instance_group.add(
         kind=schema.ModelInstanceGroup.Kind.Value(kind), count=recipe.instances
@@ -81,16 +82,16 @@ def graph_config(bundle: Bundle, recipe: Recipe, graph: str, plans: PlanSet | No
     # Only the synthesis waits for company: the mapping takes no time worth mentioning.
     delay = round(recipe.queue_delay * 1000) if graph == "synthesis" else 0
     config.dynamic_batching.max_queue_delay_microseconds = delay
+    names = ("image",) if plans is None else plans.outputs
+    outputs = _outputs_of(bundle, graph, names)
+    config.output.extend(_describe(schema.ModelOutput, outputs))
     if plans is not None:
-        config.output.extend(_outputs(_outputs_of(bundle, graph, plans.outputs)))
         group.profile.extend(str(index) for index in range(len(plans.batches)))
         _use_plans(config, recipe, graph, plans)
-    else:
-        config.output.extend(_outputs(_outputs_of(bundle, graph)))
-        if recipe.backend == "onnxruntime":
-            _use_onnx(config, bundle, recipe, graph)
-        elif recipe.threads is not None:
-            _parameter(config, "threads", str(recipe.threads))
+    elif recipe.backend == "onnxruntime":
+        _use_onnx(config, bundle, recipe, graph)
+    elif recipe.threads is not None:
+        _parameter(config, "threads", str(recipe.threads))
     if recipe.backend != "python":  # whose models warm up by themselves
         _warm_up(config, bundle, recipe, graph)
     return config
@@ -98,14 +99,13 @@ def graph_config(bundle: Bundle, recipe: Recipe, graph: str, plans: PlanSet | No
 
 def _model(recipe: Recipe, model: str, *, backend: str = "", platform: str = "") -> Any:
     schema = messages()
-    config = schema.ModelConfig(
+    return schema.ModelConfig(
         name=recipe.name(model),
         backend=backend,
         platform=platform,
         max_batch_size=recipe.max_batch,
         version_policy=schema.ModelVersionPolicy(latest={"num_versions": 1}),
     )
-    return config
 
 
 def _use_plans(config: Any, recipe: Recipe, graph: str, plans: PlanSet) -> None:
@@ -178,18 +178,10 @@ def _outputs_of(
     return (t for t in bundle.graphs[graph].outputs if t.name in wanted)
 
 
-def _inputs(tensors: Iterable[TensorSpec], *, optional: bool = False) -> Iterator[Any]:
-    schema = messages()
+def _describe(kind: Any, tensors: Iterable[TensorSpec], **fields: Any) -> Iterator[Any]:
+    """Tensors as messages of a kind: ModelInput or ModelOutput."""
     for t in tensors:
-        yield schema.ModelInput(
-            name=t.name, data_type=_TYPES[t.dtype], dims=t.shape[1:], optional=optional
-        )
-
-
-def _outputs(tensors: Iterable[TensorSpec]) -> Iterator[Any]:
-    schema = messages()
-    for t in tensors:
-        yield schema.ModelOutput(name=t.name, data_type=_TYPES[t.dtype], dims=t.shape[1:])
+        yield kind(name=t.name, data_type=_TYPES[t.dtype], dims=t.shape[1:], **fields)
 
 
 def _parameter(config: Any, name: str, value: str) -> None:

@@ -36,6 +36,7 @@ class Emitter:
     """What the graphs of mapping and synthesis emit."""
 
     def __init__(self, checkpoint: Checkpoint, name: str, *, compact: bool = False) -> None:
+        self.config = checkpoint.config
         self.tensors = checkpoint.tensors
         self.graph = GraphBuilder(name, compact=compact)
         self.dtype = "float32"  # of the values at hand
@@ -110,14 +111,14 @@ class SynthesisEmitter(Emitter):
         if compact is None:
             compact = bool(half_blocks) and half == "float16"
         super().__init__(checkpoint, "synthesis", compact=compact)
-        unknown = set(half_blocks) - set(checkpoint.config.block_names)
+        unknown = set(half_blocks) - set(self.config.block_names)
         assert not unknown, unknown
         self.half_blocks = frozenset(half_blocks)
         self.half = half
         self.watch = watch
         self.in_half = False  # the block at hand has the half-precision form
         self.watched: list[ir.Value] = []  # its values that half precision would have to hold
-        self.ws = self.graph.input("ws", ["N", checkpoint.config.num_ws, checkpoint.config.w_dim])
+        self.ws = self.graph.input("ws", ["N", self.config.num_ws, self.config.w_dim])
 
     def enter(self, block: str, x: ir.Value | None) -> ir.Value | None:
         """Take up the precision of a block, and bring its input there."""

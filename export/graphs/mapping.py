@@ -20,7 +20,6 @@ def mapping_graph(checkpoint: Checkpoint) -> GraphBuilder:
 class _Mapping(Emitter):
     def __init__(self, checkpoint: Checkpoint) -> None:
         super().__init__(checkpoint, "mapping")
-        self.config = checkpoint.config
 
     def build(self) -> GraphBuilder:
         c, g = self.config, self.graph

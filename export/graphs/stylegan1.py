@@ -38,11 +38,8 @@ def stylegan1_graph(checkpoint: Checkpoint, **options: Any) -> GraphBuilder:
 
 
 class _Synthesis(SynthesisEmitter):
-    def __init__(self, checkpoint: Checkpoint, **options: Any) -> None:
-        super().__init__(checkpoint, **options)
-        assert isinstance(checkpoint.config, StyleGAN1Config)
-        self.config = checkpoint.config
-        self.pixels = 0  # of the block at hand
+    config: StyleGAN1Config
+    pixels: int  # of the block at hand
 
     def build(self) -> GraphBuilder:
         c = self.config

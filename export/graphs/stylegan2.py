@@ -35,10 +35,10 @@ def stylegan2_graph(
 
 
 class _Synthesis(ModulatedEmitter):
+    config: StyleGAN2Config
+
     def __init__(self, checkpoint: Checkpoint, up_convolution: str, **options: Any) -> None:
         super().__init__(checkpoint, **options)
-        assert isinstance(checkpoint.config, StyleGAN2Config)
-        self.config = checkpoint.config
         self.up_convolution = up_convolution
 
     def build(self) -> GraphBuilder:

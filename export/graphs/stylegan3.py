@@ -48,10 +48,10 @@ def stylegan3_graph(
 
 
 class _Synthesis(ModulatedEmitter):
+    config: StyleGAN3Config
+
     def __init__(self, checkpoint: Checkpoint, filters: str, **options: Any) -> None:
         super().__init__(checkpoint, **options)
-        assert isinstance(checkpoint.config, StyleGAN3Config)
-        self.config = checkpoint.config
         forms = {"auto": "matrix" if self.half_blocks else "phases"}
         self.form = FORMS[forms.get(filters, filters)]
         self.given = "float32"  # precision of what the layer at hand takes

@@ -1,4 +1,4 @@
-"""What a proof found: a row for every setting, the verdict, and the table for people."""
+"""What a proof found: a row for every scene and batch, the verdict, and the table for people."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["ParityReport", "ParityRow", "parity_error"]
 
 @dataclass(frozen=True)
 class ParityRow:
-    """One line of the table: all pictures of one setting."""
+    """One line of the table: all pictures of one scene, precision and batch."""
 
     output: str  # 'ws', 'img' or 'image'
     scene: Scene

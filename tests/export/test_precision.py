@@ -21,7 +21,7 @@ from stylert.export.families import synthesis_graph
 from stylert.export.graphs.emitter import noise_name
 from stylert.export.graphs.mapping import mapping_graph
 from stylert.export.onnx_graph import GraphBuilder
-from stylert.export.precision import HALF_MAX, HEADROOM, blocks_of_policy, plan_half
+from stylert.export.precision import HALF_MAX, HEADROOM, blocks_of_policy, choose_half
 from stylert.runtime import packages
 from stylert.runtime.backends.tensorrt.refit_weights import STORED
 from stylert.runtime.errors import InvalidInput, MissingExtra
@@ -104,7 +104,7 @@ def test_goldens_in_half_precision(name: str, policy: str, goldens: Path, tmp_pa
     checkpoint = read_checkpoint(goldens / f"{name}.pkl")
     golden = np.load(goldens / f"{name}.npz")
     expected = golden["img_const"]
-    plan = plan_half(checkpoint, policy, seeds=8)
+    plan = choose_half(checkpoint, policy, seeds=8)
     assert plan.kept_fp32 == ()
     path = saved(checkpoint, tmp_path, half_blocks=plan.half_blocks)
     got = compare(expected, drawn(path, checkpoint, golden["ws_psi1"][: len(expected)]))
@@ -167,7 +167,7 @@ def test_rounding_after_every_operation(goldens: Path, tmp_path: Path) -> None:
 def test_peaks_are_those_of_the_images(goldens: Path) -> None:
     checkpoint = read_checkpoint(goldens / "sg2-skip-32.pkl")
     counts = []
-    plan = plan_half(
+    plan = choose_half(
         checkpoint, seeds=20, progress=lambda done, total: counts.append((done, total))
     )
     assert plan.half_blocks == ("b8", "b16", "b32")
@@ -176,7 +176,7 @@ def test_peaks_are_those_of_the_images(goldens: Path) -> None:
     assert set(plan.peaks) == {"b8", "b16", "b32"}
     assert all(1 < peak < 100 for peak in plan.peaks.values())
     assert counts[-1] == (20, 20)
-    more = plan_half(checkpoint, seeds=40).peaks
+    more = choose_half(checkpoint, seeds=40).peaks
     assert more is not None
     assert all(more[block] >= peak for block, peak in plan.peaks.items())
 
@@ -186,7 +186,7 @@ def test_blocks_that_could_overflow_stay_in_float32(value: float, goldens: Path)
     checkpoint = read_checkpoint(goldens / "sg2-skip-32.pkl")
     bias = np.full_like(checkpoint.tensors["synthesis.b32.conv1.bias"], value)
     tensors = {**checkpoint.tensors, "synthesis.b32.conv1.bias": bias}
-    plan = plan_half(dataclasses.replace(checkpoint, tensors=tensors), seeds=4)
+    plan = choose_half(dataclasses.replace(checkpoint, tensors=tensors), seeds=4)
     assert plan.kept_fp32 == ("b32",)
     assert plan.half_blocks == ("b8", "b16")
     json.dumps(plan.to_json(), allow_nan=False)
@@ -197,11 +197,11 @@ def test_measuring_without_onnx_runtime_says_what_to_install(
 ) -> None:
     monkeypatch.setattr(packages, "installed_version", lambda *names: None)
     with pytest.raises(MissingExtra, match="ONNX Runtime is not installed"):
-        plan_half(read_checkpoint(goldens / "sg2-skip-32.pkl"), seeds=1)
+        choose_half(read_checkpoint(goldens / "sg2-skip-32.pkl"), seeds=1)
 
 
 def test_a_clamp_needs_no_measurement(goldens: Path) -> None:
-    plan = plan_half(read_checkpoint(goldens / "sg2-hot-64.pkl"))
+    plan = choose_half(read_checkpoint(goldens / "sg2-hot-64.pkl"))
     assert plan.half_blocks == ("b8", "b16", "b32", "b64")
     assert (plan.peaks, plan.seeds) == (None, 0)
 

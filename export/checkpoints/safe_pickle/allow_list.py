@@ -84,10 +84,10 @@ def _names(budget: Budget) -> dict[tuple[str, str], Global]:
         ("torch._utils", "_rebuild_parameter"): _parameter,
         ("torch._utils", "_rebuild_tensor_v2"): tensor_from_storage,
         ("torch.storage", "_load_from_bytes"): partial(storage_from_bytes, budget=budget),
-        ("torch", "Size"): _size,
-        ("torch", "device"): _device,
-        ("pathlib", "PosixPath"): _path,
-        ("collections", "OrderedDict"): _ordered_dict,
+        ("torch", "Size"): lambda sizes: sizes,
+        ("torch", "device"): lambda kind, index=None: PickledObject("device"),
+        ("pathlib", "PosixPath"): lambda *parts: PickledObject("PosixPath"),
+        ("collections", "OrderedDict"): dict,  # its items come later, one by one
         ("builtins", "set"): partial(_set, budget=budget),
         ("__builtin__", "set"): partial(_set, budget=budget),
         ("_codecs", "encode"): partial(_encode, budget=budget),
@@ -127,25 +127,6 @@ def _parameter(data: Any, requires_grad: Any, backward_hooks: Any) -> Tensor:
     if type(data) is not Tensor:
         raise CheckpointError("a parameter that is no tensor")
     return data
-
-
-def _size(sizes: Any) -> Any:
-    return sizes
-
-
-def _device(kind: Any, index: Any = None) -> PickledObject:
-    """Where a tensor was: of no use here."""
-    return PickledObject("device")
-
-
-def _path(*parts: Any) -> PickledObject:
-    """A folder of the training: of no use here."""
-    return PickledObject("PosixPath")
-
-
-def _ordered_dict() -> dict[Any, Any]:
-    """Its items come later, one by one."""
-    return {}
 
 
 def _set(items: Any, *, budget: Budget) -> set[str]:

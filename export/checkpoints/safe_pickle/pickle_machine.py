@@ -206,9 +206,6 @@ class PickleMachine:
         self._outer_stacks.append(self._stack)
         self._stack = []
 
-    def _discard_mark(self) -> None:
-        self._pop_mark()
-
     def _pop_mark(self) -> list[Any]:
         items = self._stack
         self._stack = self._outer_stacks.pop()
@@ -355,12 +352,12 @@ _LITERALS: dict[int, Callable[[PickleMachine], Any]] = {
 }
 
 # Operations that change what is there.
-_ACTIONS: dict[int, Callable[[PickleMachine], None]] = {
+_ACTIONS: dict[int, Callable[[PickleMachine], object]] = {
     0x80: lambda m: m._proto(),
     0x95: lambda m: m._frame(),
     ord("("): lambda m: m._mark(),
     ord("0"): lambda m: m._discard(),
-    ord("1"): lambda m: m._discard_mark(),
+    ord("1"): lambda m: m._pop_mark(),
     ord("2"): lambda m: m._duplicate(),
     ord("q"): lambda m: m._put(m._unsigned(1)),
     ord("r"): lambda m: m._put(m._unsigned(4)),

@@ -83,7 +83,9 @@ def stylegan2_conversions(
             conversions[f"{name}.weight"] = Conversion(f"{variable}/weight", layout)
             conversions[f"{name}.bias"] = Conversion(f"{variable}/bias")
             conversions[f"{name}.affine.weight"] = Conversion(f"{variable}/mod_weight", transposed)
-            conversions[f"{name}.affine.bias"] = Conversion(f"{variable}/mod_bias", _plus_one)
+            conversions[f"{name}.affine.bias"] = Conversion(
+                f"{variable}/mod_bias", lambda array: array + np.float32(1)
+            )
             if config.use_noise and layer != "torgb":
                 noise = Conversion(f"synthesis/noise{noises}", without_leading_ones(2))
                 conversions[f"{name}.noise_const"] = noise
@@ -126,10 +128,6 @@ def _taps(value: Any) -> np.ndarray:
     if taps.ndim not in (1, 2) or not 0 < max(taps.shape) <= MAX_FILTER_TAPS:
         raise CheckpointError(f"not supported: resample_kernel has shape {list(taps.shape)}")
     return taps
-
-
-def _plus_one(array: np.ndarray) -> np.ndarray:
-    return array + np.float32(1)
 
 
 def _architecture(generator: TensorFlowGenerator) -> str:

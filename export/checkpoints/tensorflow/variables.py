@@ -23,16 +23,12 @@ __all__ = [
 ]
 
 
-def _unchanged(array: np.ndarray) -> np.ndarray:
-    return array
-
-
 @dataclass(frozen=True)
 class Conversion:
     """The variable that a tensor comes from, and how."""
 
     variable: str
-    convert: Callable[[np.ndarray], np.ndarray] = _unchanged
+    convert: Callable[[np.ndarray], np.ndarray] = lambda array: array
 
 
 def transposed(array: np.ndarray) -> np.ndarray:

@@ -24,7 +24,7 @@ def test_auto_takes_plans_that_triton_can_serve(own_bundle: Path, add_plans: Add
     assert (recipe.backend, recipe.device, recipe.precision) == ("tensorrt", "gpu", "fp16")
     assert recipe.max_batch == 8
     assert set(recipe.plans) == {plan.name for plan in pair}
-    assert why == "tensorrt: plans of TensorRT 10.13.0.35 for compute capability 8.9"
+    assert why == "tensorrt: engines of TensorRT 10.13.0.35 for compute capability 8.9"
 
 
 def test_auto_says_why_it_takes_onnxruntime(own_bundle: Path, add_plans: AddPlans) -> None:
@@ -77,7 +77,7 @@ def test_what_is_asked_for(
         ({"backend": "python", "precision": "fp16"}, ["got precision 'fp16'"], InvalidInput),
         ({"backend": "tensorrt", "device": "cpu"}, ["device: got 'cpu'"], InvalidInput),
         ({"max_batch": 16}, ["hold up to 8. Build others", "--batch 1:8:16"], InvalidInput),
-        ({"tensorrt": "10.12"}, ["no TensorRT 10.12 plans", "build-engine"], EngineError),
+        ({"tensorrt": "10.12"}, ["no TensorRT 10.12 engines", "build-engine"], EngineError),
         ({"backend": "tensorrt", "precision": "fp32"}, ["no fp32", "--precision"], EngineError),
     ],
 )

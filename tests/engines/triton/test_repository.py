@@ -68,7 +68,7 @@ def test_with_plans(own_bundle: Path, add_plans: AddPlans, tmp_path: Path) -> No
         "front/1/noise.npz",
     }
     assert lines == [
-        "Backend tensorrt: plans of TensorRT 10.13.0.35 for compute capability 8.9, 9.0."
+        "Backend tensorrt: engines of TensorRT 10.13.0.35 for compute capability 8.9, 9.0."
     ]
 
 
@@ -362,7 +362,7 @@ def test_a_gpu_that_no_plan_is_for(
     check_repository(own_bundle, tmp_path / "r")
     gpus((9, 0), (10, 0))
     with refuses(
-        "its plans are for compute capability 8.9, 9.0, and the NVIDIA Test here has 10.0.",
+        "its engines are for compute capability 8.9, 9.0, and the NVIDIA Test here has 10.0.",
         "--batch 1:4:8",
         error=EngineError,
     ):

@@ -24,7 +24,7 @@ from stylert.export.families import synthesis_graph
 from stylert.export.graphs.emitter import noise_inputs, noise_name
 from stylert.export.graphs.mapping import mapping_graph
 from stylert.export.models.stylegan1 import StyleGAN1
-from stylert.export.precision import plan_half
+from stylert.export.precision import choose_half
 from stylert.runtime.bundle import Bundle
 from stylert.runtime.generator import Generator
 from stylert.runtime.images import to_uint8
@@ -266,7 +266,7 @@ def test_bundle_of_a_golden(goldens: Path, tmp_path: Path, assert_same: AssertSa
 
 @pytest.mark.parametrize("policy", ["native", "all"])
 def test_goldens_in_half_precision(golden: Golden, policy: str, tmp_path: Path) -> None:
-    plan = plan_half(golden.checkpoint, policy, seeds=8)
+    plan = choose_half(golden.checkpoint, policy, seeds=8)
     assert plan.kept_fp32 == ()
     assert plan.peaks is not None
     assert all(1 < peak < 1000 for peak in plan.peaks.values())
@@ -310,7 +310,7 @@ def test_large_weights_do_not_overflow(goldens: Path, tmp_path: Path) -> None:
     expected = golden.drawn(fp32, golden.ws[:1])
     difference = compare(expected, golden.drawn(oracle, golden.ws[:1]))
     assert difference.within(TOLERANCES["fp16"]), difference
-    plan = plan_half(large, seeds=4)
+    plan = choose_half(large, seeds=4)
     assert plan.half_blocks == blocks
     assert plan.peaks is not None
     assert max(plan.peaks.values()) < 1000
@@ -332,7 +332,7 @@ def test_blocks_that_could_overflow_stay_in_float32() -> None:
     tensors = {**checkpoint.tensors, "synthesis.b16.conv1.affine.bias": bias}
     # So that only the styled values are too large.
     tensors["synthesis.torgb.weight"] = np.zeros_like(tensors["synthesis.torgb.weight"])
-    plan = plan_half(replace(checkpoint, tensors=tensors), "all", seeds=2)
+    plan = choose_half(replace(checkpoint, tensors=tensors), "all", seeds=2)
     assert plan.kept_fp32 == ("b16",)
     assert plan.half_blocks == ("b4", "b8")
 

@@ -25,7 +25,7 @@ from stylert.export.families import synthesis_graph
 from stylert.export.graphs import stylegan3
 from stylert.export.graphs.filtered_lrelu import FORMS
 from stylert.export.models.stylegan3 import StyleGAN3
-from stylert.export.precision import plan_half
+from stylert.export.precision import choose_half
 from stylert.runtime.bundle import Bundle
 from stylert.runtime.images import to_uint8
 from stylert.runtime.parity import TOLERANCES, Difference, compare
@@ -351,7 +351,7 @@ def test_batch_does_not_change_an_image(golden: Golden, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("policy", ["native", "all"])
 def test_goldens_in_half_precision(golden: Golden, policy: str, tmp_path: Path) -> None:
-    blocks = plan_half(golden.checkpoint, policy).half_blocks
+    blocks = choose_half(golden.checkpoint, policy).half_blocks
     session = opened(saved(golden.checkpoint, tmp_path, half_blocks=blocks))
     for images in IMAGES:
         difference = golden.compared(session, images)
@@ -411,12 +411,12 @@ def test_values_are_bounded_only_where_they_could_overflow(tmp_path: Path) -> No
 
 def test_layers_without_a_clamp_are_measured() -> None:
     checkpoint = small(conv_clamp=None)
-    plan = plan_half(checkpoint, "all", seeds=2)
+    plan = choose_half(checkpoint, "all", seeds=2)
     assert plan.half_blocks == checkpoint.config.block_names
     assert plan.peaks is not None
     assert all(0.1 < peak < 100 for peak in plan.peaks.values())
     second = checkpoint.config.block_names[1]
-    plan = plan_half(scaled(checkpoint, f"{second}.bias", 1e6), "all", seeds=2)
+    plan = choose_half(scaled(checkpoint, f"{second}.bias", 1e6), "all", seeds=2)
     assert second in plan.kept_fp32
 
 
