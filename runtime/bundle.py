@@ -106,6 +106,7 @@ class Bundle:
     spec: GeneratorSpec
     graphs: Mapping[str, GraphSpec]  # 'mapping', 'synthesis', and HALF if it was exported
     w_avg: np.ndarray  # [w_dim] float32
+    classes: Classes  # how many there are, and their names where they are known
     manifest: Mapping[str, Any]
 
     @classmethod
@@ -133,9 +134,9 @@ class Bundle:
                     for name in ("mapping", "synthesis", *({HALF} & manifest["graphs"].keys()))
                 },
                 w_avg=_w_avg(manifest["w_avg"], spec),
+                classes=_classes(manifest.get("classes", []), spec),
                 manifest=manifest,
             )
-            check_class_names(bundle.classes)
             files = {_inside(path, name): dict(entry) for name, entry in manifest["files"].items()}
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise BundleError(
@@ -192,11 +193,6 @@ class Bundle:
             return ()
         with self._arrays("directions.npz") as arrays:
             return direction_sets(arrays, num_ws=self.spec.num_ws, w_dim=self.spec.w_dim)
-
-    @property
-    def classes(self) -> Classes:
-        """How many classes there are, and their names where they are known."""
-        return Classes(self.spec.c_dim, tuple(self.manifest.get("classes", ())))
 
     @cached_property
     def directions(self) -> Mapping[str, np.ndarray]:
@@ -315,6 +311,14 @@ def _w_avg(data: Any, spec: GeneratorSpec) -> np.ndarray:
     if w_avg.shape != (spec.w_dim,) or not np.isfinite(w_avg).all():
         raise ValueError(f"w_avg is not {spec.w_dim} finite numbers")
     return w_avg
+
+
+def _classes(names: Any, spec: GeneratorSpec) -> Classes:
+    if not isinstance(names, list):
+        raise TypeError(f"classes is {names!r:.40}, expected a list")
+    classes = Classes(spec.c_dim, tuple(names))
+    check_class_names(classes)
+    return classes
 
 
 def _text(value: Any) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import importlib.metadata
+import json
 import os
 import platform
 import shutil
@@ -17,6 +18,7 @@ import numpy as np
 import pytest
 from filelock import FileLock
 
+from stylert.runtime.bundle import sealed
 from stylert.runtime.errors import InvalidInput, StylertError
 from stylert.runtime.generator import Generator
 from stylert.runtime.machine import visible_gpus
@@ -215,6 +217,16 @@ def generator(bundle: Path) -> Iterator[Generator]:
     """Unconditional, 32x32, on the CPU."""
     with Generator.open(bundle, provider="cpu") as opened:
         yield opened
+
+
+@pytest.fixture(scope="session")
+def named_bundle(conditional_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same, whose classes have names: ant, bee, cat, dog, elk."""
+    path = shutil.copytree(conditional_bundle, tmp_path_factory.mktemp("named") / "bundle")
+    manifest = json.loads((path / "manifest.json").read_text(encoding="utf-8"))
+    manifest["classes"] = ["ant", "bee", "cat", "dog", "elk"]
+    (path / "manifest.json").write_text(json.dumps(sealed(manifest)), encoding="utf-8")
+    return path
 
 
 @pytest.fixture(scope="session")

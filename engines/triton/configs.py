@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -22,7 +23,12 @@ from stylert.runtime.transforms import TRANSFORM
 __all__ = ["GRAPHS", "ensemble_config", "front_config", "graph_config"]
 
 GRAPHS = ("mapping", "synthesis")
-_TYPES = {"float32": "TYPE_FP32", "uint8": "TYPE_UINT8", "int64": "TYPE_INT64"}
+_TYPES = {
+    "float32": "TYPE_FP32",
+    "uint8": "TYPE_UINT8",
+    "int64": "TYPE_INT64",
+    "string": "TYPE_STRING",
+}
 _LAUNCHES = (*range(1, 9), 12, 16, 24, 32, 48, 64, 96, 128)  # batches of CUDA graphs and warm-up
 
 
@@ -60,6 +66,8 @@ def front_config(bundle: Bundle, recipe: Recipe) -> Any:
     _parameter(config, "truncation_psi", repr(float(bundle.spec.truncation_psi)))
     if bundle.spec.truncation_cutoff is not None:
         _parameter(config, "truncation_cutoff", str(bundle.spec.truncation_cutoff))
+    if bundle.classes.names:
+        _parameter(config, "classes", json.dumps(bundle.classes.names))
     return config
 
 
@@ -153,13 +161,15 @@ def _launches(largest: int) -> list[int]:
 
 
 def _request(bundle: Bundle) -> Iterator[TensorSpec]:
-    """What a request may hold; of z and seed it holds one, and of class_idx and labels."""
+    """What a request may hold; of z and seed it holds one, of classes and labels one at most."""
     spec = bundle.spec
     yield TensorSpec("seed", "int64", ("N", 1))
     yield TensorSpec("z", "float32", ("N", spec.z_dim))
     yield TensorSpec("truncation_psi", "float32", ("N", -1))  # one, or one for each layer
     if spec.c_dim:
         yield TensorSpec("class_idx", "int64", ("N", 1))
+        if bundle.classes.names:
+            yield TensorSpec("class_name", "string", ("N", 1))
         yield TensorSpec("labels", "float32", ("N", spec.c_dim))
     if bundle.noise_inputs:
         yield TensorSpec("noise_seed", "int64", ("N", 1))

@@ -38,6 +38,7 @@ class TritonPythonModel:
         self._default_psi = np.full(self._shapes["truncation_psi"], psi, np.float32)  # [num_ws]
         if "truncation_cutoff" in parameters:
             self._default_psi[int(parameters["truncation_cutoff"]) :] = 1
+        self._classes: list[str] = json.loads(parameters.get("classes", "[]"))
         names = [name for name in self._shapes if name.startswith("noise_")]
         self._own_noise = {}
         if names:
@@ -96,18 +97,30 @@ class TritonPythonModel:
         return np.broadcast_to(_finite("truncation_psi", psi), (batch, num_ws))
 
     def _labels(self, given: Mapping[str, np.ndarray]) -> np.ndarray:
-        """Labels [N, c_dim]: as they are, or of classes [N, 1]."""
+        """Labels [N, c_dim]: as they are, or of classes [N, 1]; else a seed's class is its own."""
         (c_dim,) = self._shapes["c"]
-        if ("labels" in given) == ("class_idx" in given):
-            got = "both" if "labels" in given else "neither"
-            raise ValueError(
-                f"class_idx, labels: got {got}, expected one of them: a class of 0 to {c_dim - 1}, "
-                f"or {c_dim} numbers."
-            )
-        if "labels" in given:
+        kinds = [kind for kind in ("class_idx", "class_name", "labels") if kind in given]
+        expected = f"a class of 0 to {c_dim - 1}, or {c_dim} numbers."
+        if len(kinds) > 1:
+            raise ValueError(f"{', '.join(kinds)}: got both, expected one of them: {expected}")
+        if kinds == ["labels"]:
             return _finite("labels", given["labels"])
-        classes = _integers("class_idx", given["class_idx"], c_dim - 1)
+        if kinds == ["class_name"]:
+            classes = [self._find_class(name) for name in given["class_name"].ravel()]
+        elif kinds == ["class_idx"]:
+            classes = _integers("class_idx", given["class_idx"], c_dim - 1)
+        elif "seed" in given:
+            classes = [seed % c_dim for seed in _integers("seed", given["seed"], _MAX_SEED)]
+        else:
+            raise ValueError(f"class_idx, labels: got neither, expected one of them: {expected}")
         return np.eye(c_dim, dtype=np.float32)[classes]
+
+    def _find_class(self, name: Any) -> int:
+        text = name.decode(errors="replace") if isinstance(name, bytes) else str(name)
+        if text not in self._classes:
+            known = ", ".join(self._classes[:6]) + (", ..." if len(self._classes) > 6 else "")
+            raise ValueError(f"class_name: got {text!r:.40}, expected one of {known}.")
+        return self._classes.index(text)
 
     def _noise(self, seeds: np.ndarray | None, batch: int) -> dict[str, np.ndarray]:
         """Noise [N, 1, h, w] of each layer: of seeds [N, 1], or the checkpoint's own."""
