@@ -210,6 +210,9 @@ REQUESTS: list[tuple[str, str, Any, dict[str, str]]] = [
     ("POST", "/generate", {"seeds": list(range(65))}, {}),
     ("POST", "/nothing", {}, {}),
     ("POST", "/generate", {"seeds": [1], "x": "y" * (1 << 20)}, {}),
+    ("POST", "/generate", {"seeds": [1], "x": "y" * (16 << 20)}, {"connection": "close"}),
+    ("PUT", "/generate", {"x": "y" * (4 << 20)}, {"connection": "close"}),
+    ("POST", "/generate", {"seeds": [1]}, {"content-type": "text/plain"}),
     ("GET", "/healthz", None, {"host": "another.example"}),
 ]
 
