@@ -241,7 +241,7 @@ def _export_once(checkpoint: Path, folder: Path, *, verify_seeds: int) -> Path:
 def make_checkpoint() -> Callable[..., Checkpoint]:
     """Makes a generator with random weights, 16x16 pixels unless `changes` say otherwise."""
     from stylert.export.checkpoints import StyleGAN2Config
-    from stylert.export.checkpoints.untrained import untrained
+    from stylert.export.checkpoints.untrained import make_untrained
 
     def make(seed: int = 0, **changes: Any) -> Checkpoint:
         fields: dict[str, Any] = {
@@ -254,7 +254,7 @@ def make_checkpoint() -> Callable[..., Checkpoint]:
             "mapping_layers": 2,
             "mapping_features": 8,
         }
-        return untrained("small", config=StyleGAN2Config(**(fields | changes)), seed=seed)
+        return make_untrained("small", config=StyleGAN2Config(**(fields | changes)), seed=seed)
 
     return make
 

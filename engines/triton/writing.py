@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from stylert.engines.triton.layout import Layout
-from stylert.engines.triton.schema import printed
+from stylert.engines.triton.schema import format_message
 from stylert.runtime.bundle import sha256_of
 from stylert.runtime.errors import EngineError, InvalidInput
 
@@ -67,7 +67,7 @@ def publish(layout: Layout, record: Mapping[str, Any], out: Path) -> None:
 def _write(layout: Layout, record: Mapping[str, Any], staging: Path) -> None:
     for name, config in layout.configs.items():
         (staging / name).mkdir()
-        (staging / name / CONFIG).write_text(printed(config) + "\n", encoding="utf-8")
+        (staging / name / CONFIG).write_text(format_message(config) + "\n", encoding="utf-8")
     for file in layout.files:
         target = staging / file.path
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -19,10 +19,10 @@ from onnx.reference import ReferenceEvaluator
 from stylert.engines import build_engine
 from stylert.export.bundle_writer import export_bundle
 from stylert.export.checkpoints import Checkpoint, StyleGAN1Config, read_checkpoint
-from stylert.export.checkpoints.untrained import untrained
-from stylert.export.families import synthesis_graph
-from stylert.export.graphs.emitter import noise_inputs, noise_name
-from stylert.export.graphs.mapping import mapping_graph
+from stylert.export.checkpoints.untrained import make_untrained
+from stylert.export.families import build_synthesis_graph
+from stylert.export.graphs.emitter import list_noise_inputs, name_noise
+from stylert.export.graphs.mapping import build_mapping_graph
 from stylert.export.models.stylegan1 import StyleGAN1
 from stylert.export.precision import choose_half
 from stylert.runtime.bundle import Bundle
@@ -68,12 +68,12 @@ def small(seed: int = 3, **changes: Any) -> Checkpoint:
         "mapping_layers": 2,
         "mapping_features": 8,
     }
-    return untrained("small", config=StyleGAN1Config(**(fields | changes)), seed=seed)
+    return make_untrained("small", config=StyleGAN1Config(**(fields | changes)), seed=seed)
 
 
 def saved(checkpoint: Checkpoint, folder: Path, **options: Any) -> Path:
     path = folder / "synthesis.onnx"
-    synthesis_graph(checkpoint, **options).save(path)
+    build_synthesis_graph(checkpoint, **options).save(path)
     return path
 
 
@@ -88,7 +88,7 @@ def opened(path: Path, *, optimized: bool = True) -> onnxruntime.InferenceSessio
 
 def noise_fields(checkpoint: Checkpoint, noise: str, batch: int) -> dict[str, np.ndarray]:
     """The noise inputs: [1, 1, h, w] of the checkpoint, zeros or random, or random per image."""
-    stored = noise_inputs(checkpoint)
+    stored = list_noise_inputs(checkpoint)
     if noise == "const":
         return stored
     random = np.random.RandomState(6)
@@ -113,7 +113,7 @@ def assert_draws_alike(
     for noise in NOISES if c.use_noise else ("const",):
         fields = noise_fields(checkpoint, noise, batch)
         given = {
-            layer: torch.from_numpy(fields[noise_name(layer)]).double()
+            layer: torch.from_numpy(fields[name_noise(layer)]).double()
             for layer in checkpoint.noise
         }
         images = model.synthesis(torch.from_numpy(ws).double(), noise=given).numpy()
@@ -193,7 +193,7 @@ class Golden:
 
     def drawn(self, session: Any, ws: np.ndarray | None = None, *, noise: bool = True) -> Any:
         scale = np.float32(noise)
-        fields = {name: field * scale for name, field in noise_inputs(self.checkpoint).items()}
+        fields = {name: field * scale for name, field in list_noise_inputs(self.checkpoint).items()}
         return session.run(["img"], {"ws": self.ws if ws is None else ws, **fields})[0]
 
     def exact(self, ws: np.ndarray | None = None, *, noise: bool = True) -> np.ndarray:
@@ -230,7 +230,7 @@ def test_graph_draws_the_goldens(golden: Golden, tmp_path: Path, assert_same: As
 def test_mapping_graph_maps_the_goldens(
     golden: Golden, tmp_path: Path, assert_same: AssertSame
 ) -> None:
-    mapping_graph(golden.checkpoint).save(tmp_path / "mapping.onnx")
+    build_mapping_graph(golden.checkpoint).save(tmp_path / "mapping.onnx")
     z, expected = golden.arrays["z"], golden.arrays["ws_psi1"]
     feeds = {"z": z, "truncation_psi": np.ones(expected.shape[:2], np.float32)}
     (ws,) = opened(tmp_path / "mapping.onnx").run(["ws"], feeds)
@@ -386,7 +386,7 @@ def test_inputs_and_outputs_are_those_of_the_contract(
     c = checkpoint.config
     assert isinstance(c, StyleGAN1Config)
     noises = [
-        (f"noise_b{r}_{conv}", TensorProto.FLOAT, ("M", 1, *c.block_shape(r)))
+        (f"noise_b{r}_{conv}", TensorProto.FLOAT, ("M", 1, *c.find_block_shape(r)))
         for r in c.block_resolutions
         for conv in ("conv0", "conv1")
     ]

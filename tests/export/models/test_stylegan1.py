@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from stylert.export.checkpoints import Checkpoint, StyleGAN1Config, read_checkpoint
-from stylert.export.checkpoints.untrained import untrained
+from stylert.export.checkpoints.untrained import make_untrained
 from stylert.export.families import build_model
 from stylert.export.models.stylegan1 import StyleGAN1, adaptive_instance_norm
 from stylert.runtime.errors import CheckpointError
@@ -68,7 +68,7 @@ def small(**changes: Any) -> Checkpoint:
         "mapping_layers": 3,
         "mapping_features": 8,
     }
-    return untrained("small", config=StyleGAN1Config(**(fields | changes)))
+    return make_untrained("small", config=StyleGAN1Config(**(fields | changes)))
 
 
 def test_all_goldens_are_tested(goldens: Path) -> None:
