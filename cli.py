@@ -178,7 +178,7 @@ def export(
     if json_:
         return _print_json({"bundle": str(out_), "parity": report and report.to_json()})
     if report is not None:
-        _print_table(report.table(), title=PARITY)
+        _print_table(report.make_table(), title=PARITY)
     size = sum(file.stat().st_size for file in out_.rglob("*") if file.is_file())
     _say(f"Wrote {out_} ({decimal(size)}).")
     return _say(f"Draw with: stylert generate {out_} --seeds 0-15 --out images")
@@ -264,7 +264,7 @@ def _compare(
     bundle: Path, checkpoint: Checkpoint, seeds: int | None, as_json: bool, **options: Any
 ) -> None:
     """Compare a bundle with its checkpoint in PyTorch."""
-    from stylert.export.parity import parity_error
+    from stylert.export.parity import make_parity_error
     from stylert.export.verification import verify_bundle
 
     with _progress() as progress:
@@ -276,9 +276,9 @@ def _compare(
     if as_json:
         _print_json({"parity": report.to_json()})
     if not report.passed:
-        raise parity_error(report)  # the table is told with it
+        raise make_parity_error(report)  # the table is told with it
     if not as_json:
-        _print_table(report.table(), title=PARITY)
+        _print_table(report.make_table(), title=PARITY)
 
 
 @app.command()
@@ -848,13 +848,13 @@ def info(
 
     Example: stylert info ffhq.pkl
     """
-    from stylert.export.network_facts import facts_of_bundle, rows_of
+    from stylert.export.network_facts import read_facts, tell_rows
 
     is_bundle = Path(path).is_dir()
-    facts = facts_of_bundle(path) if is_bundle else _read(path, network).describe()
+    facts = read_facts(path) if is_bundle else _read(path, network).describe()
     if json_:
         return _print_json(facts)
-    rows = [{"what": what, "value": value} for what, value in rows_of(path, facts)]
+    rows = [{"what": what, "value": value} for what, value in tell_rows(path, facts)]
     return _print_table(rows, title=path, header=False)
 
 
@@ -1065,7 +1065,7 @@ def _run(arguments: list[str] | None) -> int:
         return code if isinstance(code, int) else 0
     except StylertError as error:
         if isinstance(error, ParityError) and error.report is not None:
-            _print_table(error.report.table(), title=PARITY, console=err)
+            _print_table(error.report.make_table(), title=PARITY, console=err)
             if error.report.chaotic:
                 return _fail(f"{error} To accept it all the same, pass --allow-chaotic.", 1)
         return _fail(str(error), 2 if type(error) is InvalidInput else 1)

@@ -55,7 +55,7 @@ class TensorRT(Compiler):
         return cls(tensorrt, gpus[0])  # the device that is current in a new thread
 
     @override
-    def target(self, request: BuildRequest) -> Target:
+    def find_target(self, request: BuildRequest) -> Target:
         if request.sms:
             raise InvalidInput(
                 f"TensorRT builds for this machine's GPU ({self.gpu.name}): got --sm "
@@ -66,7 +66,7 @@ class TensorRT(Compiler):
                 f"--hardware-compatible: got a GPU of compute capability {self._capability}, "
                 "expected 8.0 (Ampere) or newer. Leave it out."
             )
-        name = "ampere_plus" if request.hardware_compatible else _slug(self.gpu.name)
+        name = "ampere_plus" if request.hardware_compatible else _make_slug(self.gpu.name)
         return Target(name, (self._capability,), self.gpu.name)
 
     @override
@@ -102,9 +102,9 @@ class TensorRT(Compiler):
     def _timing_cache(self) -> Path:
         caches = os.environ.get("XDG_CACHE_HOME")
         folder = Path(caches) if caches else Path.home() / ".cache"
-        name = f"tensorrt-{self.trt.__version__}-{_slug(self.gpu.name)}.timing"
+        name = f"tensorrt-{self.trt.__version__}-{_make_slug(self.gpu.name)}.timing"
         return folder / "stylert" / name
 
 
-def _slug(name: str) -> str:
+def _make_slug(name: str) -> str:
     return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_") or "gpu"

@@ -36,7 +36,7 @@ class TensorRTRTX(Compiler):
         return cls(import_package("tensorrt_rtx", cls.title, "stylert[rtx]"))
 
     @override
-    def target(self, request: BuildRequest) -> Target:
+    def find_target(self, request: BuildRequest) -> Target:
         self._check_options(request)
         sms = request.sms or tuple("{}{}".format(*gpu.compute_capability) for gpu in visible_gpus())
         if not sms:
@@ -44,7 +44,7 @@ class TensorRTRTX(Compiler):
                 "TensorRT-RTX: got no --sm and found no NVIDIA GPU, expected the SMs of the cards "
                 f"to build for: --sm {_CARDS}, or several: --sm 86,89,120."
             )
-        known = self._known()
+        known = self._list_known()
         unknown = [sm for sm in sms if sm not in known]
         if unknown:
             raise InvalidInput(
@@ -60,7 +60,7 @@ class TensorRTRTX(Compiler):
 
     @override
     def configure(self, config: Any, request: BuildRequest) -> None:
-        capabilities = self.target(request).compute_capabilities
+        capabilities = self.find_target(request).compute_capabilities
         config.num_compute_capabilities = len(capabilities)
         for i, capability in enumerate(capabilities):
             sm = getattr(self.trt.ComputeCapability, f"SM{capability.replace('.', '')}")
@@ -70,7 +70,7 @@ class TensorRTRTX(Compiler):
     def learn(self, config: Any) -> None:
         pass  # it does not time kernels when it builds, but where the engine runs
 
-    def _known(self) -> list[str]:
+    def _list_known(self) -> list[str]:
         names = self.trt.ComputeCapability.__members__
         sms = {name[2:] for name in names if name.startswith("SM")} - {_TURING}
         return sorted(sms, key=int)

@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -114,7 +115,7 @@ class Bundle:
         """Read a bundle's manifest and, by default, compare the SHA-256 of all its files.
 
         Raises:
-            BundleError: not a bundle, incomplete, changed since its export, or of a newer schema.
+            BundleError: not a bundle, incomplete, changed since its export, or of another schema.
         """
         path = Path(path)
         manifest = _read_manifest(path)
@@ -259,10 +260,24 @@ def _read_manifest(path: Path) -> dict[str, Any]:
         raise BundleError(f"Bundle {path}: {MANIFEST} has no valid 'schema' (got {schema!r:.40}).")
     if schema > SCHEMA:
         raise BundleError(
-            f"Bundle {path} has schema {schema}, but this StyleRT reads up to {SCHEMA}. "
+            f"Bundle {path} is of schema {schema}, this StyleRT reads {SCHEMA}. "
             "Upgrade: pip install --upgrade stylert"
         )
+    if schema < SCHEMA:
+        raise BundleError(
+            f"Bundle {path} is of schema {schema}, this StyleRT reads {SCHEMA}. Export the "
+            f"checkpoint again: stylert export {_source(manifest)} --out {path} --force"
+        )
     return dict(manifest)
+
+
+def _source(manifest: Mapping[str, Any]) -> str:
+    """The file that a bundle of any schema says it was made of; a manifest may say anything."""
+    try:
+        file = _text(manifest["provenance"]["source"]["file"])
+    except (KeyError, TypeError, ValueError):
+        return "CHECKPOINT"
+    return shlex.quote(file) if len(file) <= 200 else "CHECKPOINT"
 
 
 def _spec(data: Mapping[str, Any]) -> GeneratorSpec:

@@ -251,11 +251,11 @@ def _export_once(checkpoint: Path, folder: Path, *, verify_seeds: int) -> Path:
 
 @pytest.fixture(scope="session")
 def make_checkpoint() -> Callable[..., Checkpoint]:
-    """Makes a generator with random weights, 16x16 pixels unless `changes` say otherwise."""
-    from stylert.export.checkpoints import StyleGAN2Config
-    from stylert.export.checkpoints.untrained import untrained
+    """Makes a StyleGAN 1 or 2 of random weights, 16x16 pixels unless `changes` say otherwise."""
+    from stylert.export.checkpoints.configs import CONFIGS
+    from stylert.export.checkpoints.untrained import make_untrained
 
-    def make(seed: int = 0, **changes: Any) -> Checkpoint:
+    def make(seed: int = 0, family: str = "stylegan2", **changes: Any) -> Checkpoint:
         fields: dict[str, Any] = {
             "z_dim": 8,
             "c_dim": 0,
@@ -266,7 +266,7 @@ def make_checkpoint() -> Callable[..., Checkpoint]:
             "mapping_layers": 2,
             "mapping_features": 8,
         }
-        return untrained("small", config=StyleGAN2Config(**(fields | changes)), seed=seed)
+        return make_untrained("small", config=CONFIGS[family](**(fields | changes)), seed=seed)
 
     return make
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from stylert.engines.triton.layout import Layout
-from stylert.engines.triton.schema import printed
+from stylert.engines.triton.schema import format_message
 from stylert.runtime.bundle import sha256_of
 from stylert.runtime.errors import EngineError, InvalidInput
 from stylert.runtime.publishing import publish_folder
@@ -62,7 +62,7 @@ def publish(layout: Layout, record: Mapping[str, Any], out: Path) -> None:
 def _write(layout: Layout, record: Mapping[str, Any], folder: Path) -> None:
     for name, config in layout.configs.items():
         (folder / name).mkdir()
-        (folder / name / CONFIG).write_text(printed(config) + "\n", encoding="utf-8")
+        (folder / name / CONFIG).write_text(format_message(config) + "\n", encoding="utf-8")
     for file in layout.files:
         target = folder / file.path
         target.parent.mkdir(parents=True, exist_ok=True)

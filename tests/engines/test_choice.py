@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import tensorrt_rtx
 
-from stylert.engines import build_engine, usable_compilers
+from stylert.engines import build_engine, list_compilers
 from stylert.engines.choice import choose_compiler
 from stylert.runtime.errors import EngineError, MissingExtra
 from stylert.runtime.machine import Gpu
@@ -76,7 +76,7 @@ def test_a_named_compiler_is_not_replaced(machine: Callable[..., None], refuses:
 
 def test_compilers_tell_what_they_lack(machine: Callable[..., None]) -> None:
     machine(tensorrt=True, rtx=True)
-    tensorrt, rtx = usable_compilers()
+    tensorrt, rtx = list_compilers()
     assert (tensorrt.name, tensorrt.usable) == ("tensorrt", False)
     assert "NVIDIA GPU" in (tensorrt.problem or "")
     assert (rtx.name, rtx.usable, rtx.problem) == ("tensorrt-rtx", True, None)

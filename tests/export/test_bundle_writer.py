@@ -144,9 +144,11 @@ def test_wrong_algebra_is_not_published(
 ) -> None:
     export(tiny, tmp_path / "bundle")
     before = snapshot(tmp_path)
-    right = lowering.demodulation
+    right = lowering.fold_demodulation
     monkeypatch.setattr(
-        lowering, "demodulation", lambda weight, *, gain, channels: right(weight, gain=gain * 1.001)
+        lowering,
+        "fold_demodulation",
+        lambda weight, *, gain, channels: right(weight, gain=gain * 1.001),
     )
     with pytest.raises(
         ParityError, match=r"^Parity failed in \d+ of \d+ rows. Worst: fp32 img "

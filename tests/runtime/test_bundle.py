@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from stylert.runtime import bundle as bundle_module
 from stylert.runtime.bundle import MANIFEST, SCHEMA, Bundle, sealed, sha256_of
 from stylert.runtime.errors import BundleError, EngineError
 from stylert.runtime.generator import Generator
@@ -172,7 +173,37 @@ def test_a_wrong_schema(bundle_copy: Path, refused: Callable[..., None], schema:
 @pytest.mark.parametrize("schema", [SCHEMA + 1, 10**30])
 def test_a_newer_schema(bundle_copy: Path, refused: Callable[..., None], schema: int) -> None:
     (bundle_copy / MANIFEST).write_text(json.dumps({"schema": schema, "other": "keys"}))
-    refused(f"has schema {schema}, but this StyleRT reads up to {SCHEMA}", "pip install --upgrade")
+    refused(f"is of schema {schema}, this StyleRT reads {SCHEMA}.", "pip install --upgrade")
+
+
+@pytest.mark.parametrize(
+    ("source", "named"),
+    [
+        ({"file": "ffhq.pkl"}, "ffhq.pkl"),
+        ({"file": "untrained:stylegan2-256"}, "untrained:stylegan2-256"),
+        ({"file": "my net; rm -r x.pkl"}, "'my net; rm -r x.pkl'"),
+        ({"file": "x" * 1000}, "CHECKPOINT"),
+        ({"file": "a\nb"}, "CHECKPOINT"),
+        ({"file": ["ffhq.pkl"]}, "CHECKPOINT"),
+        ({}, "CHECKPOINT"),
+        ([7], "CHECKPOINT"),
+        (None, "CHECKPOINT"),
+    ],
+)
+def test_an_older_schema(
+    bundle_copy: Path,
+    refused: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+    source: Any,
+    named: str,
+) -> None:
+    monkeypatch.setattr(bundle_module, "SCHEMA", 5)
+    manifest = {"schema": 3, "provenance": {"source": source}}
+    (bundle_copy / MANIFEST).write_text(json.dumps(manifest))
+    refused(
+        "is of schema 3, this StyleRT reads 5. Export the checkpoint again: "
+        f"stylert export {named} --out {bundle_copy} --force"
+    )
 
 
 @pytest.mark.parametrize("key", ["family", "generator", "graphs", "w_avg", "files"])
