@@ -95,8 +95,8 @@ class BuildRequest:
     def _need_half(self) -> None:
         if HALF not in self.bundle.graphs:
             raise InvalidInput(
-                f"Bundle {self.bundle.path} has no {HALF}.onnx. Export the checkpoint again, "
-                "without --half none and --no-verify, or build with --precision fp32."
+                f"Bundle {self.bundle.path} has no {HALF}.onnx. Make one: stylert export "
+                "CHECKPOINT --out BUNDLE --half native. Or build with precision='fp32'."
             )
 
 

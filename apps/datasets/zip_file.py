@@ -150,8 +150,8 @@ def _seal(path: Path, manifest: Path, *, files: int) -> None:
                 found, end = found + 1, entry.end
         if found < files:
             raise InvalidInput(
-                f"{path} is damaged: it has {found} files, expected {files}. Pass --force to start "
-                "over."
+                f"{path} is damaged: it has {found} files, expected {files}. Pass force=True to "
+                "start over."
             )
         file.truncate(end)
         file.seek(end)

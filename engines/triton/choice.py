@@ -108,8 +108,8 @@ def _python(device: str, precision: str, max_batch: int | None) -> tuple[Recipe,
 def _onnx_precision(bundle: Bundle, precision: str, device: str) -> str:
     if precision == "fp16" and HALF not in bundle.graphs:
         raise InvalidInput(
-            f"Bundle {bundle.path} has no {HALF}.onnx. Export the checkpoint again, without "
-            "--half none and --no-verify, or pass --precision fp32."
+            f"Bundle {bundle.path} has no {HALF}.onnx. Make one: stylert export CHECKPOINT "
+            "--out BUNDLE --half native. Or pass precision='fp32'."
         )
     if precision == "auto":  # half is slower on a CPU
         return "fp16" if HALF in bundle.graphs and device != "cpu" else "fp32"
