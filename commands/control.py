@@ -30,12 +30,8 @@ Layers = Annotated[str, in_picture("Layers: coarse, middle, fine, all, or a list
 def mix(
     bundle: BundleFolder,
     *,
-    rows: Annotated[
-        Any, in_picture("Seeds of the rows, or a .npy or .npz file of ws.", read=parse_source)
-    ],
-    columns: Annotated[
-        Any, in_picture("Seeds of the columns, or a .npy or .npz file of ws.", read=parse_source)
-    ],
+    rows: Annotated[Any, in_picture("Seeds of the rows, or a file of ws.", read=parse_source)],
+    columns: Annotated[Any, in_picture("Seeds of columns, or a file of ws.", read=parse_source)],
     layers: Layers,
     picture: Picture,
     column_class_idx: Annotated[
@@ -59,7 +55,7 @@ def mix(
     if column_class_idx is not None:
         if isinstance(columns, Path):
             raise InvalidInput("column_class_idx: got one for ws of a file, expected seeds")
-        of_columns = {**of_rows, "class_idx": column_class_idx}
+        of_columns = {**of_rows, "class_idx": column_class_idx, "labels": None}
     with where.open(bundle) as generator, console.show_progress() as progress:
         figure = draw_mix(
             generator,
@@ -97,7 +93,7 @@ def edit(
     ] = "-6:6:5",
     layers: Layers = "all",
     list_directions: Annotated[
-        bool, in_picture("Show the directions in the bundle.", "--list-directions")
+        bool, in_picture("Show the directions.", "--list-directions")
     ] = False,
     picture: Picture,
     out: Annotated[Path | None, PICTURE] = None,

@@ -29,9 +29,7 @@ def generate(
     seeds: Annotated[Any, in_picture("Seeds, such as 0-31,40.", read=parse_seeds)] = "0-15",
     picture: Picture,
     out: Annotated[Path, in_output("Folder, .zip file, or one .png, .jpg or .webp to write.")],
-    grid: Annotated[
-        Any, in_output("Draw one picture of all: COLSxROWS, or auto.", read=parse_grid)
-    ] = None,
+    grid: Annotated[Any, in_output("One grid of all: COLSxROWS or auto.", read=parse_grid)] = None,
     force: Annotated[bool, in_output("Start over: replace what is there.", "--force")] = False,
     as_json: AsJson = False,
     storage: Storage,
@@ -60,7 +58,7 @@ def generate(
             raise typer.BadParameter(f"--ray: got one for {out}, which is one picture")
         cells = _find_cells(out, grid, images=len(seeds))
         check_picture(out, quality=storage.quality, force=force)
-        storage.check_picture(out)
+        storage.check_unused(out)
         job = DatasetJob(seeds=seeds, **options)
         with where.open(bundle) as generator, console.show_progress() as progress:
             figure = draw_grid(generator, job, cells, progress=partial(progress, "drawing"))

@@ -22,16 +22,12 @@ class Engine:
     compiler: Annotated[
         str, in_where("Compiler: tensorrt, tensorrt-rtx, or auto: what this machine can use.")
     ] = "auto"
-    sm: Annotated[
-        str, in_where("GPUs for TensorRT-RTX, such as 86,89,120; by default this machine's.")
-    ] = ""
+    sm: Annotated[str, in_where("GPUs for TensorRT-RTX, as 86,89,120; by default those here.")] = ""
     precision: Annotated[str, in_engine("Precision of the synthesis: fp16 or fp32.")] = "fp16"
     batch: Annotated[
         str, in_engine("Batch sizes: 1,4,8 for an engine for each, or 1:4:8 for one for a range.")
     ] = "1,4,8"
-    output: Annotated[
-        str, in_engine("What the synthesis gives: image (uint8), img (float32), or both.")
-    ] = "image"
+    output: Annotated[str, in_engine("Output: image (uint8), img (float32), or both.")] = "image"
     optimization_level: Annotated[
         int | None,
         in_engine("Effort: 0 = a fast build, 5 = a fast engine.", "--opt-level", min=0, max=5),

@@ -136,9 +136,7 @@ def convert(
 def verify(
     bundle: BundleFolder,
     *,
-    checkpoint: Annotated[
-        str | None, in_proof("Checkpoint of the bundle, to compare with in PyTorch.")
-    ] = None,
+    checkpoint: Annotated[str | None, in_proof("Checkpoint to compare with, in PyTorch.")] = None,
     network: Network = None,
     seeds: Annotated[int | None, in_proof(COMPARED, min=1)] = None,
     allow_chaotic: AllowChaotic = False,

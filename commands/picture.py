@@ -43,9 +43,7 @@ class Picture:
     noise_mode: Annotated[
         str, in_picture("Noise: const (the network's own), none, or seeded.", "--noise")
     ] = "const"
-    noise_seed: Annotated[
-        int | None, in_picture("Seed of seeded noise, the same for all pictures.")
-    ] = None
+    noise_seed: Annotated[int | None, in_picture("Seed of seeded noise, for all pictures.")] = None
     translate: Annotated[
         Any,
         in_picture(

@@ -33,8 +33,8 @@ class Limits:
         int, in_service("Images that may wait; further requests are refused with 429.", min=1)
     ] = 256
     max_images: Annotated[int, in_service("Images of one request, at most.", min=1)] = 64
-    seconds: Annotated[
-        float, in_service("Longest time a request may take, in seconds; then 504.", min=0.1)
+    draw_seconds: Annotated[
+        float, in_service("Longest time of a request, in seconds; then 504.", "--seconds", min=0.1)
     ] = 60.0
 
 
@@ -57,7 +57,7 @@ def serve(
     settings = Settings(
         max_queue=limits.max_queue,
         max_images=min(limits.max_images, limits.max_queue),
-        draw_seconds=limits.seconds,
+        draw_seconds=limits.draw_seconds,
         token=limits.token,
     )
     with where.open(bundle) as generator:
@@ -75,17 +75,13 @@ def ray(
     replicas: Annotated[
         Any, in_cluster("Replicas: 2, or 1:4 = as many as the load asks for.", read=parse_range)
     ] = "1",
-    cpus: Annotated[
-        float, in_cluster("CPUs of a replica; without a GPU, also its threads.", min=0)
-    ] = 1.0,
+    cpus: Annotated[float, in_cluster("CPUs of a replica; without GPU its threads.", min=0)] = 1.0,
     gpus: Annotated[float, in_cluster("GPUs of a replica; 0.5 = two share one.", min=0)] = 0.0,
     host: Host = "127.0.0.1",
     port: Port = 8000,
     limits: Limits,
     where: Where,
-    out: Annotated[
-        Path | None, in_output("File for `serve deploy` to write, instead of serving.")
-    ] = None,
+    out: Annotated[Path | None, in_output("Write this file for `serve deploy` instead.")] = None,
     force: Force = False,
 ) -> None:
     """Serve pictures on a Ray cluster, as `serve` does on one machine. Ctrl-C ends it.
@@ -100,7 +96,7 @@ def ray(
     from stylert.apps.cluster.serving_server import serve_on_ray
 
     given = {"bundle": str(bundle), "cpus": cpus, "gpus": gpus, **vars(limits), **vars(where)}
-    given["batch"] = given.pop("max_batch")
+    given |= {"batch": given.pop("max_batch"), "seconds": given.pop("draw_seconds")}
     given["min_replicas"], given["max_replicas"] = replicas
     options = RayOptions.parse(given)
     if out is None:

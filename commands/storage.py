@@ -51,7 +51,7 @@ class Storage:
         int | None, in_storage("JPEG and WebP quality, 1 to 100; 95 by default.", min=1, max=100)
     ] = None
 
-    def check_picture(self, path: Path) -> None:
+    def check_unused(self, path: Path) -> None:
         """Refuse what one picture does not have: all but the quality."""
         for name, value in vars(self).items():
             if value is not None and name != "quality":

@@ -48,9 +48,7 @@ def video(
     *,
     seeds: Annotated[Any, in_walk("Seeds of the keyframes.", read=parse_seed_list)] = None,
     ws: Annotated[Path | None, in_walk("File of ws as keyframes: .npy or .npz.")] = None,
-    curve: Annotated[
-        str, in_walk("Curve: cubic (smooth) or linear through w, or slerp through z.")
-    ] = "cubic",
+    curve: Annotated[str, in_walk("Curve: cubic, linear (both of w) or slerp (of z).")] = "cubic",
     seconds: Annotated[float, in_walk("Time from one keyframe to the next, in seconds.")] = 2.0,
     fps: Annotated[float, in_walk("Frames a second.")] = 30.0,
     loop: Annotated[bool, in_walk("Go back to the first keyframe.")] = False,
@@ -59,9 +57,7 @@ def video(
         in_walk("Walks side by side, COLSxROWS, with keyframes of their own.", read=parse_cells),
     ] = "1x1",
     picture: MovingPicture,
-    out: Annotated[
-        Path, in_output("Video to write: .mp4, .mov, .mkv, .webm, .gif, .webp, or a folder of PNG.")
-    ],
+    out: Annotated[Path, in_output("Video .mp4, .mov, .mkv, .webm, .gif, .webp; or PNG folder.")],
     crf: Annotated[
         int | None, in_output("Loss of a video: 0 (none) to 51; 18 by default, .webm 24.", min=0)
     ] = None,

@@ -45,7 +45,7 @@ class BuildRequest:
             _one_of("graphs", graph, GRAPHS)
         level, workspace = self.optimization_level, self.workspace
         if level is not None and level not in range(6):
-            raise InvalidInput(f"optimization level: got {level}, expected 0 to 5.")
+            raise InvalidInput(f"optimization_level: got {level}, expected 0 to 5.")
         if workspace is not None and workspace < 1:
             raise InvalidInput(f"workspace: got {workspace} bytes, expected at least 1.")
         if "synthesis" in self.graphs and self.precision == "fp16":

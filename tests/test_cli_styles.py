@@ -138,6 +138,27 @@ def test_mix_passes_its_options_on(
     assert close(tiles(pixels("m.png")), expected)
 
 
+def test_mix_and_edit_take_all_that_generate_does(
+    run: Callable[..., Done], moving_bundle: Path, conditional_bundle: Path
+) -> None:
+    moved = "--translate 0.25,0 --rotate 90 --truncation-psi 0.5"
+    mix = "--rows 1 --columns 2 --layers 0-3 --no-framed"
+    assert run("mix", moving_bundle, f"{mix} {moved} --out m.png").code == 0
+    edit = "--seed 1 --direction sefa_all_0 --strengths 0"
+    assert run("edit", moving_bundle, f"{edit} {moved} --out e.png").code == 0
+    options: dict[str, Any] = {"translate": (0.25, 0), "rotate": 90}
+    with stylert.open(moving_bundle, provider="cpu") as generator:
+        left, top = generator.styles([1, 2], truncation_psi=0.5)[:, None]
+        mixed = np.concatenate([top[:, :4], left[:, 4:]], axis=1)
+        assert close(pixels("m.png"), generator.synthesize(mixed, **options)[0])
+        assert close(pixels("e.png"), generator.synthesize(left, **options)[0])
+    labels = "--labels 0.5,0,0.5,0,0"
+    assert run("edit", conditional_bundle, f"{edit} {labels} --out l.png").code == 0
+    with stylert.open(conditional_bundle, provider="cpu") as generator:
+        expected = generator.generate(1, labels=[0.5, 0, 0.5, 0, 0])
+    assert close(pixels("l.png"), expected[0])
+
+
 def test_mix_takes_ws_of_files(
     run: Callable[..., Done], bundle: Path, generator: Generator, tmp_path: Path
 ) -> None:

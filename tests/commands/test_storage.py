@@ -33,14 +33,14 @@ def test_what_names_a_picture(path: str, expected: bool) -> None:
 
 
 def test_one_picture_without_storage() -> None:
-    Storage(quality=90).check_picture(Path("a.png"))
+    Storage(quality=90).check_unused(Path("a.png"))
 
 
 @pytest.mark.parametrize("name", ["container", "shard_size", "image_format", "compression"])
 def test_one_picture_has_no_storage(refuses: Refuses, name: str) -> None:
     options: dict[str, Any] = {name: 1}
     with refuses(f"{name}: got one for a.png, which is one picture"):
-        Storage(**options).check_picture(Path("a.png"))
+        Storage(**options).check_unused(Path("a.png"))
 
 
 @pytest.mark.parametrize(
