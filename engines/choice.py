@@ -27,7 +27,7 @@ _DISTRIBUTIONS = {
 class CompilerStatus:
     """Whether a compiler can be used here."""
 
-    name: str  # as --compiler takes it
+    name: str  # a key of COMPILERS
     version: str | None  # of the package that is installed
     problem: str | None  # what is missing and the command to run, None = it can be used
 

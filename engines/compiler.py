@@ -179,7 +179,7 @@ def _compile(
     if draft.precision == "fp16" and not census["convolutions"].get("HALF"):
         raise EngineError(
             f"{compiler.title} {draft.version} has no half-precision kernel for any convolution "
-            f"of {parsed.path.name}. Build with --precision fp32, or use another version."
+            f"of {parsed.path.name}. Build with precision='fp32', or use another version."
         )
     plan = replace(
         draft,

@@ -109,8 +109,8 @@ def need_half_graph(bundle: Bundle) -> None:
     """
     if HALF not in bundle.graphs:
         raise InvalidInput(
-            f"Bundle {bundle.path} has no {HALF}.onnx. Export the checkpoint again, without --half "
-            "none and --no-verify, or pass --precision fp32."
+            f"Bundle {bundle.path} has no {HALF}.onnx. Make one: stylert export CHECKPOINT "
+            "--out BUNDLE --half native. Or pass precision='fp32'."
         )
 
 

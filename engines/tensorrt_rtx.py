@@ -41,15 +41,15 @@ class TensorRTRTX(Compiler):
         sms = request.sms or tuple("{}{}".format(*gpu.compute_capability) for gpu in visible_gpus())
         if not sms:
             raise InvalidInput(
-                "TensorRT-RTX: got no --sm and found no NVIDIA GPU, expected the SMs of the cards "
-                f"to build for: --sm {_CARDS}, or several: --sm 86,89,120."
+                "sm: got none and found no NVIDIA GPU, expected the SMs of the cards to build for "
+                f"with TensorRT-RTX: {_CARDS}, or several: sm='86,89,120'."
             )
         known = self._list_known()
         unknown = [sm for sm in sms if sm not in known]
         if unknown:
             raise InvalidInput(
                 f"TensorRT-RTX does not build these graphs for SM {unknown[0]!r:.20}, expected "
-                f"some of {', '.join(known)}. Other GPUs: --compiler tensorrt, on that GPU."
+                f"some of {', '.join(known)}. Other GPUs: compiler='tensorrt', on that GPU."
             )
         sms = tuple(sorted(set(sms), key=int))
         return Target(
@@ -78,11 +78,10 @@ class TensorRTRTX(Compiler):
     def _check_options(self, request: BuildRequest) -> None:
         for option, instead in (
             ("version_compatible", "its engines run on the version that built them"),
-            ("hardware_compatible", "name the SMs with --sm"),
+            ("hardware_compatible", "name the SMs, as in sm='86,89'"),
             ("refittable", "build one engine for each checkpoint"),
         ):
             if getattr(request, option):
                 raise InvalidInput(
-                    f"TensorRT-RTX: --{option.replace('_', '-')} needs --compiler tensorrt; "
-                    f"{instead}."
+                    f"TensorRT-RTX: {option}=True needs compiler='tensorrt'; {instead}."
                 )

@@ -74,7 +74,7 @@ def list_half_blocks(config: Config, policy: str) -> tuple[str, ...]:
     for name in asked:
         if name not in names:
             raise InvalidInput(
-                f"half precision: got {name!r}, expected one of {', '.join(POLICIES)}, or a list "
+                f"half: got {name!r}, expected one of {', '.join(POLICIES)}, or a list "
                 f"of blocks: {', '.join(names)}."
             )
     return tuple(name for name in names if name in asked)

@@ -54,7 +54,7 @@ def serve(
     elif settings.token is None:
         warnings.warn(
             f"{host}: everybody who reaches this address can use the service. "
-            "Pass a token: --token, or STYLERT_TOKEN in the environment",
+            "Set a token, in STYLERT_TOKEN for instance.",
             StylertWarning,
             stacklevel=2,
         )

@@ -81,7 +81,7 @@ def find_plans(bundle: Bundle, recipe: Recipe) -> PlanSet | None:
         reason = f"{min(missing)} is not in the bundle" if missing else (reasons or ["mixed"])[0]
         raise EngineError(
             f"The plans of this repository are no longer those of {bundle.path}: {reason}. "
-            "Write the repository again: --force"
+            "Write the repository again, with force=True."
         )
     return sets[0]
 

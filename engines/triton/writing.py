@@ -32,14 +32,14 @@ def check_target(out: Path, *, force: bool) -> None:
         return
     if not (out / RECORD).is_file():
         raise InvalidInput(
-            f"{out} exists and has no {RECORD}: it is left as it is. Choose another --out."
+            f"{out} exists and has no {RECORD}: it is left as it is. Choose another name."
         )
     if not force:
-        raise InvalidInput(f"{out} exists. Pass --force to replace it, or choose another --out.")
+        raise InvalidInput(f"{out} exists. Pass force=True to replace it, or choose another name.")
     if Path.cwd().is_relative_to(os.path.realpath(out)):
         raise InvalidInput(
             f"{out} is the current folder, or one above it: it cannot be replaced from inside. "
-            "Choose another --out."
+            "Choose another name."
         )
 
 

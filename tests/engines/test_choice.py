@@ -92,7 +92,7 @@ def test_rtx_builds_for_this_machines_cards(
     assert plan.compute_capabilities == ("8.9", "12.0")
     assert lines[0].startswith("Compiler tensorrt-rtx: TensorRT cannot be imported")
     machine(tensorrt=False, rtx=True, gpus=(Gpu(0, "NVIDIA H100", (9, 0)),))
-    with refuses("SM '90'", "--compiler tensorrt"):
+    with refuses("SM '90'", "compiler='tensorrt'"):
         build_engine(own_bundle, compiler="tensorrt-rtx")
 
 

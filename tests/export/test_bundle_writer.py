@@ -202,7 +202,7 @@ def test_a_bundle_is_replaced_only_with_force(tiny: Checkpoint, tmp_path: Path) 
     export(tiny, out)
     (out / "engines").mkdir()  # what belongs to the old bundle must not stay
     before = snapshot(tmp_path)
-    with pytest.raises(InvalidInput, match="Pass --force to replace it"):
+    with pytest.raises(InvalidInput, match="Pass force=True to replace it"):
         export(tiny, out)
     assert snapshot(tmp_path) == before
     export(replace(tiny, notes=("new",)), out, force=True)
@@ -284,7 +284,7 @@ def test_does_not_replace_the_current_folder(
     (tmp_path / "inside").mkdir()
     monkeypatch.chdir(tmp_path / "inside")
     before = snapshot(tmp_path)
-    with pytest.raises(InvalidInput, match="Choose another --out"):
+    with pytest.raises(InvalidInput, match="Choose another name"):
         export(tiny, out, force=True)
     assert snapshot(tmp_path) == before
 
@@ -293,7 +293,7 @@ def test_goes_where_a_link_points(tiny: Checkpoint, tmp_path: Path) -> None:
     (tmp_path / "disk").mkdir()
     (tmp_path / "link").symlink_to("disk/bundle")
     export(tiny, tmp_path / "link")  # nothing there yet
-    with pytest.raises(InvalidInput, match="Pass --force"):
+    with pytest.raises(InvalidInput, match="Pass force=True"):
         export(tiny, tmp_path / "link")
     export(tiny, tmp_path / "link", force=True)
     assert os.readlink(tmp_path / "link") == "disk/bundle"

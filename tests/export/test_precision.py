@@ -94,7 +94,7 @@ def test_a_small_network_keeps_its_first_block_in_float32() -> None:
 
 @pytest.mark.parametrize("policy", ["half", "b256", "64", "", "b8,,b16"])
 def test_unknown_policies_are_refused(policy: str) -> None:
-    with pytest.raises(InvalidInput, match=r"half precision: got .*expected one of native, all"):
+    with pytest.raises(InvalidInput, match=r"half: got .*expected one of native, all"):
         list_half_blocks(config_of(), policy)
 
 

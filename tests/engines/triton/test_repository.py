@@ -114,7 +114,7 @@ def test_what_exists_is_left_as_it_is(
     own_bundle: Path, repository: Path, refuses: Refuses, tmp_path: Path
 ) -> None:
     before = (repository / "stylert.json").stat()
-    with refuses("exists. Pass --force to replace it"):
+    with refuses("exists. Pass force=True to replace it"):
         write_repository(own_bundle, repository)
     assert (repository / "stylert.json").stat() == before
     (tmp_path / "other").mkdir()
@@ -344,7 +344,7 @@ def test_plans_that_were_built_again(
     with refuses(f"{synthesis.name}.plan is not what", error=BundleError):
         check_repository(own_bundle, tmp_path / "r")
     sidecar.unlink()
-    with refuses(f"{synthesis.name} is not in the bundle", "--force", error=EngineError):
+    with refuses(f"{synthesis.name} is not in the bundle", "force=True", error=EngineError):
         check_repository(own_bundle, tmp_path / "r")
 
 
