@@ -33,7 +33,9 @@ def bench(
         Path | None, typer.Argument(help="Folder of a bundle; or --untrained.", metavar="BUNDLE")
     ] = None,
     *,
-    untrained: Annotated[str | None, in_timing("Random weights: stylegan2-256/-512/-1024.")] = None,
+    untrained: Annotated[
+        str | None, in_timing("Network of random weights: stylegan2-256, -512 or -1024.")
+    ] = None,
     checkpoint: Annotated[str | None, in_timing("Checkpoint of the bundle, for PyTorch.")] = None,
     network: Network = None,
     backends: Annotated[
@@ -49,9 +51,15 @@ def bench(
         float, in_timing("Longest time for the turns of a batch size, in seconds.", min=1)
     ] = 120.0,
     threads: Threads = None,
-    plan: Annotated[int | None, in_plan("Images to plan hours and cost of.", min=1)] = None,
-    price: Annotated[float | None, in_plan("Price of a machine-hour, for --plan.", min=0)] = None,
-    hours: Annotated[float | None, in_plan("Hours to be done in, for --plan.", min=0.01)] = None,
+    plan: Annotated[
+        int | None, in_plan("Images to tell machines, hours and cost for, as timed.", min=1)
+    ] = None,
+    price: Annotated[
+        float | None, in_plan("Price of a machine for an hour, for --plan.", min=0)
+    ] = None,
+    hours: Annotated[
+        float | None, in_plan("Hours in which they are to be done, for --plan.", min=0.01)
+    ] = None,
     out: Annotated[Path | None, in_output("File for all samples, as JSON.")] = None,
     plot: Annotated[Path | None, in_output("Chart to draw: .png, .svg or .pdf.")] = None,
     as_json: AsJson = False,
@@ -75,6 +83,7 @@ def bench(
     if checkpoint is not None:
         need_export()
     from stylert.apps.bench.bundle_bench import MAY_FAIL, bench_bundle, bundle_of, parse_backends
+    from stylert.apps.bench.sizing import Sizing, image_bytes_of, pace_of
 
     names = parse_backends(backends, with_checkpoint=checkpoint is not None)
     with ExitStack() as stack:
@@ -94,7 +103,15 @@ def bench(
             max_seconds=max_seconds,
             progress=lambda message, share: progress(message, round(share * 100), 100),
         )
-        sizing = None if plan is None else _find_size(bundle, result, plan, price, hours)
+        sizing = None
+        if plan is not None:
+            sizing = Sizing(
+                images=plan,
+                pace=pace_of(result),
+                price=price,
+                hours=hours,
+                image_bytes=image_bytes_of(bundle),
+            )
         half_note = tell_half(Bundle.open(bundle, check_files=False).manifest.get("half", {}))
     if out is not None:
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -115,16 +132,6 @@ def bench(
     failures = result.failures()
     if needed := [name for name in failures if backends is not None or name not in MAY_FAIL]:
         raise EngineError(f"{needed[0]} was not timed to the end: {failures[needed[0]]}")
-
-
-def _find_size(
-    bundle: Path, result: BenchResult, plan: int, price: float | None, hours: float | None
-) -> Sizing:
-    """What so many images would take, by what was timed."""
-    from stylert.apps.bench.sizing import Sizing, image_bytes_of, pace_of
-
-    size = image_bytes_of(bundle)
-    return Sizing(images=plan, pace=pace_of(result), price=price, hours=hours, image_bytes=size)
 
 
 def _print(result: BenchResult, sizing: Sizing | None, *, notes: list[str]) -> None:
