@@ -34,7 +34,9 @@ def bench(
         Path | None, typer.Argument(help="Folder of a bundle; or --untrained.", metavar="BUNDLE")
     ] = None,
     *,
-    untrained: Annotated[str | None, in_timing("Random weights: stylegan2-256/-512/-1024.")] = None,
+    untrained: Annotated[
+        str | None, in_timing("Network of random weights: stylegan2-256, -512 or -1024.")
+    ] = None,
     checkpoint: Annotated[str | None, in_timing("Checkpoint of the bundle, for PyTorch.")] = None,
     network: Network = None,
     backends: Annotated[
@@ -50,9 +52,15 @@ def bench(
         float, in_timing("Longest time for the turns of a batch size, in seconds.", min=1)
     ] = 120.0,
     threads: Threads = None,
-    plan: Annotated[int | None, in_plan("Images to plan hours and cost of.", min=1)] = None,
-    price: Annotated[float | None, in_plan("Price of a machine-hour, for --plan.", min=0)] = None,
-    hours: Annotated[float | None, in_plan("Hours to be done in, for --plan.", min=0.01)] = None,
+    plan: Annotated[
+        int | None, in_plan("Images to tell machines, hours and cost for, as timed.", min=1)
+    ] = None,
+    price: Annotated[
+        float | None, in_plan("Price of a machine for an hour, for --plan.", min=0)
+    ] = None,
+    hours: Annotated[
+        float | None, in_plan("Hours in which they are to be done, for --plan.", min=0.01)
+    ] = None,
     out: Annotated[Path | None, in_output("File for all samples, as JSON.")] = None,
     plot: Annotated[Path | None, in_output("Chart to draw: .png, .svg or .pdf.")] = None,
     as_json: AsJson = False,

@@ -32,11 +32,14 @@ def mix(
     bundle: BundleFolder,
     *,
     rows: Annotated[Any, in_picture("Seeds of the rows, or a file of ws.", read=parse_source)],
-    columns: Annotated[Any, in_picture("Seeds of columns, or a file of ws.", read=parse_source)],
+    columns: Annotated[
+        Any, in_picture("Seeds of the columns, or a file of ws.", read=parse_source)
+    ],
     layers: Layers,
     picture: Picture,
     column_class_idx: Annotated[
-        Any, in_picture("Class of the columns, if another.", "--column-class", read=parse_classes)
+        Any,
+        in_picture("Class of the columns, if it differs.", "--column-class", read=parse_classes),
     ] = None,
     framed: Annotated[bool, in_picture("Show the sources at the left and the top, too.")] = True,
     out: Annotated[Path, PICTURE],
@@ -94,7 +97,7 @@ def edit(
     ] = "-6:6:5",
     layers: Layers = "all",
     list_directions: Annotated[
-        bool, in_picture("Show the directions.", "--list-directions")
+        bool, in_picture("Show the directions in the bundle.", "--list-directions")
     ] = False,
     picture: Picture,
     out: Annotated[Path | None, PICTURE] = None,

@@ -49,11 +49,11 @@ class Picture:
     translate: Annotated[
         Any,
         in_picture(
-            "Move by X,Y sides of the picture, right and down; StyleGAN3.", read=parse_numbers
+            "Move by X,Y sides of the picture, right and down; StyleGAN3 only.", read=parse_numbers
         ),
     ] = None
     rotate: Annotated[
-        float | None, in_picture("Turn by degrees, counter-clockwise; StyleGAN3.")
+        float | None, in_picture("Turn by degrees, counter-clockwise; StyleGAN3 only.")
     ] = None
 
     def to_options(self) -> DrawingOptions:

@@ -75,13 +75,17 @@ def ray(
     replicas: Annotated[
         Any, in_cluster("Replicas: 2, or 1:4 = as many as the load asks for.", read=parse_range)
     ] = "1",
-    cpus: Annotated[float, in_cluster("CPUs of a replica; without GPU its threads.", min=0)] = 1.0,
+    cpus: Annotated[
+        float, in_cluster("CPUs of a replica; without a GPU, also its threads.", min=0)
+    ] = 1.0,
     gpus: Annotated[float, in_cluster("GPUs of a replica; 0.5 = two share one.", min=0)] = 0.0,
     host: Host = "127.0.0.1",
     port: Port = 8000,
     limits: Limits,
     where: Where,
-    out: Annotated[Path | None, in_output("Write this file for `serve deploy` instead.")] = None,
+    out: Annotated[
+        Path | None, in_output("File to write for `serve deploy`, instead of serving.")
+    ] = None,
     force: Force = False,
 ) -> None:
     """Serve pictures on a Ray cluster, as `serve` does on one machine. Ctrl-C ends it.

@@ -27,7 +27,10 @@ class MovingPicture(Picture):
 
     truncation_psi: Annotated[
         Any,
-        in_picture("Truncation: 0.7; 0:1 from to; coarse=0.5,fine=1.", read=parse_psi_ramp),
+        in_picture(
+            "Truncation: 0.7, or 0:1 from the first frame to the last, or coarse=0.5,fine=1.",
+            read=parse_psi_ramp,
+        ),
     ] = None
     noise_mode: Annotated[
         str, in_picture("Noise: const (the network's own), none, seeded, or animated.", "--noise")
@@ -36,10 +39,11 @@ class MovingPicture(Picture):
         float, in_picture("How often animated noise goes around; a loop needs whole turns.")
     ] = 1.0
     translate: Annotated[
-        Any, in_picture("Move by X,Y sides; 0,0:0.2,0 from to; StyleGAN3.", read=parse_motion)
+        Any,
+        in_picture("Move by X,Y sides, or 0,0:0.2,0 from to; StyleGAN3 only.", read=parse_motion),
     ] = None
     rotate: Annotated[
-        Any, in_picture("Turn by degrees; 0:360 from to; StyleGAN3.", read=parse_turn)
+        Any, in_picture("Turn by degrees, or 0:360 from to; StyleGAN3 only.", read=parse_turn)
     ] = None
 
 
@@ -48,7 +52,9 @@ def video(
     *,
     seeds: Annotated[Any, in_walk("Seeds of the keyframes.", read=parse_seed_list)] = None,
     ws: Annotated[Path | None, in_walk("File of ws as keyframes: .npy or .npz.")] = None,
-    curve: Annotated[str, in_walk("Curve: cubic, linear (both of w) or slerp (of z).")] = "cubic",
+    curve: Annotated[
+        str, in_walk("Curve: cubic (smooth) or linear through w, or slerp through z.")
+    ] = "cubic",
     seconds: Annotated[float, in_walk("Time from one keyframe to the next, in seconds.")] = 2.0,
     fps: Annotated[float, in_walk("Frames a second.")] = 30.0,
     loop: Annotated[bool, in_walk("Go back to the first keyframe.")] = False,
@@ -57,7 +63,9 @@ def video(
         in_walk("Walks side by side, COLSxROWS, with keyframes of their own.", read=parse_cells),
     ] = "1x1",
     picture: MovingPicture,
-    out: Annotated[Path, in_output("Video .mp4, .mov, .mkv, .webm, .gif, .webp; or PNG folder.")],
+    out: Annotated[
+        Path, in_output("Video to write: .mp4, .mov, .mkv, .webm, .gif, .webp, or a folder of PNG.")
+    ],
     crf: Annotated[
         int | None, in_output("Loss of a video: 0 (none) to 51; 18 by default, .webm 24.", min=0)
     ] = None,

@@ -53,8 +53,7 @@ def serve(
         settings = settings if settings.hosts else replace(settings, hosts=local)
     elif settings.token is None:
         warnings.warn(
-            f"{host}: everybody who reaches this address can use the service. "
-            "Set a token, in STYLERT_TOKEN for instance.",
+            f"{host}: everybody who reaches this address can use the service. Pass a token.",
             StylertWarning,
             stacklevel=2,
         )

@@ -64,7 +64,7 @@ def test_a_bundle_without_half_graph_is_only_built_in_fp32(
 ) -> None:
     graphs = {name: graph for name, graph in opened.graphs.items() if name != HALF}
     plain = Bundle(**(vars(opened) | {"graphs": graphs}))
-    with refuses("synthesis.fp16.onnx", "--precision fp32"):
+    with refuses("synthesis.fp16.onnx", "precision='fp32'"):
         BuildRequest(plain)
     assert BuildRequest(plain, precision="fp32").find_onnx("synthesis").name == "synthesis.onnx"
     assert BuildRequest(plain, graphs=("mapping",)).find_onnx("mapping").name == "mapping.onnx"

@@ -386,7 +386,10 @@ def test_an_open_address_without_a_token_is_a_warning(
 ) -> None:
     with bind("127.0.0.1", 0) as taken:
         port = taken.getsockname()[1]
-        with pytest.warns(StylertWarning, match="--token"), pytest.raises(OSError, match="in use"):
+        with (
+            pytest.warns(StylertWarning, match="Pass a token"),
+            pytest.raises(OSError, match="in use"),
+        ):
             serve(generator, host="0.0.0.0", port=port)
         with pytest.raises(OSError, match="in use"):  # and none with one
             serve(generator, host="0.0.0.0", port=port, settings=Settings(token="s3cret"))

@@ -29,8 +29,17 @@ def test_seeds_that_are_none(refuses: Refuses, text: str) -> None:
     for parse in (parse_seeds, parse_seed_list):
         with refuses("got "):
             parse(text)
+    if text == "x":
+        assert parse_classes(text) == "x"  # a name
+        return
     with refuses("got ", "expected a class such as 3, or several: 0-9"):
         parse_classes(text)
+
+
+def test_classes_are_numbers_or_names() -> None:
+    assert parse_classes("0-2, sea lion,7") == (0, 1, 2, "sea lion", 7)
+    assert parse_classes("cat") == "cat"
+    assert parse_classes("3") == 3
 
 
 def test_a_seed_list_keeps_its_order_and_repetitions() -> None:
