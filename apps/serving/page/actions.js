@@ -34,9 +34,9 @@ export function saveAs(url, name) {
 }
 
 /**
- * Keys for the whole page: not while text is written, and not with a modifier.
+ * Keys for the whole page, but not while text is written.
  *
- * @param {Object<string, function()>} keys - what a key does.
+ * @param {Object<string, function()>} keys - what a key does: 'z', 'ctrl+z', 'ctrl+shift+z'.
  */
 export function listenToKeys(keys) {
   const enabled = element("shortcuts");
@@ -44,12 +44,16 @@ export function listenToKeys(keys) {
   enabled.addEventListener("change", () => store(enabled.checked ? "on" : "off"));
   document.addEventListener("keydown", (event) => {
     const writing = event.target.matches?.(WRITTEN);
-    const act = keys[event.key.toLowerCase()];
-    if (!act || writing || !enabled.checked) return;
-    if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
+    const act = keys[nameOf(event)];
+    if (!act || writing || !enabled.checked || event.altKey || event.isComposing) return;
     event.preventDefault();
     act();
   });
+}
+
+function nameOf({ key, ctrlKey, metaKey, shiftKey }) {
+  const held = ctrlKey || metaKey ? (shiftKey ? "ctrl+shift+" : "ctrl+") : "";
+  return held + key.toLowerCase();
 }
 
 function stored() {

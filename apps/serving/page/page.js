@@ -7,13 +7,18 @@ import { buildPanels } from "./panels.js";
 import { pythonOf } from "./python.js";
 import { Service, TokenWanted } from "./service.js";
 import { defaults, fromHash, inWords, isWalking, toHash } from "./settings.js";
+import { Trail } from "./trail.js";
 
 const SMALL = 128; // pixels: below, they are shown as squares
-const ADDRESS_MS = 250; // browsers refuse to change the address much more often
+const SAID_MS = 6000; // then the words leave the picture
 const FAMILIES = { stylegan1: "StyleGAN", stylegan2: "StyleGAN2", stylegan3: "StyleGAN3" };
 
 const element = (id) => document.getElementById(id);
 const service = new Service();
+const trail = new Trail((undo, redo) => {
+  element("undo").disabled = !undo;
+  element("redo").disabled = !redo;
+});
 const newest = new Newest(draw, {
   done: showPicture,
   failed: showError,
@@ -27,7 +32,7 @@ let info = null; // of the generator
 let settings = null; // in the controls
 let drawn = null; // {settings, url, ...}: the picture on screen
 let panels = null;
-let addressTimer = 0;
+let saidTimer = 0;
 let thumbs = 0; // how often they were begun
 
 element("token-form").addEventListener("submit", useToken);
@@ -71,22 +76,22 @@ function useToken(event) {
 
 function change(some) {
   const leaves = "seed" in some && !("t" in some); // the walk
-  settings = { ...settings, ...some, ...(leaves ? { t: null } : {}) };
+  use({ ...settings, ...some, ...(leaves ? { t: null } : {}) });
+  trail.note(Object.keys(some).join(), toHash(settings, info));
+}
+
+function use(wanted) {
+  settings = wanted;
   thumbs++; // they wait
   say("");
   panels.show(settings);
   newest.ask(settings);
-  clearTimeout(addressTimer);
-  addressTimer = setTimeout(writeAddress, ADDRESS_MS);
-}
-
-function writeAddress() {
-  history.replaceState(null, "", toHash(settings, info));
 }
 
 function readAddress() {
   const { settings: found, ignored } = fromHash(location.hash, info);
-  change(found);
+  use(found);
+  trail.arrived(toHash(found, info));
   if (ignored.length) say(`Not used, as it does not fit this generator: ${ignored.join(", ")}.`);
 }
 
@@ -141,12 +146,17 @@ function buildActions() {
       say(copied ? "The Python is on the clipboard." : "Copy the Python from its panel.");
     },
     link: async () => {
-      writeAddress();
+      trail.flush();
       const copied = await copyText(location.href);
       say(copied ? "The link is on the clipboard." : "Copy the address of this page.");
     },
     download: () => saveAs(drawn.url, fileName(drawn.settings)),
-    reset: () => change(defaults(info)),
+    reset: () => {
+      change(defaults(info));
+      say("Started again. Undo brings back what was there.");
+    },
+    undo: () => trail.undo(),
+    redo: () => trail.redo(),
   };
   for (const [id, run] of Object.entries(act)) element(id).addEventListener("click", run);
   const press = (id) => () => element(id).click(); // a button that is disabled does nothing
@@ -155,6 +165,11 @@ function buildActions() {
     l: press("link"),
     d: press("download"),
     0: press("reset"),
+    z: press("undo"),
+    y: press("redo"),
+    "ctrl+z": press("undo"),
+    "ctrl+y": press("redo"),
+    "ctrl+shift+z": press("redo"),
     r: () => change({ seed: randomSeed() }),
     j: () => change({ seed: stepped(settings.seed, 1) }),
     k: () => change({ seed: stepped(settings.seed, -1) }),
@@ -191,4 +206,6 @@ function hideError() {
 
 function say(text) {
   element("note").textContent = text;
+  clearTimeout(saidTimer);
+  if (text) saidTimer = setTimeout(() => say(""), SAID_MS);
 }
