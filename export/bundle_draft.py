@@ -126,6 +126,7 @@ class BundleDraft:
             "statistics": {
                 "parameters": checkpoint.num_parameters,
                 "multiply_adds": config.multiply_adds(),
+                "noise_strength": checkpoint.noise_strength,
             },
             "provenance": {
                 "source": vars(checkpoint.source),

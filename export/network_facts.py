@@ -38,6 +38,7 @@ def facts_of_checkpoint(checkpoint: Checkpoint) -> dict[str, Any]:
         "statistics": {
             "parameters": checkpoint.num_parameters,
             "multiply_adds": checkpoint.config.multiply_adds(),
+            "noise_strength": checkpoint.noise_strength,
         },
         "provenance": {
             "source": dict(vars(checkpoint.source)),

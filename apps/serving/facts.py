@@ -8,6 +8,8 @@ from stylert.apps.serving.components import component_names
 from stylert.apps.serving.encoding import MEDIA_TYPES
 from stylert.apps.serving.settings import Settings
 from stylert.runtime import Generator
+from stylert.runtime.bundle import Bundle
+from stylert.runtime.bundle_facts import noise_strength
 from stylert.runtime.transforms import TRANSFORM
 
 __all__ = ["facts_of"]
@@ -18,7 +20,7 @@ def facts_of(generator: Generator, settings: Settings) -> dict[str, Any]:
 
     Raises:
         EngineError: the generator is closed.
-        BundleError: the bundle's directions are damaged.
+        BundleError: the bundle's directions or its manifest are damaged.
     """
     bundle = generator.bundle
     inputs = {t.name for t in bundle.graphs["synthesis"].inputs}
@@ -29,7 +31,9 @@ def facts_of(generator: Generator, settings: Settings) -> dict[str, Any]:
         "layers": {name: list(layers) for name, layers in generator.layer_groups.items()},
         "directions": list(generator.directions),
         "components": component_names(generator.spec),
+        "classes": _class_names(bundle),
         "has_noise": bool(bundle.noise_inputs),
+        "noise_strength": noise_strength(bundle),
         "has_transform": TRANSFORM in inputs,
         "backend": generator.choice,
         "formats": list(MEDIA_TYPES),
@@ -41,3 +45,11 @@ def facts_of(generator: Generator, settings: Settings) -> dict[str, Any]:
             "draw_seconds": settings.draw_seconds,
         },
     }
+
+
+def _class_names(bundle: Bundle) -> list[str] | None:
+    """What the classes are called, where the bundle has names for all of them."""
+    names = bundle.manifest.get("classes")
+    if not isinstance(names, list) or len(names) != bundle.spec.c_dim:
+        return None
+    return names if all(isinstance(name, str) for name in names) else None

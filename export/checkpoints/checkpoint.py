@@ -69,6 +69,14 @@ class Checkpoint:
         }
         return {layer: fields[layer] for layer in sorted(fields, key=_place)}
 
+    @property
+    def noise_strength(self) -> float | None:
+        """The largest of all layers; 0 = noise changes nothing, None = the network takes none."""
+        strengths = [
+            np.abs(self.tensors[f"synthesis.{layer}.noise_strength"]).max() for layer in self.noise
+        ]
+        return float(max(strengths)) if strengths else None
+
 
 def _place(layer: str) -> tuple[int, str]:
     """Where a layer stands among the others: b4.conv1, b8.conv0, b8.conv1, ..., b16.conv0."""

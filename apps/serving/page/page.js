@@ -6,6 +6,7 @@ import { Newest } from "./newest.js";
 import { buildPanels } from "./panels.js";
 import { pythonOf } from "./python.js";
 import { Service, TokenWanted } from "./service.js";
+import { className } from "./names.js";
 import { defaults, fromHash, inWords, isWalking, toHash } from "./settings.js";
 import { Trail } from "./trail.js";
 
@@ -180,8 +181,10 @@ function buildActions() {
 }
 
 function fileName(settings) {
-  const { seed, keyframes, t } = settings;
-  return isWalking(settings) ? `seeds${keyframes.join("-")}-at${t}.png` : `seed${seed}.png`;
+  const { seed, class_idx, keyframes, t } = settings;
+  const words = isWalking(settings) ? ["seeds", ...keyframes, "at", t] : ["seed", seed];
+  if (info.c_dim) words.push(className(class_idx, info));
+  return `${words.join(" ").replaceAll(/[^\p{L}\p{N}.]+/gu, "-")}.png`;
 }
 
 /* Words */

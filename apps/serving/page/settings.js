@@ -20,6 +20,8 @@
  * @property {Object<string, number>} directions - strengths by name; 0 is left out
  */
 
+import { className, directionNamed } from "./names.js";
+
 export const LARGEST_SEED = 2 ** 32 - 1;
 export const MOST_KEYFRAMES = 16;
 export const GROUPS = ["coarse", "middle", "fine"]; // of layers
@@ -156,13 +158,13 @@ export function inWords(settings, info) {
   const words = isWalking(settings)
     ? [`the way through seeds ${settings.keyframes.join(", ")} at ${settings.t}`]
     : [`seed ${settings.seed}`];
-  if (info.c_dim) words.push(`class ${settings.class_idx}`);
+  if (info.c_dim) words.push(className(settings.class_idx, info));
   words.push(`truncation ${settings.psi}`);
   if (settings.layers.length) {
     words.push(`layers ${spans(settings.layers)} of seed ${settings.mix_seed}`);
   }
   for (const [name, strength] of Object.entries(settings.directions)) {
-    words.push(`${name} ${strength}`);
+    words.push(`${directionNamed(name).words} at ${strength}`);
   }
   return `Picture of ${words.join(", ")}`;
 }

@@ -67,6 +67,6 @@ def test_everything_has_a_name(started: Started) -> None:
         r"- (?:button|slider|spinbutton|radio|checkbox|img)(?: \[.*|:.*)?$", tree, re.M
     )
     assert unnamed == []
-    assert 'img "Picture of seed 8, truncation 0.5, sefa_coarse_1 1"' in tree
-    for name in ('slider "sefa_', 'button "Keyframe 2: seed 2"', 'slider "Place on the walk"'):
+    assert 'img "Picture of seed 8, truncation 0.5, coarse 2 at 1"' in tree
+    for name in ('slider "coarse 1"', 'button "Keyframe 2: seed 2"', 'slider "Place on the walk"'):
         assert name in tree

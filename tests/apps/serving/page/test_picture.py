@@ -203,7 +203,7 @@ def test_the_picture_and_its_link_can_be_kept(started: Started, tmp_path: Path) 
     pixels = shown.settled()
     with shown.page.expect_download() as download:
         shown.page.keyboard.press("d")
-    assert download.value.suggested_filename == "seed8.png"
+    assert download.value.suggested_filename == "seed-8.png"
     download.value.save_as(tmp_path / "kept.png")
     np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "kept.png")), pixels)
     shown.page.keyboard.press("l")
