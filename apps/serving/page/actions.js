@@ -45,7 +45,7 @@ export function listenToKeys(keys) {
   document.addEventListener("keydown", (event) => {
     const writing = event.target.matches?.(WRITTEN);
     const act = keys[nameOf(event)];
-    if (!act || writing || !enabled.checked || event.altKey || event.isComposing) return;
+    if (!act || writing || document.querySelector("dialog[open]") || !enabled.checked || event.altKey || event.isComposing) return;
     event.preventDefault();
     act();
   });

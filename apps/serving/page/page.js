@@ -2,12 +2,14 @@
 
 import { copyText, listenToKeys, saveAs } from "./actions.js";
 import { randomSeed, stepped } from "./controls.js";
+import { firstPicture } from "./first.js";
 import { Newest } from "./newest.js";
+import { className } from "./names.js";
 import { buildPanels } from "./panels.js";
 import { pythonOf } from "./python.js";
 import { Service, TokenWanted } from "./service.js";
-import { className } from "./names.js";
-import { defaults, fromHash, inWords, isWalking, toHash } from "./settings.js";
+import { buildSheet } from "./sheet.js";
+import { defaults, fromHash, inWords, isWalking, plain, toHash } from "./settings.js";
 import { Trail } from "./trail.js";
 
 const SMALL = 128; // pixels: below, they are shown as squares
@@ -33,6 +35,8 @@ let info = null; // of the generator
 let settings = null; // in the controls
 let drawn = null; // {settings, url, ...}: the picture on screen
 let panels = null;
+let sheet = null;
+let home = null; // where it starts again
 let saidTimer = 0;
 let thumbs = 0; // how often they were begun
 
@@ -58,11 +62,32 @@ async function open() {
   const family = FAMILIES[info.family] ?? info.family;
   element("facts").textContent = `${family} · ${info.img_width} × ${info.img_height}${classes}`;
   panels = buildPanels(info, (make) => change(make(settings)));
+  sheet = buildSheet(info, drawBlob, (make) => change(make(settings)), showError);
   buildActions();
   for (const id of ["actions", "settings"]) element(id).hidden = false;
   element("main").classList.remove("closed");
   window.addEventListener("hashchange", readAddress);
-  readAddress();
+  home = defaults(info);
+  if (location.hash.length > 1) readAddress();
+  else showFirst();
+}
+
+/** Look for a first picture, until something is set by hand or by an address. */
+async function showFirst() {
+  show(home);
+  showBusy(true);
+  const wanted = () => settings === home;
+  try {
+    const picture = await firstPicture(info, draw, wanted);
+    if (!wanted()) return;
+    home = picture.settings;
+    show(home);
+    showPicture(picture);
+    trail.arrived(toHash(home, info));
+    showBusy(false);
+  } catch {
+    if (wanted()) readAddress(); // the next picture tells what is wrong
+  }
 }
 
 function useToken(event) {
@@ -82,11 +107,16 @@ function change(some) {
 }
 
 function use(wanted) {
+  show(wanted);
+  newest.ask(settings);
+}
+
+function show(wanted) {
   settings = wanted;
   thumbs++; // they wait
   say("");
   panels.show(settings);
-  newest.ask(settings);
+  sheet.show(settings);
 }
 
 function readAddress() {
@@ -100,7 +130,7 @@ function readAddress() {
 
 async function draw(wanted, signal) {
   const started = performance.now();
-  const blob = await service.draw(wanted, info, signal);
+  const blob = await drawBlob(wanted, signal);
   const ms = performance.now() - started;
   const url = URL.createObjectURL(blob);
   const image = new Image();
@@ -109,14 +139,18 @@ async function draw(wanted, signal) {
   return { settings: wanted, url, image, ms };
 }
 
+function drawBlob(wanted, signal) {
+  return service.draw(wanted, info, signal);
+}
+
 /** The small pictures of the walk: one after the other, while nothing else is to be drawn. */
 async function drawThumbs() {
   const since = ++thumbs;
-  const plain = { ...settings, t: null, layers: [], directions: {} };
+  const alone = plain(settings);
   try {
     for (let seed; thumbs === since && (seed = panels.wanted()) !== null; ) {
-      const { image, url } = await draw({ ...plain, seed });
-      panels.saw({ ...plain, seed }, image);
+      const { image, url } = await draw({ ...alone, seed });
+      panels.saw({ ...alone, seed }, image);
       URL.revokeObjectURL(url);
     }
   } catch {
@@ -153,19 +187,26 @@ function buildActions() {
     },
     download: () => saveAs(drawn.url, fileName(drawn.settings)),
     reset: () => {
-      change(defaults(info));
+      change(home);
       say("Started again. Undo brings back what was there.");
     },
+    full: () => (document.fullscreenElement ? document.exitFullscreen() : element("frame").requestFullscreen()),
+    "seed-sheet": () => sheet.open("seed"),
+    "mix-sheet": () => sheet.open("mix_seed"),
+    "walk-sheet": () => sheet.open("keyframes"),
     undo: () => trail.undo(),
     redo: () => trail.redo(),
   };
   for (const [id, run] of Object.entries(act)) element(id).addEventListener("click", run);
+  element("full").hidden = !document.fullscreenEnabled; // as on some phones
   const press = (id) => () => element(id).click(); // a button that is disabled does nothing
   listenToKeys({
     c: press("copy"),
     l: press("link"),
     d: press("download"),
     0: press("reset"),
+    f: press("full"),
+    s: press("seed-sheet"),
     z: press("undo"),
     y: press("redo"),
     "ctrl+z": press("undo"),

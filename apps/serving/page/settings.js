@@ -24,6 +24,7 @@ import { className, directionNamed } from "./names.js";
 
 export const LARGEST_SEED = 2 ** 32 - 1;
 export const MOST_KEYFRAMES = 16;
+const TYPICAL_PSI = 0.7;
 export const GROUPS = ["coarse", "middle", "fine"]; // of layers
 const CHOICES = {
   noise_mode: ["const", "none", "seeded"],
@@ -56,12 +57,12 @@ export function strengthBounds(name, info) {
   return info.components.includes(name) ? [-5, 5, 0.05] : [-10, 10, 0.1];
 }
 
-/** @returns {Settings} what the page starts with: the family's own truncation, and nothing else. */
+/** @returns {Settings} of a typical picture, as galleries show them, and nothing else. */
 export function defaults(info) {
   return {
     seed: 0,
     class_idx: info.c_dim ? 0 : null,
-    psi: info.truncation_psi,
+    psi: Math.min(info.truncation_psi, TYPICAL_PSI),
     cutoff: info.truncation_cutoff ?? info.num_ws,
     keyframes: [],
     t: null,
@@ -76,6 +77,11 @@ export function defaults(info) {
     rotate: 0,
     directions: {},
   };
+}
+
+/** The same, but a seed's own picture: no walk, no mix, no directions. */
+export function plain(settings) {
+  return { ...settings, t: null, layers: [], directions: {} };
 }
 
 /** Whether the picture is moved or turned at all. */

@@ -42,6 +42,10 @@ def test_nothing_is_cut_off(size: tuple[int, int], started: Started) -> None:
     assert shown.page.evaluate("document.documentElement.scrollWidth") == size[0]
     assert shown.page.evaluate(CUT_OFF) == []
     shown.page.click("#more-directions")
+    shown.page.keyboard.press("s")
+    assert shown.page.evaluate("document.documentElement.scrollWidth") == size[0]
+    assert shown.page.evaluate(CUT_OFF) == []
+    shown.page.keyboard.press("Escape")
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -98,4 +102,7 @@ def test_axe_finds_nothing(size: tuple[int, int], scheme: str, started: Started)
     shown.open_panels()
     assert shown.copied()  # something is said
     assert shown.violations() == []
+    shown.page.keyboard.press("s")
+    assert shown.violations() == []
+    shown.page.keyboard.press("Escape")
     shown.page.emulate_media(color_scheme="no-preference")

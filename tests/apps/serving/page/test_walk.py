@@ -14,7 +14,7 @@ Serve = Callable[..., str]
 
 
 def test_a_walk_is_collected_and_walked(started: Started, generator: Generator) -> None:
-    shown = started("seed=4")
+    shown = started("seed=4&psi=1")
     assert shown.page.is_disabled("#t-slider")
     for key in "ajja":  # add seed 4, go on to 6, add it
         shown.page.keyboard.press(key)
