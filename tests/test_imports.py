@@ -34,7 +34,7 @@ APPS_MAY_IMPORT = {
     "checks": set(),
     "cluster": {"datasets", "serving"},
     "datasets": set(),
-    "serving": set(),
+    "serving": {"video"},
     "video": set(),
 }
 # What applications may use of the runtime: its public face. The benchmark times backends, too.

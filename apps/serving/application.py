@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -33,8 +33,10 @@ from stylert.apps.serving.requests import (
 )
 from stylert.apps.serving.service import Overloaded, Service, TooSlow
 from stylert.apps.serving.settings import Settings
+from stylert.apps.serving.video_request import VIDEO_TYPES, VideoRequest
+from stylert.apps.serving.videos import Videos
 from stylert.runtime import Generator
-from stylert.runtime.errors import InvalidInput, StylertError
+from stylert.runtime.errors import InvalidInput, MissingExtra, StylertError
 
 __all__ = ["create_app"]
 
@@ -48,6 +50,7 @@ _ERRORS = {
     422: "A value does not fit.",
     429: "Too many images are asked for at the same time; see the header Retry-After.",
     500: "The backend failed.",
+    501: "What this needs is not installed on the server.",
     503: "The service is shutting down.",
     504: "The images took too long.",
 }
@@ -60,16 +63,19 @@ _ERROR_SCHEMA = {
         }
     }
 }
-_ANSWERS: dict[int | str, dict[str, Any]] = {
-    200: {
-        "description": "The images.",
-        "content": {
-            kind: {"schema": {"type": "string", "format": "binary"}}
-            for kind in (*MEDIA_TYPES.values(), ZIP)
-        },
-    },
-    **{code: {"description": text, "content": _ERROR_SCHEMA} for code, text in _ERRORS.items()},
-}
+
+
+def _answers(what: str, kinds: Iterable[str]) -> dict[int | str, dict[str, Any]]:
+    """For the OpenAPI: what an answer may be."""
+    content = {kind: {"schema": {"type": "string", "format": "binary"}} for kind in kinds}
+    return {
+        200: {"description": what, "content": content},
+        **{code: {"description": text, "content": _ERROR_SCHEMA} for code, text in _ERRORS.items()},
+    }
+
+
+_ANSWERS = _answers("The images.", (*MEDIA_TYPES.values(), ZIP))
+_VIDEOS = _answers("The video.", VIDEO_TYPES.values())
 
 
 def create_app(generator: Generator | str | Path, settings: Settings | None = None) -> FastAPI:
@@ -148,6 +154,14 @@ def _add_pictures(app: FastAPI, service: Service) -> None:
         """Draw images moved along directions."""
         return await answered(request, http)
 
+    videos = Videos(service)
+
+    @app.post("/video", responses=_VIDEOS, response_class=Response)
+    async def video(request: VideoRequest) -> Response:
+        """Draw the way from keyframe to keyframe as a video."""
+        body, media_type = await videos.draw(request)
+        return Response(body, media_type=media_type)
+
 
 def _add_facts(app: FastAPI, service: Service) -> None:
     """The routes that tell about the service."""
@@ -196,6 +210,10 @@ def _add_errors(app: FastAPI) -> None:
     @app.exception_handler(ShuttingDown)
     async def shutting_down(_: Request, error: ShuttingDown) -> Response:
         return error_response(503, str(error))
+
+    @app.exception_handler(MissingExtra)
+    async def missing(_: Request, error: MissingExtra) -> Response:
+        return error_response(501, str(error))
 
     @app.exception_handler(StylertError)
     async def failed(_: Request, error: StylertError) -> Response:

@@ -7,6 +7,7 @@ from typing import Any
 from stylert.apps.serving.components import component_names
 from stylert.apps.serving.encoding import MEDIA_TYPES
 from stylert.apps.serving.settings import Settings
+from stylert.apps.serving.video_request import writable_videos
 from stylert.runtime import Generator
 from stylert.runtime.bundle import Bundle
 from stylert.runtime.bundle_facts import noise_strength
@@ -37,12 +38,15 @@ def facts_of(generator: Generator, settings: Settings) -> dict[str, Any]:
         "has_transform": TRANSFORM in inputs,
         "backend": generator.choice,
         "formats": list(MEDIA_TYPES),
+        "videos": writable_videos(),
         "limits": {
             "max_images": settings.max_images,
             "max_queue": settings.max_queue,
             "max_side": settings.max_side,
+            "max_frames": settings.max_frames,
             "max_body": settings.max_body,
             "draw_seconds": settings.draw_seconds,
+            "video_seconds": settings.video_seconds,
         },
     }
 
