@@ -2,6 +2,7 @@
 
 import { copyText, listenToKeys, saveAs } from "./actions.js";
 import { randomSeed, stepped } from "./controls.js";
+import { buildFilm } from "./film.js";
 import { firstPicture } from "./first.js";
 import { Newest } from "./newest.js";
 import { className } from "./names.js";
@@ -36,6 +37,7 @@ let settings = null; // in the controls
 let drawn = null; // {settings, url, ...}: the picture on screen
 let panels = null;
 let sheet = null;
+let film = null;
 let home = null; // where it starts again
 let saidTimer = 0;
 let thumbs = 0; // how often they were begun
@@ -63,6 +65,8 @@ async function open() {
   element("facts").textContent = `${family} · ${info.img_width} × ${info.img_height}${classes}`;
   panels = buildPanels(info, (make) => change(make(settings)));
   sheet = buildSheet(info, drawBlob, (make) => change(make(settings)), showError);
+  const drawFilm = (walk, kind, signal) => service.film(walk, kind, info, signal);
+  film = buildFilm(info, drawFilm, { say, failed: showError });
   buildActions();
   for (const id of ["actions", "settings"]) element(id).hidden = false;
   element("main").classList.remove("closed");
@@ -117,6 +121,7 @@ function show(wanted) {
   say("");
   panels.show(settings);
   sheet.show(settings);
+  film.show(settings);
 }
 
 function readAddress() {
@@ -218,6 +223,7 @@ function buildActions() {
     m: () => change({ mix_seed: randomSeed() }),
     a: press("keyframe-add"),
     p: press("play"),
+    v: press("walk-save"),
   });
 }
 

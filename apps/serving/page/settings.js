@@ -9,6 +9,7 @@
  * @property {number[]} keyframes - seeds that a walk goes through
  * @property {?number} t - the place on the walk, 0 to 1; null: the picture is that of the seed
  * @property {string} curve - of the walk: "cubic", "linear" or "slerp"
+ * @property {number} seconds - from keyframe to keyframe, as it plays
  * @property {boolean} loop - whether the walk goes back to its first keyframe
  * @property {number[]} layers - those that come from the other seed, in order; none = no mixing
  * @property {number} mix_seed
@@ -24,6 +25,7 @@ import { className, directionNamed } from "./names.js";
 
 export const LARGEST_SEED = 2 ** 32 - 1;
 export const MOST_KEYFRAMES = 16;
+export const FPS = 30; // of a video
 const TYPICAL_PSI = 0.7;
 export const GROUPS = ["coarse", "middle", "fine"]; // of layers
 const CHOICES = {
@@ -39,6 +41,7 @@ export function bounds(info) {
     psi: [-1, 1.5, 0.01],
     cutoff: [0, info.num_ws, 1],
     t: [0, 1, 0.005],
+    seconds: [0.5, 10, 0.5],
     mix_seed: [0, LARGEST_SEED, 1],
     noise_seed: [0, LARGEST_SEED, 1],
     x: [-0.5, 0.5, 0.005],
@@ -67,6 +70,7 @@ export function defaults(info) {
     keyframes: [],
     t: null,
     curve: "cubic",
+    seconds: 3,
     loop: false,
     layers: [],
     mix_seed: 1,
@@ -97,6 +101,16 @@ export function isWalking({ keyframes, t }) {
 /** How many ways from keyframe to keyframe a walk has. */
 export function segments({ keyframes, loop }) {
   return loop ? keyframes.length : keyframes.length - 1;
+}
+
+/** How many frames from keyframe to keyframe the video of a walk has. */
+export function framesBetween({ seconds }) {
+  return Math.round(seconds * FPS);
+}
+
+/** How many frames it has. */
+export function frameCount(settings) {
+  return segments(settings) * framesBetween(settings) + (settings.loop ? 0 : 1);
 }
 
 /** Settings as the part of the address behind '#': only what is not as at the start. */
@@ -182,6 +196,7 @@ function numbersOf(info) {
     "psi",
     "cutoff",
     "t",
+    "seconds",
     "mix_seed",
     ...(info.c_dim ? ["class_idx"] : []),
     ...(info.has_noise ? ["noise_seed"] : []),

@@ -26,6 +26,14 @@ export function walkPanel(info, change) {
   const showCurve = radios("curve", (curve) => change(() => ({ curve })));
   let settings = null;
 
+  const pace = slider("seconds", "Pace", bounds(info).seconds, (seconds) => {
+    player.stop();
+    change(() => ({ seconds }));
+  });
+
+  pace.describedBy("seconds-hint");
+  pace.row.id = "seconds-row";
+  element("seconds-row").replaceWith(pace.row);
   place.row.id = "t-row";
   element("t-row").replaceWith(place.row);
   const acts = {
@@ -53,6 +61,7 @@ export function walkPanel(info, change) {
       strip.show(keyframes, current(now));
       place.show(t ?? 0);
       for (const input of place.row.querySelectorAll("input")) input.disabled = keyframes.length < 2;
+      pace.show(now.seconds);
       showCurve(curve);
       element("loop").checked = loop;
       element("keyframe-add").textContent = `Add seed ${seed}`;
