@@ -1,6 +1,7 @@
 /** What the buttons and keys need of the browser: its clipboard, its downloads, its keyboard. */
 
 const WRITTEN = "input:not([type=range], [type=radio], [type=checkbox])";
+const KEPT_MS = 10_000; // until the browser has it for sure
 const SHORTCUTS = "stylert-shortcuts";
 
 const element = (id) => document.getElementById(id);
@@ -31,6 +32,13 @@ export function saveAs(url, name) {
   anchor.href = url;
   anchor.download = name;
   anchor.click();
+}
+
+/** Save what came from the server. */
+export function saveBlob(blob, name) {
+  const url = URL.createObjectURL(blob);
+  saveAs(url, name);
+  setTimeout(() => URL.revokeObjectURL(url), KEPT_MS);
 }
 
 /**

@@ -1,6 +1,6 @@
 /** The walk as a video, which the server draws and encodes. */
 
-import { saveAs } from "./actions.js";
+import { saveBlob } from "./actions.js";
 import { choice } from "./controls.js";
 import { FPS, frameCount, segments } from "./settings.js";
 
@@ -30,9 +30,7 @@ export function buildFilm(info, film, { say, failed }) {
     const [walk, as, { signal }] = [settings, kind, drawing.abort];
     show();
     try {
-      const url = URL.createObjectURL(await film(walk, as, signal));
-      saveAs(url, `walk-${walk.keyframes.join("-")}.${as}`);
-      setTimeout(() => URL.revokeObjectURL(url)); // the browser has it by then
+      saveBlob(await film(walk, as, signal), `walk-${walk.keyframes.join("-")}.${as}`);
       say(`The video is there: ${drawing.frames} frames.`);
     } catch (error) {
       if (!signal.aborted) failed(error);

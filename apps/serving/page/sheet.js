@@ -1,6 +1,6 @@
 /** A sheet of seeds to choose from: for the picture, for its mix, or for the walk. */
 
-import { saveAs } from "./actions.js";
+import { saveBlob } from "./actions.js";
 import { randomSeed, stepped } from "./controls.js";
 import { MOST_KEYFRAMES, plain } from "./settings.js";
 import { drawInto, thumbButton } from "./thumbs.js";
@@ -90,9 +90,7 @@ export function buildSheet(info, draw, change, failed) {
   };
   const download = async (signal) => {
     const [first, last] = [seeds[0], seeds.at(-1)];
-    const url = URL.createObjectURL(await draw(use.cell(settings, seeds), signal));
-    saveAs(url, `seeds-${first}-to-${last}.png`);
-    URL.revokeObjectURL(url);
+    saveBlob(await draw(use.cell(settings, seeds), signal), `seeds-${first}-to-${last}.png`);
   };
   const acts = {
     "sheet-before": () => begin(inARow(stepped(seeds[0], -count), count)),
