@@ -571,11 +571,11 @@ def test_generate_tells_of_classes_that_nobody_chose(
     done = run("generate", named_bundle, "--seeds", "3-5", "--out", "images")
     assert done.code == 0
     told = "warning: No class was chosen: every seed draws the class seed mod 5. Choose one of"
-    assert done.error.count(told) == 1
+    assert done.err.count(told) == 1
     records = Path("images/manifest.jsonl").read_text().splitlines()
     assert [json.loads(record)["class_idx"] for record in records] == [3, 4, 0]
     chosen = ("--class", "dog,elk,ant", "--out", "named")
-    assert run("generate", named_bundle, "--seeds", "3-5", *chosen).error == ""
+    assert run("generate", named_bundle, "--seeds", "3-5", *chosen).err == ""
     assert contents(Path("named"))["seed0003.png"] == contents(Path("images"))["seed0003.png"]
 
 
