@@ -28,7 +28,7 @@ from stylert.runtime.options import (
     SynthesisOptions,
     check_output,
 )
-from stylert.runtime.parts import joined, parts_of, tell_rows
+from stylert.runtime.parts import joined, parts_of, rows_of
 from stylert.runtime.session import DLPackArray, EngineSession, Session
 
 if TYPE_CHECKING:
@@ -187,8 +187,7 @@ class Generator(StyleMixing, StyleEditing):
         batch = len(feeds["z"])
         with self.lifetime.in_use() as session:
             parts = (
-                session.map(tell_rows(feeds, part, batch))
-                for part in parts_of(batch, self.max_batch)
+                session.map(rows_of(feeds, part, batch)) for part in parts_of(batch, self.max_batch)
             )
             return joined(parts, batch)
 
@@ -264,8 +263,7 @@ class Generator(StyleMixing, StyleEditing):
             draw = session.synthesize_on_device if on_device else session.synthesize
             parts = (
                 draw(
-                    {"ws": ws[part], **noise_of(part), **tell_rows(motions, part, len(ws))},
-                    [output],
+                    {"ws": ws[part], **noise_of(part), **rows_of(motions, part, len(ws))}, [output]
                 )[0]
                 for part in parts_of(len(ws), self.max_batch)
             )
@@ -364,8 +362,8 @@ class Generator(StyleMixing, StyleEditing):
             parts = (
                 _draw(
                     session,
-                    tell_rows(feeds, part, len(z)),
-                    {**noise_of(part), **tell_rows(motions, part, len(z))},
+                    rows_of(feeds, part, len(z)),
+                    {**noise_of(part), **rows_of(motions, part, len(z))},
                     output,
                     on_device,
                 )

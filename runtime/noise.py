@@ -10,7 +10,7 @@ import numpy as np
 from stylert.runtime.bundle import TensorSpec
 from stylert.runtime.errors import InvalidInput
 from stylert.runtime.latents import as_float32, seeds_of
-from stylert.runtime.parts import tell_rows
+from stylert.runtime.parts import rows_of
 
 __all__ = ["NOISE_MODES", "NoiseSource"]
 
@@ -63,7 +63,7 @@ class NoiseSource:
                     f"noise: got arrays and noise_mode {mode!r}, expected one of the two."
                 )
             arrays = self.given(given, batch)
-            return lambda part: tell_rows(arrays, part, batch)
+            return lambda part: rows_of(arrays, part, batch)
         if seeds is None:
             fixed = self.const() if mode == "const" else self.none()
             return lambda part: fixed

@@ -10,7 +10,7 @@ import numpy as np
 
 from stylert.runtime.session import DLPackArray
 
-__all__ = ["joined", "parts_of", "tell_rows"]
+__all__ = ["joined", "parts_of", "rows_of"]
 
 Array = TypeVar("Array", bound=DLPackArray)
 
@@ -21,7 +21,7 @@ def parts_of(batch: int, largest: int) -> Iterator[slice]:
         yield slice(start, min(start + largest, batch))
 
 
-def tell_rows(arrays: Mapping[str, np.ndarray], part: slice, batch: int) -> dict[str, np.ndarray]:
+def rows_of(arrays: Mapping[str, np.ndarray], part: slice, batch: int) -> dict[str, np.ndarray]:
     """The rows of a part; an array with one row for a larger batch is shared by all images."""
     return {k: v[part] if len(v) == batch > 1 else v for k, v in arrays.items()}
 
