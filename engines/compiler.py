@@ -165,9 +165,7 @@ def _compile(
         compiler.learn(config)
         if data is not None:
             break
-        refused = [
-            name for name in _find_without_kernel(parsed, logger.reason) if name not in islands
-        ]
+        refused = [name for name in _find_refused(parsed, logger.reason) if name not in islands]
         if not refused:
             raise EngineError(
                 f"{compiler.title} {draft.version} cannot build {parsed.path.name}: "
@@ -222,7 +220,7 @@ def _make_config(
     return config
 
 
-def _find_without_kernel(parsed: ParsedGraph, reason: str) -> list[str]:
+def _find_refused(parsed: ParsedGraph, reason: str) -> list[str]:
     """The half-precision convolutions that the builder found no kernel for."""
     if not any(words in reason for words in _NO_HALF_KERNEL):
         return []

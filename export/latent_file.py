@@ -16,10 +16,7 @@ import numpy as np
 from stylert.export.checkpoints.safe_pickle.allow_list import read_pickle, read_torch_stream
 from stylert.export.checkpoints.safe_pickle.quoting import quote_some
 from stylert.export.checkpoints.safe_pickle.storages import Tensor
-from stylert.export.checkpoints.safe_pickle.torch_archive import (
-    is_torch_archive,
-    read_archive,
-)
+from stylert.export.checkpoints.safe_pickle.torch_archive import is_torch_archive, read_archive
 from stylert.export.checkpoints.safe_pickle.torch_stream import TORCH_MAGIC
 from stylert.export.checkpoints.safe_pickle.zip_records import ZipRecords
 from stylert.runtime.errors import CheckpointError

@@ -48,4 +48,3 @@ def facts_of(generator: Generator, settings: Settings) -> dict[str, Any]:
             "video_seconds": settings.video_seconds,
         },
     }
-
