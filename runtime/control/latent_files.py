@@ -14,6 +14,7 @@ import numpy as np
 from stylert.runtime.arguments import shown
 from stylert.runtime.bundle import GeneratorSpec
 from stylert.runtime.errors import InvalidInput
+from stylert.runtime.files.arrays import read_header
 from stylert.runtime.latents import as_float32
 
 __all__ = ["load_direction", "load_ws"]
@@ -125,6 +126,8 @@ def _read(path: Path, file: IO[bytes], size: int) -> np.ndarray:
     """The array of a .npy stream of `size` bytes."""
     if size > MAX_BYTES:
         raise InvalidInput(f"{path}: got {size} bytes, expected at most {MAX_BYTES}.")
+    read_header(file, size)
+    file.seek(0)
     array: np.ndarray = np.lib.format.read_array(file, allow_pickle=False)
     return array
 
