@@ -18,8 +18,9 @@ from stylert.runtime.backends.tensorrt.plan_choice import COMPILERS, choose_plan
 from stylert.runtime.backends.tensorrt.plans import Plan
 from stylert.runtime.backends.tensorrt.resident import ResidentArrays
 from stylert.runtime.bundle import Bundle, graph_key
-from stylert.runtime.errors import EngineError, InvalidInput
+from stylert.runtime.errors import EngineError, InvalidInput, StylertError
 from stylert.runtime.feeds import Feeds
+from stylert.runtime.machine import visible_gpus
 from stylert.runtime.session import DLPackArray, Graphs
 
 __all__ = ["TensorRTSession"]
@@ -38,13 +39,14 @@ class TensorRTSession:
         cuda_graphs: replay captured graphs instead of queueing every kernel.
         device: the GPU itself, None = open it.
         timer: takes the time of the launches on that device, None = nobody asks.
+        trust_engines: also run plans that this user did not build; see `trust.py`.
 
     Attributes:
         max_batch: images of one call at most.
 
     Raises:
         MissingExtra: cuda-core or TensorRT is not installed.
-        EngineError: there is no GPU, or no plan runs on it.
+        EngineError: there is no GPU, or no plan runs on it; `UntrustedEngine` where one would.
     """
 
     def __init__(
@@ -57,6 +59,7 @@ class TensorRTSession:
         cuda_graphs: bool = True,
         device: Device | None = None,
         timer: LaunchTimer | None = None,
+        trust_engines: bool = False,
     ) -> None:
         if isinstance(lanes, bool) or not isinstance(lanes, int) or lanes < 1:
             raise InvalidInput(f"lanes: got {lanes!r}, expected an integer of at least 1.")
@@ -71,6 +74,7 @@ class TensorRTSession:
                 gpu=self._device.name,
                 precision=precision,
                 version_of=packages.version_of,
+                trust_engines=trust_engines,
             )
             self._package = packages.get(self._choice.package)
             self._policy = _policy(cuda_graphs, self._package.name)
@@ -219,7 +223,16 @@ class _Packages:
 def _open_device(gpu: int) -> Device:
     from stylert.runtime.backends.cuda.cuda_device import CudaDevice
 
-    return CudaDevice(gpu)
+    try:
+        return CudaDevice(gpu)
+    except StylertError:
+        if visible_gpus():
+            raise
+        raise EngineError(  # what else is missing would be no help
+            "Engines run on NVIDIA GPUs, and this machine shows none. If it has one, see why "
+            "nvidia-smi does not list it, or CUDA_VISIBLE_DEVICES hides it; else draw with "
+            "backend='onnxruntime' (--backend onnxruntime)."
+        ) from None
 
 
 def _policy(wanted: bool, package: str) -> GraphPolicy:
