@@ -18,9 +18,8 @@ from stylert.runtime.backends.tensorrt.plan_choice import COMPILERS, choose_plan
 from stylert.runtime.backends.tensorrt.plans import Plan
 from stylert.runtime.backends.tensorrt.resident import ResidentArrays
 from stylert.runtime.bundle import Bundle, graph_key
-from stylert.runtime.errors import EngineError, InvalidInput, StylertError
+from stylert.runtime.errors import EngineError, InvalidInput
 from stylert.runtime.feeds import Feeds
-from stylert.runtime.machine import visible_gpus
 from stylert.runtime.session import DLPackArray, Graphs
 
 __all__ = ["TensorRTSession"]
@@ -221,18 +220,9 @@ class _Packages:
 
 
 def _open_device(gpu: int) -> Device:
-    from stylert.runtime.backends.cuda.cuda_device import CudaDevice
+    from stylert.runtime.backends.cuda.cuda_device import open_device
 
-    try:
-        return CudaDevice(gpu)
-    except StylertError:
-        if visible_gpus():
-            raise
-        raise EngineError(  # what else is missing would be no help
-            "Engines run on NVIDIA GPUs, and this machine shows none. If it has one, see why "
-            "nvidia-smi does not list it, or CUDA_VISIBLE_DEVICES hides it; else draw with "
-            "backend='onnxruntime' (--backend onnxruntime)."
-        ) from None
+    return open_device(gpu)
 
 
 def _policy(wanted: bool, package: str) -> GraphPolicy:

@@ -85,6 +85,12 @@ def add_plans() -> Callable[..., tuple[Plan, Plan]]:
 
 
 @pytest.fixture
+def no_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """This user has built nothing yet."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+
+
+@pytest.fixture
 def load_model(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], Any]:
     """Loads a Python model from its folder in a repository, as Triton would."""
     fake = load("fake_triton")
