@@ -28,6 +28,7 @@ import numpy as np
 from stylert.runtime.directions import DirectionSet, direction_sets, directions_by_name
 from stylert.runtime.errors import BundleError
 from stylert.runtime.files.arrays import Header, read_headers
+from stylert.runtime.files.json_files import read_json
 from stylert.runtime.files.listed import check_files as check_listed_files
 from stylert.runtime.files.listed import check_name, sha256_of
 from stylert.runtime.labels import Classes, check_class_names
@@ -53,7 +54,6 @@ SCHEMA = 1  # goes up when an older runtime could misread a newer bundle
 
 # More is no network, and would cost memory before anything else is wrong with it.
 MAX_MANIFEST = 2**25  # bytes; StyleGAN-XL's with a w_avg for each of 1000 classes has half of it
-MAX_DEPTH = 16  # of lists and objects in each other
 MAX_SIZE = 2**16  # of a dimension: pixels, classes, ...
 MAX_DIRECTIONS = 4096
 
@@ -128,7 +128,7 @@ class Bundle:
 
         Raises:
             BundleError: not a bundle, incomplete, changed since its export, reaching out of its
-                folder, or of a another schema.
+                folder, or of another schema.
         """
         path = Path(path)
         manifest = _read_manifest(path)
@@ -264,11 +264,8 @@ def _read_manifest(path: Path) -> dict[str, Any]:
             "Make one: stylert export CHECKPOINT --out BUNDLE"
         )
     try:
-        if (size := file.stat().st_size) > MAX_MANIFEST:
-            raise ValueError(f"it has {size} bytes, expected at most {MAX_MANIFEST}")
-        manifest = json.loads(file.read_bytes())
-        _check_depth(manifest)
-    except (OSError, ValueError, RecursionError) as error:
+        manifest = read_json(file, most=MAX_MANIFEST)
+    except (OSError, ValueError) as error:
         raise BundleError(f"Bundle {path}: cannot read {MANIFEST} ({error}).") from None
     schema = manifest.get("schema") if isinstance(manifest, dict) else None
     if not isinstance(schema, int) or isinstance(schema, bool) or schema < 1:
@@ -295,15 +292,6 @@ def _source(manifest: Mapping[str, Any]) -> str:
     return shlex.quote(file) if len(file) <= 200 else "CHECKPOINT"
 
 
-def _check_depth(value: Any) -> None:
-    level = [value]
-    for _ in range(MAX_DEPTH):
-        lists = [v.values() if isinstance(v, dict) else v for v in level if type(v) in (dict, list)]
-        level = [item for items in lists for item in items]
-    if level:
-        raise ValueError(f"its lists and objects lie more than {MAX_DEPTH} deep in each other")
-
-
 def _spec(data: Mapping[str, Any]) -> GeneratorSpec:
     spec = GeneratorSpec(**data)
     psi, cutoff = spec.truncation_psi, spec.truncation_cutoff
@@ -323,7 +311,8 @@ def _graph(data: Mapping[str, Any], spec: GeneratorSpec) -> GraphSpec:
             TensorSpec(_text(t["name"]), _text(t["dtype"]), tuple(t["shape"])) for t in entries
         )
 
-    graph = GraphSpec(check_name(data["file"]), tensors(data["inputs"]), tensors(data["outputs"]))
+    file = check_name(data["file"], ending=".onnx")
+    graph = GraphSpec(file, tensors(data["inputs"]), tensors(data["outputs"]))
     image = (spec.img_height, spec.img_width)
     fixed = {  # the dimensions behind the first, which is the batch
         "z": (spec.z_dim,),

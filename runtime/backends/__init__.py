@@ -67,7 +67,7 @@ def open_session(
         try:
             return open_engines("auto, the bundle has an engine for it")
         except UntrustedEngine as error:
-            warnings.warn(str(error), StylertWarning, stacklevel=3)  # of who opens a generator
+            warnings.warn(error.note, StylertWarning, stacklevel=3)  # of who opens a generator
             without = "; its engines are not trusted"
         except (EngineError, MissingExtra) as error:
             without = f"; its engines do not run here ({error})"

@@ -21,14 +21,15 @@ _PLAIN = re.compile(r"\w[\w.-]{0,99}", re.ASCII)  # the same file on all systems
 _AGAIN = "Copy the bundle again, or export the checkpoint again."
 
 
-def check_name(name: Any) -> str:
+def check_name(name: Any, *, ending: str = "") -> str:
     """The name of a file of a bundle.
 
     Raises:
         ValueError: it is none, or might lie elsewhere.
     """
-    if not isinstance(name, str) or not _PLAIN.fullmatch(name):
-        raise ValueError(f"got {name!r:.40} for a file, expected letters, digits, '.', '_' and '-'")
+    if not isinstance(name, str) or not _PLAIN.fullmatch(name) or not name.endswith(ending):
+        of = f"ending in {ending}, of" if ending else "of"
+        raise ValueError(f"got the file {name!r:.40}, expected a name {of} letters, digits, . _ -")
     return name
 
 

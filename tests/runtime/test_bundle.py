@@ -262,6 +262,7 @@ def test_a_wrong_mean_latent(bundle_copy: Path, refused: Callable[..., None], w_
     [
         ("file", 7),
         ("file", "a\nb"),
+        ("file", "noise.npz"),
         ("inputs", None),
         ("inputs", "ws"),
         ("inputs", [7]),

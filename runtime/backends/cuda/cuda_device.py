@@ -32,8 +32,8 @@ def open_device(index: int = 0) -> CudaDevice:
             raise
         raise EngineError(
             "This needs an NVIDIA GPU, and this machine shows none. If it has one, see why "
-            "nvidia-smi does not list it, or CUDA_VISIBLE_DEVICES hides it; else draw with "
-            "backend='onnxruntime' (--backend onnxruntime)."
+            "nvidia-smi does not list it, or CUDA_VISIBLE_DEVICES hides it; else pass "
+            "backend='onnxruntime'."
         ) from None
 
 

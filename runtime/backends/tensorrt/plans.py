@@ -15,7 +15,6 @@ a name; it only keeps plans apart.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -23,6 +22,7 @@ from typing import Any
 
 from stylert.runtime.bundle import ENGINES, Bundle, graph_key
 from stylert.runtime.errors import EngineError
+from stylert.runtime.files.json_files import read_json
 
 __all__ = ["PLAN_SCHEMA", "Plan", "plans_of"]
 
@@ -119,10 +119,8 @@ def plans_of(bundle: Bundle) -> list[Plan]:
     plans = []
     for path in sorted((bundle.path / ENGINES).glob("*.json")):
         try:
-            if (size := path.stat().st_size) > _MAX_SIDECAR:
-                raise ValueError(f"{size} bytes, expected at most {_MAX_SIDECAR}")
-            plan = Plan.from_json(json.loads(path.read_bytes()))
-        except (OSError, ValueError, RecursionError) as error:
+            plan = Plan.from_json(read_json(path, most=_MAX_SIDECAR))
+        except (OSError, ValueError, TypeError) as error:
             raise EngineError(
                 f"{path} is damaged ({error}). Delete it, then: stylert build-engine {bundle.path}"
             ) from None

@@ -25,6 +25,11 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 class UntrustedEngine(EngineError):
     """The engines that would run here are not this user's, and nobody said to trust them."""
 
+    @property
+    def note(self) -> str:
+        """What is told where it stops nothing, and so is not put into the words of a command."""
+        return f"{self} On the command line: --trust-engines."
+
 
 def is_trusted(plan: Plan, *, trust_engines: bool = False) -> bool:
     """Whether a plan may run, if its bytes have the SHA-256 of its sidecar.
@@ -67,8 +72,7 @@ def tell_untrusted(plan: Plan, build: str) -> str:
     """
     return (
         f"An engine is a program, and {plan.name} is not one that you built. Build it yourself: "
-        f"{build}. Or, if you trust who built it, pass trust_engines=True (--trust-engines), or "
-        f"set {VARIABLE}=1."
+        f"{build}. Or, if you trust who built it, pass trust_engines=True, or set {VARIABLE}=1."
     )
 
 

@@ -52,13 +52,14 @@ def test_plans_that_somebody_else_built(
     """The server would run them: they are copied only where somebody says so."""
     _, synthesis = strangers = add_plans(own_bundle, "9.0", batches=RANGE, own=False)
     bundle = Bundle.open(own_bundle)
-    words = (" is not one that you built", "--batch 1:4:8", "--trust-engines")
+    words = (" is not one that you built", "--batch 1:4:8", "trust_engines=True")
     for options in ({"backend": "tensorrt"}, {"tensorrt": "10.13"}):
         with refuses(*words, error=UntrustedEngine):
             choose_recipe(bundle, **options)
     recipe, why = choose_recipe(bundle)
     assert recipe.backend == "onnxruntime"
     assert all(word in why for word in ("onnxruntime: An engine is a program", *words))
+    assert why.endswith("On the command line: --trust-engines.")
     recipe, _ = choose_recipe(bundle, trust_engines=True)
     assert set(recipe.plans) == {plan.name for plan in strangers}
     own = add_plans(own_bundle, "8.9", batches=RANGE)

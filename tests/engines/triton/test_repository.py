@@ -77,7 +77,7 @@ def test_with_plans_of_others(
     own_bundle: Path, add_plans: AddPlans, tmp_path: Path, refuses: Refuses, no_record: None
 ) -> None:
     pair = add_plans(own_bundle, "8.9", batches=RANGE, own=False)
-    with refuses("--trust-engines", error=UntrustedEngine):
+    with refuses("trust_engines=True", error=UntrustedEngine):
         write_repository(own_bundle, tmp_path / "r", backend="tensorrt")
     assert not (tmp_path / "r").exists()
     write_repository(own_bundle, tmp_path / "r", backend="tensorrt", trust_engines=True)

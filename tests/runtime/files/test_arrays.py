@@ -112,7 +112,7 @@ def test_a_manifest_that_is_too_large(
     monkeypatch.setattr(bundle_module, "MAX_MANIFEST", size)
     Bundle.open(bundle_copy)
     monkeypatch.setattr(bundle_module, "MAX_MANIFEST", size - 1)
-    monkeypatch.setattr(json, "loads", None)
+    monkeypatch.setattr(Path, "read_bytes", None)
     words = f"cannot read manifest.json (it has {size} bytes, expected at most {size - 1})"
     with refuses(words, error=BundleError):
         Bundle.open(bundle_copy)

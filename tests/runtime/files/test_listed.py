@@ -135,7 +135,9 @@ def test_names_that_are_no_plain_names(bundle_copy: Path, refuses: Any, name: st
     manifest = json.loads((bundle_copy / MANIFEST).read_bytes())
     manifest["files"][name] = manifest["files"]["noise.npz"]
     (bundle_copy / MANIFEST).write_text(json.dumps(sealed(manifest)))
-    with refuses("manifest.json is damaged", "expected letters, digits", error=BundleError):
+    with refuses(
+        "manifest.json is damaged", "expected a name of letters, digits", error=BundleError
+    ):
         Bundle.open(bundle_copy)
 
 

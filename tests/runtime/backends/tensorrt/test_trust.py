@@ -22,9 +22,8 @@ from stylert.runtime.errors import EngineError, StylertWarning
 
 COMMANDS = (
     "stylert build-engine ",
-    "trust_engines=True",
-    "--trust-engines",
-    "STYLERT_TRUST_ENGINES=1",
+    "pass trust_engines=True",
+    "set STYLERT_TRUST_ENGINES=1",
 )
 
 
@@ -70,7 +69,8 @@ def test_auto_passes_it_over_and_warns_once(gpu: Any, strangers: Path) -> None:
                 choices.append(generator.choice)
     (warning,) = caught
     assert (warning.category, warning.filename) == (StylertWarning, __file__)
-    assert all(words in str(warning.message) for words in COMMANDS)
+    told = (*COMMANDS, "On the command line: --trust-engines.")
+    assert all(words in str(warning.message) for words in told)
     for choice in choices:
         assert choice.startswith("onnxruntime on cpu")
         assert choice.endswith("; its engines are not trusted")
