@@ -14,10 +14,10 @@ from stylert.commands.export import need_export, read_network
 from stylert.commands.options import AsJson, Network, Threads, in_output, in_panel
 from stylert.commands.text.numbers import parse_counts
 from stylert.runtime.bundle import Bundle
-from stylert.runtime.bundle_facts import tell_half
 from stylert.runtime.errors import EngineError, InvalidInput, ParityError
+from stylert.runtime.files.publishing import publish_bytes
 from stylert.runtime.packages import need
-from stylert.runtime.publishing import publish_bytes
+from stylert.runtime.proof.bundle_facts import tell_half
 
 if TYPE_CHECKING:
     from stylert.apps.bench import BenchResult

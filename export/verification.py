@@ -11,8 +11,8 @@ import onnx
 
 from stylert.export.checkpoints import Checkpoint
 from stylert.runtime.bundle import MANIFEST, Bundle
-from stylert.runtime.bundle_facts import reading_manifest, tell_half
 from stylert.runtime.errors import BundleError
+from stylert.runtime.proof.bundle_facts import reading_manifest, tell_half
 
 if TYPE_CHECKING:
     from stylert.export.parity import ParityReport

@@ -6,7 +6,7 @@ mapping.onnx          z [N,z_dim], c [N,c_dim] (conditional only), truncation_ps
 synthesis.onnx        ws [N,num_ws,w_dim], noise_* [M,1,h,w] (M = 1 or N), all float32
                       -> img [N,C,H,W] float32 in [-1,1] (nominal), image [N,H,W,C] uint8
 noise.npz             the checkpoint's own noise, one [1,1,h,w] float32 array per noise_* input
-directions.npz        directions in w, see `stylert.runtime.directions`
+directions.npz        directions in w, see `stylert.runtime.files.directions`
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from typing import Any
 
 import numpy as np
 
-from stylert.runtime.directions import DirectionSet, direction_sets, directions_by_name
 from stylert.runtime.errors import BundleError
 from stylert.runtime.files.arrays import Header, read_headers
 from stylert.runtime.files.class_names import check_class_names
+from stylert.runtime.files.directions import DirectionSet, direction_sets, directions_by_name
 from stylert.runtime.files.json_files import read_json
 from stylert.runtime.files.listed import check_files as check_listed_files
 from stylert.runtime.files.listed import check_name, sha256_of

@@ -13,7 +13,7 @@ from stylert.engines.triton.layout import Layout
 from stylert.engines.triton.schema import format_message
 from stylert.runtime.bundle import sha256_of
 from stylert.runtime.errors import EngineError, InvalidInput
-from stylert.runtime.publishing import publish_folder
+from stylert.runtime.files.publishing import publish_folder
 
 __all__ = ["CONFIG", "RECORD", "check_target", "publish"]
 

@@ -32,7 +32,7 @@ from stylert.runtime.bundle import Bundle
 from stylert.runtime.generator import Generator
 from stylert.runtime.images import to_uint8
 from stylert.runtime.latents import z_from_seeds
-from stylert.runtime.parity import (
+from stylert.runtime.proof.parity import (
     TOLERANCES,
     Difference,
     RoundingError,

@@ -10,7 +10,7 @@ from typing import Any
 
 from stylert.export.parity.scenes import Scene
 from stylert.runtime.errors import ParityError
-from stylert.runtime.parity import TOLERANCES, Difference, RoundingError, measure_excess
+from stylert.runtime.proof.parity import TOLERANCES, Difference, RoundingError, measure_excess
 
 __all__ = ["ParityReport", "ParityRow", "make_parity_error"]
 

@@ -31,7 +31,7 @@ from stylert.apps.bench.worker import Worker, WorkerFailed, _Candidate
 from stylert.runtime.errors import EngineError, InvalidInput, MissingExtra
 from stylert.runtime.generator import Generator
 from stylert.runtime.machine import usable_cpus, visible_gpus
-from stylert.runtime.parity import Difference
+from stylert.runtime.proof.parity import Difference
 
 FAKES = Path(__file__).with_name("bench_fakes.py")
 OFFSET = 2.0**-10

@@ -13,8 +13,8 @@ from stylert.apps.bench import BenchResult, bundle_bench
 from stylert.apps.bench.bundle_bench import bench_bundle, bundle_of, parse_backends
 from stylert.export.checkpoints import Checkpoint
 from stylert.runtime.bundle import Bundle
-from stylert.runtime.bundle_facts import multiply_adds
 from stylert.runtime.errors import BundleError, MissingExtra
+from stylert.runtime.proof.bundle_facts import multiply_adds
 
 Refuses = Callable[..., AbstractContextManager[None]]
 

@@ -28,7 +28,7 @@ from stylert.export.models.stylegan3 import StyleGAN3
 from stylert.export.precision import choose_half
 from stylert.runtime.bundle import Bundle
 from stylert.runtime.images import to_uint8
-from stylert.runtime.parity import TOLERANCES, Difference, compare
+from stylert.runtime.proof.parity import TOLERANCES, Difference, compare
 
 GOLDENS = ["sg3-r-64", "sg3-t-64"]
 

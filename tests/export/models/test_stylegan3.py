@@ -15,7 +15,7 @@ from stylert.export.checkpoints import Checkpoint, read_checkpoint
 from stylert.export.families import build_model
 from stylert.export.models.filtered_lrelu import filtered_lrelu, normalized_conv2d
 from stylert.export.models.stylegan3 import StyleGAN3
-from stylert.runtime.parity import TOLERANCES, compare
+from stylert.runtime.proof.parity import TOLERANCES, compare
 from stylert.runtime.transforms import transform_inputs
 
 AssertSame = Callable[..., None]

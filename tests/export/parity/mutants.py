@@ -29,7 +29,7 @@ from stylert.export.parity import reference as parity_reference
 from stylert.export.parity.check import MAX_SHARE_OFF
 from stylert.export.parity.scenes import Psi, make_psis
 from stylert.runtime import images
-from stylert.runtime.parity import compare_each, measure_excess
+from stylert.runtime.proof.parity import compare_each, measure_excess
 
 Damage = AbstractContextManager[Any]
 

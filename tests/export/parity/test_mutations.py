@@ -22,7 +22,7 @@ from stylert.export.bundle_writer import export_bundle
 from stylert.export.checkpoints import read_checkpoint
 from stylert.export.parity import ParityReport, check_parity
 from stylert.runtime.generator import Generator
-from stylert.runtime.parity import measure_excess
+from stylert.runtime.proof.parity import measure_excess
 
 Arrays = dict[str, np.ndarray]  # the constants of a graph by name
 Edit = Callable[[Arrays], None]

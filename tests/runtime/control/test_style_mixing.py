@@ -17,7 +17,7 @@ from stylert.runtime.control.styles import mix_styles
 from stylert.runtime.feeds import Feeds
 from stylert.runtime.generator import Generator
 from stylert.runtime.latents import z_from_seeds
-from stylert.runtime.parity import TOLERANCES, compare
+from stylert.runtime.proof.parity import TOLERANCES, compare
 
 
 def same(expected: np.ndarray, got: np.ndarray) -> bool:
