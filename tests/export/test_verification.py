@@ -69,10 +69,18 @@ def test_finds_wrong_shapes(copy: Path) -> None:
     assert_one_line(caught)
 
 
-@pytest.mark.parametrize("data", [b"", b"not a graph", b"\x00" * 100])
-def test_finds_a_file_that_is_no_graph(copy: Path, data: bytes) -> None:
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"", r"mapping\.onnx is no ONNX file"),
+        (b"not a graph", r"mapping\.onnx is no ONNX file"),
+        (b"\x00" * 100, r"mapping\.onnx is no ONNX file"),
+        (b"\x08\x08", "mapping: "),  # a model, but with nothing in it
+    ],
+)
+def test_finds_a_file_that_is_no_graph(copy: Path, data: bytes, message: str) -> None:
     replace_file(copy, "mapping.onnx", data)
-    with pytest.raises(BundleError, match="mapping: ") as caught:
+    with pytest.raises(BundleError, match=message) as caught:
         check_graphs(Bundle.open(copy))
     assert_one_line(caught)
 
