@@ -29,9 +29,9 @@ from rich.console import Console
 import stylert
 from stylert import cli
 from stylert.commands import console
-from stylert.runtime import parity
 from stylert.runtime.bundle import sealed
 from stylert.runtime.images import grid_of
+from stylert.runtime.proof import parity
 from stylert.runtime.proof.parity import TOLERANCES, Tolerance
 
 GOLDENS = Path(__file__).parent / "goldens"
