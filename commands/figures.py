@@ -1,4 +1,8 @@
-"""Figures: pictures in a grid, mixed with their sources around them, and edited in strips."""
+"""Figures: pictures in a grid, mixed with their sources around them, and edited in strips.
+
+`progress` is called with the pictures done, and those in all; `options` are those of
+`Generator.synthesize`. What does not fit the generator is an `InvalidInput`.
+"""
 
 from __future__ import annotations
 
@@ -7,147 +11,87 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stylert.runtime.control.layers import Layers
+from stylert.runtime.control.layers import Layers, layers_of
+from stylert.runtime.control.styles import mix_grid
 from stylert.runtime.images import grid_of
 
 if TYPE_CHECKING:
     from stylert.apps.datasets import DatasetJob
     from stylert.runtime.generator import Generator
 
-__all__ = ["framed", "grid_figure", "mix_figure", "strip_figure"]
+__all__ = ["draw_grid", "draw_mix", "draw_strip"]
 
-Progress = Callable[[int, int], None]  # pictures done, and in all
+Progress = Callable[[int, int], None]
 
 
-def grid_figure(
+def draw_grid(
     generator: Generator,
     job: DatasetJob,
+    cells: tuple[int, int] | None = None,  # columns and rows, None = as square as it gets
     *,
-    columns: int | None = None,
-    rows: int | None = None,
-    progress: Progress | None = None,
+    progress: Progress = lambda done, total: None,
 ) -> np.ndarray:
-    """Draw the images of a job as one picture.
-
-    Args:
-        generator: what draws; its `max_batch` images at a time.
-        job: which images, and how they are drawn; all of them are in memory.
-        columns: images a row, None = as square as it gets.
-        rows: None = as many as it takes.
-        progress: called after every batch.
-
-    Returns:
-        [rows * H, columns * W, channels] uint8; the rest of the grid is black.
-
-    Raises:
-        InvalidInput: what does not fit the generator, or too few rows.
-        EngineError: the backend failed, or the generator is closed.
-    """
+    """Draw the images of a job as one picture: [rows * H, columns * W, channels] uint8."""
     tiles = []
     for places in job.batches(0, generator.max_batch):
         tiles.append(generator.generate(**job.make_arguments(places)))
-        if progress is not None:
-            progress(places.stop, len(job.seeds))
-    return grid_of(np.concatenate(tiles), columns, rows)
+        progress(places.stop, len(job.seeds))
+    return grid_of(np.concatenate(tiles), *(cells or (None, None)))
 
 
-def mix_figure(
+def draw_mix(
     generator: Generator,
-    rows: np.ndarray,
-    columns: np.ndarray,
+    rows: np.ndarray,  # ws [R, num_ws, w_dim]: what the other layers come from
+    columns: np.ndarray,  # ws [C, num_ws, w_dim]: what these layers come from
     *,
     layers: Layers,
-    frame: bool = True,
-    progress: Progress | None = None,
-    **noise: Any,
+    framed: bool = True,
+    progress: Progress = lambda done, total: None,
+    **options: Any,
 ) -> np.ndarray:
     """Draw every row with some layers of every column, as figure 3 of StyleGAN shows it.
 
-    Args:
-        generator: what draws.
-        rows: ws [R, num_ws, w_dim]: what the other layers come from, along the left side.
-        columns: ws [C, num_ws, w_dim]: what these layers come from, along the top.
-        layers: see `Generator.mix`.
-        frame: show the sources, too.
-        progress: called after every row.
-        noise: `noise_mode` and `noise_seed` of `Generator.mix`.
-
     Returns:
-        [(R + 1) * H, (C + 1) * W, channels] uint8; without a frame [R * H, C * W, channels].
-
-    Raises:
-        InvalidInput: layers or noise that do not fit.
-        EngineError: the backend failed, or the generator is closed.
+        [R * H, C * W, channels] uint8; framed by the sources [(R + 1) * H, (C + 1) * W, channels].
     """
     R, C = len(rows), len(columns)
-    total = R * C + (R + C if frame else 0)
+    total = R * C + (R + C if framed else 0)
     grid = []
-    for done, row in enumerate(rows, 1):
-        grid.append(generator.mix(row[None], columns, layers=layers, **noise))
-        if progress is not None:
-            progress(done * C, total)
-    pictures = np.concatenate(grid)  # [R, C, H, W, channels]
-    if not frame:
-        return _laid_out(pictures)
-    top, left = generator.synthesize(columns, **noise), generator.synthesize(rows, **noise)
-    if progress is not None:
+    for done, ws in enumerate(
+        mix_grid(rows, columns, layers_of(layers, generator.layer_groups)), 1
+    ):
+        grid.append(generator.synthesize(ws, **options))
+        progress(done * C, total)
+    pictures = np.stack(grid)  # [R, C, H, W, channels]
+    if framed:
+        top = generator.synthesize(columns, **options)  # [C, H, W, channels]
+        left = generator.synthesize(rows, **options)[:, None]  # [R, 1, H, W, channels]
+        first = np.concatenate([np.zeros_like(top[:1]), top])[None]  # its corner is empty
+        pictures = np.concatenate([first, np.concatenate([left, pictures], axis=1)])
         progress(total, total)
-    return framed(pictures, top=top, left=left)
+    return _lay_out(pictures)
 
 
-def strip_figure(
+def draw_strip(
     generator: Generator,
-    ws: np.ndarray,
+    ws: np.ndarray,  # [N, num_ws, w_dim] float32
     direction: str | np.ndarray,
-    strengths: Sequence[float],
+    strengths: Sequence[float],  # [S]
     *,
     layers: Layers = "all",
-    progress: Progress | None = None,
-    **noise: Any,
+    progress: Progress = lambda done, total: None,
+    **options: Any,
 ) -> np.ndarray:
-    """Draw pictures along a direction: a row for each, a column for every strength.
-
-    Args:
-        generator: what draws.
-        ws: [N, num_ws, w_dim] float32.
-        direction: see `Generator.edit`.
-        strengths: [S].
-        layers: those that move, see `Generator.edit`.
-        progress: called after every row.
-        noise: `noise_mode` and `noise_seed` of `Generator.synthesize`.
-
-    Returns:
-        [N * H, S * W, channels] uint8.
-
-    Raises:
-        InvalidInput: a direction, layers or noise that do not fit.
-        EngineError: the backend failed, or the generator is closed.
-    """
+    """Draw ws moved along a direction, a row for each: [N * H, S * W, channels] uint8."""
     strips = []
     for done, w in enumerate(ws, 1):
         moved = generator.edit(w[None], direction, strengths, layers=layers)
-        strips.append(generator.synthesize(moved, **noise))
-        if progress is not None:
-            progress(done * len(strengths), len(ws) * len(strengths))
-    return _laid_out(np.stack(strips))
+        strips.append(generator.synthesize(moved, **options))
+        progress(done * len(strengths), len(ws) * len(strengths))
+    return _lay_out(np.stack(strips))
 
 
-def framed(grid: np.ndarray, *, top: np.ndarray, left: np.ndarray) -> np.ndarray:
-    """Lay a grid of pictures out, with those that its columns and rows come from.
-
-    Args:
-        grid: [R, C, H, W, channels] uint8, such as `Generator.mix` draws.
-        top: [C, H, W, channels], the sources of the columns.
-        left: [R, H, W, channels], the sources of the rows.
-
-    Returns:
-        [(R + 1) * H, (C + 1) * W, channels] uint8; the corner is black, or transparent.
-    """
-    first = np.concatenate([np.zeros_like(top[:1]), top])[None]  # [1, C + 1, H, W, channels]
-    return _laid_out(np.concatenate([first, np.concatenate([left[:, None], grid], axis=1)]))
-
-
-def _laid_out(grid: np.ndarray) -> np.ndarray:
+def _lay_out(grid: np.ndarray) -> np.ndarray:
     """Pictures [R, C, H, W, channels] as one: [R * H, C * W, channels]."""
     R, C = grid.shape[:2]
     return grid_of(grid.reshape(R * C, *grid.shape[2:]), C, R)

@@ -6,40 +6,28 @@ import time
 from collections.abc import Callable
 from datetime import timedelta
 
-__all__ = ["ProgressLog"]
+__all__ = ["log_progress"]
 
 
-class ProgressLog:
-    """A `progress` callback that tells how many images there are, the rate, and the time left.
+def log_progress(
+    say: Callable[[str], None], *, seconds: float, clock: Callable[[], float] = time.monotonic
+) -> Callable[[int, int], None]:
+    """What takes the images that are there and will be, and says so every so many seconds.
 
-        write_dataset(generator, job, "out", progress=ProgressLog(print))
-
-    Args:
-        say: called with a line: '2048 of 50000 images, 68.3 images/s, 0:11:42 left'.
-        seconds: between two lines, at least.
-        clock: seconds that pass.
+    A line is such as '2048 of 50000 images, 68.3 images/s, 0:11:42 left'.
     """
+    started = told = clock()
+    there: int | None = None  # when it started: they say nothing of the rate
 
-    def __init__(
-        self,
-        say: Callable[[str], None],
-        *,
-        seconds: float = 30.0,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._say = say
-        self._seconds = seconds
-        self._clock = clock
-        self._started = self._told = clock()
-        self._there: int | None = None  # when it started: they say nothing of the rate
-
-    def __call__(self, done: int, total: int) -> None:
-        """Take how many images there are, and how many there will be."""
-        there = self._there = done if self._there is None else self._there
-        now = self._clock()
-        if done <= there or now <= self._started or now - self._told < self._seconds:
+    def update(done: int, total: int) -> None:
+        nonlocal told, there
+        there = done if there is None else there
+        now = clock()
+        if done <= there or now <= started or now - told < seconds:
             return
-        self._told = now
-        rate = (done - there) / (now - self._started)
+        told = now
+        rate = (done - there) / (now - started)
         left = timedelta(seconds=round((total - done) / rate))
-        self._say(f"{done} of {total} images, {rate:.1f} images/s, {left} left")
+        say(f"{done} of {total} images, {rate:.1f} images/s, {left} left")
+
+    return update

@@ -10,7 +10,7 @@ from stylert.engines.choice import (
     COMPILERS,
     CompilerStatus,
     choose_compiler,
-    usable_compilers,
+    list_compilers,
 )
 from stylert.engines.compiler import build_engines
 from stylert.engines.request import GRAPHS, OUTPUTS, PRECISIONS, BuildRequest, parse_batches
@@ -24,7 +24,7 @@ __all__ = [
     "PRECISIONS",
     "CompilerStatus",
     "build_engine",
-    "usable_compilers",
+    "list_compilers",
 ]
 
 

@@ -30,7 +30,7 @@ def run_builder(trt: Any, builder: Any, network: Any, config: Any, progress: Pro
         progress: called in the caller's thread with the builder's innermost phase of several steps.
     """
     steps = _Steps()
-    monitor = _monitor(trt, steps)
+    monitor = _make_monitor(trt, steps)
     config.progress_monitor = monitor
     result: list[Any] = []
     ended = (
@@ -49,7 +49,7 @@ def run_builder(trt: Any, builder: Any, network: Any, config: Any, progress: Pro
     threading.Thread(target=work, name="stylert-build", daemon=True).start()
     try:
         while not ended.wait(_PERIOD):
-            for name, done, total in steps.current():
+            for name, done, total in steps.find_current():
                 progress(name, done, total)
     except BaseException:
         steps.cancelled = True
@@ -83,14 +83,14 @@ class _Steps:
         with self._lock:
             self._phases.pop(name, None)
 
-    def current(self) -> list[tuple[str, int, int]]:
+    def find_current(self) -> list[tuple[str, int, int]]:
         """The innermost phase of more than one step: name, steps done, steps in all."""
         with self._lock:
             long = [(name, *steps) for name, steps in self._phases.items() if steps[1] > 1]
         return long[-1:]
 
 
-def _monitor(trt: Any, steps: _Steps) -> Any:
+def _make_monitor(trt: Any, steps: _Steps) -> Any:
     class Monitor(trt.IProgressMonitor):  # type: ignore[misc]
         def __init__(self) -> None:
             trt.IProgressMonitor.__init__(self)  # pybind11 wants this form

@@ -11,7 +11,7 @@ from stylert.engines.tensorrt_rtx import TensorRTRTX
 from stylert.runtime.errors import EngineError, InvalidInput, StylertError
 from stylert.runtime.packages import installed_version
 
-__all__ = ["COMPILERS", "CompilerStatus", "choose_compiler", "usable_compilers"]
+__all__ = ["COMPILERS", "CompilerStatus", "choose_compiler", "list_compilers"]
 
 COMPILERS: dict[str, Callable[[], Compiler]] = {  # the best first
     "tensorrt": TensorRT.load,
@@ -27,7 +27,7 @@ _DISTRIBUTIONS = {
 class CompilerStatus:
     """Whether a compiler can be used here."""
 
-    name: str  # as --compiler takes it
+    name: str  # a key of COMPILERS
     version: str | None  # of the package that is installed
     problem: str | None  # what is missing and the command to run, None = it can be used
 
@@ -37,10 +37,10 @@ class CompilerStatus:
         return self.problem is None
 
 
-def usable_compilers() -> list[CompilerStatus]:
+def list_compilers() -> list[CompilerStatus]:
     """All compilers, the best first, and what each of them lacks here. This imports them."""
     return [
-        CompilerStatus(name, installed_version(*_DISTRIBUTIONS[name]), _problem(name))
+        CompilerStatus(name, installed_version(*_DISTRIBUTIONS[name]), _find_problem(name))
         for name in COMPILERS
     ]
 
@@ -77,7 +77,7 @@ def choose_compiler(name: str, *, sms: tuple[str, ...] = ()) -> tuple[Compiler, 
     raise EngineError(f"No compiler can be used here. {' '.join(problems)}")
 
 
-def _problem(name: str) -> str | None:
+def _find_problem(name: str) -> str | None:
     try:
         COMPILERS[name]()
     except StylertError as error:

@@ -47,7 +47,7 @@ class Compiler(ABC):
     trt: Any  # its Python module
 
     @abstractmethod
-    def target(self, request: BuildRequest) -> Target:
+    def find_target(self, request: BuildRequest) -> Target:
         """The GPUs that the request asks for.
 
         Raises:
@@ -85,12 +85,12 @@ def build_engines(
         EngineError: the parser or the builder refuses a graph, or its precision is not as asked.
         OSError: the disk is full, or the bundle cannot be written.
     """
-    target = compiler.target(request)
+    target = compiler.find_target(request)
     plans = []
     with _ONE_AT_A_TIME, ExitStack() as built:  # which publishes all at its end
         for graph in request.graphs:
-            draft = _draft(compiler, request, target, graph)
-            plan = None if force else _up_to_date(draft, request.bundle)
+            draft = _draft_plan(compiler, request, target, graph)
+            plan = None if force else _find_up_to_date(draft, request.bundle)
             if plan is None:
                 plan, data = _compile(compiler, request, draft, progress, say)
                 built.enter_context(_publish(plan, request.bundle, data))
@@ -100,9 +100,9 @@ def build_engines(
     return plans
 
 
-def _draft(compiler: Compiler, request: BuildRequest, target: Target, graph: str) -> Plan:
+def _draft_plan(compiler: Compiler, request: BuildRequest, target: Target, graph: str) -> Plan:
     """What is known of a plan before its engine is built."""
-    version, precision = str(compiler.trt.__version__), request.precision_of(graph)
+    version, precision = str(compiler.trt.__version__), request.find_precision(graph)
     parts = [compiler.name, version, target.name, precision, graph, request.profile]
     if graph == "synthesis":
         parts.append(request.output)
@@ -115,15 +115,15 @@ def _draft(compiler: Compiler, request: BuildRequest, target: Target, graph: str
         compute_capabilities=target.compute_capabilities,
         gpu=target.gpu,
         batches=request.batches,
-        outputs=request.outputs_of(graph),
-        onnx_sha256=request.onnx_sha256(graph),
+        outputs=request.list_outputs(graph),
+        onnx_sha256=request.find_onnx_sha256(graph),
         sha256="",
         size=0,
         options=request.options,
     )
 
 
-def _up_to_date(draft: Plan, bundle: Bundle) -> Plan | None:
+def _find_up_to_date(draft: Plan, bundle: Bundle) -> Plan | None:
     """The plan in the bundle, if it is what a build would make and nobody changed it."""
     try:
         plan = Plan.from_json(json.loads(_sidecar(draft, bundle).read_bytes()))
@@ -147,13 +147,13 @@ def _compile(
     logger = tensorrt_logger(compiler.trt)
     islands: list[str] = []
     while True:
-        builder = _builder(compiler, logger)
-        parsed = ParsedGraph(compiler.trt, builder, logger, request.onnx(draft.graph))
+        builder = _make_builder(compiler, logger)
+        parsed = ParsedGraph(compiler.trt, builder, logger, request.find_onnx(draft.graph))
         parsed.keep_outputs(draft.outputs)
         parsed.check_precision(draft.precision, request.half_blocks)
         for name in islands:
             parsed.make_island(name)
-        config = _config(compiler, request, builder, parsed)
+        config = _make_config(compiler, request, builder, parsed)
         logger.clear()
         data = run_builder(
             compiler.trt,
@@ -165,7 +165,9 @@ def _compile(
         compiler.learn(config)
         if data is not None:
             break
-        refused = [name for name in _without_kernel(parsed, logger.reason) if name not in islands]
+        refused = [
+            name for name in _find_without_kernel(parsed, logger.reason) if name not in islands
+        ]
         if not refused:
             raise EngineError(
                 f"{compiler.title} {draft.version} cannot build {parsed.path.name}: "
@@ -173,11 +175,11 @@ def _compile(
             )
         say(f"No half-precision kernel for {', '.join(refused)}: built again in float32 there.")
         islands += refused
-    census = parsed.census()
+    census = parsed.count_types()
     if draft.precision == "fp16" and not census["convolutions"].get("HALF"):
         raise EngineError(
             f"{compiler.title} {draft.version} has no half-precision kernel for any convolution "
-            f"of {parsed.path.name}. Build with --precision fp32, or use another version."
+            f"of {parsed.path.name}. Build with precision='fp32', or use another version."
         )
     plan = replace(
         draft,
@@ -190,7 +192,7 @@ def _compile(
     return plan, data
 
 
-def _builder(compiler: Compiler, logger: Any) -> Any:
+def _make_builder(compiler: Compiler, logger: Any) -> Any:
     logger.clear()
     try:
         return compiler.trt.Builder(logger)
@@ -200,7 +202,9 @@ def _builder(compiler: Compiler, logger: Any) -> Any:
         ) from None
 
 
-def _config(compiler: Compiler, request: BuildRequest, builder: Any, parsed: ParsedGraph) -> Any:
+def _make_config(
+    compiler: Compiler, request: BuildRequest, builder: Any, parsed: ParsedGraph
+) -> Any:
     trt = compiler.trt
     config = builder.create_builder_config()
     config.clear_flag(trt.BuilderFlag.TF32)  # float32 is float32
@@ -213,16 +217,16 @@ def _config(compiler: Compiler, request: BuildRequest, builder: Any, parsed: Par
         config.set_flag(trt.BuilderFlag.REFIT)
     compiler.configure(config, request)
     for batch in request.batches:
-        if config.add_optimization_profile(parsed.profile(batch)) < 0:
+        if config.add_optimization_profile(parsed.make_profile(batch)) < 0:
             raise EngineError(f"{compiler.title} refuses batches {batch} of {parsed.path.name}.")
     return config
 
 
-def _without_kernel(parsed: ParsedGraph, reason: str) -> list[str]:
+def _find_without_kernel(parsed: ParsedGraph, reason: str) -> list[str]:
     """The half-precision convolutions that the builder found no kernel for."""
     if not any(words in reason for words in _NO_HALF_KERNEL):
         return []
-    return parsed.half_convolutions_in(reason)
+    return parsed.find_half_convolutions(reason)
 
 
 @contextmanager

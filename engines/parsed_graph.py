@@ -38,7 +38,7 @@ class ParsedGraph:
         self._parser = trt.OnnxParser(self.network, logger)
         self._weights: list[np.ndarray] = []
         if not self._parser.parse(with_float32_weights(path), str(path)):
-            raise self._refusal()
+            raise self._make_refusal()
 
     def keep_outputs(self, names: Collection[str]) -> None:
         """Drop the other outputs, and with them what only they need."""
@@ -49,9 +49,9 @@ class ParsedGraph:
                 self._retype(tensor)
         kept = {network.get_output(i).name for i in range(network.num_outputs)}
         if kept != set(names):
-            raise self._error(f"got outputs {sorted(kept)}, expected {sorted(names)}.")
+            raise self._make_error(f"got outputs {sorted(kept)}, expected {sorted(names)}.")
 
-    def profile(self, batch: tuple[int, int, int]) -> Any:
+    def make_profile(self, batch: tuple[int, int, int]) -> Any:
         """The optimization profile of a (least, best, largest) batch.
 
         Noise is one for all images or one per image, in every profile.
@@ -64,14 +64,14 @@ class ParsedGraph:
             profile.set_shape(tensor.name, *((size, *tuple(tensor.shape)[1:]) for size in sizes))
         return profile
 
-    def census(self) -> dict[str, dict[str, int]]:
+    def count_types(self) -> dict[str, dict[str, int]]:
         """How many convolutions and how many tensors have which type: the proof of precision."""
         tensors = Counter(
             layer.get_output(i).dtype.name
-            for layer in self._layers()
+            for layer in self._list_layers()
             for i in range(layer.num_outputs)
         )
-        convolutions = Counter(self._types(layer)[0] for layer in self._convolutions())
+        convolutions = Counter(self._tell_types(layer)[0] for layer in self._list_convolutions())
         return {"convolutions": dict(convolutions), "tensors": dict(tensors)}
 
     def check_precision(self, precision: str, half_blocks: Collection[str] = ()) -> None:
@@ -89,44 +89,48 @@ class ParsedGraph:
         half = 0
         must = tuple(f"{block}{end}" for block in half_blocks for end in "./")
         image = tuple(f"{block}.upsample/" for block in half_blocks)
-        for layer in self._convolutions():
-            types = self._types(layer)
+        for layer in self._list_convolutions():
+            types = self._tell_types(layer)
             is_half = types[0] == "HALF"
             expected = layer.name.startswith(must) and not layer.name.startswith(image)
             if len(set(types)) != 1 or (expected and not is_half and precision == "fp16"):
-                raise self._error(
+                raise self._make_error(
                     f"{layer.name} has the types {', '.join(types)} (input, output, weights), "
                     f"expected {'HALF' if expected else 'one'}."
                 )
             half += is_half
         if (half > 0) != (precision == "fp16"):
-            raise self._error(
+            raise self._make_error(
                 f"got {half} convolutions in half precision, expected "
                 f"{'some' if precision == 'fp16' else 'none'} in an {precision} graph."
             )
 
-    def half_convolutions_in(self, message: str) -> list[str]:
+    def find_half_convolutions(self, message: str) -> list[str]:
         """Names of the half-precision convolutions that a builder's message speaks of."""
-        names = [layer.name for layer in self._convolutions() if self._types(layer)[0] == "HALF"]
-        return [name for name in names if _speaks_of(name, message)]
+        names = [
+            layer.name
+            for layer in self._list_convolutions()
+            if self._tell_types(layer)[0] == "HALF"
+        ]
+        return [name for name in names if _mentions(name, message)]
 
     def make_island(self, name: str) -> None:
         """Let one half-precision convolution compute in float32, between two casts."""
         trt = self.trt
-        layer = next(layer for layer in self._convolutions() if layer.name == name)
+        layer = next(layer for layer in self._list_convolutions() if layer.name == name)
         output = layer.get_output(0)
-        users = list(self._uses(output.name))
+        users = list(self._find_uses(output.name))
         layer.set_input(0, self._cast(layer.get_input(0), trt.DataType.FLOAT, f"{name}/island"))
-        layer.kernel = self._float32(layer.kernel)
+        layer.kernel = self._keep_float32(layer.kernel)
         if layer.bias is not None and layer.bias.size:
-            layer.bias = self._float32(layer.bias)
+            layer.bias = self._keep_float32(layer.bias)
         half = self._cast(output, trt.DataType.HALF, f"{name}/mainland")
         for user, index in users:
             user.set_input(index, half)
 
     def _retype(self, tensor: Any) -> None:
         """Make a tensor that nobody needs float32: uint8 is only allowed as an output."""
-        for layer in self._layers():
+        for layer in self._list_layers():
             if layer.type == self.trt.LayerType.CAST and layer.get_output(0).name == tensor.name:
                 layer.__class__ = self.trt.ICastLayer
                 layer.to_type = self.trt.DataType.FLOAT
@@ -136,55 +140,55 @@ class ParsedGraph:
         layer.name = name
         return layer.get_output(0)
 
-    def _float32(self, weights: Any) -> np.ndarray:
+    def _keep_float32(self, weights: Any) -> np.ndarray:
         array = np.ascontiguousarray(weights, dtype=np.float32)
         self._weights.append(array)  # the network only points at it
         return array
 
-    def _layers(self) -> Iterator[Any]:
+    def _list_layers(self) -> Iterator[Any]:
         return (self.network.get_layer(i) for i in range(self.network.num_layers))
 
-    def _convolutions(self) -> Iterator[Any]:
+    def _list_convolutions(self) -> Iterator[Any]:
         trt = self.trt
         kinds = {
             trt.LayerType.CONVOLUTION: trt.IConvolutionLayer,
             trt.LayerType.DECONVOLUTION: trt.IDeconvolutionLayer,
         }
-        for layer in self._layers():
+        for layer in self._list_layers():
             if layer.type in kinds:
                 layer.__class__ = kinds[layer.type]  # the network only gives an ILayer
                 yield layer
 
-    def _uses(self, name: str) -> Iterator[tuple[Any, int]]:
-        for layer in self._layers():
+    def _find_uses(self, name: str) -> Iterator[tuple[Any, int]]:
+        for layer in self._list_layers():
             for i in range(layer.num_inputs):
                 tensor = layer.get_input(i)
                 if tensor is not None and tensor.name == name:
                     yield layer, i
 
-    def _types(self, layer: Any) -> Sequence[str]:
+    def _tell_types(self, layer: Any) -> Sequence[str]:
         """Types of a convolution's input, output and weights."""
         kernel = {"float16": "HALF", "float32": "FLOAT"}.get(
             str(layer.kernel.dtype), str(layer.kernel.dtype)
         )
         return layer.get_input(0).dtype.name, layer.get_output(0).dtype.name, kernel
 
-    def _refusal(self) -> EngineError:
+    def _make_refusal(self) -> EngineError:
         parser = self._parser
         if not parser.num_errors:
-            return self._error("TensorRT's parser refuses the file and gives no reason.")
+            return self._make_error("TensorRT's parser refuses the file and gives no reason.")
         parser_error = parser.get_error(0)
         reason = " ".join(parser_error.desc().split())
-        return self._error(
+        return self._make_error(
             f"TensorRT's parser refuses node {parser_error.node_name()!r} "
             f"({parser_error.node_operator()}): {reason:.250}."
         )
 
-    def _error(self, what: str) -> EngineError:
+    def _make_error(self, what: str) -> EngineError:
         return EngineError(f"{self.path.name}: {what} Export the checkpoint again.")
 
 
-def _speaks_of(name: str, message: str) -> bool:
+def _mentions(name: str, message: str) -> bool:
     # Parts of TensorRT write a node's name with '_' for '.'.
     pattern = re.escape(name).replace(r"\.", "[._]")
     return re.search(rf"(?<![\w/]){pattern}(?![\w/])", message) is not None

@@ -59,21 +59,21 @@ class BuildRequest:
         if "synthesis" in self.graphs and self.precision == "fp16":
             need_half_graph(self.bundle)
 
-    def precision_of(self, graph: str) -> str:
+    def find_precision(self, graph: str) -> str:
         """Precision of a graph's file."""
         return "fp32" if graph == "mapping" else self.precision
 
-    def outputs_of(self, graph: str) -> tuple[str, ...]:
+    def list_outputs(self, graph: str) -> tuple[str, ...]:
         """The outputs that a graph's engine keeps."""
         return ("ws",) if graph == "mapping" else OUTPUTS[self.output]
 
-    def onnx(self, graph: str) -> Path:
+    def find_onnx(self, graph: str) -> Path:
         """The file that a graph's engine is built from."""
-        return self.bundle.file(graph_key(graph, self.precision_of(graph)))
+        return self.bundle.file(graph_key(graph, self.find_precision(graph)))
 
-    def onnx_sha256(self, graph: str) -> str:
+    def find_onnx_sha256(self, graph: str) -> str:
         """SHA-256 of that graph, weights beside it included, from the manifest."""
-        return self.bundle.graph_sha256(graph_key(graph, self.precision_of(graph)))
+        return self.bundle.graph_sha256(graph_key(graph, self.find_precision(graph)))
 
     @property
     def half_blocks(self) -> tuple[str, ...]:
@@ -109,8 +109,8 @@ def need_half_graph(bundle: Bundle) -> None:
     """
     if HALF not in bundle.graphs:
         raise InvalidInput(
-            f"Bundle {bundle.path} has no {HALF}.onnx. Export the checkpoint again, without --half "
-            "none and --no-verify, or pass --precision fp32."
+            f"Bundle {bundle.path} has no {HALF}.onnx. Make one: stylert export CHECKPOINT "
+            "--out BUNDLE --half native. Or pass precision='fp32'."
         )
 
 

@@ -50,23 +50,23 @@ class TensorRT(Compiler):
         if not gpus:
             raise EngineError(
                 "TensorRT builds on an NVIDIA GPU only, and there is none. Engines for RTX cards "
-                "are built without: --compiler tensorrt-rtx --sm 89"
+                "are built without: compiler='tensorrt-rtx', sm='89'."
             )
         return cls(tensorrt, gpus[0])  # the device that is current in a new thread
 
     @override
-    def target(self, request: BuildRequest) -> Target:
+    def find_target(self, request: BuildRequest) -> Target:
         if request.sms:
             raise InvalidInput(
-                f"TensorRT builds for this machine's GPU ({self.gpu.name}): got --sm "
-                f"{','.join(request.sms):.40}. Leave it out, or use --compiler tensorrt-rtx."
+                f"TensorRT builds for this machine's GPU ({self.gpu.name}): got "
+                f"sm='{','.join(request.sms):.40}'. Leave it out, or pass compiler='tensorrt-rtx'."
             )
         if request.hardware_compatible and self.gpu.compute_capability < (8, 0):
             raise InvalidInput(
-                f"--hardware-compatible: got a GPU of compute capability {self._capability}, "
+                f"hardware_compatible: got a GPU of compute capability {self._capability}, "
                 "expected 8.0 (Ampere) or newer. Leave it out."
             )
-        name = "ampere_plus" if request.hardware_compatible else _slug(self.gpu.name)
+        name = "ampere_plus" if request.hardware_compatible else _make_slug(self.gpu.name)
         return Target(name, (self._capability,), self.gpu.name)
 
     @override
@@ -102,9 +102,9 @@ class TensorRT(Compiler):
     def _timing_cache(self) -> Path:
         caches = os.environ.get("XDG_CACHE_HOME")
         folder = Path(caches) if caches else Path.home() / ".cache"
-        name = f"tensorrt-{self.trt.__version__}-{_slug(self.gpu.name)}.timing"
+        name = f"tensorrt-{self.trt.__version__}-{_make_slug(self.gpu.name)}.timing"
         return folder / "stylert" / name
 
 
-def _slug(name: str) -> str:
+def _make_slug(name: str) -> str:
     return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_") or "gpu"

@@ -36,20 +36,20 @@ class TensorRTRTX(Compiler):
         return cls(import_package("tensorrt_rtx", cls.title, "stylert[rtx]"))
 
     @override
-    def target(self, request: BuildRequest) -> Target:
+    def find_target(self, request: BuildRequest) -> Target:
         self._check_options(request)
         sms = request.sms or tuple("{}{}".format(*gpu.compute_capability) for gpu in visible_gpus())
         if not sms:
             raise InvalidInput(
-                "TensorRT-RTX: got no --sm and found no NVIDIA GPU, expected the SMs of the cards "
-                f"to build for: --sm {_CARDS}, or several: --sm 86,89,120."
+                "sm: got none and found no NVIDIA GPU, expected the SMs of the cards to build for "
+                f"with TensorRT-RTX: {_CARDS}, or several: sm='86,89,120'."
             )
-        known = self._known()
+        known = self._list_known()
         unknown = [sm for sm in sms if sm not in known]
         if unknown:
             raise InvalidInput(
                 f"TensorRT-RTX does not build these graphs for SM {unknown[0]!r:.20}, expected "
-                f"some of {', '.join(known)}. Other GPUs: --compiler tensorrt, on that GPU."
+                f"some of {', '.join(known)}. Other GPUs: compiler='tensorrt', on that GPU."
             )
         sms = tuple(sorted(set(sms), key=int))
         return Target(
@@ -60,7 +60,7 @@ class TensorRTRTX(Compiler):
 
     @override
     def configure(self, config: Any, request: BuildRequest) -> None:
-        capabilities = self.target(request).compute_capabilities
+        capabilities = self.find_target(request).compute_capabilities
         config.num_compute_capabilities = len(capabilities)
         for i, capability in enumerate(capabilities):
             sm = getattr(self.trt.ComputeCapability, f"SM{capability.replace('.', '')}")
@@ -70,7 +70,7 @@ class TensorRTRTX(Compiler):
     def learn(self, config: Any) -> None:
         pass  # it does not time kernels when it builds, but where the engine runs
 
-    def _known(self) -> list[str]:
+    def _list_known(self) -> list[str]:
         names = self.trt.ComputeCapability.__members__
         sms = {name[2:] for name in names if name.startswith("SM")} - {_TURING}
         return sorted(sms, key=int)
@@ -78,11 +78,10 @@ class TensorRTRTX(Compiler):
     def _check_options(self, request: BuildRequest) -> None:
         for option, instead in (
             ("version_compatible", "its engines run on the version that built them"),
-            ("hardware_compatible", "name the SMs with --sm"),
+            ("hardware_compatible", "name the SMs, as in sm='86,89'"),
             ("refittable", "build one engine for each checkpoint"),
         ):
             if getattr(request, option):
                 raise InvalidInput(
-                    f"TensorRT-RTX: --{option.replace('_', '-')} needs --compiler tensorrt; "
-                    f"{instead}."
+                    f"TensorRT-RTX: {option}=True needs compiler='tensorrt'; {instead}."
                 )

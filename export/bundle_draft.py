@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 
 from stylert.export.checkpoints import Checkpoint, Config
-from stylert.export.families import synthesis_graph
-from stylert.export.graphs.emitter import noise_inputs
-from stylert.export.graphs.mapping import mapping_graph
+from stylert.export.families import build_synthesis_graph
+from stylert.export.graphs.emitter import list_noise_inputs
+from stylert.export.graphs.mapping import build_mapping_graph
 from stylert.export.onnx_graph import GraphBuilder
 from stylert.export.precision import HalfPrecision
-from stylert.export.sefa import sefa_directions
+from stylert.export.sefa import find_sefa_directions
 from stylert.runtime.bundle import (
     HALF,
     MANIFEST,
@@ -61,9 +61,9 @@ class BundleDraft:
     def write(self, progress: Callable[[str, int, int], None]) -> None:
         """Write everything but the manifest."""
         writers: list[Callable[[], None]] = [
-            lambda: self._write_graph("mapping", mapping_graph(self.checkpoint)),
+            lambda: self._write_graph("mapping", build_mapping_graph(self.checkpoint)),
             lambda: self._write_graph(
-                "synthesis", synthesis_graph(self.checkpoint, **self.graph_options)
+                "synthesis", build_synthesis_graph(self.checkpoint, **self.graph_options)
             ),
             self._write_half,
         ]
@@ -72,8 +72,8 @@ class BundleDraft:
             write()
         progress("writing the graphs", len(writers), len(writers))
         if self.checkpoint.config.use_noise:
-            self._write_arrays("noise", noise_inputs(self.checkpoint))
-        self._write_arrays("directions", arrays_of(sefa_directions(self.checkpoint)))
+            self._write_arrays("noise", list_noise_inputs(self.checkpoint))
+        self._write_arrays("directions", arrays_of(find_sefa_directions(self.checkpoint)))
 
     def replace_half(self, half: HalfPrecision) -> None:
         """Write the half-precision graph again, with other blocks; none where there is no block."""
@@ -85,14 +85,14 @@ class BundleDraft:
 
     def write_manifest(self, parity: Mapping[str, Any] | None) -> None:
         """Write the manifest, with the report of the proof; None = without one."""
-        manifest = self._manifest() | {"parity": parity}
+        manifest = self._make_manifest() | {"parity": parity}
         text = json.dumps(sealed(manifest), indent=1, allow_nan=False) + "\n"
         (self.folder / MANIFEST).write_text(text, encoding="utf-8")
 
     def _write_half(self) -> None:
         if blocks := self.half.half_blocks:
             options = {"half_blocks": blocks, "compact": self.half.compact, **self.graph_options}
-            self._write_graph(HALF, synthesis_graph(self.checkpoint, **options))
+            self._write_graph(HALF, build_synthesis_graph(self.checkpoint, **options))
 
     def _write_graph(self, name: str, graph: GraphBuilder) -> None:
         file = f"{name}.onnx"
@@ -104,7 +104,7 @@ class BundleDraft:
         np.savez(file, **arrays)  # type: ignore[arg-type]
         self._files[name] = [file]
 
-    def _manifest(self) -> dict[str, Any]:
+    def _make_manifest(self) -> dict[str, Any]:
         facts = self.checkpoint.describe()
         files = [file for written in self._files.values() for file in written]
         return {

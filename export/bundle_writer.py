@@ -97,12 +97,12 @@ def check_target(out: Path, *, force: bool) -> None:
     ours = all((out / name).is_file() for name in (MANIFEST, "mapping.onnx"))
     if not empty and not ours:
         raise InvalidInput(
-            f"{out} exists and is no bundle: it is left as it is. Choose another --out."
+            f"{out} exists and is no bundle: it is left as it is. Choose another name."
         )
     if not empty and not force:
-        raise InvalidInput(f"{out} exists. Pass --force to replace it, or choose another --out.")
+        raise InvalidInput(f"{out} exists. Pass force=True to replace it, or choose another name.")
     if Path.cwd().is_relative_to(os.path.realpath(out)):  # a shell in there would stand in nothing
         raise InvalidInput(
             f"{out} is the current folder, or one above it: it cannot be replaced from inside. "
-            "Choose another --out."
+            "Choose another name."
         )

@@ -6,22 +6,22 @@ from collections.abc import Callable
 from typing import Any
 
 from stylert.export.checkpoints import Checkpoint
-from stylert.export.graphs.stylegan1 import stylegan1_graph
-from stylert.export.graphs.stylegan2 import stylegan2_graph
-from stylert.export.graphs.stylegan3 import stylegan3_graph
+from stylert.export.graphs.stylegan1 import build_stylegan1_graph
+from stylert.export.graphs.stylegan2 import build_stylegan2_graph
+from stylert.export.graphs.stylegan3 import build_stylegan3_graph
 from stylert.export.models.generator import GeneratorModel
 from stylert.export.models.stylegan1 import StyleGAN1
 from stylert.export.models.stylegan2 import StyleGAN2
 from stylert.export.models.stylegan3 import StyleGAN3
 from stylert.export.onnx_graph import GraphBuilder
 
-__all__ = ["build_model", "synthesis_graph"]
+__all__ = ["build_model", "build_synthesis_graph"]
 
 
 _GRAPHS: dict[str, Callable[..., GraphBuilder]] = {
-    "stylegan1": stylegan1_graph,
-    "stylegan2": stylegan2_graph,
-    "stylegan3": stylegan3_graph,
+    "stylegan1": build_stylegan1_graph,
+    "stylegan2": build_stylegan2_graph,
+    "stylegan3": build_stylegan3_graph,
 }
 _MODELS: dict[str, type[GeneratorModel]] = {
     "stylegan1": StyleGAN1,
@@ -30,7 +30,7 @@ _MODELS: dict[str, type[GeneratorModel]] = {
 }
 
 
-def synthesis_graph(checkpoint: Checkpoint, **options: Any) -> GraphBuilder:
+def build_synthesis_graph(checkpoint: Checkpoint, **options: Any) -> GraphBuilder:
     """The synthesis network of a checkpoint: see its family's file in `graphs`.
 
     Args:

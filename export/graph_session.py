@@ -10,7 +10,7 @@ import numpy as np
 
 from stylert.export.checkpoints import Checkpoint, Config
 from stylert.export.checkpoints.configs.config import SMALL
-from stylert.export.graphs.emitter import noise_inputs
+from stylert.export.graphs.emitter import list_noise_inputs
 from stylert.export.onnx_graph import GraphBuilder
 from stylert.runtime.backends.onnxruntime import available_providers
 from stylert.runtime.publishing import naming
@@ -18,7 +18,7 @@ from stylert.runtime.publishing import naming
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
-__all__ = ["choose_threads", "feeds_of_ws", "open_graph"]
+__all__ = ["choose_threads", "make_feeds", "open_graph"]
 
 
 def choose_threads(config: Config) -> int | None:
@@ -46,9 +46,9 @@ def open_graph(graph: GraphBuilder, *, threads: int | None = None) -> InferenceS
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
-def feeds_of_ws(checkpoint: Checkpoint, ws: np.ndarray) -> dict[str, np.ndarray]:
+def make_feeds(checkpoint: Checkpoint, ws: np.ndarray) -> dict[str, np.ndarray]:
     """The inputs of a synthesis graph: ws [N, num_ws, w_dim], the checkpoint's noise, no motion."""
-    feeds = {"ws": ws, **noise_inputs(checkpoint)}
+    feeds = {"ws": ws, **list_noise_inputs(checkpoint)}
     if checkpoint.config.has_transform:
         feeds["transform"] = np.tile(np.eye(3, dtype=np.float32), (len(ws), 1, 1))
     return feeds

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from stylert.export.checkpoints import Checkpoint
-from stylert.export.families import synthesis_graph
-from stylert.export.graph_session import choose_threads, feeds_of_ws, open_graph
+from stylert.export.families import build_synthesis_graph
+from stylert.export.graph_session import choose_threads, make_feeds, open_graph
 from stylert.export.parity.reference import Reference
-from stylert.export.parity.scenes import image_scenes
+from stylert.export.parity.scenes import list_image_scenes
 from stylert.runtime.parity import compare
 
 __all__ = ["GOOD_DB", "HalfSearch"]
@@ -52,7 +52,7 @@ class HalfSearch:
         self._blocks = tuple(blocks)
         self._progress = progress
         reference = Reference(checkpoint)
-        scene = image_scenes(checkpoint.config)[0]
+        scene = list_image_scenes(checkpoint.config)[0]
         self._ws = reference.map_seeds(SEEDS, scene.psi)
         self._expected = np.stack([reference.draw(seed, scene) for seed in SEEDS])
         self._steps = self._list_steps()
@@ -64,9 +64,9 @@ class HalfSearch:
         -inf where one is not finite.
         """
         options = {"half_blocks": blocks, "compact": False, **self._options}
-        graph = synthesis_graph(self._checkpoint, **options)
+        graph = build_synthesis_graph(self._checkpoint, **options)
         session = open_graph(graph, threads=choose_threads(self._checkpoint.config))
-        feeds = (feeds_of_ws(self._checkpoint, ws[None]) for ws in self._ws)
+        feeds = (make_feeds(self._checkpoint, ws[None]) for ws in self._ws)
         pictures = np.concatenate([session.run(["img"], feed)[0] for feed in feeds])
         return compare(self._expected, pictures).psnr_db
 

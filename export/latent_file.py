@@ -18,7 +18,7 @@ from stylert.export.checkpoints.safe_pickle.quoting import quote_some
 from stylert.export.checkpoints.safe_pickle.storages import Tensor
 from stylert.export.checkpoints.safe_pickle.torch_archive import (
     is_torch_archive,
-    value_from_archive,
+    read_archive,
 )
 from stylert.export.checkpoints.safe_pickle.torch_stream import TORCH_MAGIC
 from stylert.export.checkpoints.safe_pickle.zip_records import ZipRecords
@@ -48,8 +48,8 @@ def read_latents(path: str | Path) -> np.ndarray:
     """
     try:
         data = Path(path).read_bytes()
-        found = list(_latents(_value(memoryview(data)), depth=0))
-        return _joined([tensor.to_float32() for tensor in _small(found)])
+        found = list(_find_latents(_read_value(memoryview(data)), depth=0))
+        return _join([tensor.to_float32() for tensor in _check_size(found)])
     except CheckpointError as error:
         raise CheckpointError(f"Cannot read {str(path)!r}: {error}.") from None
     except (OSError, ValueError) as error:  # a name with a null byte is a ValueError
@@ -73,12 +73,12 @@ def write_latents(latents: np.ndarray, path: str | Path) -> None:
         np.save(file, latents)
 
 
-def _value(data: memoryview) -> Any:
+def _read_value(data: memoryview) -> Any:
     """The value in a file."""
     if bytes(data[:2]) == b"PK":
         records = ZipRecords(data)
         if is_torch_archive(records):
-            return value_from_archive(records)
+            return read_archive(records)
     elif bytes(data[:1]) == b"\x80":
         value, _ = read_pickle(data)
         if type(value) is int and value == TORCH_MAGIC:
@@ -86,7 +86,7 @@ def _value(data: memoryview) -> Any:
     raise CheckpointError("it is no file of torch.save")
 
 
-def _latents(value: Any, *, depth: int) -> Iterator[Tensor]:
+def _find_latents(value: Any, *, depth: int) -> Iterator[Tensor]:
     """The tensors of latents in a value."""
     if depth > _DEEPEST:  # a dict can hold itself
         raise CheckpointError("its dicts lie too deep in each other")
@@ -98,10 +98,10 @@ def _latents(value: Any, *, depth: int) -> Iterator[Tensor]:
                 raise CheckpointError(f"its list has a {type(item).__name__}, expected tensors")
             yield item
     elif type(value) is dict and (names := [name for name in _NAMES if name in value]):
-        yield from _latents(value[names[0]], depth=depth + 1)
+        yield from _find_latents(value[names[0]], depth=depth + 1)
     elif type(value) is dict and value and not depth and {*map(type, value.values())} == {dict}:
         for item in value.values():
-            yield from _latents(item, depth=1)
+            yield from _find_latents(item, depth=1)
     elif type(value) is dict:
         keys = quote_some(value) if value else "no keys"
         raise CheckpointError(f"it has {keys}, expected one of {', '.join(_NAMES)}")
@@ -109,7 +109,7 @@ def _latents(value: Any, *, depth: int) -> Iterator[Tensor]:
         raise CheckpointError(f"it has a {type(value).__name__}, expected a tensor")
 
 
-def _small(tensors: list[Tensor]) -> list[Tensor]:
+def _check_size(tensors: list[Tensor]) -> list[Tensor]:
     """The tensors, once it is certain that all of them fit into memory."""
     if not tensors:
         raise CheckpointError("it has no tensors")
@@ -119,7 +119,7 @@ def _small(tensors: list[Tensor]) -> list[Tensor]:
     return tensors
 
 
-def _joined(arrays: list[np.ndarray]) -> np.ndarray:
+def _join(arrays: list[np.ndarray]) -> np.ndarray:
     """One array of all."""
     shapes = {array.shape for array in arrays}
     if len(arrays) == 1:

@@ -12,20 +12,20 @@ import numpy as np
 
 __all__ = [
     "UP_CONVOLUTIONS",
-    "demodulation",
-    "even_fir",
-    "fully_connected",
+    "fold_demodulation",
+    "make_even",
+    "fold_fully_connected",
     "normalize_weight",
-    "polyphase",
-    "transposed_fir",
-    "up_convolution_folded",
-    "up_fir",
+    "split_into_polyphase",
+    "transpose_fir",
+    "fold_up_convolution",
+    "split_up_fir",
 ]
 
 UP_CONVOLUTIONS = ("transposed", "folded")  # ways to lower an up-convolution
 
 
-def fully_connected(
+def fold_fully_connected(
     weight: np.ndarray,
     bias: np.ndarray,
     *,
@@ -64,7 +64,7 @@ def normalize_weight(weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return weight * factors[:, None, None, None], factors
 
 
-def demodulation(
+def fold_demodulation(
     weight: np.ndarray, *, gain: float | np.ndarray = 1.0, channels: int | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Demodulation of a modulated convolution, as a matrix (StyleGAN2, equation 3).
@@ -90,14 +90,14 @@ def demodulation(
     return (matrix, epsilon) if channels is None else (matrix + epsilon / channels, epsilon * 0)
 
 
-def even_fir(fir: np.ndarray) -> np.ndarray:
+def make_even(fir: np.ndarray) -> np.ndarray:
     """The filter as [t, t] with even sides; a zero in front keeps its pictures where they are."""
     fir = np.asarray(fir, np.float64)
     fir = np.outer(fir, fir) if fir.ndim == 1 else fir
     return np.pad(fir, [(side % 2, 0) for side in fir.shape])
 
 
-def transposed_fir(fir: np.ndarray) -> tuple[np.ndarray, list[int]]:
+def transpose_fir(fir: np.ndarray) -> tuple[np.ndarray, list[int]]:
     """The filter that follows a transposed 3x3 convolution, as a correlation.
 
     Args:
@@ -107,12 +107,14 @@ def transposed_fir(fir: np.ndarray) -> tuple[np.ndarray, list[int]]:
         The kernel [t, t] with the gain of 4, and its ONNX pads (top, left, bottom, right), which
         bring the 2H+1 by 2W+1 pixels of the transposed convolution to 2H by 2W.
     """
-    kernel = even_fir(fir)[::-1, ::-1] * 4
+    kernel = make_even(fir)[::-1, ::-1] * 4
     pads = [side // 2 - 1 for side in kernel.shape]
     return kernel, pads * 2
 
 
-def polyphase(kernel: np.ndarray, offsets: tuple[int, int]) -> tuple[np.ndarray, list[int]]:
+def split_into_polyphase(
+    kernel: np.ndarray, offsets: tuple[int, int]
+) -> tuple[np.ndarray, list[int]]:
     """Split an upsampling by 2 into the four convolutions that make its output phases.
 
     The upsampling is y[o] = sum over i of x[i] * kernel[o - 2 i + offset] along both axes, a
@@ -141,14 +143,14 @@ def polyphase(kernel: np.ndarray, offsets: tuple[int, int]) -> tuple[np.ndarray,
     return phases, reach * 2
 
 
-def up_fir(fir: np.ndarray) -> tuple[np.ndarray, list[int]]:
+def split_up_fir(fir: np.ndarray) -> tuple[np.ndarray, list[int]]:
     """Upsampling by 2 with a filter, as the kernels of its four phases [4, h, w] and ONNX pads."""
-    kernel = even_fir(fir) * 4
+    kernel = make_even(fir) * 4
     rows, columns = (side // 2 - 1 for side in kernel.shape)
-    return polyphase(kernel, (rows, columns))
+    return split_into_polyphase(kernel, (rows, columns))
 
 
-def up_convolution_folded(weight: np.ndarray, fir: np.ndarray) -> tuple[np.ndarray, list[int]]:
+def fold_up_convolution(weight: np.ndarray, fir: np.ndarray) -> tuple[np.ndarray, list[int]]:
     """An up-convolution and its filter as one convolution to four phases of every channel.
 
     Args:
@@ -159,7 +161,7 @@ def up_convolution_folded(weight: np.ndarray, fir: np.ndarray) -> tuple[np.ndarr
         The weight [4 * O, I, h, w] (phases of a channel side by side, so that DepthToSpace in
         CRD order puts them in place), and its ONNX pads.
     """
-    kernel = even_fir(fir) * 4
+    kernel = make_even(fir) * 4
     O, I, k, _ = weight.shape
     combined = np.zeros((O, I, kernel.shape[0] + k - 1, kernel.shape[1] + k - 1))
     for y in range(k):
@@ -167,5 +169,5 @@ def up_convolution_folded(weight: np.ndarray, fir: np.ndarray) -> tuple[np.ndarr
             taps = weight[:, :, y, x].astype(np.float64)[:, :, None, None] * kernel
             combined[:, :, y : y + kernel.shape[0], x : x + kernel.shape[1]] += taps
     rows, columns = (side // 2 for side in kernel.shape)
-    phases, pads = polyphase(combined, (rows, columns))  # [O, I, 4, h, w]
+    phases, pads = split_into_polyphase(combined, (rows, columns))  # [O, I, 4, h, w]
     return phases.transpose(0, 2, 1, 3, 4).reshape(4 * O, I, *phases.shape[3:]), pads

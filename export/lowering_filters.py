@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["Phases", "bands", "down_matrix", "split_into_phases", "up_matrix"]
+__all__ = ["Phases", "split_into_bands", "make_down_matrix", "split_into_phases", "make_up_matrix"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +63,7 @@ def split_into_phases(
         out_size: samples of the output; the last frame may have more.
     """
     count = math.lcm(up, down)
-    taps = [_up_taps(up_fir, up, before, phase) for phase in range(count)]
+    taps = [_list_up_taps(up_fir, up, before, phase) for phase in range(count)]
     places = [place for phase in taps for place in phase]
     first, last = min(places), max(places)
     kernels = np.zeros((count, last - first + 1))
@@ -75,11 +75,11 @@ def split_into_phases(
         first=first,
         frames=-(-out_size * down // count),
         up=kernels,
-        down=_down_kernels(down_fir, count, down),
+        down=_make_down_kernels(down_fir, count, down),
     )
 
 
-def up_matrix(fir: np.ndarray, size: int, *, up: int, padding: tuple[int, int]) -> np.ndarray:
+def make_up_matrix(fir: np.ndarray, size: int, *, up: int, padding: tuple[int, int]) -> np.ndarray:
     """Upsampling, padding and the filter along one axis.
 
     Args:
@@ -93,13 +93,13 @@ def up_matrix(fir: np.ndarray, size: int, *, up: int, padding: tuple[int, int]) 
     """
     matrix = np.zeros((size * up + sum(padding) - len(fir) + 1, size))
     for o, row in enumerate(matrix):
-        for place, weight in _up_taps(fir, up, padding[0], o).items():
+        for place, weight in _list_up_taps(fir, up, padding[0], o).items():
             if 0 <= place < size:
                 row[place] = weight
     return matrix
 
 
-def down_matrix(fir: np.ndarray, size: int, *, down: int) -> np.ndarray:
+def make_down_matrix(fir: np.ndarray, size: int, *, down: int) -> np.ndarray:
     """The filter and the downsampling along one axis.
 
     Args:
@@ -116,7 +116,7 @@ def down_matrix(fir: np.ndarray, size: int, *, down: int) -> np.ndarray:
     return matrix
 
 
-def bands(matrix: np.ndarray, rows: int) -> list[tuple[int, np.ndarray]]:
+def split_into_bands(matrix: np.ndarray, rows: int) -> list[tuple[int, np.ndarray]]:
     """Split a banded matrix into blocks of about so many rows, without the zeros beside them.
 
     Args:
@@ -134,7 +134,7 @@ def bands(matrix: np.ndarray, rows: int) -> list[tuple[int, np.ndarray]]:
     return parts
 
 
-def _up_taps(fir: np.ndarray, up: int, before: int, o: int) -> dict[int, float]:
+def _list_up_taps(fir: np.ndarray, up: int, before: int, o: int) -> dict[int, float]:
     """The input samples that sample o of the high rate sums, and their weights."""
     taps = len(fir)
     return {
@@ -144,7 +144,7 @@ def _up_taps(fir: np.ndarray, up: int, before: int, o: int) -> dict[int, float]:
     }
 
 
-def _down_kernels(fir: np.ndarray, count: int, down: int) -> np.ndarray:
+def _make_down_kernels(fir: np.ndarray, count: int, down: int) -> np.ndarray:
     """The kernels from the phases to the outputs of a frame, see `Phases.down`."""
     taps, outputs, axes = len(fir), count // down, fir.ndim
     reach = (down * (outputs - 1) + taps - 1) // count + 1

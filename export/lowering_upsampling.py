@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["blur_kernel", "box_kernel", "transposed_weight"]
+__all__ = ["make_blur_kernel", "make_box_kernel", "transpose_weight"]
 
 
-def transposed_weight(weight: np.ndarray, *, fused: bool) -> np.ndarray:
+def transpose_weight(weight: np.ndarray, *, fused: bool) -> np.ndarray:
     """The kernel of the transposed convolution: stride 2, no padding, to 2H+1 by 2W+1 pixels.
 
     Args:
@@ -30,12 +30,12 @@ def transposed_weight(weight: np.ndarray, *, fused: bool) -> np.ndarray:
     return kernel.transpose(1, 0, 2, 3)
 
 
-def box_kernel(channels: int) -> np.ndarray:
+def make_box_kernel(channels: int) -> np.ndarray:
     """The box [C, 1, 2, 2] after it, without padding: from 2H+1 by 2W+1 to 2H by 2W pixels."""
     return np.ones((channels, 1, 2, 2))
 
 
-def blur_kernel(channels: int) -> np.ndarray:
+def make_blur_kernel(channels: int) -> np.ndarray:
     """The blur [C, 1, 3, 3] after that, with a padding of 1: [1, 2, 1] along both axes."""
     taps = np.array([0.25, 0.5, 0.25])
     return np.broadcast_to(np.outer(taps, taps), (channels, 1, 3, 3))

@@ -9,15 +9,15 @@ from typing import Any
 from rich.filesize import decimal
 
 from stylert.export.checkpoints import Config
-from stylert.export.checkpoints.configs import config_from_json
+from stylert.export.checkpoints.configs import read_config
 from stylert.runtime.bundle import Bundle
 from stylert.runtime.bundle_facts import reading_manifest, tell_half
 from stylert.runtime.control.layers import layer_groups
 
-__all__ = ["facts_of_bundle", "rows_of"]
+__all__ = ["read_facts", "tell_rows"]
 
 
-def facts_of_bundle(path: str | Path) -> dict[str, Any]:
+def read_facts(path: str | Path) -> dict[str, Any]:
     """The manifest of a bundle, and under 'directions' which sets of them it holds.
 
     Raises:
@@ -31,49 +31,49 @@ def facts_of_bundle(path: str | Path) -> dict[str, Any]:
     return {**bundle.manifest, "directions": directions}
 
 
-def rows_of(path: str | Path, facts: Mapping[str, Any]) -> list[tuple[str, str]]:
+def tell_rows(path: str | Path, facts: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Facts for people: what each is, and its value.
 
     Args:
         path: where they are from, for the message.
-        facts: from `facts_of_bundle` or `Checkpoint.describe`.
+        facts: from `read_facts` or `Checkpoint.describe`.
 
     Raises:
         BundleError: the manifest is damaged.
     """
     with reading_manifest(path):
-        config = config_from_json(facts["family"], facts["config"])
+        config = read_config(facts["family"], facts["config"])
         return [
-            *config.summary().items(),
-            *_style_rows(config, facts.get("directions", ())),
-            *_work_rows(facts),
-            *_file_rows(facts),
+            *config.summarize().items(),
+            *_tell_styles(config, facts.get("directions", ())),
+            *_tell_work(facts),
+            *_tell_files(facts),
         ]
 
 
-def _style_rows(config: Config, directions: Sequence[Any]) -> Iterator[tuple[str, str]]:
+def _tell_styles(config: Config, directions: Sequence[Any]) -> Iterator[tuple[str, str]]:
     """How the picture can be controlled."""
     groups = layer_groups(config.family, config.num_ws)
     named = [name for name in ("coarse", "middle", "fine") if groups[name]]
-    yield "layers of ws", ", ".join(f"{name} {_indices(groups[name])}" for name in named)
+    yield "layers of ws", ", ".join(f"{name} {_tell_indices(groups[name])}" for name in named)
     psi, cutoff = config.truncation_psi, config.truncation_cutoff
-    of = "all layers" if cutoff is None else f"layers {_indices(groups['all'][:cutoff])}"
+    of = "all layers" if cutoff is None else f"layers {_tell_indices(groups['all'][:cutoff])}"
     yield "default truncation", "none (psi 1)" if psi == 1 else f"psi {psi:g} in {of}"
     if config.has_transform:
         yield "motion", "translate and rotate"
     for s in directions:
         last = s["count"] - 1
-        yield f"directions {s['name']}_0 to _{last}", f"for layers {_indices(s['layers'])}"
+        yield f"directions {s['name']}_0 to _{last}", f"for layers {_tell_indices(s['layers'])}"
 
 
-def _indices(layers: Sequence[int]) -> str:
+def _tell_indices(layers: Sequence[int]) -> str:
     """'0-7', or '0,2,5' where they do not follow each other."""
     if len(layers) > 1 and list(layers) == list(range(layers[0], layers[-1] + 1)):
         return f"{layers[0]}-{layers[-1]}"
     return ",".join(map(str, layers))
 
 
-def _work_rows(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def _tell_work(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """How it computes, and how much."""
     if "half" in facts:
         yield "half-precision graph", ", ".join(facts["half"]["half_blocks"]) or "none"
@@ -86,7 +86,7 @@ def _work_rows(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield f"multiply-adds, {name}", f"{count:,} per image"
 
 
-def _file_rows(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def _tell_files(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Where it came from, and what is on the disk."""
     source = facts["provenance"]["source"]
     yield "source", f"{source['file']} ({decimal(source['bytes'])}), {source['format']}"

@@ -63,7 +63,7 @@ class GraphBuilder:
         """Add a constant. Floats are stored as `dtype`, 'float32' or 'float16'."""
         if array.dtype.kind == "f":
             array = array.astype(dtype)
-        name = self._unique(name)
+        name = self._make_unique(name)
         tensor = ir.tensor(np.ascontiguousarray(array).reshape(array.shape), name=name)
         value = ir.Value(
             name=name,
@@ -95,7 +95,7 @@ class GraphBuilder:
 
     def op(self, op_type: str, *inputs: ir.Value, name: str, **attributes: Any) -> ir.Value:
         """Add a node with one output."""
-        name = self._unique(name)
+        name = self._make_unique(name)
         # Lists are told to be integers: to find out, `ir.node` would ask each of them what it is.
         told = {
             key: ir.AttrInt64s(key, value) if isinstance(value, list) else value
@@ -120,12 +120,12 @@ class GraphBuilder:
     @property
     def inputs(self) -> tuple[TensorSpec, ...]:
         """The graph's inputs."""
-        return tuple(_spec(value) for value in self._inputs)
+        return tuple(_make_spec(value) for value in self._inputs)
 
     @property
     def outputs(self) -> tuple[TensorSpec, ...]:
         """The graph's outputs."""
-        return tuple(_spec(value) for value in self._outputs)
+        return tuple(_make_spec(value) for value in self._outputs)
 
     def save(self, path: Path, *, pack: bool = False) -> list[Path]:
         """Write the graph and check it with onnx.checker, shapes and types included.
@@ -163,7 +163,7 @@ class GraphBuilder:
             raise StylertError(f"{path.name} is not valid ONNX: {message}") from error
         return [path, data] if data else [path]
 
-    def _unique(self, name: str) -> str:
+    def _make_unique(self, name: str) -> str:
         name = self._scope + name
         assert name not in self._names, f"two values named {name}"
         self._names.add(name)
@@ -189,7 +189,7 @@ def _half_keeps(array: np.ndarray) -> bool:
     return True
 
 
-def _spec(value: ir.Value) -> TensorSpec:
+def _make_spec(value: ir.Value) -> TensorSpec:
     assert value.name
     assert value.shape is not None
     dtype = next(name for name, kind in _DTYPES.items() if kind == value.dtype)

@@ -16,14 +16,14 @@ from typing import Any
 import numpy as np
 
 from stylert.export.checkpoints import Checkpoint, Config
-from stylert.export.families import synthesis_graph
-from stylert.export.graph_session import choose_threads, feeds_of_ws, open_graph
-from stylert.export.graphs.mapping import mapping_graph
+from stylert.export.families import build_synthesis_graph
+from stylert.export.graph_session import choose_threads, make_feeds, open_graph
+from stylert.export.graphs.mapping import build_mapping_graph
 from stylert.export.half_rounding import HALF_MAX
 from stylert.runtime.errors import InvalidInput
 from stylert.runtime.latents import z_from_seeds
 
-__all__ = ["HEADROOM", "POLICIES", "HalfPrecision", "blocks_of_policy", "choose_half"]
+__all__ = ["HEADROOM", "POLICIES", "HalfPrecision", "list_half_blocks", "choose_half"]
 
 POLICIES = ("native", "all", "none")
 HEADROOM = 8.0  # a block may come this close to it on the seeds measured; others may go further
@@ -54,7 +54,7 @@ class HalfPrecision:
         return fields
 
 
-def blocks_of_policy(config: Config, policy: str) -> tuple[str, ...]:
+def list_half_blocks(config: Config, policy: str) -> tuple[str, ...]:
     """The blocks of a policy.
 
     Args:
@@ -74,7 +74,7 @@ def blocks_of_policy(config: Config, policy: str) -> tuple[str, ...]:
     for name in asked:
         if name not in names:
             raise InvalidInput(
-                f"half precision: got {name!r}, expected one of {', '.join(POLICIES)}, or a list "
+                f"half: got {name!r}, expected one of {', '.join(POLICIES)}, or a list "
                 f"of blocks: {', '.join(names)}."
             )
     return tuple(name for name in names if name in asked)
@@ -92,7 +92,7 @@ def choose_half(
 
     Args:
         checkpoint: the generator.
-        policy: see `blocks_of_policy`.
+        policy: see `list_half_blocks`.
         seeds: images to measure where the checkpoint has no clamp.
         measure: where it has none, measure; False = keep every block in float32 instead.
         progress: called as images get measured.
@@ -101,7 +101,7 @@ def choose_half(
         InvalidInput: an unknown policy or block.
         MissingExtra: there is something to measure, and ONNX Runtime is not installed.
     """
-    blocks = blocks_of_policy(checkpoint.config, policy)
+    blocks = list_half_blocks(checkpoint.config, policy)
     if not blocks or _is_bounded(checkpoint.config):
         return HalfPrecision(policy, blocks)
     if not measure:
@@ -129,9 +129,9 @@ def _measure(
     Images at psi 1 with the checkpoint's noise; conditional networks take one class after another.
     """
     config = checkpoint.config
-    watched = synthesis_graph(checkpoint, half_blocks=blocks, half="float32", watch=True)
+    watched = build_synthesis_graph(checkpoint, half_blocks=blocks, half="float32", watch=True)
     threads = choose_threads(config)
-    mapping = open_graph(mapping_graph(checkpoint), threads=threads)
+    mapping = open_graph(build_mapping_graph(checkpoint), threads=threads)
     synthesis = open_graph(watched, threads=threads)
     peaks = dict.fromkeys(blocks, 0.0)
     outputs = [f"peak_{block}" for block in blocks]
@@ -146,7 +146,7 @@ def _measure(
             classes = [seed % config.c_dim for seed in chunk]
             feeds["c"] = np.eye(config.c_dim, dtype=np.float32)[classes]
         ws = mapping.run(["ws"], feeds)[0]
-        found = synthesis.run(outputs, feeds_of_ws(checkpoint, ws))
+        found = synthesis.run(outputs, make_feeds(checkpoint, ws))
         for block, peak in zip(blocks, found, strict=True):
             peaks[block] = float(np.maximum(peaks[block], peak))  # keeps a NaN
         progress(chunk.stop, seeds)

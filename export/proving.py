@@ -10,7 +10,7 @@ from typing import Any
 from stylert.export.bundle_draft import BundleDraft
 from stylert.export.graph_session import choose_threads
 from stylert.export.half_search import GOOD_DB, HalfSearch
-from stylert.export.parity import ParityReport, check_parity, open_precisions, parity_error
+from stylert.export.parity import ParityReport, check_parity, make_parity_error, open_precisions
 from stylert.runtime.bundle_facts import tell_half
 from stylert.runtime.generator import Generator
 from stylert.runtime.parity import TOLERANCES
@@ -41,11 +41,11 @@ def prove_bundle(
         ParityError: float32 does not reproduce the reference, or `half_strict` and half does not.
     """
     report = _compare(draft, seeds, allow_chaotic, progress)
-    if not report.passed_in("fp32") or (report.chaotic and not allow_chaotic):
-        raise parity_error(report)
+    if not report.has_passed("fp32") or (report.chaotic and not allow_chaotic):
+        raise make_parity_error(report)
     report = _settle_half(draft, report, seeds, half_strict, progress)
     if not report.passed:
-        raise parity_error(report)
+        raise make_parity_error(report)
     return report
 
 
@@ -57,7 +57,7 @@ def _settle_half(
     progress: Progress,
 ) -> ParityReport:
     """Move blocks of the half-precision graph to float32, as long as its pictures are too far."""
-    if strict or _half_db(report) >= TOLERANCES["fp16"].psnr_db:
+    if strict or _measure_half(report) >= TOLERANCES["fp16"].psnr_db:
         return report
     search = HalfSearch(
         draft.checkpoint,
@@ -66,7 +66,7 @@ def _settle_half(
         lambda done, total: progress("measuring half precision", done, total),
     )
     exact = tuple(row for row in report.rows if row.precision == "fp32")
-    while _half_db(report) < GOOD_DB:
+    while _measure_half(report) < GOOD_DB:
         blocks = search.step()
         moved = dict(search.moved)
         draft.replace_half(replace(draft.half, half_blocks=blocks, compact=False, moved=moved))
@@ -105,7 +105,7 @@ def _compare(
         )
 
 
-def _half_db(report: ParityReport) -> float:
+def _measure_half(report: ParityReport) -> float:
     """The PSNR of the worst picture in half precision; infinite if there is none."""
     rows = (row for row in report.rows if (row.precision, row.output) == ("fp16", "img"))
     return min((row.difference.psnr_db for row in rows), default=float("inf"))

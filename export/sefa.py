@@ -17,12 +17,12 @@ from stylert.runtime.control.layers import layer_groups
 from stylert.runtime.control.pca import with_fixed_sign
 from stylert.runtime.directions import DirectionSet
 
-__all__ = ["affine_names", "sefa_directions", "strongest_directions"]
+__all__ = ["list_affine_names", "find_sefa_directions", "find_strongest_directions"]
 
 DIRECTIONS = 20  # of each group of layers
 
 
-def sefa_directions(checkpoint: Checkpoint) -> list[DirectionSet]:
+def find_sefa_directions(checkpoint: Checkpoint) -> list[DirectionSet]:
     """The strongest directions of all layers, and of the coarse, middle and fine ones.
 
     Returns:
@@ -30,11 +30,11 @@ def sefa_directions(checkpoint: Checkpoint) -> list[DirectionSet]:
     """
     config = checkpoint.config
     scale = np.sqrt(config.w_dim)  # of the equalised learning rate
-    weights = [checkpoint.tensors[name] / scale for name in affine_names(config)]
+    weights = [checkpoint.tensors[name] / scale for name in list_affine_names(config)]
     sets = []
     for name, layers in layer_groups(checkpoint.family, config.num_ws).items():
         if layers:
-            vectors, eigenvalues = strongest_directions(weights[i] for i in layers)
+            vectors, eigenvalues = find_strongest_directions(weights[i] for i in layers)
             sets.append(
                 DirectionSet(
                     f"sefa_{name}",
@@ -46,7 +46,7 @@ def sefa_directions(checkpoint: Checkpoint) -> list[DirectionSet]:
     return sets
 
 
-def strongest_directions(weights: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+def find_strongest_directions(weights: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """The eigenvectors of the sum of A^T A, from the largest eigenvalue on.
 
     Args:
@@ -61,9 +61,9 @@ def strongest_directions(weights: Iterable[np.ndarray]) -> tuple[np.ndarray, np.
     return with_fixed_sign(vectors.T[::-1]), eigenvalues[::-1]
 
 
-def affine_names(config: Config) -> list[str]:
+def list_affine_names(config: Config) -> list[str]:
     """Names of the weights A of the layer that each w drives, num_ws of them."""
-    names = [name for name in config.synthesis_shapes() if name.endswith(".affine.weight")]
+    names = [name for name in config.list_synthesis_shapes() if name.endswith(".affine.weight")]
     last = names[-1]  # StyleGAN2's last ToRGB layer has a w of its own
     chosen = [name for name in names if name == last or not name.endswith(".torgb.affine.weight")]
     assert len(chosen) == config.num_ws, chosen

@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -106,6 +107,7 @@ class Bundle:
     spec: GeneratorSpec
     graphs: Mapping[str, GraphSpec]  # 'mapping', 'synthesis', and HALF if it was exported
     w_avg: np.ndarray  # [w_dim] float32
+    classes: Classes  # how many there are, and their names where they are known
     manifest: Mapping[str, Any]
 
     @classmethod
@@ -113,7 +115,7 @@ class Bundle:
         """Read a bundle's manifest and, by default, compare the SHA-256 of all its files.
 
         Raises:
-            BundleError: not a bundle, incomplete, changed since its export, or of a newer schema.
+            BundleError: not a bundle, incomplete, changed since its export, or of another schema.
         """
         path = Path(path)
         manifest = _read_manifest(path)
@@ -133,9 +135,9 @@ class Bundle:
                     for name in ("mapping", "synthesis", *({HALF} & manifest["graphs"].keys()))
                 },
                 w_avg=_w_avg(manifest["w_avg"], spec),
+                classes=_classes(manifest.get("classes", []), spec),
                 manifest=manifest,
             )
-            check_class_names(bundle.classes)
             files = {_inside(path, name): dict(entry) for name, entry in manifest["files"].items()}
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise BundleError(
@@ -192,11 +194,6 @@ class Bundle:
             return ()
         with self._arrays("directions.npz") as arrays:
             return direction_sets(arrays, num_ws=self.spec.num_ws, w_dim=self.spec.w_dim)
-
-    @property
-    def classes(self) -> Classes:
-        """How many classes there are, and their names where they are known."""
-        return Classes(self.spec.c_dim, tuple(self.manifest.get("classes", ())))
 
     @cached_property
     def directions(self) -> Mapping[str, np.ndarray]:
@@ -263,10 +260,24 @@ def _read_manifest(path: Path) -> dict[str, Any]:
         raise BundleError(f"Bundle {path}: {MANIFEST} has no valid 'schema' (got {schema!r:.40}).")
     if schema > SCHEMA:
         raise BundleError(
-            f"Bundle {path} has schema {schema}, but this StyleRT reads up to {SCHEMA}. "
+            f"Bundle {path} is of schema {schema}, this StyleRT reads {SCHEMA}. "
             "Upgrade: pip install --upgrade stylert"
         )
+    if schema < SCHEMA:
+        raise BundleError(
+            f"Bundle {path} is of schema {schema}, this StyleRT reads {SCHEMA}. Export the "
+            f"checkpoint again: stylert export {_source(manifest)} --out {path} --force"
+        )
     return dict(manifest)
+
+
+def _source(manifest: Mapping[str, Any]) -> str:
+    """The file that a bundle of any schema says it was made of; a manifest may say anything."""
+    try:
+        file = _text(manifest["provenance"]["source"]["file"])
+    except (KeyError, TypeError, ValueError):
+        return "CHECKPOINT"
+    return shlex.quote(file) if len(file) <= 200 else "CHECKPOINT"
 
 
 def _spec(data: Mapping[str, Any]) -> GeneratorSpec:
@@ -315,6 +326,14 @@ def _w_avg(data: Any, spec: GeneratorSpec) -> np.ndarray:
     if w_avg.shape != (spec.w_dim,) or not np.isfinite(w_avg).all():
         raise ValueError(f"w_avg is not {spec.w_dim} finite numbers")
     return w_avg
+
+
+def _classes(names: Any, spec: GeneratorSpec) -> Classes:
+    if not isinstance(names, list):
+        raise TypeError(f"classes is {names!r:.40}, expected a list")
+    classes = Classes(spec.c_dim, tuple(names))
+    check_class_names(classes)
+    return classes
 
 
 def _text(value: Any) -> str:

@@ -324,7 +324,7 @@ class Generator(StyleMixing, StyleEditing):
     def refit(self, path: str | Path) -> None:
         """Load the weights of another bundle of the same architecture into the engine.
 
-        Only for engines that were built with --refittable. Other calls wait meanwhile.
+        Only for engines that were built with `refittable=True`. Other calls wait meanwhile.
 
         Raises:
             BundleError: there is no bundle, or it is damaged.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import importlib.metadata
+import json
 import os
 import platform
 import shutil
@@ -17,6 +18,7 @@ import numpy as np
 import pytest
 from filelock import FileLock
 
+from stylert.runtime.bundle import sealed
 from stylert.runtime.errors import InvalidInput, StylertError
 from stylert.runtime.generator import Generator
 from stylert.runtime.machine import visible_gpus
@@ -218,6 +220,16 @@ def generator(bundle: Path) -> Iterator[Generator]:
 
 
 @pytest.fixture(scope="session")
+def named_bundle(conditional_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same, whose classes have names: ant, bee, cat, dog, elk."""
+    path = shutil.copytree(conditional_bundle, tmp_path_factory.mktemp("named") / "bundle")
+    manifest = json.loads((path / "manifest.json").read_text(encoding="utf-8"))
+    manifest["classes"] = ["ant", "bee", "cat", "dog", "elk"]
+    (path / "manifest.json").write_text(json.dumps(sealed(manifest)), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="session")
 def conditional(conditional_bundle: Path) -> Iterator[Generator]:
     """Five classes, 32x32, on the CPU."""
     with Generator.open(conditional_bundle, provider="cpu") as opened:
@@ -239,11 +251,11 @@ def _export_once(checkpoint: Path, folder: Path, *, verify_seeds: int) -> Path:
 
 @pytest.fixture(scope="session")
 def make_checkpoint() -> Callable[..., Checkpoint]:
-    """Makes a generator with random weights, 16x16 pixels unless `changes` say otherwise."""
-    from stylert.export.checkpoints import StyleGAN2Config
-    from stylert.export.checkpoints.untrained import untrained
+    """Makes a StyleGAN 1 or 2 of random weights, 16x16 pixels unless `changes` say otherwise."""
+    from stylert.export.checkpoints.configs import CONFIGS
+    from stylert.export.checkpoints.untrained import make_untrained
 
-    def make(seed: int = 0, **changes: Any) -> Checkpoint:
+    def make(seed: int = 0, family: str = "stylegan2", **changes: Any) -> Checkpoint:
         fields: dict[str, Any] = {
             "z_dim": 8,
             "c_dim": 0,
@@ -254,7 +266,7 @@ def make_checkpoint() -> Callable[..., Checkpoint]:
             "mapping_layers": 2,
             "mapping_features": 8,
         }
-        return untrained("small", config=StyleGAN2Config(**(fields | changes)), seed=seed)
+        return make_untrained("small", config=CONFIGS[family](**(fields | changes)), seed=seed)
 
     return make
 

@@ -28,6 +28,7 @@ from rich.console import Console
 
 import stylert
 from stylert import cli
+from stylert.commands import console
 from stylert.runtime import parity
 from stylert.runtime.bundle import sealed
 from stylert.runtime.images import grid_of
@@ -66,8 +67,9 @@ def run(
 
     def command(*arguments: str | Path) -> Done:
         capsys.readouterr()
-        code = cli._run([str(argument) for argument in arguments])
-        return Done(code, *capsys.readouterr())
+        with pytest.raises(SystemExit) as ended:
+            cli.main([str(argument) for argument in arguments])
+        return Done(int(ended.value.code or 0), *capsys.readouterr())
 
     return command
 
@@ -113,9 +115,19 @@ def test_the_commands_are_the_designs() -> None:
         ("export x.pkl --out", "Option '--out' requires an argument.", "stylert"),
         ("export x --out b --verify-seeds 0", "value for '--verify-seeds': ", "stylert export"),
         ("generate b --out i --batch x", "'--batch': ", "stylert generate"),
-        ("generate b --out i --truncation-psi x", "--truncation-psi: got 'x'", "stylert generate"),
-        ("generate b --out i --seeds x", "--seeds: got 'x'", "stylert generate"),
+        (
+            "generate b --out i --truncation-psi x",
+            "'--truncation-psi': got 'x'",
+            "stylert generate",
+        ),
+        ("generate b --out i --seeds x", "'--seeds': got 'x'", "stylert generate"),
         ("info x --wrong", "No such option", "stylert info"),
+        ("generate b --out i --seeds 1 --seeds=2", "--seeds is given twice: ", "stylert generate"),
+        ("mix b --rows 1 --out x.png --rows=2", "--rows is given twice: ", "stylert mix"),
+        ("edit b --seed 1 --seeds 2", "--seed/--seeds is given twice: ", "stylert edit"),
+        ("serve b --port 1 --host x --port 2", "--port is given twice: ", "stylert serve"),
+        ("export x --out b --verify --no-verify", "--verify/--no-verify is", "stylert export"),
+        ("doctor --json --json", "--json is given twice: pass it once.", "stylert doctor"),
     ],
 )
 def test_wrong_usage(run: Callable[..., Done], arguments: str, message: str, helper: str) -> None:
@@ -167,7 +179,7 @@ def test_export_replaces_with_force_alone(run: Callable[..., Done], bundle_copy:
     done = run(*again)
     assert done.code == 2
     assert (
-        done.error == f"{bundle_copy} exists. Pass --force to replace it, or choose another --out."
+        done.error == f"{bundle_copy} exists. Pass --force to replace it, or choose another name."
     )
     assert contents(bundle_copy) == before
     done = run(*again, "--force")
@@ -452,7 +464,7 @@ def test_generate_moves_pictures(
     assert np.abs(pixels("moved/seed0001.png")[32:, :48] - clockwise).max() <= 1
     done = run(*command, "far", "--translate", "1,2,3")
     assert done.code == 2
-    assert "translate: got shape (3,), expected (2,) or (2, 2)" in done.error
+    assert "--translate: got shape (3,), expected (2,) or (2, 2)" in done.error
 
 
 @pytest.mark.parametrize(
@@ -491,40 +503,41 @@ def test_generate_replaces_with_force_alone(run: Callable[..., Done], bundle: Pa
     ("options", "message"),
     [
         *(
-            (f"--seeds '{seeds}'", "--seeds: got ")
+            (f"--seeds '{seeds}'", "'--seeds': got ")
             for seeds in ("", "a", "1,", "1-", "-1", "5-3", "1-2-3", "4294967296", "1.5", "1;2")
         ),
         ("--seeds 0-99999999 --grid auto --out g.png", "--grid: got 100000000 images, expected up"),
-        ("--class 0", "class_idx: got 0, expected None: this generator is unconditional"),
-        ("--labels 1,0", "labels: got "),
-        ("--labels a,b", "--labels: got 'a,b', expected numbers such as 0.5,0.5"),
-        ("--truncation-psi nan", "truncation_psi: got NaN"),
-        ("--truncation-cutoff 9", "truncation_cutoff: got 9, expected 0 to 8"),
-        ("--noise random", "noise_mode: got 'random', expected "),
-        ("--noise-seed 3", "noise_seed: got one with noise_mode 'const', expected 'seeded'"),
-        ("--noise seeded --noise-seed -3", "noise_seed: got -3, expected 0 to 4294967295"),
+        ("--class 0", "--class: got 0, expected None: this generator is unconditional"),
+        ("--labels 1,0", "--labels: got "),
+        ("--labels a,b", "'--labels': got 'a,b', expected numbers such as 0.5,0.5"),
+        ("--truncation-psi nan", "--truncation-psi: got NaN"),
+        ("--truncation-cutoff 9", "--truncation-cutoff: got 9, expected 0 to 8"),
+        ("--noise random", "--noise: got 'random', expected "),
+        ("--noise-seed 3", "--noise-seed: got one with --noise 'const', expected 'seeded'"),
+        ("--noise seeded --noise-seed -3", "--noise-seed: got -3, expected 0 to 4294967295"),
         ("--seeds 0-3 --grid 3x1", "--grid: got '3x1', expected COLSxROWS for 4 images, or auto"),
         (
             "--grid 99999x99999 --out g.png",
-            "--grid: got '99999x99999', expected up to 100000 cells",
+            "'--grid': got '99999x99999', expected up to 100000 cells",
         ),
-        (f"--grid 1x{'1' * 5000} --out g.png", "--grid: got '1x111111"),
-        ("--truncation-psi coarse=x", "--truncation-psi: got 'coarse=x', expected a number, or"),
-        *((f"--grid {grid}", "--grid: got ") for grid in ("0x0", "4", "x", "ax4", "-4x-4")),
+        (f"--grid 1x{'1' * 5000} --out g.png", "'--grid': got '1x111111"),
+        ("--truncation-psi coarse=x", "'--truncation-psi': got 'coarse=x', expected a number, or"),
+        *((f"--grid {grid}", "'--grid': got ") for grid in ("0x0", "4", "x", "ax4", "-4x-4")),
         ("--grid auto", "cannot write '', use .png"),
         ("--batch 0", "Invalid value for '--batch'"),
         ("--threads 0", "Invalid value for '--threads'"),
-        ("--threads 100000", "threads: got 100000, expected an integer of 1 to"),
-        ("--provider tpu", "provider: got 'tpu', expected 'auto', 'cpu' or 'cuda'"),
-        ("--rotate 0", "rotate: this generator cannot move its pictures"),
-        ("--translate -0.1,0", "translate: this generator cannot move its pictures"),
-        ("--translate a,b", "--translate: got 'a,b', expected numbers such as"),
+        ("--threads 100000", "--threads: got 100000, expected an integer of 1 to"),
+        ("--provider tpu", "--provider: got 'tpu', expected 'auto', 'cpu' or 'cuda'"),
+        ("--rotate 0", "--rotate: this generator cannot move its pictures"),
+        ("--translate -0.1,0", "--translate: this generator cannot move its pictures"),
+        ("--translate a,b", "'--translate': got 'a,b', expected numbers such as"),
     ],
 )
 def test_generate_refuses(
     run: Callable[..., Done], bundle: Path, options: str, message: str
 ) -> None:
-    done = run("generate", bundle, "--out", "images", *shlex.split(options))
+    out = [] if "--out" in options else ["--out", "images"]
+    done = run("generate", bundle, *out, *shlex.split(options))
     assert done.code == 2, done
     assert message in done.error
     assert not os.listdir()
@@ -533,13 +546,13 @@ def test_generate_refuses(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ("", "class_idx, labels: got neither"),
-        ("--class 5", "class_idx: got 5, expected 0 to 4"),
-        ("--class=-1", "--class: got '-1', expected a class such as 3, or several: 0-9"),
-        ("--class 3-5", "class_idx: got 5, expected 0 to 4"),
-        ("--class 1 --labels 1,0,0,0,0", "class_idx, labels: got both"),
-        ("--labels 1,0,0,0", "labels: got shape (4,), expected (5,)"),
-        ("--labels nan,0,0,0,0", "labels: got NaN or infinity"),
+        ("", "--class, --labels: got neither, expected one of them. Pass --class 0 to 4"),
+        ("--class 5", "--class: got 5, expected 0 to 4"),
+        ("--class=-1", "'--class': got '-1', expected a class such as 3, or several: 0-9"),
+        ("--class 3-5", "--class: got 5, expected 0 to 4"),
+        ("--class 1 --labels 1,0,0,0,0", "--class, --labels: got both"),
+        ("--labels 1,0,0,0", "--labels: got shape (4,), expected (5,)"),
+        ("--labels nan,0,0,0,0", "--labels: got NaN or infinity"),
     ],
 )
 def test_generate_refuses_labels(
@@ -555,7 +568,7 @@ def test_generate_into_a_file(run: Callable[..., Done], bundle: Path) -> None:
     Path("file").write_text("mine")
     done = run("generate", bundle, "--out", "file")
     assert done.code == 2
-    assert "file is a file; --out names a folder" in done.error
+    assert "file is a file, expected the name of a folder" in done.error
     done = run("generate", bundle, "--out", "file/images", "--seeds", "1")
     assert done.code == 1
     assert "Not a directory" in done.error
@@ -572,7 +585,7 @@ def test_generate_one_seed_into_a_file_of_its_own(run: Callable[..., Done], bund
     assert "new/one.png exists. Pass --force" in done.error
     done = run("generate", bundle, "--out", "two.png", "--seeds", "7-8")
     assert done.code == 2
-    assert "two.png is one file for 2 images; pass a folder, or --grid" in done.error
+    assert "two.png is one file for 2 images. Pass a folder, or --grid auto." in done.error
     Path("folder.png").mkdir()
     assert run("generate", bundle, "--out", "folder.png", "--seeds", "7-8").code == 0
     assert {"seed0007.png", "seed0008.png"} < set(os.listdir("folder.png"))
@@ -609,7 +622,7 @@ def test_generate_webdataset_shards(run: Callable[..., Done], bundle: Path) -> N
 def test_generate_tells_a_log_how_far_it_is(
     run: Callable[..., Done], bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cli, "LOG_SECONDS", 0.0)
+    monkeypatch.setattr(console, "LOG_SECONDS", 0.0)
     done = run("generate", bundle, "--seeds", "0-19", "--batch", "4", "--out", "images")
     assert done.code == 0
     lines = done.err.splitlines()
@@ -621,7 +634,7 @@ def test_generate_shows_a_terminal_a_bar(
     run: Callable[..., Done], bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     terminal = Console(file=io.StringIO(), force_terminal=True, width=120)
-    monkeypatch.setattr(cli, "err", terminal)
+    monkeypatch.setattr(console, "err", terminal)
     assert run("generate", bundle, "--seeds", "0-19", "--batch", "4", "--out", "images").code == 0
     assert isinstance(terminal.file, io.StringIO)
     shown = terminal.file.getvalue()
@@ -636,8 +649,8 @@ def test_generate_goes_on_with_the_same_job_alone(run: Callable[..., Done], bund
     done = run(*command, "0-4", "--truncation-psi", "0.5", "--batch", "4")
     assert done.code == 2
     assert done.error == (
-        "images holds another job: images 4, now 5; seeds '0-3', now '0-4'; truncation_psi 1.0, "
-        "now 0.5. Pass --force to start over, or choose another --out."
+        "images holds another job: images 4, now 5; seeds '0-3', now '0-4'; --truncation-psi "
+        "1.0, now 0.5. Pass --force to start over, or choose another name."
     )
     assert contents(Path("images")) == before
     assert run(*command, "2-5", "--force").code == 0
@@ -728,10 +741,10 @@ def test_build_engine(run: Callable[..., Done], bundle_copy: Path) -> None:
     ("options", "code", "words"),
     [
         ("--compiler tensorrt-rtx --sm 90", 2, "SM '90', expected some of"),
-        ("--compiler tensorrt-rtx --sm 89 --batch 0", 2, "batch: got '0', expected rising sizes"),
-        ("--compiler tensorrt-rtx --sm 89 --precision int8", 2, "precision: got 'int8'"),
-        ("--compiler tensorrt-rtx --sm 89 --output jpg", 2, "output: got 'jpg'"),
-        ("--compiler gcc", 2, "compiler: got 'gcc', expected auto or one of"),
+        ("--compiler tensorrt-rtx --sm 89 --batch 0", 2, "--batch: got '0', expected rising sizes"),
+        ("--compiler tensorrt-rtx --sm 89 --precision int8", 2, "--precision: got 'int8'"),
+        ("--compiler tensorrt-rtx --sm 89 --output jpg", 2, "--output: got 'jpg'"),
+        ("--compiler gcc", 2, "--compiler: got 'gcc', expected auto or one of"),
     ],
 )
 def test_build_engine_refuses(
@@ -790,9 +803,12 @@ def test_bench(run: Callable[..., Done], bundle: Path) -> None:
     ("options", "message"),
     [
         ("--backends tpu", "--backends: got 'tpu', expected onnxruntime, "),
-        ("--backends torch-eager", "--backends torch-eager needs --checkpoint FILE"),
-        ("--batch 0", "--batch: got '0', expected numbers of at least 1"),
-        ("--batch one", "--batch: got 'one', expected numbers of at least 1"),
+        (
+            "--backends torch-eager",
+            "--backends: got 'torch-eager', which needs the checkpoint. Pass --checkpoint FILE",
+        ),
+        ("--batch 0", "'--batch': got '0', expected numbers of at least 1"),
+        ("--batch one", "'--batch': got 'one', expected numbers of at least 1"),
         ("--untrained stylegan2-256", "pass a BUNDLE or --untrained NAME, one of them"),
     ],
 )

@@ -43,7 +43,11 @@ def test_no_cluster_at_the_address(
 def test_what_is_not_written_on_a_cluster(
     bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for out, words in (("grid.png", "one picture"), ("set.zip", "zip"), ("folder", "--shard-size")):
+    for out, words in (
+        ("grid.png", "one picture"),
+        ("set.zip", "zip"),
+        ("folder", "--container webdataset"),
+    ):
         code, _, told = run(capsys, "generate", bundle, "--ray", "local", "--out", tmp_path / out)
         assert code == 2
         assert told.count("\n") == 1
@@ -65,7 +69,7 @@ def test_the_file_for_serve_deploy(
     code, _, told = run(capsys, *command)
     assert (code, told) == (
         2,
-        f"error: {out} exists. Pass --force to replace it, or choose another --out.\n",
+        f"error: {out} exists. Pass --force to replace it, or choose another name.\n",
     )
     assert run(capsys, *command, "--force")[0] == 0
     code, _, told = run(capsys, "ray", tmp_path / "none", "--out", tmp_path / "other")

@@ -51,8 +51,9 @@ def run(
 
     def command(name: str, bundle: Path, arguments: str = "") -> Done:
         capsys.readouterr()
-        code = cli._run([name, str(bundle), "--provider", "cpu", *shlex.split(arguments)])
-        return Done(code, *capsys.readouterr())
+        with pytest.raises(SystemExit) as ended:
+            cli.main([name, str(bundle), "--provider", "cpu", *shlex.split(arguments)])
+        return Done(int(ended.value.code or 0), *capsys.readouterr())
 
     return command
 
@@ -137,6 +138,27 @@ def test_mix_passes_its_options_on(
     assert close(tiles(pixels("m.png")), expected)
 
 
+def test_mix_and_edit_take_all_that_generate_does(
+    run: Callable[..., Done], moving_bundle: Path, conditional_bundle: Path
+) -> None:
+    moved = "--translate 0.25,0 --rotate 90 --truncation-psi 0.5"
+    mix = "--rows 1 --columns 2 --layers 0-3 --no-framed"
+    assert run("mix", moving_bundle, f"{mix} {moved} --out m.png").code == 0
+    edit = "--seed 1 --direction sefa_all_0 --strengths 0"
+    assert run("edit", moving_bundle, f"{edit} {moved} --out e.png").code == 0
+    options: dict[str, Any] = {"translate": (0.25, 0), "rotate": 90}
+    with stylert.open(moving_bundle, provider="cpu") as generator:
+        left, top = generator.styles([1, 2], truncation_psi=0.5)[:, None]
+        mixed = np.concatenate([top[:, :4], left[:, 4:]], axis=1)
+        assert close(pixels("m.png"), generator.synthesize(mixed, **options)[0])
+        assert close(pixels("e.png"), generator.synthesize(left, **options)[0])
+    labels = "--labels 0.5,0,0.5,0,0"
+    assert run("edit", conditional_bundle, f"{edit} {labels} --out l.png").code == 0
+    with stylert.open(conditional_bundle, provider="cpu") as generator:
+        expected = generator.generate(1, labels=[0.5, 0, 0.5, 0, 0])
+    assert close(pixels("l.png"), expected[0])
+
+
 def test_mix_takes_ws_of_files(
     run: Callable[..., Done], bundle: Path, generator: Generator, tmp_path: Path
 ) -> None:
@@ -157,14 +179,14 @@ def test_mix_takes_ws_of_files(
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ("--rows 1 --columns 2 --layers nose", "layers: got 'nose', expected 'all' (0-7)"),
+        ("--rows 1 --columns 2 --layers nose", "--layers: got 'nose', expected 'all' (0-7)"),
         ("--rows 1 --columns 2 --layers fine", "'fine', which this generator is too small for"),
-        ("--rows x --columns 2 --layers 0", "--rows: got 'x', expected a list such as 0-31,40"),
-        ("--rows 1 --columns 0-100000 --layers 0", "--columns: got '0-100000', expected up to"),
-        ("--rows 1 --columns 2 --layers 0 --truncation-psi a=b", "--truncation-psi: got 'a=b'"),
+        ("--rows x --columns 2 --layers 0", "'--rows': got 'x', expected a list such as 0-31,40"),
+        ("--rows 1 --columns 0-100000 --layers 0", "'--columns': got '0-100000', expected up to"),
+        ("--rows 1 --columns 2 --layers 0 --truncation-psi a=b", "'--truncation-psi': got 'a=b'"),
         ("--rows 1 --columns 2 --layers 0 --truncation-psi nose=1", "layers: got 'nose'"),
-        ("--rows 1 --columns 2 --layers 0 --class 1", "class_idx: "),
-        ("--rows 1 --columns 2 --layers 0 --noise loud", "noise_mode: got 'loud'"),
+        ("--rows 1 --columns 2 --layers 0 --class 1", "--class: "),
+        ("--rows 1 --columns 2 --layers 0 --noise loud", "--noise: got 'loud'"),
         ("--rows no.npy --columns 2 --layers 0", "Cannot read 'no.npy': No such file"),
         ("--rows no.pt --columns 2 --layers 0", "Cannot read 'no.pt': No such file"),
         ("--rows 1 --layers 0", "Missing option '--columns'"),
@@ -196,7 +218,7 @@ def test_a_picture_is_replaced_with_force_alone(run: Callable[..., Done], bundle
     ):
         done = run(*command)
         assert done.code == 2
-        assert done.error == "m.png exists. Pass --force to replace it, or choose another --out."
+        assert done.error == "m.png exists. Pass --force to replace it, or choose another name."
         assert Path("m.png").read_text() == "old"
         assert run(command[0], bundle, f"{command[2]} --force").code == 0
         Path("m.png").write_text("old")
@@ -273,19 +295,22 @@ def test_edit_lists_the_directions(
         ("--direction pca:0", "pass --seed N or --ws FILE, one of them"),
         ("--seed 1 --ws a.npy --direction pca:0", "pass --seed N or --ws FILE, one of them"),
         ("--seed 1", "pass --direction NAME, too"),
-        ("--seed 1 --direction smile", "direction: got 'smile', expected one of 'sefa_all_0'"),
-        ("--seed 1 --direction pca:x", "--direction: got 'pca:x', expected pca:0 to pca:"),
-        ("--seed 1 --direction pca:99999", "--direction: got 'pca:99999'"),
+        ("--seed 1 --direction smile", "--direction: got 'smile', expected one of 'sefa_all_0'"),
+        (
+            "--seed 1 --direction pca:x",
+            "'--direction': got 'pca:x', expected a component such as pca:0",
+        ),
+        ("--seed 1 --direction pca:99999", "--direction: got 'pca:99999', expected pca:0 to pca:"),
         ("--seed 1 --direction no.npy", "Cannot read 'no.npy'"),
-        ("--seed 1 --direction pca:0 --strengths=1:2", "--strengths: got '1:2', expected FIRST"),
-        ("--seed 1 --direction pca:0 --strengths=1:2:x", "--strengths: got '1:2:x'"),
-        ("--seed 1 --direction pca:0 --strengths=1:2:0", "--strengths: got '1:2:0'"),
-        ("--seed 1 --direction pca:0 --strengths=1:2:999999999", "--strengths: got '1:2:9999"),
-        ("--seed 1 --direction pca:0 --strengths=0,nan", "--strengths: got '0,nan'"),
-        ("--seed 1 --direction pca:0 --strengths=1:2:3:4", "--strengths: got '1:2:3:4'"),
-        ("--seed 1 --direction pca:0 --strengths=-inf:inf:3", "--strengths: got '-inf:inf:3'"),
+        ("--seed 1 --direction pca:0 --strengths=1:2", "'--strengths': got '1:2', expected FIRST"),
+        ("--seed 1 --direction pca:0 --strengths=1:2:x", "'--strengths': got '1:2:x'"),
+        ("--seed 1 --direction pca:0 --strengths=1:2:0", "'--strengths': got '1:2:0'"),
+        ("--seed 1 --direction pca:0 --strengths=1:2:999999999", "'--strengths': got '1:2:9999"),
+        ("--seed 1 --direction pca:0 --strengths=0,nan", "'--strengths': got '0,nan'"),
+        ("--seed 1 --direction pca:0 --strengths=1:2:3:4", "'--strengths': got '1:2:3:4'"),
+        ("--seed 1 --direction pca:0 --strengths=-inf:inf:3", "'--strengths': got '-inf:inf:3'"),
         ("--seed 1 --direction pca:0 --layers nose", "layers: got 'nose'"),
-        ("--seed -1 --direction pca:0", "--seed: got '-1', expected"),
+        ("--seed -1 --direction pca:0", "got '-1', expected"),
     ],
 )
 def test_edit_refuses(run: Callable[..., Done], bundle: Path, options: str, words: str) -> None:
@@ -401,21 +426,21 @@ def test_video_in_other_formats(run: Callable[..., Done], bundle: Path, name: st
         ("", "pass --seeds LIST or --ws FILE, one of them"),
         ("--seeds 1", "keyframes: got 1, expected 2 or more."),
         ("--seeds 0-4 --grid 2x1", "keyframes: got 5 for 2 walks, expected 4, 6, 8, ..."),
-        ("--seeds 0-3 --grid 2", "--grid: got '2', expected COLSxROWS, such as 3x2"),
-        ("--seeds 0-3 --grid 0x2", "--grid: got '0x2'"),
-        ("--seeds 1,2 --curve wavy", "curve: got 'wavy', expected one of"),
+        ("--seeds 0-3 --grid 2", "'--grid': got '2', expected COLSxROWS, such as 3x2"),
+        ("--seeds 0-3 --grid 0x2", "'--grid': got '0x2'"),
+        ("--seeds 1,2 --curve wavy", "--curve: got 'wavy', expected one of"),
         ("--seeds 1,2 --seconds 0", "--seconds: got 0, expected above 0"),
         ("--seeds 1,2 --seconds nan", "--seconds: got nan"),
-        ("--seeds 1,2 --fps 0", "fps: got 0.0, expected a number above 0"),
-        ("--seeds 1,2 --crf 60", "crf: got 60, expected an integer of 0 to 51."),
-        ("--seeds 1,2 --quality 60", "quality: got 60 for new/walk.mp4, expected .webp."),
-        ("--seeds 1,2 --noise animated", "noise_seed: got None with noise_mode 'animated'"),
-        ("--seeds 1,2 --truncation-psi 0:x", "--truncation-psi: got 'x', expected"),
-        ("--seeds 1,2 --truncation-psi 0:1:2", "--truncation-psi: got '0:1:2'"),
-        ("--seeds 1,2 --truncation-psi 0:inf", "--truncation-psi: got '0:inf'"),
-        ("--seeds 1,2 --rotate 90", "rotate: "),
-        ("--seeds 1,2 --translate 1", "--translate: got '1', expected such as 0.5,0.5"),
-        ("--seeds 1,2 --class 1", "class_idx: "),
+        ("--seeds 1,2 --fps 0", "--fps: got 0.0, expected a number above 0"),
+        ("--seeds 1,2 --crf 60", "--crf: got 60, expected an integer of 0 to 51."),
+        ("--seeds 1,2 --quality 60", "--quality: got 60 for new/walk.mp4, expected .webp."),
+        ("--seeds 1,2 --noise animated", "--noise-seed: got None with --noise 'animated'"),
+        ("--seeds 1,2 --truncation-psi 0:x", "'--truncation-psi': got 'x', expected"),
+        ("--seeds 1,2 --truncation-psi 0:1:2", "'--truncation-psi': got '0:1:2'"),
+        ("--seeds 1,2 --truncation-psi 0:inf", "'--truncation-psi': got '0:inf'"),
+        ("--seeds 1,2 --rotate 90", "--rotate: "),
+        ("--seeds 1,2 --translate 1", "'--translate': got '1', expected such as 0.5,0.5"),
+        ("--seeds 1,2 --class 1", "--class: "),
         ("--ws no.npy", "Cannot read 'no.npy': No such file"),
     ],
 )
@@ -431,7 +456,10 @@ def test_video_refuses_what_it_cannot_write(
 ) -> None:
     Path("walk").write_text("old")
     done = run("video", bundle, f"--seeds 1,2 --out {name}")
-    words = {"walk.avi": "walk.avi: got '.avi', expected .mp4", "walk": "walk exists. Pass force"}
+    words = {
+        "walk.avi": "walk.avi: got '.avi', expected .mp4",
+        "walk": "walk exists. Pass --force to",
+    }
     assert (done.code, words[name] in done.error) == (2, True), done.error
     assert Path("walk").read_text() == "old"
 

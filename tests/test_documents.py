@@ -282,9 +282,8 @@ class Reader:
 
     def _serve(self, arguments: Sequence[str]) -> None:
         self.close()
-        free = ["--host", "127.0.0.1", "--port", "0"]  # the last of an option counts
         self._server = subprocess.Popen(
-            [sys.executable, "-c", SERVE, *arguments, *free],
+            [sys.executable, "-c", SERVE, *_listen_here(arguments)],
             env=self._environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -301,6 +300,12 @@ class Reader:
             raise AssertionError("".join(said))
         with urllib.request.urlopen(f"http://{self._address}/healthz", timeout=30) as answer:
             assert answer.status == 200
+
+
+def _listen_here(arguments: Sequence[str]) -> list[str]:
+    """The arguments of `stylert serve`, at a free port that only this machine reaches."""
+    text = re.sub(r" --(host|port)[ =]\S+", "", shlex.join(arguments))
+    return [*shlex.split(text), "--host", "127.0.0.1", "--port", "0"]
 
 
 def _run_stylert(arguments: Sequence[str], place: str) -> None:

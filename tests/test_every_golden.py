@@ -44,7 +44,9 @@ def test_from_checkpoint_to_engine(
         ["generate", bundle, "--seeds", "0-1", "--out", images, *label],
         ["build-engine", bundle, "--compiler", "tensorrt-rtx", "--sm", "89", "--batch", "1"],
     ):
-        assert cli._run([str(word) for word in command]) == 0, capsys.readouterr().err
+        with pytest.raises(SystemExit) as ended:
+            cli.main([str(word) for word in command])
+        assert not ended.value.code, capsys.readouterr().err
     assert len(list(images.glob("*.png"))) == 2
     assert len(list((bundle / "engines").glob("*.plan"))) == 2
     _computes_in_half(bundle)

@@ -254,3 +254,4 @@ def test_the_runtime_loads_no_backend_of_a_gpu(tmp_path: Path) -> None:
 def test_importing_the_command_line_loads_no_torch(tmp_path: Path) -> None:
     loaded = loaded_by("import stylert.cli", tmp_path)
     assert not loaded & {"torch", "onnx", "onnxruntime", "tensorrt", "matplotlib", "PIL"}
+    assert not loaded & {"fastapi", "uvicorn", "pydantic", "av", "ray", "psutil"}

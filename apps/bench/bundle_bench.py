@@ -24,11 +24,10 @@ _OF_A_BUNDLE = ("onnxruntime",)
 _WITH_A_CHECKPOINT = ("torch-eager", "torch-compile", "onnxruntime")
 
 
-def parse_backends(name: str, text: str | None, *, with_checkpoint: bool) -> list[str]:
+def parse_backends(text: str | None, *, with_checkpoint: bool) -> list[str]:
     """Read which backends to time.
 
     Args:
-        name: what the message calls it.
         text: names of `bench_backends`, with commas between; None = all that the files at hand
             allow on the CPU.
         with_checkpoint: whether there is the bundle's checkpoint, which PyTorch draws from.
@@ -42,10 +41,12 @@ def parse_backends(name: str, text: str | None, *, with_checkpoint: bool) -> lis
     names = text.split(",")
     for backend in names:
         if backend not in NAMES:
-            raise InvalidInput(f"{name}: got {backend!r}, expected {', '.join(NAMES)}")
+            raise InvalidInput(f"backends: got {backend!r}, expected {', '.join(NAMES)}")
         if is_torch(backend):
             if not with_checkpoint:
-                raise InvalidInput(f"{name} {backend} needs --checkpoint FILE")
+                raise InvalidInput(
+                    f"backends: got {backend!r}, which needs the checkpoint. Pass checkpoint=FILE"
+                )
             need("torch", extra="export")
     return names
 

@@ -121,7 +121,7 @@ class ShardActor:
         if self._container.stored_job() is None:
             raise InvalidInput(
                 f"The machine {platform.node()} does not see {self._container.job_file}, which "
-                "another one wrote. Choose an --out on a file system that all machines share."
+                "another one wrote. Choose a folder on a file system that all machines share."
             )
         self._done = 0
         self._wait_until_free(number)

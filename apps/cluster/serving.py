@@ -21,6 +21,7 @@ import numpy as np
 from stylert.apps.cluster.connection import import_ray, import_serve, opening_on
 from stylert.apps.cluster.serving_metrics import tell_ray
 from stylert.apps.cluster.serving_options import RayOptions
+from stylert.apps.serving.admission import find_token
 from stylert.apps.serving.application import create_app
 from stylert.runtime import Generator
 from stylert.runtime.bundle import Bundle
@@ -53,11 +54,12 @@ def application(options: RayOptions) -> Any:
 
     Raises:
         MissingExtra: Ray is not installed.
+        InvalidInput: see `RayOptions.parse`; or STYLERT_TOKEN in the environment is empty.
         BundleError: there is no bundle here, and no `sha256` is given.
     """
     serve = import_serve()
-    token = options.token or os.environ.get("STYLERT_TOKEN") or None
-    options = pinned(options.model_copy(update={"token": token}))
+    token = find_token(options.token)
+    options = pinned(RayOptions.parse({**options.model_dump(), "token": token}))
     replica = serve.ingress()(Replica)
     deployment = serve.deployment(replica, name=NAME, **options.deployment())
     return deployment.bind(options.model_dump())

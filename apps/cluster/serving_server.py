@@ -1,4 +1,4 @@
-"""Serving on Ray until an interrupt, with errors of one line: `stylert serve --ray`."""
+"""Serving on Ray until an interrupt, with errors of one line: `stylert ray`."""
 
 from __future__ import annotations
 
@@ -52,8 +52,8 @@ def serve_on_ray(
         target = application(options)
         if serve.status().proxies:
             raise EngineError(
-                "Ray Serve runs on this cluster already. Add to it: stylert serve BUNDLE "
-                "--ray-config serve.yaml, then: serve deploy serve.yaml"
+                "Ray Serve runs on this cluster already. Add to it: stylert ray BUNDLE "
+                "--out serve.yaml, then: serve deploy serve.yaml"
             )
         with bind(host, port) as listening:  # free, as far as this machine can tell
             port = listening.getsockname()[1]

@@ -74,14 +74,15 @@ def check_same_job(there: bytes, now: bytes, out: Path) -> None:
         before, after = dict(_leaves(json.loads(there))), dict(_leaves(json.loads(now)))
     except (ValueError, AttributeError, RecursionError):
         raise InvalidInput(
-            f"{out}: its job.json is damaged. Pass --force to start over, or choose another --out."
+            f"{out}: its job.json is damaged. Pass force=True to start over, or choose another "
+            "name."
         ) from None
     # As text: the order of a psi by layers matters.
     names = [n for n in {**after, **before} if str(before.get(n)) != str(after.get(n))]
     told = [f"{n} {shown(before.get(n))}, now {shown(after.get(n))}" for n in names[:MOST_TOLD]]
     raise InvalidInput(
-        f"{out} holds another job: {'; '.join(told) or 'written differently'}. Pass --force to "
-        "start over, or choose another --out."
+        f"{out} holds another job: {'; '.join(told) or 'written differently'}. Pass force=True "
+        "to start over, or choose another name."
     )
 
 

@@ -84,7 +84,8 @@ def _pack(files: Iterable[Path], target: Path) -> None:
                 source = path.open("rb")
             except FileNotFoundError:
                 raise InvalidInput(
-                    f"{path} is gone from a data set that was complete. Pass --force to start over."
+                    f"{path} is gone from a data set that was complete. Pass force=True to start "
+                    "over."
                 ) from None
             with source:
                 entry.file_size = path.stat().st_size

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import hmac
+import os
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from stylert.apps.serving.answers import error_response
+from stylert.runtime.arguments import shown
+from stylert.runtime.errors import InvalidInput
 
-__all__ = ["AdmissionMiddleware", "host_name"]
+__all__ = ["AdmissionMiddleware", "find_token", "host_name"]
 
 
 class AdmissionMiddleware:
@@ -47,7 +50,8 @@ class AdmissionMiddleware:
         headers = Headers(scope=scope)
         host = host_name(headers.get("host", ""))
         if self._hosts is not None and host not in self._hosts:
-            return error_response(421, f"Host: got another name, expected {self._hosts[0]}.")
+            expected = " or ".join(self._hosts)
+            return error_response(421, f"Host: got {shown(host)}, expected {expected}.")
         if self._expected is None or self._is_open(scope["path"]):
             return None
         given = headers.get("authorization", "").encode("latin-1")
@@ -73,3 +77,20 @@ def host_name(header: str) -> str:
     if name.startswith("["):  # IPv6
         return name.partition("]")[0] + "]"
     return name.partition(":")[0]
+
+
+def find_token(given: str | None) -> str | None:
+    """The token to ask for: as given, else STYLERT_TOKEN in the environment, else none.
+
+    Raises:
+        InvalidInput: the variable is empty: that would leave open what was meant to be closed.
+    """
+    if given is not None:
+        return given
+    token = os.environ.get("STYLERT_TOKEN")
+    if token is not None and not token.strip():
+        raise InvalidInput(
+            "STYLERT_TOKEN: got an empty text. Set it to a long random word, or unset it to ask "
+            "for none."
+        )
+    return token

@@ -85,5 +85,5 @@ class FailureMiddleware:
             if scope["type"] != "http" or started:  # too late for another answer
                 raise
             _log.error("%s %s failed", scope["method"], scope["path"], exc_info=error)
-            message = "Something went wrong in the service; its log says what."
+            message = "Something went wrong in the service. Look into its log, which says what."
             await error_response(500, message)(scope, receive, send)

@@ -1,4 +1,4 @@
-"""The HTTP application: its routes, and how errors become answers."""
+"""The HTTP application: its routes, and what all requests pass on their way to them."""
 
 from __future__ import annotations
 
@@ -9,16 +9,17 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, Request
-from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from stylert.apps.serving.admission import AdmissionMiddleware
-from stylert.apps.serving.answers import FailureMiddleware, HeadersMiddleware, error_response
-from stylert.apps.serving.batcher import ShuttingDown
+from stylert.apps.serving.answers import FailureMiddleware, HeadersMiddleware
 from stylert.apps.serving.encoding import MEDIA_TYPES, ZIP, accepted
+from stylert.apps.serving.error_answers import ERRORS, add_error_answers
 from stylert.apps.serving.facts import facts_of
 from stylert.apps.serving.freed_memory import give_back_freed_memory
+from stylert.apps.serving.head_requests import HeadMiddleware
+from stylert.apps.serving.json_bodies import JsonRoute
 from stylert.apps.serving.limits import LimitsMiddleware
 from stylert.apps.serving.metrics import CONTENT_TYPE, CountingMiddleware, Metrics
 from stylert.apps.serving.page_files import page_file
@@ -31,26 +32,16 @@ from stylert.apps.serving.requests import (
     MixRequest,
     PictureRequest,
 )
-from stylert.apps.serving.service import Overloaded, Service, TooSlow
+from stylert.apps.serving.service import Service
 from stylert.apps.serving.settings import Settings
+from stylert.apps.serving.unread_bodies import UnreadBodyMiddleware
 from stylert.runtime import Generator
-from stylert.runtime.errors import InvalidInput, StylertError
+from stylert.runtime.arguments import shown
 
 __all__ = ["create_app"]
 
 OPEN_ROUTES = ("/", "/page/", "/healthz")  # without a token
 
-_ERRORS = {
-    400: "The body is no JSON.",
-    401: "The token is missing or wrong.",
-    406: "The header Accept takes none of the formats.",
-    413: "The body is too large.",
-    422: "A value does not fit.",
-    429: "Too many images are asked for at the same time; see the header Retry-After.",
-    500: "The backend failed.",
-    503: "The service is shutting down.",
-    504: "The images took too long.",
-}
 _ERROR_SCHEMA = {
     "application/json": {
         "schema": {
@@ -68,7 +59,7 @@ _ANSWERS: dict[int | str, dict[str, Any]] = {
             for kind in (*MEDIA_TYPES.values(), ZIP)
         },
     },
-    **{code: {"description": text, "content": _ERROR_SCHEMA} for code, text in _ERRORS.items()},
+    **{code: {"description": text, "content": _ERROR_SCHEMA} for code, text in ERRORS.items()},
 }
 
 
@@ -111,11 +102,12 @@ def create_app(generator: Generator | str | Path, settings: Settings | None = No
         redoc_url=None,
         lifespan=lifespan,
     )
+    app.router.route_class = JsonRoute
     app.state.service = service
     _add_pictures(app, service)
     _add_facts(app, service)
     _add_page(app)
-    _add_errors(app)
+    add_error_answers(app)
     _add_middleware(app, settings, metrics)
     return app
 
@@ -178,40 +170,9 @@ def _add_page(app: FastAPI) -> None:
         return page_file(name)
 
 
-def _add_errors(app: FastAPI) -> None:
-    """Errors become one line of JSON."""
-
-    @app.exception_handler(InvalidInput)
-    async def invalid(_: Request, error: InvalidInput) -> Response:
-        return error_response(422, str(error))
-
-    @app.exception_handler(Overloaded)
-    async def overloaded(_: Request, error: Overloaded) -> Response:
-        return error_response(429, str(error), {"retry-after": str(error.retry_after)})
-
-    @app.exception_handler(TooSlow)
-    async def too_slow(_: Request, error: TooSlow) -> Response:
-        return error_response(504, str(error))
-
-    @app.exception_handler(ShuttingDown)
-    async def shutting_down(_: Request, error: ShuttingDown) -> Response:
-        return error_response(503, str(error))
-
-    @app.exception_handler(StylertError)
-    async def failed(_: Request, error: StylertError) -> Response:
-        return error_response(500, str(error))
-
-    @app.exception_handler(RequestValidationError)
-    async def unfit(_: Request, error: RequestValidationError) -> Response:
-        return error_response(*_validation_message(error))
-
-    @app.exception_handler(HTTPException)
-    async def http_error(_: Request, error: HTTPException) -> Response:
-        return error_response(error.status_code, str(error.detail), error.headers)
-
-
 def _add_middleware(app: FastAPI, settings: Settings, metrics: Metrics) -> None:
     """The last one is the outermost."""
+    app.add_middleware(HeadMiddleware)
     app.add_middleware(
         LimitsMiddleware, max_body=settings.max_body, read_seconds=settings.read_seconds
     )
@@ -222,6 +183,7 @@ def _add_middleware(app: FastAPI, settings: Settings, metrics: Metrics) -> None:
     app.add_middleware(HeadersMiddleware)
     routes = frozenset({"/", *app.openapi()["paths"]})
     app.add_middleware(CountingMiddleware, metrics=metrics, routes=routes)
+    app.add_middleware(UnreadBodyMiddleware, seconds=settings.read_seconds)
 
 
 def _wanted(request: PictureRequest, accept: str | None) -> tuple[Format, Layout | None]:
@@ -231,19 +193,10 @@ def _wanted(request: PictureRequest, accept: str | None) -> tuple[Format, Layout
     formats["application/x-npy"] = "npy"
     if asked == "" and request.format is None:
         kinds = ", ".join((*MEDIA_TYPES.values(), ZIP))
-        raise HTTPException(406, f"Accept: expected one of {kinds}.")
+        raise HTTPException(406, f"Accept: got {shown(accept)}, expected {kinds} or */*.")
     format = request.format or formats.get(asked or "", "png")
     layout = request.layout or ("zip" if asked == ZIP else None)
     return format, layout
-
-
-def _validation_message(error: RequestValidationError) -> tuple[int, str]:
-    """The status and the first thing that does not fit, as one line."""
-    first = error.errors()[0]
-    if first["type"] == "json_invalid":
-        return 400, f"body: is no JSON: {first.get('ctx', {}).get('error', '')}."
-    place = ".".join(str(part)[:40] for part in first["loc"][1:2]) or "body"
-    return 422, f"{place}: {first['msg']}."
 
 
 def _open(path: str | Path, settings: Settings) -> Generator:

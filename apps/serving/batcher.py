@@ -25,6 +25,9 @@ _log = logging.getLogger("stylert.serving")
 class ShuttingDown(StylertError):
     """The batcher is closed, or about to be."""
 
+    def __init__(self) -> None:
+        super().__init__("The service is shutting down. Ask again when it runs again.")
+
 
 @dataclass
 class Ticket:
@@ -73,7 +76,8 @@ class Batcher:
         lifetime: lends the session that draws.
         max_batch: images of one call at most.
         wait: seconds that the first task waits for others; a full batch does not wait.
-        observe: told the graphs and the number of images of every call.
+        observe: told the graphs, the number of images and the seconds of every call.
+        clock: what the seconds are taken from.
     """
 
     def __init__(
@@ -82,12 +86,14 @@ class Batcher:
         *,
         max_batch: int,
         wait: float,
-        observe: Callable[[Graphs, int], object] = lambda graphs, images: None,
+        observe: Callable[[Graphs, int, float], object] = lambda graphs, images, seconds: None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._lifetime = lifetime
         self._max_batch = max_batch
         self._wait = wait
         self._observe = observe
+        self._clock = clock
         self._tasks: deque[_Task] = deque()
         self._changed = threading.Condition()  # guards the two around it
         self._closing = False
@@ -121,7 +127,7 @@ class Batcher:
         task = _Task(graphs, feeds, output, ticket, alone)
         with self._changed:
             if self._closing:
-                raise ShuttingDown("The service is shutting down.")
+                raise ShuttingDown
             self._tasks.append(task)
             self._changed.notify()
         return task.future
@@ -180,6 +186,7 @@ class Batcher:
     def _draw(self, batch: list[tuple[_Task, slice]]) -> None:
         first = batch[0][0]
         count = sum(_size(part) for _, part in batch)
+        started = self._clock()
         try:
             feeds = Feeds.merge([task.feeds.take(part) for task, part in batch])
             with self._lifetime.in_use() as session:
@@ -189,7 +196,7 @@ class Batcher:
             for task, _ in batch:
                 self._fail(task, error)
             return
-        self._observe(first.graphs, count)
+        self._observe(first.graphs, count, self._clock() - started)
         start = 0
         for task, part in batch:
             task.drawn.append(drawn[start : start + _size(part)])

@@ -55,9 +55,8 @@ class LimitsMiddleware:
         except _Refused as refused:
             return await error_response(refused.status, str(refused))(scope, receive, send)
         except (TimeoutError, asyncio.TimeoutError):  # two classes before Python 3.11
-            message = f"The request took longer than {self._read_seconds:g} s to come."
-            headers = {"connection": "close"}
-            return await error_response(408, message, headers)(scope, receive, send)
+            message = f"body: got a part, expected all of it within {self._read_seconds:g} s."
+            return await error_response(408, message)(scope, receive, send)
         return await self._work(scope, body, receive, send)
 
     def _check_length(self, header: str | None) -> None:
@@ -78,7 +77,9 @@ class LimitsMiddleware:
                 return b"".join(parts)
 
     def _too_large(self) -> _Refused:
-        return _Refused(413, f"body: got more than the {self._max_body} bytes that are expected.")
+        return _Refused(
+            413, f"body: got more than {self._max_body} bytes. Ask for less in one request."
+        )
 
     async def _work(self, scope: Scope, body: bytes, receive: Receive, send: Send) -> None:
         """Run the application, and end it when the client has gone."""

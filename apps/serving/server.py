@@ -11,9 +11,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import h11
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from stylert.apps.serving.admission import find_token
 from stylert.apps.serving.application import create_app
 from stylert.apps.serving.settings import Settings
 from stylert.runtime import Generator
@@ -37,21 +39,21 @@ def serve(
         generator: stays open.
         host: the address to listen at; other machines reach the service at '0.0.0.0' or '::'.
         port: 0 = any that is free.
-        settings: the limits.
+        settings: the limits. Without a token, that of STYLERT_TOKEN in the environment is taken.
         ready: told the address, such as 'http://127.0.0.1:8000', once clients can connect.
 
     Raises:
-        InvalidInput: the port is none.
+        InvalidInput: the port is none, or STYLERT_TOKEN is empty.
         OSError: the address cannot be had; it is in use, for instance.
     """
     settings = settings or Settings()
+    settings = replace(settings, token=find_token(settings.token))
     if is_loopback(host):
         local = ("localhost", "127.0.0.1", "[::1]", *({host} - {"::1"}))
         settings = settings if settings.hosts else replace(settings, hosts=local)
     elif settings.token is None:
         warnings.warn(
-            f"{host}: everybody who reaches this address can use the service. "
-            "Pass a token: --token, or STYLERT_TOKEN in the environment",
+            f"{host}: everybody who reaches this address can use the service. Pass a token.",
             StylertWarning,
             stacklevel=2,
         )
@@ -82,7 +84,7 @@ def server_of(app: Any, settings: Settings) -> uvicorn.Server:
             log_level="error",  # others can fill a log with warnings
             access_log=False,
             server_header=False,
-            limit_concurrency=settings.max_connections,
+            limit_concurrency=settings.max_connections + 1,  # uvicorn refuses the last one, too
             timeout_keep_alive=5,
             timeout_graceful_shutdown=max(1, round(settings.stop_seconds)),
         )
@@ -108,13 +110,20 @@ class DeadlineProtocol(H11Protocol):
     def data_received(self, data: bytes) -> None:
         """Take bytes; a request that has begun has limits of its own."""
         super().data_received(data)
-        if self.cycle is not None and not self.cycle.response_complete:
-            _stop(self._headers_timer)
+        self._expect_no_headers_during_a_request()
 
     def on_response_complete(self) -> None:
         """Expect the next headers, after the client has taken the answer."""
         self._expect_headers(self.read_seconds + self.send_seconds)
         super().on_response_complete()
+        self._expect_no_headers_during_a_request()  # the next one may have been here already
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what is no HTTP; within the body of a request that is answered, just close."""
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            super().send_400_response(msg)
+        else:
+            self.transport.close()
 
     def pause_writing(self) -> None:
         """The client takes no more bytes for now."""
@@ -131,6 +140,10 @@ class DeadlineProtocol(H11Protocol):
         _stop(self._headers_timer)
         _stop(self._send_timer)
         super().connection_lost(error)
+
+    def _expect_no_headers_during_a_request(self) -> None:
+        if self.cycle is not None and not self.cycle.response_complete:
+            _stop(self._headers_timer)
 
     def _expect_headers(self, seconds: float) -> None:
         _stop(self._headers_timer)

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import math
-import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 
-from stylert.apps.serving.batcher import Batcher, Ticket
+from stylert.apps.serving.batcher import Batcher, ShuttingDown, Ticket
 from stylert.apps.serving.components import Components
+from stylert.apps.serving.draw_rate import DrawRate
 from stylert.apps.serving.drawing import columns_of, count_of, draw
 from stylert.apps.serving.encoding import Encoding
 from stylert.apps.serving.metrics import Metrics
@@ -68,7 +67,8 @@ class Service:
         )
         self._components = Components(generator.spec)
         self._open = 0  # images let in; only the event loop's thread counts
-        self._rate = _Rate()
+        self._rate = DrawRate()
+        self._closed = False
         metrics.watch(queue=lambda: self._batcher.depth, images_open=lambda: self._open)
 
     async def answer(
@@ -91,6 +91,8 @@ class Service:
             ShuttingDown: the service ends.
             EngineError: the backend failed.
         """
+        if self._closed:
+            raise ShuttingDown
         images = self._checked_count(request)
         encoding = Encoding.chosen(
             images=images,
@@ -108,6 +110,7 @@ class Service:
 
     def close(self) -> None:
         """Draw what still waits, then end the threads. The generator stays open."""
+        self._closed = True
         self._batcher.close()
         self._threads.shutdown()
 
@@ -160,10 +163,11 @@ class Service:
     def _let_in(self, images: int) -> Iterator[None]:
         """Room for images until they are encoded."""
         if self._open + images > self.settings.max_queue:
+            seconds = self._rate.seconds_for(self._open)
             raise Overloaded(
                 f"The service is busy with {self._open} images, and takes up to "
-                f"{self.settings.max_queue}. Try again later.",
-                self._rate.seconds_for(self._open),
+                f"{self.settings.max_queue}. Try again in {seconds} s.",
+                seconds,
             )
         self._open += images
         try:
@@ -171,32 +175,6 @@ class Service:
         finally:
             self._open -= images
 
-    def _observe(self, graphs: Graphs, images: int) -> None:
+    def _observe(self, graphs: Graphs, images: int, seconds: float) -> None:
         self.metrics.batches.labels("+".join(graphs)).observe(images)
-        if "synthesis" in graphs:
-            self._rate.count(images)
-
-
-class _Rate:
-    """How fast images were drawn lately."""
-
-    _MEMORY = 30.0  # seconds
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._started = time.monotonic()
-        self._images = 0.0
-
-    def count(self, images: int) -> None:
-        with self._lock:
-            age = time.monotonic() - self._started
-            if age > self._MEMORY:  # forget the older half
-                self._started += age / 2
-                self._images /= 2
-            self._images += images
-
-    def seconds_for(self, images: int) -> int:
-        """Seconds that so many images may take, 1 to 60."""
-        with self._lock:
-            rate = self._images / max(time.monotonic() - self._started, 1e-3)
-        return max(1, min(60, math.ceil(images / rate))) if rate else 1
+        self._rate.add(images if "synthesis" in graphs else 0, seconds)

@@ -52,7 +52,11 @@ class Settings:
                 f"max_images: got {self.max_images}, expected up to max_queue, {self.max_queue}."
             )
         if self.token is not None and not _fits_a_header(self.token):
-            raise InvalidInput("token: expected printable ASCII characters without spaces.")
+            got = "another" if self.token.strip() else "an empty one"
+            raise InvalidInput(
+                f"token: got {got}, expected printable ASCII characters without spaces; leave it "
+                "out to ask for no token."
+            )
 
 
 def _fits_a_header(token: str) -> bool:

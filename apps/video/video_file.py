@@ -215,8 +215,7 @@ class VideoFile:
         if not self.path.is_dir():
             if not self.force:
                 raise InvalidInput(
-                    f"{self.path} exists. Pass force (--force) to replace it, or choose another "
-                    "name."
+                    f"{self.path} exists. Pass force=True to replace it, or choose another name."
                 )
             return
         others = [entry.name for entry in self.path.iterdir() if not is_frame(entry.name)]
@@ -227,8 +226,8 @@ class VideoFile:
             )
         if any(self.path.iterdir()) and not self.force:
             raise InvalidInput(
-                f"{self.path} holds frames. Pass force (--force) to replace them, or choose "
-                "another name."
+                f"{self.path} holds frames. Pass force=True to replace them, or choose another "
+                "name."
             )
 
 

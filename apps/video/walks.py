@@ -105,19 +105,18 @@ def walk_batch(batch: int, walks: int) -> int:
     return max(1, min(batch, _MOST_WAITING // walks))
 
 
-def frames_between(seconds: float, fps: float, *, name: str = "seconds") -> int:
+def frames_between(seconds: float, fps: float) -> int:
     """How many frames there are from one keyframe to the next, at least 1.
 
     Args:
         seconds: from one to the next, above 0 and up to a day.
         fps: frames a second.
-        name: what the message calls the seconds.
 
     Raises:
         InvalidInput: seconds out of range.
     """
     if not (math.isfinite(seconds) and 0 < seconds <= _MOST_SECONDS):
-        raise InvalidInput(f"{name}: got {seconds:g}, expected above 0 and up to {_MOST_SECONDS}")
+        raise InvalidInput(f"seconds: got {seconds:g}, expected above 0 and up to {_MOST_SECONDS}")
     return max(1, round(seconds * fps))
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from stylert.engines.triton.checking import Repository, check_repository
 from stylert.engines.triton.choice import choose_recipe
-from stylert.engines.triton.layout import layout_of
+from stylert.engines.triton.layout import make_layout
 from stylert.engines.triton.recipe import BACKENDS, DEVICES, Recipe
 from stylert.engines.triton.writing import check_target, publish
 from stylert.runtime.bundle import Bundle
@@ -76,8 +76,8 @@ def write_repository(
         max_batch=max_batch,
     )
     recipe = replace(recipe, **tuning)
-    layout = layout_of(opened, recipe)
+    layout = make_layout(opened, recipe)
     say(f"Backend {why}.")
     repository = Repository(Path(out), opened, recipe, layout)
-    publish(layout, repository.record(), Path(out))
+    publish(layout, repository.make_record(), Path(out))
     return repository

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from stylert.engines.triton.choice import tell_build
-from stylert.engines.triton.layout import Layout, layout_of, plans_of_recipe
+from stylert.engines.triton.layout import Layout, find_plans, make_layout
 from stylert.engines.triton.plan_sets import PORTABLE
 from stylert.engines.triton.recipe import Recipe
-from stylert.engines.triton.schema import parsed, printed
+from stylert.engines.triton.schema import format_message, parse_config
 from stylert.engines.triton.writing import CONFIG, RECORD
 from stylert.runtime.bundle import Bundle, sha256_of
 from stylert.runtime.errors import BundleError, EngineError, InvalidInput
@@ -52,9 +52,9 @@ class Repository:
 
     def to_json(self) -> dict[str, Any]:
         """The repository as plain JSON types."""
-        return {"path": str(self.path), "models": list(self.models), **self.record()}
+        return {"path": str(self.path), "models": list(self.models), **self.make_record()}
 
-    def record(self) -> dict[str, Any]:
+    def make_record(self) -> dict[str, Any]:
         """What the repository was made from: the content of its stylert.json."""
         return {
             "schema": _SCHEMA,
@@ -91,10 +91,10 @@ def check_repository(bundle: str | Path, repository: str | Path) -> Repository:
         )
     try:
         recipe = Recipe.from_json(record["recipe"])
-        layout = layout_of(opened, recipe)
+        layout = make_layout(opened, recipe)
     except (KeyError, TypeError, ValueError) as error:
         raise BundleError(f"Repository {path}: {RECORD} is damaged ({error}).") from None
-    problems = list(_problems(path, layout))
+    problems = list(_find_problems(path, layout))
     if problems:
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
         raise BundleError(
@@ -125,7 +125,7 @@ def _read_record(path: Path) -> Mapping[str, Any]:
     return dict(record)
 
 
-def _problems(path: Path, layout: Layout) -> Iterator[str]:
+def _find_problems(path: Path, layout: Layout) -> Iterator[str]:
     batches = {}
     for name, expected in layout.configs.items():
         try:
@@ -133,7 +133,7 @@ def _problems(path: Path, layout: Layout) -> Iterator[str]:
         except BundleError as error:
             yield str(error)
             continue
-        yield from _config_problems(f"{name}/{CONFIG}", config, expected)
+        yield from _find_config_problems(f"{name}/{CONFIG}", config, expected)
         batches[name] = config.max_batch_size
     ensemble = next(iter(layout.configs))
     for name, batch in batches.items():
@@ -153,7 +153,7 @@ def _problems(path: Path, layout: Layout) -> Iterator[str]:
 
 def _read_config(path: Path, model: str) -> Any:
     try:
-        return parsed((path / model / CONFIG).read_text(encoding="utf-8"))
+        return parse_config((path / model / CONFIG).read_text(encoding="utf-8"))
     except (OSError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or error
         raise BundleError(f"{model}/{CONFIG} cannot be read ({reason})") from None
@@ -161,20 +161,20 @@ def _read_config(path: Path, model: str) -> Any:
         raise BundleError(f"{model}/{CONFIG} is no configuration of Triton ({error})") from None
 
 
-def _config_problems(name: str, config: Any, expected: Any) -> Iterator[str]:
+def _find_config_problems(name: str, config: Any, expected: Any) -> Iterator[str]:
     if not 1 <= config.max_batch_size <= expected.max_batch_size:
         yield (
             f"{name} has max_batch_size {config.max_batch_size}, expected 1 to "
             f"{expected.max_batch_size}"
         )
     for field in _CONTRACT:
-        got, wanted = _shown(config, field), _shown(expected, field)
+        got, wanted = _show_field(config, field), _show_field(expected, field)
         if got != wanted:
-            part = _parting(got, wanted)
+            part = _find_parting(got, wanted)
             yield f"{name} has {field} '{got[part]}', expected '{wanted[part]}'"
 
 
-def _shown(config: Any, field: str) -> str:
+def _show_field(config: Any, field: str) -> str:
     """One field of a configuration, in one line."""
     alone = type(config)()
     alone.CopyFrom(config)
@@ -183,10 +183,10 @@ def _shown(config: Any, field: str) -> str:
             alone.ClearField(other.name)
     if field == "ensemble_scheduling":
         alone.ensemble_scheduling.ClearField("max_inflight_requests")
-    return printed(alone, one_line=True)
+    return format_message(alone, one_line=True)
 
 
-def _parting(got: str, wanted: str) -> slice:
+def _find_parting(got: str, wanted: str) -> slice:
     """Where two texts part, and a little around it."""
     pairs = itertools.zip_longest(got, wanted)
     same = next(i for i, (a, b) in enumerate(pairs) if a != b)
@@ -195,7 +195,7 @@ def _parting(got: str, wanted: str) -> slice:
 
 def _check_gpus(path: Path, bundle: Bundle, recipe: Recipe) -> None:
     """Refuse a GPU of this machine that no engine runs on."""
-    plans = plans_of_recipe(bundle, recipe)
+    plans = find_plans(bundle, recipe)
     if plans is None:
         return
     for gpu in visible_gpus():

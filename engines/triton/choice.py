@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from stylert.engines.request import need_half_graph
-from stylert.engines.triton.plan_sets import PlanSet, plan_sets
+from stylert.engines.triton.plan_sets import PlanSet, find_plan_sets
 from stylert.engines.triton.recipe import BACKENDS, DEVICES, Recipe
 from stylert.runtime.arguments import check_choice, check_integer, shown
 from stylert.runtime.backends.tensorrt.plans import plans_of
@@ -50,18 +50,18 @@ def choose_recipe(
     if max_batch is not None:
         check_integer("max_batch", max_batch, 1, 1024)
     if backend == "python":
-        return _python(device, precision, max_batch)
+        return _choose_python(device, precision, max_batch)
     must = backend == "tensorrt" or (backend == "auto" and bool(tensorrt))
     if must and device == "cpu":
         raise InvalidInput("device: got 'cpu' for the backend 'tensorrt', expected 'gpu'.")
     why = "onnxruntime: as asked for"
     if must or (backend == "auto" and device != "cpu"):
-        found, reasons = plan_sets(bundle, plans_of(bundle))
+        found, reasons = find_plan_sets(bundle, plans_of(bundle))
         version = f"{tensorrt}." if tensorrt else ""
         for one in found:
             if precision in ("auto", one.precision) and f"{one.version}.".startswith(version):
-                return _tensorrt(bundle, one, max_batch)
-        problem = _no_plans(bundle, reasons, precision, tensorrt)
+                return _choose_tensorrt(bundle, one, max_batch)
+        problem = _explain_no_engines(bundle, reasons, precision, tensorrt)
         if must:
             raise EngineError(problem)
         why = f"onnxruntime: {problem}"
@@ -70,19 +70,19 @@ def choose_recipe(
     recipe = Recipe(
         backend="onnxruntime",
         device="gpu" if device == "auto" else device,
-        precision=_onnx_precision(bundle, precision, device),
+        precision=_choose_precision(bundle, precision, device),
         max_batch=max_batch or _MAX_BATCH,
     )
     return recipe, why
 
 
-def _tensorrt(bundle: Bundle, chosen: PlanSet, max_batch: int | None) -> tuple[Recipe, str]:
+def _choose_tensorrt(bundle: Bundle, chosen: PlanSet, max_batch: int | None) -> tuple[Recipe, str]:
     if (max_batch or 0) > chosen.largest:
         raise InvalidInput(
             f"max_batch: got {max_batch}, but the engines hold up to {chosen.largest}. Build "
             f"others: {tell_build(bundle, chosen.precision, max_batch)}"
         )
-    plans = [*chosen.of("mapping").values(), *chosen.of("synthesis").values()]
+    plans = [*chosen.select("mapping").values(), *chosen.select("synthesis").values()]
     recipe = Recipe(
         backend="tensorrt",
         device="gpu",
@@ -94,7 +94,7 @@ def _tensorrt(bundle: Bundle, chosen: PlanSet, max_batch: int | None) -> tuple[R
     return recipe, f"tensorrt: engines of TensorRT {chosen.version} for compute capability {gpus}"
 
 
-def _python(device: str, precision: str, max_batch: int | None) -> tuple[Recipe, str]:
+def _choose_python(device: str, precision: str, max_batch: int | None) -> tuple[Recipe, str]:
     if device == "gpu" or precision == "fp16":
         got = "device 'gpu'" if device == "gpu" else "precision 'fp16'"
         raise InvalidInput(
@@ -106,7 +106,7 @@ def _python(device: str, precision: str, max_batch: int | None) -> tuple[Recipe,
     return recipe, "python: as asked for"
 
 
-def _onnx_precision(bundle: Bundle, precision: str, device: str) -> str:
+def _choose_precision(bundle: Bundle, precision: str, device: str) -> str:
     if precision == "fp16":
         need_half_graph(bundle)
     if precision == "auto":  # half is slower on a CPU
@@ -114,7 +114,7 @@ def _onnx_precision(bundle: Bundle, precision: str, device: str) -> str:
     return precision
 
 
-def _no_plans(bundle: Bundle, reasons: list[str], precision: str, tensorrt: str) -> str:
+def _explain_no_engines(bundle: Bundle, reasons: list[str], precision: str, tensorrt: str) -> str:
     asked = [precision] if precision != "auto" else []
     asked += [f"TensorRT {tensorrt}"] if tensorrt else ["TensorRT"]
     reason = f" ({reasons[0]})" if reasons else ""

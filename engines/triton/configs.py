@@ -10,60 +10,68 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 from stylert.engines.triton.plan_sets import PORTABLE, PlanSet
 from stylert.engines.triton.recipe import Recipe
-from stylert.engines.triton.schema import messages
+from stylert.engines.triton.schema import load_schema
 from stylert.runtime.bundle import Bundle, TensorSpec, graph_key
 from stylert.runtime.transforms import TRANSFORM
 
-__all__ = ["GRAPHS", "ensemble_config", "front_config", "graph_config"]
+__all__ = ["GRAPHS", "make_ensemble_config", "make_front_config", "make_graph_config"]
 
 GRAPHS = ("mapping", "synthesis")
-_TYPES = {"float32": "TYPE_FP32", "uint8": "TYPE_UINT8", "int64": "TYPE_INT64"}
+_TYPES = {
+    "float32": "TYPE_FP32",
+    "uint8": "TYPE_UINT8",
+    "int64": "TYPE_INT64",
+    "string": "TYPE_STRING",
+}
 _LAUNCHES = (*range(1, 9), 12, 16, 24, 32, 48, 64, 96, 128)  # batches of CUDA graphs and warm-up
 
 
-def ensemble_config(bundle: Bundle, recipe: Recipe) -> Any:
+def make_ensemble_config(bundle: Bundle, recipe: Recipe) -> Any:
     """The model that applications call."""
-    schema = messages()
-    config = _model(recipe, "stylegan", platform="ensemble")
-    config.input.extend(_describe(schema.ModelInput, _request(bundle), optional=True))
-    config.output.extend(_describe(schema.ModelOutput, _outputs_of(bundle, "synthesis")))
+    schema = load_schema()
+    config = _make_model(recipe, "stylegan", platform="ensemble")
+    config.input.extend(_describe(schema.ModelInput, _list_request(bundle), optional=True))
+    config.output.extend(_describe(schema.ModelOutput, _list_outputs(bundle, "synthesis")))
     scheduling = config.ensemble_scheduling
     if recipe.max_inflight:  # an older server does not know this field
         scheduling.max_inflight_requests = recipe.max_inflight
     front = scheduling.step.add(model_name=recipe.name("front"), model_version=-1)
-    for tensor in _request(bundle):
+    for tensor in _list_request(bundle):
         front.input_map[tensor.name] = tensor.name
-    for tensor in _front_outputs(bundle):
+    for tensor in _list_front_outputs(bundle):
         front.output_map[tensor.name] = f"front_{tensor.name}"
     for graph in GRAPHS:
         step = scheduling.step.add(model_name=recipe.name(graph), model_version=-1)
         for tensor in bundle.graphs[graph].inputs:
             step.input_map[tensor.name] = "ws" if tensor.name == "ws" else f"front_{tensor.name}"
-        for tensor in _outputs_of(bundle, graph):
+        for tensor in _list_outputs(bundle, graph):
             step.output_map[tensor.name] = tensor.name
     return config
 
 
-def front_config(bundle: Bundle, recipe: Recipe) -> Any:
+def make_front_config(bundle: Bundle, recipe: Recipe) -> Any:
     """The model that takes a request and gives the inputs of both graphs."""
-    schema = messages()
-    config = _model(recipe, "front", backend="python")
-    config.input.extend(_describe(schema.ModelInput, _request(bundle), optional=True))
-    config.output.extend(_describe(schema.ModelOutput, _front_outputs(bundle)))
+    schema = load_schema()
+    config = _make_model(recipe, "front", backend="python")
+    config.input.extend(_describe(schema.ModelInput, _list_request(bundle), optional=True))
+    config.output.extend(_describe(schema.ModelOutput, _list_front_outputs(bundle)))
     config.instance_group.add(kind=schema.ModelInstanceGroup.KIND_CPU, count=recipe.fronts)
     config.dynamic_batching.SetInParent()
-    _parameter(config, "truncation_psi", repr(float(bundle.spec.truncation_psi)))
+    _set_parameter(config, "truncation_psi", repr(float(bundle.spec.truncation_psi)))
     if bundle.spec.truncation_cutoff is not None:
-        _parameter(config, "truncation_cutoff", str(bundle.spec.truncation_cutoff))
+        _set_parameter(config, "truncation_cutoff", str(bundle.spec.truncation_cutoff))
+    if bundle.classes.names:
+        _set_parameter(config, "classes", json.dumps(bundle.classes.names))
     return config
 
 
-def graph_config(bundle: Bundle, recipe: Recipe, graph: str, plans: PlanSet | None) -> Any:
+def make_graph_config(bundle: Bundle, recipe: Recipe, graph: str, plans: PlanSet | None) -> Any:
     """The model that runs a graph.
 
     Args:
@@ -72,8 +80,8 @@ def graph_config(bundle: Bundle, recipe: Recipe, graph: str, plans: PlanSet | No
         graph: one of GRAPHS.
         plans: that run it, for TensorRT.
     """
-    schema = messages()
-    config = _model(recipe, graph, backend=recipe.backend)
+    schema = load_schema()
+    config = _make_model(recipe, graph, backend=recipe.backend)
     config.input.extend(_describe(schema.ModelInput, bundle.graphs[graph].inputs))
     kind = "KIND_GPU" if recipe.device == "gpu" else "KIND_CPU"
     group = config.instance_group.add(
@@ -83,7 +91,7 @@ def graph_config(bundle: Bundle, recipe: Recipe, graph: str, plans: PlanSet | No
     delay = round(recipe.queue_delay * 1000) if graph == "synthesis" else 0
     config.dynamic_batching.max_queue_delay_microseconds = delay
     names = ("image",) if plans is None else plans.outputs
-    outputs = _outputs_of(bundle, graph, names)
+    outputs = _list_outputs(bundle, graph, names)
     config.output.extend(_describe(schema.ModelOutput, outputs))
     if plans is not None:
         group.profile.extend(str(index) for index in range(len(plans.batches)))
@@ -91,14 +99,14 @@ def graph_config(bundle: Bundle, recipe: Recipe, graph: str, plans: PlanSet | No
     elif recipe.backend == "onnxruntime":
         _use_onnx(config, bundle, recipe, graph)
     elif recipe.threads is not None:
-        _parameter(config, "threads", str(recipe.threads))
+        _set_parameter(config, "threads", str(recipe.threads))
     if recipe.backend != "python":  # whose models warm up by themselves
         _warm_up(config, bundle, recipe, graph)
     return config
 
 
-def _model(recipe: Recipe, model: str, *, backend: str = "", platform: str = "") -> Any:
-    schema = messages()
+def _make_model(recipe: Recipe, model: str, *, backend: str = "", platform: str = "") -> Any:
+    schema = load_schema()
     return schema.ModelConfig(
         name=recipe.name(model),
         backend=backend,
@@ -110,34 +118,34 @@ def _model(recipe: Recipe, model: str, *, backend: str = "", platform: str = "")
 
 def _use_plans(config: Any, recipe: Recipe, graph: str, plans: PlanSet) -> None:
     config.platform = "tensorrt_plan"
-    for capability, plan in plans.of(graph).items():
+    for capability, plan in plans.select(graph).items():
         file = f"{plan.name}.plan"
         if capability == PORTABLE:
             config.default_model_filename = file
         else:
             config.cc_model_filenames[capability] = file
     config.optimization.cuda.graphs = True
-    for size in _launches(recipe.max_batch):
+    for size in _list_launches(recipe.max_batch):
         config.optimization.cuda.graph_spec.add(batch_size=size)
 
 
 def _use_onnx(config: Any, bundle: Bundle, recipe: Recipe, graph: str) -> None:
     config.platform = "onnxruntime_onnx"
     config.default_model_filename = bundle.graphs[graph_key(graph, recipe.precision)].file
-    _parameter(config, "enable_mem_pattern", "0")  # they cost memory, and bring no speed
+    _set_parameter(config, "enable_mem_pattern", "0")  # they cost memory, and bring no speed
     if recipe.device == "gpu":  # by default, float32 would be computed with the 10 bits of TF32
         accelerators = config.optimization.execution_accelerators
         accelerators.gpu_execution_accelerator.add(name="cuda", parameters={"use_tf32": "0"})
     elif graph == "mapping":
-        _parameter(config, "intra_op_thread_count", "1")  # too small to gain from more
+        _set_parameter(config, "intra_op_thread_count", "1")  # too small to gain from more
     elif recipe.threads is not None:
-        _parameter(config, "intra_op_thread_count", str(recipe.threads))
+        _set_parameter(config, "intra_op_thread_count", str(recipe.threads))
 
 
 def _warm_up(config: Any, bundle: Bundle, recipe: Recipe, graph: str) -> None:
     """Run each batch size once before the model is ready: a GPU chooses its kernels by it."""
-    schema = messages()
-    sizes = _launches(recipe.max_batch) if recipe.device == "gpu" else [1]
+    schema = load_schema()
+    sizes = _list_launches(recipe.max_batch) if recipe.device == "gpu" else [1]
     for size in sizes:
         sample = config.model_warmup.add(name=f"batch {size}", batch_size=size, count=1)
         for tensor in bundle.graphs[graph].inputs:
@@ -148,30 +156,32 @@ def _warm_up(config: Any, bundle: Bundle, recipe: Recipe, graph: str) -> None:
             )
 
 
-def _launches(largest: int) -> list[int]:
+def _list_launches(largest: int) -> list[int]:
     return sorted({size for size in _LAUNCHES if size < largest} | {largest})
 
 
-def _request(bundle: Bundle) -> Iterator[TensorSpec]:
-    """What a request may hold; of z and seed it holds one, and of class_idx and labels."""
+def _list_request(bundle: Bundle) -> Iterator[TensorSpec]:
+    """What a request may hold; of z and seed it holds one, of classes and labels one at most."""
     spec = bundle.spec
     yield TensorSpec("seed", "int64", ("N", 1))
     yield TensorSpec("z", "float32", ("N", spec.z_dim))
     yield TensorSpec("truncation_psi", "float32", ("N", -1))  # one, or one for each layer
     if spec.c_dim:
         yield TensorSpec("class_idx", "int64", ("N", 1))
+        if bundle.classes.names:
+            yield TensorSpec("class_name", "string", ("N", 1))
         yield TensorSpec("labels", "float32", ("N", spec.c_dim))
     if bundle.noise_inputs:
         yield TensorSpec("noise_seed", "int64", ("N", 1))
     yield from (t for t in bundle.graphs["synthesis"].inputs if t.name == TRANSFORM)
 
 
-def _front_outputs(bundle: Bundle) -> Iterator[TensorSpec]:
+def _list_front_outputs(bundle: Bundle) -> Iterator[TensorSpec]:
     """The inputs of both graphs but ws, the noise in the order of the layers."""
     return (t for graph in GRAPHS for t in bundle.graphs[graph].inputs if t.name != "ws")
 
 
-def _outputs_of(
+def _list_outputs(
     bundle: Bundle, graph: str, names: Iterable[str] = ("image",)
 ) -> Iterator[TensorSpec]:
     wanted = ("ws",) if graph == "mapping" else tuple(names)
@@ -184,5 +194,5 @@ def _describe(kind: Any, tensors: Iterable[TensorSpec], **fields: Any) -> Iterat
         yield kind(name=t.name, data_type=_TYPES[t.dtype], dims=t.shape[1:], **fields)
 
 
-def _parameter(config: Any, name: str, value: str) -> None:
+def _set_parameter(config: Any, name: str, value: str) -> None:
     config.parameters[name].string_value = value

@@ -38,6 +38,7 @@ class TritonPythonModel:
         self._default_psi = np.full(self._shapes["truncation_psi"], psi, np.float32)  # [num_ws]
         if "truncation_cutoff" in parameters:
             self._default_psi[int(parameters["truncation_cutoff"]) :] = 1
+        self._classes: list[str] = json.loads(parameters.get("classes", "[]"))
         names = [name for name in self._shapes if name.startswith("noise_")]
         self._own_noise = {}
         if names:
@@ -52,7 +53,7 @@ class TritonPythonModel:
         backend = self._backend
         given = {tensor.name(): tensor.as_numpy() for tensor in request.inputs()}
         try:
-            tensors = self._tensors(given)
+            tensors = self._make_tensors(given)
         except ValueError as error:
             wrong = backend.TritonError(str(error), backend.TritonError.INVALID_ARG)
             return backend.InferenceResponse(error=wrong)
@@ -60,31 +61,31 @@ class TritonPythonModel:
             [backend.Tensor(name, np.ascontiguousarray(a)) for name, a in tensors.items()]
         )
 
-    def _tensors(self, given: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    def _make_tensors(self, given: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """The inputs of both graphs, from those of the request. All have the batch in front."""
-        z = self._z(given)
+        z = self._read_z(given)
         batch = len(z)
-        tensors = {"z": z, "truncation_psi": self._psi(given.get("truncation_psi"), batch)}
+        tensors = {"z": z, "truncation_psi": self._read_psi(given.get("truncation_psi"), batch)}
         if "c" in self._shapes:
-            tensors["c"] = self._labels(given)
+            tensors["c"] = self._read_labels(given)
         if self._own_noise:
-            tensors |= self._noise(given.get("noise_seed"), batch)
+            tensors |= self._read_noise(given.get("noise_seed"), batch)
         if "transform" in self._shapes:
-            tensors["transform"] = self._transform(given.get("transform"), batch)
+            tensors["transform"] = self._read_transform(given.get("transform"), batch)
         return tensors
 
-    def _z(self, given: Mapping[str, np.ndarray]) -> np.ndarray:
+    def _read_z(self, given: Mapping[str, np.ndarray]) -> np.ndarray:
         """The latents [N, z_dim]: as they are, or of seeds [N, 1]."""
         if ("z" in given) == ("seed" in given):
             got = "both" if "z" in given else "neither"
             raise ValueError(f"z, seed: got {got}, expected one of them.")
         if "z" in given:
-            return _finite("z", given["z"])
-        seeds = _integers("seed", given["seed"], _MAX_SEED)
+            return _check_finite("z", given["z"])
+        seeds = _read_integers("seed", given["seed"], _MAX_SEED)
         rows = [np.random.RandomState(seed).randn(*self._shapes["z"]) for seed in seeds]
         return np.stack(rows).astype(np.float32)
 
-    def _psi(self, psi: np.ndarray | None, batch: int) -> np.ndarray:
+    def _read_psi(self, psi: np.ndarray | None, batch: int) -> np.ndarray:
         """Truncation [N, num_ws]: of every layer, one for all layers, or the family's own."""
         num_ws = len(self._default_psi)
         if psi is None:
@@ -93,40 +94,52 @@ class TritonPythonModel:
             raise ValueError(
                 f"truncation_psi: got {psi.shape[1]} numbers an image, expected 1 or {num_ws}."
             )
-        return np.broadcast_to(_finite("truncation_psi", psi), (batch, num_ws))
+        return np.broadcast_to(_check_finite("truncation_psi", psi), (batch, num_ws))
 
-    def _labels(self, given: Mapping[str, np.ndarray]) -> np.ndarray:
-        """Labels [N, c_dim]: as they are, or of classes [N, 1]."""
+    def _read_labels(self, given: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Labels [N, c_dim]: as they are, or of classes [N, 1]; else a seed's class is its own."""
         (c_dim,) = self._shapes["c"]
-        if ("labels" in given) == ("class_idx" in given):
-            got = "both" if "labels" in given else "neither"
-            raise ValueError(
-                f"class_idx, labels: got {got}, expected one of them: a class of 0 to {c_dim - 1}, "
-                f"or {c_dim} numbers."
-            )
-        if "labels" in given:
-            return _finite("labels", given["labels"])
-        classes = _integers("class_idx", given["class_idx"], c_dim - 1)
+        kinds = [kind for kind in ("class_idx", "class_name", "labels") if kind in given]
+        expected = f"a class of 0 to {c_dim - 1}, or {c_dim} numbers."
+        if len(kinds) > 1:
+            raise ValueError(f"{', '.join(kinds)}: got both, expected one of them: {expected}")
+        if kinds == ["labels"]:
+            return _check_finite("labels", given["labels"])
+        if kinds == ["class_name"]:
+            classes = [self._find_class(name) for name in given["class_name"].ravel()]
+        elif kinds == ["class_idx"]:
+            classes = _read_integers("class_idx", given["class_idx"], c_dim - 1)
+        elif "seed" in given:
+            classes = [seed % c_dim for seed in _read_integers("seed", given["seed"], _MAX_SEED)]
+        else:
+            raise ValueError(f"class_idx, labels: got neither, expected one of them: {expected}")
         return np.eye(c_dim, dtype=np.float32)[classes]
 
-    def _noise(self, seeds: np.ndarray | None, batch: int) -> dict[str, np.ndarray]:
+    def _find_class(self, name: Any) -> int:
+        text = name.decode(errors="replace") if isinstance(name, bytes) else str(name)
+        if text not in self._classes:
+            known = ", ".join(self._classes[:6]) + (", ..." if len(self._classes) > 6 else "")
+            raise ValueError(f"class_name: got {text!r:.40}, expected one of {known}.")
+        return self._classes.index(text)
+
+    def _read_noise(self, seeds: np.ndarray | None, batch: int) -> dict[str, np.ndarray]:
         """Noise [N, 1, h, w] of each layer: of seeds [N, 1], or the checkpoint's own."""
         own = self._own_noise.items()
         fields = {name: np.broadcast_to(a, (batch, *a.shape[1:])) for name, a in own}
         if seeds is None:
             return fields
         fields = {name: np.empty(a.shape, np.float32) for name, a in fields.items()}
-        for i, seed in enumerate(_integers("noise_seed", seeds, _MAX_SEED)):
+        for i, seed in enumerate(_read_integers("noise_seed", seeds, _MAX_SEED)):
             generator = np.random.RandomState([seed, _NOISE_STREAM])
             for field in fields.values():
                 field[i] = generator.standard_normal(field[i].shape)
         return fields
 
-    def _transform(self, matrices: np.ndarray | None, batch: int) -> np.ndarray:
+    def _read_transform(self, matrices: np.ndarray | None, batch: int) -> np.ndarray:
         """The inverse of what happens to the pictures [N, 3, 3], by default nothing."""
         if matrices is None:
             return np.tile(np.eye(3, dtype=np.float32), (batch, 1, 1))
-        if (_finite("transform", matrices)[:, 2] != (0, 0, 1)).any():
+        if (_check_finite("transform", matrices)[:, 2] != (0, 0, 1)).any():
             raise ValueError("transform: got another last row than 0 0 1, expected plane motions.")
         if (np.abs(matrices) > _FARTHEST).any():
             raise ValueError(
@@ -135,7 +148,7 @@ class TritonPythonModel:
         return matrices
 
 
-def _integers(name: str, values: np.ndarray, largest: int) -> list[int]:
+def _read_integers(name: str, values: np.ndarray, largest: int) -> list[int]:
     """The one integer of each image, from [N, 1]."""
     wrong = values[(values < 0) | (values > largest)]
     if wrong.size:
@@ -143,7 +156,7 @@ def _integers(name: str, values: np.ndarray, largest: int) -> list[int]:
     return [int(value) for value in values[:, 0]]
 
 
-def _finite(name: str, values: np.ndarray) -> np.ndarray:
+def _check_finite(name: str, values: np.ndarray) -> np.ndarray:
     if not np.isfinite(values).all():
         raise ValueError(f"{name}: got NaN or infinity, expected finite numbers.")
     return values

@@ -8,14 +8,19 @@ from pathlib import Path
 from typing import Any
 
 from stylert.engines.triton import front_model, graph_model
-from stylert.engines.triton.configs import GRAPHS, ensemble_config, front_config, graph_config
-from stylert.engines.triton.plan_sets import PlanSet, plan_sets
+from stylert.engines.triton.configs import (
+    GRAPHS,
+    make_ensemble_config,
+    make_front_config,
+    make_graph_config,
+)
+from stylert.engines.triton.plan_sets import PlanSet, find_plan_sets
 from stylert.engines.triton.recipe import Recipe
 from stylert.runtime.backends.tensorrt.plans import plans_of
 from stylert.runtime.bundle import MANIFEST, Bundle, graph_key, sha256_of
 from stylert.runtime.errors import EngineError
 
-__all__ = ["Layout", "RepositoryFile", "layout_of", "plans_of_recipe"]
+__all__ = ["Layout", "RepositoryFile", "make_layout", "find_plans"]
 
 
 @dataclass(frozen=True)
@@ -36,18 +41,18 @@ class Layout:
     placeholder: Path  # keeps the ensemble's version in stores that know no empty folders
 
 
-def layout_of(bundle: Bundle, recipe: Recipe) -> Layout:
+def make_layout(bundle: Bundle, recipe: Recipe) -> Layout:
     """The repository of a recipe.
 
     Raises:
         EngineError: a plan of the recipe is not in the bundle, or not to be served any more.
         MissingExtra: tritonclient is not installed.
     """
-    plans = plans_of_recipe(bundle, recipe)
+    plans = find_plans(bundle, recipe)
     configs = {
-        recipe.name("stylegan"): ensemble_config(bundle, recipe),
-        recipe.name("front"): front_config(bundle, recipe),
-        **{recipe.name(g): graph_config(bundle, recipe, g, plans) for g in GRAPHS},
+        recipe.name("stylegan"): make_ensemble_config(bundle, recipe),
+        recipe.name("front"): make_front_config(bundle, recipe),
+        **{recipe.name(g): make_graph_config(bundle, recipe, g, plans) for g in GRAPHS},
     }
     version = str(recipe.version)
     return Layout(
@@ -55,13 +60,13 @@ def layout_of(bundle: Bundle, recipe: Recipe) -> Layout:
         files=tuple(
             RepositoryFile(Path(recipe.name(model), version, name), source, sha256)
             for model in ("front", *GRAPHS)
-            for name, source, sha256 in _files(bundle, recipe, model, plans)
+            for name, source, sha256 in _list_files(bundle, recipe, model, plans)
         ),
         placeholder=Path(recipe.name("stylegan"), version, ".keep"),
     )
 
 
-def plans_of_recipe(bundle: Bundle, recipe: Recipe) -> PlanSet | None:
+def find_plans(bundle: Bundle, recipe: Recipe) -> PlanSet | None:
     """The plans that a recipe names, None if it names none.
 
     Raises:
@@ -71,17 +76,17 @@ def plans_of_recipe(bundle: Bundle, recipe: Recipe) -> PlanSet | None:
         return None
     named = [plan for plan in plans_of(bundle) if plan.name in recipe.plans]
     missing = set(recipe.plans) - {plan.name for plan in named}
-    sets, reasons = plan_sets(bundle, named)
+    sets, reasons = find_plan_sets(bundle, named)
     if missing or len(sets) != 1 or reasons:
         reason = f"{min(missing)} is not in the bundle" if missing else (reasons or ["mixed"])[0]
         raise EngineError(
             f"The plans of this repository are no longer those of {bundle.path}: {reason}. "
-            "Write the repository again: --force"
+            "Write the repository again, with force=True."
         )
     return sets[0]
 
 
-def _files(
+def _list_files(
     bundle: Bundle, recipe: Recipe, model: str, plans: PlanSet | None
 ) -> Iterator[tuple[str, Path, str]]:
     """Name in the version's folder, source, and SHA-256 of each file of a model."""
@@ -93,7 +98,7 @@ def _files(
         if bundle.noise_inputs:
             yield "noise.npz", bundle.path / "noise.npz", listed["noise.npz"]["sha256"]
     elif plans is not None:
-        for plan in {plan.name: plan for plan in plans.of(model).values()}.values():
+        for plan in {plan.name: plan for plan in plans.select(model).values()}.values():
             yield f"{plan.name}.plan", plan.file(bundle), plan.sha256
     elif recipe.backend == "python" and model == "synthesis":
         manifest = bundle.path / MANIFEST

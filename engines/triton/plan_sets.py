@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from stylert.runtime.backends.tensorrt.plans import Plan
 from stylert.runtime.bundle import Bundle, graph_key
 
-__all__ = ["PORTABLE", "PlanSet", "plan_sets"]
+__all__ = ["PORTABLE", "PlanSet", "find_plan_sets"]
 
 PORTABLE = "8.0+"  # in place of a compute capability: all GPUs from Ampere on
 
@@ -33,13 +33,13 @@ class PlanSet:
         """The largest batch."""
         return max(most for _, _, most in self.batches)
 
-    def of(self, graph: str) -> dict[str, Plan]:
+    def select(self, graph: str) -> dict[str, Plan]:
         """The plans of 'mapping' or 'synthesis' by compute capability."""
         index = ("mapping", "synthesis").index(graph)
         return {capability: pair[index] for capability, pair in self.pairs.items()}
 
 
-def plan_sets(bundle: Bundle, plans: Iterable[Plan]) -> tuple[list[PlanSet], list[str]]:
+def find_plan_sets(bundle: Bundle, plans: Iterable[Plan]) -> tuple[list[PlanSet], list[str]]:
     """The sets that Triton can serve, the best first, and why other plans are in none.
 
     Half precision goes before single, newer versions before older ones, then the set for more kinds
@@ -52,28 +52,28 @@ def plan_sets(bundle: Bundle, plans: Iterable[Plan]) -> tuple[list[PlanSet], lis
     reasons = []
     usable = []
     for plan in plans:
-        reason = _misfit(bundle, plan)
+        reason = _find_misfit(bundle, plan)
         if reason is None:
             usable.append(plan)
         else:
             reasons.append(f"{plan.name} {reason}")
-    mappings = {_kind(plan): plan for plan in usable if plan.graph == "mapping"}
+    mappings = {_tell_kind(plan): plan for plan in usable if plan.graph == "mapping"}
     sets: dict[tuple[object, ...], PlanSet] = {}
     for plan in usable:
         if plan.graph != "synthesis":
             continue
-        mapping = mappings.get(_kind(plan))
+        mapping = mappings.get(_tell_kind(plan))
         if mapping is None:
             reasons.append(f"{plan.name} has no mapping plan of the same version and batches")
             continue
         key = (plan.version, plan.precision, plan.batches, plan.outputs)
         pairs = dict(sets[key].pairs) if key in sets else {}
-        pairs |= dict.fromkeys(_capabilities(plan), (mapping, plan))
+        pairs |= dict.fromkeys(_list_capabilities(plan), (mapping, plan))
         sets[key] = PlanSet(plan.version, plan.precision, plan.batches, plan.outputs, pairs)
     return sorted(sets.values(), key=_rank, reverse=True), reasons
 
 
-def _covered(batches: Sequence[tuple[int, int, int]]) -> bool:
+def _covers_all(batches: Sequence[tuple[int, int, int]]) -> bool:
     """Whether profiles hold every size from 1 to their largest."""
     reached = 0
     for least, _, most in sorted(batches):
@@ -83,12 +83,12 @@ def _covered(batches: Sequence[tuple[int, int, int]]) -> bool:
     return reached > 0
 
 
-def _numbers(version: str) -> tuple[int, ...]:
+def _parse_version(version: str) -> tuple[int, ...]:
     """A version to compare: '10.13.0.35' is (10, 13, 0, 35)."""
     return tuple(int(part) for part in re.findall(r"\d+", version.partition("+")[0]))
 
 
-def _misfit(bundle: Bundle, plan: Plan) -> str | None:
+def _find_misfit(bundle: Bundle, plan: Plan) -> str | None:
     graph = graph_key(plan.graph, plan.precision)
     if plan.compiler != "tensorrt":
         return "is of TensorRT-RTX, which Triton does not run"
@@ -96,20 +96,20 @@ def _misfit(bundle: Bundle, plan: Plan) -> str | None:
         return "was built from another bundle's graph"
     if plan.graph == "synthesis" and "image" not in plan.outputs:
         return "gives no uint8 images"
-    if not _covered(plan.batches):
+    if not _covers_all(plan.batches):
         sizes = ", ".join(f"{a} to {b}" if a != b else str(a) for a, _, b in plan.batches)
         return f"holds the batches {sizes} alone, and Triton makes all sizes from 1 on"
     return None
 
 
-def _capabilities(plan: Plan) -> tuple[str, ...]:
+def _list_capabilities(plan: Plan) -> tuple[str, ...]:
     return (PORTABLE,) if plan.options.get("hardware_compatible") else plan.compute_capabilities
 
 
-def _kind(plan: Plan) -> tuple[object, ...]:
+def _tell_kind(plan: Plan) -> tuple[object, ...]:
     """What a mapping and a synthesis plan must share to run in one server."""
-    return plan.version, plan.batches, _capabilities(plan)
+    return plan.version, plan.batches, _list_capabilities(plan)
 
 
 def _rank(one: PlanSet) -> tuple[bool, tuple[int, ...], int, int]:
-    return one.precision == "fp16", _numbers(one.version), len(one.pairs), one.largest
+    return one.precision == "fp16", _parse_version(one.version), len(one.pairs), one.largest

@@ -7,10 +7,10 @@ from typing import Any
 from stylert.engines.packages import import_package
 from stylert.runtime.errors import InvalidInput
 
-__all__ = ["messages", "parsed", "printed"]
+__all__ = ["load_schema", "parse_config", "format_message"]
 
 
-def messages() -> Any:
+def load_schema() -> Any:
     """The module of the messages: `ModelConfig` and its parts.
 
     Raises:
@@ -20,7 +20,7 @@ def messages() -> Any:
     return grpc.model_config_pb2
 
 
-def printed(message: Any, *, one_line: bool = False) -> str:
+def format_message(message: Any, *, one_line: bool = False) -> str:
     """A message as text, as it stands in a config.pbtxt."""
     from google.protobuf import text_format
 
@@ -28,14 +28,14 @@ def printed(message: Any, *, one_line: bool = False) -> str:
     return text.strip()
 
 
-def parsed(text: str) -> Any:
+def parse_config(text: str) -> Any:
     """The `ModelConfig` that a config.pbtxt holds.
 
     Raises:
         InvalidInput: it has a field that the schema does not know, or is no such text.
         MissingExtra: tritonclient is not installed.
     """
-    config = messages().ModelConfig()
+    config = load_schema().ModelConfig()
     from google.protobuf import text_format
 
     try:

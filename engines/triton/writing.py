@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from stylert.engines.triton.layout import Layout
-from stylert.engines.triton.schema import printed
+from stylert.engines.triton.schema import format_message
 from stylert.runtime.bundle import sha256_of
 from stylert.runtime.errors import EngineError, InvalidInput
 from stylert.runtime.publishing import publish_folder
@@ -32,14 +32,14 @@ def check_target(out: Path, *, force: bool) -> None:
         return
     if not (out / RECORD).is_file():
         raise InvalidInput(
-            f"{out} exists and has no {RECORD}: it is left as it is. Choose another --out."
+            f"{out} exists and has no {RECORD}: it is left as it is. Choose another name."
         )
     if not force:
-        raise InvalidInput(f"{out} exists. Pass --force to replace it, or choose another --out.")
+        raise InvalidInput(f"{out} exists. Pass force=True to replace it, or choose another name.")
     if Path.cwd().is_relative_to(os.path.realpath(out)):
         raise InvalidInput(
             f"{out} is the current folder, or one above it: it cannot be replaced from inside. "
-            "Choose another --out."
+            "Choose another name."
         )
 
 
@@ -62,7 +62,7 @@ def publish(layout: Layout, record: Mapping[str, Any], out: Path) -> None:
 def _write(layout: Layout, record: Mapping[str, Any], folder: Path) -> None:
     for name, config in layout.configs.items():
         (folder / name).mkdir()
-        (folder / name / CONFIG).write_text(printed(config) + "\n", encoding="utf-8")
+        (folder / name / CONFIG).write_text(format_message(config) + "\n", encoding="utf-8")
     for file in layout.files:
         target = folder / file.path
         target.parent.mkdir(parents=True, exist_ok=True)

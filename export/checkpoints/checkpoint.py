@@ -77,7 +77,7 @@ class Checkpoint:
             for name, tensor in self.tensors.items()
             if name.endswith(suffix)
         }
-        return {layer: fields[layer] for layer in sorted(fields, key=_place)}
+        return {layer: fields[layer] for layer in sorted(fields, key=_rank_layer)}
 
     def describe(self) -> dict[str, Any]:
         """What the manifest of its bundle says of it, as plain JSON types."""
@@ -87,13 +87,13 @@ class Checkpoint:
             "config": self.config.to_json(),
             "statistics": {
                 "parameters": self.num_parameters,
-                "multiply_adds": self.config.multiply_adds(),
+                "multiply_adds": self.config.count_multiply_adds(),
             },
             "provenance": {"source": asdict(self.source), "notes": list(self.notes)},
         }
 
 
-def _place(layer: str) -> tuple[int, str]:
+def _rank_layer(layer: str) -> tuple[int, str]:
     """Where a layer stands among the others: b4.conv1, b8.conv0, b8.conv1, ..., b16.conv0."""
     block, _, name = layer.partition(".")
     return int(block.removeprefix("b")), name

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from stylert.export.checkpoints.checkpoint import Checkpoint, Source
-from stylert.export.checkpoints.configs import config_from_json
+from stylert.export.checkpoints.configs import read_config
 from stylert.export.checkpoints.configs.config import Config
 from stylert.export.checkpoints.safe_pickle.quoting import quote
 from stylert.export.checkpoints.validation import check_shapes, check_values
@@ -26,7 +26,7 @@ from stylert.runtime.errors import CheckpointError, MissingExtra
 from stylert.runtime.labels import Classes, check_class_names
 from stylert.runtime.publishing import publish_bytes
 
-__all__ = ["checkpoint_from_safetensors", "write_native"]
+__all__ = ["read_safetensors", "write_native"]
 
 FORMAT = "stylert safetensors"
 KEY = "stylert"
@@ -52,14 +52,14 @@ def write_native(checkpoint: Checkpoint, path: str | Path, *, overwrite: bool = 
         raise CheckpointError(f"{cannot}: it is a folder.")
     if target.exists() and not overwrite:
         raise CheckpointError(f"{cannot}: it exists; pass overwrite=True to replace it.")
-    data = _serialised(checkpoint)
+    data = _serialise(checkpoint)
     try:
         publish_bytes(target, data, overwrite=overwrite)
     except OSError as error:
         raise CheckpointError(f"{cannot}: {error.strerror or error}.") from None
 
 
-def _serialised(checkpoint: Checkpoint) -> bytes:
+def _serialise(checkpoint: Checkpoint) -> bytes:
     metadata = {
         "schema": SCHEMA,
         "family": checkpoint.family,
@@ -68,12 +68,12 @@ def _serialised(checkpoint: Checkpoint) -> bytes:
         "notes": list(checkpoint.notes),
         "classes": list(checkpoint.class_names),
     }
-    save = _safetensors("safetensors.numpy").save
+    save = _import_safetensors("safetensors.numpy").save
     data: bytes = save(dict(checkpoint.tensors), metadata={KEY: json.dumps(metadata)})
     return data
 
 
-def checkpoint_from_safetensors(path: Path, source: Source) -> Checkpoint:
+def read_safetensors(path: Path, source: Source) -> Checkpoint:
     """Read a file that `write_native` wrote.
 
     Args:
@@ -84,12 +84,12 @@ def checkpoint_from_safetensors(path: Path, source: Source) -> Checkpoint:
         CheckpointError: it is damaged, was written by another program, or by a newer StyleRT.
         MissingExtra: safetensors is not installed.
     """
-    library = _safetensors("safetensors")
+    library = _import_safetensors("safetensors")
     try:
         with library.safe_open(path, framework="np") as file:
-            config, origin, notes, class_names = _described(file.metadata())
-            check_shapes(config, _shapes(file))
-            tensors = {name: _float32(file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118
+            config, origin, notes, class_names = _read_metadata(file.metadata())
+            check_shapes(config, _read_shapes(file))
+            tensors = {name: _to_float32(file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118
     except library.SafetensorError as error:
         raise CheckpointError(f"the file is damaged: {quote(str(error))}") from None
     check_values(tensors)
@@ -102,7 +102,7 @@ def checkpoint_from_safetensors(path: Path, source: Source) -> Checkpoint:
     )
 
 
-def _described(
+def _read_metadata(
     entries: Mapping[str, str] | None,
 ) -> tuple[Config, Source, tuple[str, ...], tuple[str, ...]]:
     """What `write_native` put into the metadata: configuration, source, notes, names of classes."""
@@ -118,11 +118,13 @@ def _described(
             raise CheckpointError(
                 f"got schema {quote(schema)}, expected {SCHEMA}: update StyleRT to read the file"
             )
-        config = config_from_json(family, metadata["config"])
+        config = read_config(family, metadata["config"])
         source = metadata["source"]
-        texts = {key: _printable(source[key]) for key in ("file", "sha256", "format", "network")}
+        texts = {
+            key: _make_printable(source[key]) for key in ("file", "sha256", "format", "network")
+        }
         origin = Source(bytes=int(source["bytes"]), **texts)
-        notes = tuple(_printable(note) for note in metadata["notes"])
+        notes = tuple(_make_printable(note) for note in metadata["notes"])
         class_names = tuple(metadata.get("classes", ()))  # not there in the first files
         check_class_names(Classes(config.c_dim, class_names))
     except CheckpointError:
@@ -132,14 +134,14 @@ def _described(
     return config, origin, notes, class_names
 
 
-def _printable(text: Any) -> str:
+def _make_printable(text: Any) -> str:
     """Text that may be shown: one short line, without control characters."""
     if type(text) is not str:
         raise TypeError("no text")
     return "".join(c if c.isprintable() else "?" for c in text[:500])
 
 
-def _shapes(file: Any) -> dict[str, tuple[int, ...]]:
+def _read_shapes(file: Any) -> dict[str, tuple[int, ...]]:
     """Shapes of all tensors by the header, which safetensors has compared with the file's size."""
     shapes = {}
     for name in file.keys():  # noqa: SIM118
@@ -152,11 +154,11 @@ def _shapes(file: Any) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
-def _float32(tensor: np.ndarray) -> np.ndarray:
+def _to_float32(tensor: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(tensor, dtype=np.float32).reshape(tensor.shape)
 
 
-def _safetensors(module: str) -> ModuleType:
+def _import_safetensors(module: str) -> ModuleType:
     try:
         return importlib.import_module(module)
     except ImportError:

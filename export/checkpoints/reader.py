@@ -9,28 +9,28 @@ from pathlib import Path
 from typing import Any
 
 from stylert.export.checkpoints.checkpoint import Checkpoint, Source
-from stylert.export.checkpoints.native import checkpoint_from_safetensors
-from stylert.export.checkpoints.nvlabs.networks import checkpoint_from_networks, is_nvlabs
+from stylert.export.checkpoints.native import read_safetensors
+from stylert.export.checkpoints.nvlabs.networks import is_nvlabs, read_networks
 from stylert.export.checkpoints.rosinality.lookalikes import (
-    explained,
+    explain,
+    list_tensor_shapes,
     refuse_look_alikes,
-    shapes_of,
 )
 from stylert.export.checkpoints.rosinality.state_dicts import (
-    checkpoint_from_state_dicts,
     is_rosinality,
+    read_state_dicts,
 )
 from stylert.export.checkpoints.safe_pickle.allow_list import read_pickle, read_torch_stream
 from stylert.export.checkpoints.safe_pickle.pickle_names import RefusedName
 from stylert.export.checkpoints.safe_pickle.quoting import quote, quote_some
 from stylert.export.checkpoints.safe_pickle.torch_archive import (
     is_torch_archive,
-    value_from_archive,
+    read_archive,
 )
 from stylert.export.checkpoints.safe_pickle.torch_stream import TORCH_MAGIC
 from stylert.export.checkpoints.safe_pickle.zip_records import ZipRecords
-from stylert.export.checkpoints.tensorflow.pickles import checkpoint_from_tensorflow, is_tensorflow
-from stylert.export.checkpoints.untrained import PREFIX, untrained
+from stylert.export.checkpoints.tensorflow.pickles import is_tensorflow, read_tensorflow
+from stylert.export.checkpoints.untrained import PREFIX, make_untrained
 from stylert.runtime.bundle import sha256_of
 from stylert.runtime.errors import CheckpointError
 
@@ -55,12 +55,12 @@ _SIGNATURES = {
 _Read = Callable[[Any, str | None, Source], Checkpoint]
 _Kinds = tuple[tuple[Callable[[Any], bool], _Read], ...]
 _PICKLES: _Kinds = (
-    (is_nvlabs, checkpoint_from_networks),
-    (is_tensorflow, checkpoint_from_tensorflow),
+    (is_nvlabs, read_networks),
+    (is_tensorflow, read_tensorflow),
 )
 _TORCH_FILES: _Kinds = (
-    (is_rosinality, checkpoint_from_state_dicts),
-    (is_nvlabs, checkpoint_from_networks),  # PTI saves whole networks of NVlabs' code
+    (is_rosinality, read_state_dicts),
+    (is_nvlabs, read_networks),  # PTI saves whole networks of NVlabs' code
 )
 
 
@@ -73,7 +73,7 @@ def read_checkpoint(path: str | Path, *, network: str | None = None) -> Checkpoi
     `write_native`. The name of the file does not matter.
 
     Args:
-        path: The file, or 'untrained:NAME' for random weights (see `untrained`).
+        path: The file, or 'untrained:NAME' for random weights (see `make_untrained`).
         network: Which network of a file to read, e.g. 'G'. None = the average one ('G_ema', 'Gs').
 
     Raises:
@@ -94,7 +94,7 @@ def read_checkpoint(path: str | Path, *, network: str | None = None) -> Checkpoi
                 f"Cannot read {str(path)!r}: no network {quote(network)}: random weights have one "
                 "network."
             )
-        return untrained(str(path).removeprefix(PREFIX))
+        return make_untrained(str(path).removeprefix(PREFIX))
     path = Path(path)
     try:
         return _read(path, network)
@@ -117,53 +117,53 @@ def _read(path: Path, network: str | None) -> Checkpoint:
         head = file.read(HEAD)
     # A .safetensors file whose header takes such a number of bytes begins as a pickle does.
     if head[:1] == b"\x80" and head[3:9] != b"\0\0\0\0\0{":
-        return _from_pickle(path, network)
+        return _read_from_pickle(path, network)
     if head[:2] == b"PK":
-        return _from_zip(path, network)
+        return _read_from_zip(path, network)
     if head[8:9] == b"{":
-        return _from_safetensors(path, head, network)
-    raise CheckpointError(_what_it_is(head))
+        return _read_from_safetensors(path, head, network)
+    raise CheckpointError(_tell_what_it_is(head))
 
 
-def _from_pickle(path: Path, network: str | None) -> Checkpoint:
+def _read_from_pickle(path: Path, network: str | None) -> Checkpoint:
     data = path.read_bytes()
     value, end = read_pickle(memoryview(data))
     if type(value) is int and value == TORCH_MAGIC:
-        return _from_torch(path, data, network, archive=None)
-    if checkpoint := _from_value(_PICKLES, value, path, data, network):
+        return _read_from_torch(path, data, network, archive=None)
+    if checkpoint := _read_from_value(_PICKLES, value, path, data, network):
         extra = len(data) - end
         notes = (f"{extra} bytes behind the end of the pickle were ignored",) if extra else ()
         return replace(checkpoint, notes=(*notes, *checkpoint.notes))
-    raise CheckpointError(f"it is a pickle of {_described(value)}, and no StyleGAN checkpoint")
+    raise CheckpointError(f"it is a pickle of {_describe(value)}, and no StyleGAN checkpoint")
 
 
-def _from_zip(path: Path, network: str | None) -> Checkpoint:
+def _read_from_zip(path: Path, network: str | None) -> Checkpoint:
     data = path.read_bytes()
     records = ZipRecords(memoryview(data))
     if is_torch_archive(records):
-        return _from_torch(path, data, network, archive=records)
+        return _read_from_torch(path, data, network, archive=records)
     if any(name.endswith(".npy") for name in records.names):
         raise CheckpointError("not supported: a NumPy archive (.npz)")
     raise CheckpointError("it is a zip archive, and no checkpoint: unpack it first")
 
 
-def _from_torch(
+def _read_from_torch(
     path: Path, data: bytes, network: str | None, *, archive: ZipRecords | None
 ) -> Checkpoint:
     """What torch.save wrote: an archive, or where there is none, a stream."""
     try:
-        value = value_from_archive(archive) if archive else read_torch_stream(memoryview(data))
+        value = read_archive(archive) if archive else read_torch_stream(memoryview(data))
     except RefusedName as refused:
-        raise explained(refused) from None
-    if checkpoint := _from_value(_TORCH_FILES, value, path, data, network):
+        raise explain(refused) from None
+    if checkpoint := _read_from_value(_TORCH_FILES, value, path, data, network):
         return checkpoint
-    refuse_look_alikes(shapes_of(value))
+    refuse_look_alikes(list_tensor_shapes(value))
     raise CheckpointError(
-        f"it is a torch.save file of {_described(value)}, and no StyleGAN checkpoint"
+        f"it is a torch.save file of {_describe(value)}, and no StyleGAN checkpoint"
     )
 
 
-def _from_value(
+def _read_from_value(
     kinds: _Kinds, value: Any, path: Path, data: bytes, network: str | None
 ) -> Checkpoint | None:
     """The checkpoint in a value, if it is of one of these kinds."""
@@ -174,13 +174,13 @@ def _from_value(
     return None
 
 
-def _described(value: object) -> str:
+def _describe(value: object) -> str:
     if type(value) is not dict:
         return f"a {type(value).__name__}"
     return f"a dict with the keys {quote_some(value)}" if value else "an empty dict"
 
 
-def _from_safetensors(path: Path, head: bytes, network: str | None) -> Checkpoint:
+def _read_from_safetensors(path: Path, head: bytes, network: str | None) -> Checkpoint:
     if network is not None:
         raise CheckpointError(f"no network {quote(network)}: a .safetensors file has one network")
     num_bytes = path.stat().st_size
@@ -189,10 +189,10 @@ def _from_safetensors(path: Path, head: bytes, network: str | None) -> Checkpoin
         raise CheckpointError(
             f"the .safetensors header claims {header} bytes of {num_bytes}; download it again"
         )
-    return checkpoint_from_safetensors(path, Source(path.name, sha256_of(path), num_bytes))
+    return read_safetensors(path, Source(path.name, sha256_of(path), num_bytes))
 
 
-def _what_it_is(head: bytes) -> str:
+def _tell_what_it_is(head: bytes) -> str:
     """Why a file that is neither pickle nor .safetensors cannot be read."""
     if not head:
         return "the file is empty; download it again"

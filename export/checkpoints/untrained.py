@@ -20,7 +20,7 @@ from stylert.export.checkpoints.configs.stylegan3 import StyleGAN3Config
 from stylert.export.checkpoints.configs.stylegan3_design import StyleGAN3Design
 from stylert.runtime.errors import CheckpointError
 
-__all__ = ["PREFIX", "UNTRAINED", "untrained"]
+__all__ = ["PREFIX", "UNTRAINED", "make_untrained"]
 
 PREFIX = "untrained:"
 
@@ -28,23 +28,23 @@ PREFIX = "untrained:"
 _LATENTS: dict[str, Any] = {"z_dim": 512, "c_dim": 0, "w_dim": 512}
 
 
-def _blocks(resolution: int, channel_base: int) -> dict[str, Any]:
+def _list_blocks(resolution: int, channel_base: int) -> dict[str, Any]:
     sizes = [4 << i for i in range(resolution.bit_length() - 2)]
     channels = tuple(min(channel_base // size, 512) for size in sizes)
     shape = {"img_channels": 3, "const_shape": (4, 4), "channels": channels}
     return {**_LATENTS, "mapping_layers": 8, **shape}
 
 
-def _stylegan1(resolution: int) -> StyleGAN1Config:
-    return StyleGAN1Config(**_blocks(resolution, 16384))
+def _make_stylegan1(resolution: int) -> StyleGAN1Config:
+    return StyleGAN1Config(**_list_blocks(resolution, 16384))
 
 
-def _stylegan2(resolution: int, channel_base: int, *, half: bool = True) -> StyleGAN2Config:
+def _make_stylegan2(resolution: int, channel_base: int, *, half: bool = True) -> StyleGAN2Config:
     trained: dict[str, Any] = {"conv_clamp": 256.0, "num_fp16_res": 4} if half else {}
-    return StyleGAN2Config(**_blocks(resolution, channel_base), **trained)
+    return StyleGAN2Config(**_list_blocks(resolution, channel_base), **trained)
 
 
-def _stylegan3(resolution: int, letter: str) -> StyleGAN3Config:
+def _make_stylegan3(resolution: int, letter: str) -> StyleGAN3Config:
     wide = 16384 if resolution == 256 else 32768
     radial: dict[str, Any] = {"conv_kernel": 1, "use_radial_filters": True, "channel_max": 1024}
     design = (
@@ -52,29 +52,29 @@ def _stylegan3(resolution: int, letter: str) -> StyleGAN3Config:
         if letter == "t"
         else StyleGAN3Design(img_resolution=resolution, channel_base=2 * wide, **radial)
     )
-    return design.config(**_LATENTS, mapping_layers=2, conv_clamp=256.0)
+    return design.make_config(**_LATENTS, mapping_layers=2, conv_clamp=256.0)
 
 
 # StyleGAN2: the configurations 'paper256', 'paper512' and 'paper1024' of StyleGAN2-ADA.
 UNTRAINED: dict[str, Callable[[], Config]] = {
-    "stylegan1-256": lambda: _stylegan1(256),
-    "stylegan1-1024": lambda: _stylegan1(1024),
-    "stylegan2-256": lambda: _stylegan2(256, 16384),
-    "stylegan2-512": lambda: _stylegan2(512, 32768),
-    "stylegan2-1024": lambda: _stylegan2(1024, 32768),
+    "stylegan1-256": lambda: _make_stylegan1(256),
+    "stylegan1-1024": lambda: _make_stylegan1(1024),
+    "stylegan2-256": lambda: _make_stylegan2(256, 16384),
+    "stylegan2-512": lambda: _make_stylegan2(512, 32768),
+    "stylegan2-1024": lambda: _make_stylegan2(1024, 32768),
     # Config F of the StyleGAN2 paper, trained in float32 without a clamp.
-    "stylegan2-config-f": lambda: _stylegan2(1024, 32768, half=False),
+    "stylegan2-config-f": lambda: _make_stylegan2(1024, 32768, half=False),
     # StyleGAN3-T and -R, as the paper trained them: half as many channels at 256.
-    "stylegan3-t-256": lambda: _stylegan3(256, "t"),
-    "stylegan3-t-512": lambda: _stylegan3(512, "t"),
-    "stylegan3-t-1024": lambda: _stylegan3(1024, "t"),
-    "stylegan3-r-256": lambda: _stylegan3(256, "r"),
-    "stylegan3-r-512": lambda: _stylegan3(512, "r"),
-    "stylegan3-r-1024": lambda: _stylegan3(1024, "r"),
+    "stylegan3-t-256": lambda: _make_stylegan3(256, "t"),
+    "stylegan3-t-512": lambda: _make_stylegan3(512, "t"),
+    "stylegan3-t-1024": lambda: _make_stylegan3(1024, "t"),
+    "stylegan3-r-256": lambda: _make_stylegan3(256, "r"),
+    "stylegan3-r-512": lambda: _make_stylegan3(512, "r"),
+    "stylegan3-r-1024": lambda: _make_stylegan3(1024, "r"),
 }
 
 
-def untrained(name: str, *, config: Config | None = None, seed: int = 0) -> Checkpoint:
+def make_untrained(name: str, *, config: Config | None = None, seed: int = 0) -> Checkpoint:
     """A checkpoint with random weights, on the scale of trained ones.
 
     Args:
@@ -91,14 +91,14 @@ def untrained(name: str, *, config: Config | None = None, seed: int = 0) -> Chec
         config = UNTRAINED[name]()
     random = np.random.RandomState(seed)
     tensors = {
-        tensor: np.asarray(_weights(random, tensor, shape, config))
-        for tensor, shape in config.tensor_shapes().items()
+        tensor: np.asarray(_draw_weights(random, tensor, shape, config))
+        for tensor, shape in config.list_shapes().items()
     }
     taps = np.array([1, 3, 3, 1], np.float32)
     for name_of_filter in config.filter_names:
         tensors[name_of_filter] = np.outer(taps, taps) / np.float32(64)
     if isinstance(config, StyleGAN3Config):
-        tensors |= _stylegan3_tensors(random, config)
+        tensors |= _draw_stylegan3_tensors(random, config)
     digest = hashlib.sha256()
     for tensor in tensors.values():
         digest.update(tensor.tobytes())
@@ -107,7 +107,7 @@ def untrained(name: str, *, config: Config | None = None, seed: int = 0) -> Chec
     return Checkpoint(config, tensors, source, ("The weights are random.",))
 
 
-def _weights(
+def _draw_weights(
     random: np.random.RandomState, name: str, shape: tuple[int, ...], config: Config
 ) -> np.ndarray | np.float32:
     values = np.asarray(random.standard_normal(shape), np.float32)
@@ -122,7 +122,7 @@ def _weights(
     return values
 
 
-def _stylegan3_tensors(
+def _draw_stylegan3_tensors(
     random: np.random.RandomState, config: StyleGAN3Config
 ) -> dict[str, np.ndarray]:
     """What has no counterpart in the other families."""
@@ -149,4 +149,4 @@ def _stylegan3_tensors(
         first_cutoff=config.input_bandwidth,
     )
     named = {f"synthesis.{name}": np.asarray(v, np.float32) for name, v in tensors.items()}
-    return named | design.filters(config.layers)
+    return named | design.make_filters(config.layers)

@@ -22,7 +22,7 @@ def check_shapes(config: Config, shapes: Mapping[str, tuple[int, ...]]) -> None:
     Raises:
         CheckpointError: a tensor is missing, is not known, or has another shape.
     """
-    expected = config.tensor_shapes()
+    expected = config.list_shapes()
     filters = sorted(config.filter_names)
     check_names(shapes, [*expected, *filters], config.title)
     for name, shape in expected.items():

@@ -16,20 +16,20 @@ from stylert.export import lowering
 from stylert.export.checkpoints import Checkpoint
 from stylert.export.onnx_graph import GraphBuilder
 
-__all__ = ["GAINS", "HOMOGENEOUS", "Emitter", "SynthesisEmitter", "noise_inputs", "noise_name"]
+__all__ = ["GAINS", "HOMOGENEOUS", "Emitter", "SynthesisEmitter", "list_noise_inputs", "name_noise"]
 
 GAINS = {"linear": 1.0, "relu": math.sqrt(2), "lrelu": math.sqrt(2), "swish": math.sqrt(2)}
 HOMOGENEOUS = ("linear", "relu", "lrelu")  # f(a x) = a f(x) for a > 0: a gain may go first
 
 
-def noise_name(layer: str) -> str:
+def name_noise(layer: str) -> str:
     """The input that carries the noise of a layer: 'noise_b8_conv0' of 'b8.conv0'."""
     return f"noise_{layer.replace('.', '_')}"
 
 
-def noise_inputs(checkpoint: Checkpoint) -> dict[str, np.ndarray]:
+def list_noise_inputs(checkpoint: Checkpoint) -> dict[str, np.ndarray]:
     """The checkpoint's own noise as the graph takes it: [1, 1, h, w] float32 by input name."""
-    return {noise_name(layer): field[None, None] for layer, field in checkpoint.noise.items()}
+    return {name_noise(layer): field[None, None] for layer, field in checkpoint.noise.items()}
 
 
 class Emitter:
@@ -50,7 +50,7 @@ class Emitter:
         gain: float = 1.0,
     ) -> ir.Value:
         """A fully connected layer with an equalised learning rate, in float32."""
-        matrix, bias = lowering.fully_connected(
+        matrix, bias = lowering.fold_fully_connected(
             self.tensors[f"{name}.weight"],
             self.tensors[f"{name}.bias"],
             lr_multiplier=lr_multiplier,
@@ -166,7 +166,7 @@ class SynthesisEmitter(Emitter):
     def noise(self, layer: str, gain: float | np.ndarray) -> ir.Value:
         """The noise input of a layer [M, 1, h, w] times its strength [] or [C]."""
         height, width = self.tensors[f"synthesis.{layer}.noise_const"].shape
-        noise = self.graph.input(noise_name(layer), ["M", 1, height, width])
+        noise = self.graph.input(name_noise(layer), ["M", 1, height, width])
         strength = self.tensors[f"synthesis.{layer}.noise_strength"].astype(np.float64) * gain
         strength = strength[:, None, None] if strength.ndim else strength
         strengths = self.graph.constant("noise_strength", strength)

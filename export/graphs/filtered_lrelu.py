@@ -68,10 +68,10 @@ class FilteredLrelu(ABC):
         has_filters = (layer.up, layer.down, layer.up_taps, layer.down_taps) != (1, 1, 0, 0)
         if not has_filters and stop - start == layer.out_size:
             return self.emitter.clamp(self.lrelu(x), clamp)
-        return self.filtered(x, channels, clamp)
+        return self.filter(x, channels, clamp)
 
     @abstractmethod
-    def filtered(self, x: ir.Value, channels: int, clamp: float | None) -> ir.Value:
+    def filter(self, x: ir.Value, channels: int, clamp: float | None) -> ir.Value:
         """What `emit` does where there are filters, or zeros to put around."""
 
     def lrelu(self, x: ir.Value) -> ir.Value:
@@ -143,7 +143,7 @@ class PhaseForm(FilteredLrelu):
         self.pads = max(-split.first, 0), max(stop - layer.conv_size, 0)
 
     @override
-    def filtered(self, x: ir.Value, channels: int, clamp: float | None) -> ir.Value:
+    def filter(self, x: ir.Value, channels: int, clamp: float | None) -> ir.Value:
         before, after = self.pads
         stride = self.split.stride
         phases = {}
@@ -157,11 +157,11 @@ class PhaseForm(FilteredLrelu):
                 phase = self.depthwise(
                     rows, taps_q[None], channels, f"up{p}_{q}", pads=pads, strides=(1, stride)
                 )
-                phases[p, q] = self.bent(phase, channels, clamp, f"phase{p}_{q}")
-        down = self.radial_outputs if self.layer.down_radial else self.separable_outputs
-        return self.woven(down(phases, channels))
+                phases[p, q] = self.bend(phase, channels, clamp, f"phase{p}_{q}")
+        down = self.filter_radially if self.layer.down_radial else self.filter_separably
+        return self.weave(down(phases, channels))
 
-    def bent(self, x: ir.Value, channels: int, clamp: float | None, at: str) -> ir.Value:
+    def bend(self, x: ir.Value, channels: int, clamp: float | None, at: str) -> ir.Value:
         """The nonlinearity by itself, of one phase."""
         e = self.emitter
         with e.graph.scope(at):
@@ -174,12 +174,12 @@ class PhaseForm(FilteredLrelu):
             x = self.depthwise(x, np.ones((1, 1)), channels, "as_it_is")
             return e.clamp(x, clamp)
 
-    def separable_outputs(self, phases: Phases, channels: int) -> list[ir.Value]:
+    def filter_separably(self, phases: Phases, channels: int) -> list[ir.Value]:
         """The samples of the output frames, row by row: filtered along the rows, then down."""
         kernels = self.split.down  # [S, P, t]
         every_phase, every_output = range(self.count), range(self.outputs)
         rows = {
-            (p, s): self.total(
+            (p, s): self.add_up(
                 [(phases[p, q], kernels[s, q][None]) for q in every_phase],
                 channels,
                 f"row{p}_down{s}",
@@ -188,7 +188,7 @@ class PhaseForm(FilteredLrelu):
             for s in every_output
         }
         return [
-            self.total(
+            self.add_up(
                 [(rows[p, s], kernels[r, p][:, None]) for p in every_phase],
                 channels,
                 f"down{r}_{s}",
@@ -197,11 +197,11 @@ class PhaseForm(FilteredLrelu):
             for s in every_output
         ]
 
-    def radial_outputs(self, phases: Phases, channels: int) -> list[ir.Value]:
+    def filter_radially(self, phases: Phases, channels: int) -> list[ir.Value]:
         """The samples of the output frames, row by row, with a 2-D filter."""
         kernels = self.split.down  # [S, S, P, P, t, t]
         return [
-            self.total(
+            self.add_up(
                 [(phase, kernels[(r, s, *at)]) for at, phase in phases.items()],
                 channels,
                 f"down{r}_{s}",
@@ -209,7 +209,7 @@ class PhaseForm(FilteredLrelu):
             for r, s in np.ndindex(self.outputs, self.outputs)
         ]
 
-    def woven(self, outputs: list[ir.Value]) -> ir.Value:
+    def weave(self, outputs: list[ir.Value]) -> ir.Value:
         """The samples of the output frames in their places."""
         if self.outputs == 1:
             return outputs[0]
@@ -220,7 +220,9 @@ class PhaseForm(FilteredLrelu):
             return x
         return self.cut(x, 0, size, [2, 3], "cut")
 
-    def total(self, terms: list[tuple[ir.Value, np.ndarray]], channels: int, name: str) -> ir.Value:
+    def add_up(
+        self, terms: list[tuple[ir.Value, np.ndarray]], channels: int, name: str
+    ) -> ir.Value:
         """The sum of filtered phases."""
         total = None
         for i, (x, kernel) in enumerate(terms):
@@ -238,7 +240,7 @@ class MatrixForm(FilteredLrelu):
     @override
     def prepare(self) -> None:
         layer = self.layer
-        matrix = lowering_filters.up_matrix(
+        matrix = lowering_filters.make_up_matrix(
             self.up_fir, layer.conv_size, up=layer.up, padding=layer.padding
         )
         read = np.flatnonzero(matrix.any(axis=0))
@@ -246,8 +248,8 @@ class MatrixForm(FilteredLrelu):
         self.up_matrix = matrix[:, slice(*self.reads)]
 
     @override
-    def filtered(self, x: ir.Value, channels: int, clamp: float | None) -> ir.Value:
-        x = self.product(x, self.up_matrix, "up")
+    def filter(self, x: ir.Value, channels: int, clamp: float | None) -> ir.Value:
+        x = self.multiply(x, self.up_matrix, "up")
         with self.emitter.graph.scope("high"):
             x = self.emitter.clamp(self.lrelu(x), clamp)
         down = self.layer.down
@@ -255,12 +257,12 @@ class MatrixForm(FilteredLrelu):
             kernel = self.down_fir[::-1, ::-1]
             return self.depthwise(x, kernel, channels, "down", strides=(down, down))
         size = self.layer.activation_size
-        matrix = lowering_filters.down_matrix(self.down_fir, size, down=down)
-        return self.product(x, matrix, "down")
+        matrix = lowering_filters.make_down_matrix(self.down_fir, size, down=down)
+        return self.multiply(x, matrix, "down")
 
-    def product(self, x: ir.Value, matrix: np.ndarray, name: str) -> ir.Value:
+    def multiply(self, x: ir.Value, matrix: np.ndarray, name: str) -> ir.Value:
         """The matrix along the columns, then along the rows."""
-        bands = lowering_filters.bands(matrix, BAND)
+        bands = lowering_filters.split_into_bands(matrix, BAND)
         if len(bands) == 1:
             bands = [(0, matrix)]
         for axis, along in ((2, "columns"), (3, "rows")):
@@ -269,13 +271,13 @@ class MatrixForm(FilteredLrelu):
                 part, at = x, f"{name}_{along}{i}"
                 if len(bands) > 1:
                     part = self.cut(x, start, start + block.shape[1], [axis], f"{at}_part")
-                parts.append(self.times(part, block, axis, at))
+                parts.append(self.multiply_along(part, block, axis, at))
             x = parts[0]
             if len(bands) > 1:
                 x = self.emitter.graph.op("Concat", *parts, name=f"{name}_{along}_bands", axis=axis)
         return x
 
-    def times(self, x: ir.Value, matrix: np.ndarray, axis: int, name: str) -> ir.Value:
+    def multiply_along(self, x: ir.Value, matrix: np.ndarray, axis: int, name: str) -> ir.Value:
         """The matrix along an axis."""
         g = self.emitter.graph
         if axis == 2:

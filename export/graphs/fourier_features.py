@@ -14,21 +14,21 @@ from stylert.export import lowering
 from stylert.export.checkpoints import StyleGAN3Config
 from stylert.export.graphs.emitter import SynthesisEmitter
 
-__all__ = ["fourier_features"]
+__all__ = ["emit_fourier_features"]
 
 
-def fourier_features(emitter: SynthesisEmitter, config: StyleGAN3Config) -> ir.Value:
+def emit_fourier_features(emitter: SynthesisEmitter, config: StyleGAN3Config) -> ir.Value:
     """Plane waves over the image and its margin [N, C, size, size], mixed as layer L0 takes them.
 
     The graph gets the input `transform`.
     """
     g = emitter.graph
-    waves = _waves(emitter)  # [N, C, 3]
+    waves = _emit_waves(emitter)  # [N, C, 3]
     x, y, shift = (
         g.op("Gather", waves, g.constant(f"{name}_at", np.array([[i]])), name=name, axis=2)
         for i, name in enumerate(("wave_x", "wave_y", "wave_shift"))
     )  # [N, C, 1, 1] each
-    amplitudes = _amplitudes(emitter, config, x, y)
+    amplitudes = _emit_amplitudes(emitter, config, x, y)
     radians = 2 * np.pi
     places = radians * (np.arange(config.input_size) + 0.5 - config.input_size / 2)
     places /= config.input_rate
@@ -45,7 +45,7 @@ def fourier_features(emitter: SynthesisEmitter, config: StyleGAN3Config) -> ir.V
     return g.op("Conv", features, weight, name="mix", kernel_shape=[1, 1])
 
 
-def _amplitudes(
+def _emit_amplitudes(
     emitter: SynthesisEmitter, config: StyleGAN3Config, x: ir.Value, y: ir.Value
 ) -> ir.Value:
     """1 up to the bandwidth, and 0 from where the pixels cannot hold the wave."""
@@ -59,14 +59,14 @@ def _amplitudes(
     return g.op("Clip", g.op("Add", fade, at_zero, name="line"), *bounds, name="amplitudes")
 
 
-def _waves(emitter: SynthesisEmitter) -> ir.Value:
+def _emit_waves(emitter: SynthesisEmitter) -> ir.Value:
     """The waves [N, C, 3] in the picture's coordinates: x, y in cycles per unit, and the shift.
 
     The coordinates go through the user's transform, the checkpoint's own, and that of w: a
     translation by (-x, -y), then a rotation.
     """
     g = emitter.graph
-    pose = _pose(emitter)
+    pose = _emit_pose(emitter)
     freqs = emitter.tensors["synthesis.input.freqs"].astype(np.float64).T  # [2, C]
     rotations = np.zeros((2, 4, freqs.shape[1]))  # a rotated wave's x and y, from the pose
     rotations[0, :2] = freqs
@@ -87,10 +87,10 @@ def _waves(emitter: SynthesisEmitter) -> ir.Value:
     return g.op("MatMul", g.op("Concat", *columns, name="posed", axis=2), transform, name="waves")
 
 
-def _pose(emitter: SynthesisEmitter) -> ir.Value:
+def _emit_pose(emitter: SynthesisEmitter) -> ir.Value:
     """Cosine and sine of the angle, and the place in x and y, that w gives: [N, 4]."""
     g = emitter.graph
-    matrix, bias = lowering.fully_connected(
+    matrix, bias = lowering.fold_fully_connected(
         emitter.tensors["synthesis.input.affine.weight"],
         emitter.tensors["synthesis.input.affine.bias"],
     )

@@ -9,10 +9,10 @@ from stylert.export.checkpoints import Checkpoint
 from stylert.export.graphs.emitter import GAINS, HOMOGENEOUS, Emitter
 from stylert.export.onnx_graph import GraphBuilder
 
-__all__ = ["mapping_graph"]
+__all__ = ["build_mapping_graph"]
 
 
-def mapping_graph(checkpoint: Checkpoint) -> GraphBuilder:
+def build_mapping_graph(checkpoint: Checkpoint) -> GraphBuilder:
     """The mapping network, with a truncation psi for every image and layer as input."""
     return _Mapping(checkpoint).build()
 
@@ -23,7 +23,7 @@ class _Mapping(Emitter):
 
     def build(self) -> GraphBuilder:
         c, g = self.config, self.graph
-        x = self.latent()
+        x = self.join_latent()
         psi = g.input("truncation_psi", ["N", c.num_ws])
         gain = GAINS[c.mapping_activation]
         first = c.mapping_activation in HOMOGENEOUS
@@ -38,26 +38,26 @@ class _Mapping(Emitter):
                 x = self.activation(x, c.mapping_activation)
                 x = self.scale(x, 1 if first else gain, "gain")
         with g.scope("truncate"):
-            ws = self.truncated(x, psi)
+            ws = self.truncate(x, psi)
         g.output(ws, "ws", "float32", ["N", c.num_ws, c.w_dim])
         return g
 
-    def latent(self) -> ir.Value:
+    def join_latent(self) -> ir.Value:
         """What goes into the first layer: z and the embedded label, normalised."""
         c, g = self.config, self.graph
         z = g.input("z", ["N", c.z_dim])
         if not c.c_dim:
-            return self.normalized(z, "normalize_z")
+            return self.normalize(z, "normalize_z")
         label = g.input("c", ["N", c.c_dim])
         with g.scope("embed"):
             embedded = self.dense(label, "mapping.embed")
         if not c.joint_normalization:
-            z = self.normalized(z, "normalize_z")
-            embedded = self.normalized(embedded, "normalize_c")
+            z = self.normalize(z, "normalize_z")
+            embedded = self.normalize(embedded, "normalize_c")
         x = g.op("Concat", z, embedded, name="concat", axis=1)
-        return self.normalized(x, "normalize") if c.joint_normalization else x
+        return self.normalize(x, "normalize") if c.joint_normalization else x
 
-    def normalized(self, x: ir.Value, name: str) -> ir.Value:
+    def normalize(self, x: ir.Value, name: str) -> ir.Value:
         """The row scaled to a mean square of 1."""
         g = self.graph
         with g.scope(name):
@@ -67,7 +67,7 @@ class _Mapping(Emitter):
             power = g.op("Add", mean, g.constant("epsilon", np.array(1e-8)), name="power")
             return g.op("Div", x, g.op("Sqrt", power, name="sqrt"), name="divide")
 
-    def truncated(self, w: ir.Value, psi: ir.Value) -> ir.Value:
+    def truncate(self, w: ir.Value, psi: ir.Value) -> ir.Value:
         """w_avg + psi * (w - w_avg), a psi for every layer."""
         g = self.graph
         mean = g.constant("w_avg", self.tensors["mapping.w_avg"])

@@ -55,7 +55,7 @@ class ModulatedEmitter(SynthesisEmitter):
         matrix, whose entries half precision would not hold.
         """
         g = self.graph
-        matrix, epsilon = lowering.demodulation(weight, gain=gain, channels=channels)
+        matrix, epsilon = lowering.fold_demodulation(weight, gain=gain, channels=channels)
         with g.scope("demodulation"):
             square = g.op("Mul", styles, styles, name="square")
             constants = g.weight("matrix", matrix), g.constant("epsilon", epsilon)

@@ -15,17 +15,17 @@ import onnx_ir as ir
 from stylert.export import lowering
 from stylert.export.checkpoints import Checkpoint, StyleGAN1Config
 from stylert.export.graphs.emitter import SynthesisEmitter
-from stylert.export.lowering_upsampling import blur_kernel, box_kernel, transposed_weight
+from stylert.export.lowering_upsampling import make_blur_kernel, make_box_kernel, transpose_weight
 from stylert.export.onnx_graph import GraphBuilder
 
-__all__ = ["stylegan1_graph"]
+__all__ = ["build_stylegan1_graph"]
 
 EPSILON = 1e-8  # of the instance normalisation
 # ONNX Runtime's operator for it adds up pixel by pixel: 1e-5 off at 512 x 512, 1e-4 at 1024 x 1024.
 MOST_PIXELS = 256 * 256
 
 
-def stylegan1_graph(checkpoint: Checkpoint, **options: Any) -> GraphBuilder:
+def build_stylegan1_graph(checkpoint: Checkpoint, **options: Any) -> GraphBuilder:
     """The synthesis network, with its noise as inputs.
 
     In half precision, the styles and the instance normalisation stay in float32.
@@ -47,7 +47,7 @@ class _Synthesis(SynthesisEmitter):
         for i, (resolution, block) in enumerate(
             zip(c.block_resolutions, c.block_names, strict=True)
         ):
-            self.pixels = math.prod(c.block_shape(resolution))
+            self.pixels = math.prod(c.find_block_shape(resolution))
             x = self.enter(block, x)
             if x is None:
                 x = self.constant_layer(f"{block}.conv0", f"synthesis.{block}.const")
@@ -68,9 +68,9 @@ class _Synthesis(SynthesisEmitter):
         const = const + self.tensors[f"synthesis.{layer}.bias"][:, None, None]
         with self.graph.scope(layer):
             if not self.config.use_noise:  # no input has a part in it before the style
-                const = _normalized(const, self.config.activation)
+                const = _normalize(const, self.config.activation)
                 x = self.graph.constant("const", const[None])
-                return self.styled(x, *self.scale_and_offset(layer, 0))
+                return self.style(x, *self.scale_and_offset(layer, 0))
             return self.finish(self.constant("const", const[None]), layer, 0, np.ones(len(const)))
 
     def layer(self, x: ir.Value, layer: str, index: int) -> ir.Value:
@@ -88,15 +88,17 @@ class _Synthesis(SynthesisEmitter):
             x = self.graph.op(
                 "ConvTranspose",
                 x,
-                self.weight("conv_weight", transposed_weight(weight, fused=fused)),
+                self.weight("conv_weight", transpose_weight(weight, fused=fused)),
                 name="conv",
                 kernel_shape=[3, 3],
                 strides=[2, 2],
             )
             self.watched.append(x)
-            x = self.conv(x, box_kernel(channels), [0, 0, 0, 0], "box", group=channels)
+            x = self.conv(x, make_box_kernel(channels), [0, 0, 0, 0], "box", group=channels)
             self.watched.append(x)
-            x = self.conv(x, blur_kernel(channels), [1, 1, 1, 1], "blur", bias=bias, group=channels)
+            x = self.conv(
+                x, make_blur_kernel(channels), [1, 1, 1, 1], "blur", bias=bias, group=channels
+            )
             return self.finish(x, layer, index, factors)
 
     def weights(self, layer: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -128,14 +130,14 @@ class _Synthesis(SynthesisEmitter):
         scale, offset = self.scale_and_offset(layer, index)
         if self.in_half or self.pixels > MOST_PIXELS:
             with g.scope("normalize"):
-                x, deviation = self.centered(x, factors)
-                return self.styled(x, g.op("Div", scale, deviation, name="scale"), offset)
+                x, deviation = self.center(x, factors)
+                return self.style(x, g.op("Div", scale, deviation, name="scale"), offset)
         ones = g.constant("ones", np.ones(len(factors)))
         zeros = g.constant("zeros", np.zeros(len(factors)))
         x = g.op("InstanceNormalization", x, ones, zeros, name="normalize", epsilon=EPSILON)
-        return self.styled(x, scale, offset)
+        return self.style(x, scale, offset)
 
-    def centered(self, x: ir.Value, factors: np.ndarray) -> tuple[ir.Value, ir.Value]:
+    def center(self, x: ir.Value, factors: np.ndarray) -> tuple[ir.Value, ir.Value]:
         """Every channel less its mean, and its deviation [N, C, 1, 1], in float32.
 
         Good for any number of pixels, and with an epsilon for every factor.
@@ -154,7 +156,7 @@ class _Synthesis(SynthesisEmitter):
         rows = self.graph.op("ReduceMean", x, name=f"{name}_of_rows", axes=[3], keepdims=1)
         return self.graph.op("ReduceMean", rows, name=name, axes=[2], keepdims=1)
 
-    def styled(self, x: ir.Value, scale: ir.Value, offset: ir.Value) -> ir.Value:
+    def style(self, x: ir.Value, scale: ir.Value, offset: ir.Value) -> ir.Value:
         """Scale and shift every channel in float32; then the precision of the block."""
         x = self.graph.op("Mul", x, scale, name="modulate")
         x = self.graph.op("Add", x, offset, name="shift")
@@ -175,7 +177,7 @@ class _Synthesis(SynthesisEmitter):
             for part, weight, bias in zip(
                 ("scale", "offset"), weights, (scales + 1, offsets), strict=True
             ):
-                matrix, bias = lowering.fully_connected(weight, bias)
+                matrix, bias = lowering.fold_fully_connected(weight, bias)
                 constants = g.weight(f"{part}_weight", matrix), g.constant(f"{part}_bias", bias)
                 x = g.op("Gemm", w, *constants, name=f"{part}_gemm")
                 styles.append(g.op("Unsqueeze", x, axes, name=part))
@@ -197,7 +199,7 @@ class _Synthesis(SynthesisEmitter):
             return g.op("Add", x, g.constant("bias", bias[:, None, None]), name="add_bias")
 
 
-def _normalized(x: np.ndarray, activation: str) -> np.ndarray:
+def _normalize(x: np.ndarray, activation: str) -> np.ndarray:
     """Activation and instance normalisation of a constant [C, H, W], in float64."""
     x = np.where(x > 0, x, x * (0.2 if activation == "lrelu" else 0))
     x = x - x.mean(axis=(1, 2), keepdims=True)

@@ -14,10 +14,10 @@ from stylert.export.graphs.emitter import GAINS, HOMOGENEOUS
 from stylert.export.graphs.modulation import ModulatedEmitter
 from stylert.export.onnx_graph import GraphBuilder
 
-__all__ = ["stylegan2_graph"]
+__all__ = ["build_stylegan2_graph"]
 
 
-def stylegan2_graph(
+def build_stylegan2_graph(
     checkpoint: Checkpoint, *, up_convolution: str = "transposed", **options: Any
 ) -> GraphBuilder:
     """The synthesis network, with its noise as inputs.
@@ -139,7 +139,7 @@ class _Synthesis(ModulatedEmitter):
         if fir is None:
             return self.conv(x, weight, [1, 1, 1, 1], "conv")
         if self.up_convolution == "folded":
-            folded, pads = lowering.up_convolution_folded(weight, fir)
+            folded, pads = lowering.fold_up_convolution(weight, fir)
             x = self.conv(x, folded, pads, "conv")
             return g.op("DepthToSpace", x, name="to_space", blocksize=2, mode="CRD")
         x = g.op(
@@ -151,7 +151,7 @@ class _Synthesis(ModulatedEmitter):
             strides=[2, 2],
         )
         self.watched.append(x)
-        kernel, pads = lowering.transposed_fir(fir)
+        kernel, pads = lowering.transpose_fir(fir)
         kernels = np.broadcast_to(kernel, (weight.shape[0], 1, *kernel.shape))
         return self.conv(x, kernels, pads, "filter", group=weight.shape[0])
 
@@ -164,7 +164,7 @@ class _Synthesis(ModulatedEmitter):
 
     def upsample(self, x: ir.Value, fir: np.ndarray, channels: int, dtype: str) -> ir.Value:
         """Upsampling by 2 with a filter: its four phases, then DepthToSpace."""
-        phases, pads = lowering.up_fir(fir)  # [4, h, w]
+        phases, pads = lowering.split_up_fir(fir)  # [4, h, w]
         kernels = np.tile(phases, (channels, 1, 1))[:, None]  # [4 C, 1, h, w]
         x = self.conv(x, kernels, pads, "filter", group=channels, dtype=dtype)
         return self.graph.op("DepthToSpace", x, name="to_space", blocksize=2, mode="CRD")

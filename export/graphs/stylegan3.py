@@ -16,12 +16,12 @@ import onnx_ir as ir
 
 from stylert.export.checkpoints import Checkpoint, StyleGAN3Config, StyleGAN3Layer
 from stylert.export.graphs.filtered_lrelu import FORMS, FilteredLrelu
-from stylert.export.graphs.fourier_features import fourier_features
+from stylert.export.graphs.fourier_features import emit_fourier_features
 from stylert.export.graphs.modulation import ModulatedEmitter
 from stylert.export.half_rounding import HALF_MAX, round_filter, round_weight
 from stylert.export.onnx_graph import GraphBuilder
 
-__all__ = ["stylegan3_graph"]
+__all__ = ["build_stylegan3_graph"]
 
 MULTIPLE = 8  # of channels, which vector units and tensor cores take at a time
 GROUP_BYTES = 192 * 2**20  # of one image at the high rate: more channels are done one after another
@@ -29,7 +29,7 @@ GROUP_BYTES = 192 * 2**20  # of one image at the high rate: more channels are do
 Parts = list[tuple[slice, ir.Value]]  # which channels of a value, and these
 
 
-def stylegan3_graph(
+def build_stylegan3_graph(
     checkpoint: Checkpoint, *, filters: str = "auto", **options: Any
 ) -> GraphBuilder:
     """The synthesis network, with the transform of the picture as an input.
@@ -55,12 +55,12 @@ class _Synthesis(ModulatedEmitter):
         forms = {"auto": "matrix" if self.half_blocks else "phases"}
         self.form = FORMS[forms.get(filters, filters)]
         self.given = "float32"  # precision of what the layer at hand takes
-        self.tensors = _with_more_channels(self.config, checkpoint.tensors)
+        self.tensors = _add_channels(self.config, checkpoint.tensors)
 
     def build(self) -> GraphBuilder:
         c, g = self.config, self.graph
         with g.scope("input"):
-            x = fourier_features(self, c)
+            x = emit_fourier_features(self, c)
         parts: Parts = [(slice(None), x)]
         for index, layer in enumerate(c.layers, start=1):
             self.given = self.dtype
@@ -76,9 +76,9 @@ class _Synthesis(ModulatedEmitter):
     def layer(self, parts: Parts, layer: StyleGAN3Layer, index: int) -> Parts:
         """Modulated convolution, bias, filtered leaky ReLU."""
         g, name = self.graph, f"synthesis.{layer.name}"
-        gain = layer.gain * self.input_gain(layer)
+        gain = layer.gain * self.find_input_gain(layer)
         bias = self.tensors[f"{name}.bias"].astype(np.float64) * layer.gain
-        weight = _of_unit_variance(self.tensors[f"{name}.weight"])
+        weight = _scale_to_unit_variance(self.tensors[f"{name}.weight"])
         scale, weight, d = self.modulation(
             self.styles(name, index), weight, gain, channels=layer.in_channels
         )
@@ -86,12 +86,12 @@ class _Synthesis(ModulatedEmitter):
         x, rounding = self.modulated_conv(parts, scale, weight, lrelu)
         if rounding is not None:
             d = g.op("Mul", d, g.constant("rounding", rounding), name="unscale")
-        x = g.op("Mul", x, self.factors(d, "factors"), name="demodulate")
+        x = g.op("Mul", x, self.unsqueeze(d, "factors"), name="demodulate")
         x = g.op("Add", x, g.constant("bias", bias[:, None, None]), name="add_bias")
-        x = self.guarded(x, lrelu, gain, bias)
+        x = self.guard(x, lrelu, gain, bias)
         x = self.to_block(x, "filtered")
         self.watched.append(x)
-        parts = self.in_groups(x, len(weight), lrelu)
+        parts = self.emit_in_groups(x, len(weight), lrelu)
         self.watched += [x for _, x in parts]
         return parts
 
@@ -100,7 +100,7 @@ class _Synthesis(ModulatedEmitter):
         g, c, name = self.graph, self.config, f"synthesis.{layer.name}"
         weight = self.tensors[f"{name}.weight"].astype(np.float64)
         bias = self.tensors[f"{name}.bias"].astype(np.float64) * c.output_scale
-        gain = c.output_scale * self.input_gain(layer)
+        gain = c.output_scale * self.find_input_gain(layer)
         gain /= math.sqrt(layer.in_channels * layer.kernel**2)
         lrelu = self.filtered_lrelu(layer)
         styles = self.styles(name, index, gain=gain)
@@ -112,7 +112,7 @@ class _Synthesis(ModulatedEmitter):
         clamp = None if c.conv_clamp is None else c.conv_clamp * c.output_scale
         return [(slice(None), lrelu.emit(x, c.img_channels, clamp))]
 
-    def input_gain(self, layer: StyleGAN3Layer) -> float:
+    def find_input_gain(self, layer: StyleGAN3Layer) -> float:
         """What brings a layer's input to unit variance, as it was in training."""
         return 1 / math.sqrt(self.tensors[f"synthesis.{layer.name}.magnitude_ema"])
 
@@ -152,10 +152,10 @@ class _Synthesis(ModulatedEmitter):
         factors = None
         if self.dtype == "float16" or self.graph.compact:
             weight, factors = round_weight(weight)
-        g, scale, total = self.graph, self.factors(styles, "styles"), None
+        g, scale, total = self.graph, self.unsqueeze(styles, "styles"), None
         for i, (channels, part) in enumerate(parts):
             with g.scope(f"of_part{i}") if len(parts) > 1 else nullcontext():
-                x, pads = self.trimmed(part, lrelu)
+                x, pads = self.trim(part, lrelu)
                 if self.given == "float16":
                     x = g.cast(x, "float32", name="input_float32")
                 by = scale
@@ -171,7 +171,7 @@ class _Synthesis(ModulatedEmitter):
         assert total is not None
         return total, None if factors is None else 1 / factors
 
-    def trimmed(self, x: ir.Value, lrelu: FilteredLrelu) -> tuple[ir.Value, list[int]]:
+    def trim(self, x: ir.Value, lrelu: FilteredLrelu) -> tuple[ir.Value, list[int]]:
         """What is needed of the input, and the pads, for what `lrelu` reads of the convolution."""
         layer, (start, stop) = lrelu.layer, lrelu.reads
         full = layer.kernel - 1
@@ -180,7 +180,7 @@ class _Synthesis(ModulatedEmitter):
             x = lrelu.cut(x, max(-before, 0), layer.in_size + min(after, 0), [2, 3], "trim")
         return x, [max(before, 0)] * 2 + [max(after, 0)] * 2
 
-    def in_groups(self, x: ir.Value, channels: int, lrelu: FilteredLrelu) -> Parts:
+    def emit_in_groups(self, x: ir.Value, channels: int, lrelu: FilteredLrelu) -> Parts:
         """The activation of some channels after that of others: it needs far more memory than x."""
         g = self.graph
         clamp = self.config.conv_clamp
@@ -200,7 +200,7 @@ class _Synthesis(ModulatedEmitter):
         # For GPUs, where one large convolution is worth more than the memory.
         return [(slice(None), g.op("Concat", *(x for _, x in parts), name="channels", axis=1))]
 
-    def guarded(self, x: ir.Value, lrelu: FilteredLrelu, gain: float, bias: np.ndarray) -> ir.Value:
+    def guard(self, x: ir.Value, lrelu: FilteredLrelu, gain: float, bias: np.ndarray) -> ir.Value:
         """Keep what is upsampled in half precision finite, where it could become infinite.
 
         The convolution's input is at most the clamp, and the demodulation divides by the norm of
@@ -215,20 +215,20 @@ class _Synthesis(ModulatedEmitter):
         limit = 0.99 * HALF_MAX / lrelu.overshoot
         return self.clamp(x, limit if largest > limit else None, "float32")
 
-    def factors(self, x: ir.Value, name: str) -> ir.Value:
+    def unsqueeze(self, x: ir.Value, name: str) -> ir.Value:
         """[N, C] to [N, C, 1, 1], in float32."""
         axes = self.graph.shared("axes_23", np.array([2, 3]))
         return self.graph.op("Unsqueeze", x, axes, name=name)
 
 
-def _of_unit_variance(weight: np.ndarray) -> np.ndarray:
+def _scale_to_unit_variance(weight: np.ndarray) -> np.ndarray:
     """The weight [O, I, k, k], scaled so that every output channel has a mean square of 1."""
     weight = weight.astype(np.float64)
     square = np.square(weight).mean(axis=(1, 2, 3), keepdims=True)
     return weight / np.sqrt(np.where(square > 0, square, 1))
 
 
-def _with_more_channels(
+def _add_channels(
     config: StyleGAN3Config, tensors: Mapping[str, np.ndarray]
 ) -> dict[str, np.ndarray]:
     """The tensors with channels between the layers that are always zero, up to a multiple of 8."""

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from stylert.export.models.layers import modulated_conv2d, upfirdn2d
 
-__all__ = ["filtered_lrelu", "fourier_features", "normalized_conv2d", "styled_transforms"]
+__all__ = ["filtered_lrelu", "fourier_features", "normalized_conv2d", "make_styled_transforms"]
 
 
 def filtered_lrelu(
@@ -86,7 +86,7 @@ def normalized_conv2d(
     return modulated_conv2d(x, weight, styles, demodulate=demodulate)
 
 
-def styled_transforms(pose: Tensor) -> Tensor:
+def make_styled_transforms(pose: Tensor) -> Tensor:
     """The rotation and translation that a network gives its features.
 
     Args:
@@ -98,8 +98,8 @@ def styled_transforms(pose: Tensor) -> Tensor:
     """
     cos, sin, x, y = (pose / pose[:, :2].norm(dim=1, keepdim=True)).unbind(1)
     zero, one = torch.zeros_like(cos), torch.ones_like(cos)
-    rotation = _matrices([[cos, -sin, zero], [sin, cos, zero], [zero, zero, one]])
-    translation = _matrices([[one, zero, -x], [zero, one, -y], [zero, zero, one]])
+    rotation = _stack_matrices([[cos, -sin, zero], [sin, cos, zero], [zero, zero, one]])
+    translation = _stack_matrices([[one, zero, -x], [zero, one, -y], [zero, zero, one]])
     return rotation @ translation
 
 
@@ -140,6 +140,6 @@ def fourier_features(
     return features
 
 
-def _matrices(rows: list[list[Tensor]]) -> Tensor:
+def _stack_matrices(rows: list[list[Tensor]]) -> Tensor:
     """Rows of numbers [N] as matrices [N, 3, 3]."""
     return torch.stack([torch.stack(row, dim=1) for row in rows], dim=1)

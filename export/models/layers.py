@@ -126,10 +126,10 @@ def upfirdn2d(
 
 def upsample2d(x: Tensor, fir: Tensor) -> Tensor:
     """Double the height and width of x [N, C, H, W], smoothing with `fir` (StyleGAN2, fig. 7)."""
-    return upfirdn2d(x, fir, up=2, padding=_up_padding(fir), gain=4)
+    return upfirdn2d(x, fir, up=2, padding=_find_up_padding(fir), gain=4)
 
 
-def _up_padding(fir: Tensor, *, crop: tuple[int, int] = (0, 0)) -> tuple[int, int, int, int]:
+def _find_up_padding(fir: Tensor, *, crop: tuple[int, int] = (0, 0)) -> tuple[int, int, int, int]:
     """The padding (left, right, top, bottom) that centres a filter, less the crop of each axis."""
     width, height = fir.shape[-1], fir.shape[0]
     before, after = crop
@@ -171,7 +171,7 @@ def modulated_conv2d(
     O, _, k, _ = weight.shape
     half = x.dtype == torch.float16
     if half and demodulate:
-        weight, styles = _at_most_one(weight, styles)
+        weight, styles = _scale_to_one(weight, styles)
     share_weight = N > 1 and (half or weight.requires_grad)
     d: Tensor | None = None  # [N, O]
     if share_weight:
@@ -192,13 +192,13 @@ def modulated_conv2d(
     y = y.reshape(N, O, *y.shape[2:])
     if fir is not None:
         # The filter's own delay and the transposed convolution's border cancel to 2H by 2W.
-        y = upfirdn2d(y, fir, padding=_up_padding(fir, crop=(k // 2, k // 2 - 1)), gain=4)
+        y = upfirdn2d(y, fir, padding=_find_up_padding(fir, crop=(k // 2, k // 2 - 1)), gain=4)
     if share_weight and d is not None:
         y = y * d[:, :, None, None].to(y.dtype)
     return y
 
 
-def _at_most_one(weight: Tensor, styles: Tensor) -> tuple[Tensor, Tensor]:
+def _scale_to_one(weight: Tensor, styles: Tensor) -> tuple[Tensor, Tensor]:
     """Weight [OIkk] and styles [N, I], scaled so that a sum over I, k, k stays small."""
     fan_in = weight[0].numel()
     peaks = weight.abs().amax(dim=[1, 2, 3], keepdim=True)

@@ -49,7 +49,7 @@ class MappingNetwork(nn.Module):
 
         `truncation_psi` is a number, or a tensor [N, num_ws] (then the cutoff must be None).
         """
-        x = self._latent(z.to(self.w_avg.dtype), c)
+        x = self._join_latent(z.to(self.w_avg.dtype), c)
         for i in range(self.num_layers):
             x = self.get_submodule(f"fc{i}")(x)
         ws = x[:, None].repeat(1, self.num_ws, 1)  # [N, L, w]
@@ -59,7 +59,7 @@ class MappingNetwork(nn.Module):
         ws[:, :truncation_cutoff] = self.w_avg + truncation_psi * (kept - self.w_avg)
         return ws
 
-    def _latent(self, z: Tensor, c: Tensor | None) -> Tensor:
+    def _join_latent(self, z: Tensor, c: Tensor | None) -> Tensor:
         """The input of the first layer: z and the embedded label, normalised."""
         if self.embed is None:
             return normalize_second_moment(z)

@@ -66,7 +66,7 @@ class Block(nn.Module):
     ) -> None:
         super().__init__()
         names = f"b{resolution}.conv0", f"b{resolution}.conv1"
-        shape = config.block_shape(resolution)
+        shape = config.find_block_shape(resolution)
         if in_channels:
             self.conv0: Layer = UpConv(config, names[0], in_channels, out_channels, resolution)
         else:
@@ -151,7 +151,9 @@ class UpConv(Conv):
         out_channels: int,
         resolution: int,
     ) -> None:
-        super().__init__(config, name, in_channels, out_channels, config.block_shape(resolution))
+        super().__init__(
+            config, name, in_channels, out_channels, config.find_block_shape(resolution)
+        )
         self.is_fused = config.is_fused(resolution)
 
     def convolve(self, x: Tensor, weight: Tensor) -> Tensor:

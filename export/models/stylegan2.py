@@ -88,7 +88,7 @@ class Block(nn.Module):
         taps = (1, 3, 3, 1)
         fir = torch.tensor([[a * b / 64 for a in taps] for b in taps])
         self.register_buffer("resample_filter", fir)
-        shape = config.block_shape(resolution)
+        shape = config.find_block_shape(resolution)
         name = f"b{resolution}"
         if in_channels:
             self.conv0 = StyledConv(config, f"{name}.conv0", in_channels, out_channels, shape)

@@ -15,8 +15,8 @@ from stylert.export.checkpoints import StyleGAN3Config, StyleGAN3Layer
 from stylert.export.models.filtered_lrelu import (
     filtered_lrelu,
     fourier_features,
+    make_styled_transforms,
     normalized_conv2d,
-    styled_transforms,
 )
 from stylert.export.models.generator import GeneratorModel
 from stylert.export.models.layers import FullyConnected
@@ -80,7 +80,7 @@ class FourierInput(nn.Module):
 
     def forward(self, w: Tensor, transform: Tensor | None = None) -> Tensor:
         """The features [N, C, H, W] in the pose that w [N, w_dim] gives them."""
-        transforms = styled_transforms(self.affine(w)) @ self.transform  # [N, 3, 3]
+        transforms = make_styled_transforms(self.affine(w)) @ self.transform  # [N, 3, 3]
         if transform is not None:
             transforms = transforms @ transform
         waves = fourier_features(

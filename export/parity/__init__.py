@@ -1,7 +1,7 @@
 """The proof: a bundle draws what its checkpoint draws (docs/proof.md says what it can see)."""
 
 from stylert.export.parity.check import check_parity, open_precisions
-from stylert.export.parity.report import ParityReport, ParityRow, parity_error
+from stylert.export.parity.report import ParityReport, ParityRow, make_parity_error
 from stylert.export.parity.scenes import Scene, count_pictures
 
 __all__ = [
@@ -11,5 +11,5 @@ __all__ = [
     "check_parity",
     "count_pictures",
     "open_precisions",
-    "parity_error",
+    "make_parity_error",
 ]

@@ -21,12 +21,12 @@ from stylert.export.parity.report import ParityReport, ParityRow
 from stylert.export.parity.scenes import (
     Scene,
     count_pictures,
-    image_scenes,
-    labels_of_seeds,
-    mapping_psis,
-    motions_of_seeds,
-    psis_of_seeds,
-    transforms_of_seeds,
+    list_image_scenes,
+    list_mapping_psis,
+    make_labels,
+    make_motions,
+    make_psis,
+    make_transforms,
 )
 from stylert.runtime.bundle import Bundle
 from stylert.runtime.generator import Generator
@@ -94,12 +94,12 @@ class _Comparison:
     seeds: tuple[int, ...]
     differences: tuple[Difference, ...]
 
-    def chunk_of(self, seed: int) -> tuple[int, ...]:
+    def find_chunk(self, seed: int) -> tuple[int, ...]:
         """The seeds that it was drawn with."""
         start = self.seeds.index(seed) // self.batch * self.batch
         return self.seeds[start : start + self.batch]
 
-    def excess(self) -> dict[Picture, float]:
+    def measure_excess(self) -> dict[Picture, float]:
         """How close each picture comes to the bounds of gate 1: at 1 it is missed."""
         found = zip(self.seeds, self.differences, strict=True)
         return {(self.scene, seed): d.excess(TOLERANCES[self.precision]) for seed, d in found}
@@ -119,17 +119,19 @@ class _Check:
         self.generators = {str(g.describe()["precision"]): g for g in generators}
         self.seeds = seeds
         self.progress = progress
-        self.scenes = image_scenes(self.config)
+        self.scenes = list_image_scenes(self.config)
         self.done = 0
-        compared = sum(len(chosen) for scene in self.scenes for *_, chosen in self.draws(scene))
+        compared = sum(
+            len(chosen) for scene in self.scenes for *_, chosen in self.list_draws(scene)
+        )
         self.total = len(self.scenes) * len(seeds) + compared
 
     def run(self) -> tuple[tuple[ParityRow, ...], dict[str, RoundingError], tuple[str, ...]]:
         """The rows, what float64 says of the reference, and what a user should know."""
         exact = Float64Pictures(self.checkpoint, self.reference)
         styles: list[_Comparison] = []
-        for scene in map(Scene, mapping_psis(self.config)):
-            expected = self.reference_rows("ws", scene)
+        for scene in map(Scene, list_mapping_psis(self.config)):
+            expected = self.draw_reference("ws", scene)
             for batch in BATCHES:
                 styles.append(self.compare("ws", scene, "fp32", batch, expected, self.seeds))
         rows, errors = self.judge_all("ws", styles, exact)
@@ -138,8 +140,8 @@ class _Check:
         pictures: list[_Comparison] = []
         bytes_: list[ParityRow] = []
         for scene in self.scenes:
-            expected = self.reference_rows("img", scene)
-            for precision, batch, seeds in self.draws(scene):
+            expected = self.draw_reference("img", scene)
+            for precision, batch, seeds in self.list_draws(scene):
                 pictures.append(self.compare("img", scene, precision, batch, expected, seeds))
             if scene == self.scenes[0]:  # how floats become bytes is the same in all
                 for precision in self.generators:
@@ -147,7 +149,7 @@ class _Check:
         drawn, more = self.judge_all("img", pictures, exact)
         return (*rows, *drawn, *bytes_), errors | more, exact.notes
 
-    def draws(self, scene: Scene) -> Iterator[tuple[str, int, tuple[int, ...]]]:
+    def list_draws(self, scene: Scene) -> Iterator[tuple[str, int, tuple[int, ...]]]:
         """The precisions, batch sizes and seeds that a scene is compared in.
 
         What the second scene has of its own is the cutoff, which is of the mapping network, and
@@ -163,7 +165,7 @@ class _Check:
 
     # ---- drawing ----
 
-    def reference_rows(self, output: str, scene: Scene) -> np.ndarray:
+    def draw_reference(self, output: str, scene: Scene) -> np.ndarray:
         """The reference's styles or pictures of all seeds."""
         if output == "ws":
             return self.reference.map_seeds(self.seeds, scene.psi)
@@ -174,20 +176,20 @@ class _Check:
             self.step(1)
         return np.stack(images)
 
-    def candidate_rows(
+    def draw_candidate(
         self, output: str, scene: Scene, precision: str, seeds: Sequence[int]
     ) -> np.ndarray:
         """The runtime's styles, pictures or bytes of some seeds, drawn together."""
         generator = self.generators[precision] if output != "ws" else self.mapper
         options: dict[str, Any] = {"truncation_psi": scene.psi.psi}
         if scene.psi.psi is None:
-            options["truncation_psi"] = psis_of_seeds(scene.psi, seeds, self.config.num_ws)
+            options["truncation_psi"] = make_psis(scene.psi, seeds, self.config.num_ws)
         if scene.psi.cutoff is not None:
             options["truncation_cutoff"] = scene.psi.cutoff
-        labels = labels_of_seeds(seeds, self.config.c_dim)
+        labels = make_labels(seeds, self.config.c_dim)
         if output == "ws":
             return generator.map(z_from_seeds(seeds, self.config.z_dim), labels, **options)
-        controls: dict[str, Any] = {"output": output, **_controls(scene, seeds)}
+        controls: dict[str, Any] = {"output": output, **_make_controls(scene, seeds)}
         if scene.ws == "own":
             if scene.noise_mode == "seeded":
                 controls["noise_seed"] = list(seeds)
@@ -216,7 +218,7 @@ class _Check:
         differences: list[Difference] = []
         for start in range(0, len(seeds), batch):
             chunk = seeds[start : start + batch]
-            got = self.candidate_rows(output, scene, precision, chunk)
+            got = self.draw_candidate(output, scene, precision, chunk)
             differences += compare_each(expected[start : start + len(chunk)], got)
             self.step(len(chunk) if output == "img" else 0)
         return _Comparison(output, scene, precision, batch, seeds, tuple(differences))
@@ -227,8 +229,8 @@ class _Check:
         One may be off by one where its float is at an edge. Where more are, it rounds another way.
         """
         seeds = self.seeds[: BATCHES[-1]]
-        own = self.candidate_rows("img", scene, precision, seeds)
-        got = self.candidate_rows("image", scene, precision, seeds)
+        own = self.draw_candidate("img", scene, precision, seeds)
+        got = self.draw_candidate("image", scene, precision, seeds)
         # What is not finite has failed the row of floats already.
         with np.errstate(invalid="ignore", over="ignore"):
             bytes_ = to_uint8(own)
@@ -258,7 +260,7 @@ class _Check:
         closest: dict[Picture, float] = {}
         for one in comparisons:
             if one.precision == "fp32":
-                for picture, excess in one.excess().items():
+                for picture, excess in one.measure_excess().items():
                     closest[picture] = max(excess, closest.get(picture, 0))
         error = None
         if max(closest.values(), default=0) > NEAR:
@@ -276,8 +278,8 @@ class _Check:
             gate = judge(difference, one.precision)
             truth = exact.find(one.output, one.scene, seed)
             if not gate and one.precision == "fp32" and truth is not None:
-                chunk = one.chunk_of(seed)
-                got = self.candidate_rows(one.output, one.scene, one.precision, chunk)
+                chunk = one.find_chunk(seed)
+                got = self.draw_candidate(one.output, one.scene, one.precision, chunk)
                 difference = compare_each(truth[None], got[chunk.index(seed)][None])[0]
                 found.append(difference)
             second = 2 * bool(judge(difference, one.precision, error))
@@ -299,12 +301,12 @@ class _Check:
             self.progress(self.done, self.total)
 
 
-def _controls(scene: Scene, seeds: Sequence[int]) -> dict[str, Any]:
+def _make_controls(scene: Scene, seeds: Sequence[int]) -> dict[str, Any]:
     """What the runtime is asked for besides seeds and truncation."""
     if scene.motion == "matrix":
-        return {"transform": transforms_of_seeds(seeds)}
+        return {"transform": make_transforms(seeds)}
     if scene.motion == "seeded":
-        return motions_of_seeds(seeds)
+        return make_motions(seeds)
     if scene.motion == "none":
         return {}
     return {"noise_mode": "const" if scene.noise_mode == "-" else scene.noise_mode}

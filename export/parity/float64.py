@@ -54,7 +54,7 @@ class Float64Pictures:
         drawn: list[tuple[np.ndarray, np.ndarray]] = []
         for scene, seed in _choose(closest):
             try:
-                exact = self._rows(self._exact, output, scene, seed)
+                exact = self._draw_rows(self._exact, output, scene, seed)
             except (MemoryError, RuntimeError) as error:
                 if not _is_out_of_memory(error):
                     raise
@@ -64,7 +64,7 @@ class Float64Pictures:
                 )
                 break
             self._drawn[output, scene, seed] = exact
-            reference = self._rows(self._reference, output, scene, seed)
+            reference = self._draw_rows(self._reference, output, scene, seed)
             if not np.isfinite(exact).all():
                 self._note(
                     "The network itself overflows: in float64, PyTorch gives NaN or infinity, too. "
@@ -83,7 +83,7 @@ class Float64Pictures:
     def _exact(self) -> Reference:
         return Reference(self._checkpoint, torch.float64)
 
-    def _rows(self, reference: Reference, output: str, scene: Scene, seed: int) -> np.ndarray:
+    def _draw_rows(self, reference: Reference, output: str, scene: Scene, seed: int) -> np.ndarray:
         if output == "ws":
             ws: np.ndarray = reference.map_seeds([seed], scene.psi)[0]
             return ws

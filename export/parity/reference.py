@@ -12,14 +12,14 @@ import torch
 from stylert.export.checkpoints import Checkpoint
 from stylert.export.families import build_model
 from stylert.export.graph_session import choose_threads
-from stylert.export.graphs.emitter import noise_inputs, noise_name
+from stylert.export.graphs.emitter import list_noise_inputs, name_noise
 from stylert.export.parity.scenes import (
     Psi,
     Scene,
-    labels_of_seeds,
-    motions_of_seeds,
-    psis_of_seeds,
-    transforms_of_seeds,
+    make_labels,
+    make_motions,
+    make_psis,
+    make_transforms,
 )
 from stylert.runtime.bundle import TensorSpec
 from stylert.runtime.latents import z_from_seeds
@@ -43,18 +43,18 @@ class Reference:
         self._dtype = dtype
         self._threads = choose_threads(checkpoint.config) or torch.get_num_threads()
         self._mixed: dict[int, np.ndarray] = {}
-        self._layers = {noise_name(layer): layer for layer in checkpoint.noise}
-        fields = noise_inputs(checkpoint)
+        self._layers = {name_noise(layer): layer for layer in checkpoint.noise}
+        fields = list_noise_inputs(checkpoint)
         inputs = [TensorSpec(name, "float32", field.shape) for name, field in fields.items()]
         self._noise = NoiseSource(inputs, fields)
 
     def map_seeds(self, seeds: Sequence[int], psi: Psi) -> np.ndarray:
         """The styles [N, num_ws, w_dim] of seeds."""
-        z = self._tensor(z_from_seeds(seeds, self.config.z_dim))
-        labels = labels_of_seeds(seeds, self.config.c_dim)
-        c = None if labels is None else self._tensor(labels)
-        rows = self._tensor(psis_of_seeds(psi, seeds, self.config.num_ws))
-        with torch.inference_mode(), _threads(1):
+        z = self._to_tensor(z_from_seeds(seeds, self.config.z_dim))
+        labels = make_labels(seeds, self.config.c_dim)
+        c = None if labels is None else self._to_tensor(labels)
+        rows = self._to_tensor(make_psis(psi, seeds, self.config.num_ws))
+        with torch.inference_mode(), _limit_threads(1):
             ws: np.ndarray = self.model.mapping(z, c, truncation_psi=rows).numpy()
         return ws
 
@@ -73,30 +73,32 @@ class Reference:
     def draw(self, seed: int, scene: Scene, ws: np.ndarray | None = None) -> np.ndarray:
         """The picture [C, H, W] of a seed, or that of given ws [num_ws, w_dim]."""
         styles = self.map_seeds([seed], scene.psi) if ws is None else ws[None]
-        with torch.inference_mode(), _threads(self._threads):
-            images = self.model.synthesis(self._tensor(styles), **self._options(seed, scene))
+        with torch.inference_mode(), _limit_threads(self._threads):
+            images = self.model.synthesis(
+                self._to_tensor(styles), **self._make_options(seed, scene)
+            )
         image: np.ndarray = images[0].numpy()
         return image
 
-    def _options(self, seed: int, scene: Scene) -> dict[str, Any]:
+    def _make_options(self, seed: int, scene: Scene) -> dict[str, Any]:
         """What the model's synthesis is asked for."""
         if scene.motion == "matrix":
-            return {"transform": self._tensor(transforms_of_seeds([seed]))}
+            return {"transform": self._to_tensor(make_transforms([seed]))}
         if scene.motion == "seeded":
-            return {"transform": self._tensor(inverse_transforms(**motions_of_seeds([seed])))}
+            return {"transform": self._to_tensor(inverse_transforms(**make_motions([seed])))}
         if scene.motion == "none":
             return {}
         if scene.noise_mode != "seeded":
             return {"noise": "none" if scene.noise_mode == "none" else "const"}
         fields = self._noise.seeded([seed])
-        return {"noise": {self._layers[n]: self._tensor(field) for n, field in fields.items()}}
+        return {"noise": {self._layers[n]: self._to_tensor(field) for n, field in fields.items()}}
 
-    def _tensor(self, array: np.ndarray) -> torch.Tensor:
+    def _to_tensor(self, array: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(array).to(self._dtype)
 
 
 @contextmanager
-def _threads(count: int) -> Iterator[None]:
+def _limit_threads(count: int) -> Iterator[None]:
     """So many threads of PyTorch's; others of this process may see it, too, and lose nothing."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)

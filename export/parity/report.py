@@ -12,7 +12,7 @@ from stylert.export.parity.scenes import Scene
 from stylert.runtime.errors import ParityError
 from stylert.runtime.parity import TOLERANCES, Difference, RoundingError, measure_excess
 
-__all__ = ["ParityReport", "ParityRow", "parity_error"]
+__all__ = ["ParityReport", "ParityRow", "make_parity_error"]
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class ParityReport:
         """Whether every row passed a gate, and the network is not chaotic, or may be."""
         return all(row.passed for row in self.rows) and (self.allow_chaotic or not self.chaotic)
 
-    def passed_in(self, precision: str) -> bool:
+    def has_passed(self, precision: str) -> bool:
         """Whether the rows of a precision passed."""
         return all(row.passed for row in self.rows if row.precision == precision)
 
@@ -93,12 +93,12 @@ class ParityReport:
     def worst(self) -> ParityRow:
         """The row that exceeds its bounds most, or comes closest to them; failed ones first."""
 
-        def badness(row: ParityRow) -> tuple[bool, bool, bool, float]:
+        def rank(row: ParityRow) -> tuple[bool, bool, bool, float]:
             exact = row.precision == "fp32"
             excess = measure_excess(row.difference, row.precision, self.errors.get(row.output))
             return not row.passed, exact, row.output != "image", excess
 
-        return max(self.rows, key=badness)
+        return max(self.rows, key=rank)
 
     def to_json(self) -> dict[str, Any]:
         """The report as plain JSON types."""
@@ -111,13 +111,13 @@ class ParityReport:
             "rows": [row.to_json() for row in self.rows],
         }
 
-    def table(self) -> list[dict[str, str]]:
+    def make_table(self) -> list[dict[str, str]]:
         """The rows as texts for people, by heading."""
         moving = any(row.scene.motion != "-" for row in self.rows)
-        return [_cells(row, moving) for row in self.rows]
+        return [_make_cells(row, moving) for row in self.rows]
 
 
-def _cells(row: ParityRow, moving: bool) -> dict[str, str]:
+def _make_cells(row: ParityRow, moving: bool) -> dict[str, str]:
     scene, found = row.scene, row.difference
     steps = " LSB" * (row.output == "image")
     return {
@@ -131,17 +131,17 @@ def _cells(row: ParityRow, moving: bool) -> dict[str, str]:
         "rms d": f"{found.rms:.2g}{steps}",
         "max |d|": f"{found.max_abs:.2g}{steps}",
         "PSNR dB": "equal" if found.psnr_db == math.inf else f"{found.psnr_db:.1f}",
-        "": _verdict(row),
+        "": _tell_verdict(row),
     }
 
 
-def _verdict(row: ParityRow) -> str:
+def _tell_verdict(row: ParityRow) -> str:
     if not row.passed:
         return "FAILED"
     return "ok" if row.gate == 1 else "ok by float64"
 
 
-def parity_error(report: ParityReport) -> ParityError:
+def make_parity_error(report: ParityReport) -> ParityError:
     """The error of a report that failed, which it carries as `report`."""
     failed = [row for row in report.rows if not row.passed]
     if not failed:

@@ -21,12 +21,12 @@ __all__ = [
     "Psi",
     "Scene",
     "count_pictures",
-    "image_scenes",
-    "labels_of_seeds",
-    "mapping_psis",
-    "motions_of_seeds",
-    "psis_of_seeds",
-    "transforms_of_seeds",
+    "list_image_scenes",
+    "make_labels",
+    "list_mapping_psis",
+    "make_motions",
+    "make_psis",
+    "make_transforms",
 ]
 
 # Pictures of a scene by the multiply-adds of one, so that a file has the same proof everywhere.
@@ -70,18 +70,18 @@ def count_pictures(config: Config) -> int:
     return next((count for most, count in PICTURES if config.work < most), FEWEST_PICTURES)
 
 
-def mapping_psis(config: Config) -> tuple[Psi, ...]:
+def list_mapping_psis(config: Config) -> tuple[Psi, ...]:
     """The truncations that styles are compared with."""
-    return Psi(1.0), Psi(0.7), Psi(0.7, _middle(config)), Psi(None)
+    return Psi(1.0), Psi(0.7), Psi(0.7, _find_middle(config)), Psi(None)
 
 
-def image_scenes(config: Config) -> tuple[Scene, ...]:
+def list_image_scenes(config: Config) -> tuple[Scene, ...]:
     """The scenes that pictures are compared in: psi 1, a cutoff, and another w in every layer.
 
     Each has its own noise mode or motion. No picture depends on psi and noise together, since the
     one is of the mapping network and the other of the synthesis network: so these three are enough.
     """
-    cut = Psi(0.7, _middle(config))
+    cut = Psi(0.7, _find_middle(config))
     if config.has_transform:
         return (
             Scene(Psi(1.0), motion="none"),
@@ -93,12 +93,12 @@ def image_scenes(config: Config) -> tuple[Scene, ...]:
     return Scene(Psi(1.0), "const"), Scene(cut, "none"), Scene(Psi(1.0), "seeded", ws="own")
 
 
-def _middle(config: Config) -> int:
+def _find_middle(config: Config) -> int:
     """A cutoff with layers on both sides, where there are two."""
     return max(1, config.num_ws // 2)
 
 
-def psis_of_seeds(psi: Psi, seeds: Sequence[int], num_ws: int) -> np.ndarray:
+def make_psis(psi: Psi, seeds: Sequence[int], num_ws: int) -> np.ndarray:
     """The psi of every picture and layer: [N, num_ws] float32."""
     if psi.psi is None:
         randoms = [np.random.RandomState([seed, 3]) for seed in seeds]
@@ -109,7 +109,7 @@ def psis_of_seeds(psi: Psi, seeds: Sequence[int], num_ws: int) -> np.ndarray:
     return rows
 
 
-def labels_of_seeds(seeds: Sequence[int], c_dim: int) -> np.ndarray | None:
+def make_labels(seeds: Sequence[int], c_dim: int) -> np.ndarray | None:
     """A class for even seeds, halfway between two for odd ones; None if unconditional."""
     if not c_dim:
         return None
@@ -119,7 +119,7 @@ def labels_of_seeds(seeds: Sequence[int], c_dim: int) -> np.ndarray | None:
     return (first + second) / 2
 
 
-def motions_of_seeds(seeds: Sequence[int]) -> dict[str, Any]:
+def make_motions(seeds: Sequence[int]) -> dict[str, Any]:
     """A translation and a rotation for each seed, in any direction."""
     randoms = [np.random.RandomState([seed, 2]) for seed in seeds]
     return {
@@ -128,7 +128,7 @@ def motions_of_seeds(seeds: Sequence[int]) -> dict[str, Any]:
     }
 
 
-def transforms_of_seeds(seeds: Sequence[int]) -> np.ndarray:
+def make_transforms(seeds: Sequence[int]) -> np.ndarray:
     """A matrix [3, 3] for each seed that also scales and shears: all six numbers are free."""
     matrices = np.tile(np.eye(3, dtype=np.float32), (len(seeds), 1, 1))
     for matrix, seed in zip(matrices, seeds, strict=True):

@@ -47,7 +47,8 @@ def open_session(
     if precision not in ("auto", *bundle.precisions):
         raise InvalidInput(
             f"precision: got {precision!r}, but the bundle {bundle.path} has only "
-            f"{', '.join(bundle.precisions)}. Export the checkpoint again with --half native."
+            f"{', '.join(bundle.precisions)}. Make it: stylert export CHECKPOINT --out "
+            "BUNDLE --half native"
         )
     if gpu is not None and provider == "cpu":
         raise InvalidInput(f"gpu: got {gpu} with provider 'cpu', expected None or 'cuda'.")

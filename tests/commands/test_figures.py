@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from stylert.apps.datasets import DatasetJob, Seeds
-from stylert.commands.figures import framed, grid_figure, mix_figure, strip_figure
+from stylert.commands.figures import draw_grid, draw_mix, draw_strip
 from stylert.runtime.generator import Generator
 
 
@@ -24,33 +24,39 @@ def close(a: np.ndarray, b: np.ndarray) -> bool:
     return a.shape == b.shape and bool(np.abs(a.astype(int) - b).max() <= 1)
 
 
-@pytest.mark.parametrize("frame", [True, False])
-def test_a_mix_with_its_sources(generator: Generator, frame: bool) -> None:
+@pytest.mark.parametrize("framed", [True, False])
+def test_a_mix_with_its_sources(generator: Generator, framed: bool) -> None:
     left, top = generator.styles([1, 2]), generator.styles([3, 4, 5])
     noise: dict[str, Any] = {"noise_mode": "seeded", "noise_seed": 7}
     told: list[tuple[int, int]] = []
-    picture = mix_figure(
+    picture = draw_mix(
         generator,
         left,
         top,
         layers="coarse",
-        frame=frame,
+        framed=framed,
         progress=lambda *now: told.append(now),
         **noise,
     )
     got = tiles(picture, 32)
-    inner = got[1:, 1:] if frame else got
+    inner = got[1:, 1:] if framed else got
     assert close(inner, generator.mix(left, top, layers="coarse", **noise))
-    assert told[-1] == ((11, 11) if frame else (6, 6))
-    if frame:
+    assert told[-1] == ((11, 11) if framed else (6, 6))
+    if framed:
         assert not got[0, 0].any()
         assert close(got[0, 1:], generator.synthesize(top, **noise))
         assert close(got[1:, 0], generator.synthesize(left, **noise))
 
 
-def test_framed_has_a_transparent_corner() -> None:
-    grid = np.full((1, 2, 3, 3, 4), 255, np.uint8)
-    picture = framed(grid, top=grid[0], left=grid[:, 0])
+def test_the_corner_of_a_frame_is_transparent() -> None:
+    class Opaque:
+        layer_groups = {"all": (0, 1)}  # noqa: RUF012
+
+        def synthesize(self, ws: np.ndarray) -> np.ndarray:
+            return np.full((len(ws), 3, 3, 4), 255, np.uint8)
+
+    ws = np.zeros((2, 2, 5), np.float32)
+    picture = draw_mix(Opaque(), ws[:1], ws, layers="all")  # type: ignore[arg-type]
     assert picture.shape == (6, 9, 4)
     assert not picture[:3, :3].any()
     assert (picture.sum() // 255) == 5 * 3 * 3 * 4
@@ -59,7 +65,7 @@ def test_framed_has_a_transparent_corner() -> None:
 def test_a_strip(generator: Generator) -> None:
     ws = generator.styles([1, 2])
     told: list[tuple[int, int]] = []
-    picture = strip_figure(
+    picture = draw_strip(
         generator,
         ws,
         "sefa_all_0",
@@ -79,9 +85,9 @@ def test_a_strip(generator: Generator) -> None:
 def test_a_grid_of_a_job(generator: Generator) -> None:
     job = DatasetJob(seeds=Seeds.parse("3-14"), options={"noise_mode": "seeded"})
     told: list[tuple[int, int]] = []
-    picture = grid_figure(generator, job, columns=5, rows=3, progress=lambda *now: told.append(now))
+    picture = draw_grid(generator, job, (5, 3), progress=lambda *now: told.append(now))
     got = tiles(picture, 32).reshape(15, 32, 32, 3)
     assert close(got[:12], generator.generate(range(3, 15), noise_mode="seeded"))
     assert not got[12:].any()
     assert told == [(8, 12), (12, 12)]  # a batch of the generator at a time
-    assert grid_figure(generator, job).shape == (3 * 32, 4 * 32, 3)
+    assert draw_grid(generator, job).shape == (3 * 32, 4 * 32, 3)

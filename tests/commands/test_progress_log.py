@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from stylert.commands.progress_log import ProgressLog
+from stylert.commands.progress_log import log_progress
 
 
 def lines_of(start: float, *calls: tuple[float, int], total: int, seconds: float) -> list[str]:
     """What is told of calls at these seconds, with these images done."""
     lines: list[str] = []
     clock = iter([start, *(now for now, _ in calls)])
-    log = ProgressLog(lines.append, seconds=seconds, clock=lambda: next(clock))
+    log = log_progress(lines.append, seconds=seconds, clock=lambda: next(clock))
     for _, done in calls:
         log(done, total)
     return lines

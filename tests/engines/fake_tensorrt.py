@@ -62,7 +62,7 @@ class FakeBuilder:
         config.timings += b"+"
         parsed = ParsedGraph.__new__(ParsedGraph)  # only to look at the network
         parsed.trt, parsed.network = self._trt, network
-        half = parsed.half_convolutions_in(" ".join(self._trt.without_kernel))
+        half = parsed.find_half_convolutions(" ".join(self._trt.without_kernel))
         errors = [line.format(half[0]) for line in NO_KERNEL] if half else []
         errors += [self._trt.error] if self._trt.error else []
         for error in errors:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import tensorrt_rtx
 
-from stylert.engines import build_engine, usable_compilers
+from stylert.engines import build_engine, list_compilers
 from stylert.engines.choice import choose_compiler
 from stylert.runtime.errors import EngineError, MissingExtra
 from stylert.runtime.machine import Gpu
@@ -76,7 +76,7 @@ def test_a_named_compiler_is_not_replaced(machine: Callable[..., None], refuses:
 
 def test_compilers_tell_what_they_lack(machine: Callable[..., None]) -> None:
     machine(tensorrt=True, rtx=True)
-    tensorrt, rtx = usable_compilers()
+    tensorrt, rtx = list_compilers()
     assert (tensorrt.name, tensorrt.usable) == ("tensorrt", False)
     assert "NVIDIA GPU" in (tensorrt.problem or "")
     assert (rtx.name, rtx.usable, rtx.problem) == ("tensorrt-rtx", True, None)
@@ -92,7 +92,7 @@ def test_rtx_builds_for_this_machines_cards(
     assert plan.compute_capabilities == ("8.9", "12.0")
     assert lines[0].startswith("Compiler tensorrt-rtx: TensorRT cannot be imported")
     machine(tensorrt=False, rtx=True, gpus=(Gpu(0, "NVIDIA H100", (9, 0)),))
-    with refuses("SM '90'", "--compiler tensorrt"):
+    with refuses("SM '90'", "compiler='tensorrt'"):
         build_engine(own_bundle, compiler="tensorrt-rtx")
 
 

@@ -30,7 +30,7 @@ def build(parsed: ParsedGraph) -> Any:
     config = parsed.builder.create_builder_config()
     config.num_compute_capabilities = 1
     config.set_compute_capability(trt.ComputeCapability.SM89, 0)
-    config.add_optimization_profile(parsed.profile((1, 1, 1)))
+    config.add_optimization_profile(parsed.make_profile((1, 1, 1)))
     return run_builder(trt, parsed.builder, parsed.network, config, lambda *_: None)
 
 
@@ -86,7 +86,7 @@ def test_the_census_counts_what_the_parser_made(save_onnx: SaveOnnx) -> None:
         k32=KERNEL.astype(np.float32),
         k16=KERNEL.astype(np.float16),
     )
-    census = parse(path).census()
+    census = parse(path).count_types()
     assert census["convolutions"] == {"FLOAT": 1, "HALF": 2}
     assert census["tensors"]["HALF"] == 3
     assert census["tensors"]["FLOAT"] == 2
@@ -119,7 +119,7 @@ def test_one_float32_block_among_those_that_must_be_half_is_refused(
 
 def test_weights_that_are_stored_as_half_are_kernels_of_float32(half: ParsedGraph) -> None:
     """No layer casts them: a kernel that is computed would have other implementations."""
-    layers = list(half._layers())
+    layers = list(half._list_layers())
     constants = {
         layer.get_output(0).name
         for layer in layers
@@ -128,7 +128,7 @@ def test_weights_that_are_stored_as_half_are_kernels_of_float32(half: ParsedGrap
     casts = {layer.get_input(0).name for layer in layers if layer.type == trt.LayerType.CAST}
     assert constants
     assert not casts & constants
-    kernels = {layer.name: (layer.kernel, layer.num_inputs) for layer in half._convolutions()}
+    kernels = {layer.name: (layer.kernel, layer.num_inputs) for layer in half._list_convolutions()}
     assert all(kernel.size and inputs == 1 for kernel, inputs in kernels.values())
     stored = kernels["b4.conv1/conv"][0]
     assert stored.dtype == np.float32
@@ -136,7 +136,7 @@ def test_weights_that_are_stored_as_half_are_kernels_of_float32(half: ParsedGrap
 
 
 def test_noise_is_one_for_all_or_one_each_in_every_profile(half: ParsedGraph) -> None:
-    profile = half.profile((2, 4, 8))
+    profile = half.make_profile((2, 4, 8))
     assert [next(iter(shape)) for shape in profile.get_shape("ws")] == [2, 4, 8]
     assert [tuple(shape) for shape in profile.get_shape("noise_b8_conv0")] == [
         (1, 1, 8, 8),
@@ -146,23 +146,23 @@ def test_noise_is_one_for_all_or_one_each_in_every_profile(half: ParsedGraph) ->
 
 
 def test_islands_compute_in_float32_and_the_graph_still_builds(half: ParsedGraph) -> None:
-    before = half.census()["convolutions"]
+    before = half.count_types()["convolutions"]
     islands = ["b8.conv0/filter", "b16.conv0/conv"]  # a grouped and a transposed one
     for name in islands:
         half.make_island(name)
-    after = half.census()["convolutions"]
+    after = half.count_types()["convolutions"]
     assert after == {"FLOAT": before["FLOAT"] + 2, "HALF": before["HALF"] - 2}
     half.check_precision("fp16")  # their weights, inputs and outputs are of one type each
-    assert half.half_convolutions_in(" ".join(islands)) == []
+    assert half.find_half_convolutions(" ".join(islands)) == []
     assert build(half) is not None
 
 
 def test_an_island_keeps_the_weights_and_the_connections(half: ParsedGraph) -> None:
     def convolution() -> Any:
-        return next(layer for layer in half._convolutions() if layer.name == "b8.conv1/conv")
+        return next(layer for layer in half._list_convolutions() if layer.name == "b8.conv1/conv")
 
     def users(tensor: str) -> list[str]:
-        return [layer.name for layer, _ in half._uses(tensor)]
+        return [layer.name for layer, _ in half._find_uses(tensor)]
 
     layer = convolution()
     weights, source, output = (np.array(layer.kernel), layer.get_input(0).name, layer.get_output(0))
@@ -174,7 +174,7 @@ def test_an_island_keeps_the_weights_and_the_connections(half: ParsedGraph) -> N
     assert users(layer.get_output(0).name) == ["b8.conv1/conv/mainland"]
     casts = {
         layer.name: layer
-        for layer in half._layers()
+        for layer in half._list_layers()
         if layer.name in ("b8.conv1/conv/island", "b8.conv1/conv/mainland")
     }
     assert casts["b8.conv1/conv/island"].get_input(0).name == source
@@ -204,12 +204,12 @@ FUSED = "node {ForeignNode[b8.conv0/conv...b32.torgb/conv + PWN(b32.torgb/add_bi
 def test_messages_are_searched_for_half_convolutions(
     half: ParsedGraph, message: str, names: list[str]
 ) -> None:
-    assert half.half_convolutions_in(message) == names
+    assert half.find_half_convolutions(message) == names
 
 
 def test_the_weights_of_islands_outlive_the_call(half: ParsedGraph) -> None:
     half.make_island("b8.conv1/conv")
-    layer = next(layer for layer in half._convolutions() if layer.name == "b8.conv1/conv")
+    layer = next(layer for layer in half._list_convolutions() if layer.name == "b8.conv1/conv")
     address = layer.kernel.ctypes.data
     kept = half._weights[-1]
     assert address == kept.ctypes.data

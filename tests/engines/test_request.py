@@ -64,21 +64,21 @@ def test_a_bundle_without_half_graph_is_only_built_in_fp32(
 ) -> None:
     graphs = {name: graph for name, graph in opened.graphs.items() if name != HALF}
     plain = Bundle(**(vars(opened) | {"graphs": graphs}))
-    with refuses("synthesis.fp16.onnx", "--precision fp32"):
+    with refuses("synthesis.fp16.onnx", "precision='fp32'"):
         BuildRequest(plain)
-    assert BuildRequest(plain, precision="fp32").onnx("synthesis").name == "synthesis.onnx"
-    assert BuildRequest(plain, graphs=("mapping",)).onnx("mapping").name == "mapping.onnx"
+    assert BuildRequest(plain, precision="fp32").find_onnx("synthesis").name == "synthesis.onnx"
+    assert BuildRequest(plain, graphs=("mapping",)).find_onnx("mapping").name == "mapping.onnx"
 
 
 def test_the_mapping_is_float32_in_both_precisions(opened: Bundle) -> None:
     request = BuildRequest(opened, precision="fp16", output="both")
-    assert [request.precision_of(graph) for graph in request.graphs] == ["fp32", "fp16"]
-    assert [request.onnx(graph).name for graph in request.graphs] == [
+    assert [request.find_precision(graph) for graph in request.graphs] == ["fp32", "fp16"]
+    assert [request.find_onnx(graph).name for graph in request.graphs] == [
         "mapping.onnx",
         "synthesis.fp16.onnx",
     ]
-    assert request.outputs_of("mapping") == ("ws",)
-    assert request.outputs_of("synthesis") == ("image", "img")
+    assert request.list_outputs("mapping") == ("ws",)
+    assert request.list_outputs("synthesis") == ("image", "img")
 
 
 def test_file_names_tell_sizes_from_ranges(opened: Bundle) -> None:

@@ -120,7 +120,7 @@ def test_an_engine_without_any_half_convolution_is_refused(
     blocks = ("b8", "b16", "b32")
     layers = ("conv0/conv", "conv0/filter", "conv1/conv", "torgb/conv")
     install(without_kernel=tuple(f"{block}.{layer}" for block in blocks for layer in layers))
-    with refuses("no half-precision kernel for any", "--precision fp32", error=EngineError):
+    with refuses("no half-precision kernel for any", "precision='fp32'", error=EngineError):
         build(own_bundle)
     assert left(own_bundle) == []
 
@@ -195,7 +195,7 @@ def test_versions_and_gpus_do_not_share_timings(
 
 
 def test_sms_are_for_the_other_compiler(own_bundle: Path, trt: Any, refuses: Refuses) -> None:
-    with refuses("NVIDIA L4", "--sm 86,89", "--compiler tensorrt-rtx"):
+    with refuses("NVIDIA L4", "sm='86,89'", "compiler='tensorrt-rtx'"):
         build(own_bundle, sm="86,89")
 
 
@@ -203,7 +203,7 @@ def test_hardware_compatibility_begins_with_ampere(
     own_bundle: Path, install: Callable[..., Any], refuses: Refuses
 ) -> None:
     install(gpus=(Gpu(0, "Tesla T4", (7, 5)),))
-    with refuses("--hardware-compatible", "7.5", "8.0"):
+    with refuses("hardware_compatible: got", "7.5", "8.0"):
         build(own_bundle, hardware_compatible=True)
 
 
@@ -219,7 +219,7 @@ def test_without_a_gpu_it_names_the_compiler_that_needs_none(
     own_bundle: Path, install: Callable[..., Any], refuses: Refuses
 ) -> None:
     install(gpus=())
-    with refuses("NVIDIA GPU", "--compiler tensorrt-rtx --sm 89", error=EngineError):
+    with refuses("NVIDIA GPU", "compiler='tensorrt-rtx', sm='89'", error=EngineError):
         build(own_bundle)
 
 

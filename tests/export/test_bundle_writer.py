@@ -144,9 +144,11 @@ def test_wrong_algebra_is_not_published(
 ) -> None:
     export(tiny, tmp_path / "bundle")
     before = snapshot(tmp_path)
-    right = lowering.demodulation
+    right = lowering.fold_demodulation
     monkeypatch.setattr(
-        lowering, "demodulation", lambda weight, *, gain, channels: right(weight, gain=gain * 1.001)
+        lowering,
+        "fold_demodulation",
+        lambda weight, *, gain, channels: right(weight, gain=gain * 1.001),
     )
     with pytest.raises(
         ParityError, match=r"^Parity failed in \d+ of \d+ rows. Worst: fp32 img "
@@ -200,7 +202,7 @@ def test_a_bundle_is_replaced_only_with_force(tiny: Checkpoint, tmp_path: Path) 
     export(tiny, out)
     (out / "engines").mkdir()  # what belongs to the old bundle must not stay
     before = snapshot(tmp_path)
-    with pytest.raises(InvalidInput, match="Pass --force to replace it"):
+    with pytest.raises(InvalidInput, match="Pass force=True to replace it"):
         export(tiny, out)
     assert snapshot(tmp_path) == before
     export(replace(tiny, notes=("new",)), out, force=True)
@@ -282,7 +284,7 @@ def test_does_not_replace_the_current_folder(
     (tmp_path / "inside").mkdir()
     monkeypatch.chdir(tmp_path / "inside")
     before = snapshot(tmp_path)
-    with pytest.raises(InvalidInput, match="Choose another --out"):
+    with pytest.raises(InvalidInput, match="Choose another name"):
         export(tiny, out, force=True)
     assert snapshot(tmp_path) == before
 
@@ -291,7 +293,7 @@ def test_goes_where_a_link_points(tiny: Checkpoint, tmp_path: Path) -> None:
     (tmp_path / "disk").mkdir()
     (tmp_path / "link").symlink_to("disk/bundle")
     export(tiny, tmp_path / "link")  # nothing there yet
-    with pytest.raises(InvalidInput, match="Pass --force"):
+    with pytest.raises(InvalidInput, match="Pass force=True"):
         export(tiny, tmp_path / "link")
     export(tiny, tmp_path / "link", force=True)
     assert os.readlink(tmp_path / "link") == "disk/bundle"

@@ -15,7 +15,7 @@ from stylert.export import half_search, proving
 from stylert.export.bundle_writer import export_bundle
 from stylert.export.checkpoints import Checkpoint, read_checkpoint
 from stylert.export.checkpoints.configs.stylegan3_design import StyleGAN3Design
-from stylert.export.checkpoints.untrained import untrained
+from stylert.export.checkpoints.untrained import make_untrained
 from stylert.export.half_search import GOOD_DB, HalfSearch
 from stylert.export.parity import ParityReport
 from stylert.export.verification import verify_bundle
@@ -52,8 +52,8 @@ def golden(goldens: Path) -> Checkpoint:
 def small() -> Checkpoint:
     """A StyleGAN3 of 32x32 pixels, for what is no matter of size."""
     design = StyleGAN3Design(img_resolution=32, channel_max=16, num_layers=4, margin_size=2)
-    config = design.config(z_dim=16, c_dim=0, w_dim=16, mapping_layers=2, mapping_features=16)
-    return untrained("small", config=replace(config, conv_clamp=256.0))
+    config = design.make_config(z_dim=16, c_dim=0, w_dim=16, mapping_layers=2, mapping_features=16)
+    return make_untrained("small", config=replace(config, conv_clamp=256.0))
 
 
 @pytest.fixture(scope="module")

@@ -74,7 +74,9 @@ def test_fully_connected(random: np.random.RandomState, lr_multiplier: float, ga
     layer = FullyConnected(5, 3, lr_multiplier=lr_multiplier).double()
     weight, bias = random.randn(3, 5), random.randn(3)
     layer.load_state_dict(dict(zip(("weight", "bias"), tensors(weight, bias), strict=True)))
-    matrix, offset = lowering.fully_connected(weight, bias, lr_multiplier=lr_multiplier, gain=gain)
+    matrix, offset = lowering.fold_fully_connected(
+        weight, bias, lr_multiplier=lr_multiplier, gain=gain
+    )
     (x,) = tensors(random.randn(4, 5) * 10 / lr_multiplier)
     got = x @ torch.from_numpy(matrix) + torch.from_numpy(offset)
     assert_equal(layer(x).detach() * gain, got)
@@ -82,7 +84,7 @@ def test_fully_connected(random: np.random.RandomState, lr_multiplier: float, ga
 
 def test_fully_connected_keeps_float64_of_float32_weights() -> None:
     weight = np.full((2, 3), 0.1, np.float32)
-    matrix, bias = lowering.fully_connected(weight, weight[:, 0], gain=1 / 3)
+    matrix, bias = lowering.fold_fully_connected(weight, weight[:, 0], gain=1 / 3)
     assert matrix.dtype == bias.dtype == np.float64
     assert np.abs(matrix - np.float64(np.float32(0.1)) / 3 / 3**0.5).max() < 1e-17
 
@@ -93,7 +95,7 @@ def test_demodulation(random: np.random.RandomState, gain: float, scale: float) 
     x, weight, styles = random.randn(3, 4, 5, 5), random.randn(6, 4, 3, 3), random.randn(3, 4)
     styles *= scale
     expected = modulated_conv2d(*tensors(x, weight, styles)) * gain
-    matrix, epsilon = lowering.demodulation(weight, gain=gain)
+    matrix, epsilon = lowering.fold_demodulation(weight, gain=gain)
     factors = (styles**2 @ matrix + epsilon) ** -0.5
     modulated = torch.from_numpy(x * styles[:, :, None, None])
     got = correlate(modulated, weight, [1, 1, 1, 1]) * torch.from_numpy(factors)[:, :, None, None]
@@ -110,7 +112,7 @@ def test_demodulation_of_styles_with_a_mean_square_of_1(
     unit = styles / np.sqrt(np.square(styles).mean(axis=1, keepdims=True))
     w = weight[None] * unit[:, None, :, None, None]
     exact = 1 / np.sqrt(np.square(w).sum(axis=(2, 3, 4)) + 1e-8)
-    matrix, epsilon = lowering.demodulation(weight, channels=6)
+    matrix, epsilon = lowering.fold_demodulation(weight, channels=6)
     size = np.sqrt(np.square(styles).mean(axis=1, keepdims=True))
     got = size / np.sqrt(np.square(styles) @ matrix + epsilon)
     assert np.allclose(got, exact, rtol=1e-12)
@@ -118,9 +120,9 @@ def test_demodulation_of_styles_with_a_mean_square_of_1(
 
 def test_demodulation_takes_a_gain_per_channel(random: np.random.RandomState) -> None:
     weight, gains = random.randn(6, 4, 3, 3), random.uniform(0.1, 3, 6)
-    matrix, epsilon = lowering.demodulation(weight, gain=gains)
+    matrix, epsilon = lowering.fold_demodulation(weight, gain=gains)
     for o, gain in enumerate(gains):
-        column, alone = lowering.demodulation(weight[o : o + 1], gain=gain)
+        column, alone = lowering.fold_demodulation(weight[o : o + 1], gain=gain)
         assert np.array_equal(matrix[:, o : o + 1], column)
         assert np.array_equal(epsilon[o : o + 1], alone)
 
@@ -137,7 +139,7 @@ def test_normalize_weight(random: np.random.RandomState) -> None:
 
 @every_filter
 def test_even_fir(fir: np.ndarray) -> None:
-    even = lowering.even_fir(fir)
+    even = lowering.make_even(fir)
     assert even.ndim == 2
     assert [side % 2 for side in even.shape] == [0, 0]
     assert abs(even.sum() - fir.sum() ** (2 if fir.ndim == 1 else 1)) < EXACT
@@ -149,7 +151,7 @@ def test_even_fir(fir: np.ndarray) -> None:
 def test_transposed_fir(random: np.random.RandomState, fir: np.ndarray) -> None:
     x, weight = random.randn(2, 3, 4, 5), random.randn(6, 3, 3, 3)
     expected = plain_up_convolution(x, weight, fir)
-    kernel, pads = lowering.transposed_fir(fir)
+    kernel, pads = lowering.transpose_fir(fir)
     up = functional.conv_transpose2d(*tensors(x, weight.transpose(1, 0, 2, 3)), stride=2)
     kernels = np.broadcast_to(kernel, (6, 1, *kernel.shape))
     assert_equal(expected, correlate(up, kernels, pads, groups=6))
@@ -158,7 +160,7 @@ def test_transposed_fir(random: np.random.RandomState, fir: np.ndarray) -> None:
 @every_filter
 def test_up_convolution_folded(random: np.random.RandomState, fir: np.ndarray) -> None:
     x, weight = random.randn(2, 3, 4, 5), random.randn(6, 3, 3, 3)
-    folded, pads = lowering.up_convolution_folded(weight, fir)
+    folded, pads = lowering.fold_up_convolution(weight, fir)
     assert folded.shape[:2] == (24, 3)
     (x_,) = tensors(x)
     got = four_phases(correlate(x_, folded, pads))
@@ -166,7 +168,7 @@ def test_up_convolution_folded(random: np.random.RandomState, fir: np.ndarray) -
 
 
 def test_up_convolution_folded_is_3x3_for_the_usual_filter(random: np.random.RandomState) -> None:
-    folded, pads = lowering.up_convolution_folded(random.randn(2, 3, 3, 3), FILTERS["4 taps"])
+    folded, pads = lowering.fold_up_convolution(random.randn(2, 3, 3, 3), FILTERS["4 taps"])
     assert folded.shape == (8, 3, 3, 3)
     assert pads == [1, 1, 1, 1]
 
@@ -174,7 +176,7 @@ def test_up_convolution_folded_is_3x3_for_the_usual_filter(random: np.random.Ran
 @every_filter
 def test_up_fir(random: np.random.RandomState, fir: np.ndarray) -> None:
     x = random.randn(2, 3, 4, 5)
-    phases, pads = lowering.up_fir(fir)
+    phases, pads = lowering.split_up_fir(fir)
     assert phases.shape[0] == 4
     (x_,) = tensors(x)
     got = four_phases(correlate(x_, np.tile(phases, (3, 1, 1))[:, None], pads, groups=3))
@@ -194,16 +196,16 @@ def test_polyphase(
             a, b = row - 2 * i + offsets[0], column - 2 * j + offsets[1]
             if 0 <= a < sides[0] and 0 <= b < sides[1]:
                 expected[row, column] += x[i, j] * kernel[a, b]
-    phases, pads = lowering.polyphase(kernel, offsets)
+    phases, pads = lowering.split_into_polyphase(kernel, offsets)
     got = four_phases(correlate(*tensors(x[None, None]), phases[:, None], pads))
     assert_equal(torch.from_numpy(expected)[None, None], got)
 
 
 def test_polyphase_takes_leading_axes(random: np.random.RandomState) -> None:
     kernels = random.randn(2, 3, 6, 6)
-    phases, pads = lowering.polyphase(kernels, (2, 2))
+    phases, pads = lowering.split_into_polyphase(kernels, (2, 2))
     assert phases.shape[:3] == (2, 3, 4)
-    alone, alone_pads = lowering.polyphase(kernels[1, 2], (2, 2))
+    alone, alone_pads = lowering.split_into_polyphase(kernels[1, 2], (2, 2))
     assert np.array_equal(phases[1, 2], alone)
     assert pads == alone_pads
 

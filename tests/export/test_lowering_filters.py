@@ -11,10 +11,10 @@ from torch.nn import functional
 
 from stylert.export.lowering_filters import (
     Phases,
-    bands,
-    down_matrix,
+    make_down_matrix,
+    make_up_matrix,
+    split_into_bands,
     split_into_phases,
-    up_matrix,
 )
 from stylert.export.models.filtered_lrelu import filtered_lrelu
 
@@ -136,9 +136,9 @@ def test_phases_of_a_filter_that_does_not_separate(case: dict[str, Any]) -> None
 
 @every_case
 def test_matrices(case: dict[str, Any]) -> None:
-    matrix = up_matrix(fir(case["up_taps"]), SIZE, up=case["up"], padding=case["padding"])
+    matrix = make_up_matrix(fir(case["up_taps"]), SIZE, up=case["up"], padding=case["padding"])
     up = torch.from_numpy(matrix)
-    down = torch.from_numpy(down_matrix(fir(case["down_taps"]), len(up), down=case["down"]))
+    down = torch.from_numpy(make_down_matrix(fir(case["down_taps"]), len(up), down=case["down"]))
     high = act(up @ inputs() @ up.T)
     assert_equal(expected(case, fir(case["down_taps"])), down @ high @ down.T)
 
@@ -165,8 +165,8 @@ def test_phases_are_the_least_work() -> None:
 
 @pytest.mark.parametrize("rows", [1, 4, 5, 9, 100])
 def test_bands_are_the_matrix(rows: int) -> None:
-    matrix = up_matrix(fir(12), 20, up=2, padding=(9, 8))
-    parts = bands(matrix, rows)
+    matrix = make_up_matrix(fir(12), 20, up=2, padding=(9, 8))
+    parts = split_into_bands(matrix, rows)
     assert len(parts) == max(round(len(matrix) / rows), 1)
     x = np.random.RandomState(0).randn(20, 3)
     got = np.concatenate([block @ x[first : first + block.shape[1]] for first, block in parts])
@@ -179,7 +179,7 @@ def test_bands_are_the_matrix(rows: int) -> None:
 def test_bands_of_zeros() -> None:
     matrix = np.zeros((6, 5))
     matrix[5, 3] = 1
-    (first, zeros), (second, block) = bands(matrix, 3)
+    (first, zeros), (second, block) = split_into_bands(matrix, 3)
     assert (first, zeros.shape, second, block.shape) == (0, (3, 1), 3, (3, 1))
     assert not zeros.any()
     assert block[2, 0] == 1

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from stylert.export.lowering_upsampling import blur_kernel, box_kernel, transposed_weight
+from stylert.export.lowering_upsampling import make_blur_kernel, make_box_kernel, transpose_weight
 from stylert.export.models.stylegan1 import blur, up_convolution
 
 EXACT = 1e-12
@@ -29,7 +29,7 @@ def assert_equal(expected: torch.Tensor, got: torch.Tensor) -> None:
 
 def lowered(x: torch.Tensor, weight: np.ndarray, *, fused: bool) -> torch.Tensor:
     """What ONNX's operators do with the lowered kernels, up to the blur."""
-    kernel, box = tensors(transposed_weight(weight, fused=fused), box_kernel(len(weight)))
+    kernel, box = tensors(transpose_weight(weight, fused=fused), make_box_kernel(len(weight)))
     y = functional.conv_transpose2d(x, kernel, stride=2)
     return functional.conv2d(y, box, groups=len(weight))
 
@@ -81,7 +81,7 @@ def test_lowered_up_convolution(
     x_, weight_ = tensors(x, weight)
     got = lowered(x_, weight, fused=fused)
     assert_equal(up_convolution(x_, weight_, fused=fused), got)
-    blurred = functional.conv2d(got, *tensors(blur_kernel(5)), padding=1, groups=5)
+    blurred = functional.conv2d(got, *tensors(make_blur_kernel(5)), padding=1, groups=5)
     assert_equal(blur(up_convolution(x_, weight_, fused=fused)), blurred)
 
 
@@ -103,7 +103,7 @@ def test_blur_keeps_the_mean_and_sees_zeros_around() -> None:
 def test_box_and_blur_are_one_filter_but_at_the_border(random: np.random.RandomState) -> None:
     """So that nobody folds them: StyleGAN2's [1, 3, 3, 1] is the same inside of the image only."""
     x, weight = random.randn(1, 3, 5, 5), random.randn(2, 3, 3, 3)
-    x_, kernel = tensors(x, transposed_weight(weight, fused=True))
+    x_, kernel = tensors(x, transpose_weight(weight, fused=True))
     taps = np.array([1.0, 3, 3, 1]) / 4
     (fir,) = tensors(np.broadcast_to(np.outer(taps, taps), (2, 1, 4, 4)))
     y = functional.conv_transpose2d(x_, kernel, stride=2)

@@ -11,16 +11,16 @@ from pathlib import Path
 import pytest
 
 from stylert.export.checkpoints import Checkpoint, read_checkpoint
-from stylert.export.network_facts import facts_of_bundle, rows_of
+from stylert.export.network_facts import read_facts, tell_rows
 from stylert.runtime.errors import BundleError
 
 
 def test_a_bundle(bundle: Path) -> None:
-    facts = json.loads(json.dumps(facts_of_bundle(bundle)))
+    facts = json.loads(json.dumps(read_facts(bundle)))
     manifest = json.loads((bundle / "manifest.json").read_bytes())
     assert facts | manifest == facts
     assert facts["directions"][1] == {"name": "sefa_coarse", "count": 20, "layers": [0, 1, 2]}
-    rows = dict(rows_of(bundle, facts))
+    rows = dict(tell_rows(bundle, facts))
     assert rows["latents"] == "z 64, w 64, 8 ws"
     assert rows["layers of ws"] == "coarse 0-2, middle 3-7"
     assert rows["default truncation"] == "none (psi 1)"
@@ -33,9 +33,9 @@ def test_a_bundle(bundle: Path) -> None:
 
 
 def test_a_bundle_that_was_not_compared(tiny_bundle: Path) -> None:
-    facts = facts_of_bundle(tiny_bundle) | {"parity": None}
+    facts = read_facts(tiny_bundle) | {"parity": None}
     facts["half"] = {"half_blocks": [], "kept_fp32": ["b8", "b16"]}
-    rows = dict(rows_of(tiny_bundle, facts))
+    rows = dict(tell_rows(tiny_bundle, facts))
     assert rows["parity at export"] == "not compared"
     assert rows["half-precision graph"] == "none"
     assert rows["kept in float32"] == "b8, b16 (could overflow)"
@@ -43,7 +43,7 @@ def test_a_bundle_that_was_not_compared(tiny_bundle: Path) -> None:
 
 def test_a_checkpoint(goldens: Path) -> None:
     facts = read_checkpoint(goldens / "sg3-r-64.pkl").describe()
-    rows = dict(rows_of("sg3-r-64.pkl", json.loads(json.dumps(facts))))
+    rows = dict(tell_rows("sg3-r-64.pkl", json.loads(json.dumps(facts))))
     assert rows["network"].startswith("StyleGAN3-R")
     assert rows["layers of ws"] == "coarse 0-2, middle 3-6, fine 7-15"
     assert rows["motion"] == "translate and rotate"
@@ -53,18 +53,18 @@ def test_a_checkpoint(goldens: Path) -> None:
 
 def test_a_truncation_with_its_cutoff(goldens: Path) -> None:
     facts = read_checkpoint(goldens / "sg1-tf-256.pkl").describe()
-    assert dict(rows_of("x", facts))["default truncation"] == "psi 0.7 in layers 0-7"
+    assert dict(tell_rows("x", facts))["default truncation"] == "psi 0.7 in layers 0-7"
 
 
 def test_every_note_is_told(tiny: Checkpoint) -> None:
     facts = replace(tiny, notes=("one", "two")).describe()
-    assert [value for key, value in rows_of("x", facts) if key == "note"] == ["one", "two"]
+    assert [value for key, value in tell_rows("x", facts) if key == "note"] == ["one", "two"]
 
 
 @pytest.mark.parametrize("key", ["family", "config", "statistics", "provenance", "half", "files"])
 def test_a_manifest_that_tells_nonsense(
     tiny_bundle: Path, refuses: Callable[..., AbstractContextManager[None]], key: str
 ) -> None:
-    facts = facts_of_bundle(tiny_bundle) | {key: 7}
+    facts = read_facts(tiny_bundle) | {key: 7}
     with refuses("manifest.json is damaged (", error=BundleError):
-        rows_of(tiny_bundle, facts)
+        tell_rows(tiny_bundle, facts)

@@ -16,14 +16,14 @@ import torch
 from stylert.export.bundle_writer import export_bundle
 from stylert.export.checkpoints import Checkpoint
 from stylert.export.checkpoints.configs.stylegan3_design import StyleGAN3Design
-from stylert.export.checkpoints.untrained import UNTRAINED, untrained
+from stylert.export.checkpoints.untrained import UNTRAINED, make_untrained
 from stylert.export.parity import (
     ParityReport,
     ParityRow,
     Scene,
     check_parity,
     count_pictures,
-    parity_error,
+    make_parity_error,
 )
 from stylert.export.parity.reference import Reference
 from stylert.export.parity.scenes import Psi
@@ -122,8 +122,8 @@ def test_covers_networks_without_noise(make_checkpoint: MakeCheckpoint, tmp_path
 def moving() -> Checkpoint:
     """A StyleGAN3 of 32x32 pixels."""
     design = StyleGAN3Design(img_resolution=32, channel_max=6, num_layers=4, margin_size=2)
-    config = design.config(z_dim=8, c_dim=0, w_dim=8, mapping_layers=2, mapping_features=8)
-    return untrained("small", config=config)
+    config = design.make_config(z_dim=8, c_dim=0, w_dim=8, mapping_layers=2, mapping_features=8)
+    return make_untrained("small", config=config)
 
 
 def test_covers_the_motion_of_stylegan3(
@@ -285,7 +285,7 @@ def test_nan_fails_on_either_side(tiny: Checkpoint, tmp_path: Path, tensor: str)
             assert rows
             assert not any(row.passed or row.difference.finite for row in rows)
             assert report.worst.output == output
-            assert "\n" not in str(parity_error(report))
+            assert "\n" not in str(make_parity_error(report))
 
 
 def test_progress_counts_the_images(tiny: Checkpoint, generator: Generator) -> None:
@@ -395,7 +395,9 @@ def test_a_chaotic_network_is_told(
     assert report.chaotic
     assert not report.passed
     assert all(row.passed for row in report.rows)
-    assert "chaotic in float32: PyTorch's own float32 is 0.0021 (rms)" in str(parity_error(report))
+    assert "chaotic in float32: PyTorch's own float32 is 0.0021 (rms)" in str(
+        make_parity_error(report)
+    )
     assert check_parity(tiny, generator, seeds=range(8), allow_chaotic=True).passed
 
 
@@ -422,7 +424,7 @@ def test_out_of_memory_falls_to_fewer_pictures(
     left = 0
     report = check_parity(tiny, generator, seeds=range(4))
     assert not report.passed
-    assert "Out of memory while drawing in float64: 0 of 8" in str(parity_error(report))
+    assert "Out of memory while drawing in float64: 0 of 8" in str(make_parity_error(report))
 
 
 def test_another_error_of_float64_is_no_want_of_memory(
@@ -479,7 +481,7 @@ def test_worst_row_is_a_failed_one() -> None:
     )
     assert not report.passed
     assert report.worst.output == "ws"
-    assert "1 of 3 rows. Worst: fp32 ws" in str(parity_error(report))
+    assert "1 of 3 rows. Worst: fp32 ws" in str(make_parity_error(report))
 
 
 def test_report_is_strict_json(tiny: Checkpoint, generator: Generator) -> None:
@@ -510,7 +512,7 @@ def test_the_table_for_people() -> None:
     found = Difference(2.17e-6, 1.31e-5, 92.34, True)
     row = ParityRow("img", replace(ONE, psi=Psi(0.7, 5)), 4, 32, found, gate=2)
     byte = replace(row, output="image", difference=Difference(0.0, 1.0, math.inf, True), gate=0)
-    first, second = ParityReport((row, byte)).table()
+    first, second = ParityReport((row, byte)).make_table()
     assert first == {
         "precision": "fp32",
         "output": "img",
@@ -526,6 +528,6 @@ def test_the_table_for_people() -> None:
     }
     assert (second["max |d|"], second["PSNR dB"], second[""]) == ("1 LSB", "equal", "FAILED")
     moving = replace(row, scene=Scene(Psi(1.0), motion="seeded"))
-    (moved,) = ParityReport((moving,)).table()
+    (moved,) = ParityReport((moving,)).make_table()
     assert moved["motion"] == "seeded"
     assert "noise" not in moved

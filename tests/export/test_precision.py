@@ -17,11 +17,11 @@ from onnx.reference import ReferenceEvaluator
 
 from stylert.export.bundle_writer import export_bundle
 from stylert.export.checkpoints import Checkpoint, StyleGAN2Config, read_checkpoint
-from stylert.export.families import synthesis_graph
-from stylert.export.graphs.emitter import noise_name
-from stylert.export.graphs.mapping import mapping_graph
+from stylert.export.families import build_synthesis_graph
+from stylert.export.graphs.emitter import name_noise
+from stylert.export.graphs.mapping import build_mapping_graph
 from stylert.export.onnx_graph import GraphBuilder
-from stylert.export.precision import HALF_MAX, HEADROOM, blocks_of_policy, choose_half
+from stylert.export.precision import HALF_MAX, HEADROOM, choose_half, list_half_blocks
 from stylert.runtime import packages
 from stylert.runtime.backends.tensorrt.refit_weights import STORED
 from stylert.runtime.errors import InvalidInput, MissingExtra
@@ -39,7 +39,7 @@ OFFICIAL_DB = {"sg2-hot-64": 74.5, "sg2-fp16-64": 75.6}
 def noise_of(checkpoint: Checkpoint) -> dict[str, np.ndarray]:
     suffix = ".noise_const"
     return {
-        noise_name(name.removeprefix("synthesis.").removesuffix(suffix)): tensor[None, None]
+        name_noise(name.removeprefix("synthesis.").removesuffix(suffix)): tensor[None, None]
         for name, tensor in checkpoint.tensors.items()
         if name.endswith(suffix)
     }
@@ -47,7 +47,7 @@ def noise_of(checkpoint: Checkpoint) -> dict[str, np.ndarray]:
 
 def saved(checkpoint: Checkpoint, folder: Path, **options: Any) -> Path:
     path = folder / "synthesis.onnx"
-    synthesis_graph(checkpoint, **options).save(path)
+    build_synthesis_graph(checkpoint, **options).save(path)
     return path
 
 
@@ -84,18 +84,18 @@ def config_of(**changes: Any) -> StyleGAN2Config:
     ],
 )
 def test_policies(policy: str, trained: int, blocks: tuple[str, ...]) -> None:
-    assert blocks_of_policy(config_of(num_fp16_res=trained), policy) == blocks
+    assert list_half_blocks(config_of(num_fp16_res=trained), policy) == blocks
 
 
 def test_a_small_network_keeps_its_first_block_in_float32() -> None:
-    assert blocks_of_policy(config_of(channels=(8, 8, 8)), "native") == ("b8", "b16")
-    assert blocks_of_policy(config_of(channels=(8,)), "native") == ()
+    assert list_half_blocks(config_of(channels=(8, 8, 8)), "native") == ("b8", "b16")
+    assert list_half_blocks(config_of(channels=(8,)), "native") == ()
 
 
 @pytest.mark.parametrize("policy", ["half", "b256", "64", "", "b8,,b16"])
 def test_unknown_policies_are_refused(policy: str) -> None:
-    with pytest.raises(InvalidInput, match=r"half precision: got .*expected one of native, all"):
-        blocks_of_policy(config_of(), policy)
+    with pytest.raises(InvalidInput, match=r"half: got .*expected one of native, all"):
+        list_half_blocks(config_of(), policy)
 
 
 @pytest.mark.parametrize("policy", ["native", "all"])
@@ -247,7 +247,7 @@ def test_half_the_size(
     policy: str, make_checkpoint: Callable[..., Checkpoint], tmp_path: Path
 ) -> None:
     checkpoint = make_checkpoint(channels=(128, 128, 128, 64, 32, 16), w_dim=128)
-    blocks = blocks_of_policy(checkpoint.config, policy)
+    blocks = list_half_blocks(checkpoint.config, policy)
     full = saved(checkpoint, tmp_path).stat().st_size
     half = saved(checkpoint, tmp_path, half_blocks=blocks).stat().st_size
     assert half <= 0.55 * full
@@ -311,7 +311,7 @@ def test_every_channel_of_a_stored_weight_is_kept(channel: float, stored: bool) 
 
 
 def test_mapping_stays_in_float32(goldens: Path, tmp_path: Path) -> None:
-    graph = mapping_graph(read_checkpoint(goldens / "sg2-fp16-64.pkl"))
+    graph = build_mapping_graph(read_checkpoint(goldens / "sg2-fp16-64.pkl"))
     graph.save(tmp_path / "mapping.onnx")
     floats = (TensorProto.FLOAT, TensorProto.INT64)  # axes are integers
     assert set(kinds(tmp_path / "mapping.onnx").values()) <= set(floats)

@@ -12,13 +12,13 @@ import torch
 
 from stylert.export.checkpoints import Checkpoint, read_checkpoint
 from stylert.export.families import build_model
-from stylert.export.sefa import affine_names, sefa_directions, strongest_directions
+from stylert.export.sefa import find_sefa_directions, find_strongest_directions, list_affine_names
 
 
 def test_axes_that_are_known() -> None:
     # The sum of A^T A is diag(1 + 4, 9, 0): the second axis first, then the first one.
     weights = [np.array([[1.0, 0, 0], [0, 3, 0]]), np.array([[-2.0, 0, 0]])]
-    vectors, eigenvalues = strongest_directions(weights)
+    vectors, eigenvalues = find_strongest_directions(weights)
     assert np.allclose(eigenvalues, [9, 5, 0])
     assert np.allclose(vectors, [[0, 1, 0], [1, 0, 0], [0, 0, 1]])
 
@@ -26,7 +26,7 @@ def test_axes_that_are_known() -> None:
 def test_it_is_the_eigenvectors_of_the_sum() -> None:
     random = np.random.RandomState(0)
     weights = [random.randn(rows, 6).astype(np.float32) for rows in (5, 3, 12)]
-    vectors, eigenvalues = strongest_directions(weights)
+    vectors, eigenvalues = find_strongest_directions(weights)
     gram = sum(A.astype(np.float64).T @ A.astype(np.float64) for A in weights)
     expected_values, expected = np.linalg.eigh(gram)
     np.testing.assert_allclose(eigenvalues, expected_values[::-1])
@@ -46,13 +46,13 @@ def test_the_order_of_the_rows_of_a_layer_does_not_matter() -> None:
     weights = np.random.RandomState(1).randn(8, 5)
     for same in (weights[::-1], -weights):
         np.testing.assert_allclose(
-            strongest_directions([same])[0], strongest_directions([weights])[0]
+            find_strongest_directions([same])[0], find_strongest_directions([weights])[0]
         )
 
 
 def test_directions_of_a_checkpoint(make_checkpoint: Callable[..., Checkpoint]) -> None:
     checkpoint = make_checkpoint(channels=(8, 8, 8, 8, 8), w_dim=24)  # 64 pixels
-    sets = {s.name: s for s in sefa_directions(checkpoint)}
+    sets = {s.name: s for s in find_sefa_directions(checkpoint)}
     assert {name: s.layers.tolist() for name, s in sets.items()} == {
         "sefa_all": list(range(10)),
         "sefa_coarse": [0, 1, 2],
@@ -61,7 +61,7 @@ def test_directions_of_a_checkpoint(make_checkpoint: Callable[..., Checkpoint]) 
     }
     names = ["b4.conv1", "b8.conv0", "b8.conv1"]
     weights = [checkpoint.tensors[f"synthesis.{name}.affine.weight"] for name in names]
-    expected, values = strongest_directions(weights)
+    expected, values = find_strongest_directions(weights)
     coarse = sets["sefa_coarse"]
     assert coarse.vectors.shape == (20, 24)
     np.testing.assert_allclose(coarse.vectors, expected[:20], atol=1e-6)
@@ -71,7 +71,7 @@ def test_directions_of_a_checkpoint(make_checkpoint: Callable[..., Checkpoint]) 
 
 
 def test_a_small_w_has_fewer_directions(tiny: Checkpoint) -> None:
-    sets = sefa_directions(tiny)  # 8 pixels: nothing is middle or fine
+    sets = find_sefa_directions(tiny)  # 8 pixels: nothing is middle or fine
     assert [(s.name, s.vectors.shape) for s in sets] == [
         ("sefa_all", (8, 8)),
         ("sefa_coarse", (8, 8)),
@@ -84,7 +84,7 @@ def test_a_small_w_has_fewer_directions(tiny: Checkpoint) -> None:
 def test_each_w_drives_the_layer_that_it_is_taken_for(goldens: Path, name: str) -> None:
     """Without the weights of its layer, and of the ToRGB beside it, a w changes nothing."""
     checkpoint = read_checkpoint(goldens / f"{name}.pkl")
-    config, names = checkpoint.config, affine_names(checkpoint.config)
+    config, names = checkpoint.config, list_affine_names(checkpoint.config)
     random = np.random.RandomState(0)
     ws = random.randn(1, config.num_ws, config.w_dim).astype(np.float32)
     rgb = {n for n in checkpoint.tensors if n.endswith(".torgb.affine.weight")} - {names[-1]}

@@ -11,7 +11,7 @@ import torch
 
 from stylert.export.checkpoints import Checkpoint, StyleGAN2Config, StyleGAN3Config, read_checkpoint
 from stylert.export.checkpoints.configs.stylegan3_design import StyleGAN3Design
-from stylert.export.checkpoints.untrained import UNTRAINED, untrained
+from stylert.export.checkpoints.untrained import UNTRAINED, make_untrained
 from stylert.export.models.stylegan2 import StyleGAN2
 from stylert.export.models.stylegan3 import StyleGAN3
 from stylert.runtime.errors import CheckpointError
@@ -27,7 +27,7 @@ PRESETS = {
 
 
 def parameters(config: StyleGAN2Config) -> int:
-    shapes = config.tensor_shapes().items()
+    shapes = config.list_shapes().items()
     return sum(math.prod(s) for name, s in shapes if not name.endswith(("w_avg", "noise_const")))
 
 
@@ -41,7 +41,7 @@ def test_presets_have_the_official_sizes(name: str) -> None:
     config = UNTRAINED[name]()
     assert config.img_shape == (resolution, resolution)
     assert parameters(config) == count
-    assert config.multiply_adds()["synthesis"] == pytest.approx(cost, rel=5e-4)
+    assert config.count_multiply_adds()["synthesis"] == pytest.approx(cost, rel=5e-4)
     half = (None, 0) if name == "stylegan2-config-f" else (256, 4)
     assert (config.conv_clamp, config.num_fp16_res) == half
     assert config.mapping_layers == 8
@@ -69,9 +69,9 @@ def test_stylegan3_presets_have_the_official_sizes(name: str) -> None:
     config = UNTRAINED[name]()
     assert isinstance(config, StyleGAN3Config)
     assert config.img_shape == (resolution, resolution)
-    shapes = config.tensor_shapes().items()
+    shapes = config.list_shapes().items()
     assert sum(math.prod(s) for name, s in shapes if not name.endswith(FROZEN)) == count
-    assert config.multiply_adds()["synthesis"] == pytest.approx(cost, rel=1e-3)
+    assert config.count_multiply_adds()["synthesis"] == pytest.approx(cost, rel=1e-3)
     assert (config.conv_clamp, config.mapping_layers, config.num_ws) == (256, 2, 16)
     radial = any(layer.down_radial for layer in config.layers)
     assert radial is name.startswith("stylegan3-r")
@@ -87,8 +87,8 @@ def test_stylegan3_activations_are_on_the_scale_of_trained_ones(kernel: int) -> 
         conv_kernel=kernel,
         use_radial_filters=kernel == 1,
     )
-    config = design.config(z_dim=32, c_dim=0, w_dim=32, mapping_layers=2, conv_clamp=256.0)
-    model = StyleGAN3.from_checkpoint(untrained("small", config=config))
+    config = design.make_config(z_dim=32, c_dim=0, w_dim=32, mapping_layers=2, conv_clamp=256.0)
+    model = StyleGAN3.from_checkpoint(make_untrained("small", config=config))
     found: list[tuple[float, float]] = []
     for layer in list(model.synthesis.children())[1:]:
         layer.register_forward_pre_hook(
@@ -153,7 +153,7 @@ def test_weights_are_the_same_every_time(make_checkpoint: Callable[..., Checkpoi
 
 def test_weights_are_as_a_reader_gives_them(make_checkpoint: Callable[..., Checkpoint]) -> None:
     checkpoint = make_checkpoint(architecture="resnet", c_dim=2, embed_features=4)
-    shapes = checkpoint.config.tensor_shapes()
+    shapes = checkpoint.config.list_shapes()
     for name, tensor in checkpoint.tensors.items():
         assert isinstance(tensor, np.ndarray), name
         assert tensor.dtype == np.float32, name
@@ -170,7 +170,7 @@ def test_nothing_is_trivial(make_checkpoint: Callable[..., Checkpoint]) -> None:
 
 
 def test_pictures_have_contrast() -> None:
-    checkpoint = untrained("small", config=StyleGAN2Config(**SMALL))
+    checkpoint = make_untrained("small", config=StyleGAN2Config(**SMALL))
     images = StyleGAN2.from_checkpoint(checkpoint)(torch.randn(4, 16))
     assert 0.05 < images.std() < 5
 

@@ -12,9 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from stylert.runtime import bundle as bundle_module
 from stylert.runtime.bundle import MANIFEST, SCHEMA, Bundle, sealed, sha256_of
 from stylert.runtime.errors import BundleError, EngineError
 from stylert.runtime.generator import Generator
+from stylert.runtime.labels import Classes
 
 FILES = ("mapping.onnx", "synthesis.onnx", "noise.npz")
 
@@ -171,7 +173,37 @@ def test_a_wrong_schema(bundle_copy: Path, refused: Callable[..., None], schema:
 @pytest.mark.parametrize("schema", [SCHEMA + 1, 10**30])
 def test_a_newer_schema(bundle_copy: Path, refused: Callable[..., None], schema: int) -> None:
     (bundle_copy / MANIFEST).write_text(json.dumps({"schema": schema, "other": "keys"}))
-    refused(f"has schema {schema}, but this StyleRT reads up to {SCHEMA}", "pip install --upgrade")
+    refused(f"is of schema {schema}, this StyleRT reads {SCHEMA}.", "pip install --upgrade")
+
+
+@pytest.mark.parametrize(
+    ("source", "named"),
+    [
+        ({"file": "ffhq.pkl"}, "ffhq.pkl"),
+        ({"file": "untrained:stylegan2-256"}, "untrained:stylegan2-256"),
+        ({"file": "my net; rm -r x.pkl"}, "'my net; rm -r x.pkl'"),
+        ({"file": "x" * 1000}, "CHECKPOINT"),
+        ({"file": "a\nb"}, "CHECKPOINT"),
+        ({"file": ["ffhq.pkl"]}, "CHECKPOINT"),
+        ({}, "CHECKPOINT"),
+        ([7], "CHECKPOINT"),
+        (None, "CHECKPOINT"),
+    ],
+)
+def test_an_older_schema(
+    bundle_copy: Path,
+    refused: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+    source: Any,
+    named: str,
+) -> None:
+    monkeypatch.setattr(bundle_module, "SCHEMA", 5)
+    manifest = {"schema": 3, "provenance": {"source": source}}
+    (bundle_copy / MANIFEST).write_text(json.dumps(manifest))
+    refused(
+        "is of schema 3, this StyleRT reads 5. Export the checkpoint again: "
+        f"stylert export {named} --out {bundle_copy} --force"
+    )
 
 
 @pytest.mark.parametrize("key", ["family", "generator", "graphs", "w_avg", "files"])
@@ -375,3 +407,26 @@ def test_a_graph_that_is_no_onnx_file(bundle_copy: Path, refuses: Any, data: byt
     reseal(bundle_copy, "mapping.onnx")
     with refuses("ONNX Runtime cannot open mapping.onnx: ", error=EngineError):
         Generator.open(bundle_copy)
+
+
+def test_names_of_classes(named_bundle: Path, conditional_bundle: Path) -> None:
+    assert Bundle.open(named_bundle).classes.names == ("ant", "bee", "cat", "dog", "elk")
+    assert Bundle.open(conditional_bundle).classes == Classes(5)
+    with Generator.open(named_bundle, provider="cpu", threads=1) as generator:
+        assert generator.classes.names[3] == "dog"
+        named = generator.generate([1, 2], class_idx=["dog", "ant"])
+        assert np.array_equal(named, generator.generate([1, 2], class_idx=[3, 0]))
+        mixed = generator.generate([1], labels={"dog": 1, "ant": 3})
+        assert np.array_equal(mixed, generator.generate([1], labels={3: 1, 0: 3}))
+
+
+@pytest.mark.parametrize("names", [["a"], "abcde", 5, {"a": 1}, ["1", "2", "3", "4", "5"]])
+def test_names_of_classes_that_are_refused(
+    named_bundle: Path, tmp_path: Path, refuses: Any, names: Any
+) -> None:
+    path = shutil.copytree(named_bundle, tmp_path / "bundle")
+    manifest = json.loads((path / MANIFEST).read_text())
+    manifest["classes"] = names
+    (path / MANIFEST).write_text(json.dumps(sealed(manifest)))
+    with refuses("manifest.json is damaged", error=BundleError):
+        Bundle.open(path)

@@ -12,14 +12,14 @@ from stylert.export.checkpoints.configs.stylegan3 import StyleGAN3Config
 from stylert.export.checkpoints.safe_pickle.quoting import quote
 from stylert.runtime.errors import CheckpointError
 
-__all__ = ["CONFIGS", "config_from_json"]
+__all__ = ["CONFIGS", "read_config"]
 
 CONFIGS: dict[str, type[Config]] = {
     config.family: config for config in (StyleGAN1Config, StyleGAN2Config, StyleGAN3Config)
 }
 
 
-def config_from_json(family: Any, data: Mapping[str, Any]) -> Config:
+def read_config(family: Any, data: Mapping[str, Any]) -> Config:
     """The configuration that a family's `to_json` gave.
 
     Raises:

@@ -62,21 +62,21 @@ class BlockConfig(Config):
     @property
     @override
     def img_shape(self) -> tuple[int, int]:
-        return self.block_shape(self.block_resolutions[-1])
+        return self.find_block_shape(self.block_resolutions[-1])
 
     @property
     @override
     def num_ws(self) -> int:
         return 2 * len(self.channels)  # StyleGAN2's last ToRGB has one for the missing b4.conv0
 
-    def block_shape(self, resolution: int) -> tuple[int, int]:
+    def find_block_shape(self, resolution: int) -> tuple[int, int]:
         """Height and width in pixels of the block `resolution`."""
         scale = resolution // 4
         return self.const_shape[0] * scale, self.const_shape[1] * scale
 
     @override
-    def summary(self) -> dict[str, str]:
-        rows = super().summary()
+    def summarize(self) -> dict[str, str]:
+        rows = super().summarize()
         blocks = zip(self.block_names, self.channels, strict=True)
         return rows | {
             "channels": ", ".join(f"{block}: {wide}" for block, wide in blocks),
@@ -84,9 +84,9 @@ class BlockConfig(Config):
         }
 
     @override
-    def synthesis_multiply_adds(self) -> int:
+    def count_synthesis_multiply_adds(self) -> int:
         total = 0
-        for name, shape in self.synthesis_shapes().items():
+        for name, shape in self.list_synthesis_shapes().items():
             *layer, leaf = name.removeprefix("synthesis.").split(".")
             if leaf == "weight":
                 pixels = 1 if layer[-1] == "affine" else self.count_pixels(".".join(layer))

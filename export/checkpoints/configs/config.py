@@ -121,7 +121,7 @@ class Config(ABC):
         """The largest number of inputs that one output of a convolution sums."""
 
     @abstractmethod
-    def synthesis_shapes(self) -> Shapes:
+    def list_synthesis_shapes(self) -> Shapes:
         """Name and shape of every tensor of the synthesis, but filters of any size."""
 
     @property
@@ -130,7 +130,7 @@ class Config(ABC):
         """Tensors that are filters of a size that the checkpoint chooses, [t, t] or [t], if any."""
 
     @abstractmethod
-    def synthesis_multiply_adds(self) -> int:
+    def count_synthesis_multiply_adds(self) -> int:
         """Multiply-adds of the convolutions and affine layers of one image.
 
         Transposed convolutions count at their input pixels, filters not at all.
@@ -142,7 +142,7 @@ class Config(ABC):
         inner = [self.mapping_features] * (self.mapping_layers - 1)
         return self.z_dim + self.embed_features, *inner, self.w_dim
 
-    def mapping_shapes(self) -> Shapes:
+    def list_mapping_shapes(self) -> Shapes:
         """Name and shape of every tensor of the mapping network."""
         shapes: Shapes = {"mapping.w_avg": (self.w_dim,)}
         if self.c_dim:
@@ -153,27 +153,27 @@ class Config(ABC):
             shapes[f"mapping.fc{i}.bias"] = (wide_out,)
         return shapes
 
-    def tensor_shapes(self) -> Shapes:
+    def list_shapes(self) -> Shapes:
         """Name and shape of every tensor, but filters of any size."""
-        return self.mapping_shapes() | self.synthesis_shapes()
+        return self.list_mapping_shapes() | self.list_synthesis_shapes()
 
-    def multiply_adds(self) -> dict[str, int]:
+    def count_multiply_adds(self) -> dict[str, int]:
         """Multiply-adds of one image: 'mapping' and 'synthesis'.
 
         Modulation, filters and pointwise work are not counted.
         """
-        matrices = [shape for shape in self.mapping_shapes().values() if len(shape) == 2]
+        matrices = [shape for shape in self.list_mapping_shapes().values() if len(shape) == 2]
         return {
             "mapping": sum(math.prod(shape) for shape in matrices),
-            "synthesis": self.synthesis_multiply_adds(),
+            "synthesis": self.count_synthesis_multiply_adds(),
         }
 
     @property
     def work(self) -> int:
         """Multiply-adds of one image, mapping and synthesis together."""
-        return sum(self.multiply_adds().values())
+        return sum(self.count_multiply_adds().values())
 
-    def summary(self) -> dict[str, str]:
+    def summarize(self) -> dict[str, str]:
         """What a user wants to know of the architecture, by what it is."""
         height, width = self.img_shape
         clamp = "no clamp" if self.conv_clamp is None else f"clamped to +-{self.conv_clamp:g}"

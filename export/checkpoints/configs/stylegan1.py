@@ -64,7 +64,7 @@ class StyleGAN1Config(BlockConfig):
         return resolution >= self.fused_from
 
     @override
-    def synthesis_shapes(self) -> Shapes:
+    def list_synthesis_shapes(self) -> Shapes:
         shapes: Shapes = {}
         previous = 0
         for resolution, wide in zip(self.block_resolutions, self.channels, strict=True):
@@ -79,7 +79,7 @@ class StyleGAN1Config(BlockConfig):
                 shapes[f"{layer}.affine.weight"] = (2 * wide, self.w_dim)
                 shapes[f"{layer}.affine.bias"] = (2 * wide,)
                 if self.use_noise:
-                    shapes[f"{layer}.noise_const"] = self.block_shape(resolution)
+                    shapes[f"{layer}.noise_const"] = self.find_block_shape(resolution)
                     shapes[f"{layer}.noise_strength"] = (wide,)
             previous = wide
         shapes["synthesis.torgb.weight"] = (self.img_channels, previous, 1, 1)
@@ -87,8 +87,8 @@ class StyleGAN1Config(BlockConfig):
         return shapes
 
     @override
-    def summary(self) -> dict[str, str]:
-        return super().summary() | {"trained in": "float32"}
+    def summarize(self) -> dict[str, str]:
+        return super().summarize() | {"trained in": "float32"}
 
     @override
     def count_pixels(self, layer: str) -> int:
@@ -97,5 +97,5 @@ class StyleGAN1Config(BlockConfig):
         block, _, name = layer.partition(".")
         resolution = int(block[1:])
         if name == "conv0" and self.is_fused(resolution):
-            return math.prod(self.block_shape(resolution // 2)) * 16 // 9  # 4x4 kernel
-        return math.prod(self.block_shape(resolution))
+            return math.prod(self.find_block_shape(resolution // 2)) * 16 // 9  # 4x4 kernel
+        return math.prod(self.find_block_shape(resolution))

@@ -63,10 +63,10 @@ class StyleGAN2Config(BlockConfig):
         return self.architecture == "skip" or resolution == self.block_resolutions[-1]
 
     @override
-    def synthesis_shapes(self) -> Shapes:
+    def list_synthesis_shapes(self) -> Shapes:
         shapes: Shapes = {}
 
-        def layer(name: str, wide_in: int, wide_out: int, kernel: int) -> None:
+        def add_layer(name: str, wide_in: int, wide_out: int, kernel: int) -> None:
             shapes[f"{name}.weight"] = (wide_out, wide_in, kernel, kernel)
             shapes[f"{name}.bias"] = (wide_out,)
             shapes[f"{name}.affine.weight"] = (wide_in, self.w_dim)
@@ -78,30 +78,30 @@ class StyleGAN2Config(BlockConfig):
             if resolution == 4:
                 shapes[f"{block}.const"] = (wide, *self.const_shape)
             else:
-                layer(f"{block}.conv0", previous, wide, 3)
+                add_layer(f"{block}.conv0", previous, wide, 3)
                 if self.architecture == "resnet":
                     shapes[f"{block}.skip.weight"] = (wide, previous, 1, 1)
-            layer(f"{block}.conv1", wide, wide, 3)
+            add_layer(f"{block}.conv1", wide, wide, 3)
             if self.use_noise:
                 for conv in ("conv1",) if resolution == 4 else ("conv0", "conv1"):
-                    shapes[f"{block}.{conv}.noise_const"] = self.block_shape(resolution)
+                    shapes[f"{block}.{conv}.noise_const"] = self.find_block_shape(resolution)
                     shapes[f"{block}.{conv}.noise_strength"] = ()
             if self.has_torgb(resolution):
-                layer(f"{block}.torgb", wide, self.img_channels, 1)
+                add_layer(f"{block}.torgb", wide, self.img_channels, 1)
             previous = wide
         return shapes
 
     @override
-    def summary(self) -> dict[str, str]:
+    def summarize(self) -> dict[str, str]:
         count = self.num_fp16_res
         half = f", the {count} highest resolutions in half" if count else ""
-        return super().summary() | {
+        return super().summarize() | {
             "network": f"{self.title}, architecture {self.architecture}",
             "trained in": f"float32{half}",
         }
 
     @override
-    def count_pixels(self, layer: str) -> int:
-        block, _, name = layer.partition(".")
+    def count_pixels(self, add_layer: str) -> int:
+        block, _, name = add_layer.partition(".")
         scale = 2 if name in ("conv0", "skip") else 1  # these upsample what they made
-        return math.prod(self.block_shape(int(block[1:]) // scale))
+        return math.prod(self.find_block_shape(int(block[1:]) // scale))

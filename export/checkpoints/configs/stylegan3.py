@@ -227,7 +227,7 @@ class StyleGAN3Config(Config):
         return ()  # the sizes of all filters are known
 
     @override
-    def synthesis_shapes(self) -> Shapes:
+    def list_synthesis_shapes(self) -> Shapes:
         wide = self.input_channels
         shapes: Shapes = {
             "synthesis.input.weight": (wide, wide),
@@ -252,7 +252,7 @@ class StyleGAN3Config(Config):
         return shapes
 
     @override
-    def synthesis_multiply_adds(self) -> int:
+    def count_synthesis_multiply_adds(self) -> int:
         total = (self.input_channels * self.input_size) ** 2 + 4 * self.w_dim
         for layer in self.layers:
             taps = layer.in_channels * layer.kernel**2
@@ -261,11 +261,11 @@ class StyleGAN3Config(Config):
         return total
 
     @override
-    def summary(self) -> dict[str, str]:
+    def summarize(self) -> dict[str, str]:
         half = [layer.name for layer in self.layers if layer.half]
         radial = any(layer.down_radial for layer in self.layers)
         kernel = max(layer.kernel for layer in self.layers)
-        return super().summary() | {
+        return super().summarize() | {
             "network": f"{self.title}-{'R' if radial else 'T'}, "
             f"{kernel}x{kernel} convolutions, {'radial' if radial else 'separable'} filters",
             "channels": ", ".join(str(layer.out_channels) for layer in self.layers),
@@ -284,10 +284,10 @@ class StyleGAN3Config(Config):
         layers = data.get("layers")
         if type(layers) is not list or not all(type(layer) is dict for layer in layers):
             raise CheckpointError("layers: expected a list of records")
-        return super().from_json({**data, "layers": [_layer_from_json(layer) for layer in layers]})
+        return super().from_json({**data, "layers": [_read_layer(layer) for layer in layers]})
 
 
-def _layer_from_json(data: dict[str, Any]) -> StyleGAN3Layer:
+def _read_layer(data: dict[str, Any]) -> StyleGAN3Layer:
     fields: dict[str, Any] = {k: tuple(v) if type(v) is list else v for k, v in data.items()}
     try:
         return StyleGAN3Layer(**fields)

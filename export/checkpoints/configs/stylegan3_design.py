@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from stylert.export.checkpoints.configs.stylegan3 import StyleGAN3Config, StyleGAN3Layer
 
-__all__ = ["StyleGAN3Design", "bessel_j1", "low_pass_filter", "radial_low_pass_filter"]
+__all__ = ["StyleGAN3Design", "bessel_j1", "design_low_pass", "design_radial_low_pass"]
 
 Floats = NDArray[np.float64]
 
@@ -48,13 +48,13 @@ class StyleGAN3Design:
     @property
     def cutoffs(self) -> Floats:
         """Highest frequency that each layer keeps."""
-        return self._progression(self.first_cutoff, self.img_resolution / 2)
+        return self._make_progression(self.first_cutoff, self.img_resolution / 2)
 
     @property
     def stopbands(self) -> Floats:
         """Frequency from which on each layer keeps nothing."""
         last = self.img_resolution / 2 * self.last_stopband_rel
-        return self._progression(self.first_stopband, last)
+        return self._make_progression(self.first_stopband, last)
 
     @property
     def rates(self) -> NDArray[np.int64]:
@@ -82,11 +82,11 @@ class StyleGAN3Design:
         channels[-1] = self.img_channels
         return channels
 
-    def layers(self) -> tuple[StyleGAN3Layer, ...]:
+    def make_layers(self) -> tuple[StyleGAN3Layer, ...]:
         """The records of all layers."""
-        return tuple(self._layer(index) for index in range(self.num_layers + 1))
+        return tuple(self._make_layer(index) for index in range(self.num_layers + 1))
 
-    def config(self, **fields: Any) -> StyleGAN3Config:
+    def make_config(self, **fields: Any) -> StyleGAN3Config:
         """The architecture.
 
         Args:
@@ -98,14 +98,14 @@ class StyleGAN3Design:
             input_size=int(self.sizes[0]),
             input_rate=int(self.rates[0]),
             input_bandwidth=float(self.cutoffs[0]),
-            layers=self.layers(),
+            layers=self.make_layers(),
             **fields,
         )
 
-    def filters(self, layers: Sequence[StyleGAN3Layer] | None = None) -> dict[str, np.ndarray]:
+    def make_filters(self, layers: Sequence[StyleGAN3Layer] | None = None) -> dict[str, np.ndarray]:
         """The float32 filters of layers, None = its own, by their tensors' names."""
         filters = {}
-        for index, layer in enumerate(self.layers() if layers is None else layers):
+        for index, layer in enumerate(self.make_layers() if layers is None else layers):
             before = max(index - 1, 0)
             rate = float(self.rates[before] * layer.up)  # of the leaky ReLU
             for kind, taps, band in (
@@ -114,18 +114,18 @@ class StyleGAN3Design:
             ):
                 if taps:
                     radial = kind == "down" and layer.down_radial
-                    design = radial_low_pass_filter if radial else low_pass_filter
+                    design = design_radial_low_pass if radial else design_low_pass
                     cutoff, half_width = float(self.cutoffs[band]), float(self.half_widths[band])
                     fir = design(taps, cutoff=cutoff, width=2 * half_width, rate=rate)
                     filters[f"synthesis.{layer.name}.{kind}_filter"] = fir.astype(np.float32)
         return filters
 
-    def _progression(self, first: float, last: float) -> Floats:
+    def _make_progression(self, first: float, last: float) -> Floats:
         """Geometric from first to last, which the critically sampled layers keep."""
         steps = np.arange(self.num_layers + 1) / (self.num_layers - self.num_critical)
         return first * (last / first) ** np.minimum(steps, 1)
 
-    def _layer(self, index: int) -> StyleGAN3Layer:
+    def _make_layer(self, index: int) -> StyleGAN3Layer:
         before = max(index - 1, 0)
         is_torgb = index == self.num_layers
         is_critical = index >= self.num_layers - self.num_critical
@@ -159,7 +159,7 @@ class StyleGAN3Design:
         )
 
 
-def low_pass_filter(taps: int, *, cutoff: float, width: float, rate: float) -> Floats:
+def design_low_pass(taps: int, *, cutoff: float, width: float, rate: float) -> Floats:
     """A windowed sinc [taps] of sum 1 (Kaiser 1974): one factor of a separable filter.
 
     Args:
@@ -168,11 +168,11 @@ def low_pass_filter(taps: int, *, cutoff: float, width: float, rate: float) -> F
         width: of the transition band.
         rate: samples per unit.
     """
-    times = _sample_times(taps, rate)
-    return _of_sum_1(np.sinc(2 * cutoff * times) * _kaiser_window(taps, width / rate))
+    times = _list_sample_times(taps, rate)
+    return _scale_to_sum_1(np.sinc(2 * cutoff * times) * _kaiser_window(taps, width / rate))
 
 
-def radial_low_pass_filter(taps: int, *, cutoff: float, width: float, rate: float) -> Floats:
+def design_radial_low_pass(taps: int, *, cutoff: float, width: float, rate: float) -> Floats:
     """A windowed jinc [taps, taps] of sum 1: it keeps a disc of frequencies.
 
     Args:
@@ -181,10 +181,10 @@ def radial_low_pass_filter(taps: int, *, cutoff: float, width: float, rate: floa
         width: of the transition band.
         rate: samples per unit.
     """
-    times = _sample_times(taps, rate)
+    times = _list_sample_times(taps, rate)
     radii = np.hypot(times[:, None], times)
     window = _kaiser_window(taps, width / rate)
-    return _of_sum_1(bessel_j1(2 * np.pi * cutoff * radii) / radii * np.outer(window, window))
+    return _scale_to_sum_1(bessel_j1(2 * np.pi * cutoff * radii) / radii * np.outer(window, window))
 
 
 def bessel_j1(x: Floats) -> Floats:
@@ -199,12 +199,12 @@ def bessel_j1(x: Floats) -> Floats:
     return means
 
 
-def _of_sum_1(fir: Floats) -> Floats:
+def _scale_to_sum_1(fir: Floats) -> Floats:
     normalized: Floats = fir / fir.sum()
     return normalized
 
 
-def _sample_times(taps: int, rate: float) -> Floats:
+def _list_sample_times(taps: int, rate: float) -> Floats:
     times = np.arange(taps, dtype=np.float64) - (taps - 1) / 2
     return times / rate
 

@@ -13,7 +13,7 @@ from stylert.export.checkpoints.nvlabs.modules import Modules
 from stylert.export.checkpoints.safe_pickle.quoting import quote
 from stylert.runtime.errors import CheckpointError
 
-__all__ = ["argument_sources", "check_arguments", "unknown_arguments"]
+__all__ = ["list_argument_sources", "check_arguments", "list_unknown_arguments"]
 
 _POSITIONAL = ("z_dim", "c_dim", "w_dim", "img_resolution", "img_channels")
 
@@ -32,14 +32,14 @@ _SETTLED = frozenset(
 )
 
 
-def argument_sources(modules: Modules) -> dict[str, Mapping[str, Any]]:
+def list_argument_sources(modules: Modules) -> dict[str, Mapping[str, Any]]:
     """Where a generator says what it is, by the name of the place.
 
     Raises:
         CheckpointError: its arguments are no dict.
     """
     return {
-        "_init_kwargs": _arguments(modules),
+        "_init_kwargs": _read_arguments(modules),
         "the generator's attributes": modules.objects[""].state,
     }
 
@@ -66,13 +66,13 @@ def check_arguments(source: str, given: Mapping[str, Any], made: Mapping[str, An
             )
 
 
-def unknown_arguments(modules: Modules, known: Collection[str]) -> list[str]:
+def list_unknown_arguments(modules: Modules, known: Collection[str]) -> list[str]:
     """Arguments that the generator was made with, and that we do not know."""
     known = {*_SETTLED, *_POSITIONAL, *known}
-    return [key for key in _arguments(modules) if key not in known]
+    return [key for key in _read_arguments(modules) if key not in known]
 
 
-def _arguments(modules: Modules) -> dict[str, Any]:
+def _read_arguments(modules: Modules) -> dict[str, Any]:
     """What the generator was made with, as one flat dict."""
     network = modules.objects[""]
     positional = network.state.get("_init_args", ())

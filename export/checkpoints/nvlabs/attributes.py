@@ -10,20 +10,20 @@ from stylert.export.checkpoints.nvlabs.modules import Modules
 from stylert.export.checkpoints.safe_pickle.quoting import quote
 from stylert.runtime.errors import CheckpointError
 
-__all__ = ["clamp", "common", "number", "typed"]
+__all__ = ["read_clamp", "read_common", "check_number", "read_typed"]
 
 Plain = TypeVar("Plain", int, bool)
 
 
-def common(modules: Modules, paths: Sequence[str], name: str) -> Any:
+def read_common(modules: Modules, paths: Sequence[str], name: str) -> Any:
     """An attribute that must have the same plain value in all these modules.
 
     Raises:
         CheckpointError: it is missing in one of them, or not the same in all.
     """
-    first = modules.attribute(paths[0], name)
+    first = modules.find_attribute(paths[0], name)
     for path in paths:
-        value = modules.attribute(path, name)
+        value = modules.find_attribute(path, name)
         if type(value) not in (bool, int, float, str, type(None)):
             raise CheckpointError(f"not supported: {path}.{name} is {quote(value)}")
         if value != first:
@@ -34,17 +34,17 @@ def common(modules: Modules, paths: Sequence[str], name: str) -> Any:
     return first
 
 
-def clamp(modules: Modules, paths: Sequence[str]) -> float | None:
+def read_clamp(modules: Modules, paths: Sequence[str]) -> float | None:
     """The bound of the activations, None = there is none.
 
     Raises:
         CheckpointError: it is no number above 0.
     """
-    value = common(modules, paths, "conv_clamp")
-    return None if value is None else number(value, "conv_clamp")
+    value = read_common(modules, paths, "conv_clamp")
+    return None if value is None else check_number(value, "conv_clamp")
 
 
-def number(value: Any, name: str) -> float:
+def check_number(value: Any, name: str) -> float:
     """A number above 0.
 
     Raises:
@@ -55,13 +55,13 @@ def number(value: Any, name: str) -> float:
     return float(value)
 
 
-def typed(kind: type[Plain], modules: Modules, path: str, name: str) -> Plain:
+def read_typed(kind: type[Plain], modules: Modules, path: str, name: str) -> Plain:
     """An attribute that must be an int, or a bool.
 
     Raises:
         CheckpointError: it is missing, or of another type.
     """
-    value = modules.attribute(path, name)
+    value = modules.find_attribute(path, name)
     if type(value) is not kind:
         expected = "True or False" if kind is bool else "an integer"
         raise CheckpointError(f"{path}.{name} is {quote(value)}, expected {expected}")

@@ -11,36 +11,36 @@ from stylert.export.checkpoints.nvlabs.modules import Modules
 from stylert.export.checkpoints.safe_pickle.quoting import quote, quote_some
 from stylert.runtime.errors import CheckpointError
 
-__all__ = ["check_fully_connected", "mapping_arguments", "mapping_fields"]
+__all__ = ["check_fully_connected", "list_mapping_arguments", "read_mapping_fields"]
 
 _MAX_LAYERS = 256
 
 
-def mapping_fields(modules: Modules) -> dict[str, Any]:
+def read_mapping_fields(modules: Modules) -> dict[str, Any]:
     """The fields of `Config` that the mapping network decides.
 
     Raises:
         CheckpointError: a layer is missing, or has an attribute that is not supported.
     """
-    layers = [f"mapping.fc{i}" for i in range(_num_layers(modules))]
+    layers = [f"mapping.fc{i}" for i in range(_count_layers(modules))]
     c_dim, embed_features = 0, 0
     if "mapping.embed" in modules.objects:
-        embed_features, c_dim = modules.shape("mapping.embed.weight", 2)
+        embed_features, c_dim = modules.find_shape("mapping.embed.weight", 2)
     return {
-        "z_dim": modules.shape("mapping.fc0.weight", 2)[1] - embed_features,
+        "z_dim": modules.find_shape("mapping.fc0.weight", 2)[1] - embed_features,
         "c_dim": c_dim,
-        "w_dim": modules.shape(f"{layers[-1]}.bias", 1)[0],
+        "w_dim": modules.find_shape(f"{layers[-1]}.bias", 1)[0],
         "mapping_layers": len(layers),
         "embed_features": embed_features,
-        "mapping_features": modules.shape("mapping.fc0.bias", 1)[0],
-        "mapping_activation": attributes.common(modules, layers, "activation"),
-        "mapping_lr_multiplier": attributes.number(
-            attributes.common(modules, layers, "bias_gain"), "bias_gain"
+        "mapping_features": modules.find_shape("mapping.fc0.bias", 1)[0],
+        "mapping_activation": attributes.read_common(modules, layers, "activation"),
+        "mapping_lr_multiplier": attributes.check_number(
+            attributes.read_common(modules, layers, "bias_gain"), "bias_gain"
         ),
     }
 
 
-def mapping_arguments(config: Config) -> dict[str, Any]:
+def list_mapping_arguments(config: Config) -> dict[str, Any]:
     """The arguments that would make such latents and such a mapping network."""
     made: dict[str, Any] = {
         "z_dim": config.z_dim,
@@ -68,8 +68,8 @@ def check_fully_connected(modules: Modules, config: Config) -> None:
     _check_linear_layers(modules)
 
 
-def _num_layers(modules: Modules) -> int:
-    names = [name for name in modules.children("mapping") if name != "embed"]
+def _count_layers(modules: Modules) -> int:
+    names = [name for name in modules.list_children("mapping") if name != "embed"]
     if sorted(names) != sorted(f"fc{i}" for i in range(len(names))):
         raise CheckpointError(
             f"not supported: mapping has the modules {quote_some(names)}, expected fc0, fc1, ..."
@@ -89,7 +89,7 @@ def _check_gains(modules: Modules, config: Config) -> None:
         if tensor is None:
             raise CheckpointError(f"{path}.weight is missing")
         expected = lr / math.sqrt(max(math.prod(tensor.shape[1:]), 1))
-        found = attributes.number(gain, f"{path}.weight_gain")
+        found = attributes.check_number(gain, f"{path}.weight_gain")
         if not math.isclose(found, expected, rel_tol=1e-3):
             raise CheckpointError(
                 f"not supported: {path}.weight_gain is {quote(gain)}, expected {expected:.6g}"
@@ -102,10 +102,10 @@ def _check_linear_layers(modules: Modules) -> None:
         name = path.rpartition(".")[2]
         if name not in ("affine", "embed", "skip"):
             continue
-        activation = modules.attribute(path, "activation")
+        activation = modules.find_attribute(path, "activation")
         if activation != "linear":
             raise CheckpointError(
                 f"not supported: {path}.activation is {quote(activation)}, expected linear"
             )
-        if name != "skip" and modules.attribute(path, "bias_gain") != 1:
+        if name != "skip" and modules.find_attribute(path, "bias_gain") != 1:
             raise CheckpointError(f"not supported: {path}.bias_gain, expected 1")

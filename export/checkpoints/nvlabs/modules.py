@@ -13,7 +13,7 @@ from stylert.export.checkpoints.safe_pickle.quoting import quote
 from stylert.export.checkpoints.safe_pickle.storages import Tensor
 from stylert.runtime.errors import CheckpointError
 
-__all__ = ["Modules", "modules_from_object"]
+__all__ = ["Modules", "walk_modules"]
 
 MAX_MODULES = 10_000
 MAX_DEPTH = 8
@@ -27,7 +27,7 @@ class Modules:
     objects: dict[str, PersistentObject] = field(default_factory=dict)
     tensors: dict[str, Tensor] = field(default_factory=dict)
 
-    def attribute(self, path: str, name: str) -> Any:
+    def find_attribute(self, path: str, name: str) -> Any:
         """A plain attribute of a module.
 
         Raises:
@@ -40,7 +40,7 @@ class Modules:
             raise CheckpointError(f"{path} ({quote(module.class_name)}) has no attribute '{name}'")
         return module.state[name]
 
-    def shape(self, name: str, dimensions: int) -> tuple[int, ...]:
+    def find_shape(self, name: str, dimensions: int) -> tuple[int, ...]:
         """The shape of a tensor.
 
         Raises:
@@ -66,7 +66,7 @@ class Modules:
         except CheckpointError as error:
             raise CheckpointError(f"{name}: {error}") from None
 
-    def children(self, path: str) -> list[str]:
+    def list_children(self, path: str) -> list[str]:
         """Names of a module's submodules."""
         prefix = f"{path}." if path else ""
         rest = [name[len(prefix) :] for name in self.objects if name and name.startswith(prefix)]
@@ -78,7 +78,7 @@ class Modules:
         return sum(math.prod(tensor.shape) for tensor in self.tensors.values())
 
 
-def modules_from_object(network: PersistentObject) -> Modules:
+def walk_modules(network: PersistentObject) -> Modules:
     """Walk through a network.
 
     Raises:
@@ -94,12 +94,12 @@ def modules_from_object(network: PersistentObject) -> Modules:
         seen.add(id(module))
         modules.objects[path] = module
         for kind in ("_parameters", "_buffers"):
-            for name, tensor in _named(module, kind, path):
+            for name, tensor in _list_named(module, kind, path):
                 if type(tensor) is not Tensor:
                     raise CheckpointError(f"{name} is no tensor")
                 if modules.tensors.setdefault(name, tensor) is not tensor:
                     raise CheckpointError(f"{name} is there twice")
-        for name, child in reversed(_named(module, "_modules", path)):
+        for name, child in reversed(_list_named(module, "_modules", path)):
             if type(child) is not PersistentObject:
                 kind = getattr(child, "class_name", type(child).__name__)
                 raise CheckpointError(f"not supported: {name} is a {quote(kind)} object")
@@ -107,7 +107,7 @@ def modules_from_object(network: PersistentObject) -> Modules:
     return modules
 
 
-def _named(module: PersistentObject, kind: str, path: str) -> list[tuple[str, Any]]:
+def _list_named(module: PersistentObject, kind: str, path: str) -> list[tuple[str, Any]]:
     """Full names and values of one of a module's dicts, but those that are None."""
     values = module.state.get(kind)
     if type(values) is not dict:

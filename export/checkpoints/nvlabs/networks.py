@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from stylert.export.checkpoints.checkpoint import Checkpoint, Source
-from stylert.export.checkpoints.nvlabs.modules import Modules, modules_from_object
+from stylert.export.checkpoints.nvlabs.modules import Modules, walk_modules
 from stylert.export.checkpoints.nvlabs.reading import Reading
 from stylert.export.checkpoints.nvlabs.stylegan2 import read_stylegan2
 from stylert.export.checkpoints.nvlabs.stylegan3 import read_stylegan3
@@ -22,7 +22,7 @@ from stylert.export.checkpoints.safe_pickle.quoting import quote, quote_some
 from stylert.export.checkpoints.validation import check_shapes, check_size, check_values
 from stylert.runtime.errors import CheckpointError
 
-__all__ = ["checkpoint_from_networks", "is_nvlabs"]
+__all__ = ["read_networks", "is_nvlabs"]
 
 ALONE = "the only network"
 _STYLEGAN_XL = "not supported: a w_avg for each class, as StyleGAN-XL has"
@@ -41,7 +41,7 @@ def is_nvlabs(value: Any) -> bool:
     return type(value) is PersistentObject
 
 
-def checkpoint_from_networks(value: Any, network: str | None, source: Source) -> Checkpoint:
+def read_networks(value: Any, network: str | None, source: Source) -> Checkpoint:
     """Read one generator of a snapshot for which `is_nvlabs` holds.
 
     Args:
@@ -52,25 +52,25 @@ def checkpoint_from_networks(value: Any, network: str | None, source: Source) ->
     Raises:
         CheckpointError: there is no such generator, or it is none that is supported.
     """
-    name, chosen = _chosen(value, network)
+    name, chosen = _choose_network(value, network)
     _refuse_stylegan_xl(chosen)
-    modules = modules_from_object(chosen)
-    reader = _reader(modules, name)
+    modules = walk_modules(chosen)
+    reader = _find_reader(modules, name)
     check_size(modules.num_elements, source)
     reading = reader(modules)
-    tensors, more_notes = _tensors(modules, reading)
+    tensors, more_notes = _read_tensors(modules, reading)
     check_values(tensors)
     return Checkpoint(
         config=reading.config,
         tensors=tensors,
         source=replace(source, format=reading.format, network=name),
-        notes=(*more_notes, *_remarks(modules, reading)),
+        notes=(*more_notes, *_list_remarks(modules, reading)),
     )
 
 
-def _chosen(value: Any, network: str | None) -> tuple[str, PersistentObject]:
+def _choose_network(value: Any, network: str | None) -> tuple[str, PersistentObject]:
     """The network to read, and its name."""
-    networks = {ALONE: value} if type(value) is PersistentObject else _networks(value)
+    networks = {ALONE: value} if type(value) is PersistentObject else _list_networks(value)
     default = ALONE if ALONE in networks else "G_ema"
     name = default if network is None else network
     there = ", ".join(f"{key} ({quote(net.class_name)})" for key, net in networks.items())
@@ -82,7 +82,7 @@ def _chosen(value: Any, network: str | None) -> tuple[str, PersistentObject]:
     return name, networks[name]
 
 
-def _networks(snapshot: dict[Any, Any]) -> dict[str, PersistentObject]:
+def _list_networks(snapshot: dict[Any, Any]) -> dict[str, PersistentObject]:
     """The first few networks of a snapshot."""
     networks = {
         key: value
@@ -92,7 +92,7 @@ def _networks(snapshot: dict[Any, Any]) -> dict[str, PersistentObject]:
     return {key: networks[key] for key in list(networks)[:16] if len(key) <= 40}
 
 
-def _reader(modules: Modules, name: str) -> Callable[[Modules], Reading]:
+def _find_reader(modules: Modules, name: str) -> Callable[[Modules], Reading]:
     """The reader of the network's family."""
     w_avg = modules.tensors.get("mapping.w_avg")
     if w_avg is not None and len(w_avg.shape) == 2:
@@ -116,7 +116,9 @@ def _refuse_stylegan_xl(network: PersistentObject) -> None:
         raise CheckpointError(_STYLEGAN_XL)
 
 
-def _tensors(modules: Modules, reading: Reading) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
+def _read_tensors(
+    modules: Modules, reading: Reading
+) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
     """All tensors as float32, and a note if one was filled in."""
     filled = dict(reading.filled)
     notes: tuple[str, ...] = ()
@@ -132,7 +134,7 @@ def _tensors(modules: Modules, reading: Reading) -> tuple[dict[str, np.ndarray],
     return tensors, notes
 
 
-def _remarks(modules: Modules, reading: Reading) -> tuple[str, ...]:
+def _list_remarks(modules: Modules, reading: Reading) -> tuple[str, ...]:
     """What is unusual about the network."""
     remarks = []
     if reading.unknown_arguments:

@@ -14,15 +14,15 @@ import numpy as np
 
 from stylert.export.checkpoints.configs.stylegan2 import StyleGAN2Config
 from stylert.export.checkpoints.nvlabs.arguments import (
-    argument_sources,
     check_arguments,
-    unknown_arguments,
+    list_argument_sources,
+    list_unknown_arguments,
 )
-from stylert.export.checkpoints.nvlabs.attributes import clamp, common
+from stylert.export.checkpoints.nvlabs.attributes import read_clamp, read_common
 from stylert.export.checkpoints.nvlabs.mapping import (
     check_fully_connected,
-    mapping_arguments,
-    mapping_fields,
+    list_mapping_arguments,
+    read_mapping_fields,
 )
 from stylert.export.checkpoints.nvlabs.modules import Modules
 from stylert.export.checkpoints.nvlabs.reading import Reading
@@ -71,35 +71,35 @@ def read_stylegan2(modules: Modules) -> Reading:
         CheckpointError: a module is missing, an attribute has a value that is not supported, or the
             arguments contradict the tensors.
     """
-    config = _config(modules)
+    config = _read_config(modules)
     notes = []
     if config.const_shape != (4, 4):
         notes.append("the image is {} pixels high and {} wide".format(*config.img_shape))
     return Reading(
         config=config,
-        format=_format(modules),
-        filled=_filled(modules, config),
-        copies=_filter_copies(modules),
+        format=_tell_format(modules),
+        filled=_fill_filters(modules, config),
+        copies=_list_filter_copies(modules),
         classes=_CLASSES,
-        unknown_arguments=tuple(unknown_arguments(modules, _ARGUMENTS)),
+        unknown_arguments=tuple(list_unknown_arguments(modules, _ARGUMENTS)),
         notes=tuple(notes),
     )
 
 
-def _config(modules: Modules) -> StyleGAN2Config:
-    blocks = _blocks(modules)
-    layers = _layers(modules, blocks)
-    const = modules.shape("synthesis.b4.const", 3)
+def _read_config(modules: Modules) -> StyleGAN2Config:
+    blocks = _list_blocks(modules)
+    layers = _list_layers(modules, blocks)
+    const = modules.find_shape("synthesis.b4.const", 3)
     config = StyleGAN2Config(
-        **mapping_fields(modules),
-        img_channels=modules.shape(f"{blocks[-1]}.torgb.bias", 1)[0],
+        **read_mapping_fields(modules),
+        img_channels=modules.find_shape(f"{blocks[-1]}.torgb.bias", 1)[0],
         const_shape=(const[1], const[2]),
-        channels=tuple(modules.shape(f"{block}.conv1.bias", 1)[0] for block in blocks),
-        architecture=common(modules, blocks, "architecture"),
-        activation=common(modules, layers, "activation"),
-        conv_clamp=clamp(modules, [*layers, *_to_rgbs(modules, blocks)]),
-        use_noise=common(modules, layers, "use_noise") is True,
-        num_fp16_res=_num_fp16_res(modules, blocks),
+        channels=tuple(modules.find_shape(f"{block}.conv1.bias", 1)[0] for block in blocks),
+        architecture=read_common(modules, blocks, "architecture"),
+        activation=read_common(modules, layers, "activation"),
+        conv_clamp=read_clamp(modules, [*layers, *_list_to_rgbs(modules, blocks)]),
+        use_noise=read_common(modules, layers, "use_noise") is True,
+        num_fp16_res=_count_fp16_res(modules, blocks),
     )
     check_fully_connected(modules, config)
     _check_resampling(modules, blocks)
@@ -107,14 +107,14 @@ def _config(modules: Modules) -> StyleGAN2Config:
     return config
 
 
-def _format(modules: Modules) -> str:
+def _tell_format(modules: Modules) -> str:
     """Which repository wrote it: only stylegan3's layers know their number of channels."""
     if "in_channels" in modules.objects["synthesis.b4.conv1"].state:
         return "stylegan3-repository StyleGAN2 pickle"
     return "stylegan2-ada-pytorch pickle"
 
 
-def _filled(modules: Modules, config: StyleGAN2Config) -> dict[str, np.ndarray]:
+def _fill_filters(modules: Modules, config: StyleGAN2Config) -> dict[str, np.ndarray]:
     """No filter is the same as one that changes nothing."""
     return {
         f"synthesis.{block}.resample_filter": np.ones((1, 1), dtype=np.float32)
@@ -124,7 +124,7 @@ def _filled(modules: Modules, config: StyleGAN2Config) -> dict[str, np.ndarray]:
     }
 
 
-def _filter_copies(modules: Modules) -> dict[str, str]:
+def _list_filter_copies(modules: Modules) -> dict[str, str]:
     """The filters that the layers of a block hold beside the block's own."""
     return {
         name: f"{name.rsplit('.', 2)[0]}.resample_filter"
@@ -136,9 +136,9 @@ def _filter_copies(modules: Modules) -> dict[str, str]:
 # The structure.
 
 
-def _blocks(modules: Modules) -> list[str]:
+def _list_blocks(modules: Modules) -> list[str]:
     """Paths of the blocks b4, b8, ..., which must have no gap."""
-    names = modules.children("synthesis")
+    names = modules.list_children("synthesis")
     expected = [f"b{4 << i}" for i in range(min(len(names), _MAX_BLOCKS))]
     if not names or sorted(names) != sorted(expected):
         raise CheckpointError(
@@ -148,7 +148,7 @@ def _blocks(modules: Modules) -> list[str]:
     return [f"synthesis.{name}" for name in expected]
 
 
-def _layers(modules: Modules, blocks: list[str]) -> list[str]:
+def _list_layers(modules: Modules, blocks: list[str]) -> list[str]:
     return [
         f"{block}.{conv}"
         for i, block in enumerate(blocks)
@@ -156,12 +156,12 @@ def _layers(modules: Modules, blocks: list[str]) -> list[str]:
     ]
 
 
-def _to_rgbs(modules: Modules, blocks: list[str]) -> list[str]:
+def _list_to_rgbs(modules: Modules, blocks: list[str]) -> list[str]:
     return [f"{block}.torgb" for block in blocks if f"{block}.torgb" in modules.objects]
 
 
-def _num_fp16_res(modules: Modules, blocks: list[str]) -> int:
-    flags = [modules.attribute(block, "use_fp16") is True for block in blocks]
+def _count_fp16_res(modules: Modules, blocks: list[str]) -> int:
+    flags = [modules.find_attribute(block, "use_fp16") is True for block in blocks]
     count = sum(flags)
     if flags != sorted(flags):
         raise CheckpointError(
@@ -188,14 +188,14 @@ def _check_resampling(modules: Modules, blocks: list[str]) -> None:
 
 
 def _check_arguments(modules: Modules, config: StyleGAN2Config) -> None:
-    made = mapping_arguments(config) | {
+    made = list_mapping_arguments(config) | {
         "architecture": config.architecture,
         "activation": config.activation,
         "conv_clamp": config.conv_clamp,
         "use_noise": config.use_noise,
         "num_fp16_res": config.num_fp16_res,
     }
-    for source, given in argument_sources(modules).items():
+    for source, given in list_argument_sources(modules).items():
         half = given.get("num_fp16_res")
         if type(half) is int and min(half, len(config.channels) - 1) == config.num_fp16_res:
             made["num_fp16_res"] = half  # the 4x4 block is never half, whatever was asked for

@@ -14,15 +14,15 @@ import numpy as np
 from stylert.export.checkpoints.configs.stylegan3 import StyleGAN3Config, StyleGAN3Layer
 from stylert.export.checkpoints.configs.stylegan3_design import StyleGAN3Design
 from stylert.export.checkpoints.nvlabs.arguments import (
-    argument_sources,
     check_arguments,
-    unknown_arguments,
+    list_argument_sources,
+    list_unknown_arguments,
 )
-from stylert.export.checkpoints.nvlabs.attributes import clamp, number, typed
+from stylert.export.checkpoints.nvlabs.attributes import check_number, read_clamp, read_typed
 from stylert.export.checkpoints.nvlabs.mapping import (
     check_fully_connected,
-    mapping_arguments,
-    mapping_fields,
+    list_mapping_arguments,
+    read_mapping_fields,
 )
 from stylert.export.checkpoints.nvlabs.modules import Modules
 from stylert.export.checkpoints.nvlabs.reading import Reading
@@ -73,18 +73,22 @@ def read_stylegan3(modules: Modules) -> Reading:
         CheckpointError: a module is missing, an attribute has a value that is not supported, or the
             arguments contradict the tensors.
     """
-    names = _layer_names(modules)
+    names = _list_layers(modules)
     paths = [f"synthesis.{name}" for name in names]
     config = StyleGAN3Config(
-        **mapping_fields(modules),
-        img_channels=modules.shape(f"{paths[-1]}.bias", 1)[0],
-        conv_clamp=clamp(modules, paths),
-        input_channels=modules.shape("synthesis.input.freqs", 2)[0],
-        input_size=_side(modules, "synthesis.input", "size"),
-        input_rate=_input_rate(modules),
-        input_bandwidth=number(modules.attribute("synthesis.input", "bandwidth"), "bandwidth"),
-        layers=tuple(_layer(modules, name) for name in names),
-        output_scale=number(modules.attribute("synthesis", "output_scale"), "output_scale"),
+        **read_mapping_fields(modules),
+        img_channels=modules.find_shape(f"{paths[-1]}.bias", 1)[0],
+        conv_clamp=read_clamp(modules, paths),
+        input_channels=modules.find_shape("synthesis.input.freqs", 2)[0],
+        input_size=_read_side(modules, "synthesis.input", "size"),
+        input_rate=_read_input_rate(modules),
+        input_bandwidth=check_number(
+            modules.find_attribute("synthesis.input", "bandwidth"), "bandwidth"
+        ),
+        layers=tuple(_read_layer(modules, name) for name in names),
+        output_scale=check_number(
+            modules.find_attribute("synthesis", "output_scale"), "output_scale"
+        ),
     )
     check_fully_connected(modules, config)
     _check_arguments(modules, config)
@@ -93,15 +97,15 @@ def read_stylegan3(modules: Modules) -> Reading:
         format="stylegan3 pickle",
         filled={},
         classes=_CLASSES,
-        unknown_arguments=tuple(unknown_arguments(modules, _ARGUMENTS)),
-        notes=_notes(modules),
+        unknown_arguments=tuple(list_unknown_arguments(modules, _ARGUMENTS)),
+        notes=_list_notes(modules),
     )
 
 
-def _layer_names(modules: Modules) -> list[str]:
+def _list_layers(modules: Modules) -> list[str]:
     """Names of the layers in their order, which must be all modules but the input."""
-    names = modules.attribute("synthesis", "layer_names")
-    there = modules.children("synthesis")
+    names = modules.find_attribute("synthesis", "layer_names")
+    there = modules.list_children("synthesis")
     plain = type(names) is list and names and all(type(name) is str for name in names)
     if not plain or sorted([*names, "input"]) != sorted(there):
         raise CheckpointError(
@@ -111,47 +115,47 @@ def _layer_names(modules: Modules) -> list[str]:
     return list(names)
 
 
-def _layer(modules: Modules, name: str) -> StyleGAN3Layer:
+def _read_layer(modules: Modules, name: str) -> StyleGAN3Layer:
     path = f"synthesis.{name}"
-    out_channels, in_channels, kernel, _ = modules.shape(f"{path}.weight", 4)
-    if typed(int, modules, path, "conv_kernel") != kernel:
+    out_channels, in_channels, kernel, _ = modules.find_shape(f"{path}.weight", 4)
+    if read_typed(int, modules, path, "conv_kernel") != kernel:
         raise CheckpointError(f"{path}.conv_kernel differs from the shape of its weight")
     return StyleGAN3Layer(
         name=name,
         in_channels=in_channels,
         out_channels=out_channels,
         kernel=kernel,
-        in_size=_side(modules, path, "in_size"),
-        out_size=_side(modules, path, "out_size"),
-        up=typed(int, modules, path, "up_factor"),
-        down=typed(int, modules, path, "down_factor"),
-        up_taps=_taps(modules, path, "up"),
-        down_taps=_taps(modules, path, "down"),
-        down_radial=len(_filter_shape(modules, path, "down")) == 2,
-        padding=_padding(modules, path),
-        half=typed(bool, modules, path, "use_fp16"),
-        is_torgb=typed(bool, modules, path, "is_torgb"),
+        in_size=_read_side(modules, path, "in_size"),
+        out_size=_read_side(modules, path, "out_size"),
+        up=read_typed(int, modules, path, "up_factor"),
+        down=read_typed(int, modules, path, "down_factor"),
+        up_taps=_read_taps(modules, path, "up"),
+        down_taps=_read_taps(modules, path, "down"),
+        down_radial=len(_find_filter_shape(modules, path, "down")) == 2,
+        padding=_read_padding(modules, path),
+        half=read_typed(bool, modules, path, "use_fp16"),
+        is_torgb=read_typed(bool, modules, path, "is_torgb"),
     )
 
 
-def _filter_shape(modules: Modules, path: str, direction: str) -> tuple[int, ...]:
+def _find_filter_shape(modules: Modules, path: str, direction: str) -> tuple[int, ...]:
     tensor = modules.tensors.get(f"{path}.{direction}_filter")
     return tensor.shape if tensor else ()
 
 
-def _taps(modules: Modules, path: str, direction: str) -> int:
+def _read_taps(modules: Modules, path: str, direction: str) -> int:
     """The length of a filter, 0 where there is none; the layer says how long it must be."""
-    expected = typed(int, modules, path, f"{direction}_taps")
-    shape = _filter_shape(modules, path, direction)
+    expected = read_typed(int, modules, path, f"{direction}_taps")
+    shape = _find_filter_shape(modules, path, direction)
     if (shape[0] if shape else 1) != expected:
         got = f"has the shape {list(shape)}" if shape else "is missing"
         raise CheckpointError(f"{path}.{direction}_filter {got}, expected {expected} taps")
     return expected if shape else 0
 
 
-def _side(modules: Modules, path: str, name: str) -> int:
+def _read_side(modules: Modules, path: str, name: str) -> int:
     """A square's side: a number, or an array of two equal ones, width and height."""
-    value = modules.attribute(path, name)
+    value = modules.find_attribute(path, name)
     sides = np.atleast_1d(value.array if type(value) is PickledArray else np.array(0))
     if sides.dtype.kind in "iu" and sides.shape in ((1,), (2,)) and sides.min() == sides.max() > 0:
         return int(sides[0])
@@ -161,9 +165,9 @@ def _side(modules: Modules, path: str, name: str) -> int:
     raise CheckpointError(f"not supported: {path}.{name} is {shown}, expected that of a square")
 
 
-def _padding(modules: Modules, path: str) -> tuple[int, int]:
+def _read_padding(modules: Modules, path: str) -> tuple[int, int]:
     """Left, right, top and bottom, alike in both directions."""
-    value = modules.attribute(path, "padding")
+    value = modules.find_attribute(path, "padding")
     plain = type(value) is list and len(value) == 4 and all(type(x) is int for x in value)
     if not plain or value[:2] != value[2:]:
         raise CheckpointError(
@@ -173,14 +177,14 @@ def _padding(modules: Modules, path: str) -> tuple[int, int]:
     return value[0], value[1]
 
 
-def _input_rate(modules: Modules) -> int:
-    rate = number(modules.attribute("synthesis.input", "sampling_rate"), "sampling_rate")
+def _read_input_rate(modules: Modules) -> int:
+    rate = check_number(modules.find_attribute("synthesis.input", "sampling_rate"), "sampling_rate")
     if not rate.is_integer():
         raise CheckpointError(f"not supported: synthesis.input.sampling_rate is {rate:g}")
     return int(rate)
 
 
-def _notes(modules: Modules) -> tuple[str, ...]:
+def _list_notes(modules: Modules) -> tuple[str, ...]:
     transform = modules.tensors.get("synthesis.input.transform")
     if transform is None or np.array_equal(transform.to_float32(), np.eye(3)):
         return ()
@@ -191,7 +195,7 @@ def _notes(modules: Modules) -> tuple[str, ...]:
 
 
 def _check_arguments(modules: Modules, config: StyleGAN3Config) -> None:
-    made = mapping_arguments(config) | {
+    made = list_mapping_arguments(config) | {
         "img_resolution": config.img_shape[0],
         "num_ws": config.num_ws,
         "num_layers": len(config.layers) - 1,
@@ -201,7 +205,7 @@ def _check_arguments(modules: Modules, config: StyleGAN3Config) -> None:
         "output_scale": config.output_scale,
     }
     synthesis = modules.objects["synthesis"].state
-    sources = argument_sources(modules) | {"the synthesis network's attributes": synthesis}
+    sources = list_argument_sources(modules) | {"the synthesis network's attributes": synthesis}
     for source, given in sources.items():
         check_arguments(source, given, made)
         _check_half(given, source, config)

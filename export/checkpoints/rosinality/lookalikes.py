@@ -14,12 +14,12 @@ from stylert.export.checkpoints.safe_pickle.pickle_names import RefusedName
 from stylert.export.checkpoints.safe_pickle.storages import Tensor
 from stylert.runtime.errors import CheckpointError
 
-__all__ = ["explained", "refuse_look_alikes", "shapes_of"]
+__all__ = ["explain", "refuse_look_alikes", "list_tensor_shapes"]
 
 Shapes = Mapping[str, tuple[int, ...]]  # by the tensor's name
 
 
-def shapes_of(value: Any) -> dict[str, tuple[int, ...]]:
+def list_tensor_shapes(value: Any) -> dict[str, tuple[int, ...]]:
     """The shapes of the tensors in a dict, and in the dicts right in it.
 
     A tensor's name begins with that of the dict which it is in.
@@ -36,7 +36,7 @@ def refuse_look_alikes(shapes: Shapes) -> None:
     """Refuse tensors that belong to a known family which is not supported.
 
     Args:
-        shapes: What `shapes_of` gave, or those of one state dict.
+        shapes: What `list_tensor_shapes` gave, or those of one state dict.
 
     Raises:
         CheckpointError: they are.
@@ -46,7 +46,7 @@ def refuse_look_alikes(shapes: Shapes) -> None:
             raise CheckpointError(f"not supported: {reason}")
 
 
-def explained(refused: RefusedName) -> CheckpointError:
+def explain(refused: RefusedName) -> CheckpointError:
     """The refusal of a name, with what to do where it is the class of a whole network."""
     if not refused.name.rpartition(".")[2][:1].isupper():
         return refused

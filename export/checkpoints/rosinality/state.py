@@ -28,7 +28,7 @@ from stylert.export.checkpoints.nvlabs.modules import Modules
 from stylert.export.checkpoints.validation import check_names
 from stylert.runtime.errors import CheckpointError
 
-__all__ = ["NOISE_SEED", "config_from_state", "has_noise", "tensors_from_state"]
+__all__ = ["NOISE_SEED", "read_state_config", "has_noise", "read_state_tensors"]
 
 NOISE_SEED = 0
 _MAX_BLOCKS = 14
@@ -36,7 +36,7 @@ _MAX_MAPPING_LAYERS = 256
 _KERNEL_SUM = 4  # the kernels hold the gain of the upsampling, too
 
 
-def config_from_state(state: Modules, *, lr_multiplier: float) -> StyleGAN2Config:
+def read_state_config(state: Modules, *, lr_multiplier: float) -> StyleGAN2Config:
     """The configuration that the tensors' names and shapes tell.
 
     Args:
@@ -50,16 +50,16 @@ def config_from_state(state: Modules, *, lr_multiplier: float) -> StyleGAN2Confi
     blocks = 1 + _count(state, "to_rgbs.{}.conv.weight", 0, _MAX_BLOCKS - 1)
     if blocks == 1:
         raise CheckpointError("to_rgbs.0.conv.weight is missing")
-    mapping_features, z_dim = state.shape("style.1.weight", 2)
-    *_, height, width = state.shape("input.input", 4)
+    mapping_features, z_dim = state.find_shape("style.1.weight", 2)
+    *_, height, width = state.find_shape("input.input", 4)
     convs = ["conv1", *(f"convs.{2 * k - 1}" for k in range(1, blocks))]
     return StyleGAN2Config(
         z_dim=z_dim,
         c_dim=0,
-        w_dim=state.shape(f"style.{layers}.weight", 2)[0],
-        img_channels=state.shape("to_rgb1.conv.weight", 5)[1],
+        w_dim=state.find_shape(f"style.{layers}.weight", 2)[0],
+        img_channels=state.find_shape("to_rgb1.conv.weight", 5)[1],
         const_shape=(height, width),
-        channels=tuple(state.shape(f"{conv}.conv.weight", 5)[1] for conv in convs),
+        channels=tuple(state.find_shape(f"{conv}.conv.weight", 5)[1] for conv in convs),
         mapping_layers=layers,
         mapping_features=mapping_features,
         mapping_lr_multiplier=lr_multiplier,
@@ -71,7 +71,7 @@ def has_noise(state: Modules) -> bool:
     return any(name.startswith("noises.") for name in state.tensors)
 
 
-def tensors_from_state(state: Modules, config: StyleGAN2Config) -> dict[str, np.ndarray]:
+def read_state_tensors(state: Modules, config: StyleGAN2Config) -> dict[str, np.ndarray]:
     """All tensors as float32 under their StyleGAN2 names, but 'mapping.w_avg'.
 
     Where the file `has_noise` not, normal noise of `NOISE_SEED` takes its place.
@@ -79,8 +79,8 @@ def tensors_from_state(state: Modules, config: StyleGAN2Config) -> dict[str, np.
     Raises:
         CheckpointError: a tensor is missing, is not known, or has another shape.
     """
-    names, kernels = _names(config), _kernels(config)
-    shapes = {name: shape for name, shape in config.tensor_shapes().items() if name in names}
+    names, kernels = _list_names(config), _list_kernels(config)
+    shapes = {name: shape for name, shape in config.list_shapes().items() if name in names}
     filled: dict[str, np.ndarray] = {}
     if not has_noise(state):
         random = np.random.RandomState(NOISE_SEED)
@@ -91,10 +91,9 @@ def tensors_from_state(state: Modules, config: StyleGAN2Config) -> dict[str, np.
     for name, shape in shapes.items():
         _check_shape(state, names[name], shape)
     tensors = {
-        name: _scaled(name, state.read(names[name]).reshape(shape))
-        for name, shape in shapes.items()
+        name: _scale(name, state.read(names[name]).reshape(shape)) for name, shape in shapes.items()
     }
-    filters = [_filter(state, kernel_names) for kernel_names in kernels]
+    filters = [_read_filter(state, kernel_names) for kernel_names in kernels]
     filters.insert(0, filters[0])  # b4 uses none
     return tensors | filled | dict(zip(config.filter_names, filters, strict=True))
 
@@ -107,7 +106,7 @@ def _count(state: Modules, pattern: str, first: int, most: int) -> int:
     return count
 
 
-def _names(config: StyleGAN2Config) -> dict[str, str]:
+def _list_names(config: StyleGAN2Config) -> dict[str, str]:
     """Our name of each tensor, and that in the file."""
     names = {"synthesis.b4.const": "input.input"}
     for i in range(config.mapping_layers):
@@ -120,17 +119,17 @@ def _names(config: StyleGAN2Config) -> dict[str, str]:
             convs, number = {"conv1": "conv1"}, 0
         for i, (ours, theirs) in enumerate(convs.items()):
             layer = f"synthesis.{block}.{ours}"
-            names |= _modulated(layer, theirs)
+            names |= _name_modulated(layer, theirs)
             names[f"{layer}.bias"] = f"{theirs}.activate.bias"
             names[f"{layer}.noise_strength"] = f"{theirs}.noise.weight"
             names[f"{layer}.noise_const"] = f"noises.noise_{number + i}"
         layer, theirs = f"synthesis.{block}.torgb", f"to_rgbs.{k - 1}" if k else "to_rgb1"
-        names |= _modulated(layer, theirs)
+        names |= _name_modulated(layer, theirs)
         names[f"{layer}.bias"] = f"{theirs}.bias"
     return names
 
 
-def _modulated(ours: str, theirs: str) -> dict[str, str]:
+def _name_modulated(ours: str, theirs: str) -> dict[str, str]:
     """The convolution's weight and the affine layer that makes its styles."""
     return {
         f"{ours}.weight": f"{theirs}.conv.weight",
@@ -139,7 +138,7 @@ def _modulated(ours: str, theirs: str) -> dict[str, str]:
     }
 
 
-def _kernels(config: StyleGAN2Config) -> list[tuple[str, str]]:
+def _list_kernels(config: StyleGAN2Config) -> list[tuple[str, str]]:
     """Names of the two copies of every block's filter, from b8 on."""
     return [
         (f"to_rgbs.{k}.upsample.kernel", f"convs.{2 * k}.conv.blur.kernel")
@@ -157,7 +156,7 @@ def _check_shape(state: Modules, name: str, expected: tuple[int, ...]) -> None:
         )
 
 
-def _scaled(name: str, tensor: np.ndarray) -> np.ndarray:
+def _scale(name: str, tensor: np.ndarray) -> np.ndarray:
     """The weights of the 3x3 convolutions [O, I, 3, 3] with their scale, others as they are."""
     if tensor.ndim != 4 or not name.endswith(("conv0.weight", "conv1.weight")):
         return tensor
@@ -166,7 +165,7 @@ def _scaled(name: str, tensor: np.ndarray) -> np.ndarray:
     return tensor
 
 
-def _filter(state: Modules, names: tuple[str, str]) -> np.ndarray:
+def _read_filter(state: Modules, names: tuple[str, str]) -> np.ndarray:
     """The filter of a block, of sum 1."""
     first, second = (state.read(name) for name in names)
     if not np.array_equal(first, second):

@@ -16,13 +16,17 @@ import numpy as np
 
 from stylert.export.checkpoints.checkpoint import Checkpoint, Source
 from stylert.export.checkpoints.nvlabs.modules import Modules
-from stylert.export.checkpoints.rosinality.average_latent import LATENTS, SEED, average_latent
+from stylert.export.checkpoints.rosinality.average_latent import (
+    LATENTS,
+    SEED,
+    compute_average_latent,
+)
 from stylert.export.checkpoints.rosinality.lookalikes import refuse_look_alikes
 from stylert.export.checkpoints.rosinality.state import (
     NOISE_SEED,
-    config_from_state,
     has_noise,
-    tensors_from_state,
+    read_state_config,
+    read_state_tensors,
 )
 from stylert.export.checkpoints.safe_pickle.allow_list import PickledObject
 from stylert.export.checkpoints.safe_pickle.quoting import quote, quote_some
@@ -30,7 +34,7 @@ from stylert.export.checkpoints.safe_pickle.storages import Tensor
 from stylert.export.checkpoints.validation import check_shapes, check_size, check_values
 from stylert.runtime.errors import CheckpointError
 
-__all__ = ["checkpoint_from_state_dicts", "is_rosinality"]
+__all__ = ["read_state_dicts", "is_rosinality"]
 
 ALONE = "the only network"
 _DEFAULTS = ("g_ema", "decoder", ALONE)
@@ -67,10 +71,10 @@ class _Generator:
 
 def is_rosinality(value: Any) -> bool:
     """Whether a value has a generator with rosinality's names."""
-    return bool(_generators(value))
+    return bool(_find_generators(value))
 
 
-def checkpoint_from_state_dicts(value: Any, network: str | None, source: Source) -> Checkpoint:
+def read_state_dicts(value: Any, network: str | None, source: Source) -> Checkpoint:
     """Read one generator of a value for which `is_rosinality` holds.
 
     Args:
@@ -81,23 +85,23 @@ def checkpoint_from_state_dicts(value: Any, network: str | None, source: Source)
     Raises:
         CheckpointError: there is no such generator, or it is none that is supported.
     """
-    generators = _generators(value)
-    chosen = _chosen(generators, network)
-    state = _state(chosen)
+    generators = _find_generators(value)
+    chosen = _choose_generator(generators, network)
+    state = _read_state(chosen)
     refuse_look_alikes({name: tensor.shape for name, tensor in state.tensors.items()})
     average = state.tensors.pop(_AVERAGE, None)
     if average is None and (chosen.name == "g_ema" or "g_ema" not in generators):
         average = value.get(_AVERAGE)  # it is the average generator's
     check_size(state.num_elements, source)
-    config = config_from_state(state, lr_multiplier=_lr_multiplier(value))
-    tensors = tensors_from_state(state, config)
+    config = read_state_config(state, lr_multiplier=_find_lr_multiplier(value))
+    tensors = read_state_tensors(state, config)
     shapes = {name: tensor.shape for name, tensor in tensors.items()}
     check_shapes(config, shapes | {"mapping.w_avg": (config.w_dim,)})
     check_values(tensors)
-    w_avg, note = _stored_average(average, config.w_dim)
-    tensors["mapping.w_avg"] = average_latent(config, tensors) if w_avg is None else w_avg
+    w_avg, note = _read_average(average, config.w_dim)
+    tensors["mapping.w_avg"] = compute_average_latent(config, tensors) if w_avg is None else w_avg
     check_values({"mapping.w_avg": tensors["mapping.w_avg"]})
-    remarks = [note, _noise_note(state), _rest_note(value, chosen)]
+    remarks = [note, _note_noise(state), _note_rest(value, chosen)]
     if network is None and chosen.name not in _DEFAULTS:
         remarks.append(f"the file has no average generator: {quote(chosen.name)} was read")
     if config.const_shape != (4, 4):
@@ -113,7 +117,7 @@ def checkpoint_from_state_dicts(value: Any, network: str | None, source: Source)
 # Finding a generator.
 
 
-def _generators(value: Any) -> dict[str, _Generator]:
+def _find_generators(value: Any) -> dict[str, _Generator]:
     """The generators in a value, or in the dicts right in it, by name."""
     if type(value) is not dict:
         return {}
@@ -132,7 +136,7 @@ def _generators(value: Any) -> dict[str, _Generator]:
     return found
 
 
-def _chosen(generators: dict[str, _Generator], network: str | None) -> _Generator:
+def _choose_generator(generators: dict[str, _Generator], network: str | None) -> _Generator:
     there = quote_some(generators, _MAX_GENERATORS)
     if network is None:
         likely = [name for name in _DEFAULTS if name in generators]
@@ -144,7 +148,7 @@ def _chosen(generators: dict[str, _Generator], network: str | None) -> _Generato
     return generators[network]
 
 
-def _state(generator: _Generator) -> Modules:
+def _read_state(generator: _Generator) -> Modules:
     """The generator's tensors, without the prefix."""
     tensors: dict[str, Tensor] = {}
     for name, tensor in generator.dict.items():
@@ -160,7 +164,7 @@ def _state(generator: _Generator) -> Modules:
 # What the tensors do not tell.
 
 
-def _lr_multiplier(value: dict[Any, Any]) -> float:
+def _find_lr_multiplier(value: dict[Any, Any]) -> float:
     """From the arguments of the training, which most versions leave at its default."""
     arguments = value.get("args")
     given = arguments.state if type(arguments) is PickledObject else None
@@ -170,7 +174,7 @@ def _lr_multiplier(value: dict[Any, Any]) -> float:
     return float(lr)
 
 
-def _stored_average(average: Any, w_dim: int) -> tuple[np.ndarray | None, str]:
+def _read_average(average: Any, w_dim: int) -> tuple[np.ndarray | None, str]:
     """The average w in the file, and a note if it is to be computed."""
     computed = f"the mean of {LATENTS} mapped latents of seed {SEED} takes its place"
     if average is None:
@@ -188,13 +192,13 @@ def _stored_average(average: Any, w_dim: int) -> tuple[np.ndarray | None, str]:
     return rows[0].copy(), ""
 
 
-def _noise_note(state: Modules) -> str:
+def _note_noise(state: Modules) -> str:
     if has_noise(state):
         return ""
     return f"the file has no noise constants: normal noise of seed {NOISE_SEED} takes their place"
 
 
-def _rest_note(value: dict[Any, Any], chosen: _Generator) -> str:
+def _note_rest(value: dict[Any, Any], chosen: _Generator) -> str:
     """What else is in the file."""
     rest = [key for key in value if key not in (chosen.holder, _AVERAGE)] if chosen.holder else []
     rest += [

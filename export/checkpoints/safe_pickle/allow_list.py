@@ -17,11 +17,11 @@ from stylert.export.checkpoints.safe_pickle.pickle_names import Buildable, Globa
 from stylert.export.checkpoints.safe_pickle.storages import (
     STORAGE_TYPES,
     Tensor,
-    tensor_from_storage,
+    make_tensor,
 )
 from stylert.export.checkpoints.safe_pickle.torch_stream import (
-    storage_from_bytes,
-    value_from_stream,
+    read_storage,
+    read_stream,
 )
 from stylert.runtime.errors import CheckpointError
 
@@ -64,7 +64,7 @@ def read_pickle(
         CheckpointError: it is damaged, or names anything that is not in the list.
     """
     budget = Budget(copied_bytes=len(data))
-    machine = PickleMachine(data, _names(budget), budget=budget, persistent=persistent)
+    machine = PickleMachine(data, _list_names(budget), budget=budget, persistent=persistent)
     return machine.run(), machine.position
 
 
@@ -75,29 +75,29 @@ def read_torch_stream(data: memoryview) -> Any:
         CheckpointError: it is damaged, or names anything that is not in the list.
     """
     budget = Budget(copied_bytes=len(data))
-    return value_from_stream(data, _names(budget), budget=budget)
+    return read_stream(data, _list_names(budget), budget=budget)
 
 
-def _names(budget: Budget) -> dict[tuple[str, str], Global]:
+def _list_names(budget: Budget) -> dict[tuple[str, str], Global]:
     functions: dict[tuple[str, str], Callable[..., Any]] = {
-        ("torch_utils.persistence", "_reconstruct_persistent_obj"): _persistent_object,
-        ("torch._utils", "_rebuild_parameter"): _parameter,
-        ("torch._utils", "_rebuild_tensor_v2"): tensor_from_storage,
-        ("torch.storage", "_load_from_bytes"): partial(storage_from_bytes, budget=budget),
+        ("torch_utils.persistence", "_reconstruct_persistent_obj"): _make_persistent,
+        ("torch._utils", "_rebuild_parameter"): _unwrap_parameter,
+        ("torch._utils", "_rebuild_tensor_v2"): make_tensor,
+        ("torch.storage", "_load_from_bytes"): partial(read_storage, budget=budget),
         ("torch", "Size"): lambda sizes: sizes,
         ("torch", "device"): lambda kind, index=None: PickledObject("device"),
         ("pathlib", "PosixPath"): lambda *parts: PickledObject("PosixPath"),
         ("collections", "OrderedDict"): dict,  # its items come later, one by one
-        ("builtins", "set"): partial(_set, budget=budget),
-        ("__builtin__", "set"): partial(_set, budget=budget),
+        ("builtins", "set"): partial(_make_set, budget=budget),
+        ("__builtin__", "set"): partial(_make_set, budget=budget),
         ("_codecs", "encode"): partial(_encode, budget=budget),
         ("numpy", "dtype"): arrays.PickledDtype,
-        ("numpy.core.multiarray", "scalar"): arrays.scalar_from_bytes,
-        ("numpy._core.multiarray", "scalar"): arrays.scalar_from_bytes,
-        ("numpy.core.multiarray", "_reconstruct"): arrays.empty_array,
-        ("numpy._core.multiarray", "_reconstruct"): arrays.empty_array,
-        ("numpy.core.numeric", "_frombuffer"): arrays.array_from_buffer,
-        ("numpy._core.numeric", "_frombuffer"): arrays.array_from_buffer,
+        ("numpy.core.multiarray", "scalar"): arrays.read_scalar,
+        ("numpy._core.multiarray", "scalar"): arrays.read_scalar,
+        ("numpy.core.multiarray", "_reconstruct"): arrays.make_array,
+        ("numpy._core.multiarray", "_reconstruct"): arrays.make_array,
+        ("numpy.core.numeric", "_frombuffer"): arrays.read_buffer,
+        ("numpy._core.numeric", "_frombuffer"): arrays.read_buffer,
     }
     classes: dict[tuple[str, str], Callable[[], Any]] = {
         ("dnnlib.util", "EasyDict"): dict,
@@ -112,7 +112,7 @@ def _names(budget: Budget) -> dict[tuple[str, str], Global]:
     return names | STORAGE_TYPES
 
 
-def _persistent_object(meta: Any) -> PersistentObject:
+def _make_persistent(meta: Any) -> PersistentObject:
     if (
         type(meta) is not dict
         or meta.get("type") != "class"
@@ -123,13 +123,13 @@ def _persistent_object(meta: Any) -> PersistentObject:
     return PersistentObject(meta["class_name"], meta["state"])
 
 
-def _parameter(data: Any, requires_grad: Any, backward_hooks: Any) -> Tensor:
+def _unwrap_parameter(data: Any, requires_grad: Any, backward_hooks: Any) -> Tensor:
     if type(data) is not Tensor:
         raise CheckpointError("a parameter that is no tensor")
     return data
 
 
-def _set(items: Any, *, budget: Budget) -> set[str]:
+def _make_set(items: Any, *, budget: Budget) -> set[str]:
     if type(items) is list:
         budget.operate(len(items))
         if all(type(item) is str for item in items):

@@ -14,9 +14,9 @@ __all__ = [
     "NDARRAY",
     "PickledArray",
     "PickledDtype",
-    "array_from_buffer",
-    "empty_array",
-    "scalar_from_bytes",
+    "read_buffer",
+    "make_array",
+    "read_scalar",
 ]
 
 NDARRAY = Global("numpy.ndarray")
@@ -52,21 +52,21 @@ class PickledArray(Buildable):
         self.array = _view(data, dtype, shape, fortran=fortran is True)
 
 
-def empty_array(kind: Any, shape: Any, code: Any) -> PickledArray:
+def make_array(kind: Any, shape: Any, code: Any) -> PickledArray:
     """What stands for numpy's _reconstruct."""
     if kind is not NDARRAY:
         raise CheckpointError("refuses a numpy array of another class")
     return PickledArray()
 
 
-def array_from_buffer(data: Any, dtype: Any, shape: Any, order: Any) -> PickledArray:
+def read_buffer(data: Any, dtype: Any, shape: Any, order: Any) -> PickledArray:
     """What stands for numpy's _frombuffer, which protocol 5 uses."""
     result = PickledArray()
     result.array = _view(data, dtype, shape, fortran=order == "F")
     return result
 
 
-def scalar_from_bytes(dtype: Any, data: Any) -> bool | int | float:
+def read_scalar(dtype: Any, data: Any) -> bool | int | float:
     """What stands for numpy's scalar: a plain Python number."""
     value: bool | int | float = _view(data, dtype, (), fortran=False).item()
     return value

@@ -151,40 +151,40 @@ class PickleMachine:
         self.position = end
         return taken
 
-    def _unsigned(self, width: int) -> int:
+    def _take_unsigned(self, width: int) -> int:
         return int.from_bytes(self._take(width), "little")
 
-    def _signed(self, width: int) -> int:
+    def _take_signed(self, width: int) -> int:
         return int.from_bytes(self._take(width), "little", signed=True)
 
-    def _sized(self, width: int) -> memoryview:
-        return self._take(self._unsigned(width))
+    def _take_sized(self, width: int) -> memoryview:
+        return self._take(self._take_unsigned(width))
 
-    def _text(self, width: int) -> str:
-        return str(self._sized(width), "utf-8", "surrogatepass")
+    def _take_text(self, width: int) -> str:
+        return str(self._take_sized(width), "utf-8", "surrogatepass")
 
-    def _long(self, width: int) -> int:
-        data = self._sized(width)
+    def _take_long(self, width: int) -> int:
+        data = self._take_sized(width)
         if len(data) > MAX_LONG_BYTES:
             raise CheckpointError(f"the pickle has an integer of {len(data)} bytes")
         return int.from_bytes(data, "little", signed=True)
 
-    def _float(self) -> float:
+    def _take_float(self) -> float:
         value: float = struct.unpack(">d", self._take(8))[0]
         return value
 
-    def _line(self) -> str:
+    def _take_line(self) -> str:
         window = bytes(self._data[self.position : self.position + MAX_LINE])
         line = self._take(window.index(b"\n") + 1)
         return str(line[:-1], "utf-8")
 
-    def _proto(self) -> None:
-        protocol = self._unsigned(1)
+    def _check_protocol(self) -> None:
+        protocol = self._take_unsigned(1)
         if not 2 <= protocol <= 5:
             raise CheckpointError(f"got pickle protocol {protocol}, expected 2 to 5")
 
-    def _frame(self) -> None:
-        if self._unsigned(8) > len(self._data) - self.position:
+    def _check_frame(self) -> None:
+        if self._take_unsigned(8) > len(self._data) - self.position:
             raise CheckpointError(
                 f"the pickle ends early: its frame at byte {self.position} is longer than the rest "
                 "of the file; download it again"
@@ -225,7 +225,7 @@ class PickleMachine:
 
     # Containers. `type(x) is` and not isinstance: these are values that this machine made.
 
-    def _tuple(self, size: int) -> tuple[Any, ...]:
+    def _pop_tuple(self, size: int) -> tuple[Any, ...]:
         items = [self._pop() for _ in range(size)]
         return tuple(reversed(items))
 
@@ -239,13 +239,13 @@ class PickleMachine:
         target = self._stack[-1]
         if type(target) is not set:
             raise TypeError("add to what is no set")
-        target.update(_key(item) for item in items)
+        target.update(_check_key(item) for item in items)
 
     def _set_items(self, items: list[Any]) -> None:
         target = self._stack[-1]
         if type(target) is not dict:
             raise TypeError("items for what is no dict")
-        target.update(_pairs(items))
+        target.update(_pair_up(items))
 
     # Names and objects.
 
@@ -257,11 +257,11 @@ class PickleMachine:
             raise RefusedName(f"{module}.{name}")
         return known
 
-    def _global(self) -> Global:
-        module = self._line()
-        return self._resolve(module, self._line())
+    def _find_global(self) -> Global:
+        module = self._take_line()
+        return self._resolve(module, self._take_line())
 
-    def _stack_global(self) -> Global:
+    def _find_stack_global(self) -> Global:
         name = self._pop()
         return self._resolve(self._pop(), name)
 
@@ -274,7 +274,7 @@ class PickleMachine:
             raise CheckpointError(f"refuses to call {quote(function.name)}")
         return function.call(*arguments)
 
-    def _new_object(self) -> Any:
+    def _make_object(self) -> Any:
         arguments = self._pop()
         kind = self._pop()
         if type(kind) is not Global:
@@ -291,21 +291,21 @@ class PickleMachine:
         elif type(target) is not dict:  # a dict class may have attributes: nothing we need
             raise CheckpointError("refuses to change the state of a plain value")
 
-    def _persistent_id(self) -> Any:
+    def _load_persistent(self) -> Any:
         if self._persistent is None:
             self._refuse(_BINPERSID)
         return self._persistent(self._pop())
 
 
-def _key(value: Any) -> Any:
+def _check_key(value: Any) -> Any:
     """A value fit to be a key: one that hashes in a short time, without recursion."""
     if type(value) not in (str, int, bool, type(None)):
         raise TypeError("key of a container type")
     return value
 
 
-def _pairs(items: list[Any]) -> dict[Any, Any]:
-    return {_key(k): v for k, v in zip(items[::2], items[1::2], strict=True)}
+def _pair_up(items: list[Any]) -> dict[Any, Any]:
+    return {_check_key(k): v for k, v in zip(items[::2], items[1::2], strict=True)}
 
 
 _STOP = ord(".")
@@ -316,56 +316,56 @@ _LITERALS: dict[int, Callable[[PickleMachine], Any]] = {
     ord("N"): lambda m: None,
     0x88: lambda m: True,
     0x89: lambda m: False,
-    ord("J"): lambda m: m._signed(4),
-    ord("K"): lambda m: m._unsigned(1),
-    ord("M"): lambda m: m._unsigned(2),
-    0x8A: lambda m: m._long(1),
-    0x8B: lambda m: m._long(4),
-    ord("G"): lambda m: m._float(),
-    ord("X"): lambda m: m._text(4),
-    0x8C: lambda m: m._text(1),
-    0x8D: lambda m: m._text(8),
-    ord("T"): lambda m: str(m._sized(4), "latin1"),  # Python 2's strings
-    ord("U"): lambda m: str(m._sized(1), "latin1"),
-    ord("B"): lambda m: m._sized(4),
-    ord("C"): lambda m: m._sized(1),
-    0x8E: lambda m: m._sized(8),
-    0x96: lambda m: m._sized(8),  # a bytearray: here it stays a view, too
+    ord("J"): lambda m: m._take_signed(4),
+    ord("K"): lambda m: m._take_unsigned(1),
+    ord("M"): lambda m: m._take_unsigned(2),
+    0x8A: lambda m: m._take_long(1),
+    0x8B: lambda m: m._take_long(4),
+    ord("G"): lambda m: m._take_float(),
+    ord("X"): lambda m: m._take_text(4),
+    0x8C: lambda m: m._take_text(1),
+    0x8D: lambda m: m._take_text(8),
+    ord("T"): lambda m: str(m._take_sized(4), "latin1"),  # Python 2's strings
+    ord("U"): lambda m: str(m._take_sized(1), "latin1"),
+    ord("B"): lambda m: m._take_sized(4),
+    ord("C"): lambda m: m._take_sized(1),
+    0x8E: lambda m: m._take_sized(8),
+    0x96: lambda m: m._take_sized(8),  # a bytearray: here it stays a view, too
     ord(")"): lambda m: (),
-    0x85: lambda m: m._tuple(1),
-    0x86: lambda m: m._tuple(2),
-    0x87: lambda m: m._tuple(3),
+    0x85: lambda m: m._pop_tuple(1),
+    0x86: lambda m: m._pop_tuple(2),
+    0x87: lambda m: m._pop_tuple(3),
     ord("t"): lambda m: tuple(m._pop_mark()),
     ord("]"): lambda m: [],
     ord("l"): lambda m: m._pop_mark(),
     ord("}"): lambda m: {},
-    ord("d"): lambda m: _pairs(m._pop_mark()),
+    ord("d"): lambda m: _pair_up(m._pop_mark()),
     0x8F: lambda m: set(),
-    0x91: lambda m: frozenset(_key(item) for item in m._pop_mark()),
-    ord("h"): lambda m: m._memo[m._unsigned(1)],
-    ord("j"): lambda m: m._memo[m._unsigned(4)],
-    ord("c"): lambda m: m._global(),
-    0x93: lambda m: m._stack_global(),
+    0x91: lambda m: frozenset(_check_key(item) for item in m._pop_mark()),
+    ord("h"): lambda m: m._memo[m._take_unsigned(1)],
+    ord("j"): lambda m: m._memo[m._take_unsigned(4)],
+    ord("c"): lambda m: m._find_global(),
+    0x93: lambda m: m._find_stack_global(),
     ord("R"): lambda m: m._reduce(),
-    0x81: lambda m: m._new_object(),
-    _BINPERSID: lambda m: m._persistent_id(),
+    0x81: lambda m: m._make_object(),
+    _BINPERSID: lambda m: m._load_persistent(),
 }
 
 # Operations that change what is there.
 _ACTIONS: dict[int, Callable[[PickleMachine], object]] = {
-    0x80: lambda m: m._proto(),
-    0x95: lambda m: m._frame(),
+    0x80: lambda m: m._check_protocol(),
+    0x95: lambda m: m._check_frame(),
     ord("("): lambda m: m._mark(),
     ord("0"): lambda m: m._discard(),
     ord("1"): lambda m: m._pop_mark(),
     ord("2"): lambda m: m._duplicate(),
-    ord("q"): lambda m: m._put(m._unsigned(1)),
-    ord("r"): lambda m: m._put(m._unsigned(4)),
+    ord("q"): lambda m: m._put(m._take_unsigned(1)),
+    ord("r"): lambda m: m._put(m._take_unsigned(4)),
     0x94: lambda m: m._put(len(m._memo)),
     ord("a"): lambda m: m._extend([m._pop()]),
     ord("e"): lambda m: m._extend(m._pop_mark()),
     0x90: lambda m: m._add(m._pop_mark()),
-    ord("s"): lambda m: m._set_items(list(m._tuple(2))),
+    ord("s"): lambda m: m._set_items(list(m._pop_tuple(2))),
     ord("u"): lambda m: m._set_items(m._pop_mark()),
     ord("b"): lambda m: m._build(),
     0x98: lambda m: None,  # marks a buffer as read-only, which all views here are

@@ -19,8 +19,8 @@ __all__ = [
     "DescribedStorage",
     "Storage",
     "Tensor",
-    "described_storage",
-    "tensor_from_storage",
+    "describe_storage",
+    "make_tensor",
 ]
 
 MAX_DIMENSIONS = 8
@@ -73,7 +73,7 @@ class DescribedStorage:
         """What the elements take in the file."""
         return self.numel * np.dtype(_DTYPES[self.kind]).itemsize
 
-    def elements(self, data: memoryview) -> np.ndarray:
+    def read_elements(self, data: memoryview) -> np.ndarray:
         """The elements in bytes of the file, 1-D.
 
         Raises:
@@ -99,7 +99,7 @@ class DescribedStorage:
             )
 
 
-def described_storage(persistent_id: Any) -> DescribedStorage:
+def describe_storage(persistent_id: Any) -> DescribedStorage:
     """A persistent id of torch.save: ('storage', type, key, device, elements) and a None if old.
 
     Raises:
@@ -137,7 +137,7 @@ class Tensor:
         if elements.dtype.kind != "f":
             raise CheckpointError(f"holds {elements.dtype.name}, expected floats")
         view = np.lib.stride_tricks.as_strided(
-            elements[self._checked_offset() :],
+            elements[self._check_offset() :],
             self.shape,
             [step * elements.itemsize for step in self.stride],
             writeable=False,
@@ -145,7 +145,7 @@ class Tensor:
         with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is found later
             return np.array(view, dtype=np.float32, order="C")
 
-    def _checked_offset(self) -> int:
+    def _check_offset(self) -> int:
         """The offset, once it is certain that every element lies in the storage."""
         available = self.storage.elements.size
         if 0 in self.shape:
@@ -161,7 +161,7 @@ class Tensor:
         return self.offset
 
 
-def tensor_from_storage(
+def make_tensor(
     storage: Any,
     offset: Any,
     size: Any,

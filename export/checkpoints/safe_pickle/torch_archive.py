@@ -9,45 +9,45 @@ from __future__ import annotations
 from typing import Any
 
 from stylert.export.checkpoints.safe_pickle.allow_list import read_pickle
-from stylert.export.checkpoints.safe_pickle.storages import Storage, described_storage
+from stylert.export.checkpoints.safe_pickle.storages import Storage, describe_storage
 from stylert.export.checkpoints.safe_pickle.zip_records import ZipRecords
 from stylert.runtime.errors import CheckpointError
 
-__all__ = ["is_torch_archive", "value_from_archive"]
+__all__ = ["is_torch_archive", "read_archive"]
 
 _PICKLE = "data.pkl"
 
 
 def is_torch_archive(records: ZipRecords) -> bool:
     """Whether a zip archive is one of torch.save."""
-    return bool(_pickles(records))
+    return bool(_list_pickles(records))
 
 
-def value_from_archive(records: ZipRecords) -> Any:
+def read_archive(records: ZipRecords) -> Any:
     """The value in an archive for which `is_torch_archive` holds.
 
     Raises:
         CheckpointError: it is damaged, was written on a big-endian machine, or its pickle names
             anything that is not in the list.
     """
-    if len(_pickles(records)) != 1:
-        raise CheckpointError(f"the archive has {len(_pickles(records))} values, expected 1")
-    root = _pickles(records)[0].removesuffix(_PICKLE)
+    if len(_list_pickles(records)) != 1:
+        raise CheckpointError(f"the archive has {len(_list_pickles(records))} values, expected 1")
+    root = _list_pickles(records)[0].removesuffix(_PICKLE)
     if f"{root}constants.pkl" in records:
         raise CheckpointError("not supported: a TorchScript archive, which holds code")
     order = f"{root}byteorder"
     if order in records and bytes(records.read(order)) != b"little":
         raise CheckpointError("the torch data is not little-endian")
 
-    def storage(persistent_id: Any) -> Storage:
-        described = described_storage(persistent_id)
+    def load_storage(persistent_id: Any) -> Storage:
+        described = describe_storage(persistent_id)
         record = f"{root}data/{described.key}"
         described.check_size(len(records.view(record)))
-        return Storage(lambda: described.elements(records.read(record)))
+        return Storage(lambda: described.read_elements(records.read(record)))
 
-    value, _ = read_pickle(records.read(f"{root}{_PICKLE}"), persistent=storage)
+    value, _ = read_pickle(records.read(f"{root}{_PICKLE}"), persistent=load_storage)
     return value
 
 
-def _pickles(records: ZipRecords) -> list[str]:
+def _list_pickles(records: ZipRecords) -> list[str]:
     return [name for name in records.names if name.rpartition("/")[2] == _PICKLE]

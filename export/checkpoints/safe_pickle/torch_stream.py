@@ -17,17 +17,17 @@ from stylert.export.checkpoints.safe_pickle.storages import (
     STORAGE_TYPES,
     DescribedStorage,
     Storage,
-    described_storage,
+    describe_storage,
 )
 from stylert.runtime.errors import CheckpointError
 
-__all__ = ["TORCH_MAGIC", "storage_from_bytes", "value_from_stream"]
+__all__ = ["TORCH_MAGIC", "read_storage", "read_stream"]
 
 TORCH_MAGIC = 0x1950A86A20F9469CFC6C
 _VERSION = 1001
 
 
-def storage_from_bytes(data: Any, *, budget: Budget) -> Storage:
+def read_storage(data: Any, *, budget: Budget) -> Storage:
     """What stands for torch.storage._load_from_bytes: one storage in a stream of its own.
 
     Raises:
@@ -35,13 +35,13 @@ def storage_from_bytes(data: Any, *, budget: Budget) -> Storage:
     """
     if not isinstance(data, (bytes, memoryview)):
         raise CheckpointError("a torch storage is no bytes")
-    value = value_from_stream(memoryview(data), STORAGE_TYPES, budget=budget)
+    value = read_stream(memoryview(data), STORAGE_TYPES, budget=budget)
     if type(value) is not Storage:
         raise CheckpointError("a torch storage is not described as one")
     return value
 
 
-def value_from_stream(
+def read_stream(
     data: memoryview, names: Mapping[tuple[str, str], Global], *, budget: Budget
 ) -> Any:
     """The value in a stream.
@@ -52,7 +52,7 @@ def value_from_stream(
         budget: What the reading may cost.
 
     Raises:
-        CheckpointError: as for `storage_from_bytes`.
+        CheckpointError: as for `read_storage`.
     """
     return _Stream(data, names, budget).read()
 
@@ -85,7 +85,7 @@ class _Stream:
         ):
             raise CheckpointError("the torch data has other storages than its value uses")
         for key in keys:
-            self._parts[key] = self._next_part(self._described[key])
+            self._parts[key] = self._take_part(self._described[key])
         return value
 
     def _unpickle(self) -> Any:
@@ -94,21 +94,21 @@ class _Stream:
             self._names,
             budget=self._budget,
             position=self._position,
-            persistent=self._storage,
+            persistent=self._load_storage,
         )
         value = machine.run()
         self._position = machine.position
         return value
 
-    def _storage(self, persistent_id: Any) -> Storage:
+    def _load_storage(self, persistent_id: Any) -> Storage:
         """A storage, whose elements come later."""
-        described = described_storage(persistent_id)
+        described = describe_storage(persistent_id)
         key = described.key
         if self._described.setdefault(key, described) != described:
             raise CheckpointError(f"the torch storage {quote(key)} is described in two ways")
-        return Storage(lambda: described.elements(self._parts[key]))
+        return Storage(lambda: described.read_elements(self._parts[key]))
 
-    def _next_part(self, described: DescribedStorage) -> memoryview:
+    def _take_part(self, described: DescribedStorage) -> memoryview:
         start = self._position + 8
         data = self._data[start : start + described.num_bytes]
         numel = int.from_bytes(self._data[self._position : start], "little")

@@ -52,7 +52,7 @@ class ZipRecords:
     def __init__(self, data: memoryview) -> None:
         self._data = data
         try:
-            self._entries = _directory(data)
+            self._entries = _read_directory(data)
         except CheckpointError:
             raise
         except (struct.error, ValueError):
@@ -99,8 +99,8 @@ class ZipRecords:
         return view
 
 
-def _directory(data: memoryview) -> dict[str, _Entry]:
-    count, size, position = _extent(data)
+def _read_directory(data: memoryview) -> dict[str, _Entry]:
+    count, size, position = _find_directory(data)
     if count > MAX_RECORDS:
         raise CheckpointError(
             f"the zip archive claims {count} records, expected at most {MAX_RECORDS}"
@@ -109,14 +109,14 @@ def _directory(data: memoryview) -> dict[str, _Entry]:
         raise ValueError("directory")
     entries: dict[str, _Entry] = {}
     for _ in range(count):
-        name, entry, position = _entry(data, position)
+        name, entry, position = _read_entry(data, position)
         if name in entries:
             raise CheckpointError(f"the zip archive has the record {quote(name)} twice")
         entries[name] = entry
     return entries
 
 
-def _extent(data: memoryview) -> tuple[int, int, int]:
+def _find_directory(data: memoryview) -> tuple[int, int, int]:
     """Number of records, and size and offset of their directory."""
     tail = bytes(data[-(_END.size + _MAX_COMMENT) :])
     found = tail.rfind(b"PK\5\6")
@@ -133,7 +133,7 @@ def _extent(data: memoryview) -> tuple[int, int, int]:
     return count, size, offset
 
 
-def _entry(data: memoryview, position: int) -> tuple[str, _Entry, int]:
+def _read_entry(data: memoryview, position: int) -> tuple[str, _Entry, int]:
     """An entry of the directory, its name, and where the next one begins."""
     fields = _ENTRY.unpack_from(data, position)
     signature, _, _, flags, method, _, _, crc, packed, size = fields[:10]
@@ -145,12 +145,12 @@ def _entry(data: memoryview, position: int) -> tuple[str, _Entry, int]:
     start += name_size
     extra = data[start : start + extra_size]
     # In this order, and only those that do not fit their own field.
-    size, packed, offset = _with_64_bits([size, packed, offset], extra)
+    size, packed, offset = _widen([size, packed, offset], extra)
     entry = _Entry(flags, method, crc, packed, size, offset)
     return name, entry, start + extra_size + comment_size
 
 
-def _with_64_bits(values: list[int], extra: memoryview) -> list[int]:
+def _widen(values: list[int], extra: memoryview) -> list[int]:
     """Values that do not fit into 32 bits are in the extra field with the number 1."""
     if _BEYOND not in values:
         return values

@@ -14,7 +14,7 @@ from stylert.export.checkpoints.safe_pickle.quoting import quote
 from stylert.export.checkpoints.tensorflow.networks import TensorFlowGenerator
 from stylert.runtime.errors import CheckpointError
 
-__all__ = ["check_agreement", "check_fixed", "number", "unknown_arguments"]
+__all__ = ["check_agreement", "check_fixed", "read_number", "list_unknown_arguments"]
 
 # Arguments that change the function, and the one value of each that is known here.
 _FIXED: dict[str, Any] = {
@@ -92,7 +92,7 @@ def check_fixed(generator: TensorFlowGenerator) -> None:
         value = list(value) if type(value) is tuple else value
         if type(value) is not type(expected) or value != expected:
             raise CheckpointError(
-                f"not supported: {key} {_shown(value)}, expected {_shown(expected)}"
+                f"not supported: {key} {_show(value)}, expected {_show(expected)}"
             )
 
 
@@ -111,7 +111,7 @@ def check_agreement(generator: TensorFlowGenerator, found: Mapping[str, Any]) ->
             )
 
 
-def number(generator: TensorFlowGenerator, key: str, default: float | None) -> float | None:
+def read_number(generator: TensorFlowGenerator, key: str, default: float | None) -> float | None:
     """A number among the arguments, or None.
 
     Raises:
@@ -125,14 +125,14 @@ def number(generator: TensorFlowGenerator, key: str, default: float | None) -> f
     return float(value)
 
 
-def unknown_arguments(generator: TensorFlowGenerator) -> list[str]:
+def list_unknown_arguments(generator: TensorFlowGenerator) -> list[str]:
     """The arguments that are not known here, each as 'name=value'."""
     known = _READ | _HARMLESS | _FIXED.keys()
     unknown = {key: value for key, value in generator.arguments.items() if key not in known}
-    return [f"{quote(key)[1:-1]}={_shown(value)}"[:120] for key, value in unknown.items()]
+    return [f"{quote(key)[1:-1]}={_show(value)}"[:120] for key, value in unknown.items()]
 
 
-def _shown(value: Any) -> str:
+def _show(value: Any) -> str:
     """A value for a message: short, on one line."""
     if type(value) in (tuple, list) and len(value) <= 8:
         return f"[{', '.join(map(quote, value))}]"

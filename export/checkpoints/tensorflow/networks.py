@@ -21,7 +21,7 @@ from stylert.export.checkpoints.safe_pickle.arrays import PickledArray
 from stylert.export.checkpoints.safe_pickle.quoting import quote
 from stylert.runtime.errors import CheckpointError
 
-__all__ = ["TensorFlowGenerator", "generator_from_pickle", "is_tensorflow"]
+__all__ = ["TensorFlowGenerator", "find_generator", "is_tensorflow"]
 
 VERSIONS = (2, 3, 4, 5)
 AVERAGE = ("Gs", "G_ema")  # what the average network is called, the usual name first
@@ -40,7 +40,7 @@ class TensorFlowGenerator:
     arguments: Mapping[str, Any]  # static_kwargs
     variables: Mapping[str, np.ndarray]  # views of the file, e.g. 'synthesis/4x4/Const/const'
 
-    def shape(self, name: str, dimensions: int) -> tuple[int, ...]:
+    def find_shape(self, name: str, dimensions: int) -> tuple[int, ...]:
         """The shape of a variable.
 
         Raises:
@@ -80,10 +80,10 @@ class TensorFlowGenerator:
 
 def is_tensorflow(value: Any) -> bool:
     """Whether the value of a pickle is a network of dnnlib, or a tuple, list or dict of them."""
-    return any(map(_is_network, _parts(value)))
+    return any(map(_is_network, _list_parts(value)))
 
 
-def generator_from_pickle(value: Any, network: str | None) -> TensorFlowGenerator:
+def find_generator(value: Any, network: str | None) -> TensorFlowGenerator:
     """One generator of a pickle for which `is_tensorflow` holds.
 
     Args:
@@ -93,14 +93,14 @@ def generator_from_pickle(value: Any, network: str | None) -> TensorFlowGenerato
     Raises:
         CheckpointError: there is no such network, it is no generator, or its state is incomplete.
     """
-    networks = _networks(value)
-    name = _default(networks) if network is None else network
-    there = ", ".join(f"{key} ({_function(state)})" for key, state in networks.items())
+    networks = _list_networks(value)
+    name = _choose_default(networks) if network is None else network
+    there = ", ".join(f"{key} ({_tell_function(state)})" for key, state in networks.items())
     if name not in networks:
         raise CheckpointError(f"no network {quote(name)} in the file; it has {there}")
     state = networks[name]
     if not _is_generator(state):
-        raise CheckpointError(_why_no_generator(name, state, there))
+        raise CheckpointError(_explain_no_generator(name, state, there))
     arguments: dict[str, Any] = {}
     variables: dict[str, np.ndarray] = {}
     functions: list[str] = []
@@ -108,9 +108,9 @@ def generator_from_pickle(value: Any, network: str | None) -> TensorFlowGenerato
     for part in (*_COMPONENTS, ""):  # a generator hands its own arguments to its components
         title = f"{name}.{part}" if part else name
         own = state["components"][part].state if part else state
-        versions.append(_version(title, own))
-        functions.append(_function(own))
-        arguments |= _arguments(title, own)
+        versions.append(_read_version(title, own))
+        functions.append(_tell_function(own))
+        arguments |= _read_arguments(title, own)
         _add_variables(variables, title, own, prefix=f"{part}/" if part else "")
     return TensorFlowGenerator(
         name=name,
@@ -128,15 +128,15 @@ def _is_network(value: Any) -> bool:
     return type(value) is PickledObject and value.class_name == "Network"
 
 
-def _parts(value: Any) -> list[Any]:
+def _list_parts(value: Any) -> list[Any]:
     if type(value) is dict:
         return list(value.values())
     return list(value) if type(value) in (tuple, list) else [value]
 
 
-def _networks(value: Any) -> dict[str, dict[str, Any]]:
+def _list_networks(value: Any) -> dict[str, dict[str, Any]]:
     """The states of the first few networks, by name."""
-    parts = _parts(value)
+    parts = _list_parts(value)
     if type(value) is dict:
         names = list(value)
     elif len(parts) == 3 and all(_is_network(part) or part is None for part in parts):
@@ -156,7 +156,7 @@ def _has_state(value: Any) -> bool:
     return _is_network(value) and type(value.state) is dict
 
 
-def _default(networks: Mapping[str, dict[str, Any]]) -> str:
+def _choose_default(networks: Mapping[str, dict[str, Any]]) -> str:
     if average := [name for name in AVERAGE if name in networks]:
         return average[0]
     generators = [name for name, state in networks.items() if _is_generator(state)]
@@ -172,7 +172,7 @@ def _is_generator(state: dict[str, Any]) -> bool:
     )
 
 
-def _why_no_generator(name: str, state: dict[str, Any], there: str) -> str:
+def _explain_no_generator(name: str, state: dict[str, Any], there: str) -> str:
     variables = state.get("variables")
     names = [pair[0] for pair in variables if _is_pair(pair)] if type(variables) is list else []
     if any(type(key) is str and key.endswith("ToRGB_lod0/weight") for key in names):
@@ -188,14 +188,14 @@ def _why_no_generator(name: str, state: dict[str, Any], there: str) -> str:
 # The state of one network.
 
 
-def _function(state: dict[str, Any]) -> str:
+def _tell_function(state: dict[str, Any]) -> str:
     """The function that built it, for messages and notes."""
     function = state.get("build_func_name")
     good = type(function) is str and function.isidentifier() and len(function) <= 40
     return f"{function}" if good else "an unnamed function"
 
 
-def _field(title: str, state: dict[str, Any], key: str, kind: type) -> Any:
+def _read_field(title: str, state: dict[str, Any], key: str, kind: type) -> Any:
     if key not in state:
         raise CheckpointError(f"the network {quote(title)} has no {key!r}")
     if type(state[key]) is not kind:
@@ -206,8 +206,8 @@ def _field(title: str, state: dict[str, Any], key: str, kind: type) -> Any:
     return state[key]
 
 
-def _version(title: str, state: dict[str, Any]) -> int:
-    version: int = _field(title, state, "version", int)
+def _read_version(title: str, state: dict[str, Any]) -> int:
+    version: int = _read_field(title, state, "version", int)
     if version not in VERSIONS:
         raise CheckpointError(
             f"not supported: version {quote(version)} of the TensorFlow networks, expected 2 to 5"
@@ -215,8 +215,8 @@ def _version(title: str, state: dict[str, Any]) -> int:
     return version
 
 
-def _arguments(title: str, state: dict[str, Any]) -> dict[str, Any]:
-    arguments: dict[str, Any] = _field(title, state, "static_kwargs", dict)
+def _read_arguments(title: str, state: dict[str, Any]) -> dict[str, Any]:
+    arguments: dict[str, Any] = _read_field(title, state, "static_kwargs", dict)
     for key in arguments:
         if type(key) is not str:
             raise CheckpointError(f"the network {quote(title)} has an argument named {quote(key)}")
@@ -226,20 +226,20 @@ def _arguments(title: str, state: dict[str, Any]) -> dict[str, Any]:
 def _add_variables(
     variables: dict[str, np.ndarray], title: str, state: dict[str, Any], *, prefix: str
 ) -> None:
-    for pair in _field(title, state, "variables", list):
+    for pair in _read_field(title, state, "variables", list):
         if not _is_pair(pair) or type(pair[0]) is not str or not _NAME.fullmatch(pair[0]):
             raise CheckpointError(f"a variable of the network {quote(title)} is no name and value")
         name = f"{prefix}{pair[0]}"
         if name in variables:
             raise CheckpointError(f"the variable {name} is there twice")
-        variables[name] = _array(name, pair[1])
+        variables[name] = _read_array(name, pair[1])
 
 
 def _is_pair(pair: Any) -> bool:
     return type(pair) in (tuple, list) and len(pair) == 2
 
 
-def _array(name: str, value: Any) -> np.ndarray:
+def _read_array(name: str, value: Any) -> np.ndarray:
     """A variable as an array, without a copy."""
     if type(value) in (int, float):
         return np.asarray(float(value))

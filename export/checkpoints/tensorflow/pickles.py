@@ -15,25 +15,28 @@ from stylert.export.checkpoints.safe_pickle.quoting import name_some, quote
 from stylert.export.checkpoints.tensorflow.arguments import (
     check_agreement,
     check_fixed,
-    unknown_arguments,
+    list_unknown_arguments,
 )
-from stylert.export.checkpoints.tensorflow.mapping import mapping_agreement
+from stylert.export.checkpoints.tensorflow.mapping import list_mapping_agreement
 from stylert.export.checkpoints.tensorflow.networks import (
     TensorFlowGenerator,
-    generator_from_pickle,
+    find_generator,
     is_tensorflow,
 )
-from stylert.export.checkpoints.tensorflow.stylegan1 import stylegan1_config, stylegan1_conversions
-from stylert.export.checkpoints.tensorflow.stylegan2 import (
-    resample_filters,
-    stylegan2_config,
-    stylegan2_conversions,
+from stylert.export.checkpoints.tensorflow.stylegan1 import (
+    list_stylegan1_conversions,
+    read_stylegan1_config,
 )
-from stylert.export.checkpoints.tensorflow.variables import Conversion, tensors_from_variables
+from stylert.export.checkpoints.tensorflow.stylegan2 import (
+    list_stylegan2_conversions,
+    make_resample_filters,
+    read_stylegan2_config,
+)
+from stylert.export.checkpoints.tensorflow.variables import Conversion, convert_variables
 from stylert.export.checkpoints.validation import check_shapes, check_size, check_values
 from stylert.runtime.errors import CheckpointError
 
-__all__ = ["checkpoint_from_tensorflow", "is_tensorflow"]
+__all__ = ["read_tensorflow", "is_tensorflow"]
 
 # Functions of the official code that build generators and their components.
 _KNOWN_FUNCTIONS = frozenset(
@@ -42,7 +45,7 @@ _KNOWN_FUNCTIONS = frozenset(
 _UNUSED = re.compile(r"lod|synthesis/lod|synthesis/ToRGB_lod[1-9][0-9]*/(?:weight|bias)")
 
 
-def checkpoint_from_tensorflow(value: Any, network: str | None, source: Source) -> Checkpoint:
+def read_tensorflow(value: Any, network: str | None, source: Source) -> Checkpoint:
     """Read one generator of a pickle for which `is_tensorflow` holds.
 
     Args:
@@ -53,13 +56,13 @@ def checkpoint_from_tensorflow(value: Any, network: str | None, source: Source) 
     Raises:
         CheckpointError: there is no such generator, or it is none that is supported.
     """
-    generator = generator_from_pickle(value, network)
+    generator = find_generator(value, network)
     check_size(sum(array.size for array in generator.variables.values()), source)
     check_fixed(generator)
-    config, conversions, filters = _family(generator)
+    config, conversions, filters = _read_family(generator)
     _check_arguments(generator, config)
     _check_all_used(generator, config, conversions)
-    tensors = tensors_from_variables(generator.variables, conversions) | filters
+    tensors = convert_variables(generator.variables, conversions) | filters
     check_shapes(config, {name: tensor.shape for name, tensor in tensors.items()})
     check_values(tensors)
     title = f"TensorFlow {config.title} pickle, version {generator.version}"
@@ -67,21 +70,21 @@ def checkpoint_from_tensorflow(value: Any, network: str | None, source: Source) 
         config=config,
         tensors=tensors,
         source=replace(source, format=title, network=generator.name),
-        notes=_remarks(generator, config, source.file),
+        notes=_list_remarks(generator, config, source.file),
     )
 
 
-def _family(
+def _read_family(
     generator: TensorFlowGenerator,
 ) -> tuple[Config, dict[str, Conversion], dict[str, np.ndarray]]:
     """The configuration, what the tensors come from, and tensors that are no variables."""
     if generator.has("/StyleMod/weight"):
-        config1 = stylegan1_config(generator)
-        return config1, stylegan1_conversions(generator, config1), {}
+        config1 = read_stylegan1_config(generator)
+        return config1, list_stylegan1_conversions(generator, config1), {}
     if generator.has("/mod_weight"):
-        config2 = stylegan2_config(generator)
-        filters = resample_filters(generator, config2)
-        return config2, stylegan2_conversions(generator, config2), filters
+        config2 = read_stylegan2_config(generator)
+        filters = make_resample_filters(generator, config2)
+        return config2, list_stylegan2_conversions(generator, config2), filters
     raise CheckpointError(
         "not supported: a synthesis network without styles (neither StyleMod of StyleGAN 1 nor "
         "mod_weight of StyleGAN2 is there)"
@@ -89,7 +92,7 @@ def _family(
 
 
 def _check_arguments(generator: TensorFlowGenerator, config: Config) -> None:
-    found = mapping_agreement(config)
+    found = list_mapping_agreement(config)
     found |= {"num_channels": config.img_channels, "use_noise": config.use_noise}
     if isinstance(config, StyleGAN2Config):
         found["architecture"] = config.architecture
@@ -117,12 +120,12 @@ def _check_all_used(
         raise CheckpointError(f"not supported: variables unknown to {config.title}: {shown}")
 
 
-def _remarks(generator: TensorFlowGenerator, config: Config, file: str) -> tuple[str, ...]:
+def _list_remarks(generator: TensorFlowGenerator, config: Config, file: str) -> tuple[str, ...]:
     """What is unusual about the network."""
     remarks = []
     if generator.name == "G":
         remarks.append("G is the network in training, not the average one (Gs)")
-    if unknown := unknown_arguments(generator):
+    if unknown := list_unknown_arguments(generator):
         more = f" and {len(unknown) - 8} more" if len(unknown) > 8 else ""
         remarks.append(
             f"arguments of the generator that are not known here were ignored: "
@@ -133,7 +136,7 @@ def _remarks(generator: TensorFlowGenerator, config: Config, file: str) -> tuple
     height, width = config.img_shape
     if height != width:
         remarks.append(f"the image is {height} pixels high and {width} wide")
-    if (height, width) == (512, 512) and _named_after_cars(generator, file):
+    if (height, width) == (512, 512) and _is_named_after_cars(generator, file):
         remarks.append(
             "its name says 'car': the pictures of the official LSUN Car networks are 512x384, the "
             "rows 64 to 448 of 512x512"
@@ -141,7 +144,7 @@ def _remarks(generator: TensorFlowGenerator, config: Config, file: str) -> tuple
     return tuple(remarks)
 
 
-def _named_after_cars(generator: TensorFlowGenerator, file: str) -> bool:
+def _is_named_after_cars(generator: TensorFlowGenerator, file: str) -> bool:
     texts = [file, *(value for value in generator.arguments.values() if type(value) is str)]
     words = {word for text in texts for word in re.split(r"[^a-z]+", text[:200].lower())}
     return not words.isdisjoint(("car", "cars"))

@@ -17,22 +17,25 @@ from typing import Any
 from stylert.export.checkpoints.configs.config import check_choice
 from stylert.export.checkpoints.configs.stylegan1 import StyleGAN1Config
 from stylert.export.checkpoints.safe_pickle.quoting import quote
-from stylert.export.checkpoints.tensorflow.mapping import mapping_conversions, mapping_fields
+from stylert.export.checkpoints.tensorflow.mapping import (
+    list_mapping_conversions,
+    read_mapping_fields,
+)
 from stylert.export.checkpoints.tensorflow.networks import TensorFlowGenerator
 from stylert.export.checkpoints.tensorflow.variables import (
     Conversion,
-    convolution,
-    transposed,
-    without_leading_ones,
+    drop_leading_ones,
+    to_convolution,
+    transpose,
 )
 from stylert.runtime.errors import CheckpointError
 
-__all__ = ["stylegan1_config", "stylegan1_conversions"]
+__all__ = ["read_stylegan1_config", "list_stylegan1_conversions"]
 
 _FUSED_PIXELS = 128  # from this side on, 'auto' upsamples by a transposed convolution
 
 
-def stylegan1_config(generator: TensorFlowGenerator) -> StyleGAN1Config:
+def read_stylegan1_config(generator: TensorFlowGenerator) -> StyleGAN1Config:
     """The configuration.
 
     Raises:
@@ -41,45 +44,47 @@ def stylegan1_config(generator: TensorFlowGenerator) -> StyleGAN1Config:
     """
     _refuse_growing(generator)
     blocks = generator.blocks
-    const = generator.shape(f"{blocks[0]}/Const/const", 4)
-    channels = [const[1], *(generator.shape(f"{b}/Conv1/bias", 1)[0] for b in blocks[1:])]
-    fields = mapping_fields(generator)
+    const = generator.find_shape(f"{blocks[0]}/Const/const", 4)
+    channels = [const[1], *(generator.find_shape(f"{b}/Conv1/bias", 1)[0] for b in blocks[1:])]
+    fields = read_mapping_fields(generator)
     check_choice("mapping_activation", fields["mapping_activation"], ("lrelu", "relu"))
     return StyleGAN1Config(
         **fields,
-        img_channels=generator.shape("synthesis/ToRGB_lod0/bias", 1)[0],
+        img_channels=generator.find_shape("synthesis/ToRGB_lod0/bias", 1)[0],
         const_shape=(const[2], const[3]),
         channels=tuple(channels),
         activation=generator.arguments.get("nonlinearity", "lrelu"),
         use_noise=generator.has("/Noise/weight"),
-        fused_from=_fused_from(generator.arguments.get("fused_scale", "auto"), const[2:]),
+        fused_from=_find_fused_from(generator.arguments.get("fused_scale", "auto"), const[2:]),
     )
 
 
-def stylegan1_conversions(
+def list_stylegan1_conversions(
     generator: TensorFlowGenerator, config: StyleGAN1Config
 ) -> dict[str, Conversion]:
     """The variable of each tensor, and its layout."""
     # The gain of the activation is inside the weights of StyleGAN 1, but not on its biases.
-    conversions = mapping_conversions(config, bias_factor=1 / math.sqrt(2))
+    conversions = list_mapping_conversions(config, bias_factor=1 / math.sqrt(2))
     conversions["synthesis.b4.const"] = Conversion(
-        f"{generator.blocks[0]}/Const/const", without_leading_ones(1)
+        f"{generator.blocks[0]}/Const/const", drop_leading_ones(1)
     )
     for i, (block, scope) in enumerate(zip(config.block_names, generator.blocks, strict=True)):
         layers = ("Conv0_up", "Conv1") if i else ("Const", "Conv")
         for j, (layer, variables) in enumerate(zip(("conv0", "conv1"), layers, strict=True)):
             name, variable = f"synthesis.{block}.{layer}", f"{scope}/{variables}"
             if variables != "Const":
-                conversions[f"{name}.weight"] = Conversion(f"{variable}/weight", convolution)
+                conversions[f"{name}.weight"] = Conversion(f"{variable}/weight", to_convolution)
             conversions[f"{name}.bias"] = Conversion(f"{variable}/bias")
             style = f"{variable}/StyleMod"
-            conversions[f"{name}.affine.weight"] = Conversion(f"{style}/weight", transposed)
+            conversions[f"{name}.affine.weight"] = Conversion(f"{style}/weight", transpose)
             conversions[f"{name}.affine.bias"] = Conversion(f"{style}/bias")
             if config.use_noise:
-                noise = Conversion(f"synthesis/noise{2 * i + j}", without_leading_ones(2))
+                noise = Conversion(f"synthesis/noise{2 * i + j}", drop_leading_ones(2))
                 conversions[f"{name}.noise_const"] = noise
                 conversions[f"{name}.noise_strength"] = Conversion(f"{variable}/Noise/weight")
-    conversions["synthesis.torgb.weight"] = Conversion("synthesis/ToRGB_lod0/weight", convolution)
+    conversions["synthesis.torgb.weight"] = Conversion(
+        "synthesis/ToRGB_lod0/weight", to_convolution
+    )
     conversions["synthesis.torgb.bias"] = Conversion("synthesis/ToRGB_lod0/bias")
     return conversions
 
@@ -98,7 +103,7 @@ def _refuse_growing(generator: TensorFlowGenerator) -> None:
         return
 
 
-def _fused_from(fused_scale: Any, const_shape: tuple[int, ...]) -> int:
+def _find_fused_from(fused_scale: Any, const_shape: tuple[int, ...]) -> int:
     """The resolution of the first block that upsamples by a transposed convolution."""
     if type(fused_scale) is bool:
         return 1 if fused_scale else 2**16

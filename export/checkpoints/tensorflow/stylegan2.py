@@ -21,23 +21,26 @@ import numpy as np
 from stylert.export.checkpoints.configs.stylegan2 import StyleGAN2Config
 from stylert.export.checkpoints.safe_pickle.arrays import PickledArray
 from stylert.export.checkpoints.safe_pickle.quoting import quote
-from stylert.export.checkpoints.tensorflow.arguments import number
-from stylert.export.checkpoints.tensorflow.mapping import mapping_conversions, mapping_fields
+from stylert.export.checkpoints.tensorflow.arguments import read_number
+from stylert.export.checkpoints.tensorflow.mapping import (
+    list_mapping_conversions,
+    read_mapping_fields,
+)
 from stylert.export.checkpoints.tensorflow.networks import TensorFlowGenerator
 from stylert.export.checkpoints.tensorflow.variables import (
     Conversion,
-    convolution,
-    flipped_convolution,
-    transposed,
-    without_leading_ones,
+    drop_leading_ones,
+    to_convolution,
+    to_flipped_convolution,
+    transpose,
 )
 from stylert.export.checkpoints.validation import MAX_FILTER_TAPS
 from stylert.runtime.errors import CheckpointError
 
-__all__ = ["resample_filters", "stylegan2_config", "stylegan2_conversions"]
+__all__ = ["make_resample_filters", "read_stylegan2_config", "list_stylegan2_conversions"]
 
 
-def stylegan2_config(generator: TensorFlowGenerator) -> StyleGAN2Config:
+def read_stylegan2_config(generator: TensorFlowGenerator) -> StyleGAN2Config:
     """The configuration.
 
     Raises:
@@ -49,28 +52,28 @@ def stylegan2_config(generator: TensorFlowGenerator) -> StyleGAN2Config:
             "configurations A to D of StyleGAN2 have"
         )
     blocks = generator.blocks
-    const = generator.shape(f"{blocks[0]}/Const/const", 4)
-    channels = [generator.shape(f"{b}/Conv1/bias", 1)[0] for b in blocks[1:]]
+    const = generator.find_shape(f"{blocks[0]}/Const/const", 4)
+    channels = [generator.find_shape(f"{b}/Conv1/bias", 1)[0] for b in blocks[1:]]
     return StyleGAN2Config(
-        **mapping_fields(generator),
-        img_channels=generator.shape(f"{blocks[-1]}/ToRGB/bias", 1)[0],
+        **read_mapping_fields(generator),
+        img_channels=generator.find_shape(f"{blocks[-1]}/ToRGB/bias", 1)[0],
         const_shape=(const[2], const[3]),
         channels=(const[1], *channels),
-        architecture=_architecture(generator),
+        architecture=_tell_architecture(generator),
         activation=generator.arguments.get("nonlinearity", "lrelu"),
-        conv_clamp=number(generator, "conv_clamp", None),
+        conv_clamp=read_number(generator, "conv_clamp", None),
         use_noise=generator.has("/noise_strength"),
-        num_fp16_res=_num_fp16_res(generator),
+        num_fp16_res=_count_fp16_res(generator),
     )
 
 
-def stylegan2_conversions(
+def list_stylegan2_conversions(
     generator: TensorFlowGenerator, config: StyleGAN2Config
 ) -> dict[str, Conversion]:
     """The variable of each tensor, and its layout."""
-    conversions = mapping_conversions(config)
+    conversions = list_mapping_conversions(config)
     conversions["synthesis.b4.const"] = Conversion(
-        f"{generator.blocks[0]}/Const/const", without_leading_ones(1)
+        f"{generator.blocks[0]}/Const/const", drop_leading_ones(1)
     )
     noises = 0
     for i, (block, scope) in enumerate(zip(config.block_names, generator.blocks, strict=True)):
@@ -79,25 +82,25 @@ def stylegan2_conversions(
             layers["torgb"] = "ToRGB"
         for layer, variables in layers.items():
             name, variable = f"synthesis.{block}.{layer}", f"{scope}/{variables}"
-            layout = flipped_convolution if layer == "conv0" else convolution
+            layout = to_flipped_convolution if layer == "conv0" else to_convolution
             conversions[f"{name}.weight"] = Conversion(f"{variable}/weight", layout)
             conversions[f"{name}.bias"] = Conversion(f"{variable}/bias")
-            conversions[f"{name}.affine.weight"] = Conversion(f"{variable}/mod_weight", transposed)
+            conversions[f"{name}.affine.weight"] = Conversion(f"{variable}/mod_weight", transpose)
             conversions[f"{name}.affine.bias"] = Conversion(
                 f"{variable}/mod_bias", lambda array: array + np.float32(1)
             )
             if config.use_noise and layer != "torgb":
-                noise = Conversion(f"synthesis/noise{noises}", without_leading_ones(2))
+                noise = Conversion(f"synthesis/noise{noises}", drop_leading_ones(2))
                 conversions[f"{name}.noise_const"] = noise
                 conversions[f"{name}.noise_strength"] = Conversion(f"{variable}/noise_strength")
                 noises += 1
         if config.architecture == "resnet" and i:
-            skip = Conversion(f"{scope}/Skip/weight", flipped_convolution)
+            skip = Conversion(f"{scope}/Skip/weight", to_flipped_convolution)
             conversions[f"synthesis.{block}.skip.weight"] = skip
     return conversions
 
 
-def resample_filters(
+def make_resample_filters(
     generator: TensorFlowGenerator, config: StyleGAN2Config
 ) -> dict[str, np.ndarray]:
     """The filter of each block [t, t], of sum 1, from the argument 'resample_kernel'.
@@ -105,7 +108,7 @@ def resample_filters(
     Raises:
         CheckpointError: it is no filter.
     """
-    taps = _taps(generator.arguments.get("resample_kernel", [1, 3, 3, 1]))
+    taps = _read_taps(generator.arguments.get("resample_kernel", [1, 3, 3, 1]))
     with np.errstate(over="ignore", invalid="ignore"):
         kernel = np.outer(taps, taps) if taps.ndim == 1 else taps
         total = float(kernel.sum())
@@ -115,7 +118,7 @@ def resample_filters(
     return {name: kernel.copy() for name in config.filter_names}
 
 
-def _taps(value: Any) -> np.ndarray:
+def _read_taps(value: Any) -> np.ndarray:
     """The filter as its file gives it, [t] or [t, t]."""
     if value is None:
         return np.ones(2)  # nearest neighbour
@@ -130,7 +133,7 @@ def _taps(value: Any) -> np.ndarray:
     return taps
 
 
-def _architecture(generator: TensorFlowGenerator) -> str:
+def _tell_architecture(generator: TensorFlowGenerator) -> str:
     """'skip' has a ToRGB in every block, 'resnet' a Skip in every one but the first."""
     if generator.has("/Skip/weight"):
         return "resnet"
@@ -138,7 +141,7 @@ def _architecture(generator: TensorFlowGenerator) -> str:
     return "skip" if any(name.startswith(in_first) for name in generator.variables) else "orig"
 
 
-def _num_fp16_res(generator: TensorFlowGenerator) -> int:
+def _count_fp16_res(generator: TensorFlowGenerator) -> int:
     count = generator.arguments.get("num_fp16_res", 0)
     if type(count) is not int or count < 0:
         raise CheckpointError(

@@ -14,12 +14,12 @@ from stylert.runtime.errors import CheckpointError
 
 __all__ = [
     "Conversion",
-    "convolution",
-    "flipped_convolution",
-    "scaled",
-    "tensors_from_variables",
-    "transposed",
-    "without_leading_ones",
+    "to_convolution",
+    "to_flipped_convolution",
+    "scale_by",
+    "convert_variables",
+    "transpose",
+    "drop_leading_ones",
 ]
 
 
@@ -31,32 +31,32 @@ class Conversion:
     convert: Callable[[np.ndarray], np.ndarray] = lambda array: array
 
 
-def transposed(array: np.ndarray) -> np.ndarray:
+def transpose(array: np.ndarray) -> np.ndarray:
     """[in, out] to [out, in]."""
     return array.transpose(1, 0)
 
 
-def convolution(array: np.ndarray) -> np.ndarray:
+def to_convolution(array: np.ndarray) -> np.ndarray:
     """[kh, kw, in, out] to [out, in, kh, kw]."""
     return array.transpose(3, 2, 0, 1)
 
 
-def flipped_convolution(array: np.ndarray) -> np.ndarray:
+def to_flipped_convolution(array: np.ndarray) -> np.ndarray:
     """The same for a kernel that StyleGAN2 applies the other way round: where it upsamples."""
-    return convolution(array)[:, :, ::-1, ::-1]
+    return to_convolution(array)[:, :, ::-1, ::-1]
 
 
-def without_leading_ones(count: int) -> Callable[[np.ndarray], np.ndarray]:
+def drop_leading_ones(count: int) -> Callable[[np.ndarray], np.ndarray]:
     """Drops the first axes, which have one element each."""
     return lambda array: np.squeeze(array, axis=tuple(range(count)))
 
 
-def scaled(factor: float) -> Callable[[np.ndarray], np.ndarray]:
+def scale_by(factor: float) -> Callable[[np.ndarray], np.ndarray]:
     """Multiplies."""
     return lambda array: array * np.float32(factor)
 
 
-def tensors_from_variables(
+def convert_variables(
     variables: Mapping[str, np.ndarray], conversions: Mapping[str, Conversion]
 ) -> dict[str, np.ndarray]:
     """The tensors, float32 and C-contiguous: copies, so that the file's bytes can go.

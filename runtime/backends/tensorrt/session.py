@@ -180,7 +180,7 @@ class TensorRTSession:
         if not sizes or count < 1:
             raise EngineError(
                 f"{self._choice.synthesis.name}: got a batch of {count}, expected 1 to "
-                f"{self.max_batch}. Split it, or build an engine with a larger --batch."
+                f"{self.max_batch}. Split it, or build an engine for larger batches."
             )
         return min(sizes)
 

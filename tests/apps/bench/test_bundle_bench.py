@@ -21,28 +21,28 @@ Refuses = Callable[..., AbstractContextManager[None]]
 
 def test_backends_that_were_asked_for() -> None:
     text = "torch-eager-cuda,onnxruntime"
-    assert parse_backends("-b", text, with_checkpoint=True) == ["torch-eager-cuda", "onnxruntime"]
+    assert parse_backends(text, with_checkpoint=True) == ["torch-eager-cuda", "onnxruntime"]
 
 
 def test_backends_that_the_files_at_hand_allow() -> None:
-    assert parse_backends("-b", None, with_checkpoint=False) == ["onnxruntime"]
+    assert parse_backends(None, with_checkpoint=False) == ["onnxruntime"]
     names = ["torch-eager", "torch-compile", "onnxruntime"]
-    assert parse_backends("-b", None, with_checkpoint=True) == names
+    assert parse_backends(None, with_checkpoint=True) == names
 
 
 def test_backends_that_are_refused(refuses: Refuses, monkeypatch: pytest.MonkeyPatch) -> None:
-    with refuses("--backends: got 'tpu', expected onnxruntime, "):
-        parse_backends("--backends", "onnxruntime,tpu", with_checkpoint=True)
-    with refuses("--backends torch-eager needs --checkpoint FILE"):
-        parse_backends("--backends", "torch-eager", with_checkpoint=False)
+    with refuses("backends: got 'tpu', expected onnxruntime, "):
+        parse_backends("onnxruntime,tpu", with_checkpoint=True)
+    with refuses("backends: got 'torch-eager', which needs the checkpoint. Pass checkpoint=FILE"):
+        parse_backends("torch-eager", with_checkpoint=False)
 
     def missing(*modules: str, extra: str) -> None:
         raise MissingExtra(f"{modules} of {extra}")
 
     monkeypatch.setattr(bundle_bench, "need", missing)
-    assert parse_backends("-b", "onnxruntime", with_checkpoint=True) == ["onnxruntime"]
+    assert parse_backends("onnxruntime", with_checkpoint=True) == ["onnxruntime"]
     with refuses("('torch',) of export", error=MissingExtra):
-        parse_backends("-b", "torch-eager", with_checkpoint=True)
+        parse_backends("torch-eager", with_checkpoint=True)
 
 
 def test_a_bundle_is_timed(tiny_bundle: Path) -> None:

@@ -97,7 +97,7 @@ def test_one_process_writes_a_folder_or_a_zip_file(
 ) -> None:
     for container in ("folder", "zip"):
         job = DatasetJob(seeds=Seeds.of(range(8)), container=container)
-        with refuses("container", container, "--shard-size"):
+        with refuses("container", container, "container='webdataset'"):
             write_dataset_on_ray(tmp_path, job, tmp_path / "out", address="local")
     assert "ray" not in sys.modules or not list(tmp_path.iterdir())
 

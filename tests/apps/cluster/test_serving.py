@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from stylert.apps.cluster.serving import app, draw_something, open_bundle, pinned
+from stylert.apps.cluster.serving import app, application, draw_something, open_bundle, pinned
 from stylert.apps.cluster.serving_config import serve_yaml
 from stylert.apps.cluster.serving_metrics import Twins
 from stylert.apps.cluster.serving_options import RayOptions
@@ -106,13 +106,13 @@ def test_the_file_for_serve_deploy(bundle: Path, refuses: Callable[..., Any]) ->
     assert "secret" not in text
     content = yaml.safe_load(text)
     assert content["http_options"] == {"host": "0.0.0.0", "port": 9000}
-    (application,) = content["applications"]
-    assert application["import_path"] == "stylert.apps.cluster.serving:app"
-    arguments = RayOptions.parse(application["args"])
+    (deployed,) = content["applications"]
+    assert deployed["import_path"] == "stylert.apps.cluster.serving:app"
+    arguments = RayOptions.parse(deployed["args"])
     assert arguments.sha256 == pinned(options).sha256
     assert (arguments.batch, arguments.hosts) == (4, ("a", "b"))
-    (deployment,) = application["deployments"]
-    assert deployment["name"] == app(application["args"])._bound_deployment.name
+    (deployment,) = deployed["deployments"]
+    assert deployment["name"] == app(deployed["args"])._bound_deployment.name
     assert deployment["autoscaling_config"]["max_replicas"] == 3
     assert deployment["ray_actor_options"]["num_gpus"] == 0.25
     assert deployment["health_check_period_s"] <= 2
@@ -126,6 +126,19 @@ def test_the_application_for_serve_run(bundle: Path, monkeypatch: pytest.MonkeyP
     assert built.ray_actor_options["num_gpus"] == 0.5
     assert built.init_args[0]["token"] == "from-the-environment"
     assert RayOptions.parse(built.init_args[0]).batch == 2
+
+
+def test_an_empty_token_is_no_open_door(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch, refuses: Callable[..., Any]
+) -> None:
+    options = RayOptions(bundle=str(bundle))
+    for empty in ("", " "):
+        monkeypatch.setenv("STYLERT_TOKEN", "s3cret")
+        with refuses("token: got an empty one"):
+            application(options.model_copy(update={"token": empty}))
+        monkeypatch.setenv("STYLERT_TOKEN", empty)
+        with refuses("STYLERT_TOKEN: got an empty text"):
+            application(options)
 
 
 def test_serve_run_tells_errors_as_one_line() -> None:

@@ -31,7 +31,7 @@ def conditional_client(conditional: Generator) -> Iterator[TestClient]:
         yield opened
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def server() -> Callable[..., Any]:
     """Serves an application or a generator on a free port; gives the port."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import re
@@ -15,6 +16,7 @@ import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
 
+from stylert.apps.serving.admission import find_token
 from stylert.apps.serving.application import create_app
 from stylert.apps.serving.settings import Settings
 from stylert.runtime.errors import EngineError, InvalidInput
@@ -343,16 +345,84 @@ def test_a_body_that_is_no_request_is_refused(client: TestClient, body: bytes) -
     assert error(answer, answer.status_code)
 
 
-def test_a_body_that_says_it_is_no_json_is_refused(client: TestClient) -> None:
+@pytest.mark.parametrize(
+    "kind", ["text/plain", "application/jsonp", "application/x-www-form-urlencoded", "json", ""]
+)
+def test_a_body_that_does_not_say_it_is_json_is_refused(client: TestClient, kind: str) -> None:
     """Web pages of others may send these without asking."""
+    headers = {"content-type": kind} if kind else {}
+    answer = client.post("/generate", content=json.dumps({"seeds": [1]}), headers=headers)
+    message = error(answer, 415)
+    assert "got " + (repr(kind) if kind else "none") in message
+    assert "'Content-Type: application/json'" in message
+
+
+@pytest.mark.parametrize(
+    "kind", ["application/json", "APPLICATION/JSON; charset=utf-8", "application/vnd.a+json"]
+)
+def test_json_has_several_names(client: TestClient, kind: str) -> None:
     content = json.dumps({"seeds": [1]})
-    answer = client.post("/generate", content=content, headers={"content-type": "text/plain"})
-    assert error(answer, 422)
+    answer = client.post("/generate", content=content, headers={"content-type": kind})
+    assert answer.status_code == 200
+
+
+def test_a_body_that_is_packed_is_refused(client: TestClient) -> None:
+    headers = {"content-type": "application/json", "content-encoding": "gzip"}
+    answer = client.post("/generate", content=gzip.compress(b'{"seeds": 1}'), headers=headers)
+    assert "Content-Encoding: got 'gzip'" in error(answer, 415)
+    assert answer.headers["accept-encoding"] == "identity"
 
 
 def test_unknown_routes_and_methods_are_json_errors(client: TestClient) -> None:
-    assert error(client.get("/nothing"), 404)
-    assert error(client.get("/generate"), 405)
+    message = error(client.get("/nothing"), 404)
+    assert "'/nothing'" in message
+    assert "/openapi.json" in message
+    answer = client.get("/generate")
+    assert error(answer, 405) == "method: got 'GET' for '/generate', expected POST."
+    assert answer.headers["allow"] == "POST"
+    for method in ("PUT", "DELETE", "PATCH", "OPTIONS", "BREW"):
+        assert "expected GET" in error(client.request(method, "/healthz"), 405)
+
+
+def test_head_is_answered_as_get_is(client: TestClient) -> None:
+    for path in ("/", "/healthz", "/info", "/metrics", "/openapi.json", "/page/page.js"):
+        assert client.head(path).status_code == 200, path
+    assert client.head("/generate").status_code == 405
+    assert client.head("/nothing").status_code == 404
+    assert 'method="HEAD",route="/healthz",status="200"' in client.get("/metrics").text
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("{}", "seeds: got none. Pass it."),
+        ('{"seeds": 1, "seed": 2}', "seed: there is no such field; /openapi.json has all of them."),
+        ('{"seeds": [1, -2]}', "seeds.1: got -2. Input should be greater than or equal to 0."),
+        ('{"seeds": ["1"]}', "seeds.0: got '1'. Input should be a valid integer."),
+        ("[1]", "body: got [1], expected a JSON object; /openapi.json has examples."),
+        ("", "body: got none, expected a JSON object; /openapi.json has examples."),
+    ],
+)
+def test_what_does_not_fit_is_told_with_what_would(
+    client: TestClient, body: str, message: str
+) -> None:
+    headers = {"content-type": "application/json"}
+    assert error(client.post("/generate", content=body, headers=headers), 422) == message
+
+
+def test_what_is_no_json_is_told_with_what_would_be(client: TestClient) -> None:
+    headers = {"content-type": "application/json"}
+    for body in (b'{"seeds": 1', b"\xff\xfe\x00", b"[" * 100_000):
+        message = error(client.post("/generate", content=body, headers=headers), 400)
+        assert "expected a JSON object; /openapi.json has examples" in message
+
+
+def test_who_asks_after_the_end_is_told(generator: Generator) -> None:
+    app = create_app(generator)
+    with TestClient(app):
+        pass
+    answer = TestClient(app).post("/generate", json={"seeds": [1]})
+    assert "Ask again" in error(answer, 503)
 
 
 def test_a_grid_has_a_largest_side(generator: Generator) -> None:
@@ -416,10 +486,28 @@ def test_a_token_is_asked_for(generator: Generator) -> None:
             assert client.get(open_).status_code == 200
 
 
-@pytest.mark.parametrize("token", ["", "a b", "é", "a\n"])
-def test_a_token_that_no_header_holds_is_refused(token: str) -> None:
-    with pytest.raises(InvalidInput, match="token"):
+@pytest.mark.parametrize(
+    ("token", "got"),
+    [("", "an empty one"), (" ", "an empty one"), ("\t\n", "an empty one")]
+    + [(token, "another") for token in ("a b", "é", "a\n")],
+)
+def test_a_token_that_no_header_holds_is_refused(token: str, got: str) -> None:
+    with pytest.raises(InvalidInput, match=f"token: got {got}, expected"):
         Settings(token=token)
+
+
+def test_the_token_is_the_one_given_or_that_of_the_environment(
+    monkeypatch: pytest.MonkeyPatch, refuses: Callable[..., Any]
+) -> None:
+    monkeypatch.delenv("STYLERT_TOKEN", raising=False)
+    assert find_token(None) is None
+    monkeypatch.setenv("STYLERT_TOKEN", "s3cret")
+    assert find_token(None) == "s3cret"
+    assert find_token("other") == "other"
+    for empty in ("", " ", "\t"):
+        monkeypatch.setenv("STYLERT_TOKEN", empty)
+        with refuses("STYLERT_TOKEN: got an empty text", "unset it"):
+            find_token(None)
 
 
 def test_other_names_of_the_host_are_refused(generator: Generator) -> None:
@@ -428,7 +516,8 @@ def test_other_names_of_the_host_are_refused(generator: Generator) -> None:
         for name in ("localhost", "localhost:80", "LOCALHOST", "[::1]:80"):
             assert client.get("/healthz", headers={"host": name}).status_code == 200
         for name in ("evil.example", "localhost.evil.example:80", "[::2]", ""):
-            assert "localhost" in error(client.get("/healthz", headers={"host": name}), 421)
+            message = error(client.get("/healthz", headers={"host": name}), 421)
+            assert message.endswith("expected localhost or [::1].")
 
 
 def test_no_other_origin_is_let_in(client: TestClient) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from stylert.apps.serving.batcher import Batcher, ShuttingDown, Ticket
+from stylert.apps.serving.draw_rate import DrawRate
 from stylert.runtime.bundle import TensorSpec
 from stylert.runtime.feeds import Feeds
 from stylert.runtime.lifetime import Lifetime
@@ -158,11 +159,37 @@ def test_closing_draws_what_waits_and_takes_no_more(batcher: Batcher, backend: B
 
 def test_it_tells_the_size_of_every_call(backend: Backend) -> None:
     seen: list[tuple[Any, int]] = []
-    observe = lambda *call: seen.append(call)  # noqa: E731
+    observe = lambda graphs, images, _: seen.append((graphs, images))  # noqa: E731
     batcher = open_batcher(backend, max_batch=2, wait=60.0, observe=observe)
     ask(batcher, 1, 2, 3)
     batcher.close()
     assert seen == [(GRAPHS, 2), (GRAPHS, 1)]
+
+
+def test_it_tells_the_seconds_in_which_it_drew_and_no_others(
+    backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, seen, draw = [0.0], [], backend.run
+
+    def run(*arguments: Any) -> Any:
+        now[0] += 2
+        return draw(*arguments)
+
+    monkeypatch.setattr(backend, "run", run)
+    rate = DrawRate()
+
+    def observe(graphs: Any, images: int, seconds: float) -> None:
+        seen.append((images, seconds))
+        rate.add(images, seconds)
+
+    batcher = open_batcher(backend, max_batch=4, wait=0, observe=observe, clock=lambda: now[0])
+    ask(batcher, 1, 2, 3, 4).result(20)
+    now[0] += 1000  # nobody asks for anything
+    ask(batcher, 5, 6).result(20)
+    now[0] += 1000
+    batcher.close()
+    assert seen == [(4, 2.0), (2, 2.0)]
+    assert rate.seconds_for(6) == 4
 
 
 def test_who_is_alone_shares_no_call(batcher: Batcher, backend: Backend) -> None:

@@ -20,10 +20,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
+from stylert import cli
 from stylert.apps.serving.server import bind, is_loopback, serve
 from stylert.apps.serving.settings import Settings
-from stylert.runtime.errors import StylertWarning
+from stylert.runtime.errors import InvalidInput, StylertWarning
 from stylert.runtime.feeds import Feeds
 from stylert.runtime.generator import Generator
 from stylert.runtime.latents import z_from_seeds
@@ -264,6 +266,33 @@ def test_the_next_headers_have_a_limit_too(server: Server, opened: Generator) ->
         client.close()
 
 
+def test_a_request_that_came_with_another_has_its_own_time(
+    server: Server, opened: Generator, held: Held
+) -> None:
+    """The limit on headers, which an answer starts, is not one on the next request's drawing."""
+    first = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
+    body = b'{"seeds": 1}'
+    second = b"POST /generate HTTP/1.1\r\nHost: x\r\nConnection: close\r\n" + json_headers(body)
+    with server(opened, Settings(read_seconds=0.1, send_seconds=0.1)) as port:
+        client = connect(port, first + second + body)
+        assert held.running.wait(20)
+        time.sleep(0.5)  # longer than both
+        held.go_on.set()
+        assert everything(client).count(b"HTTP/1.1 200 ") == 2
+        client.close()
+
+
+def test_as_many_clients_are_served_as_the_limit_says(server: Server, opened: Generator) -> None:
+    with server(opened, Settings(max_connections=2)) as port:
+        first, second = (connect(port, b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n") for _ in "12")
+        for client in (first, second):
+            assert client.recv(1 << 16).startswith(b"HTTP/1.1 200 ")
+        assert ask(port, None, "/healthz")[:2] == (503, b"Service Unavailable")
+        first.close()
+        second.close()
+        wait_until(lambda: ask(port, None, "/healthz")[0] == 200)
+
+
 def test_a_client_that_takes_no_answer_is_dropped(server: Server) -> None:
     sent = threading.Event()
 
@@ -313,6 +342,17 @@ def test_running_requests_are_answered_before_the_end(
             ask(port, {"seeds": [1]})
 
 
+@pytest.mark.parametrize(
+    ("options", "token"), [([], ""), ([], " "), (["--token", ""], "s3cret"), (["--token="], "s")]
+)
+def test_the_command_refuses_an_empty_token(bundle: Path, options: list[str], token: str) -> None:
+    result = CliRunner().invoke(
+        cli.app, ["serve", str(bundle), "--port", "0", *options], env={"STYLERT_TOKEN": token}
+    )
+    assert isinstance(result.exception, InvalidInput)
+    assert "got an empty" in str(result.exception)
+
+
 @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
 def test_the_command_serves_until_it_is_told_to_stop(bundle: Path, stop: signal.Signals) -> None:
     command = [sys.executable, "-m", "stylert.cli", "serve", str(bundle), "--port", "0"]
@@ -346,10 +386,39 @@ def test_an_open_address_without_a_token_is_a_warning(
 ) -> None:
     with bind("127.0.0.1", 0) as taken:
         port = taken.getsockname()[1]
-        with pytest.warns(StylertWarning, match="--token"), pytest.raises(OSError, match="in use"):
+        with (
+            pytest.warns(StylertWarning, match="Pass a token"),
+            pytest.raises(OSError, match="in use"),
+        ):
             serve(generator, host="0.0.0.0", port=port)
         with pytest.raises(OSError, match="in use"):  # and none with one
             serve(generator, host="0.0.0.0", port=port, settings=Settings(token="s3cret"))
+
+
+def test_an_empty_token_in_the_environment_is_no_open_door(
+    generator: Generator, monkeypatch: pytest.MonkeyPatch, refuses: Callable[..., Any]
+) -> None:
+    for empty in ("", " "):
+        monkeypatch.setenv("STYLERT_TOKEN", empty)
+        with refuses("STYLERT_TOKEN: got an empty text"):
+            serve(generator, host="0.0.0.0", port=0)
+
+
+def test_the_token_of_the_environment_is_asked_for(
+    generator: Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STYLERT_TOKEN", "s3cret")
+    asked_for: list[str | None] = []
+
+    def create(_: Any, settings: Settings) -> Any:
+        asked_for.append(settings.token)
+        raise InterruptedError
+
+    monkeypatch.setattr("stylert.apps.serving.server.create_app", create)
+    for settings in (None, Settings(), Settings(token="other")):
+        with pytest.raises(InterruptedError):
+            serve(generator, host="0.0.0.0", port=0, settings=settings)
+    assert asked_for == ["s3cret", "s3cret", "other"]
 
 
 @pytest.mark.parametrize(

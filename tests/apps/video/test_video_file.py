@@ -242,7 +242,7 @@ def test_frames_are_taken_one_by_one(tmp_path: Path) -> None:
 def test_nothing_is_replaced_unless_it_is_asked_for(tmp_path: Path, refuses: Any) -> None:
     path = tmp_path / "walk.mp4"
     path.write_text("old")
-    with refuses("walk.mp4 exists. Pass force (--force)"):
+    with refuses("walk.mp4 exists. Pass force=True"):
         write_video(smooth(1), path)
     assert path.read_text() == "old"
     write_video(smooth(2), path, force=True)
@@ -253,7 +253,7 @@ def test_a_folder_is_replaced_if_it_holds_frames_alone(tmp_path: Path, refuses: 
     folder = tmp_path / "frames"
     folder.mkdir()
     write_video(smooth(3), folder)  # an empty one is as good as none
-    with refuses("holds frames. Pass force (--force)"):
+    with refuses("holds frames. Pass force=True"):
         write_video(smooth(1), folder)
     write_video(smooth(2), folder, force=True)
     assert len(os.listdir(folder)) == 2

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from google.protobuf import json_format
 
-from stylert.engines.triton.schema import parsed
+from stylert.engines.triton.schema import parse_config
 
 
 class Tensor:
@@ -56,7 +56,7 @@ class Model:
         assert spec.loader is not None
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
-        config = parsed((folder / "config.pbtxt").read_text())
+        config = parse_config((folder / "config.pbtxt").read_text())
         text = json_format.MessageToJson(config, preserving_proto_field_name=True)
         self._model: Any = module.TritonPythonModel()
         self._model.initialize({"model_config": text})

@@ -98,5 +98,5 @@ def test_a_bundle_without_half_precision(own_bundle: Path, refuses: Refuses) -> 
     bundle = Bundle.open(own_bundle)
     bundle = replace(bundle, graphs={k: v for k, v in bundle.graphs.items() if k != HALF})
     assert choose_recipe(bundle)[0].precision == "fp32"
-    with refuses(f"has no {HALF}.onnx", "--precision fp32"):
+    with refuses(f"has no {HALF}.onnx", "precision='fp32'"):
         choose_recipe(bundle, backend="onnxruntime", precision="fp16")

@@ -63,7 +63,7 @@ def test_every_option_is_passed_on(own_bundle: Path, tmp_path: Path) -> None:
     ("words", "code", "message"),
     [
         ("", 2, "exists. Pass --force to replace it"),
-        ("--force --backend other", 2, "backend: got 'other'"),
+        ("--force --backend other", 2, "--backend: got 'other'"),
         ("--force --tensorrt 10.13", 1, "no TensorRT 10.13 engines that Triton can serve"),
         ("--check", 0, ""),
     ],

@@ -9,9 +9,9 @@ import pytest
 from tritonclient.grpc import model_config_pb2 as schema
 
 from stylert.engines.triton.choice import choose_recipe
-from stylert.engines.triton.layout import Layout, layout_of
+from stylert.engines.triton.layout import Layout, make_layout
 from stylert.engines.triton.plan_sets import PORTABLE
-from stylert.engines.triton.schema import parsed, printed
+from stylert.engines.triton.schema import format_message, parse_config
 from stylert.runtime.backends.tensorrt.plans import Plan
 from stylert.runtime.bundle import Bundle
 
@@ -23,7 +23,7 @@ BUNDLES = ("sg1-tf-32", "sg2-cond-32", "sg3-t-64")
 def layout(bundle: Path, *, changes: dict[str, Any] | None = None, **options: Any) -> Layout:
     opened = Bundle.open(bundle)
     recipe, _ = choose_recipe(opened, **options)
-    return layout_of(opened, replace(recipe, **(changes or {})))
+    return make_layout(opened, replace(recipe, **(changes or {})))
 
 
 def tensors(entries: Any) -> dict[str, tuple[str, tuple[int, ...]]]:
@@ -84,7 +84,7 @@ def test_the_text_holds_all_of_it(
     options: dict[str, str], bundle_of: Callable[[str], Path]
 ) -> None:
     for config in layout(bundle_of("sg2-cond-32"), **options).configs.values():
-        assert parsed(printed(config)) == config
+        assert parse_config(format_message(config)) == config
 
 
 def test_plans(own_bundle: Path, add_plans: AddPlans) -> None:
@@ -151,7 +151,7 @@ def test_threads_on_a_cpu(own_bundle: Path) -> None:
 
 def test_requests_between_the_models_can_be_bounded(own_bundle: Path) -> None:
     unbounded = layout(own_bundle, backend="python").configs["stylegan"]
-    assert "max_inflight_requests" not in printed(unbounded)  # older servers do not know it
+    assert "max_inflight_requests" not in format_message(unbounded)  # older servers do not know it
     changes = {"max_inflight": 32}
     bounded = layout(own_bundle, backend="python", changes=changes).configs["stylegan"]
     assert bounded.ensemble_scheduling.max_inflight_requests == 32

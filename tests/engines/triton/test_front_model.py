@@ -88,6 +88,26 @@ def test_what_is_given_goes_on(front: Front) -> None:
         np.testing.assert_array_equal(got[name], field)
 
 
+def test_a_seed_has_a_class_of_its_own(front: Front) -> None:
+    model, bundle = front("sg2-cond-32")
+    got = model(seed=column(7, 2**32 - 1))["c"]
+    classes = bundle.classes.make_labels(None, None, batch=2, seeds=[7, 2**32 - 1])
+    np.testing.assert_array_equal(got, classes)
+
+
+def test_classes_have_names(
+    named_bundle: Path, load_model: Callable[[Path], Any], tmp_path: Path
+) -> None:
+    write_repository(named_bundle, tmp_path / "named", backend="python")
+    model = load_model(tmp_path / "named" / "front")
+    names = np.array([[b"dog"], [b"ant"]], object)
+    got = model(seed=column(1, 2), class_name=names)["c"]
+    np.testing.assert_array_equal(got, np.eye(5, dtype=np.float32)[[3, 0]])
+    wrong = "class_name: got 'bird', expected one of ant, bee, cat, dog, elk."
+    with pytest.raises(Exception, match=wrong):
+        model(seed=column(1), class_name=np.array([[b"bird"]], object))
+
+
 def test_one_psi_holds_for_all_layers(front: Front) -> None:
     model, bundle = front("sg1-tf-32")  # whose own psi ends at a layer
     got = model(seed=column(1, 2), truncation_psi=np.array([[0.5], [0.25]], np.float32))
@@ -131,7 +151,7 @@ NAN = np.full((1, 1), np.nan, np.float32)
         ),
         (
             "sg2-cond-32",
-            {"seed": column(1)},
+            {"z": np.zeros((1, 64), np.float32)},
             "class_idx, labels: got neither, expected one of them: a class of 0 to 4, or 5 n",
         ),
         (

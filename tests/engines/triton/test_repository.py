@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from stylert.engines.triton import Recipe, check_repository, write_repository
-from stylert.engines.triton.schema import parsed, printed
+from stylert.engines.triton.schema import format_message, parse_config
 from stylert.runtime.backends.tensorrt.plans import Plan
 from stylert.runtime.bundle import sealed, sha256_of
 from stylert.runtime.errors import BundleError, EngineError, InvalidInput, MissingExtra
@@ -114,7 +114,7 @@ def test_what_exists_is_left_as_it_is(
     own_bundle: Path, repository: Path, refuses: Refuses, tmp_path: Path
 ) -> None:
     before = (repository / "stylert.json").stat()
-    with refuses("exists. Pass --force to replace it"):
+    with refuses("exists. Pass force=True to replace it"):
         write_repository(own_bundle, repository)
     assert (repository / "stylert.json").stat() == before
     (tmp_path / "other").mkdir()
@@ -210,13 +210,13 @@ def test_a_fresh_one_passes(options: dict[str, Any], own_bundle: Path, tmp_path:
 
 def test_tuning_is_not_judged(own_bundle: Path, repository: Path) -> None:
     for file in repository.glob("*/config.pbtxt"):
-        config = parsed(file.read_text())
+        config = parse_config(file.read_text())
         config.max_batch_size = 4
         if file.parent.name == "synthesis":
             config.instance_group[0].count = 5
             config.dynamic_batching.max_queue_delay_microseconds = 123
             config.parameters["anything"].string_value = "1"
-        file.write_text(printed(config))
+        file.write_text(format_message(config))
     check_repository(own_bundle, repository)
 
 
@@ -252,9 +252,9 @@ def test_a_configuration_that_does_not_fit(
     field: str, own_bundle: Path, repository: Path, refuses: Refuses
 ) -> None:
     file = repository / "synthesis" / "config.pbtxt"
-    config = parsed(file.read_text())
+    config = parse_config(file.read_text())
     change(field)(config)
-    file.write_text(printed(config))
+    file.write_text(format_message(config))
     with refuses(f"synthesis/config.pbtxt has {field} ", "--force", error=BundleError):
         check_repository(own_bundle, repository)
 
@@ -263,12 +263,12 @@ def test_an_ensemble_that_is_connected_otherwise(
     own_bundle: Path, repository: Path, refuses: Refuses
 ) -> None:
     file = repository / "stylegan" / "config.pbtxt"
-    config = parsed(file.read_text())
+    config = parse_config(file.read_text())
     config.ensemble_scheduling.max_inflight_requests = 7  # tuning
-    file.write_text(printed(config))
+    file.write_text(format_message(config))
     check_repository(own_bundle, repository)
     config.ensemble_scheduling.step[2].input_map["ws"] = "front_z"
-    file.write_text(printed(config))
+    file.write_text(format_message(config))
     with refuses("stylegan/config.pbtxt has ensemble_scheduling", error=BundleError):
         check_repository(own_bundle, repository)
 
@@ -344,7 +344,7 @@ def test_plans_that_were_built_again(
     with refuses(f"{synthesis.name}.plan is not what", error=BundleError):
         check_repository(own_bundle, tmp_path / "r")
     sidecar.unlink()
-    with refuses(f"{synthesis.name} is not in the bundle", "--force", error=EngineError):
+    with refuses(f"{synthesis.name} is not in the bundle", "force=True", error=EngineError):
         check_repository(own_bundle, tmp_path / "r")
 
 

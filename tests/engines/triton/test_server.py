@@ -147,7 +147,10 @@ def test_the_graphs_can_be_called_by_themselves(name: str, client: Any, generato
     ("inputs", "message"),
     [
         ({}, "seed"),
-        ({"seed": column(1)}, "class_idx, labels: got neither, expected one of them: a class of"),
+        (
+            {"seed": column(1), "class_idx": column(1), "labels": np.ones((1, 5), np.float32)},
+            "class_idx, labels: got both, expected one of them: a class of",
+        ),
         ({"seed": column(-1), "class_idx": column(0)}, "seed: got -1, expected 0 to 4294967295."),
         ({"seed": column(1), "class_idx": column(5)}, "class_idx: got 5, expected 0 to 4."),
         (

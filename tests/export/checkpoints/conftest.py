@@ -156,7 +156,7 @@ def generator(config: StyleGAN2Config) -> Module:
     """A generator of random weights, with the attributes that its class has."""
     random = np.random.RandomState(0)
     root = Module("Generator")
-    for name, shape in config.tensor_shapes().items():
+    for name, shape in config.list_shapes().items():
         *path, leaf = name.split(".")
         module = root
         for part in path:

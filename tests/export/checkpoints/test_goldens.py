@@ -84,7 +84,7 @@ def test_tensors_are_exact(golden: Any) -> None:
 def test_expected_shapes_are_those_of_the_goldens(golden: Any) -> None:
     checkpoint, _ = golden
     filters = set(checkpoint.config.filter_names)
-    assert set(checkpoint.config.tensor_shapes()) | filters == set(checkpoint.tensors)
+    assert set(checkpoint.config.list_shapes()) | filters == set(checkpoint.tensors)
 
 
 def test_source_names_the_file(golden: Any) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,9 @@ from onnx.reference import ReferenceEvaluator
 from stylert.engines import build_engine
 from stylert.export.bundle_writer import export_bundle
 from stylert.export.checkpoints import Checkpoint, StyleGAN1Config, read_checkpoint
-from stylert.export.checkpoints.untrained import untrained
-from stylert.export.families import synthesis_graph
-from stylert.export.graphs.emitter import noise_inputs, noise_name
-from stylert.export.graphs.mapping import mapping_graph
+from stylert.export.families import build_synthesis_graph
+from stylert.export.graphs.emitter import list_noise_inputs, name_noise
+from stylert.export.graphs.mapping import build_mapping_graph
 from stylert.export.models.stylegan1 import StyleGAN1
 from stylert.export.precision import choose_half
 from stylert.runtime.bundle import Bundle
@@ -53,27 +53,19 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
 }
 
 AssertSame = Callable[..., None]
+MakeCheckpoint = Callable[..., Checkpoint]
 
 NOISES = ("const", "none", "shared", "own")
 
 
-def small(seed: int = 3, **changes: Any) -> Checkpoint:
-    fields: dict[str, Any] = {
-        "z_dim": 8,
-        "c_dim": 0,
-        "w_dim": 8,
-        "img_channels": 3,
-        "const_shape": (4, 4),
-        "channels": (12, 10, 8),
-        "mapping_layers": 2,
-        "mapping_features": 8,
-    }
-    return untrained("small", config=StyleGAN1Config(**(fields | changes)), seed=seed)
+@pytest.fixture(scope="module")
+def small(make_checkpoint: MakeCheckpoint) -> MakeCheckpoint:
+    return partial(make_checkpoint, seed=3, family="stylegan1")
 
 
 def saved(checkpoint: Checkpoint, folder: Path, **options: Any) -> Path:
     path = folder / "synthesis.onnx"
-    synthesis_graph(checkpoint, **options).save(path)
+    build_synthesis_graph(checkpoint, **options).save(path)
     return path
 
 
@@ -88,7 +80,7 @@ def opened(path: Path, *, optimized: bool = True) -> onnxruntime.InferenceSessio
 
 def noise_fields(checkpoint: Checkpoint, noise: str, batch: int) -> dict[str, np.ndarray]:
     """The noise inputs: [1, 1, h, w] of the checkpoint, zeros or random, or random per image."""
-    stored = noise_inputs(checkpoint)
+    stored = list_noise_inputs(checkpoint)
     if noise == "const":
         return stored
     random = np.random.RandomState(6)
@@ -113,7 +105,7 @@ def assert_draws_alike(
     for noise in NOISES if c.use_noise else ("const",):
         fields = noise_fields(checkpoint, noise, batch)
         given = {
-            layer: torch.from_numpy(fields[noise_name(layer)]).double()
+            layer: torch.from_numpy(fields[name_noise(layer)]).double()
             for layer in checkpoint.noise
         }
         images = model.synthesis(torch.from_numpy(ws).double(), noise=given).numpy()
@@ -126,7 +118,7 @@ def assert_draws_alike(
 
 
 @pytest.fixture(scope="module", params=ARCHITECTURES)
-def checkpoint(request: pytest.FixtureRequest) -> Checkpoint:
+def checkpoint(small: MakeCheckpoint, request: pytest.FixtureRequest) -> Checkpoint:
     return small(**ARCHITECTURES[request.param])
 
 
@@ -144,7 +136,7 @@ def test_form_of_half_precision_is_the_same_function(
 
 
 @pytest.mark.parametrize("name", ["relu-quiet", "five classes", "4x2", "4 px"])
-def test_bundles_pass_their_own_check(name: str, tmp_path: Path) -> None:
+def test_bundles_pass_their_own_check(small: MakeCheckpoint, name: str, tmp_path: Path) -> None:
     checkpoint = small(**ARCHITECTURES[name])
     report = export_bundle(checkpoint, tmp_path / "bundle", verify_seeds=2)
     assert report is not None
@@ -152,17 +144,17 @@ def test_bundles_pass_their_own_check(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("batch", [1, 2, 5])
-def test_batch_is_dynamic(batch: int, tmp_path: Path) -> None:
+def test_batch_is_dynamic(small: MakeCheckpoint, batch: int, tmp_path: Path) -> None:
     checkpoint = small()
     assert_draws_alike(checkpoint, opened(saved(checkpoint, tmp_path)), batch=batch)
 
 
-def test_unoptimized_graph_runs_as_written(tmp_path: Path) -> None:
+def test_unoptimized_graph_runs_as_written(small: MakeCheckpoint, tmp_path: Path) -> None:
     checkpoint = small(fused_from=16)
     assert_draws_alike(checkpoint, opened(saved(checkpoint, tmp_path), optimized=False))
 
 
-def test_sums_over_many_pixels_are_exact(tmp_path: Path) -> None:
+def test_sums_over_many_pixels_are_exact(small: MakeCheckpoint, tmp_path: Path) -> None:
     """Of channels that are far from 0, where a sum of a million pixels is rounded to 0.06."""
     checkpoint = small(channels=(2,), const_shape=(1024, 1024))
     bias = np.full_like(checkpoint.tensors["synthesis.b4.conv1.bias"], 8)
@@ -173,7 +165,9 @@ def test_sums_over_many_pixels_are_exact(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("blocks", [("b4",), ("b8",), ("b16",), ("b4", "b16")])
-def test_blocks_of_both_forms_may_alternate(blocks: tuple[str, ...], tmp_path: Path) -> None:
+def test_blocks_of_both_forms_may_alternate(
+    small: MakeCheckpoint, blocks: tuple[str, ...], tmp_path: Path
+) -> None:
     checkpoint = small()
     path = saved(checkpoint, tmp_path, half_blocks=blocks, half="float32")
     assert_draws_alike(checkpoint, opened(path))
@@ -193,7 +187,7 @@ class Golden:
 
     def drawn(self, session: Any, ws: np.ndarray | None = None, *, noise: bool = True) -> Any:
         scale = np.float32(noise)
-        fields = {name: field * scale for name, field in noise_inputs(self.checkpoint).items()}
+        fields = {name: field * scale for name, field in list_noise_inputs(self.checkpoint).items()}
         return session.run(["img"], {"ws": self.ws if ws is None else ws, **fields})[0]
 
     def exact(self, ws: np.ndarray | None = None, *, noise: bool = True) -> np.ndarray:
@@ -230,7 +224,7 @@ def test_graph_draws_the_goldens(golden: Golden, tmp_path: Path, assert_same: As
 def test_mapping_graph_maps_the_goldens(
     golden: Golden, tmp_path: Path, assert_same: AssertSame
 ) -> None:
-    mapping_graph(golden.checkpoint).save(tmp_path / "mapping.onnx")
+    build_mapping_graph(golden.checkpoint).save(tmp_path / "mapping.onnx")
     z, expected = golden.arrays["z"], golden.arrays["ws_psi1"]
     feeds = {"z": z, "truncation_psi": np.ones(expected.shape[:2], np.float32)}
     (ws,) = opened(tmp_path / "mapping.onnx").run(["ws"], feeds)
@@ -318,7 +312,7 @@ def test_large_weights_do_not_overflow(goldens: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("half_blocks", [(), BLOCKS])
 def test_epsilon_counts_where_channels_hardly_vary(
-    half_blocks: tuple[str, ...], tmp_path: Path
+    small: MakeCheckpoint, half_blocks: tuple[str, ...], tmp_path: Path
 ) -> None:
     """Variances near the 1e-8 of the instance normalisation, in both forms."""
     checkpoint = scaled(small(), 1e-4, LAYER)
@@ -326,7 +320,7 @@ def test_epsilon_counts_where_channels_hardly_vary(
     assert_draws_alike(checkpoint, opened(path))
 
 
-def test_blocks_that_could_overflow_stay_in_float32() -> None:
+def test_blocks_that_could_overflow_stay_in_float32(small: MakeCheckpoint) -> None:
     checkpoint = small()
     bias = np.full_like(checkpoint.tensors["synthesis.b16.conv1.affine.bias"], 1e4)
     tensors = {**checkpoint.tensors, "synthesis.b16.conv1.affine.bias": bias}
@@ -344,7 +338,7 @@ def kinds(path: Path) -> dict[str, int]:
     return {v.name: v.type.tensor_type.elem_type for v in values}
 
 
-def test_types_within_the_graph(tmp_path: Path) -> None:
+def test_types_within_the_graph(small: MakeCheckpoint, tmp_path: Path) -> None:
     path = saved(small(channels=(12, 10, 8, 8)), tmp_path, half_blocks=("b4", "b16"))
     found = kinds(path)
     float32 = TensorProto.FLOAT
@@ -363,7 +357,9 @@ def test_types_within_the_graph(tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module", params=["lrelu", "quiet", "4x2", "4 px"])
-def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
+def model(
+    small: MakeCheckpoint, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Any:
     checkpoint = small(**ARCHITECTURES[request.param])
     return checkpoint, onnx.load(saved(checkpoint, tmp_path_factory.mktemp("graph")))
 
@@ -386,7 +382,7 @@ def test_inputs_and_outputs_are_those_of_the_contract(
     c = checkpoint.config
     assert isinstance(c, StyleGAN1Config)
     noises = [
-        (f"noise_b{r}_{conv}", TensorProto.FLOAT, ("M", 1, *c.block_shape(r)))
+        (f"noise_b{r}_{conv}", TensorProto.FLOAT, ("M", 1, *c.find_block_shape(r)))
         for r in c.block_resolutions
         for conv in ("conv0", "conv1")
     ]
@@ -437,7 +433,7 @@ def test_shapes_are_known_everywhere(model: tuple[Checkpoint, onnx.ModelProto]) 
             assert all(isinstance(d, int) and d for d in known[name][1:]), (name, known[name])
 
 
-def test_graph_is_the_same_every_time(tmp_path: Path) -> None:
+def test_graph_is_the_same_every_time(small: MakeCheckpoint, tmp_path: Path) -> None:
     first = saved(small(), tmp_path).read_bytes()
     assert saved(small(), tmp_path).read_bytes() == first
 

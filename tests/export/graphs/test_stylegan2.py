@@ -17,9 +17,9 @@ import torch
 
 from stylert.export.bundle_writer import export_bundle
 from stylert.export.checkpoints import Checkpoint
-from stylert.export.families import synthesis_graph
-from stylert.export.graphs.emitter import noise_name
-from stylert.export.graphs.mapping import mapping_graph
+from stylert.export.families import build_synthesis_graph
+from stylert.export.graphs.emitter import name_noise
+from stylert.export.graphs.mapping import build_mapping_graph
 from stylert.export.lowering import UP_CONVOLUTIONS
 from stylert.export.models.stylegan2 import StyleGAN2
 from stylert.runtime.images import to_uint8
@@ -104,8 +104,8 @@ class Graphs:
 
     @classmethod
     def write(cls, checkpoint: Checkpoint, folder: Path, up_convolution: str) -> Graphs:
-        mapping_graph(checkpoint).save(folder / "mapping.onnx")
-        graph = synthesis_graph(checkpoint, up_convolution=up_convolution)
+        build_mapping_graph(checkpoint).save(folder / "mapping.onnx")
+        graph = build_synthesis_graph(checkpoint, up_convolution=up_convolution)
         graph.save(folder / "synthesis.onnx")
         return cls(opened(folder / "mapping.onnx"), opened(folder / "synthesis.onnx"))
 
@@ -165,7 +165,7 @@ def noise_fields(
     """The noise inputs: [1, 1, h, w] of the checkpoint, zeros or random, or random per image."""
     if noise == "const":
         return {
-            noise_name(name.removeprefix("synthesis.").removesuffix(".noise_const")): field[
+            name_noise(name.removeprefix("synthesis.").removesuffix(".noise_const")): field[
                 None, None
             ]
             for name, field in checkpoint.tensors.items()
@@ -283,7 +283,7 @@ def test_form_of_half_precision_is_the_same_function(
     blocks = changes.pop("half_blocks")
     checkpoint = make_checkpoint(**changes)
     graphs = Graphs.write(checkpoint, tmp_path, up_convolution)
-    synthesis_graph(
+    build_synthesis_graph(
         checkpoint, half_blocks=blocks, half="float32", up_convolution=up_convolution
     ).save(tmp_path / "half.onnx")
     assert_draws_alike(checkpoint, replace(graphs, synthesis=opened(tmp_path / "half.onnx")))
@@ -360,7 +360,7 @@ def test_mapping_has_the_inputs_and_outputs_of_the_contract(files: Files) -> Non
 def test_synthesis_has_the_inputs_and_outputs_of_the_contract(files: Files) -> None:
     c = files.checkpoint.config
     noises = [
-        (f"noise_b{r}_{conv}", onnx.TensorProto.FLOAT, ("M", 1, *c.block_shape(r)))
+        (f"noise_b{r}_{conv}", onnx.TensorProto.FLOAT, ("M", 1, *c.find_block_shape(r)))
         for r in c.block_resolutions
         for conv in (["conv1"] if r == 4 else ["conv0", "conv1"])
     ]
@@ -466,11 +466,11 @@ def test_shapes_are_known_everywhere(files: Files) -> None:
 def test_graphs_are_the_same_every_time(files: Files, tmp_path: Path) -> None:
     first, second = tmp_path / "1.onnx", tmp_path / "2.onnx"
     for form in UP_CONVOLUTIONS:
-        synthesis_graph(files.checkpoint, up_convolution=form).save(first)
-        synthesis_graph(files.checkpoint, up_convolution=form).save(second)
+        build_synthesis_graph(files.checkpoint, up_convolution=form).save(first)
+        build_synthesis_graph(files.checkpoint, up_convolution=form).save(second)
         assert first.read_bytes() == second.read_bytes()
-    mapping_graph(files.checkpoint).save(first)
-    mapping_graph(files.checkpoint).save(second)
+    build_mapping_graph(files.checkpoint).save(first)
+    build_mapping_graph(files.checkpoint).save(second)
     assert first.read_bytes() == second.read_bytes()
 
 
@@ -490,8 +490,8 @@ def test_weights_are_stored_once(make_checkpoint: MakeCheckpoint, tmp_path: Path
 def test_contract_and_manifest_agree(files: Files) -> None:
     kinds = {"float32": onnx.TensorProto.FLOAT, "uint8": onnx.TensorProto.UINT8}
     for builder, model in (
-        (mapping_graph(files.checkpoint), files.mapping),
-        (synthesis_graph(files.checkpoint), files.synthesis),
+        (build_mapping_graph(files.checkpoint), files.mapping),
+        (build_synthesis_graph(files.checkpoint), files.synthesis),
     ):
         for specs, values in (
             (builder.inputs, model.graph.input),

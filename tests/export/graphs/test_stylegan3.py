@@ -20,8 +20,8 @@ from stylert.engines import build_engine
 from stylert.export.bundle_writer import export_bundle
 from stylert.export.checkpoints import Checkpoint, StyleGAN3Config, read_checkpoint
 from stylert.export.checkpoints.configs.stylegan3_design import StyleGAN3Design
-from stylert.export.checkpoints.untrained import untrained
-from stylert.export.families import synthesis_graph
+from stylert.export.checkpoints.untrained import make_untrained
+from stylert.export.families import build_synthesis_graph
 from stylert.export.graphs import stylegan3
 from stylert.export.graphs.filtered_lrelu import FORMS
 from stylert.export.models.stylegan3 import StyleGAN3
@@ -82,13 +82,13 @@ def small(seed: int = 3, **changes: Any) -> Checkpoint:
     }
     for name, value in changes.items():
         (design if name in StyleGAN3Design.__dataclass_fields__ else fields)[name] = value
-    config = StyleGAN3Design(**design).config(**fields)
-    return untrained("small", config=config, seed=seed)
+    config = StyleGAN3Design(**design).make_config(**fields)
+    return make_untrained("small", config=config, seed=seed)
 
 
 def saved(checkpoint: Checkpoint, folder: Path, **options: Any) -> Path:
     path = folder / "synthesis.onnx"
-    synthesis_graph(checkpoint, **options).save(path)
+    build_synthesis_graph(checkpoint, **options).save(path)
     return path
 
 
@@ -200,7 +200,7 @@ def test_a_torgb_of_another_kind(fields: dict[str, Any], filters: str, tmp_path:
     config = small().config
     assert isinstance(config, StyleGAN3Config)
     last = replace(config.layers[-1], **fields)
-    checkpoint = untrained("other", config=replace(config, layers=(*config.layers[:-1], last)))
+    checkpoint = make_untrained("other", config=replace(config, layers=(*config.layers[:-1], last)))
     shape = last.out_channels, last.in_channels, last.kernel, last.kernel
     weight = np.random.RandomState(0).randn(*shape).astype(np.float32)
     tensors = {**checkpoint.tensors, f"synthesis.{last.name}.weight": weight}

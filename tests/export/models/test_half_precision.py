@@ -54,7 +54,7 @@ def test_every_architecture(goldens: Path, name: str) -> None:
 
 
 def test_without_its_scaling_it_overflows(goldens: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(layers, "_at_most_one", lambda weight, styles: (weight, styles))
+    monkeypatch.setattr(layers, "_scale_to_one", lambda weight, styles: (weight, styles))
     assert not np.isfinite(drawn(goldens, "sg2-hot-64", half=True)).all()
 
 

@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,13 @@ import numpy as np
 import pytest
 import torch
 
-from stylert.export.checkpoints import Checkpoint, StyleGAN1Config, read_checkpoint
-from stylert.export.checkpoints.untrained import untrained
+from stylert.export.checkpoints import Checkpoint, read_checkpoint
 from stylert.export.families import build_model
 from stylert.export.models.stylegan1 import StyleGAN1, adaptive_instance_norm
 from stylert.runtime.errors import CheckpointError
 
 AssertSame = Callable[..., None]
+MakeCheckpoint = Callable[..., Checkpoint]
 
 CASES = ["sg1-tf-256", "sg1-tf-32"]
 
@@ -57,18 +58,9 @@ def golden(request: pytest.FixtureRequest, goldens: Path) -> Golden:
     return Golden(checkpoint, StyleGAN1.from_checkpoint(checkpoint), arrays, facts)
 
 
-def small(**changes: Any) -> Checkpoint:
-    fields: dict[str, Any] = {
-        "z_dim": 8,
-        "c_dim": 0,
-        "w_dim": 8,
-        "img_channels": 3,
-        "const_shape": (4, 4),
-        "channels": (12, 10, 8),
-        "mapping_layers": 3,
-        "mapping_features": 8,
-    }
-    return untrained("small", config=StyleGAN1Config(**(fields | changes)))
+@pytest.fixture(scope="module")
+def small(make_checkpoint: MakeCheckpoint) -> MakeCheckpoint:
+    return partial(make_checkpoint, family="stylegan1", mapping_layers=3)
 
 
 def test_all_goldens_are_tested(goldens: Path) -> None:
@@ -165,7 +157,7 @@ def test_adaptive_instance_norm_adds_epsilon_to_the_variance() -> None:
     assert torch.allclose(y, torch.tensor([-1.0, 1.0], dtype=torch.float64) / math.sqrt(2))
 
 
-def test_label_and_latent_are_normalised_together() -> None:
+def test_label_and_latent_are_normalised_together(small: MakeCheckpoint) -> None:
     """The mapping network as StyleGAN 1 defines it: its biases have no factor of sqrt(2)."""
     checkpoint = small(c_dim=3, embed_features=8, joint_normalization=True)
     t = {name: array.astype(np.float64) for name, array in checkpoint.tensors.items()}
@@ -185,7 +177,7 @@ def test_label_and_latent_are_normalised_together() -> None:
     assert np.abs(ws[:, 0].numpy() - x).max() < 1e-5
 
 
-def test_activation_is_that_of_the_configuration() -> None:
+def test_activation_is_that_of_the_configuration(small: MakeCheckpoint) -> None:
     lrelu, relu = small(), small(activation="relu")
     ws = torch.randn(2, 6, 8, generator=torch.Generator().manual_seed(0))
     images = [StyleGAN1.from_checkpoint(c).synthesis(ws) for c in (lrelu, relu)]
@@ -193,12 +185,14 @@ def test_activation_is_that_of_the_configuration() -> None:
 
 
 @pytest.mark.parametrize(("shape", "size"), [((4, 2), (16, 8)), ((3, 5), (12, 20))])
-def test_constant_may_be_rectangular(shape: tuple[int, int], size: tuple[int, int]) -> None:
+def test_constant_may_be_rectangular(
+    small: MakeCheckpoint, shape: tuple[int, int], size: tuple[int, int]
+) -> None:
     model = StyleGAN1.from_checkpoint(small(const_shape=shape))
     assert model(torch.randn(2, 8)).shape == (2, 3, *size)
 
 
-def test_without_noise_all_modes_are_one() -> None:
+def test_without_noise_all_modes_are_one(small: MakeCheckpoint) -> None:
     model = StyleGAN1.from_checkpoint(small(use_noise=False))
     ws = torch.randn(1, 6, 8, generator=torch.Generator().manual_seed(0))
     assert torch.equal(model.synthesis(ws), model.synthesis(ws, noise="none"))
@@ -212,6 +206,8 @@ def test_without_noise_all_modes_are_one() -> None:
         ({"const_shape": (1, 1)}, "single one"),
     ],
 )
-def test_what_no_stylegan1_has_is_refused(change: dict[str, Any], words: str) -> None:
+def test_what_no_stylegan1_has_is_refused(
+    small: MakeCheckpoint, change: dict[str, Any], words: str
+) -> None:
     with pytest.raises(CheckpointError, match=words):
         small(**change)

@@ -27,7 +27,7 @@ from stylert.export.models import stylegan1, stylegan2, stylegan3
 from stylert.export.models.layers import modulated_conv2d, upfirdn2d, upsample2d
 from stylert.export.parity import reference as parity_reference
 from stylert.export.parity.check import MAX_SHARE_OFF
-from stylert.export.parity.scenes import Psi, psis_of_seeds
+from stylert.export.parity.scenes import Psi, make_psis
 from stylert.runtime import images
 from stylert.runtime.parity import compare_each, measure_excess
 
@@ -356,11 +356,11 @@ def find_ws(network: RightNetwork) -> list[str]:
 
 def ignore_psi(network: RightNetwork, layer: str) -> Damage:
     def wrong(psi: Psi, seeds: Sequence[int], num_ws: int) -> np.ndarray:
-        rows = psis_of_seeds(psi, seeds, num_ws)
+        rows = make_psis(psi, seeds, num_ws)
         rows[:, int(layer.split()[1])] = 1
         return rows
 
-    return mock.patch.object(parity_reference, "psis_of_seeds", wrong)
+    return mock.patch.object(parity_reference, "make_psis", wrong)
 
 
 def find_cutoffs(network: RightNetwork) -> list[str]:
@@ -372,9 +372,9 @@ def shift_cutoff(network: RightNetwork, layer: str) -> Damage:
 
     def wrong(psi: Psi, *arguments: Any) -> np.ndarray:
         cutoff = psi.cutoff if psi.cutoff is None else psi.cutoff + by
-        return psis_of_seeds(replace(psi, cutoff=cutoff), *arguments)
+        return make_psis(replace(psi, cutoff=cutoff), *arguments)
 
-    return mock.patch.object(parity_reference, "psis_of_seeds", wrong)
+    return mock.patch.object(parity_reference, "make_psis", wrong)
 
 
 def find_roundings(network: RightNetwork) -> list[str]:

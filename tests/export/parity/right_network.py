@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from stylert.export.checkpoints import Checkpoint
 from stylert.export.parity.reference import Reference
-from stylert.export.parity.scenes import Scene, image_scenes, mapping_psis
+from stylert.export.parity.scenes import Scene, list_image_scenes, list_mapping_psis
 from stylert.runtime import images
 from stylert.runtime.parity import RoundingError
 
@@ -39,9 +39,9 @@ class RightNetwork:
         self.reference = Reference(checkpoint)
         self.model: Any = self.reference.model
         # The last one has another w in every layer, and all of the noise and motion there is.
-        shown = image_scenes(checkpoint.config)[::-1][:scenes]
+        shown = list_image_scenes(checkpoint.config)[::-1][:scenes]
         drawn = [(scene, seed) for seed in seeds for scene in shown]
-        mapped = [(Scene(psi), seed) for seed in seeds for psi in mapping_psis(self.config)]
+        mapped = [(Scene(psi), seed) for seed in seeds for psi in list_mapping_psis(self.config)]
         self.cases = {"img": drawn, "image": drawn, "ws": mapped}
         self._given = dict(zip(seeds, self.reference.mix_seeds(seeds), strict=True))
         self._drawn: dict[tuple[str, Case], np.ndarray] = {}

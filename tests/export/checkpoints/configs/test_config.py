@@ -24,7 +24,7 @@ FFHQ = StyleGAN2Config(
 
 def test_official_1024_network() -> None:
     """30.37 million parameters, as the original prints; 18 ws."""
-    shapes = FFHQ.tensor_shapes()
+    shapes = FFHQ.list_shapes()
     frozen = ("w_avg", "noise_const")
     parameters = sum(math.prod(s) for name, s in shapes.items() if not name.endswith(frozen))
     assert parameters == 30_370_060
@@ -47,7 +47,7 @@ def test_json_with_a_field_missing() -> None:
 
 def test_multiply_adds_by_hand(writer: Any) -> None:
     """b4: conv1 and ToRGB at 16 pixels; b8: conv0 at its 16 input pixels, the rest at 64."""
-    counts = writer.config(channels=(6, 5)).multiply_adds()
+    counts = writer.config(channels=(6, 5)).count_multiply_adds()
     convolutions = 16 * (6 * 6 * 9 + 6 * 3) + 16 * 6 * 5 * 9 + 64 * (5 * 5 * 9 + 5 * 3)
     affine = 8 * (6 + 6) + 8 * (6 + 5 + 5)
     assert counts == {"mapping": 2 * 8 * 8, "synthesis": convolutions + affine}

@@ -13,8 +13,8 @@ from stylert.export.checkpoints import read_checkpoint
 from stylert.export.checkpoints.configs.stylegan3_design import (
     StyleGAN3Design,
     bessel_j1,
-    low_pass_filter,
-    radial_low_pass_filter,
+    design_low_pass,
+    design_radial_low_pass,
 )
 
 GOLDENS = Path(__file__).parents[3] / "goldens"
@@ -30,8 +30,8 @@ def design_of(name: str) -> StyleGAN3Design:
 @pytest.mark.parametrize("name", ["sg3-t-64", "sg3-r-64"])
 def test_goldens_are_designed_so(name: str) -> None:
     checkpoint, design = read_checkpoint(GOLDENS / f"{name}.pkl"), design_of(name)
-    assert design.layers() == checkpoint.config.layers  # type: ignore[attr-defined]
-    filters = design.filters()
+    assert design.make_layers() == checkpoint.config.layers  # type: ignore[attr-defined]
+    filters = design.make_filters()
     stored = {name for name in checkpoint.tensors if name.endswith("_filter")}
     assert filters.keys() == stored
     for name, fir in filters.items():
@@ -46,7 +46,7 @@ def shown(design: StyleGAN3Design) -> list[str]:
         layer.name
         + (f" up {layer.up}" if layer.up != usual[0] else "")
         + (f" pad {layer.padding}" if layer.padding != usual[1] else "")
-        for layer in design.layers()
+        for layer in design.make_layers()
     ]
 
 
@@ -95,19 +95,19 @@ def test_official_t_256() -> None:
 def test_official_r_1024() -> None:
     design = StyleGAN3Design(img_resolution=1024, channel_base=65536, **RADIAL)
     wide = [1024] * 7 + [645, 406, 256, 161, 102, 64, 64, 3]
-    assert [layer.out_channels for layer in design.layers()] == wide
+    assert [layer.out_channels for layer in design.make_layers()] == wide
     assert {s.partition(" pad ")[2] for s in shown(design)} == {
         "",
         "(-2, -5)",
         "(-9, -10)",
         "(0, 0)",
     }
-    assert [layer.down_radial for layer in design.layers()] == [True] * 12 + [False] * 3
-    assert not any(fir.ndim == 2 for name, fir in design.filters().items() if "up" in name)
+    assert [layer.down_radial for layer in design.make_layers()] == [True] * 12 + [False] * 3
+    assert not any(fir.ndim == 2 for name, fir in design.make_filters().items() if "up" in name)
 
 
 def test_halves_of_1024() -> None:
-    layers = StyleGAN3Design(img_resolution=1024).layers()
+    layers = StyleGAN3Design(img_resolution=1024).make_layers()
     assert [layer.half for layer in layers] == [False] * 5 + [True] * 10  # rates above 64
 
 
@@ -130,7 +130,7 @@ def response(fir: np.ndarray, frequencies: np.ndarray, rate: float) -> np.ndarra
 @pytest.mark.parametrize("taps", [12, 24, 48])
 def test_filters_pass_low_frequencies(taps: int) -> None:
     """The transition is about as wide as asked for; 48 taps attenuate better than 12."""
-    fir = low_pass_filter(taps, cutoff=8, width=12, rate=64)
+    fir = design_low_pass(taps, cutoff=8, width=12, rate=64)
     assert fir.sum() == pytest.approx(1)
     np.testing.assert_allclose(fir, fir[::-1], atol=1e-15)
     at_zero, at_cutoff, at_stop = response(fir, np.array([0.0, 8.0, 15.0]), 64)
@@ -140,7 +140,7 @@ def test_filters_pass_low_frequencies(taps: int) -> None:
 
 
 def test_radial_filters_do_not_depend_on_the_direction() -> None:
-    fir = radial_low_pass_filter(24, cutoff=8, width=12, rate=64)
+    fir = design_radial_low_pass(24, cutoff=8, width=12, rate=64)
     assert fir.shape == (24, 24)
     assert fir.sum() == pytest.approx(1)
     np.testing.assert_allclose(fir, fir.T, atol=1e-15)
@@ -151,6 +151,6 @@ def test_radial_filters_do_not_depend_on_the_direction() -> None:
     slanted = np.exp(2j * np.pi * frequencies[:, None, None] * (x + y) / np.sqrt(2))
     amplitudes = [np.abs((wave * fir).sum(axis=(1, 2))) for wave in (straight, slanted)]
     np.testing.assert_allclose(*amplitudes, atol=0.02)
-    separable = low_pass_filter(24, cutoff=8, width=12, rate=64)
+    separable = design_low_pass(24, cutoff=8, width=12, rate=64)
     differs = np.abs((slanted * np.outer(separable, separable)).sum(axis=(1, 2)))
     assert np.abs(differs - amplitudes[0]).max() > 0.1

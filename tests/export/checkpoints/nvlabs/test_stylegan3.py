@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from stylert.export.checkpoints import StyleGAN3Config, read_checkpoint, write_native
-from stylert.export.checkpoints.configs import config_from_json
+from stylert.export.checkpoints.configs import read_config
 from stylert.export.checkpoints.configs.stylegan3_design import StyleGAN3Design
-from stylert.export.checkpoints.untrained import untrained
+from stylert.export.checkpoints.untrained import make_untrained
 from stylert.runtime.errors import CheckpointError
 
 Edit = Callable[[Any, Any], object]  # of a network, with a writer
@@ -32,7 +32,7 @@ FIRST, SECOND, LAST = "synthesis.L0_20_6", "synthesis.L1_36_6", "synthesis.L4_32
 
 
 def small(design: StyleGAN3Design = SMALL, **fields: Any) -> StyleGAN3Config:
-    return design.config(**{"c_dim": 0, "conv_clamp": 256.0, **LATENTS, **fields})
+    return design.make_config(**{"c_dim": 0, "conv_clamp": 256.0, **LATENTS, **fields})
 
 
 def generator(
@@ -40,7 +40,7 @@ def generator(
 ) -> Any:
     """A generator of random weights, with the attributes that its class has."""
     root = writer.Module("Generator")
-    for name, tensor in untrained("small", config=config).tensors.items():
+    for name, tensor in make_untrained("small", config=config).tensors.items():
         *path, leaf = name.split(".")
         module = root
         for part in path:
@@ -120,7 +120,7 @@ def test_goldens_are_what_they_were_made_with(goldens: Path, name: str) -> None:
     made = facts["init_kwargs"]
     fields = {key: made[key] for key in made.keys() & set(StyleGAN3Design.__dataclass_fields__)}
     checkpoint = read_checkpoint(goldens / f"{name}.pkl")
-    assert checkpoint.config == StyleGAN3Design(**fields).config(
+    assert checkpoint.config == StyleGAN3Design(**fields).make_config(
         z_dim=made["z_dim"],
         c_dim=made["c_dim"],
         w_dim=made["w_dim"],
@@ -152,7 +152,7 @@ def test_config_is_inferred(writer: Any, name: str) -> None:
     config = small(design, **fields)
     checkpoint = read_checkpoint(writer.snapshot(generator(writer, config, design)))
     assert checkpoint.config == config
-    assert config_from_json("stylegan3", json.loads(json.dumps(config.to_json()))) == config
+    assert read_config("stylegan3", json.loads(json.dumps(config.to_json()))) == config
     native = writer.folder / "native.safetensors"
     write_native(checkpoint, native)
     assert read_checkpoint(native).config == config
@@ -460,9 +460,9 @@ def test_layers_that_are_no_records() -> None:
 
 
 def test_summary() -> None:
-    rows = small(RADIAL).summary()
+    rows = small(RADIAL).summarize()
     assert rows["network"] == "StyleGAN3-R, 1x1 convolutions, radial filters"
-    assert small().summary()["network"] == "StyleGAN3-T, 3x3 convolutions, separable filters"
+    assert small().summarize()["network"] == "StyleGAN3-T, 3x3 convolutions, separable filters"
     assert rows["image"] == "32 x 32, 3 channels"
     assert rows["latents"] == "z 8, w 8, 6 ws"
     assert rows["noise"] == "no"
@@ -474,4 +474,4 @@ def test_multiply_adds_by_hand() -> None:
     convolutions = 9 * (2 * 6 * 6 * 22**2 + 6 * 4 * 38**2 + 4 * 4 * 38**2) + 4 * 3 * 32**2
     affine = 8 * (4 + 6 + 6 + 6 + 4 + 4)
     expected = {"mapping": 2 * 8 * 8, "synthesis": 6 * 6 * 20**2 + convolutions + affine}
-    assert small().multiply_adds() == expected
+    assert small().count_multiply_adds() == expected

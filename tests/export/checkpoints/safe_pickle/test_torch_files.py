@@ -20,7 +20,7 @@ import torch
 from stylert.export.checkpoints import Checkpoint, read_checkpoint
 from stylert.export.checkpoints.safe_pickle.allow_list import PickledObject, read_torch_stream
 from stylert.export.checkpoints.safe_pickle.storages import Tensor
-from stylert.export.checkpoints.safe_pickle.torch_archive import value_from_archive
+from stylert.export.checkpoints.safe_pickle.torch_archive import read_archive
 from stylert.export.checkpoints.safe_pickle.zip_records import ZipRecords
 from stylert.runtime.errors import CheckpointError
 
@@ -37,7 +37,7 @@ def saved(value: Any, *, archive: bool = True) -> bytes:
 
 def read(data: bytes) -> Any:
     view = memoryview(data)
-    return value_from_archive(ZipRecords(view)) if data[:2] == b"PK" else read_torch_stream(view)
+    return read_archive(ZipRecords(view)) if data[:2] == b"PK" else read_torch_stream(view)
 
 
 def refusal(data: bytes, tmp_path: Path) -> str:

@@ -119,7 +119,7 @@ def random_tensors(config: Config) -> Arrays:
     random = np.random.RandomState(1)
     return {
         name: np.asarray(random.randn(*shape), np.float32)
-        for name, shape in config.tensor_shapes().items()
+        for name, shape in config.list_shapes().items()
     }
 
 

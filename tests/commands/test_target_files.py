@@ -1,4 +1,4 @@
-"""One picture's file: what is refused, and what is written."""
+"""Files to write: what is refused, and what is written."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stylert.commands.picture_file import PictureFile
+from stylert.commands.target_files import check_new, check_picture, write_picture
 
 Refuses = Callable[..., AbstractContextManager[None]]
 PICTURE = np.arange(48, dtype=np.uint8).reshape(4, 4, 3)
@@ -22,27 +22,29 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_picture_in_a_new_folder() -> None:
-    file = PictureFile(Path("a/b/one.png"))
-    file.check_new(force=False)
-    file.write(PICTURE)
+    path = Path("a/b/one.png")
+    check_picture(path, force=False)
+    write_picture(PICTURE, path)
     with Image.open("a/b/one.png") as image:
         assert np.array_equal(np.asarray(image), PICTURE)
 
 
 def test_the_quality_is_the_files() -> None:
     for name, quality in (("low.jpg", 1), ("high.jpg", 100)):
-        PictureFile(Path(name), quality).write(PICTURE)
+        check_picture(Path(name), quality=quality, force=False)
+        write_picture(PICTURE, Path(name), quality=quality)
     assert Path("low.jpg").stat().st_size < Path("high.jpg").stat().st_size
 
 
 def test_a_file_is_replaced_with_force_alone(refuses: Refuses) -> None:
-    Path("one.png").write_text("old")
-    file = PictureFile(Path("one.png"))
-    with refuses("one.png exists. Pass --force to replace it, or choose another --out."):
-        file.check_new(force=False)
-    file.check_new(force=True)
-    file.write(PICTURE)
-    assert Path("one.png").read_bytes().startswith(b"\x89PNG")
+    path = Path("one.png")
+    path.write_text("old")
+    for check in (check_new, check_picture):
+        with refuses("one.png exists. Pass force=True to replace it, or choose another name."):
+            check(path, force=False)
+        check(path, force=True)
+    write_picture(PICTURE, path)
+    assert path.read_bytes().startswith(b"\x89PNG")
 
 
 @pytest.mark.parametrize(
@@ -50,11 +52,11 @@ def test_a_file_is_replaced_with_force_alone(refuses: Refuses) -> None:
     [
         ("one", None, "one: cannot write '', use .png, .jpg or .webp."),
         ("one.xyz", None, "one.xyz: cannot write '.xyz'"),
-        ("one.png", 90, "--quality: got one for one.png, expected a .jpg or .webp file"),
-        ("folder.png", None, "folder.png is a folder; --out names one picture"),
+        ("one.png", 90, "quality: got one for one.png, expected a .jpg or .webp file"),
+        ("folder.png", None, "folder.png is a folder, expected the name of one picture"),
     ],
 )
 def test_what_is_refused(refuses: Refuses, path: str, quality: int | None, message: str) -> None:
     Path("folder.png").mkdir()
     with refuses(message):
-        PictureFile(Path(path), quality)
+        check_picture(Path(path), quality=quality, force=True)

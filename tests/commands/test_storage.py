@@ -9,12 +9,7 @@ from typing import Any
 
 import pytest
 
-from stylert.commands.destination import (
-    cells_of_picture,
-    is_picture,
-    refuse_storage,
-    storage_of,
-)
+from stylert.commands.storage import Storage, is_picture
 
 Refuses = Callable[..., AbstractContextManager[None]]
 
@@ -37,33 +32,15 @@ def test_what_names_a_picture(path: str, expected: bool) -> None:
     assert is_picture(Path(path)) is expected
 
 
-def test_the_cells_of_a_picture(refuses: Refuses) -> None:
-    path = Path("a.png")
-    assert cells_of_picture(path, images=1, grid=None) == (1, 1)
-    assert cells_of_picture(path, images=5, grid="3x2") == (3, 2)
-    assert cells_of_picture(path, images=5, grid="auto") == (None, None)
-    with refuses("a.png is one file for 2 images; pass a folder, or --grid for one picture"):
-        cells_of_picture(path, images=2, grid=None)
-    with refuses("--grid: got '3x1'"):
-        cells_of_picture(path, images=5, grid="3x1")
-
-
 def test_one_picture_without_storage() -> None:
-    refuse_storage(Path("a.png"), container=None, shard_size=None, image_format=None)
+    Storage(quality=90).check_unused(Path("a.png"))
 
 
-@pytest.mark.parametrize(
-    ("name", "option"),
-    [
-        ("container", "--container"),
-        ("shard_size", "--shard-size"),
-        ("image_format", "--format"),
-        ("compression", "--compression"),
-    ],
-)
-def test_one_picture_has_no_storage(refuses: Refuses, name: str, option: str) -> None:
-    with refuses(f"{option}: got one for a.png, which is one picture; expected a folder"):
-        refuse_storage(Path("a.png"), **{name: 1})
+@pytest.mark.parametrize("name", ["container", "shard_size", "image_format", "compression"])
+def test_one_picture_has_no_storage(refuses: Refuses, name: str) -> None:
+    options: dict[str, Any] = {name: 1}
+    with refuses(f"{name}: got one for a.png, which is one picture"):
+        Storage(**options).check_unused(Path("a.png"))
 
 
 @pytest.mark.parametrize(
@@ -83,20 +60,20 @@ def test_one_picture_has_no_storage(refuses: Refuses, name: str, option: str) ->
     ],
 )
 def test_how_images_are_stored(path: str, options: dict[str, Any], expected: Any) -> None:
-    assert storage_of(Path(path), **options) == expected
+    assert Storage(**options).to_options(Path(path)) == expected
 
 
 @pytest.mark.parametrize(
     ("path", "options", "message"),
     [
-        ("x.tar", {}, "x.tar: shards are written into a folder; pass --out FOLDER --shard-size N"),
-        ("x", {"shard_size": 1, "container": "zip"}, "--shard-size: got one for a zip, expected"),
-        ("file", {}, "file is a file; --out names a folder, or pass --grid for one picture"),
-        ("file", {"shard_size": 1}, "file is a file; --out names a folder"),
+        ("x.tar", {}, "x.tar: shards need a folder, and shard_size=1000 or another"),
+        ("x", {"shard_size": 1, "container": "zip"}, "shard_size: got one for a zip, expected"),
+        ("file", {}, "file is a file, expected the name of a folder"),
+        ("file", {"shard_size": 1}, "file is a file, expected the name of a folder"),
     ],
 )
 def test_what_does_not_go_together(
     refuses: Refuses, path: str, options: dict[str, Any], message: str
 ) -> None:
     with refuses(message):
-        storage_of(Path(path), **options)
+        Storage(**options).to_options(Path(path))

@@ -1,0 +1,140 @@
+"""`stylert bench`: backends timed side by side, and what follows for many images."""
+
+from __future__ import annotations
+
+import json
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from stylert.commands import console
+from stylert.commands.export import need_export, read_network
+from stylert.commands.options import AsJson, Network, Threads, in_output, in_panel
+from stylert.commands.text.numbers import parse_counts
+from stylert.runtime.bundle import Bundle
+from stylert.runtime.bundle_facts import tell_half
+from stylert.runtime.errors import EngineError, InvalidInput, ParityError
+from stylert.runtime.packages import need
+from stylert.runtime.publishing import publish_bytes
+
+if TYPE_CHECKING:
+    from stylert.apps.bench import BenchResult
+    from stylert.apps.bench.sizing import Sizing
+
+__all__ = ["bench"]
+
+in_timing = in_panel("What is timed")
+in_plan = in_panel("Plan")
+
+
+def bench(
+    bundle: Annotated[
+        Path | None, typer.Argument(help="Folder of a bundle; or --untrained.", metavar="BUNDLE")
+    ] = None,
+    *,
+    untrained: Annotated[
+        str | None, in_timing("Network of random weights: stylegan2-256, -512 or -1024.")
+    ] = None,
+    checkpoint: Annotated[str | None, in_timing("Checkpoint of the bundle, for PyTorch.")] = None,
+    network: Network = None,
+    backends: Annotated[
+        str | None,
+        in_timing(
+            "Backends: onnxruntime, torch-eager and torch-compile, each also with -cuda or -fp16 "
+            "for a GPU in float32 or half, and tensorrt; by default those of the CPU.",
+        ),
+    ] = None,
+    batches: Annotated[Any, in_timing("Batch sizes.", "--batch", read=parse_counts)] = "1,4,8",
+    rounds: Annotated[int, in_timing("Turns of each candidate.", min=1)] = 10,
+    max_seconds: Annotated[
+        float, in_timing("Longest time for the turns of a batch size, in seconds.", min=1)
+    ] = 120.0,
+    threads: Threads = None,
+    plan: Annotated[
+        int | None, in_plan("Images to tell machines, hours and cost for, as timed.", min=1)
+    ] = None,
+    price: Annotated[
+        float | None, in_plan("Price of a machine for an hour, for --plan.", min=0)
+    ] = None,
+    hours: Annotated[
+        float | None, in_plan("Hours in which they are to be done, for --plan.", min=0.01)
+    ] = None,
+    out: Annotated[Path | None, in_output("File for all samples, as JSON.")] = None,
+    plot: Annotated[Path | None, in_output("Chart to draw: .png, .svg or .pdf.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Time backends side by side, and check the pictures of the very sessions timed.
+
+    Example: stylert bench ffhq-bundle --checkpoint ffhq.pkl --batch 1,4 --plot bench.png
+
+    Example: stylert bench ffhq-bundle --plan 1000000 --price 1.20 --hours 8
+    """
+    if plan is None and (price is not None or hours is not None):
+        raise typer.BadParameter("--price and --hours go with --plan IMAGES")
+    if (bundle is None) == (untrained is None):
+        raise typer.BadParameter("pass a BUNDLE or --untrained NAME, one of them")
+    if plot is not None:
+        need("matplotlib", extra="plot")
+        if plot.suffix not in (".png", ".svg", ".pdf"):
+            raise InvalidInput(f"plot: got {plot.name!r}, expected .png, .svg or .pdf")
+    if untrained is not None:
+        checkpoint = f"untrained:{untrained}"
+    if checkpoint is not None:
+        need_export()
+    from stylert.apps.bench.bundle_bench import MAY_FAIL, bench_bundle, bundle_of, parse_backends
+    from stylert.apps.bench.sizing import size_job
+
+    names = parse_backends(backends, with_checkpoint=checkpoint is not None)
+    with ExitStack() as stack:
+        if checkpoint is not None:
+            model = read_network(checkpoint, network)
+            bundle = stack.enter_context(bundle_of(model, bundle, say=console.warn))
+        assert bundle is not None
+        progress = stack.enter_context(console.show_progress())
+        result = bench_bundle(
+            bundle,
+            names,
+            checkpoint=checkpoint,
+            network=network,
+            batches=batches,
+            threads=threads,
+            rounds=rounds,
+            max_seconds=max_seconds,
+            progress=lambda message, share: progress(message, round(share * 100), 100),
+        )
+        sizing = None
+        if plan is not None:
+            sizing = size_job(bundle, result, plan, price=price, hours=hours)
+        half_note = tell_half(Bundle.open(bundle, check_files=False).manifest.get("half", {}))
+    if out is not None:
+        publish_bytes(out, result.to_json().encode(), overwrite=True)
+    if as_json and sizing is not None:
+        console.print_json({**json.loads(result.to_json()), "plan": sizing.to_json()})
+    elif as_json:
+        typer.echo(result.to_json())
+    else:
+        _print(result, sizing, notes=[half_note] if half_note else [])
+    if plot is not None:
+        from stylert.apps.bench.plot import plot as draw
+
+        draw(result, plot)
+    if wrong := result.parity_failures():
+        raise ParityError(f"Parity of what was timed: {wrong[0]}")
+    failures = result.failures()
+    if needed := [name for name in failures if backends is not None or name not in MAY_FAIL]:
+        raise EngineError(f"{needed[0]} was not timed to the end: {failures[needed[0]]}")
+
+
+def _print(result: BenchResult, sizing: Sizing | None, *, notes: list[str]) -> None:
+    from stylert.apps.bench.table import table_of
+
+    title = f"{result.subject}, {result.settings['threads']} threads"
+    console.print_table(table_of(result), title=title, numbers=True)
+    for line in (*notes, *result.warnings()):
+        console.warn(line)
+    if sizing is not None:
+        console.print_table(sizing.texts(), title=f"{sizing.images:,} images", numbers=True)
+        for line in sizing.told():
+            console.say(line)

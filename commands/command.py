@@ -1,0 +1,82 @@
+"""How a function becomes a command: its groups of options, and its errors in their words.
+
+A group is a dataclass; the command takes one instance of it for all of its options:
+
+    @dataclass(frozen=True, kw_only=True)
+    class Where:
+        backend: Annotated[str, typer.Option(help="...")] = "auto"
+        threads: Annotated[int | None, typer.Option(help="...")] = None
+
+    def generate(bundle: BundleFolder, *, where: Where) -> None: ...
+
+    app.command(cls=Command)(as_command(generate))   # --backend and --threads
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import MISSING, fields, is_dataclass
+from functools import wraps
+from typing import Any, get_type_hints
+
+import typer
+from typer.core import TyperCommand
+
+from stylert.commands.wording import put_in_options
+from stylert.runtime.errors import EngineError, InvalidInput
+
+__all__ = ["Command", "as_command"]
+
+
+class Command(TyperCommand):
+    """A command that refuses an option given twice, unless it takes several values."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read what was given; wrong usage is an exception of click's."""
+        _, _, order = self.make_parser(ctx).parse_args(list(args))
+        for parameter, times in Counter(order).items():
+            if times > 1 and not parameter.multiple:
+                names = "/".join([*parameter.opts, *parameter.secondary_opts])
+                often = "twice" if times == 2 else f"{times} times"
+                ctx.fail(f"{names} is given {often}: pass it once.")
+        return super().parse_args(ctx, args)
+
+
+def as_command(function: Callable[..., None]) -> Callable[..., None]:
+    """What typer can call: with a parameter for each option, those of groups, too."""
+    signature = inspect.signature(function, eval_str=True)
+    parameters = signature.parameters.values()
+    groups: dict[str, Any] = {
+        p.name: p.annotation for p in parameters if is_dataclass(p.annotation)
+    }
+
+    @wraps(function)
+    def call(context: typer.Context, **given: Any) -> None:
+        try:
+            for name, group in groups.items():
+                given[name] = group(**{f.name: given.pop(f.name) for f in fields(group)})
+            function(**given)
+        except (EngineError, InvalidInput) as error:
+            error.args = (put_in_options(str(error), context.command.params),)
+            raise
+
+    flat = [_keyword("context", typer.Context), *(p for one in parameters for p in _expand(one))]
+    call.__signature__ = signature.replace(parameters=flat)  # type: ignore[attr-defined]
+    return call
+
+
+def _expand(parameter: inspect.Parameter) -> Iterator[inspect.Parameter]:
+    """A parameter as typer reads it, or those of a group."""
+    if not is_dataclass(group := parameter.annotation):
+        yield _keyword(parameter.name, group, parameter.default)
+        return
+    hints = get_type_hints(group, include_extras=True)
+    for field in fields(group):
+        default = inspect.Parameter.empty if field.default is MISSING else field.default
+        yield _keyword(field.name, hints[field.name], default)
+
+
+def _keyword(name: str, hint: Any, default: Any = inspect.Parameter.empty) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=hint)

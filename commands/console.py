@@ -1,0 +1,112 @@
+"""What people see: lines, tables, JSON, and bars of progress."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import typer
+from rich import progress as bars
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from stylert.commands.progress_log import log_progress
+
+__all__ = ["note", "print_json", "print_table", "say", "show_image_progress", "show_progress"]
+__all__ += ["tell", "tell_result", "warn"]
+
+# Tables that go to a file or a pipe are not squeezed into 80 columns.
+# What is printed holds names of files, in which [brackets] are no colours and :colons: no emoji.
+out = Console(markup=False, emoji=False, width=None if sys.stdout.isatty() else 140)
+err = Console(markup=False, emoji=False, stderr=True, width=None if sys.stderr.isatty() else 140)
+
+LINES = {"note": "dim", "warning": "yellow", "error": "red"}
+CELLS = {"ok": "green", "missing": "dim", "broken": "red", "conflict": "red", "FAILED": "red"}
+LOG_SECONDS = 30.0  # between two lines of progress where stderr is no terminal
+
+
+def say(line: str) -> None:
+    """A line on stdout, never broken in two."""
+    out.print(line, soft_wrap=True)
+
+
+def tell(kind: str, line: str) -> None:
+    """A line on stderr: a note, a warning, or an error."""
+    err.print(f"{kind}: {line}", style=LINES[kind], soft_wrap=True)
+
+
+note = partial(tell, "note")
+warn = partial(tell, "warning")
+
+
+def print_json(data: Any) -> None:
+    """Print data for machines, on stdout."""
+    typer.echo(json.dumps(data, indent=1))
+
+
+def tell_result(data: Any, *lines: str, as_json: bool) -> None:
+    """Print what was done: data for machines, or else lines for people."""
+    if as_json:
+        print_json(data)
+    for line in () if as_json else lines:
+        say(line)
+
+
+def print_table(
+    rows: Sequence[Mapping[str, str]],
+    *,
+    title: str | None = None,
+    header: bool = True,
+    numbers: bool = False,  # in all columns but the first
+    on_stderr: bool = False,
+) -> None:
+    """Print rows, which are texts by heading."""
+    table = Table(title=title, title_justify="left", show_header=header)
+    for i, heading in enumerate(rows[0]):
+        table.add_column(heading, justify="right" if numbers and i else "left")
+    for row in rows:
+        table.add_row(*(Text(cell, CELLS.get(cell, "")) for cell in row.values()))
+    (err if on_stderr else out).print(table)
+
+
+@contextmanager
+def show_progress(*columns: bars.ProgressColumn) -> Iterator[Callable[[str, int, int], None]]:
+    """A bar on stderr for each stage of the work; gone when it is done."""
+    bar = bars.Progress(
+        *(bars.TextColumn("{task.description}"), bars.BarColumn(), bars.MofNCompleteColumn()),
+        *(*columns, bars.TimeElapsedColumn(), bars.TimeRemainingColumn()),
+        console=err,
+        transient=True,
+        disable=not err.is_terminal,
+    )
+    tasks: dict[str, Any] = {}
+
+    def update(stage: str, done: int, total: int) -> None:
+        if stage not in tasks:  # what was there before says nothing of the rate
+            tasks[stage] = bar.add_task(stage, completed=done)
+        bar.update(tasks[stage], completed=done, total=total)
+
+    with bar:
+        yield update
+
+
+@contextmanager
+def show_image_progress() -> Iterator[Callable[[int, int], None]]:
+    """Progress of many images: a bar with the rate, or a line now and then in a log."""
+    if not err.is_terminal:
+        yield log_progress(note, seconds=LOG_SECONDS)
+        return
+    with show_progress(_Rate()) as progress:
+        yield partial(progress, "drawing")
+
+
+class _Rate(bars.ProgressColumn):
+    """Images per second, over the last half minute."""
+
+    def render(self, task: bars.Task) -> Text:
+        return Text("" if task.speed is None else f"{task.speed:.1f} images/s")

@@ -1,0 +1,174 @@
+"""`stylert mix` and `edit`: grids of mixed styles, and strips along a direction."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+
+from stylert.commands import console, options
+from stylert.commands.figures import draw_mix, draw_strip
+from stylert.commands.options import AsJson, BundleFolder, Force, WhereHere, in_output
+from stylert.commands.picture import Picture, in_picture
+from stylert.commands.target_files import check_picture, write_picture
+from stylert.commands.text.numbers import parse_strengths
+from stylert.commands.text.seeds import Source, parse_classes, parse_seed_list, parse_source
+from stylert.commands.text.styles import parse_direction
+from stylert.runtime.bundle import Bundle
+from stylert.runtime.drawing_options import StyleOptions
+from stylert.runtime.errors import InvalidInput
+from stylert.runtime.generator import Generator
+
+__all__ = ["edit", "mix"]
+
+PICTURE = in_output("Picture to write: .png, .jpg or .webp.")
+Layers = Annotated[str, in_picture("Layers: coarse, middle, fine, all, or a list such as 0-6,8.")]
+
+
+def mix(
+    bundle: BundleFolder,
+    *,
+    rows: Annotated[Any, in_picture("Seeds of the rows, or a file of ws.", read=parse_source)],
+    columns: Annotated[
+        Any, in_picture("Seeds of the columns, or a file of ws.", read=parse_source)
+    ],
+    layers: Layers,
+    picture: Picture,
+    column_class_idx: Annotated[
+        Any,
+        in_picture("Class of the columns, if it differs.", "--column-class", read=parse_classes),
+    ] = None,
+    framed: Annotated[bool, in_picture("Show the sources at the left and the top, too.")] = True,
+    out: Annotated[Path, PICTURE],
+    quality: options.PictureQuality = None,
+    force: Force = False,
+    as_json: AsJson = False,
+    where: WhereHere,
+) -> None:
+    """Draw a grid of pictures, every row with some layers of every column: style mixing.
+
+    Several classes are those of the rows, one by one, and of the columns.
+
+    Example: stylert mix ffhq-bundle --rows 0-3 --columns 10-15 --layers coarse --out mix.png
+    """
+    check_picture(out, quality=quality, force=force)
+    of_rows = of_columns = picture.to_style_options(rows, columns)
+    if column_class_idx is not None:
+        if isinstance(columns, Path):
+            raise InvalidInput("column_class_idx: got one for ws of a file, expected seeds")
+        of_columns = {**of_rows, "class_idx": column_class_idx, "labels": None}
+    with where.open(bundle) as generator, console.show_progress() as progress:
+        figure = draw_mix(
+            generator,
+            _make_styles(generator, rows, of_rows),
+            _make_styles(generator, columns, of_columns),
+            layers=layers,
+            framed=framed,
+            progress=partial(progress, "drawing"),
+            **picture.to_image_options(),
+        )
+    write_picture(figure, out, quality=quality)
+    _tell(generator, figure, out, as_json=as_json)
+
+
+def edit(
+    bundle: BundleFolder,
+    *,
+    seeds: Annotated[
+        Any, in_picture("Seeds to edit, a row for each.", "--seed", "--seeds", read=parse_seed_list)
+    ] = None,
+    ws: Annotated[Path | None, in_picture("File of ws to edit: .npy or .npz.")] = None,
+    direction: Annotated[
+        Any,
+        in_picture(
+            "Direction: a name that --list-directions shows, a .npy or .npz file, or pca:0 for the "
+            "first principal component, in standard deviations.",
+            read=parse_direction,
+        ),
+    ] = None,
+    strengths: Annotated[
+        Any,
+        in_picture(
+            "Strengths: FIRST:LAST:COUNT or a list; write --strengths=-6:6:5.", read=parse_strengths
+        ),
+    ] = "-6:6:5",
+    layers: Layers = "all",
+    list_directions: Annotated[
+        bool, in_picture("Show the directions in the bundle.", "--list-directions")
+    ] = False,
+    picture: Picture,
+    out: Annotated[Path | None, PICTURE] = None,
+    quality: options.PictureQuality = None,
+    force: Force = False,
+    as_json: AsJson = False,
+    where: WhereHere,
+) -> None:
+    """Draw a strip of pictures along a direction in w, weak to strong.
+
+    Example: stylert edit ffhq-bundle --seed 7 --direction sefa_coarse_0 --out strip.png
+    """
+    if list_directions:
+        return _list_directions(bundle, as_json=as_json)
+    if (seeds is None) == (ws is None):
+        raise typer.BadParameter("pass --seed N or --ws FILE, one of them")
+    if direction is None or out is None:
+        missing = "direction NAME" if direction is None else "out FILE"
+        raise typer.BadParameter(f"pass --{missing}, too")
+    check_picture(out, quality=quality, force=force)
+    styles = picture.to_style_options(ws or seeds)
+    with where.open(bundle) as generator, console.show_progress() as progress:
+        figure = draw_strip(
+            generator,
+            _make_styles(generator, ws or seeds, styles),
+            _find_direction(generator, direction, styles),
+            strengths,
+            layers=layers,
+            progress=partial(progress, "drawing"),
+            **picture.to_image_options(),
+        )
+    write_picture(figure, out, quality=quality)
+    return _tell(generator, figure, out, as_json=as_json)
+
+
+def _list_directions(path: Path, *, as_json: bool) -> None:
+    """Show the directions of a bundle: the sets, and the names in them."""
+    sets = Bundle.open(path).read_directions()
+    if as_json:
+        return console.print_json({name: s.layers.tolist() for s in sets for name in s.names})
+    if not sets:
+        return console.say(f"{path} has no directions. Export again, or use pca:0 or a file.")
+    console.print_table([s.row() for s in sets], title=str(path))
+    return console.say("And pca:0, pca:1, ...: what varies most in w. Or a .npy or .npz file.")
+
+
+def _find_direction(
+    generator: Generator, direction: int | Path | str, options: StyleOptions
+) -> np.ndarray | str:
+    """A principal component, a direction of a file, or the name of one in the bundle."""
+    if isinstance(direction, Path):
+        return generator.load_direction(direction)
+    if isinstance(direction, str):
+        return direction
+    last = generator.spec.w_dim - 1
+    if direction > last:
+        raise InvalidInput(f"direction: got 'pca:{direction}', expected pca:0 to pca:{last}")
+    class_idx: Any = options.get("class_idx")
+    components = generator.pca(k=direction + 1, class_idx=class_idx, labels=options.get("labels"))
+    return components.direction(direction)
+
+
+def _make_styles(generator: Generator, source: Source, options: StyleOptions) -> np.ndarray:
+    """The ws of seeds, or of a file: [N, num_ws, w_dim] float32."""
+    if isinstance(source, Path):
+        return generator.load_ws(source)
+    return generator.styles(source, **options)
+
+
+def _tell(generator: Generator, figure: np.ndarray, path: Path, *, as_json: bool) -> None:
+    height, width = figure.shape[:2]
+    facts = {"backend": generator.choice, "file": str(path), "width": width, "height": height}
+    done = f"Wrote {path}: {width}x{height} pixels."
+    console.tell_result(facts, generator.choice, done, as_json=as_json)

@@ -1,0 +1,194 @@
+"""`stylert export`, `convert` and `verify`: from a checkpoint to a bundle, and the proof of it."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.filesize import decimal
+
+from stylert.apps.checks.bundle_check import check_bundle
+from stylert.commands import console, options
+from stylert.commands.options import AsJson, BundleFolder, Force, Network, in_output, in_panel
+from stylert.commands.target_files import check_new
+from stylert.runtime.errors import ParityError
+from stylert.runtime.packages import need
+
+if TYPE_CHECKING:
+    from stylert.export.checkpoints import Checkpoint
+
+__all__ = ["PARITY", "convert", "export", "need_export", "read_network", "verify"]
+
+PARITY = "Against PyTorch in float32"  # the title of its table
+
+in_proof = in_panel("Proof")
+in_half = in_panel("Half precision")
+
+COMPARED = "Pictures compared in each scene; by default 32, 16 or 8, by the network's size."
+AllowChaotic = Annotated[
+    bool,
+    in_proof("Accept a network whose float32 is far from float64 in PyTorch.", "--allow-chaotic"),
+]
+
+
+def need_export() -> None:
+    """Refuse to go on without the packages that read checkpoints."""
+    need("torch", "onnx", "onnx_ir", extra="export")
+
+
+def read_network(checkpoint: str, network: str | None = None) -> Checkpoint:
+    """Read a checkpoint, and tell what is odd about it."""
+    from stylert.export.checkpoints import read_checkpoint
+
+    with console.err.status("reading the checkpoint"):
+        model = read_checkpoint(checkpoint, network=network)
+    for line in model.notes:
+        console.note(line)
+    return model
+
+
+def export(
+    checkpoint: options.Checkpoint,
+    *,
+    out: Annotated[Path, in_output("Folder of the bundle to write.", metavar="BUNDLE")],
+    force: Force = False,
+    as_json: AsJson = False,
+    network: Network = None,
+    verify: Annotated[bool, in_proof("Compare with PyTorch, then publish the bundle.")] = True,
+    verify_seeds: Annotated[int | None, in_proof(COMPARED, min=1)] = None,
+    allow_chaotic: AllowChaotic = False,
+    half: Annotated[
+        str, in_half("Blocks in half precision: native (as trained), all, none, or b64,b128.")
+    ] = "native",
+    half_strict: Annotated[
+        bool,
+        in_half("Fail if half is too far off, instead of using it less.", "--half-strict"),
+    ] = False,
+) -> None:
+    """Turn a checkpoint into a bundle, and prove that it draws the same pictures.
+
+    Example: stylert export ffhq.pkl --out ffhq-bundle
+    """
+    need_export()
+    from stylert.export.bundle_writer import check_target, export_bundle
+
+    check_target(out, force=force)
+    model = read_network(checkpoint, network)
+    with console.show_progress() as progress:
+        report = export_bundle(
+            model,
+            out,
+            force=force,
+            verify_seeds=verify_seeds if verify else 0,
+            half=half,
+            half_strict=half_strict,
+            allow_chaotic=allow_chaotic,
+            progress=progress,
+        )
+    for line in report.notes if report else ("not compared with PyTorch (--no-verify)",):
+        console.warn(line)
+    if as_json:
+        return console.print_json({"bundle": str(out), "parity": report and report.to_json()})
+    if report is not None:
+        console.print_table(report.make_table(), title=PARITY)
+    size = sum(file.stat().st_size for file in out.rglob("*") if file.is_file())
+    console.say(f"Wrote {out} ({decimal(size)}).")
+    return console.say(f"Draw with: stylert generate {out} --seeds 0-15 --out images")
+
+
+Target = typer.Argument(help="File to write: .safetensors, or .npy of latents.", metavar="OUT")
+
+
+def convert(
+    checkpoint: options.Checkpoint,
+    target: Annotated[Path, Target],
+    *,
+    network: Network = None,
+    force: Force = False,
+) -> None:
+    """Rewrite a checkpoint as one .safetensors file that holds weights only, no code.
+
+    The latents of a projector or an encoder in a .pt file become a .npy file.
+
+    Example: stylert convert ffhq.pkl ffhq.safetensors
+    """
+    if target.suffix not in (".safetensors", ".npy"):
+        raise typer.BadParameter(
+            f"{target}: the file's name must end in .safetensors, or .npy for latents"
+        )
+    check_new(target, force=force)
+    if target.suffix == ".npy":
+        from stylert.export.latent_file import read_latents, write_latents
+
+        if network is not None:
+            raise typer.BadParameter("--network: latents have no networks")
+        write_latents(read_latents(checkpoint), target)
+    else:
+        need("safetensors", extra="export")
+        from stylert.export.checkpoints import write_native
+
+        write_native(read_network(checkpoint, network), target, overwrite=force)
+    console.say(f"Wrote {target} ({decimal(target.stat().st_size)}).")
+
+
+def verify(
+    bundle: BundleFolder,
+    *,
+    checkpoint: Annotated[str | None, in_proof("Checkpoint to compare with, in PyTorch.")] = None,
+    network: Network = None,
+    seeds: Annotated[int | None, in_proof(COMPARED, min=1)] = None,
+    allow_chaotic: AllowChaotic = False,
+    provider: options.Provider = "cpu",
+    threads: options.Threads = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check a bundle's files; with its checkpoint, compare the pictures with PyTorch again.
+
+    Example: stylert verify ffhq-bundle --checkpoint ffhq.pkl
+    """
+    if checkpoint is None:
+        return _check_files(bundle, provider, threads, as_json=as_json)
+    need_export()
+    from stylert.export.parity import make_parity_error
+    from stylert.export.verification import verify_bundle
+
+    model = read_network(checkpoint, network)
+    with console.show_progress() as progress:
+        report = verify_bundle(
+            bundle,
+            model,
+            seeds=None if seeds is None else range(seeds),
+            allow_chaotic=allow_chaotic,
+            provider=provider,
+            threads=threads,
+            progress=partial(progress, "comparing with PyTorch"),
+            say=console.warn,
+        )
+    for line in report.notes:
+        console.warn(line)
+    if as_json:
+        console.print_json({"parity": report.to_json()})
+    if not report.passed:
+        raise make_parity_error(report)  # the table is told with it
+    if not as_json:
+        console.print_table(report.make_table(), title=PARITY)
+    return None
+
+
+def _check_files(bundle: Path, provider: str, threads: int | None, *, as_json: bool) -> None:
+    check = check_bundle(bundle, provider=provider, threads=threads)
+    if as_json:
+        console.print_json(check.to_json())
+    else:
+        console.say(f"{bundle}: the files are as they were exported. {check.choice}.")
+        for precision, d in check.batch_differences.items():
+            how_far = f"{d.max_abs:.1g} at most ({precision})"
+            console.say(f"Images drawn together and alone differ by {how_far}.")
+        when = "It was not compared with PyTorch at export."
+        if check.difference_at_export is not None:
+            when = f"Compared with PyTorch at export: max |d| {check.difference_at_export:.1g}."
+        console.say(f"{when} Compare again: add --checkpoint FILE")
+    if failures := check.failures():
+        raise ParityError(failures[0])

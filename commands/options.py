@@ -1,0 +1,94 @@
+"""Options that several commands share, and what makes an option of a help panel."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from stylert.runtime.errors import InvalidInput
+from stylert.runtime.generator import Generator
+
+__all__ = ["AsJson", "BundleFolder", "Checkpoint", "Force", "Network"]
+__all__ += ["PictureQuality", "Precision", "Provider", "Threads", "Where", "WhereHere"]
+__all__ += ["in_output", "in_panel", "in_where"]
+
+
+def in_panel(title: str) -> Callable[..., Any]:
+    """What makes the options of a panel of `--help`.
+
+        in_output = in_panel("Output")
+        quality: Annotated[int | None, in_output("JPEG quality; 95 by default.", max=100)] = None
+
+    It takes the help text and the option's names, `read` for a function parse_... that reads the
+    text that is given (an `InvalidInput` of it is wrong usage), and what `typer.Option` takes.
+    """
+
+    def option(text: str, *names: str, read: Any = None, **settings: Any) -> Any:
+        if read is not None:
+            metavar = read.__name__.removeprefix("parse_").upper()
+            settings = {"parser": _as_parser(read), "metavar": metavar, **settings}
+        return typer.Option(*names, help=text, rich_help_panel=title, **settings)
+
+    return option
+
+
+def _as_parser(read: Callable[[str], Any]) -> Callable[[str], Any]:
+    @wraps(read)
+    def parse(text: str) -> Any:
+        try:
+            return read(text)
+        except InvalidInput as error:
+            raise typer.BadParameter(str(error)) from None
+
+    return parse
+
+
+in_where = in_panel("Where it runs")
+in_output = in_panel("Output")
+
+_FILE = "A StyleGAN .pkl, .pt or .safetensors file, or untrained:stylegan2-256."
+BundleFolder = Annotated[Path, typer.Argument(help="Folder of a bundle.", metavar="BUNDLE")]
+Checkpoint = Annotated[str, typer.Argument(help=_FILE, metavar="CHECKPOINT")]
+Network = Annotated[
+    str | None, in_panel("Checkpoint")("Network of the file, such as G; G_ema by default.")
+]
+
+Provider = Annotated[
+    str, in_where("Processor of ONNX Runtime: cpu, cuda, or auto: CUDA where it runs.")
+]
+Precision = Annotated[str, in_where("Precision: fp32, fp16, or auto: fp16 on a GPU if it can.")]
+Threads = Annotated[int | None, in_where("CPU threads; by default all that are usable.", min=1)]
+
+AsJson = Annotated[bool, in_output("Print JSON for machines.", "--json")]
+Force = Annotated[bool, in_output("Replace what is already there.", "--force")]
+PictureQuality = Annotated[
+    int | None, in_output("JPEG and WebP quality, 1 to 100; by default Pillow's.", min=1, max=100)
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Where:
+    """Where a generator runs: what `Generator.open` takes, on any machine."""
+
+    backend: Annotated[
+        str, in_where("Backend: onnxruntime, tensorrt, or auto: an engine that runs here, if any.")
+    ] = "auto"
+    provider: Provider = "auto"
+    precision: Precision = "auto"
+    max_batch: Annotated[int, in_where("Images drawn at a time, at most.", "--batch", min=1)] = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class WhereHere(Where):
+    """Where a generator runs on this machine."""
+
+    threads: Threads = None
+
+    def open(self, bundle: Path, **others: Any) -> Generator:
+        """Open a bundle, with other options in the place of some."""
+        return Generator.open(bundle, **{**vars(self), **others})

@@ -1,0 +1,38 @@
+"""Files that a command is about to write, checked before anything is drawn."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from stylert.runtime.errors import InvalidInput
+from stylert.runtime.images import image_format, save_image
+
+__all__ = ["check_new", "check_picture", "write_picture"]
+
+
+def check_new(path: Path, *, force: bool) -> None:
+    """Refuse to replace a file, unless `force` is given."""
+    if path.exists() and not force:
+        raise InvalidInput(f"{path} exists. Pass force=True to replace it, or choose another name.")
+
+
+def check_picture(path: Path, *, quality: int | None = None, force: bool) -> None:
+    """Check the file of one picture.
+
+    Raises:
+        InvalidInput: a suffix that Pillow cannot write, a folder, a quality of what has none, or a
+            file that is there.
+    """
+    kind = image_format(path)
+    if quality is not None and kind not in ("JPEG", "WEBP"):
+        raise InvalidInput(f"quality: got one for {path}, expected a .jpg or .webp file")
+    if path.is_dir():
+        raise InvalidInput(f"{path} is a folder, expected the name of one picture")
+    check_new(path, force=force)
+
+
+def write_picture(picture: np.ndarray, path: Path, *, quality: int | None = None) -> None:
+    """Write a picture [H, W, C] uint8, whole or not at all; missing folders are made."""
+    save_image(picture, path, quality=quality)

@@ -1,0 +1,65 @@
+"""What is done to styles and pictures: a psi 'coarse=0.5', a ramp '0:360', a direction 'pca:0'."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+from stylert.apps.video.ramps import Ramp
+from stylert.commands.text.numbers import parse_numbers
+from stylert.runtime.arguments import shown
+from stylert.runtime.errors import InvalidInput
+
+__all__ = ["parse_direction", "parse_motion", "parse_psi", "parse_psi_ramp", "parse_turn"]
+
+_COMPONENT = "pca:"
+_DIGITS = 5  # of its number
+
+
+def parse_psi(text: str) -> float | dict[str, float]:
+    """Read a truncation psi, or several by layers, which only the generator knows."""
+    try:
+        if "=" not in text:
+            return float(text)
+        pairs = [part.partition("=") for part in text.split(",")]
+        return {layers.strip(): float(value) for layers, _, value in pairs}
+    except ValueError:
+        raise InvalidInput(f"got {shown(text)}, expected a number, or coarse=0.5,fine=1") from None
+
+
+def parse_psi_ramp(text: str) -> float | dict[str, float] | tuple[float, ...] | Ramp:
+    """Read a psi as `parse_psi` does, or one that changes from the first frame on: '0.3:1'."""
+    return _parse_ramp(text, size=1) if ":" in text else parse_psi(text)
+
+
+def parse_motion(text: str) -> float | tuple[float, ...] | Ramp:
+    """Read how far pictures move: '0.5,0', or '0,0:0.5,0' from to."""
+    return _parse_ramp(text, size=2)
+
+
+def parse_turn(text: str) -> float | tuple[float, ...] | Ramp:
+    """Read degrees: '90', or '0:360' from to."""
+    return _parse_ramp(text, size=1, turn=360)
+
+
+def parse_direction(text: str) -> int | Path | str:
+    """Read the number of a principal component, a file, or a name; whether it is there is open."""
+    if not text.startswith(_COMPONENT):
+        return Path(text) if text.endswith((".npy", ".npz")) else text
+    index = text.removeprefix(_COMPONENT)
+    if not (index.isdecimal() and len(index) <= _DIGITS):
+        raise InvalidInput(f"got {shown(text)}, expected a component such as {_COMPONENT}0")
+    return int(index)
+
+
+def _parse_ramp(
+    text: str, *, size: int, turn: float | None = None
+) -> float | tuple[float, ...] | Ramp:
+    """A value of `size` numbers, or two between which it changes."""
+    ends = [parse_numbers(part) if part else () for part in text.split(":")]
+    finite = all(math.isfinite(number) for end in ends for number in end)
+    if not finite or len(ends) > 2 or any(len(end) != size for end in ends):
+        one = ",".join(["0.5"] * size)
+        raise InvalidInput(f"got {shown(text)}, expected such as {one}, or {one}:{one} from to")
+    first, *last = [end[0] if size == 1 else end for end in ends]
+    return Ramp(first, last[0], turn) if last else first

@@ -1,0 +1,42 @@
+"""The library's messages in the words of the command line: `class_idx` is `--class` there.
+
+The library speaks of arguments. Parameters of commands have the names of the arguments, so that
+their options say what each is called here:
+
+    class_idx: got 7, expected 0 to 4      --class: got 7, expected 0 to 4
+    Pass force=True to replace it          Pass --force to replace it
+    or pass precision='fp32'               or pass --precision fp32
+    got one with noise_mode 'const'        got one with --noise 'const'
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+__all__ = ["put_in_options"]
+
+_HEAD = re.compile(r"^\w+(, \w+)*(?=: (got|expected|this) )")  # the arguments that are wrong
+_VALUE = re.compile(r"(?<![\w/.'-])(?P<name>\w+)=(?P<value>'[^']*'|[\w<]+)")
+_NAME = re.compile(r"(?<![\w/.'-])\w+_\w+(?![\w/.'=-])")  # no word of English
+
+
+def put_in_options(message: str, parameters: Iterable[Any]) -> str:
+    """Say a message of the library with the options of a command, whose parameters click has."""
+    options = {p.name: p for p in parameters if p.param_type_name == "option"}
+
+    def call(argument: str) -> str:
+        return options[argument].opts[0] if argument in options else argument
+
+    def give(match: re.Match[str]) -> str:
+        if match["name"] not in options:
+            return match[0]
+        option, value = options[match["name"]], match["value"].strip("'")
+        if option.is_flag:
+            return str((option.opts if value == "True" else option.secondary_opts)[0])
+        return f"{option.opts[0]} {value}"
+
+    message = _HEAD.sub(lambda match: ", ".join(map(call, match[0].split(", "))), message)
+    message = _VALUE.sub(give, message)
+    return _NAME.sub(lambda match: call(match[0]), message)

@@ -1,0 +1,74 @@
+"""What `--help` shows: texts that stand alone, panels, and examples that run."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import shlex
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from stylert import cli
+
+COMMANDS: dict[str, Any] = typer.main.get_command(cli.app).commands  # type: ignore[attr-defined]
+OPTIONS = [
+    pytest.param(option, id=f"{name} {option.opts[0]}")
+    for name, command in COMMANDS.items()
+    for option in command.params
+    if option.param_type_name == "option"
+]
+PANELS = {
+    *("Picture", "Walk", "Where it runs", "Output", "Storage"),
+    *("Checkpoint", "Proof", "Half precision", "Engine", "Models"),
+    *("Service", "Cluster", "What is timed", "Plan"),
+}
+SHORTER = {
+    "export": "--verify-seeds 1",
+    "verify": "--seeds 1",
+    "bench": "--rounds 1 --max-seconds 1",
+}
+SMALLER = {
+    "0-49999": "0-4",
+    "--shard-size 1000": "--shard-size 2",
+    "--seconds 2": "--seconds 0.2",
+    "--batch 1,4 --plot": "--batch 1 --backends torch-eager,onnxruntime --plot",
+}
+NOT_HERE = ("serve ", "ray ffhq-bundle --address")  # they run until they are stopped
+
+
+def examples() -> Iterator[str]:
+    for command in COMMANDS.values():
+        for example in re.findall(r"Example: stylert (.+)", inspect.cleandoc(command.help)):
+            if not example.startswith(NOT_HERE):
+                yield example
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_a_text_stands_alone(option: Any) -> None:
+    assert re.fullmatch(r"[A-Z0-9].*[^.]\.", option.help)
+    assert option.rich_help_panel in PANELS
+
+
+@pytest.mark.parametrize("example", list(examples()))
+def test_an_example_runs(
+    example: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    goldens: Path,
+    bundle_of: Callable[[str], Path],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(goldens / "sg2-fp16-64.pkl", "ffhq.pkl")
+    if not example.startswith("export"):
+        shutil.copytree(bundle_of("sg2-fp16-64"), "ffhq-bundle")
+    for text, smaller in SMALLER.items():
+        example = example.replace(text, smaller)
+    words = [*shlex.split(example), *SHORTER.get(example.split()[0], "").split()]
+    result = CliRunner().invoke(cli.app, words)
+    assert result.exception is None, (example, result.exception, result.output)

@@ -1,0 +1,79 @@
+"""Truncation, what changes in a video, and directions, as users write them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stylert.apps.video.ramps import Ramp
+from stylert.commands.text.styles import (
+    parse_direction,
+    parse_motion,
+    parse_psi,
+    parse_psi_ramp,
+    parse_turn,
+)
+
+Refuses = Callable[..., AbstractContextManager[None]]
+
+
+def test_psi_for_all_layers_and_by_layers() -> None:
+    assert parse_psi("0.7") == 0.7
+    assert parse_psi("coarse=0.5, 8-17=1") == {"coarse": 0.5, "8-17": 1.0}
+
+
+@pytest.mark.parametrize("text", ["", "x", "0.5,0.7", "coarse=", "coarse=0.5,fine", "a=b"])
+def test_what_is_no_psi(refuses: Refuses, text: str) -> None:
+    with refuses(f"got {text!r}, expected a number, or coarse=0.5,fine=1"):
+        parse_psi(text)
+
+
+def test_a_value_that_stays() -> None:
+    assert parse_turn("-90") == -90
+    assert parse_motion("0.5,-1") == (0.5, -1)
+    assert parse_psi_ramp("0.5") == 0.5
+    assert parse_psi_ramp("coarse=0.5") == {"coarse": 0.5}
+
+
+def test_a_value_that_changes() -> None:
+    assert parse_psi_ramp("0:1") == Ramp(0, 1)
+    assert parse_motion("0,0:1,2") == Ramp((0, 0), (1, 2))
+    assert parse_turn("0:360") == Ramp(0, 360, turn=360)
+
+
+@pytest.mark.parametrize(
+    ("parse", "text"),
+    [
+        *((parse_turn, text) for text in ("", "0:1:2", "0:", "1,2", "0:inf")),
+        *((parse_motion, text) for text in ("", "1", "1,2:3", "1,nan")),
+        *((parse_psi_ramp, text) for text in ("0:1:2", "0:inf", ":")),
+    ],
+)
+def test_what_is_no_ramp(refuses: Refuses, parse: Any, text: str) -> None:
+    one = "0.5,0.5" if parse is parse_motion else "0.5"
+    with refuses(f"got {text!r}, expected such as {one}, or {one}:{one} from to"):
+        parse(text)
+
+
+def test_what_is_no_number(refuses: Refuses) -> None:
+    with refuses("got 'x', expected numbers such as"):
+        parse_psi_ramp("0:x")
+    with refuses("got 'x', expected a number, or coarse=0.5"):
+        parse_psi_ramp("x")
+
+
+def test_a_component_a_file_or_a_name() -> None:
+    assert parse_direction("pca:0") == 0
+    assert parse_direction("pca:63") == 63
+    assert parse_direction("a/age.npz") == Path("a/age.npz")
+    assert parse_direction("sefa_all_0") == "sefa_all_0"
+
+
+@pytest.mark.parametrize("text", ["pca:", "pca:x", "pca:-1", "pca:" + "9" * 5000])
+def test_what_is_no_component(refuses: Refuses, text: str) -> None:
+    with refuses("got 'pca:", "expected a component such as pca:0"):
+        parse_direction(text)
