@@ -10,6 +10,7 @@ from typing import Any
 
 from stylert.export.bundle_draft import BundleDraft
 from stylert.export.checkpoints import Checkpoint
+from stylert.export.int16_rounding import round_weights
 from stylert.export.parity import ParityReport, count_pictures
 from stylert.export.precision import choose_half
 from stylert.export.proving import prove_bundle
@@ -30,6 +31,7 @@ def export_bundle(
     verify_seeds: int | None = None,
     half: str = "native",
     half_strict: bool = False,
+    weights: str = "fp32",
     allow_chaotic: bool = False,
     graph_options: Mapping[str, Any] = MappingProxyType({}),
     progress: Progress = lambda stage, done, total: None,
@@ -47,6 +49,8 @@ def export_bundle(
             'none' (no such graph), or a list such as 'b64,b128'; see `choose_half`.
         half_strict: where their pictures are too far off, fail; by default blocks are moved to
             float32 until they are not, those that cost most first.
+        weights: what the large weights are stored as: 'fp32', or 'int16', which halves the files.
+            Everything is still computed in float32. Pictures that are below 80 dB fail the proof.
         allow_chaotic: publish a network whose float32 is far from float64 in PyTorch itself, so
             that nothing can be proven.
         graph_options: options of the family's graph, such as `up_convolution` of StyleGAN2.
@@ -61,6 +65,7 @@ def export_bundle(
         OSError: the disk is full, or the folder cannot be written.
     """
     check_target(Path(out), force=force)
+    original, checkpoint = checkpoint, round_weights(checkpoint, weights)
     with publish_folder(out) as folder:
         chosen = choose_half(
             checkpoint,
@@ -68,12 +73,13 @@ def export_bundle(
             measure=verify_seeds != 0,  # a float32 bundle needs no measurement
             progress=lambda done, total: progress("measuring activations", done, total),
         )
-        draft = BundleDraft(checkpoint, folder, chosen, graph_options)
+        draft = BundleDraft(checkpoint, folder, chosen, graph_options, weights)
         draft.write(progress)
         report = None
         if verify_seeds != 0:
             report = prove_bundle(
                 draft,
+                original,
                 seeds=range(verify_seeds or count_pictures(checkpoint.config)),
                 half_strict=half_strict,
                 allow_chaotic=allow_chaotic,

@@ -95,4 +95,5 @@ def _fit(sums: np.ndarray, matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray] 
     found = np.linalg.lstsq(rows, np.ones(len(rows)))[0]
     if np.abs(rows @ found - 1).max() > 2 * SAME:
         return None
-    return np.float32(found[0]), np.float32(found[1])
+    factor, offset = found.astype(np.float32)
+    return np.array(factor), np.array(offset)

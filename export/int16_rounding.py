@@ -1,19 +1,21 @@
 """A checkpoint whose large weights are 16-bit integers, with a factor for each output. NumPy only.
 
-Integers are more exact than half precision, which takes as much room: their steps are as fine at
-the largest weight of an output as at the others, and it is the large ones that make the picture.
-Measured, half precision costs 13 to 18 dB more (docs/results/README.md).
+Half precision takes as much room, and costs 14 to 25 dB more (docs/results/README.md): it spends
+its digits on the smallest weights, and the largest make the picture.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import numpy as np
 
 from stylert.export.checkpoints import Checkpoint
+from stylert.runtime.bundle_facts import WEIGHTS
+from stylert.runtime.errors import InvalidInput
 
-__all__ = ["LARGE", "find_int16", "round_weights", "to_int16"]
+__all__ = ["LARGE", "SAME", "find_int16", "round_weights", "to_int16"]
 
 LARGE = 1024  # numbers: smaller tensors are not worth it
 LEVELS = 32767  # of the integers on each side of 0
@@ -21,23 +23,34 @@ KEPT = 2.0**-12  # an output's weights may lose this share of their root mean sq
 SAME = 2.0**-20  # what float32 makes of a few products, relative
 
 
-def round_weights(checkpoint: Checkpoint) -> tuple[Checkpoint, tuple[str, ...]]:
-    """Round the large weights: of convolutions, fully connected and affine layers.
+def round_weights(checkpoint: Checkpoint, weights: str) -> Checkpoint:
+    """A checkpoint as a bundle stores it: large weights of the synthesis rounded, all float32.
 
-    Returns:
-        The checkpoint with rounded weights, still float32, and the names of those that stay as
-        they are: one number in them is so large that the others would be lost.
+    The mapping network stays as it is: it is small, and the same styles make saved ones usable with
+    either bundle. So does a weight with numbers so large that others would be lost; a note says so.
+
+    Args:
+        checkpoint: the generator.
+        weights: 'int16', or 'fp32': as it is.
+
+    Raises:
+        InvalidInput: another word.
     """
+    if weights not in WEIGHTS:
+        raise InvalidInput(f"weights: got {weights!r}, expected {' or '.join(WEIGHTS)}.")
+    if weights == "fp32":
+        return checkpoint
     tensors, kept = dict(checkpoint.tensors), []
     for name, tensor in checkpoint.tensors.items():
-        if not name.endswith(".weight") or tensor.size < LARGE:
+        if not re.fullmatch(r"synthesis\..*\.weight", name) or tensor.size < LARGE:
             continue
         rounded = np.multiply(*to_int16(tensor))
         if _keeps(tensor, rounded):
             tensors[name] = rounded
         else:
             kept.append(name)
-    return replace(checkpoint, tensors=tensors), tuple(kept)
+    notes = [f"stored as float32, since int16 would lose small weights: {', '.join(kept)}"]
+    return replace(checkpoint, tensors=tensors, notes=(*checkpoint.notes, *(notes if kept else [])))
 
 
 def to_int16(weight: np.ndarray, *, axis: int = 0) -> tuple[np.ndarray, np.ndarray]:

@@ -153,7 +153,8 @@ class GraphBuilder:
         if pack:
             pack_weights(graph)
         model = ir.Model(graph, ir_version=IR_VERSION, producer_name="stylert")
-        size = sum(value.const_value.nbytes for value in graph.initializers.values())
+        constants = (value.const_value for value in graph.initializers.values())
+        size = sum(array.nbytes for array in constants if array is not None)
         data = path.with_name(path.name + ".data") if size > _INLINE_LIMIT else None
         ir.save(model, path, external_data=data and data.name)
         try:

@@ -51,6 +51,7 @@ def candidates_of(
     *,
     checkpoint: str | None,
     network: str | None,
+    weights: str,
     max_batch: int,
 ) -> dict[str, Candidate]:
     """All candidates by name; those of PyTorch only with a checkpoint.
@@ -59,10 +60,11 @@ def candidates_of(
         bundle: the directory.
         checkpoint: the file that it was exported from, or 'untrained:NAME'.
         network: of the checkpoint, None = the default.
+        weights: what the bundle stores them as.
         max_batch: the largest batch that will be timed.
     """
     of_bundle = {"bundle": bundle, "max_batch": max_batch}
-    of_checkpoint = {"checkpoint": checkpoint, "network": network}
+    of_checkpoint = {"checkpoint": checkpoint, "network": network, "weights": weights}
     return {
         name: Candidate(name, factory, {**(of_checkpoint if is_torch(name) else of_bundle), **own})
         for name, (factory, own) in _FACTORIES.items()

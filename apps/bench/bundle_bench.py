@@ -11,7 +11,7 @@ from stylert.apps.bench import BenchResult, run_bench
 from stylert.apps.bench.bench_backends import HALF_GEMM, NAMES, candidates_of, is_torch, on_gpu
 from stylert.export.checkpoints import Checkpoint
 from stylert.runtime.bundle import Bundle
-from stylert.runtime.bundle_facts import multiply_adds, reference_error
+from stylert.runtime.bundle_facts import multiply_adds, reference_error, stored_weights
 from stylert.runtime.errors import InvalidInput
 from stylert.runtime.packages import need
 
@@ -82,7 +82,13 @@ def bench_bundle(
         EngineError: nothing could be timed.
     """
     opened = Bundle.open(bundle)
-    known = candidates_of(bundle, checkpoint=checkpoint, network=network, max_batch=max(batches))
+    known = candidates_of(
+        bundle,
+        checkpoint=checkpoint,
+        network=network,
+        weights=stored_weights(opened),
+        max_batch=max(batches),
+    )
     return run_bench(
         [known[name] for name in backends],
         batches=batches,
