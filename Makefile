@@ -8,12 +8,13 @@ DEMO   := examples/demo.safetensors
 PY     := .venv/bin/python
 READY  := .venv/.ready
 OTHERS := build/portability/.ready
+LOWEST := build/lowest/.ready
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test quick check portable docs bench setup clean
+.PHONY: help demo test quick check lowest portable docs bench setup clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -47,6 +48,9 @@ check: $(READY)  ## Check format, lint and types
 	@mkdir -p .typing && ln -sfn .. .typing/stylert
 	$(PY) -m mypy
 
+lowest: $(READY) $(LOWEST)  ## Test the runtime with the oldest ONNX Runtime that pyproject.toml admits
+	PYTHONPATH=$(CURDIR)/build/lowest $(PYTEST) tests/runtime tests/test_tiny.py tests/export/graphs
+
 portable: $(READY) $(OTHERS)  ## Draw on other processors, emulated: no AVX-512, no AVX, ARM (Debian, some minutes)
 	tests/portability/run.sh
 
@@ -62,6 +66,13 @@ setup: $(READY)  ## Make .venv with everything in it (the other targets do it wh
 
 $(OTHERS): tests/portability/fetch.sh constraints.txt | $(READY)
 	tests/portability/fetch.sh
+
+# Beside .venv and before it on the path. The first >= of each line is the floor; the other is its marker's.
+$(LOWEST): pyproject.toml | $(READY)
+	rm -rf $(@D) && mkdir -p $(@D)
+	grep -o '"onnxruntime>=[^"]*"' pyproject.toml | sed 's/"//g; s/>=/==/' > $(@D)/requirements.txt
+	$(PY) -m pip install --no-deps --target $(@D) -r $(@D)/requirements.txt
+	@touch $@
 
 clean:  ## Remove what these targets made, .venv too
 	rm -rf .venv .typing demo docs/api build dist stylert.egg-info .pytest_cache .mypy_cache .ruff_cache

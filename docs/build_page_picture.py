@@ -25,7 +25,7 @@ from stylert.apps.serving.settings import Settings
 __all__ = ["SHOWN", "build"]
 
 SHOWN = "#seed=3&class_idx=2&psi=0.8&layers=0-3&keyframes=3,5,9,14&t=0.4"  # what is set on the page
-SIZE = {"width": 1440, "height": 900}
+SIZE = {"width": 1440, "height": 1080}
 
 
 def build(bundle: Path, out: Path, *, chromium: str) -> None:

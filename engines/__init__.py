@@ -6,12 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from stylert.engines.building import Progress
-from stylert.engines.choice import (
-    COMPILERS,
-    CompilerStatus,
-    choose_compiler,
-    list_compilers,
-)
+from stylert.engines.choice import COMPILERS, CompilerStatus, choose_compiler, list_compilers
 from stylert.engines.compiler import build_engines
 from stylert.engines.request import GRAPHS, OUTPUTS, PRECISIONS, BuildRequest, parse_batches
 from stylert.runtime.backends.tensorrt.plans import Plan

@@ -18,6 +18,7 @@ from stylert.engines.parsed_graph import ParsedGraph
 from stylert.engines.request import BuildRequest
 from stylert.runtime.backends.tensorrt.plans import Plan
 from stylert.runtime.backends.tensorrt.tensorrt_log import tensorrt_logger
+from stylert.runtime.backends.tensorrt.trust import is_trusted, record_engine
 from stylert.runtime.bundle import Bundle, sha256_of
 from stylert.runtime.errors import EngineError
 from stylert.runtime.publishing import publish_file, sync_file
@@ -90,9 +91,10 @@ def build_engines(
     with _ONE_AT_A_TIME, ExitStack() as built:  # which publishes all at its end
         for graph in request.graphs:
             draft = _draft_plan(compiler, request, target, graph)
-            plan = None if force else _find_up_to_date(draft, request.bundle)
+            plan = None if force else _find_up_to_date(draft, request.bundle, say)
             if plan is None:
                 plan, data = _compile(compiler, request, draft, progress, say)
+                _record(plan, say)
                 built.enter_context(_publish(plan, request.bundle, data))
             else:
                 say(f"{plan.name} is up to date.")
@@ -123,13 +125,15 @@ def _draft_plan(compiler: Compiler, request: BuildRequest, target: Target, graph
     )
 
 
-def _find_up_to_date(draft: Plan, bundle: Bundle) -> Plan | None:
-    """The plan in the bundle, if it is what a build would make and nobody changed it."""
+def _find_up_to_date(draft: Plan, bundle: Bundle, say: Callable[[str], None]) -> Plan | None:
+    """The plan in the bundle, if it is what a build would make, unchanged, and trusted."""
     try:
         plan = Plan.from_json(json.loads(_sidecar(draft, bundle).read_bytes()))
         unbuilt = replace(plan, sha256="", size=0, census={}, fp32_islands=(), build_seconds=0.0)
         if unbuilt == draft and sha256_of(plan.file(bundle)) == plan.sha256:
-            return plan
+            if is_trusted(plan):
+                return plan
+            say(f"{plan.name} is there, but not one that you built: built again.")
     except (OSError, ValueError, TypeError, RecursionError):
         pass  # missing or damaged: to be built
     return None
@@ -165,9 +169,7 @@ def _compile(
         compiler.learn(config)
         if data is not None:
             break
-        refused = [
-            name for name in _find_without_kernel(parsed, logger.reason) if name not in islands
-        ]
+        refused = [name for name in _find_refused(parsed, logger.reason) if name not in islands]
         if not refused:
             raise EngineError(
                 f"{compiler.title} {draft.version} cannot build {parsed.path.name}: "
@@ -222,11 +224,18 @@ def _make_config(
     return config
 
 
-def _find_without_kernel(parsed: ParsedGraph, reason: str) -> list[str]:
+def _find_refused(parsed: ParsedGraph, reason: str) -> list[str]:
     """The half-precision convolutions that the builder found no kernel for."""
     if not any(words in reason for words in _NO_HALF_KERNEL):
         return []
     return parsed.find_half_convolutions(reason)
+
+
+def _record(plan: Plan, say: Callable[[str], None]) -> None:
+    try:
+        record_engine(plan)
+    except OSError as error:  # it was hard to build, and runs where it is trusted by word
+        say(f"{plan.name} cannot be recorded as yours ({error}): open it with --trust-engines.")
 
 
 @contextmanager

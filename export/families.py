@@ -18,15 +18,10 @@ from stylert.export.onnx_graph import GraphBuilder
 __all__ = ["build_model", "build_synthesis_graph"]
 
 
-_GRAPHS: dict[str, Callable[..., GraphBuilder]] = {
-    "stylegan1": build_stylegan1_graph,
-    "stylegan2": build_stylegan2_graph,
-    "stylegan3": build_stylegan3_graph,
-}
-_MODELS: dict[str, type[GeneratorModel]] = {
-    "stylegan1": StyleGAN1,
-    "stylegan2": StyleGAN2,
-    "stylegan3": StyleGAN3,
+_FAMILIES: dict[str, tuple[Callable[..., GraphBuilder], type[GeneratorModel]]] = {
+    "stylegan1": (build_stylegan1_graph, StyleGAN1),
+    "stylegan2": (build_stylegan2_graph, StyleGAN2),
+    "stylegan3": (build_stylegan3_graph, StyleGAN3),
 }
 
 
@@ -37,9 +32,11 @@ def build_synthesis_graph(checkpoint: Checkpoint, **options: Any) -> GraphBuilde
         checkpoint: the generator.
         **options: of `SynthesisEmitter`, and those of the family.
     """
-    return _GRAPHS[checkpoint.family](checkpoint, **options)
+    build, _ = _FAMILIES[checkpoint.family]
+    return build(checkpoint, **options)
 
 
 def build_model(checkpoint: Checkpoint) -> GeneratorModel:
     """The PyTorch model with the checkpoint's weights, float32: the reference of its export."""
-    return _MODELS[checkpoint.family].from_checkpoint(checkpoint)
+    _, model = _FAMILIES[checkpoint.family]
+    return model.from_checkpoint(checkpoint)

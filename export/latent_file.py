@@ -16,10 +16,7 @@ import numpy as np
 from stylert.export.checkpoints.safe_pickle.allow_list import read_pickle, read_torch_stream
 from stylert.export.checkpoints.safe_pickle.quoting import quote_some
 from stylert.export.checkpoints.safe_pickle.storages import Tensor
-from stylert.export.checkpoints.safe_pickle.torch_archive import (
-    is_torch_archive,
-    read_archive,
-)
+from stylert.export.checkpoints.safe_pickle.torch_archive import is_torch_archive, read_archive
 from stylert.export.checkpoints.safe_pickle.torch_stream import TORCH_MAGIC
 from stylert.export.checkpoints.safe_pickle.zip_records import ZipRecords
 from stylert.runtime.errors import CheckpointError
@@ -30,6 +27,7 @@ __all__ = ["read_latents", "write_latents"]
 MAX_ELEMENTS = 2**28  # 1 GiB of float32
 
 _DEEPEST = 2
+_OF_NUMPY = "it is a file of NumPy already, which needs no conversion: use it as it is"
 _NAMES = ("w", "ws", "w_plus", "wp", "latent", "latents", "latent_code", "direction")
 
 
@@ -79,10 +77,14 @@ def _read_value(data: memoryview) -> Any:
         records = ZipRecords(data)
         if is_torch_archive(records):
             return read_archive(records)
+        if any(name.endswith(".npy") for name in records.names):
+            raise CheckpointError(_OF_NUMPY)
     elif bytes(data[:1]) == b"\x80":
         value, _ = read_pickle(data)
         if type(value) is int and value == TORCH_MAGIC:
             return read_torch_stream(data)
+    elif bytes(data[:6]) == b"\x93NUMPY":
+        raise CheckpointError(_OF_NUMPY)
     raise CheckpointError("it is no file of torch.save")
 
 

@@ -14,9 +14,9 @@ __all__ = [
     "UP_CONVOLUTIONS",
     "fold_demodulation",
     "make_even",
-    "fold_fully_connected",
+    "fold_dense",
     "normalize_weight",
-    "split_into_polyphase",
+    "split_phases",
     "transpose_fir",
     "fold_up_convolution",
     "split_up_fir",
@@ -25,7 +25,7 @@ __all__ = [
 UP_CONVOLUTIONS = ("transposed", "folded")  # ways to lower an up-convolution
 
 
-def fold_fully_connected(
+def fold_dense(
     weight: np.ndarray,
     bias: np.ndarray,
     *,
@@ -112,9 +112,7 @@ def transpose_fir(fir: np.ndarray) -> tuple[np.ndarray, list[int]]:
     return kernel, pads * 2
 
 
-def split_into_polyphase(
-    kernel: np.ndarray, offsets: tuple[int, int]
-) -> tuple[np.ndarray, list[int]]:
+def split_phases(kernel: np.ndarray, offsets: tuple[int, int]) -> tuple[np.ndarray, list[int]]:
     """Split an upsampling by 2 into the four convolutions that make its output phases.
 
     The upsampling is y[o] = sum over i of x[i] * kernel[o - 2 i + offset] along both axes, a
@@ -147,7 +145,7 @@ def split_up_fir(fir: np.ndarray) -> tuple[np.ndarray, list[int]]:
     """Upsampling by 2 with a filter, as the kernels of its four phases [4, h, w] and ONNX pads."""
     kernel = make_even(fir) * 4
     rows, columns = (side // 2 - 1 for side in kernel.shape)
-    return split_into_polyphase(kernel, (rows, columns))
+    return split_phases(kernel, (rows, columns))
 
 
 def fold_up_convolution(weight: np.ndarray, fir: np.ndarray) -> tuple[np.ndarray, list[int]]:
@@ -169,5 +167,5 @@ def fold_up_convolution(weight: np.ndarray, fir: np.ndarray) -> tuple[np.ndarray
             taps = weight[:, :, y, x].astype(np.float64)[:, :, None, None] * kernel
             combined[:, :, y : y + kernel.shape[0], x : x + kernel.shape[1]] += taps
     rows, columns = (side // 2 for side in kernel.shape)
-    phases, pads = split_into_polyphase(combined, (rows, columns))  # [O, I, 4, h, w]
+    phases, pads = split_phases(combined, (rows, columns))  # [O, I, 4, h, w]
     return phases.transpose(0, 2, 1, 3, 4).reshape(4 * O, I, *phases.shape[3:]), pads

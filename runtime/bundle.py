@@ -27,6 +27,10 @@ import numpy as np
 
 from stylert.runtime.directions import DirectionSet, direction_sets, directions_by_name
 from stylert.runtime.errors import BundleError
+from stylert.runtime.files.arrays import Header, read_headers
+from stylert.runtime.files.json_files import read_json
+from stylert.runtime.files.listed import check_files as check_listed_files
+from stylert.runtime.files.listed import check_name, sha256_of
 from stylert.runtime.labels import Classes, check_class_names
 
 __all__ = [
@@ -47,6 +51,11 @@ MANIFEST = "manifest.json"
 ENGINES = "engines"  # the folder of those that were built
 HALF = "synthesis.fp16"  # the synthesis graph in mixed half precision
 SCHEMA = 1  # goes up when an older runtime could misread a newer bundle
+
+# More is no network, and would cost memory before anything else is wrong with it.
+MAX_MANIFEST = 2**25  # bytes; StyleGAN-XL's with a w_avg for each of 1000 classes has half of it
+MAX_SIZE = 2**16  # of a dimension: pixels, classes, ...
+MAX_DIRECTIONS = 4096
 
 
 @dataclass(frozen=True)
@@ -114,8 +123,12 @@ class Bundle:
     def open(cls, path: str | Path, *, check_files: bool = True) -> Bundle:
         """Read a bundle's manifest and, by default, compare the SHA-256 of all its files.
 
+        That no file of it is a link to elsewhere, and no graph reads another file, is checked
+        always.
+
         Raises:
-            BundleError: not a bundle, incomplete, changed since its export, or of another schema.
+            BundleError: not a bundle, incomplete, changed since its export, reaching out of its
+                folder, or of another schema.
         """
         path = Path(path)
         manifest = _read_manifest(path)
@@ -138,17 +151,16 @@ class Bundle:
                 classes=_classes(manifest.get("classes", []), spec),
                 manifest=manifest,
             )
-            files = {_inside(path, name): dict(entry) for name, entry in manifest["files"].items()}
+            files = {check_name(name): dict(entry) for name, entry in manifest["files"].items()}
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise BundleError(
                 f"Bundle {path}: {MANIFEST} is damaged ({type(error).__name__}: {error}). "
                 "Export the checkpoint again."
             ) from None
         for graph in bundle.graphs.values():
-            if path / graph.file not in files:
+            if graph.file not in files:
                 raise BundleError(f"Bundle {path}: {MANIFEST} has no checksum of {graph.file!r}.")
-        for file, entry in files.items():
-            _check_file(path, file, entry, check_hash=check_files)
+        check_listed_files(path, files, check_hash=check_files)
         return bundle
 
     def file(self, graph: str) -> Path:
@@ -176,23 +188,26 @@ class Bundle:
 
     def read_noise(self) -> dict[str, np.ndarray]:
         """The checkpoint's own noise: [1, 1, h, w] float32 by input name."""
-        if not self.noise_inputs:
+        float32 = np.dtype(np.float32)
+        expected: dict[str, Any] = {t.name: (1, *t.shape[1:]) for t in self.noise_inputs}
+        if not expected:
             return {}
-        with self._arrays("noise.npz") as arrays:
-            noise = {t.name: arrays[t.name] for t in self.noise_inputs}
-        for t in self.noise_inputs:
-            if noise[t.name].shape != (1, *t.shape[1:]) or noise[t.name].dtype != np.float32:
-                raise BundleError(
-                    f"Bundle {self.path}: noise.npz has {t.name} as {noise[t.name].dtype} "
-                    f"{noise[t.name].shape}, expected float32 {(1, *t.shape[1:])}."
-                )
-        return noise
+        most = sum(4 * math.prod(shape) + 1024 for shape in expected.values())
+        with self._arrays("noise.npz", most) as (headers, arrays):
+            for name, shape in expected.items():
+                if headers[name] != (shape, float32):
+                    raise BundleError(
+                        f"Bundle {self.path}: noise.npz has {name} as {headers[name][1]} "
+                        f"{headers[name][0]}, expected float32 {shape}."
+                    )
+            return {name: arrays[name] for name in expected}
 
     def read_directions(self) -> tuple[DirectionSet, ...]:
         """Directions in w for editing; none in a bundle that was exported without them."""
         if "directions.npz" not in self.manifest["files"]:
             return ()
-        with self._arrays("directions.npz") as arrays:
+        most = MAX_DIRECTIONS * (4 * self.spec.w_dim + 1024)
+        with self._arrays("directions.npz", most) as (_, arrays):
             return direction_sets(arrays, num_ws=self.spec.num_ws, w_dim=self.spec.w_dim)
 
     @cached_property
@@ -202,14 +217,20 @@ class Bundle:
         return MappingProxyType(named)
 
     @contextmanager
-    def _arrays(self, name: str) -> Iterator[Mapping[str, np.ndarray]]:
-        """The arrays of a file; whatever is wrong with them is a `BundleError`."""
+    def _arrays(
+        self, name: str, most: int
+    ) -> Iterator[tuple[Mapping[str, Header], Mapping[str, np.ndarray]]]:
+        """Headers and arrays of a file of `most` bytes; whatever is wrong is a `BundleError`."""
         try:
-            with (  # a file of our own: np.load leaves its one open where the archive is damaged
-                (self.path / name).open("rb") as file,
-                np.load(file, allow_pickle=False) as arrays,
-            ):
-                yield arrays
+            if name not in self.manifest["files"]:
+                raise ValueError(f"{MANIFEST} does not list it")
+            with (self.path / name).open("rb") as file:
+                headers = read_headers(file, most=most)
+                file.seek(0)
+                with np.load(file, allow_pickle=False) as arrays:
+                    yield headers, arrays
+        except BundleError:
+            raise
         except Exception as error:  # zipfile, zlib and NumPy each have their own
             raise BundleError(
                 f"Bundle {self.path}: cannot read {name} ({' '.join(str(error).split())}). "
@@ -225,15 +246,6 @@ def graph_key(graph: str, precision: str) -> str:
 def sealed(manifest: Mapping[str, Any]) -> dict[str, Any]:
     """The manifest with the SHA-256 of its content, whatever the order of the keys."""
     return {**manifest, "sha256": _digest(manifest)}
-
-
-def sha256_of(path: Path) -> str:
-    """SHA-256 of a file, in hex."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def _digest(manifest: Mapping[str, Any]) -> str:
@@ -252,8 +264,8 @@ def _read_manifest(path: Path) -> dict[str, Any]:
             "Make one: stylert export CHECKPOINT --out BUNDLE"
         )
     try:
-        manifest = json.loads(file.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
+        manifest = read_json(file, most=MAX_MANIFEST)
+    except (OSError, ValueError) as error:
         raise BundleError(f"Bundle {path}: cannot read {MANIFEST} ({error}).") from None
     schema = manifest.get("schema") if isinstance(manifest, dict) else None
     if not isinstance(schema, int) or isinstance(schema, bool) or schema < 1:
@@ -299,7 +311,8 @@ def _graph(data: Mapping[str, Any], spec: GeneratorSpec) -> GraphSpec:
             TensorSpec(_text(t["name"]), _text(t["dtype"]), tuple(t["shape"])) for t in entries
         )
 
-    graph = GraphSpec(_text(data["file"]), tensors(data["inputs"]), tensors(data["outputs"]))
+    file = check_name(data["file"], ending=".onnx")
+    graph = GraphSpec(file, tensors(data["inputs"]), tensors(data["outputs"]))
     image = (spec.img_height, spec.img_width)
     fixed = {  # the dimensions behind the first, which is the batch
         "z": (spec.z_dim,),
@@ -312,7 +325,7 @@ def _graph(data: Mapping[str, Any], spec: GeneratorSpec) -> GraphSpec:
     }
     for t in (*graph.inputs, *graph.outputs):
         if t.name.startswith("noise_"):
-            valid = len(t.shape) == 4 and all(_is_whole(size, 1) for size in t.shape[1:])
+            valid = len(t.shape) == 4 and all(map(_is_whole, t.shape[1:], (1, 1, 1), (1, *image)))
         else:
             valid = t.shape[1:] == fixed.get(t.name, t.shape[1:])
         if not valid:
@@ -342,30 +355,5 @@ def _text(value: Any) -> str:
     return value
 
 
-def _is_whole(value: Any, least: int) -> bool:
-    return type(value) is int and value >= least
-
-
-def _inside(path: Path, name: str) -> Path:
-    """Path of a file in the bundle; a manifest cannot name files outside of it."""
-    relative = Path(_text(name))
-    if relative.is_absolute() or ".." in relative.parts:
-        raise ValueError(f"file {name!r} lies outside of the bundle")
-    return path / relative
-
-
-def _check_file(path: Path, file: Path, entry: Mapping[str, Any], *, check_hash: bool) -> None:
-    name = file.relative_to(path)
-    again = "Copy the bundle again, or export the checkpoint again."
-    if not file.is_file():
-        raise BundleError(f"Bundle {path}: {name} is missing. {again}")
-    size = file.stat().st_size
-    if size != entry.get("bytes"):
-        raise BundleError(
-            f"Bundle {path}: {name} has {size} bytes, expected {entry.get('bytes')}. {again}"
-        )
-    if check_hash and (digest := sha256_of(file)) != entry.get("sha256"):
-        raise BundleError(
-            f"Bundle {path}: {name} was changed: its SHA-256 is {digest[:12]}..., expected "
-            f"{str(entry.get('sha256'))[:12]}.... {again}"
-        )
+def _is_whole(value: Any, least: int, most: int = MAX_SIZE) -> bool:
+    return type(value) is int and least <= value <= most

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,7 @@ __all__ = [
     "WEIGHTS",
     "difference_at_export",
     "multiply_adds",
+    "noise_strength",
     "reading_manifest",
     "reference_error",
     "stored_weights",
@@ -123,3 +125,18 @@ def multiply_adds(bundle: Bundle) -> int:
     """
     with reading_manifest(bundle.path):
         return sum(int(n) for n in bundle.manifest["statistics"]["multiply_adds"].values())
+
+
+def noise_strength(bundle: Bundle) -> float | None:
+    """How strong the noise is in the layer that has most of it; 0 = noise changes nothing.
+
+    None where the network takes none, or the bundle does not tell.
+
+    Raises:
+        BundleError: the manifest is damaged.
+    """
+    with reading_manifest(bundle.path):
+        strength = bundle.manifest["statistics"].get("noise_strength")
+        if strength is not None and not math.isfinite(float(strength)):
+            raise ValueError(f"noise_strength is {strength!r:.40}")
+        return None if strength is None else float(strength)

@@ -127,5 +127,6 @@ def check_output(output: object, on_device: object = False) -> None:
     Raises:
         InvalidInput: it is one of those.
     """
-    check_choice("output", output, get_args(Output))
-    check_choice("on_device", on_device, (True, False))
+    if not (isinstance(output, str) and output in get_args(Output) and isinstance(on_device, bool)):
+        check_choice("output", output, get_args(Output))
+        check_choice("on_device", on_device, (True, False))

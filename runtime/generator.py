@@ -88,6 +88,7 @@ class Generator(StyleMixing, StyleEditing):
         gpu: int | None = None,
         lanes: int = 1,
         max_batch: int = 8,
+        trust_engines: bool = False,
         check_files: bool = True,
     ) -> Generator:
         """Open a bundle.
@@ -105,6 +106,7 @@ class Generator(StyleMixing, StyleEditing):
             lanes: calls that may run on an engine at the same time, each with buffers of its own on
                 the GPU; others wait. ONNX Runtime runs as many as come.
             max_batch: images of one call to the backend; larger requests are split.
+            trust_engines: run engines that this user did not build, too. They are programs.
             check_files: compare the SHA-256 of the bundle's files with the manifest.
 
         Raises:
@@ -136,6 +138,7 @@ class Generator(StyleMixing, StyleEditing):
             threads=threads,
             gpu=gpu,
             lanes=lanes,
+            trust_engines=trust_engines,
         )
         _log.info(choice)
         return cls(bundle, session, max_batch=max_batch, choice=choice)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -19,7 +18,7 @@ from stylert.runtime.drawing_options import (
     StyleOptions,
     refuse_unknown,
 )
-from stylert.runtime.errors import InvalidInput, StylertWarning
+from stylert.runtime.errors import InvalidInput
 from stylert.runtime.feeds import Feeds
 from stylert.runtime.latents import (
     as_float32,
@@ -97,12 +96,7 @@ class GraphInputs:
         chosen = class_idx is not None or labels is not None
         if self._classes.count and not chosen and seeds is not None and not self._told:
             self._told = True
-            warnings.warn(
-                f"No class was chosen: every seed draws the class seed mod {self._classes.count}. "
-                f"Choose one of {self._classes.range}.",
-                StylertWarning,
-                stacklevel=2,
-            )
+            self._classes.warn_unchosen()
         return self._classes.make_labels(class_idx, labels, batch=batch, seeds=seeds)
 
     def psi(self, truncation_psi: Any, truncation_cutoff: int | None, *, batch: int) -> np.ndarray:

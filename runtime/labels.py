@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from stylert.runtime.arguments import shown
-from stylert.runtime.errors import InvalidInput
+from stylert.runtime.errors import InvalidInput, StylertWarning
 from stylert.runtime.latents import as_float32, seeds_of
 
 __all__ = ["Classes", "check_class_names"]
@@ -125,6 +126,15 @@ class Classes:
         if rows.shape not in ((self.count,), (1, self.count), (batch, self.count)):
             raise InvalidInput(f"{name}: got shape {rows.shape}, expected {expected}.")
         return np.array(np.broadcast_to(rows, (batch, self.count)))
+
+    def warn_unchosen(self) -> None:
+        """Warn that nobody chose a class, and say what is drawn."""
+        warnings.warn(
+            f"No class was chosen: every seed draws the class seed mod {self.count}. Choose one of "
+            f"{self.range}.",
+            StylertWarning,
+            stacklevel=3,
+        )
 
     def _find_one(self, one: Any, name: str) -> Any:
         if not isinstance(one, str):

@@ -37,8 +37,8 @@ def onnxruntime_distribution() -> str | None:
     if len(found) > 1:
         raise MissingExtra(
             f"ONNX Runtime: got {' and '.join(found)}, which overwrite each other, expected one. "
-            f"Run: pip uninstall -y {' '.join(found)} && pip install 'stylert[gpu]'  "
-            "# or 'stylert[cpu]'"
+            f"Run: pip uninstall -y {' '.join(found)} && pip install {found[-1]}  "
+            f"# or {found[0]}"
         )
     return found[0] if found else None
 

@@ -127,6 +127,15 @@ def waiting_threads_sleep() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_data_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The record of the engines that were built is that of the tests, not that of who runs them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_DATA_HOME", str(tmp_path_factory.mktemp("data")))
+        patch.delenv("STYLERT_TRUST_ENGINES", raising=False)
+        yield
+
+
 @pytest.fixture(scope="session")
 def goldens() -> Path:
     """The checkpoints with what the official implementations draw from them."""

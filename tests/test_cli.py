@@ -546,7 +546,7 @@ def test_generate_refuses(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ("", "--class, --labels: got neither, expected one of them. Pass --class 0 to 4"),
+        ("--class cat", "--class: got 'cat', expected 0 to 4"),
         ("--class 5", "--class: got 5, expected 0 to 4"),
         ("--class=-1", "'--class': got '-1', expected a class such as 3, or several: 0-9"),
         ("--class 3-5", "--class: got 5, expected 0 to 4"),
@@ -562,6 +562,21 @@ def test_generate_refuses_labels(
     assert done.code == 2
     assert message in done.error
     assert not os.listdir()
+
+
+@pytest.mark.filterwarnings("always:No class was chosen")
+def test_generate_tells_of_classes_that_nobody_chose(
+    run: Callable[..., Done], named_bundle: Path
+) -> None:
+    done = run("generate", named_bundle, "--seeds", "3-5", "--out", "images")
+    assert done.code == 0
+    told = "warning: No class was chosen: every seed draws the class seed mod 5. Choose one of"
+    assert done.err.count(told) == 1
+    records = Path("images/manifest.jsonl").read_text().splitlines()
+    assert [json.loads(record)["class_idx"] for record in records] == [3, 4, 0]
+    chosen = ("--class", "dog,elk,ant", "--out", "named")
+    assert run("generate", named_bundle, "--seeds", "3-5", *chosen).err == ""
+    assert contents(Path("named"))["seed0003.png"] == contents(Path("images"))["seed0003.png"]
 
 
 def test_generate_into_a_file(run: Callable[..., Done], bundle: Path) -> None:

@@ -46,7 +46,7 @@ from stylert.cli import app
 ROOT = Path(__file__).parents[1]
 USES = tuple(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md")))
 FOLLOWED = ("README.md", "CHANGELOG.md", *USES)
-DOCUMENTS = (*FOLLOWED, "CONTRIBUTING.md", "docs/results/README.md")
+DOCUMENTS = (*FOLLOWED, "CONTRIBUTING.md", "SECURITY.md", "docs/results/README.md")
 SHOWN = {"ini", "json", "nginx", "text", "yaml"}
 SET_UP = {"make", "pip", "cd", "python3", "."}
 

@@ -53,6 +53,7 @@ def candidates_of(
     network: str | None,
     weights: str,
     max_batch: int,
+    trust_engines: bool = False,
 ) -> dict[str, Candidate]:
     """All candidates by name; those of PyTorch only with a checkpoint.
 
@@ -62,8 +63,9 @@ def candidates_of(
         network: of the checkpoint, None = the default.
         weights: what the bundle stores them as.
         max_batch: the largest batch that will be timed.
+        trust_engines: also run engines that this user did not build.
     """
-    of_bundle = {"bundle": bundle, "max_batch": max_batch}
+    of_bundle = {"bundle": bundle, "max_batch": max_batch, "trust_engines": trust_engines}
     of_checkpoint = {"checkpoint": checkpoint, "network": network, "weights": weights}
     return {
         name: Candidate(name, factory, {**(of_checkpoint if is_torch(name) else of_bundle), **own})

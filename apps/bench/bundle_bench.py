@@ -57,6 +57,7 @@ def bench_bundle(
     *,
     checkpoint: str | None = None,
     network: str | None = None,
+    trust_engines: bool = False,
     batches: Sequence[int] = (1, 4, 8),
     threads: int | None = None,
     rounds: int = 10,
@@ -70,6 +71,7 @@ def bench_bundle(
         backends: names of `bench_backends`.
         checkpoint: the file that it was exported from, or 'untrained:NAME'; for PyTorch.
         network: of the checkpoint, None = the default.
+        trust_engines: also run engines that this user did not build.
         batches: batch sizes.
         threads: CPU threads, None = all that are usable.
         rounds: turns of each backend.
@@ -88,6 +90,7 @@ def bench_bundle(
         network=network,
         weights=stored_weights(opened),
         max_batch=max(batches),
+        trust_engines=trust_engines,
     )
     return run_bench(
         [known[name] for name in backends],

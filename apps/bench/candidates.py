@@ -118,6 +118,7 @@ def open_generator(
     backend: str = "onnxruntime",
     provider: str = "cpu",
     precision: str = "auto",
+    trust_engines: bool = False,
 ) -> OpenCandidate:
     """Open a bundle as `Generator.open` does, on a GPU with its clock, and make it a candidate.
 
@@ -131,9 +132,9 @@ def open_generator(
 
     timer = None
     if provider != "cpu":
-        from stylert.runtime.backends.cuda.cuda_device import CudaDevice
+        from stylert.runtime.backends.cuda.cuda_device import open_device
 
-        timer = LaunchTimer(CudaDevice())
+        timer = LaunchTimer(open_device())
     opened = Bundle.open(bundle)
     session, choice = open_session(
         opened,
@@ -141,6 +142,7 @@ def open_generator(
         provider=provider,
         precision=precision,
         threads=threads,
+        trust_engines=trust_engines,
         timer=timer,
     )
     generator = Generator(opened, session, max_batch=max_batch, choice=choice)

@@ -160,7 +160,7 @@ def size_fleets(
 
 def _measure_image(bundle: str | Path) -> int:
     """The mean size of the files of some images as PNG, as data sets have them."""
-    with Generator.open(bundle, max_batch=DRAWN) as generator:
+    with Generator.open(bundle, backend="onnxruntime", max_batch=DRAWN) as generator:
         plain = DatasetJob(seeds=Seeds.of(range(DRAWN)))
         job = plain.for_generator(generator.spec, generator.classes)
         drawn = generator.generate(**job.make_arguments(range(DRAWN)))

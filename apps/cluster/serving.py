@@ -138,6 +138,7 @@ def open_bundle(options: RayOptions, *, cpus: float, gpus: float) -> Generator:
         backend=options.backend,
         provider=options.provider,
         precision=options.precision,
+        trust_engines=options.trust_engines,
     )
     generator = Generator.open(options.bundle, max_batch=options.batch, **opening)
     sha256 = generator.bundle.manifest.get("sha256")

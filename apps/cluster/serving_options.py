@@ -37,6 +37,7 @@ class RayOptions(BaseModel):
     backend: str = "auto"
     provider: str = "auto"  # without a GPU of its own, a replica uses the CPU
     precision: str = "auto"
+    trust_engines: bool = False  # run engines that the user of a replica did not build, too
     batch: int = Field(8, ge=1)  # images drawn at a time
     batch_wait: float = _DEFAULTS.batch_wait
     max_queue: int = Field(_DEFAULTS.max_queue, ge=1)  # of a replica

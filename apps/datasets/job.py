@@ -84,6 +84,8 @@ class DatasetJob:
         options, labels = self.options, self.options.get("labels")
         class_idx = options.get("class_idx")
         batch = len(class_idx) if isinstance(class_idx, tuple) else 1
+        if classes.count and class_idx is None and labels is None:
+            classes.warn_unchosen()
         rows = classes.make_labels(class_idx, labels, batch=batch, seeds=[0])
         if rows is not None and isinstance(labels, Mapping):
             labels = tuple(rows[0].tolist())

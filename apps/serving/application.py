@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,8 @@ from stylert.apps.serving.requests import (
 from stylert.apps.serving.service import Service
 from stylert.apps.serving.settings import Settings
 from stylert.apps.serving.unread_bodies import UnreadBodyMiddleware
+from stylert.apps.serving.video_request import VIDEO_TYPES, VideoRequest
+from stylert.apps.serving.videos import Videos
 from stylert.runtime import Generator
 from stylert.runtime.arguments import shown
 
@@ -51,16 +53,19 @@ _ERROR_SCHEMA = {
         }
     }
 }
-_ANSWERS: dict[int | str, dict[str, Any]] = {
-    200: {
-        "description": "The images.",
-        "content": {
-            kind: {"schema": {"type": "string", "format": "binary"}}
-            for kind in (*MEDIA_TYPES.values(), ZIP)
-        },
-    },
-    **{code: {"description": text, "content": _ERROR_SCHEMA} for code, text in ERRORS.items()},
-}
+
+
+def _answers(what: str, kinds: Iterable[str]) -> dict[int | str, dict[str, Any]]:
+    """For the OpenAPI: what an answer may be."""
+    content = {kind: {"schema": {"type": "string", "format": "binary"}} for kind in kinds}
+    return {
+        200: {"description": what, "content": content},
+        **{code: {"description": text, "content": _ERROR_SCHEMA} for code, text in ERRORS.items()},
+    }
+
+
+_ANSWERS = _answers("The images.", (*MEDIA_TYPES.values(), ZIP))
+_VIDEOS = _answers("The video.", VIDEO_TYPES.values())
 
 
 def create_app(generator: Generator | str | Path, settings: Settings | None = None) -> FastAPI:
@@ -139,6 +144,14 @@ def _add_pictures(app: FastAPI, service: Service) -> None:
     async def edit(request: EditRequest, http: Request) -> Response:
         """Draw images moved along directions."""
         return await answered(request, http)
+
+    videos = Videos(service)
+
+    @app.post("/video", responses=_VIDEOS, response_class=Response)
+    async def video(request: VideoRequest) -> Response:
+        """Draw the way from keyframe to keyframe as a video."""
+        body, media_type = await videos.draw(request)
+        return Response(body, media_type=media_type)
 
 
 def _add_facts(app: FastAPI, service: Service) -> None:

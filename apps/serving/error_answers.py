@@ -14,7 +14,7 @@ from stylert.apps.serving.answers import error_response
 from stylert.apps.serving.batcher import ShuttingDown
 from stylert.apps.serving.service import Overloaded, TooSlow
 from stylert.runtime.arguments import shown
-from stylert.runtime.errors import InvalidInput, StylertError
+from stylert.runtime.errors import InvalidInput, MissingExtra, StylertError
 
 __all__ = ["ERRORS", "add_error_answers"]
 
@@ -29,10 +29,17 @@ ERRORS = {
     422: "A value does not fit.",
     429: "Too many images are asked for at the same time; see the header Retry-After.",
     500: "The backend failed.",
+    501: "What this needs is not installed on the server.",
     503: "The service is shutting down.",
     504: "The images took too long.",
 }
-_STATUSES = {InvalidInput: 422, Overloaded: 429, ShuttingDown: 503, TooSlow: 504}
+_STATUSES = {
+    InvalidInput: 422,
+    Overloaded: 429,
+    MissingExtra: 501,
+    ShuttingDown: 503,
+    TooSlow: 504,
+}
 _EXPECTED = "expected a JSON object; /openapi.json has examples"
 
 

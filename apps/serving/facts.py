@@ -7,7 +7,9 @@ from typing import Any
 from stylert.apps.serving.components import component_names
 from stylert.apps.serving.encoding import MEDIA_TYPES
 from stylert.apps.serving.settings import Settings
+from stylert.apps.serving.video_request import writable_videos
 from stylert.runtime import Generator
+from stylert.runtime.bundle_facts import noise_strength
 from stylert.runtime.transforms import TRANSFORM
 
 __all__ = ["facts_of"]
@@ -18,7 +20,7 @@ def facts_of(generator: Generator, settings: Settings) -> dict[str, Any]:
 
     Raises:
         EngineError: the generator is closed.
-        BundleError: the bundle's directions are damaged.
+        BundleError: the bundle's directions or its manifest are damaged.
     """
     bundle = generator.bundle
     inputs = {t.name for t in bundle.graphs["synthesis"].inputs}
@@ -31,14 +33,18 @@ def facts_of(generator: Generator, settings: Settings) -> dict[str, Any]:
         "classes": list(generator.classes.names),
         "components": component_names(generator.spec),
         "has_noise": bool(bundle.noise_inputs),
+        "noise_strength": noise_strength(bundle),
         "has_transform": TRANSFORM in inputs,
         "backend": generator.choice,
         "formats": list(MEDIA_TYPES),
+        "videos": writable_videos(),
         "limits": {
             "max_images": settings.max_images,
             "max_queue": settings.max_queue,
             "max_side": settings.max_side,
+            "max_frames": settings.max_frames,
             "max_body": settings.max_body,
             "draw_seconds": settings.draw_seconds,
+            "video_seconds": settings.video_seconds,
         },
     }

@@ -11,6 +11,15 @@ from stylert.runtime.errors import InvalidInput
 __all__ = ["Settings"]
 
 _LONGEST = 86_400.0
+_COUNTS = ("max_queue", "max_images", "max_side", "max_frames", "max_body", "max_connections")
+_TIMES = (
+    "batch_wait",
+    "read_seconds",
+    "draw_seconds",
+    "video_seconds",
+    "send_seconds",
+    "stop_seconds",
+)
 
 
 @dataclass(frozen=True)
@@ -29,9 +38,11 @@ class Settings:
     max_queue: int = 256  # images asked for and not yet encoded; more are refused with 429
     max_images: int = 64  # of one request
     max_side: int = 8192  # of a grid, in pixels
+    max_frames: int = 1800  # of a video: a minute
     max_body: int = 1 << 20  # bytes of a request
     read_seconds: float = 10.0  # for the headers, and again for the body
     draw_seconds: float = 60.0  # from the whole request to its answer; then 504
+    video_seconds: float = 600.0  # the same for a video
     send_seconds: float = 30.0  # that a client may take no bytes of an answer
     stop_seconds: float = 30.0  # for the running requests when the service stops
     max_connections: int = 512
@@ -39,11 +50,11 @@ class Settings:
     hosts: tuple[str, ...] | None = None  # names in the header Host that are served, None = all
 
     def __post_init__(self) -> None:
-        for name in ("max_queue", "max_images", "max_side", "max_body", "max_connections"):
+        for name in _COUNTS:
             check_integer(name, getattr(self, name), 1)
         if self.max_batch is not None:
             check_integer("max_batch", self.max_batch, 1)
-        for name in ("batch_wait", "read_seconds", "draw_seconds", "send_seconds", "stop_seconds"):
+        for name in _TIMES:
             seconds = getattr(self, name)
             if not math.isfinite(seconds) or not 0 <= seconds <= _LONGEST:
                 raise InvalidInput(f"{name}: got {shown(seconds)}, expected 0 to {_LONGEST:g} s.")

@@ -33,6 +33,7 @@ def write_repository(
     precision: str = "auto",
     tensorrt: str = "",
     max_batch: int | None = None,
+    trust_engines: bool = False,
     force: bool = False,
     say: Callable[[str], None] = lambda line: None,
     **tuning: Any,
@@ -53,6 +54,7 @@ def write_repository(
         tensorrt: version of TensorRT in the server's container, as '10.13'; '' = the newest that
             the bundle has engines of.
         max_batch: images of one launch, None = as many as the engines hold, else 8.
+        trust_engines: also copy engines that this user did not build: the server will run them.
         force: replace a repository that is already there.
         say: called with a line on each decision.
         **tuning: the other fields of a `Recipe`: instances, fronts, queue_delay, threads,
@@ -61,7 +63,8 @@ def write_repository(
     Raises:
         InvalidInput: an argument is wrong, or `out` exists.
         BundleError: there is no bundle, or it is damaged.
-        EngineError: the bundle has no engines that Triton can serve, or one was changed.
+        EngineError: the bundle has no engines that Triton can serve and this user built or trusts,
+            or one was changed.
         MissingExtra: tritonclient is not installed.
         OSError: the disk is full, or the folder cannot be written.
     """
@@ -74,6 +77,7 @@ def write_repository(
         precision=precision,
         tensorrt=tensorrt,
         max_batch=max_batch,
+        trust_engines=trust_engines,
     )
     recipe = replace(recipe, **tuning)
     layout = make_layout(opened, recipe)

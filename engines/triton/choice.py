@@ -8,7 +8,8 @@ from stylert.engines.request import need_half_graph
 from stylert.engines.triton.plan_sets import PlanSet, find_plan_sets
 from stylert.engines.triton.recipe import BACKENDS, DEVICES, Recipe
 from stylert.runtime.arguments import check_choice, check_integer, shown
-from stylert.runtime.backends.tensorrt.plans import plans_of
+from stylert.runtime.backends.tensorrt.plans import Plan, plans_of
+from stylert.runtime.backends.tensorrt.trust import UntrustedEngine, is_trusted, tell_untrusted
 from stylert.runtime.bundle import HALF, Bundle
 from stylert.runtime.errors import EngineError, InvalidInput
 
@@ -25,6 +26,7 @@ def choose_recipe(
     precision: str = "auto",
     tensorrt: str = "",
     max_batch: int | None = None,
+    trust_engines: bool = False,
 ) -> tuple[Recipe, str]:
     """What runs the graphs, and why.
 
@@ -37,6 +39,7 @@ def choose_recipe(
         tensorrt: version of TensorRT in the server's container, as '10.13'; '' = the newest that
             the bundle has engines of.
         max_batch: images of one launch, None = as many as the engines hold, else 8.
+        trust_engines: also take engines that this user did not build.
 
     Raises:
         InvalidInput: an unknown value, or values that do not go together.
@@ -56,15 +59,15 @@ def choose_recipe(
         raise InvalidInput("device: got 'cpu' for the backend 'tensorrt', expected 'gpu'.")
     why = "onnxruntime: as asked for"
     if must or (backend == "auto" and device != "cpu"):
-        found, reasons = find_plan_sets(bundle, plans_of(bundle))
-        version = f"{tensorrt}." if tensorrt else ""
-        for one in found:
-            if precision in ("auto", one.precision) and f"{one.version}.".startswith(version):
-                return _choose_tensorrt(bundle, one, max_batch)
-        problem = _explain_no_engines(bundle, reasons, precision, tensorrt)
-        if must:
-            raise EngineError(problem)
-        why = f"onnxruntime: {problem}"
+        try:
+            chosen, without = _find_trusted_set(bundle, precision, tensorrt, trust_engines)
+            recipe, why = _choose_tensorrt(bundle, chosen, max_batch)
+            return recipe, why + without
+        except EngineError as error:
+            if must:
+                raise
+            note = error.note if isinstance(error, UntrustedEngine) else error
+            why = f"onnxruntime: {note}"
     elif backend == "auto":
         why = "onnxruntime: it runs on the CPU"
     recipe = Recipe(
@@ -76,19 +79,53 @@ def choose_recipe(
     return recipe, why
 
 
+def _find_trusted_set(
+    bundle: Bundle, precision: str, tensorrt: str, trust_engines: bool
+) -> tuple[PlanSet, str]:
+    """The best set of engines that this user built or trusts; and what a better one has of others.
+
+    Raises:
+        UntrustedEngine: there are sets, but none of them.
+        EngineError: there is no set.
+    """
+    plans = plans_of(bundle)
+    trusted = [plan for plan in plans if is_trusted(plan, trust_engines=trust_engines)]
+    best, reasons = _find_best_set(bundle, plans, precision, tensorrt)
+    if best is None:
+        raise EngineError(_explain_no_engines(bundle, reasons, precision, tensorrt))
+    strange = [plan for plan in best.plans if plan not in trusted]
+    chosen, _ = _find_best_set(bundle, trusted, precision, tensorrt)
+    if chosen is None:
+        build = tell_build(bundle, best.precision, best.largest)
+        raise UntrustedEngine(tell_untrusted(strange[0], build))
+    without = f"; without {strange[0].name}, not built by you: --trust-engines" if strange else ""
+    return chosen, without
+
+
+def _find_best_set(
+    bundle: Bundle, plans: list[Plan], precision: str, tensorrt: str
+) -> tuple[PlanSet | None, list[str]]:
+    """The best set of some engines that is as asked, and why engines are in none at all."""
+    found, reasons = find_plan_sets(bundle, plans)
+    version = f"{tensorrt}." if tensorrt else ""
+    for one in found:
+        if precision in ("auto", one.precision) and f"{one.version}.".startswith(version):
+            return one, reasons
+    return None, reasons
+
+
 def _choose_tensorrt(bundle: Bundle, chosen: PlanSet, max_batch: int | None) -> tuple[Recipe, str]:
     if (max_batch or 0) > chosen.largest:
         raise InvalidInput(
             f"max_batch: got {max_batch}, but the engines hold up to {chosen.largest}. Build "
             f"others: {tell_build(bundle, chosen.precision, max_batch)}"
         )
-    plans = [*chosen.select("mapping").values(), *chosen.select("synthesis").values()]
     recipe = Recipe(
         backend="tensorrt",
         device="gpu",
         precision=chosen.precision,
         max_batch=max_batch or chosen.largest,
-        plans=tuple(sorted({plan.name for plan in plans})),
+        plans=tuple(sorted({plan.name for plan in chosen.plans})),
     )
     gpus = ", ".join(chosen.pairs)
     return recipe, f"tensorrt: engines of TensorRT {chosen.version} for compute capability {gpus}"

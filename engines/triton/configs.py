@@ -20,7 +20,7 @@ from stylert.engines.triton.schema import load_schema
 from stylert.runtime.bundle import Bundle, TensorSpec, graph_key
 from stylert.runtime.transforms import TRANSFORM
 
-__all__ = ["GRAPHS", "make_ensemble_config", "make_front_config", "make_graph_config"]
+__all__ = ["GRAPHS", "configure_ensemble", "configure_front", "configure_graph"]
 
 GRAPHS = ("mapping", "synthesis")
 _TYPES = {
@@ -32,7 +32,7 @@ _TYPES = {
 _LAUNCHES = (*range(1, 9), 12, 16, 24, 32, 48, 64, 96, 128)  # batches of CUDA graphs and warm-up
 
 
-def make_ensemble_config(bundle: Bundle, recipe: Recipe) -> Any:
+def configure_ensemble(bundle: Bundle, recipe: Recipe) -> Any:
     """The model that applications call."""
     schema = load_schema()
     config = _make_model(recipe, "stylegan", platform="ensemble")
@@ -55,7 +55,7 @@ def make_ensemble_config(bundle: Bundle, recipe: Recipe) -> Any:
     return config
 
 
-def make_front_config(bundle: Bundle, recipe: Recipe) -> Any:
+def configure_front(bundle: Bundle, recipe: Recipe) -> Any:
     """The model that takes a request and gives the inputs of both graphs."""
     schema = load_schema()
     config = _make_model(recipe, "front", backend="python")
@@ -71,7 +71,7 @@ def make_front_config(bundle: Bundle, recipe: Recipe) -> Any:
     return config
 
 
-def make_graph_config(bundle: Bundle, recipe: Recipe, graph: str, plans: PlanSet | None) -> Any:
+def configure_graph(bundle: Bundle, recipe: Recipe, graph: str, plans: PlanSet | None) -> Any:
     """The model that runs a graph.
 
     Args:

@@ -10,9 +10,9 @@ from typing import Any
 from stylert.engines.triton import front_model, graph_model
 from stylert.engines.triton.configs import (
     GRAPHS,
-    make_ensemble_config,
-    make_front_config,
-    make_graph_config,
+    configure_ensemble,
+    configure_front,
+    configure_graph,
 )
 from stylert.engines.triton.plan_sets import PlanSet, find_plan_sets
 from stylert.engines.triton.recipe import Recipe
@@ -50,9 +50,9 @@ def make_layout(bundle: Bundle, recipe: Recipe) -> Layout:
     """
     plans = find_plans(bundle, recipe)
     configs = {
-        recipe.name("stylegan"): make_ensemble_config(bundle, recipe),
-        recipe.name("front"): make_front_config(bundle, recipe),
-        **{recipe.name(g): make_graph_config(bundle, recipe, g, plans) for g in GRAPHS},
+        recipe.name("stylegan"): configure_ensemble(bundle, recipe),
+        recipe.name("front"): configure_front(bundle, recipe),
+        **{recipe.name(g): configure_graph(bundle, recipe, g, plans) for g in GRAPHS},
     }
     version = str(recipe.version)
     return Layout(

@@ -33,6 +33,11 @@ class PlanSet:
         """The largest batch."""
         return max(most for _, _, most in self.batches)
 
+    @property
+    def plans(self) -> list[Plan]:
+        """All of them."""
+        return [plan for pair in self.pairs.values() for plan in pair]
+
     def select(self, graph: str) -> dict[str, Plan]:
         """The plans of 'mapping' or 'synthesis' by compute capability."""
         index = ("mapping", "synthesis").index(graph)

@@ -88,9 +88,18 @@ class Checkpoint:
             "statistics": {
                 "parameters": self.num_parameters,
                 "multiply_adds": self.config.count_multiply_adds(),
+                "noise_strength": self.noise_strength,
             },
             "provenance": {"source": asdict(self.source), "notes": list(self.notes)},
         }
+
+    @property
+    def noise_strength(self) -> float | None:
+        """The largest of all layers; 0 = noise changes nothing, None = the network takes none."""
+        strengths = [
+            np.abs(self.tensors[f"synthesis.{layer}.noise_strength"]).max() for layer in self.noise
+        ]
+        return float(max(strengths)) if strengths else None
 
 
 def _rank_layer(layer: str) -> tuple[int, str]:

@@ -16,17 +16,11 @@ from stylert.export.checkpoints.rosinality.lookalikes import (
     list_tensor_shapes,
     refuse_look_alikes,
 )
-from stylert.export.checkpoints.rosinality.state_dicts import (
-    is_rosinality,
-    read_state_dicts,
-)
+from stylert.export.checkpoints.rosinality.state_dicts import is_rosinality, read_state_dicts
 from stylert.export.checkpoints.safe_pickle.allow_list import read_pickle, read_torch_stream
 from stylert.export.checkpoints.safe_pickle.pickle_names import RefusedName
 from stylert.export.checkpoints.safe_pickle.quoting import quote, quote_some
-from stylert.export.checkpoints.safe_pickle.torch_archive import (
-    is_torch_archive,
-    read_archive,
-)
+from stylert.export.checkpoints.safe_pickle.torch_archive import is_torch_archive, read_archive
 from stylert.export.checkpoints.safe_pickle.torch_stream import TORCH_MAGIC
 from stylert.export.checkpoints.safe_pickle.zip_records import ZipRecords
 from stylert.export.checkpoints.tensorflow.pickles import is_tensorflow, read_tensorflow

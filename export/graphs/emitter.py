@@ -50,7 +50,7 @@ class Emitter:
         gain: float = 1.0,
     ) -> ir.Value:
         """A fully connected layer with an equalised learning rate, in float32."""
-        matrix, bias = lowering.fold_fully_connected(
+        matrix, bias = lowering.fold_dense(
             self.tensors[f"{name}.weight"],
             self.tensors[f"{name}.bias"],
             lr_multiplier=lr_multiplier,

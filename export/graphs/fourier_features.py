@@ -90,7 +90,7 @@ def _emit_waves(emitter: SynthesisEmitter) -> ir.Value:
 def _emit_pose(emitter: SynthesisEmitter) -> ir.Value:
     """Cosine and sine of the angle, and the place in x and y, that w gives: [N, 4]."""
     g = emitter.graph
-    matrix, bias = lowering.fold_fully_connected(
+    matrix, bias = lowering.fold_dense(
         emitter.tensors["synthesis.input.affine.weight"],
         emitter.tensors["synthesis.input.affine.bias"],
     )

@@ -177,7 +177,7 @@ class _Synthesis(SynthesisEmitter):
             for part, weight, bias in zip(
                 ("scale", "offset"), weights, (scales + 1, offsets), strict=True
             ):
-                matrix, bias = lowering.fold_fully_connected(weight, bias)
+                matrix, bias = lowering.fold_dense(weight, bias)
                 constants = g.weight(f"{part}_weight", matrix), g.constant(f"{part}_bias", bias)
                 x = g.op("Gemm", w, *constants, name=f"{part}_gemm")
                 styles.append(g.op("Unsqueeze", x, axes, name=part))

@@ -15,12 +15,7 @@ from torch import Tensor, nn
 
 from stylert.export.checkpoints import StyleGAN2Config
 from stylert.export.models.generator import GeneratorModel
-from stylert.export.models.layers import (
-    FullyConnected,
-    activate,
-    modulated_conv2d,
-    upsample2d,
-)
+from stylert.export.models.layers import FullyConnected, activate, modulated_conv2d, upsample2d
 
 __all__ = ["StyleGAN2", "Synthesis2"]
 

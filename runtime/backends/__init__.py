@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
+from functools import partial
 from typing import TYPE_CHECKING
 
 from stylert.runtime.bundle import ENGINES, Bundle
-from stylert.runtime.errors import EngineError, InvalidInput, MissingExtra
+from stylert.runtime.errors import EngineError, InvalidInput, MissingExtra, StylertWarning
 from stylert.runtime.session import DLPackArray, Session
 
 if TYPE_CHECKING:
@@ -26,6 +28,7 @@ def open_session(
     threads: int | None = None,
     gpu: int | None = None,
     lanes: int = 1,
+    trust_engines: bool = False,
     timer: LaunchTimer | None = None,
 ) -> tuple[Session, str]:
     """Open a bundle with a backend.
@@ -52,15 +55,20 @@ def open_session(
         )
     if gpu is not None and provider == "cpu":
         raise InvalidInput(f"gpu: got {gpu} with provider 'cpu', expected None or 'cuda'.")
+    open_engines = partial(_open_tensorrt, bundle, precision, gpu or 0, lanes, timer, trust_engines)
     if backend == "tensorrt":
         if provider == "cpu":
             raise InvalidInput("provider: got 'cpu' with backend 'tensorrt', expected 'cuda'.")
-        return _open_tensorrt(bundle, precision, gpu or 0, lanes, timer, "as asked")
+        return open_engines("as asked")
     without = ""
     if (backend, provider) == ("auto", "auto") and any((bundle.path / ENGINES).glob("*.json")):
+        from stylert.runtime.backends.tensorrt.trust import UntrustedEngine
+
         try:
-            why = "auto, the bundle has an engine for it"
-            return _open_tensorrt(bundle, precision, gpu or 0, lanes, timer, why)
+            return open_engines("auto, the bundle has an engine for it")
+        except UntrustedEngine as error:
+            warnings.warn(error.note, StylertWarning, stacklevel=3)  # of who opens a generator
+            without = "; its engines are not trusted"
         except (EngineError, MissingExtra) as error:
             without = f"; its engines do not run here ({error})"
     if gpu is not None and provider == "auto":  # then the CPU is not wanted instead
@@ -70,13 +78,25 @@ def open_session(
 
 
 def _open_tensorrt(
-    bundle: Bundle, precision: str, gpu: int, lanes: int, timer: LaunchTimer | None, reason: str
+    bundle: Bundle,
+    precision: str,
+    gpu: int,
+    lanes: int,
+    timer: LaunchTimer | None,
+    trust_engines: bool,
+    reason: str,
 ) -> tuple[Session, str]:
     from stylert.runtime.backends.tensorrt.session import TensorRTSession
 
     device = None if timer is None else timer.device
     session = TensorRTSession(
-        bundle, precision=precision, gpu=gpu, lanes=lanes, device=device, timer=timer
+        bundle,
+        precision=precision,
+        gpu=gpu,
+        lanes=lanes,
+        device=device,
+        timer=timer,
+        trust_engines=trust_engines,
     )
     where = session.describe()
     return session, (

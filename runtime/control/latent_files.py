@@ -14,12 +14,14 @@ import numpy as np
 from stylert.runtime.arguments import shown
 from stylert.runtime.bundle import GeneratorSpec
 from stylert.runtime.errors import InvalidInput
+from stylert.runtime.files.arrays import read_header
 from stylert.runtime.latents import as_float32
 
 __all__ = ["load_direction", "load_ws"]
 
 MAX_BYTES = 2**30  # of an array: about 29,000 images of 18 x 512
 
+_PICTURES = (b"\x89PNG", b"\xff\xd8\xff", b"RIFF", b"GIF8", b"BM", b"II*\0", b"MM\0*")
 _KEY = "w"  # what NVIDIA's projector calls its array
 
 
@@ -108,6 +110,11 @@ def _array(path: Path, file: IO[bytes], key: str | None) -> np.ndarray:
         return _read(path, file, os.fstat(file.fileno()).st_size)
     if head[:1] == b"\x80":  # a pickle, as torch.save wrote it before torch 1.6
         raise _of_torch(path)
+    if head.startswith(_PICTURES):
+        raise InvalidInput(
+            f"{path}: it is a picture, expected its styles in a .npy, .npz or .pt file. Find them "
+            "first: a projector or an encoder for this generator writes such a file."
+        )
     if head[:2] != b"PK":
         raise InvalidInput(
             f"{path}: it is no .npy or .npz file. Write one: numpy.save({path.stem!r}, ws)"
@@ -125,6 +132,8 @@ def _read(path: Path, file: IO[bytes], size: int) -> np.ndarray:
     """The array of a .npy stream of `size` bytes."""
     if size > MAX_BYTES:
         raise InvalidInput(f"{path}: got {size} bytes, expected at most {MAX_BYTES}.")
+    read_header(file, size)
+    file.seek(0)
     array: np.ndarray = np.lib.format.read_array(file, allow_pickle=False)
     return array
 

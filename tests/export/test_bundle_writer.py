@@ -339,6 +339,8 @@ def test_manifest_describes_the_generator(tiny: Checkpoint, tiny_bundle: Path) -
     assert np.array_equal(np.float32(manifest["w_avg"]), tiny.tensors["mapping.w_avg"])
     assert manifest["statistics"]["parameters"] == tiny.num_parameters
     assert set(manifest["statistics"]["multiply_adds"]) == {"mapping", "synthesis"}
+    strengths = [t.item() for name, t in tiny.tensors.items() if name.endswith("noise_strength")]
+    assert manifest["statistics"]["noise_strength"] == max(map(abs, strengths))
     assert [t["name"] for t in manifest["graphs"]["mapping"]["inputs"]] == ["z", "truncation_psi"]
     assert {
         t["name"]: (t["dtype"], t["shape"]) for t in manifest["graphs"]["synthesis"]["outputs"]

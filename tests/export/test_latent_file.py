@@ -118,6 +118,14 @@ def test_other_files(tmp_path: Path, refuses: Any, content: bytes) -> None:
         read_latents(tmp_path / "latents.pt")
 
 
+@pytest.mark.parametrize("save", [np.save, np.savez])
+def test_what_is_converted_already(tmp_path: Path, refuses: Any, save: Any) -> None:
+    with (tmp_path / "ws.npy").open("wb") as file:
+        save(file, np.zeros((1, 3, 4), np.float32))
+    with refuses("is a file of NumPy already", "use it as it is", error=CheckpointError):
+        read_latents(tmp_path / "ws.npy")
+
+
 @pytest.mark.parametrize("name", ["missing.pt", "", "a\0b"])
 def test_no_such_file(tmp_path: Path, refuses: Any, name: str) -> None:
     with refuses("Cannot read ", error=CheckpointError):

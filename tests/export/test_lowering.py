@@ -74,9 +74,7 @@ def test_fully_connected(random: np.random.RandomState, lr_multiplier: float, ga
     layer = FullyConnected(5, 3, lr_multiplier=lr_multiplier).double()
     weight, bias = random.randn(3, 5), random.randn(3)
     layer.load_state_dict(dict(zip(("weight", "bias"), tensors(weight, bias), strict=True)))
-    matrix, offset = lowering.fold_fully_connected(
-        weight, bias, lr_multiplier=lr_multiplier, gain=gain
-    )
+    matrix, offset = lowering.fold_dense(weight, bias, lr_multiplier=lr_multiplier, gain=gain)
     (x,) = tensors(random.randn(4, 5) * 10 / lr_multiplier)
     got = x @ torch.from_numpy(matrix) + torch.from_numpy(offset)
     assert_equal(layer(x).detach() * gain, got)
@@ -84,7 +82,7 @@ def test_fully_connected(random: np.random.RandomState, lr_multiplier: float, ga
 
 def test_fully_connected_keeps_float64_of_float32_weights() -> None:
     weight = np.full((2, 3), 0.1, np.float32)
-    matrix, bias = lowering.fold_fully_connected(weight, weight[:, 0], gain=1 / 3)
+    matrix, bias = lowering.fold_dense(weight, weight[:, 0], gain=1 / 3)
     assert matrix.dtype == bias.dtype == np.float64
     assert np.abs(matrix - np.float64(np.float32(0.1)) / 3 / 3**0.5).max() < 1e-17
 
@@ -196,16 +194,16 @@ def test_polyphase(
             a, b = row - 2 * i + offsets[0], column - 2 * j + offsets[1]
             if 0 <= a < sides[0] and 0 <= b < sides[1]:
                 expected[row, column] += x[i, j] * kernel[a, b]
-    phases, pads = lowering.split_into_polyphase(kernel, offsets)
+    phases, pads = lowering.split_phases(kernel, offsets)
     got = four_phases(correlate(*tensors(x[None, None]), phases[:, None], pads))
     assert_equal(torch.from_numpy(expected)[None, None], got)
 
 
 def test_polyphase_takes_leading_axes(random: np.random.RandomState) -> None:
     kernels = random.randn(2, 3, 6, 6)
-    phases, pads = lowering.split_into_polyphase(kernels, (2, 2))
+    phases, pads = lowering.split_phases(kernels, (2, 2))
     assert phases.shape[:3] == (2, 3, 4)
-    alone, alone_pads = lowering.split_into_polyphase(kernels[1, 2], (2, 2))
+    alone, alone_pads = lowering.split_phases(kernels[1, 2], (2, 2))
     assert np.array_equal(phases[1, 2], alone)
     assert pads == alone_pads
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -14,6 +15,7 @@ from stylert.runtime.bundle import Bundle, sealed
 from stylert.runtime.bundle_facts import (
     difference_at_export,
     multiply_adds,
+    noise_strength,
     reading_manifest,
     reference_error,
     tell_half,
@@ -66,6 +68,23 @@ def test_multiply_adds_that_are_nonsense(
     opened = with_manifest(bundle_copy, statistics=statistics)
     with refuses("manifest.json is damaged (", error=BundleError):
         multiply_adds(opened)
+
+
+def test_the_strength_of_the_noise(bundle: Path, bundle_copy: Path) -> None:
+    assert noise_strength(Bundle.open(bundle)) > 0
+    statistics = Bundle.open(bundle).manifest["statistics"]
+    for told in (0, None):
+        opened = with_manifest(bundle_copy, statistics=statistics | {"noise_strength": told})
+        assert noise_strength(opened) == told
+
+
+@pytest.mark.parametrize(
+    "statistics", [None, {"noise_strength": "much"}, {"noise_strength": math.inf}]
+)
+def test_a_strength_that_is_nonsense(bundle_copy: Path, refuses: Refuses, statistics: Any) -> None:
+    opened = with_manifest(bundle_copy, statistics=statistics)
+    with refuses("manifest.json is damaged (", error=BundleError):
+        noise_strength(opened)
 
 
 def test_the_rounding_of_the_reference(bundle: Path, bundle_copy: Path) -> None:

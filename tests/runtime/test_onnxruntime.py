@@ -102,7 +102,7 @@ def test_two_distributions_are_an_error(
     installed(monkeypatch, "onnxruntime", "onnxruntime-gpu")
     with refuses(
         "got onnxruntime and onnxruntime-gpu",
-        "pip uninstall -y onnxruntime onnxruntime-gpu && pip install",
+        "pip uninstall -y onnxruntime onnxruntime-gpu && pip install onnxruntime-gpu  # or onnx",
         error=MissingExtra,
     ):
         Generator.open(bundle)

@@ -1,6 +1,7 @@
 /** What the buttons and keys need of the browser: its clipboard, its downloads, its keyboard. */
 
 const WRITTEN = "input:not([type=range], [type=radio], [type=checkbox])";
+const KEPT_MS = 10_000; // until the browser has it for sure
 const SHORTCUTS = "stylert-shortcuts";
 
 const element = (id) => document.getElementById(id);
@@ -33,10 +34,17 @@ export function saveAs(url, name) {
   anchor.click();
 }
 
+/** Save what came from the server. */
+export function saveBlob(blob, name) {
+  const url = URL.createObjectURL(blob);
+  saveAs(url, name);
+  setTimeout(() => URL.revokeObjectURL(url), KEPT_MS);
+}
+
 /**
- * Keys for the whole page: not while text is written, and not with a modifier.
+ * Keys for the whole page, but not while text is written.
  *
- * @param {Object<string, function()>} keys - what a key does.
+ * @param {Object<string, function()>} keys - what a key does: 'z', 'ctrl+z', 'ctrl+shift+z'.
  */
 export function listenToKeys(keys) {
   const enabled = element("shortcuts");
@@ -44,12 +52,16 @@ export function listenToKeys(keys) {
   enabled.addEventListener("change", () => store(enabled.checked ? "on" : "off"));
   document.addEventListener("keydown", (event) => {
     const writing = event.target.matches?.(WRITTEN);
-    const act = keys[event.key.toLowerCase()];
-    if (!act || writing || !enabled.checked) return;
-    if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
+    const act = keys[nameOf(event)];
+    if (!act || writing || document.querySelector("dialog[open]") || !enabled.checked || event.altKey || event.isComposing) return;
     event.preventDefault();
     act();
   });
+}
+
+function nameOf({ key, ctrlKey, metaKey, shiftKey }) {
+  const held = ctrlKey || metaKey ? (shiftKey ? "ctrl+shift+" : "ctrl+") : "";
+  return held + key.toLowerCase();
 }
 
 function stored() {

@@ -2,6 +2,7 @@
 
 import { GROUPS, LARGEST_SEED } from "./settings.js";
 
+const FEW_NAMES = 12;
 const SCRUBBED = 10_000; // seeds that one slider runs through
 const RANDOM_BELOW = 1_000_000; // short enough to remember
 
@@ -18,7 +19,7 @@ export function randomSeed() {
  * @param {[number, number, number]} limits - least, most, step.
  * @param {function(number)} changed - called with every new value.
  * @param {string} [spoken] - what is read out instead of the title.
- * @returns {{row: HTMLElement, show: function(number)}}
+ * @returns {{row: HTMLElement, show: function(number), describedBy: function(string)}}
  */
 export function slider(name, title, limits, changed, spoken = title) {
   return fitted(instance("slider-template"), name, [title, spoken], limits, changed);
@@ -116,6 +117,29 @@ export function choice(name, title, checked, chosen) {
   return label;
 }
 
+/**
+ * One of several by name: buttons where they are few, a list where they are many.
+ *
+ * @param {function(number)} changed - called with the index of the chosen one.
+ * @returns {{row: HTMLElement, show: function(number)}}
+ */
+export function picker(name, title, names, changed) {
+  if (names.length <= FEW_NAMES) {
+    const row = Object.assign(document.createElement("div"), { className: "choice" });
+    row.setAttribute("role", "radiogroup");
+    row.setAttribute("aria-label", title);
+    row.append(...names.map((text, index) => choice(name, text, false, () => changed(index))));
+    const radios = row.querySelectorAll("input");
+    return { row, show: (index) => (radios[index].checked = true) };
+  }
+  const row = Object.assign(document.createElement("label"), { className: "list" });
+  const list = Object.assign(document.createElement("select"), { id: name });
+  list.append(...names.map((text, index) => new Option(text, index)));
+  list.addEventListener("change", () => changed(list.selectedIndex));
+  row.append(`${title} `, list);
+  return { row, show: (index) => (list.selectedIndex = index) };
+}
+
 function capital(text) {
   return text.charAt(0).toUpperCase() + text.slice(1);
 }
@@ -148,7 +172,10 @@ function fitted(row, name, [title, spoken], limits, changed) {
     });
   }
   number.addEventListener("blur", () => show(shown)); // what was no number goes
-  return { row, show };
+  const describedBy = (id) => {
+    for (const input of [range, number]) input.setAttribute("aria-describedby", id);
+  };
+  return { row, show, describedBy };
 }
 
 function toggle(id, text, pressed) {

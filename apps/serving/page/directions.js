@@ -1,13 +1,10 @@
 /** The panel of the directions: a slider for each, of which one set is shown at a time. */
 
 import { choice, slider } from "./controls.js";
+import { directionNamed } from "./names.js";
 import { directionNames, strengthBounds } from "./settings.js";
 
 const FEW = 5; // of a set that are shown at first
-const HINTS = {
-  pca: "What varies most in w, by standard deviations. Found when it is first used.",
-  sefa: "What the weights of the layers answer to most, the strongest first.",
-};
 
 const element = (id) => document.getElementById(id);
 
@@ -25,22 +22,23 @@ export function directionsPanel(info, change) {
 
   const list = () => {
     for (const { row, set, index } of controls) row.hidden = set !== chosen || (!all && index >= FEW);
-    const count = sets.get(chosen).length;
+    const directions = sets.get(chosen);
+    const count = directions.length;
     element("more-directions").hidden = count <= FEW;
     element("more-directions").textContent = all ? `Show ${FEW}` : `Show all ${count}`;
-    element("directions-hint").textContent = HINTS[chosen.split("_")[0]] ?? "";
+    element("directions-hint").textContent = directions[0].hint;
   };
   const radios = names.map((set) =>
-    choice("direction_set", titleOf(set), set === chosen, () => {
+    choice("direction_set", set, set === chosen, () => {
       [chosen, picked] = [set, true];
       list();
     }),
   );
   for (const [set, directions] of sets) {
-    directions.forEach(({ name, title }, index) => {
+    directions.forEach(({ name, words }, index) => {
       const setTo = (strength) => change(moved(name, strength));
-      const control = slider(name, title, strengthBounds(name, info), setTo, name);
-      control.row.classList.toggle("long", title === name);
+      const control = slider(name, words, strengthBounds(name, info), setTo);
+      control.row.title = name; // as the API has it
       controls.push({ ...control, name, set, index });
     });
   }
@@ -67,23 +65,15 @@ export function directionsPanel(info, change) {
   };
 }
 
-/**
- * 'sefa_all_3' belongs to the set 'sefa_all', and 'pca:3' to 'pca'; a name without a number is
- * alone in its set.
- */
+/** The directions by set. */
 function setsOf(names) {
   const sets = new Map();
   for (const name of names) {
-    const [, set, number] = /^(.+)[_:](\d+)$/.exec(name) ?? [null, name, ""];
+    const { set, words, hint } = directionNamed(name);
     if (!sets.has(set)) sets.set(set, []);
-    sets.get(set).push({ name, title: number || name });
+    sets.get(set).push({ name, words, hint });
   }
   return sets;
-}
-
-/** A set as people call it. */
-function titleOf(set) {
-  return set === "pca" ? "PCA" : set.replace(/^sefa_/, "SeFa ");
 }
 
 /** The change of one direction's strength; 0 takes it out. */

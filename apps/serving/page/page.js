@@ -2,18 +2,27 @@
 
 import { copyText, listenToKeys, saveAs } from "./actions.js";
 import { randomSeed, stepped } from "./controls.js";
+import { buildFilm } from "./film.js";
+import { firstPicture } from "./first.js";
 import { Newest } from "./newest.js";
+import { className } from "./names.js";
 import { buildPanels } from "./panels.js";
 import { pythonOf } from "./python.js";
 import { Service, TokenWanted } from "./service.js";
-import { defaults, fromHash, inWords, isWalking, toHash } from "./settings.js";
+import { buildSheet } from "./sheet.js";
+import { defaults, fromHash, inWords, isWalking, plain, toHash } from "./settings.js";
+import { Trail } from "./trail.js";
 
 const SMALL = 128; // pixels: below, they are shown as squares
-const ADDRESS_MS = 250; // browsers refuse to change the address much more often
+const SAID_MS = 6000; // then the words leave the picture
 const FAMILIES = { stylegan1: "StyleGAN", stylegan2: "StyleGAN2", stylegan3: "StyleGAN3" };
 
 const element = (id) => document.getElementById(id);
 const service = new Service();
+const trail = new Trail((undo, redo) => {
+  element("undo").disabled = !undo;
+  element("redo").disabled = !redo;
+});
 const newest = new Newest(draw, {
   done: showPicture,
   failed: showError,
@@ -27,7 +36,10 @@ let info = null; // of the generator
 let settings = null; // in the controls
 let drawn = null; // {settings, url, ...}: the picture on screen
 let panels = null;
-let addressTimer = 0;
+let sheet = null;
+let film = null;
+let home = null; // where it starts again
+let saidTimer = 0;
 let thumbs = 0; // how often they were begun
 
 element("token-form").addEventListener("submit", useToken);
@@ -52,11 +64,34 @@ async function open() {
   const family = FAMILIES[info.family] ?? info.family;
   element("facts").textContent = `${family} · ${info.img_width} × ${info.img_height}${classes}`;
   panels = buildPanels(info, (make) => change(make(settings)));
+  sheet = buildSheet(info, drawBlob, (make) => change(make(settings)), showError);
+  const drawFilm = (walk, kind, signal) => service.film(walk, kind, info, signal);
+  film = buildFilm(info, drawFilm, { say, failed: showError });
   buildActions();
   for (const id of ["actions", "settings"]) element(id).hidden = false;
   element("main").classList.remove("closed");
   window.addEventListener("hashchange", readAddress);
-  readAddress();
+  home = defaults(info);
+  if (location.hash.length > 1) readAddress();
+  else showFirst();
+}
+
+/** Look for a first picture, until something is set by hand or by an address. */
+async function showFirst() {
+  show(home);
+  showBusy(true);
+  const wanted = () => settings === home;
+  try {
+    const picture = await firstPicture(info, draw, wanted);
+    if (!wanted()) return;
+    home = picture.settings;
+    show(home);
+    showPicture(picture);
+    trail.arrived(toHash(home, info));
+    showBusy(false);
+  } catch {
+    if (wanted()) readAddress(); // the next picture tells what is wrong
+  }
 }
 
 function useToken(event) {
@@ -71,22 +106,28 @@ function useToken(event) {
 
 function change(some) {
   const leaves = "seed" in some && !("t" in some); // the walk
-  settings = { ...settings, ...some, ...(leaves ? { t: null } : {}) };
+  use({ ...settings, ...some, ...(leaves ? { t: null } : {}) });
+  trail.note(Object.keys(some).join(), toHash(settings, info));
+}
+
+function use(wanted) {
+  show(wanted);
+  newest.ask(settings);
+}
+
+function show(wanted) {
+  settings = wanted;
   thumbs++; // they wait
   say("");
   panels.show(settings);
-  newest.ask(settings);
-  clearTimeout(addressTimer);
-  addressTimer = setTimeout(writeAddress, ADDRESS_MS);
-}
-
-function writeAddress() {
-  history.replaceState(null, "", toHash(settings, info));
+  sheet.show(settings);
+  film.show(settings);
 }
 
 function readAddress() {
   const { settings: found, ignored } = fromHash(location.hash, info);
-  change(found);
+  use(found);
+  trail.arrived(toHash(found, info));
   if (ignored.length) say(`Not used, as it does not fit this generator: ${ignored.join(", ")}.`);
 }
 
@@ -94,7 +135,7 @@ function readAddress() {
 
 async function draw(wanted, signal) {
   const started = performance.now();
-  const blob = await service.draw(wanted, info, signal);
+  const blob = await drawBlob(wanted, signal);
   const ms = performance.now() - started;
   const url = URL.createObjectURL(blob);
   const image = new Image();
@@ -103,14 +144,18 @@ async function draw(wanted, signal) {
   return { settings: wanted, url, image, ms };
 }
 
+function drawBlob(wanted, signal) {
+  return service.draw(wanted, info, signal);
+}
+
 /** The small pictures of the walk: one after the other, while nothing else is to be drawn. */
 async function drawThumbs() {
   const since = ++thumbs;
-  const plain = { ...settings, t: null, layers: [], directions: {} };
+  const alone = plain(settings);
   try {
     for (let seed; thumbs === since && (seed = panels.wanted()) !== null; ) {
-      const { image, url } = await draw({ ...plain, seed });
-      panels.saw({ ...plain, seed }, image);
+      const { image, url } = await draw({ ...alone, seed });
+      panels.saw({ ...alone, seed }, image);
       URL.revokeObjectURL(url);
     }
   } catch {
@@ -141,32 +186,52 @@ function buildActions() {
       say(copied ? "The Python is on the clipboard." : "Copy the Python from its panel.");
     },
     link: async () => {
-      writeAddress();
+      trail.flush();
       const copied = await copyText(location.href);
       say(copied ? "The link is on the clipboard." : "Copy the address of this page.");
     },
     download: () => saveAs(drawn.url, fileName(drawn.settings)),
-    reset: () => change(defaults(info)),
+    reset: () => {
+      change(home);
+      say("Started again. Undo brings back what was there.");
+    },
+    full: () => (document.fullscreenElement ? document.exitFullscreen() : element("frame").requestFullscreen()),
+    "seed-sheet": () => sheet.open("seed"),
+    "mix-sheet": () => sheet.open("mix_seed"),
+    "walk-sheet": () => sheet.open("keyframes"),
+    undo: () => trail.undo(),
+    redo: () => trail.redo(),
   };
   for (const [id, run] of Object.entries(act)) element(id).addEventListener("click", run);
+  element("full").hidden = !document.fullscreenEnabled; // as on some phones
   const press = (id) => () => element(id).click(); // a button that is disabled does nothing
   listenToKeys({
     c: press("copy"),
     l: press("link"),
     d: press("download"),
     0: press("reset"),
+    f: press("full"),
+    s: press("seed-sheet"),
+    z: press("undo"),
+    y: press("redo"),
+    "ctrl+z": press("undo"),
+    "ctrl+y": press("redo"),
+    "ctrl+shift+z": press("redo"),
     r: () => change({ seed: randomSeed() }),
     j: () => change({ seed: stepped(settings.seed, 1) }),
     k: () => change({ seed: stepped(settings.seed, -1) }),
     m: () => change({ mix_seed: randomSeed() }),
     a: press("keyframe-add"),
     p: press("play"),
+    v: press("walk-save"),
   });
 }
 
 function fileName(settings) {
-  const { seed, keyframes, t } = settings;
-  return isWalking(settings) ? `seeds${keyframes.join("-")}-at${t}.png` : `seed${seed}.png`;
+  const { seed, class_idx, keyframes, t } = settings;
+  const words = isWalking(settings) ? ["seeds", ...keyframes, "at", t] : ["seed", seed];
+  if (info.c_dim) words.push(className(class_idx, info));
+  return `${words.join(" ").replaceAll(/[^\p{L}\p{N}.]+/gu, "-")}.png`;
 }
 
 /* Words */
@@ -191,4 +256,6 @@ function hideError() {
 
 function say(text) {
   element("note").textContent = text;
+  clearTimeout(saidTimer);
+  if (text) saidTimer = setTimeout(() => say(""), SAID_MS);
 }

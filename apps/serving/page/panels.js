@@ -1,7 +1,8 @@
 /** The panels of settings, fitted to the generator: what it cannot do is not shown. */
 
-import { layerToggles, radios, seedSlider, slider } from "./controls.js";
+import { layerToggles, picker, radios, seedSlider, slider } from "./controls.js";
 import { directionsPanel } from "./directions.js";
+import { className } from "./names.js";
 import { bounds, hasMotion } from "./settings.js";
 import { walkPanel } from "./walk.js";
 
@@ -22,19 +23,28 @@ export function buildPanels(info, change) {
     shows.push((settings) => control.show(settings[name]));
   };
   const set = (name) => (value) => change(() => ({ [name]: value }));
-  const number = (panel, name, title, spoken) =>
-    place(panel, name, slider(name, title, limits[name], set(name), spoken));
+  const number = (panel, name, title, hint) => {
+    const control = slider(name, title, limits[name], set(name));
+    if (hint) control.describedBy(hint);
+    place(panel, name, control);
+  };
   const seed = (panel, name, title) => place(panel, name, seedSlider(name, title, set(name)));
 
   seed("seed-row", "seed", "Seed");
-  number("psi-row", "psi", "Psi");
-  number("cutoff-row", "cutoff", "Cutoff", "Cutoff: layers from this one on are not truncated");
+  number("psi-row", "psi", "Psi", "psi-hint");
+  number("cutoff-row", "cutoff", "Cutoff", "cutoff-hint");
+  shows.push(({ cutoff }) => {
+    element("cutoff-hint").textContent = truncated(cutoff, info.num_ws);
+  });
   seed("mix-row", "mix_seed", "Other seed");
   shows.push(layersPanel(info, change));
-  if (info.c_dim) number("class-row", "class_idx", "Class");
+  if (info.c_dim) {
+    const names = Array.from({ length: info.c_dim }, (_, index) => className(index, info));
+    place("class-row", "class_idx", picker("class_idx", "Class", names, set("class_idx")));
+  }
   if (info.has_noise) {
     seed("noise-row", "noise_seed", "Noise seed");
-    shows.push(noisePanel(change));
+    shows.push(noisePanel(info, change));
   }
   if (info.has_transform) {
     number("x-row", "x", "Right");
@@ -59,13 +69,24 @@ function layersPanel(info, change) {
   };
 }
 
-function noisePanel(change) {
+/** What the cutoff means, as the layers that it leaves alone. */
+function truncated(cutoff, num_ws) {
+  if (cutoff === num_ws) return `All ${num_ws} layers are truncated.`;
+  if (cutoff === 0) return "No layer is truncated: psi does nothing.";
+  return `Layers 0 to ${cutoff - 1} are truncated, the finer ones are as trained.`;
+}
+
+function noisePanel(info, change) {
+  const idle = info.noise_strength === 0; // null: the bundle does not tell
   element("noise-panel").hidden = false;
+  element("noise-hint").hidden = !idle;
+  element("noise-modes").hidden = idle;
   const showMode = radios("noise_mode", (noise_mode) => change(() => ({ noise_mode })));
   return ({ noise_mode }) => {
     showMode(noise_mode);
-    element("noise-row").hidden = noise_mode !== "seeded";
-    element("noise-count").textContent = noise_mode === "const" ? "" : noise_mode;
+    element("noise-row").hidden = idle || noise_mode !== "seeded";
+    const told = noise_mode === "const" ? "" : noise_mode;
+    element("noise-count").textContent = idle ? "no strength" : told;
   };
 }
 

@@ -1,6 +1,5 @@
 /** Plays a walk: it moves the place on at an even speed, whatever the server can draw of it. */
 
-const MS = 3000; // from keyframe to keyframe
 const TICK_MS = 40;
 
 export class Player {
@@ -21,9 +20,9 @@ export class Player {
   }
 
   /** Go on from a place to the end; on a loop, for ever. */
-  play({ t, loop }, segments) {
+  play({ t, loop, seconds }, segments) {
     this.stop();
-    const length = MS * segments;
+    const length = 1000 * seconds * segments;
     const start = loop || t < 1 ? (t ?? 0) : 0; // from the end, again
     const started = performance.now() - start * length;
     this.#timer = setInterval(() => {

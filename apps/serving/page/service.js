@@ -1,6 +1,6 @@
 /** The HTTP service as the page sees it: what it knows of the generator, and its pictures. */
 
-import { hasMotion, isWalking } from "./settings.js";
+import { FPS, framesBetween, hasMotion, isWalking } from "./settings.js";
 
 const TOKEN = "stylert-token"; // kept until the tab closes
 const BUSY_TRIES = 8;
@@ -34,6 +34,16 @@ export class Service {
   async draw(settings, info, signal) {
     const [path, body] = requestOf(settings, info);
     return (await this.#fetch(path, { method: "POST", body: JSON.stringify(body), signal })).blob();
+  }
+
+  /**
+   * @param {string} format - 'mp4', 'webm', 'webp' or 'gif'.
+   * @returns {Promise<Blob>} the walk of these settings, all of it.
+   */
+  async film(settings, format, info, signal) {
+    const [, { t, format: png, ...walk }] = requestOf({ ...settings, t: 0 }, info);
+    const body = { walk: { ...walk, frames: framesBetween(settings) }, format, fps: FPS };
+    return (await this.#fetch("video", { method: "POST", body: JSON.stringify(body), signal })).blob();
   }
 
   async #fetch(path, options = {}) {

@@ -9,6 +9,7 @@
  * @property {number[]} keyframes - seeds that a walk goes through
  * @property {?number} t - the place on the walk, 0 to 1; null: the picture is that of the seed
  * @property {string} curve - of the walk: "cubic", "linear" or "slerp"
+ * @property {number} seconds - from keyframe to keyframe, as it plays
  * @property {boolean} loop - whether the walk goes back to its first keyframe
  * @property {number[]} layers - those that come from the other seed, in order; none = no mixing
  * @property {number} mix_seed
@@ -20,8 +21,12 @@
  * @property {Object<string, number>} directions - strengths by name; 0 is left out
  */
 
+import { className, directionNamed } from "./names.js";
+
 export const LARGEST_SEED = 2 ** 32 - 1;
 export const MOST_KEYFRAMES = 16;
+export const FPS = 30; // of a video
+const TYPICAL_PSI = 0.7;
 export const GROUPS = ["coarse", "middle", "fine"]; // of layers
 const CHOICES = {
   noise_mode: ["const", "none", "seeded"],
@@ -36,6 +41,7 @@ export function bounds(info) {
     psi: [-1, 1.5, 0.01],
     cutoff: [0, info.num_ws, 1],
     t: [0, 1, 0.005],
+    seconds: [0.5, 10, 0.5],
     mix_seed: [0, LARGEST_SEED, 1],
     noise_seed: [0, LARGEST_SEED, 1],
     x: [-0.5, 0.5, 0.005],
@@ -54,16 +60,17 @@ export function strengthBounds(name, info) {
   return info.components.includes(name) ? [-5, 5, 0.05] : [-10, 10, 0.1];
 }
 
-/** @returns {Settings} what the page starts with: the family's own truncation, and nothing else. */
+/** @returns {Settings} of a typical picture, as galleries show them, and nothing else. */
 export function defaults(info) {
   return {
     seed: 0,
     class_idx: info.c_dim ? 0 : null,
-    psi: info.truncation_psi,
+    psi: Math.min(info.truncation_psi, TYPICAL_PSI),
     cutoff: info.truncation_cutoff ?? info.num_ws,
     keyframes: [],
     t: null,
     curve: "cubic",
+    seconds: 3,
     loop: false,
     layers: [],
     mix_seed: 1,
@@ -74,6 +81,11 @@ export function defaults(info) {
     rotate: 0,
     directions: {},
   };
+}
+
+/** The same, but a seed's own picture: no walk, no mix, no directions. */
+export function plain(settings) {
+  return { ...settings, t: null, layers: [], directions: {} };
 }
 
 /** Whether the picture is moved or turned at all. */
@@ -89,6 +101,16 @@ export function isWalking({ keyframes, t }) {
 /** How many ways from keyframe to keyframe a walk has. */
 export function segments({ keyframes, loop }) {
   return loop ? keyframes.length : keyframes.length - 1;
+}
+
+/** How many frames from keyframe to keyframe the video of a walk has. */
+export function framesBetween({ seconds }) {
+  return Math.round(seconds * FPS);
+}
+
+/** How many frames it has. */
+export function frameCount(settings) {
+  return segments(settings) * framesBetween(settings) + (settings.loop ? 0 : 1);
 }
 
 /** Settings as the part of the address behind '#': only what is not as at the start. */
@@ -156,13 +178,13 @@ export function inWords(settings, info) {
   const words = isWalking(settings)
     ? [`the way through seeds ${settings.keyframes.join(", ")} at ${settings.t}`]
     : [`seed ${settings.seed}`];
-  if (info.c_dim) words.push(`class ${settings.class_idx}`);
+  if (info.c_dim) words.push(className(settings.class_idx, info));
   words.push(`truncation ${settings.psi}`);
   if (settings.layers.length) {
     words.push(`layers ${spans(settings.layers)} of seed ${settings.mix_seed}`);
   }
   for (const [name, strength] of Object.entries(settings.directions)) {
-    words.push(`${name} ${strength}`);
+    words.push(`${directionNamed(name).words} at ${strength}`);
   }
   return `Picture of ${words.join(", ")}`;
 }
@@ -174,6 +196,7 @@ function numbersOf(info) {
     "psi",
     "cutoff",
     "t",
+    "seconds",
     "mix_seed",
     ...(info.c_dim ? ["class_idx"] : []),
     ...(info.has_noise ? ["noise_seed"] : []),

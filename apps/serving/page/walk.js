@@ -3,9 +3,9 @@
 import { radios, randomSeed, slider } from "./controls.js";
 import { Player } from "./player.js";
 import { MOST_KEYFRAMES, bounds, isWalking, segments } from "./settings.js";
+import { drawInto, emptyThumb, thumbButton } from "./thumbs.js";
 
 const FOUND = 4; // keyframes, where Play has to find them
-const THUMB = 96; // pixels
 
 const element = (id) => document.getElementById(id);
 
@@ -26,6 +26,14 @@ export function walkPanel(info, change) {
   const showCurve = radios("curve", (curve) => change(() => ({ curve })));
   let settings = null;
 
+  const pace = slider("seconds", "Pace", bounds(info).seconds, (seconds) => {
+    player.stop();
+    change(() => ({ seconds }));
+  });
+
+  pace.describedBy("seconds-hint");
+  pace.row.id = "seconds-row";
+  element("seconds-row").replaceWith(pace.row);
   place.row.id = "t-row";
   element("t-row").replaceWith(place.row);
   const acts = {
@@ -53,6 +61,7 @@ export function walkPanel(info, change) {
       strip.show(keyframes, current(now));
       place.show(t ?? 0);
       for (const input of place.row.querySelectorAll("input")) input.disabled = keyframes.length < 2;
+      pace.show(now.seconds);
       showCurve(curve);
       element("loop").checked = loop;
       element("keyframe-add").textContent = `Add seed ${seed}`;
@@ -96,26 +105,20 @@ class Strip {
   saw(drawn, image) {
     const changed = drawn.layers.length || Object.keys(drawn.directions).length;
     if (isWalking(drawn) || changed) return;
-    const thumb = Object.assign(document.createElement("canvas"), { width: THUMB, height: THUMB });
-    draw(thumb, image);
+    const thumb = emptyThumb();
+    drawInto(thumb, image);
     const others = [...this.#thumbs].filter(([seed]) => this.#shown.includes(seed));
     this.#thumbs = new Map([...others, [drawn.seed, thumb]]);
     for (const canvas of element("keyframes").querySelectorAll(`[data-seed="${drawn.seed}"]`)) {
-      draw(canvas, thumb);
+      drawInto(canvas, thumb);
     }
   }
 
   #item(seed, index) {
     const item = document.createElement("li");
-    const button = Object.assign(document.createElement("button"), { type: "button" });
-    const canvas = Object.assign(document.createElement("canvas"), { width: THUMB, height: THUMB });
-    canvas.dataset.seed = seed;
-    if (this.#thumbs.has(seed)) draw(canvas, this.#thumbs.get(seed));
-    const text = document.createElement("span");
-    text.textContent = seed;
-    button.append(canvas, text);
-    button.setAttribute("aria-label", `Keyframe ${index + 1}: seed ${seed}`);
-    button.addEventListener("click", () => this.chosen(index));
+    const words = `Keyframe ${index + 1}: seed ${seed}`;
+    const button = thumbButton(seed, words, () => this.chosen(index));
+    if (this.#thumbs.has(seed)) drawInto(button.firstChild, this.#thumbs.get(seed));
     item.append(button);
     return item;
   }
@@ -144,16 +147,6 @@ function withFound({ keyframes, seed }) {
   const found = keyframes.length ? [...keyframes] : [seed];
   while (found.length < FOUND) found.push(randomSeed());
   return { keyframes: found, loop: true, t: 0 };
-}
-
-/** Draw a picture into a square, as large as it fits. */
-function draw(canvas, image) {
-  const [width, height] = [image.naturalWidth ?? image.width, image.naturalHeight ?? image.height];
-  const scale = Math.max(canvas.width / width, canvas.height / height);
-  const context = canvas.getContext("2d");
-  context.imageSmoothingEnabled = scale < 1;
-  const [w, h] = [width * scale, height * scale];
-  context.drawImage(image, (canvas.width - w) / 2, (canvas.height - h) / 2, w, h);
 }
 
 function showPlaying(playing) {

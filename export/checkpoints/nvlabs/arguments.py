@@ -13,7 +13,7 @@ from stylert.export.checkpoints.nvlabs.modules import Modules
 from stylert.export.checkpoints.safe_pickle.quoting import quote
 from stylert.runtime.errors import CheckpointError
 
-__all__ = ["list_argument_sources", "check_arguments", "list_unknown_arguments"]
+__all__ = ["list_sources", "check_arguments", "find_unknown"]
 
 _POSITIONAL = ("z_dim", "c_dim", "w_dim", "img_resolution", "img_channels")
 
@@ -32,7 +32,7 @@ _SETTLED = frozenset(
 )
 
 
-def list_argument_sources(modules: Modules) -> dict[str, Mapping[str, Any]]:
+def list_sources(modules: Modules) -> dict[str, Mapping[str, Any]]:
     """Where a generator says what it is, by the name of the place.
 
     Raises:
@@ -66,7 +66,7 @@ def check_arguments(source: str, given: Mapping[str, Any], made: Mapping[str, An
             )
 
 
-def list_unknown_arguments(modules: Modules, known: Collection[str]) -> list[str]:
+def find_unknown(modules: Modules, known: Collection[str]) -> list[str]:
     """Arguments that the generator was made with, and that we do not know."""
     known = {*_SETTLED, *_POSITIONAL, *known}
     return [key for key in _read_arguments(modules) if key not in known]

@@ -21,9 +21,9 @@ def read_common(modules: Modules, paths: Sequence[str], name: str) -> Any:
     Raises:
         CheckpointError: it is missing in one of them, or not the same in all.
     """
-    first = modules.find_attribute(paths[0], name)
+    first = modules.find(paths[0], name)
     for path in paths:
-        value = modules.find_attribute(path, name)
+        value = modules.find(path, name)
         if type(value) not in (bool, int, float, str, type(None)):
             raise CheckpointError(f"not supported: {path}.{name} is {quote(value)}")
         if value != first:
@@ -61,7 +61,7 @@ def read_typed(kind: type[Plain], modules: Modules, path: str, name: str) -> Pla
     Raises:
         CheckpointError: it is missing, or of another type.
     """
-    value = modules.find_attribute(path, name)
+    value = modules.find(path, name)
     if type(value) is not kind:
         expected = "True or False" if kind is bool else "an integer"
         raise CheckpointError(f"{path}.{name} is {quote(value)}, expected {expected}")

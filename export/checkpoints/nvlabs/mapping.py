@@ -11,12 +11,12 @@ from stylert.export.checkpoints.nvlabs.modules import Modules
 from stylert.export.checkpoints.safe_pickle.quoting import quote, quote_some
 from stylert.runtime.errors import CheckpointError
 
-__all__ = ["check_fully_connected", "list_mapping_arguments", "read_mapping_fields"]
+__all__ = ["check_fully_connected", "list_mapping_arguments", "read_mapping"]
 
 _MAX_LAYERS = 256
 
 
-def read_mapping_fields(modules: Modules) -> dict[str, Any]:
+def read_mapping(modules: Modules) -> dict[str, Any]:
     """The fields of `Config` that the mapping network decides.
 
     Raises:
@@ -102,10 +102,10 @@ def _check_linear_layers(modules: Modules) -> None:
         name = path.rpartition(".")[2]
         if name not in ("affine", "embed", "skip"):
             continue
-        activation = modules.find_attribute(path, "activation")
+        activation = modules.find(path, "activation")
         if activation != "linear":
             raise CheckpointError(
                 f"not supported: {path}.activation is {quote(activation)}, expected linear"
             )
-        if name != "skip" and modules.find_attribute(path, "bias_gain") != 1:
+        if name != "skip" and modules.find(path, "bias_gain") != 1:
             raise CheckpointError(f"not supported: {path}.bias_gain, expected 1")

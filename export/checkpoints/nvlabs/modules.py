@@ -27,7 +27,7 @@ class Modules:
     objects: dict[str, PersistentObject] = field(default_factory=dict)
     tensors: dict[str, Tensor] = field(default_factory=dict)
 
-    def find_attribute(self, path: str, name: str) -> Any:
+    def find(self, path: str, name: str) -> Any:
         """A plain attribute of a module.
 
         Raises:

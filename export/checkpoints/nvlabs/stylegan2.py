@@ -13,16 +13,12 @@ from typing import Any
 import numpy as np
 
 from stylert.export.checkpoints.configs.stylegan2 import StyleGAN2Config
-from stylert.export.checkpoints.nvlabs.arguments import (
-    check_arguments,
-    list_argument_sources,
-    list_unknown_arguments,
-)
+from stylert.export.checkpoints.nvlabs.arguments import check_arguments, find_unknown, list_sources
 from stylert.export.checkpoints.nvlabs.attributes import read_clamp, read_common
 from stylert.export.checkpoints.nvlabs.mapping import (
     check_fully_connected,
     list_mapping_arguments,
-    read_mapping_fields,
+    read_mapping,
 )
 from stylert.export.checkpoints.nvlabs.modules import Modules
 from stylert.export.checkpoints.nvlabs.reading import Reading
@@ -81,7 +77,7 @@ def read_stylegan2(modules: Modules) -> Reading:
         filled=_fill_filters(modules, config),
         copies=_list_filter_copies(modules),
         classes=_CLASSES,
-        unknown_arguments=tuple(list_unknown_arguments(modules, _ARGUMENTS)),
+        unknown_arguments=tuple(find_unknown(modules, _ARGUMENTS)),
         notes=tuple(notes),
     )
 
@@ -91,7 +87,7 @@ def _read_config(modules: Modules) -> StyleGAN2Config:
     layers = _list_layers(modules, blocks)
     const = modules.find_shape("synthesis.b4.const", 3)
     config = StyleGAN2Config(
-        **read_mapping_fields(modules),
+        **read_mapping(modules),
         img_channels=modules.find_shape(f"{blocks[-1]}.torgb.bias", 1)[0],
         const_shape=(const[1], const[2]),
         channels=tuple(modules.find_shape(f"{block}.conv1.bias", 1)[0] for block in blocks),
@@ -161,7 +157,7 @@ def _list_to_rgbs(modules: Modules, blocks: list[str]) -> list[str]:
 
 
 def _count_fp16_res(modules: Modules, blocks: list[str]) -> int:
-    flags = [modules.find_attribute(block, "use_fp16") is True for block in blocks]
+    flags = [modules.find(block, "use_fp16") is True for block in blocks]
     count = sum(flags)
     if flags != sorted(flags):
         raise CheckpointError(
@@ -195,7 +191,7 @@ def _check_arguments(modules: Modules, config: StyleGAN2Config) -> None:
         "use_noise": config.use_noise,
         "num_fp16_res": config.num_fp16_res,
     }
-    for source, given in list_argument_sources(modules).items():
+    for source, given in list_sources(modules).items():
         half = given.get("num_fp16_res")
         if type(half) is int and min(half, len(config.channels) - 1) == config.num_fp16_res:
             made["num_fp16_res"] = half  # the 4x4 block is never half, whatever was asked for

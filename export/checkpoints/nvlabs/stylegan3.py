@@ -13,16 +13,12 @@ import numpy as np
 
 from stylert.export.checkpoints.configs.stylegan3 import StyleGAN3Config, StyleGAN3Layer
 from stylert.export.checkpoints.configs.stylegan3_design import StyleGAN3Design
-from stylert.export.checkpoints.nvlabs.arguments import (
-    check_arguments,
-    list_argument_sources,
-    list_unknown_arguments,
-)
+from stylert.export.checkpoints.nvlabs.arguments import check_arguments, find_unknown, list_sources
 from stylert.export.checkpoints.nvlabs.attributes import check_number, read_clamp, read_typed
 from stylert.export.checkpoints.nvlabs.mapping import (
     check_fully_connected,
     list_mapping_arguments,
-    read_mapping_fields,
+    read_mapping,
 )
 from stylert.export.checkpoints.nvlabs.modules import Modules
 from stylert.export.checkpoints.nvlabs.reading import Reading
@@ -76,19 +72,15 @@ def read_stylegan3(modules: Modules) -> Reading:
     names = _list_layers(modules)
     paths = [f"synthesis.{name}" for name in names]
     config = StyleGAN3Config(
-        **read_mapping_fields(modules),
+        **read_mapping(modules),
         img_channels=modules.find_shape(f"{paths[-1]}.bias", 1)[0],
         conv_clamp=read_clamp(modules, paths),
         input_channels=modules.find_shape("synthesis.input.freqs", 2)[0],
         input_size=_read_side(modules, "synthesis.input", "size"),
         input_rate=_read_input_rate(modules),
-        input_bandwidth=check_number(
-            modules.find_attribute("synthesis.input", "bandwidth"), "bandwidth"
-        ),
+        input_bandwidth=check_number(modules.find("synthesis.input", "bandwidth"), "bandwidth"),
         layers=tuple(_read_layer(modules, name) for name in names),
-        output_scale=check_number(
-            modules.find_attribute("synthesis", "output_scale"), "output_scale"
-        ),
+        output_scale=check_number(modules.find("synthesis", "output_scale"), "output_scale"),
     )
     check_fully_connected(modules, config)
     _check_arguments(modules, config)
@@ -97,14 +89,14 @@ def read_stylegan3(modules: Modules) -> Reading:
         format="stylegan3 pickle",
         filled={},
         classes=_CLASSES,
-        unknown_arguments=tuple(list_unknown_arguments(modules, _ARGUMENTS)),
+        unknown_arguments=tuple(find_unknown(modules, _ARGUMENTS)),
         notes=_list_notes(modules),
     )
 
 
 def _list_layers(modules: Modules) -> list[str]:
     """Names of the layers in their order, which must be all modules but the input."""
-    names = modules.find_attribute("synthesis", "layer_names")
+    names = modules.find("synthesis", "layer_names")
     there = modules.list_children("synthesis")
     plain = type(names) is list and names and all(type(name) is str for name in names)
     if not plain or sorted([*names, "input"]) != sorted(there):
@@ -155,7 +147,7 @@ def _read_taps(modules: Modules, path: str, direction: str) -> int:
 
 def _read_side(modules: Modules, path: str, name: str) -> int:
     """A square's side: a number, or an array of two equal ones, width and height."""
-    value = modules.find_attribute(path, name)
+    value = modules.find(path, name)
     sides = np.atleast_1d(value.array if type(value) is PickledArray else np.array(0))
     if sides.dtype.kind in "iu" and sides.shape in ((1,), (2,)) and sides.min() == sides.max() > 0:
         return int(sides[0])
@@ -167,7 +159,7 @@ def _read_side(modules: Modules, path: str, name: str) -> int:
 
 def _read_padding(modules: Modules, path: str) -> tuple[int, int]:
     """Left, right, top and bottom, alike in both directions."""
-    value = modules.find_attribute(path, "padding")
+    value = modules.find(path, "padding")
     plain = type(value) is list and len(value) == 4 and all(type(x) is int for x in value)
     if not plain or value[:2] != value[2:]:
         raise CheckpointError(
@@ -178,7 +170,7 @@ def _read_padding(modules: Modules, path: str) -> tuple[int, int]:
 
 
 def _read_input_rate(modules: Modules) -> int:
-    rate = check_number(modules.find_attribute("synthesis.input", "sampling_rate"), "sampling_rate")
+    rate = check_number(modules.find("synthesis.input", "sampling_rate"), "sampling_rate")
     if not rate.is_integer():
         raise CheckpointError(f"not supported: synthesis.input.sampling_rate is {rate:g}")
     return int(rate)
@@ -205,7 +197,7 @@ def _check_arguments(modules: Modules, config: StyleGAN3Config) -> None:
         "output_scale": config.output_scale,
     }
     synthesis = modules.objects["synthesis"].state
-    sources = list_argument_sources(modules) | {"the synthesis network's attributes": synthesis}
+    sources = list_sources(modules) | {"the synthesis network's attributes": synthesis}
     for source, given in sources.items():
         check_arguments(source, given, made)
         _check_half(given, source, config)

@@ -9,7 +9,7 @@ import numpy as np
 from stylert.export.checkpoints.configs.config import Config
 from stylert.runtime.errors import CheckpointError
 
-__all__ = ["LATENTS", "SEED", "compute_average_latent"]
+__all__ = ["LATENTS", "SEED", "average_latents"]
 
 LATENTS = 4096  # as many as rosinality's own scripts take
 SEED = 0
@@ -17,7 +17,7 @@ _PARTS = 8  # mapped one after the other, which takes less memory
 _SLOPE = 0.2  # of the leaky ReLU
 
 
-def compute_average_latent(config: Config, tensors: Mapping[str, np.ndarray]) -> np.ndarray:
+def average_latents(config: Config, tensors: Mapping[str, np.ndarray]) -> np.ndarray:
     """The mean w of `LATENTS` latents from RandomState(SEED), mapped in float64.
 
     Args:

@@ -16,11 +16,7 @@ import numpy as np
 
 from stylert.export.checkpoints.checkpoint import Checkpoint, Source
 from stylert.export.checkpoints.nvlabs.modules import Modules
-from stylert.export.checkpoints.rosinality.average_latent import (
-    LATENTS,
-    SEED,
-    compute_average_latent,
-)
+from stylert.export.checkpoints.rosinality.average_latent import LATENTS, SEED, average_latents
 from stylert.export.checkpoints.rosinality.lookalikes import refuse_look_alikes
 from stylert.export.checkpoints.rosinality.state import (
     NOISE_SEED,
@@ -99,7 +95,7 @@ def read_state_dicts(value: Any, network: str | None, source: Source) -> Checkpo
     check_shapes(config, shapes | {"mapping.w_avg": (config.w_dim,)})
     check_values(tensors)
     w_avg, note = _read_average(average, config.w_dim)
-    tensors["mapping.w_avg"] = compute_average_latent(config, tensors) if w_avg is None else w_avg
+    tensors["mapping.w_avg"] = average_latents(config, tensors) if w_avg is None else w_avg
     check_values({"mapping.w_avg": tensors["mapping.w_avg"]})
     remarks = [note, _note_noise(state), _note_rest(value, chosen)]
     if network is None and chosen.name not in _DEFAULTS:

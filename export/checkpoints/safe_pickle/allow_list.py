@@ -14,15 +14,8 @@ from typing import Any
 from stylert.export.checkpoints.safe_pickle import arrays
 from stylert.export.checkpoints.safe_pickle.pickle_machine import Budget, PickleMachine
 from stylert.export.checkpoints.safe_pickle.pickle_names import Buildable, Global
-from stylert.export.checkpoints.safe_pickle.storages import (
-    STORAGE_TYPES,
-    Tensor,
-    make_tensor,
-)
-from stylert.export.checkpoints.safe_pickle.torch_stream import (
-    read_storage,
-    read_stream,
-)
+from stylert.export.checkpoints.safe_pickle.storages import STORAGE_TYPES, Tensor, make_tensor
+from stylert.export.checkpoints.safe_pickle.torch_stream import read_storage, read_stream
 from stylert.runtime.errors import CheckpointError
 
 __all__ = ["PickledObject", "PersistentObject", "read_pickle", "read_torch_stream"]

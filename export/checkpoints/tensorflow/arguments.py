@@ -14,7 +14,7 @@ from stylert.export.checkpoints.safe_pickle.quoting import quote
 from stylert.export.checkpoints.tensorflow.networks import TensorFlowGenerator
 from stylert.runtime.errors import CheckpointError
 
-__all__ = ["check_agreement", "check_fixed", "read_number", "list_unknown_arguments"]
+__all__ = ["check_agreement", "check_fixed", "read_number", "find_unknown"]
 
 # Arguments that change the function, and the one value of each that is known here.
 _FIXED: dict[str, Any] = {
@@ -125,7 +125,7 @@ def read_number(generator: TensorFlowGenerator, key: str, default: float | None)
     return float(value)
 
 
-def list_unknown_arguments(generator: TensorFlowGenerator) -> list[str]:
+def find_unknown(generator: TensorFlowGenerator) -> list[str]:
     """The arguments that are not known here, each as 'name=value'."""
     known = _READ | _HARMLESS | _FIXED.keys()
     unknown = {key: value for key, value in generator.arguments.items() if key not in known}

@@ -17,13 +17,13 @@ from stylert.export.checkpoints.tensorflow.networks import TensorFlowGenerator
 from stylert.export.checkpoints.tensorflow.variables import Conversion, scale_by, transpose
 from stylert.runtime.errors import CheckpointError
 
-__all__ = ["list_mapping_agreement", "list_mapping_conversions", "read_mapping_fields"]
+__all__ = ["list_mapping_arguments", "convert_mapping", "read_mapping"]
 
 _CONCAT = "mapping/LabelConcat/weight"
 _EMBED = "mapping/LabelEmbed/weight"
 
 
-def read_mapping_fields(generator: TensorFlowGenerator) -> dict[str, Any]:
+def read_mapping(generator: TensorFlowGenerator) -> dict[str, Any]:
     """The fields of a `Config` that the mapping network tells.
 
     Raises:
@@ -55,7 +55,7 @@ def read_mapping_fields(generator: TensorFlowGenerator) -> dict[str, Any]:
     }
 
 
-def list_mapping_agreement(config: Config) -> dict[str, Any]:
+def list_mapping_arguments(config: Config) -> dict[str, Any]:
     """What the arguments of the mapping network must say."""
     found: dict[str, Any] = {
         "mapping_layers": config.mapping_layers,
@@ -71,7 +71,7 @@ def list_mapping_agreement(config: Config) -> dict[str, Any]:
     return found
 
 
-def list_mapping_conversions(config: Config, *, bias_factor: float = 1.0) -> dict[str, Conversion]:
+def convert_mapping(config: Config, *, bias_factor: float = 1.0) -> dict[str, Conversion]:
     """The tensors of the mapping network, and what they come from.
 
     Args:

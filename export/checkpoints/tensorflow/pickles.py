@@ -15,22 +15,19 @@ from stylert.export.checkpoints.safe_pickle.quoting import name_some, quote
 from stylert.export.checkpoints.tensorflow.arguments import (
     check_agreement,
     check_fixed,
-    list_unknown_arguments,
+    find_unknown,
 )
-from stylert.export.checkpoints.tensorflow.mapping import list_mapping_agreement
+from stylert.export.checkpoints.tensorflow.mapping import list_mapping_arguments
 from stylert.export.checkpoints.tensorflow.networks import (
     TensorFlowGenerator,
     find_generator,
     is_tensorflow,
 )
-from stylert.export.checkpoints.tensorflow.stylegan1 import (
-    list_stylegan1_conversions,
-    read_stylegan1_config,
-)
+from stylert.export.checkpoints.tensorflow.stylegan1 import convert_stylegan1, read_stylegan1
 from stylert.export.checkpoints.tensorflow.stylegan2 import (
-    list_stylegan2_conversions,
+    convert_stylegan2,
     make_resample_filters,
-    read_stylegan2_config,
+    read_stylegan2,
 )
 from stylert.export.checkpoints.tensorflow.variables import Conversion, convert_variables
 from stylert.export.checkpoints.validation import check_shapes, check_size, check_values
@@ -79,12 +76,12 @@ def _read_family(
 ) -> tuple[Config, dict[str, Conversion], dict[str, np.ndarray]]:
     """The configuration, what the tensors come from, and tensors that are no variables."""
     if generator.has("/StyleMod/weight"):
-        config1 = read_stylegan1_config(generator)
-        return config1, list_stylegan1_conversions(generator, config1), {}
+        config1 = read_stylegan1(generator)
+        return config1, convert_stylegan1(generator, config1), {}
     if generator.has("/mod_weight"):
-        config2 = read_stylegan2_config(generator)
+        config2 = read_stylegan2(generator)
         filters = make_resample_filters(generator, config2)
-        return config2, list_stylegan2_conversions(generator, config2), filters
+        return config2, convert_stylegan2(generator, config2), filters
     raise CheckpointError(
         "not supported: a synthesis network without styles (neither StyleMod of StyleGAN 1 nor "
         "mod_weight of StyleGAN2 is there)"
@@ -92,7 +89,7 @@ def _read_family(
 
 
 def _check_arguments(generator: TensorFlowGenerator, config: Config) -> None:
-    found = list_mapping_agreement(config)
+    found = list_mapping_arguments(config)
     found |= {"num_channels": config.img_channels, "use_noise": config.use_noise}
     if isinstance(config, StyleGAN2Config):
         found["architecture"] = config.architecture
@@ -125,7 +122,7 @@ def _list_remarks(generator: TensorFlowGenerator, config: Config, file: str) -> 
     remarks = []
     if generator.name == "G":
         remarks.append("G is the network in training, not the average one (Gs)")
-    if unknown := list_unknown_arguments(generator):
+    if unknown := find_unknown(generator):
         more = f" and {len(unknown) - 8} more" if len(unknown) > 8 else ""
         remarks.append(
             f"arguments of the generator that are not known here were ignored: "

@@ -17,25 +17,22 @@ from typing import Any
 from stylert.export.checkpoints.configs.config import check_choice
 from stylert.export.checkpoints.configs.stylegan1 import StyleGAN1Config
 from stylert.export.checkpoints.safe_pickle.quoting import quote
-from stylert.export.checkpoints.tensorflow.mapping import (
-    list_mapping_conversions,
-    read_mapping_fields,
-)
+from stylert.export.checkpoints.tensorflow.mapping import convert_mapping, read_mapping
 from stylert.export.checkpoints.tensorflow.networks import TensorFlowGenerator
 from stylert.export.checkpoints.tensorflow.variables import (
     Conversion,
     drop_leading_ones,
-    to_convolution,
+    to_conv,
     transpose,
 )
 from stylert.runtime.errors import CheckpointError
 
-__all__ = ["read_stylegan1_config", "list_stylegan1_conversions"]
+__all__ = ["read_stylegan1", "convert_stylegan1"]
 
 _FUSED_PIXELS = 128  # from this side on, 'auto' upsamples by a transposed convolution
 
 
-def read_stylegan1_config(generator: TensorFlowGenerator) -> StyleGAN1Config:
+def read_stylegan1(generator: TensorFlowGenerator) -> StyleGAN1Config:
     """The configuration.
 
     Raises:
@@ -46,7 +43,7 @@ def read_stylegan1_config(generator: TensorFlowGenerator) -> StyleGAN1Config:
     blocks = generator.blocks
     const = generator.find_shape(f"{blocks[0]}/Const/const", 4)
     channels = [const[1], *(generator.find_shape(f"{b}/Conv1/bias", 1)[0] for b in blocks[1:])]
-    fields = read_mapping_fields(generator)
+    fields = read_mapping(generator)
     check_choice("mapping_activation", fields["mapping_activation"], ("lrelu", "relu"))
     return StyleGAN1Config(
         **fields,
@@ -59,12 +56,12 @@ def read_stylegan1_config(generator: TensorFlowGenerator) -> StyleGAN1Config:
     )
 
 
-def list_stylegan1_conversions(
+def convert_stylegan1(
     generator: TensorFlowGenerator, config: StyleGAN1Config
 ) -> dict[str, Conversion]:
     """The variable of each tensor, and its layout."""
     # The gain of the activation is inside the weights of StyleGAN 1, but not on its biases.
-    conversions = list_mapping_conversions(config, bias_factor=1 / math.sqrt(2))
+    conversions = convert_mapping(config, bias_factor=1 / math.sqrt(2))
     conversions["synthesis.b4.const"] = Conversion(
         f"{generator.blocks[0]}/Const/const", drop_leading_ones(1)
     )
@@ -73,7 +70,7 @@ def list_stylegan1_conversions(
         for j, (layer, variables) in enumerate(zip(("conv0", "conv1"), layers, strict=True)):
             name, variable = f"synthesis.{block}.{layer}", f"{scope}/{variables}"
             if variables != "Const":
-                conversions[f"{name}.weight"] = Conversion(f"{variable}/weight", to_convolution)
+                conversions[f"{name}.weight"] = Conversion(f"{variable}/weight", to_conv)
             conversions[f"{name}.bias"] = Conversion(f"{variable}/bias")
             style = f"{variable}/StyleMod"
             conversions[f"{name}.affine.weight"] = Conversion(f"{style}/weight", transpose)
@@ -82,9 +79,7 @@ def list_stylegan1_conversions(
                 noise = Conversion(f"synthesis/noise{2 * i + j}", drop_leading_ones(2))
                 conversions[f"{name}.noise_const"] = noise
                 conversions[f"{name}.noise_strength"] = Conversion(f"{variable}/Noise/weight")
-    conversions["synthesis.torgb.weight"] = Conversion(
-        "synthesis/ToRGB_lod0/weight", to_convolution
-    )
+    conversions["synthesis.torgb.weight"] = Conversion("synthesis/ToRGB_lod0/weight", to_conv)
     conversions["synthesis.torgb.bias"] = Conversion("synthesis/ToRGB_lod0/bias")
     return conversions
 

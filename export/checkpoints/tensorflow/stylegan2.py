@@ -22,25 +22,22 @@ from stylert.export.checkpoints.configs.stylegan2 import StyleGAN2Config
 from stylert.export.checkpoints.safe_pickle.arrays import PickledArray
 from stylert.export.checkpoints.safe_pickle.quoting import quote
 from stylert.export.checkpoints.tensorflow.arguments import read_number
-from stylert.export.checkpoints.tensorflow.mapping import (
-    list_mapping_conversions,
-    read_mapping_fields,
-)
+from stylert.export.checkpoints.tensorflow.mapping import convert_mapping, read_mapping
 from stylert.export.checkpoints.tensorflow.networks import TensorFlowGenerator
 from stylert.export.checkpoints.tensorflow.variables import (
     Conversion,
     drop_leading_ones,
-    to_convolution,
-    to_flipped_convolution,
+    to_conv,
+    to_flipped_conv,
     transpose,
 )
 from stylert.export.checkpoints.validation import MAX_FILTER_TAPS
 from stylert.runtime.errors import CheckpointError
 
-__all__ = ["make_resample_filters", "read_stylegan2_config", "list_stylegan2_conversions"]
+__all__ = ["make_resample_filters", "read_stylegan2", "convert_stylegan2"]
 
 
-def read_stylegan2_config(generator: TensorFlowGenerator) -> StyleGAN2Config:
+def read_stylegan2(generator: TensorFlowGenerator) -> StyleGAN2Config:
     """The configuration.
 
     Raises:
@@ -55,7 +52,7 @@ def read_stylegan2_config(generator: TensorFlowGenerator) -> StyleGAN2Config:
     const = generator.find_shape(f"{blocks[0]}/Const/const", 4)
     channels = [generator.find_shape(f"{b}/Conv1/bias", 1)[0] for b in blocks[1:]]
     return StyleGAN2Config(
-        **read_mapping_fields(generator),
+        **read_mapping(generator),
         img_channels=generator.find_shape(f"{blocks[-1]}/ToRGB/bias", 1)[0],
         const_shape=(const[2], const[3]),
         channels=(const[1], *channels),
@@ -67,11 +64,11 @@ def read_stylegan2_config(generator: TensorFlowGenerator) -> StyleGAN2Config:
     )
 
 
-def list_stylegan2_conversions(
+def convert_stylegan2(
     generator: TensorFlowGenerator, config: StyleGAN2Config
 ) -> dict[str, Conversion]:
     """The variable of each tensor, and its layout."""
-    conversions = list_mapping_conversions(config)
+    conversions = convert_mapping(config)
     conversions["synthesis.b4.const"] = Conversion(
         f"{generator.blocks[0]}/Const/const", drop_leading_ones(1)
     )
@@ -82,7 +79,7 @@ def list_stylegan2_conversions(
             layers["torgb"] = "ToRGB"
         for layer, variables in layers.items():
             name, variable = f"synthesis.{block}.{layer}", f"{scope}/{variables}"
-            layout = to_flipped_convolution if layer == "conv0" else to_convolution
+            layout = to_flipped_conv if layer == "conv0" else to_conv
             conversions[f"{name}.weight"] = Conversion(f"{variable}/weight", layout)
             conversions[f"{name}.bias"] = Conversion(f"{variable}/bias")
             conversions[f"{name}.affine.weight"] = Conversion(f"{variable}/mod_weight", transpose)
@@ -95,7 +92,7 @@ def list_stylegan2_conversions(
                 conversions[f"{name}.noise_strength"] = Conversion(f"{variable}/noise_strength")
                 noises += 1
         if config.architecture == "resnet" and i:
-            skip = Conversion(f"{scope}/Skip/weight", to_flipped_convolution)
+            skip = Conversion(f"{scope}/Skip/weight", to_flipped_conv)
             conversions[f"synthesis.{block}.skip.weight"] = skip
     return conversions
 

@@ -14,8 +14,8 @@ from stylert.runtime.errors import CheckpointError
 
 __all__ = [
     "Conversion",
-    "to_convolution",
-    "to_flipped_convolution",
+    "to_conv",
+    "to_flipped_conv",
     "scale_by",
     "convert_variables",
     "transpose",
@@ -36,14 +36,14 @@ def transpose(array: np.ndarray) -> np.ndarray:
     return array.transpose(1, 0)
 
 
-def to_convolution(array: np.ndarray) -> np.ndarray:
+def to_conv(array: np.ndarray) -> np.ndarray:
     """[kh, kw, in, out] to [out, in, kh, kw]."""
     return array.transpose(3, 2, 0, 1)
 
 
-def to_flipped_convolution(array: np.ndarray) -> np.ndarray:
+def to_flipped_conv(array: np.ndarray) -> np.ndarray:
     """The same for a kernel that StyleGAN2 applies the other way round: where it upsamples."""
-    return to_convolution(array)[:, :, ::-1, ::-1]
+    return to_conv(array)[:, :, ::-1, ::-1]
 
 
 def drop_leading_ones(count: int) -> Callable[[np.ndarray], np.ndarray]:

@@ -12,9 +12,29 @@ import numpy as np
 
 from stylert.runtime.backends.cuda.device import Event, Memory, Stream
 from stylert.runtime.backends.cuda.dlpack import CUDA
-from stylert.runtime.errors import EngineError, MissingExtra
+from stylert.runtime.errors import EngineError, MissingExtra, StylertError
+from stylert.runtime.machine import visible_gpus
 
-__all__ = ["CudaDevice"]
+__all__ = ["CudaDevice", "open_device"]
+
+
+def open_device(index: int = 0) -> CudaDevice:
+    """A GPU. Where the machine has none, that is what is told, and not what else it lacks.
+
+    Raises:
+        MissingExtra: cuda-core is not installed.
+        EngineError: there is no driver or no such GPU.
+    """
+    try:
+        return CudaDevice(index)
+    except StylertError:
+        if visible_gpus():
+            raise
+        raise EngineError(
+            "This needs an NVIDIA GPU, and this machine shows none. If it has one, see why "
+            "nvidia-smi does not list it, or CUDA_VISIBLE_DEVICES hides it; else pass "
+            "backend='onnxruntime'."
+        ) from None
 
 
 class CudaDevice:

@@ -138,7 +138,7 @@ class Engine:
         """Shape and dtype of one row of an input or output."""
         return self._rows[name]
 
-    def tell_rows(self, name: str, profile: int) -> tuple[int, int]:
+    def rows_of(self, name: str, profile: int) -> tuple[int, int]:
         """Least and largest first dimension that a profile allows an input."""
         key = (name, profile)
         if key not in self._limits:
@@ -283,7 +283,7 @@ class Engine:
     def _check_profiles(self) -> None:
         count = int(self._engine.num_optimization_profiles)
         first = "z" if self.plan.graph == "mapping" else "ws"
-        got = [self.tell_rows(first, profile) for profile in range(count)]
+        got = [self.rows_of(first, profile) for profile in range(count)]
         expected = [(least, most) for least, _, most in self.plan.batches]
         if got != expected:
             raise EngineError(

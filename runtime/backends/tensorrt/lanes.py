@@ -182,7 +182,7 @@ class Lane:
         engine = self._engines[stage]
         profile = engine.profile_of(batch)
         assert profile is not None
-        least, most = engine.tell_rows(name, profile)
+        least, most = engine.rows_of(name, profile)
         wanted = 1 if given == 1 and least == 1 else batch
         if not least <= wanted <= most:
             raise EngineError(

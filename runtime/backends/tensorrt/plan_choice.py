@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from stylert.runtime.backends.tensorrt.plans import Plan, plans_of
+from stylert.runtime.backends.tensorrt.trust import UntrustedEngine, is_trusted, tell_untrusted
 from stylert.runtime.bundle import Bundle, graph_key
 from stylert.runtime.errors import EngineError, MissingExtra
 
@@ -37,8 +39,9 @@ def choose_plans(
     gpu: str,
     precision: str,
     version_of: Callable[[str], str],
+    trust_engines: bool = False,
 ) -> Choice:
-    """The best pair of plans that runs here.
+    """The best pair of plans that runs here, of those that this user built or trusts.
 
     Half precision goes before single, full TensorRT before TensorRT-RTX, a plan of this very
     version before a version-compatible one, and larger batches before smaller ones.
@@ -49,12 +52,44 @@ def choose_plans(
         gpu: its name.
         precision: 'fp16', 'fp32', or 'auto' for any.
         version_of: gives the version of a package by its name, or raises `MissingExtra`.
+        trust_engines: take those of others, too.
 
     Raises:
+        UntrustedEngine: some fit, and all that do are of others.
         EngineError: none fits; the message says why and how to build one.
         MissingExtra: there are plans, but no package that runs them is installed.
     """
     plans = plans_of(bundle)
+    trusted = [plan for plan in plans if is_trusted(plan, trust_engines=trust_engines)]
+    choose = partial(
+        _choose,
+        bundle,
+        compute_capability=compute_capability,
+        gpu=gpu,
+        precision=precision,
+        version_of=version_of,
+    )
+    try:
+        return choose(trusted)
+    except EngineError:
+        if trusted == plans:
+            raise
+    choice = choose(plans)  # or what is wrong with all of them
+    plan = next(plan for plan in (choice.synthesis, choice.mapping) if plan not in trusted)
+    build = _command(bundle, [plan], compute_capability, precision)
+    raise UntrustedEngine(tell_untrusted(plan, build))
+
+
+def _choose(
+    bundle: Bundle,
+    plans: Sequence[Plan],
+    *,
+    compute_capability: tuple[int, int],
+    gpu: str,
+    precision: str,
+    version_of: Callable[[str], str],
+) -> Choice:
+    """The best pair among these plans; see `choose_plans`."""
     mappings = [plan for plan in plans if plan.graph == "mapping"]
     syntheses = [
         plan

@@ -1,8 +1,8 @@
 """Compiled plans in a bundle, and the sidecar that says what each one is.
 
-A plan is executable code, so it is only opened after its SHA-256 has been compared with the
-sidecar's, and only if it was built from the very graph that the bundle holds. The files lie in the
-bundle's `engines/` folder, a .plan and a .json with the same name:
+A plan is executable code. So it is opened only if it is trusted (see `trust.py`), after its SHA-256
+has been compared with the sidecar's, and if it was built from the very graph that the bundle holds.
+The files lie in the bundle's `engines/` folder, a .plan and a .json with the same name:
 
     <compiler>-<version>-<target>-<precision>-<graph>-<profile>
     tensorrt_rtx-1.7.1.116-sm89-fp32-mapping-b1_4_8
@@ -14,18 +14,20 @@ a name; it only keeps plans apart.
 
 from __future__ import annotations
 
-import json
+import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from stylert.runtime.bundle import ENGINES, Bundle, graph_key, sha256_of
+from stylert.runtime.bundle import ENGINES, Bundle, graph_key
 from stylert.runtime.errors import EngineError
+from stylert.runtime.files.json_files import read_json
 
 __all__ = ["PLAN_SCHEMA", "Plan", "plans_of"]
 
 PLAN_SCHEMA = 1
+_MAX_SIDECAR = 2**20  # bytes
 
 
 @dataclass(frozen=True)
@@ -102,9 +104,10 @@ class Plan:
             raise EngineError(f"{path.name} was built from another bundle's graph. {rebuild}")
         if not path.is_file():
             raise EngineError(f"{path.name} is missing. {rebuild}")
-        if sha256_of(path) != self.sha256:
+        data = path.read_bytes()
+        if hashlib.sha256(data).hexdigest() != self.sha256:
             raise EngineError(f"{path.name} was changed since it was built. {rebuild}")
-        return path.read_bytes()
+        return data
 
 
 def plans_of(bundle: Bundle) -> list[Plan]:
@@ -116,8 +119,8 @@ def plans_of(bundle: Bundle) -> list[Plan]:
     plans = []
     for path in sorted((bundle.path / ENGINES).glob("*.json")):
         try:
-            plan = Plan.from_json(json.loads(path.read_bytes()))
-        except (OSError, ValueError, RecursionError) as error:
+            plan = Plan.from_json(read_json(path, most=_MAX_SIDECAR))
+        except (OSError, ValueError, TypeError) as error:
             raise EngineError(
                 f"{path} is damaged ({error}). Delete it, then: stylert build-engine {bundle.path}"
             ) from None

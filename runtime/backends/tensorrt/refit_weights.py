@@ -15,6 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
+from stylert.runtime.files.protobuf import BYTES, read_fields
+
 __all__ = ["INTEGERS", "STORED", "with_float32_weights"]
 
 STORED = "_half"  # ends the name of a stored weight; the rest is that of its Cast's output
@@ -37,9 +39,6 @@ _UNPACKING: Mapping[bytes, Callable[..., np.ndarray]] = {
     b"Transpose": np.transpose,
     b"ReduceSumSquare": lambda x: np.square(x).sum(axis=(2, 3)),
 }
-
-_VARINT, _BYTES = 0, 2  # kinds of fields in protobuf
-_FIXED = {1: 8, 5: 4}  # and those of so many bytes
 
 Chunks = list[bytes | memoryview]  # of a message, put together once
 Tensors = Mapping[bytes, memoryview]  # by their names
@@ -132,45 +131,15 @@ def _parts(message: memoryview, number: int) -> list[bytes]:
 
 
 def _fields(message: memoryview) -> Iterator[tuple[int, memoryview, memoryview]]:
-    """The number, the whole, and the value of every field of a message.
-
-    Raises:
-        ValueError: it is no message.
-    """
-    end = 0
-    while end < len(message):
-        start = end
-        key, end = _varint(message, end)
-        number, kind = key >> 3, key & 7
-        begin = end
-        if kind == _VARINT:
-            _, end = _varint(message, end)
-        elif kind == _BYTES:
-            size, begin = _varint(message, end)
-            end = begin + size
-        elif kind in _FIXED:
-            end = begin + _FIXED[kind]
-        else:
-            raise ValueError(f"no protobuf: a field of kind {kind}")
-        if end > len(message):
-            raise ValueError("no protobuf: a field ends behind its message")
+    """The number, the whole, and the value of every field of a message; else a ValueError."""
+    for number, _, start, begin, end in read_fields(message, 0, len(message)):
         yield number, message[start:end], message[begin:end]
-
-
-def _varint(message: memoryview, at: int) -> tuple[int, int]:
-    """An integer in 7 bits per byte, lowest first, and where it ends."""
-    value = 0
-    for i, byte in enumerate(message[at : at + 10]):
-        value |= (byte & 127) << 7 * i
-        if byte < 128:
-            return value, at + i + 1
-    raise ValueError("no protobuf: an integer has no end")
 
 
 def _field(number: int, value: Chunks) -> Chunks:
     """A field that holds bytes; its number is below 16."""
     size = sum(len(chunk) for chunk in value)
-    return [bytes([number << 3 | _BYTES]), _write_size(size), *value]
+    return [bytes([number << 3 | BYTES]), _write_size(size), *value]
 
 
 def _write_size(size: int) -> bytes:

@@ -38,13 +38,14 @@ class TensorRTSession:
         cuda_graphs: replay captured graphs instead of queueing every kernel.
         device: the GPU itself, None = open it.
         timer: takes the time of the launches on that device, None = nobody asks.
+        trust_engines: also run plans that this user did not build; see `trust.py`.
 
     Attributes:
         max_batch: images of one call at most.
 
     Raises:
         MissingExtra: cuda-core or TensorRT is not installed.
-        EngineError: there is no GPU, or no plan runs on it.
+        EngineError: there is no GPU, or no plan runs on it; `UntrustedEngine` where one would.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class TensorRTSession:
         cuda_graphs: bool = True,
         device: Device | None = None,
         timer: LaunchTimer | None = None,
+        trust_engines: bool = False,
     ) -> None:
         if isinstance(lanes, bool) or not isinstance(lanes, int) or lanes < 1:
             raise InvalidInput(f"lanes: got {lanes!r}, expected an integer of at least 1.")
@@ -71,6 +73,7 @@ class TensorRTSession:
                 gpu=self._device.name,
                 precision=precision,
                 version_of=packages.version_of,
+                trust_engines=trust_engines,
             )
             self._package = packages.get(self._choice.package)
             self._policy = _policy(cuda_graphs, self._package.name)
@@ -217,9 +220,9 @@ class _Packages:
 
 
 def _open_device(gpu: int) -> Device:
-    from stylert.runtime.backends.cuda.cuda_device import CudaDevice
+    from stylert.runtime.backends.cuda.cuda_device import open_device
 
-    return CudaDevice(gpu)
+    return open_device(gpu)
 
 
 def _policy(wanted: bool, package: str) -> GraphPolicy:

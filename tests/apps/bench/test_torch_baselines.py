@@ -176,8 +176,10 @@ def test_backends_by_name() -> None:
         )
         assert ("checkpoint" in candidate.options) == is_torch(name)
         assert ("max_batch" in candidate.options) != is_torch(name)
+        assert candidate.options.get("trust_engines", False) is False
     assert callable(_load_factory(HALF_GEMM.factory))
-    without = candidates_of("b", checkpoint=None, network=None, max_batch=4)
+    without = candidates_of("b", checkpoint=None, network=None, max_batch=4, trust_engines=True)
+    assert all(candidate.options["trust_engines"] for candidate in without.values())
     assert tuple(without) == tuple(name for name in NAMES if not is_torch(name))
 
 

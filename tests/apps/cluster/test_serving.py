@@ -82,6 +82,25 @@ def test_a_replica_opens_the_bundle_of_the_deployment(bundle: Path) -> None:
         assert (generator.max_batch, facts["threads"], facts["provider"]) == (3, 2, "cpu")
 
 
+def test_engines_of_others_run_where_the_deployment_trusts_them(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[bool] = []
+
+    def open_generator(path: str, *, trust_engines: bool, **options: Any) -> Generator:
+        opened.append(trust_engines)
+        return real(path, trust_engines=trust_engines, **options)
+
+    real = Generator.open
+    monkeypatch.setattr(Generator, "open", open_generator)
+    for text in ("1", "0"):
+        options = pinned(RayOptions.parse({"bundle": str(bundle), "trust_engines": text}))
+        open_bundle(options, cpus=1, gpus=0).close()
+        arguments = yaml.safe_load(serve_yaml(options))["applications"][0]["args"]
+        assert arguments.get("trust_engines", False) is options.trust_engines
+    assert opened == [True, False]
+
+
 def test_a_machine_with_another_bundle_or_none(bundle: Path, refuses: Callable[..., Any]) -> None:
     with refuses("on the machine", "another", "ffffffffffff...", "Copy", error=BundleError):
         open_bundle(RayOptions(bundle=str(bundle), sha256="f" * 64), cpus=1, gpus=0)

@@ -168,6 +168,7 @@ def test_a_later_psi_of_a_layer_replaces_an_earlier_one() -> None:
     assert list(psi.items()) == [("all", 0.6), ("3", 0.7)]
 
 
+@pytest.mark.filterwarnings("ignore:No class was chosen")
 @pytest.mark.parametrize("classes", [None, "dog", ("dog", "fish"), (1, "fish")])
 def test_classes_by_name_or_by_seed(
     tmp_path: Path, fake: Any, records: Any, members: Any, classes: Any

@@ -537,6 +537,8 @@ def test_info_tells_what_a_page_needs(client: TestClient, generator: Generator) 
     assert facts["layers"] == {name: [*rows] for name, rows in generator.layer_groups.items()}
     assert facts["directions"] == [*generator.directions]
     assert facts["has_noise"]
+    assert facts["noise_strength"] > 0
+    assert facts["classes"] == []
     assert not facts["has_transform"]
     assert facts["limits"]["max_images"] == 64
 

@@ -10,7 +10,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 EXAMPLES = 12  # of a route and a mode; tests/benchmarks/hostile_requests.py sends thousands
-ROUTES = ("/generate", "/mix", "/interpolate", "/edit")
+ROUTES = ("/generate", "/mix", "/interpolate", "/edit", "/video")
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -16,6 +16,7 @@ from typing import Any, cast
 import pytest
 
 from stylert.runtime.backends.tensorrt.plans import Plan
+from stylert.runtime.backends.tensorrt.trust import record_engine
 from stylert.runtime.bundle import Bundle, graph_key
 
 MAPPING = {"outputs": ("ws",)}
@@ -36,7 +37,10 @@ def serve_triton(pytestconfig: pytest.Config) -> Callable[..., AbstractContextMa
 
 @pytest.fixture(scope="session")
 def add_plans() -> Callable[..., tuple[Plan, Plan]]:
-    """Puts a mapping and a synthesis plan for a GPU into a bundle, as a build would: but empty."""
+    """Puts a mapping and a synthesis plan for a GPU into a bundle, as a build would: but empty.
+
+    They are recorded as this user's, unless they are somebody else's (`own=False`).
+    """
 
     def add(
         bundle: Path,
@@ -45,6 +49,7 @@ def add_plans() -> Callable[..., tuple[Plan, Plan]]:
         batches: tuple[tuple[int, int, int], ...],
         version: str = "10.13.0.35",
         precision: str = "fp16",
+        own: bool = True,
         **changes: Any,
     ) -> tuple[Plan, Plan]:
         opened = Bundle.open(bundle)
@@ -71,10 +76,18 @@ def add_plans() -> Callable[..., tuple[Plan, Plan]]:
             plan.file(opened).parent.mkdir(exist_ok=True)
             plan.file(opened).write_bytes(data)
             plan.file(opened).with_suffix(".json").write_text(json.dumps(plan.to_json()))
+            if own:
+                record_engine(plan)
             made.append(plan)
         return made[0], made[1]
 
     return add
+
+
+@pytest.fixture
+def no_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """This user has built nothing yet."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
 
 
 @pytest.fixture

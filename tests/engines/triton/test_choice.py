@@ -10,6 +10,7 @@ import pytest
 
 from stylert.engines.triton.choice import choose_recipe
 from stylert.runtime.backends.tensorrt.plans import Plan
+from stylert.runtime.backends.tensorrt.trust import UntrustedEngine, record_engine
 from stylert.runtime.bundle import HALF, Bundle
 from stylert.runtime.errors import EngineError, InvalidInput
 
@@ -43,6 +44,34 @@ def test_the_version_of_the_server(own_bundle: Path, add_plans: AddPlans) -> Non
     for asked, expected in (("", "11.4.0.106"), ("10.13", "10.13.0.35"), ("10.1", "10.1.0.27")):
         recipe, _ = choose_recipe(bundle, tensorrt=asked)
         assert all(expected in name for name in recipe.plans)
+
+
+def test_plans_that_somebody_else_built(
+    own_bundle: Path, add_plans: AddPlans, refuses: Refuses, no_record: None
+) -> None:
+    """The server would run them: they are copied only where somebody says so."""
+    _, synthesis = strangers = add_plans(own_bundle, "9.0", batches=RANGE, own=False)
+    bundle = Bundle.open(own_bundle)
+    words = (" is not one that you built", "--batch 1:4:8", "trust_engines=True")
+    for options in ({"backend": "tensorrt"}, {"tensorrt": "10.13"}):
+        with refuses(*words, error=UntrustedEngine):
+            choose_recipe(bundle, **options)
+    recipe, why = choose_recipe(bundle)
+    assert recipe.backend == "onnxruntime"
+    assert all(word in why for word in ("onnxruntime: An engine is a program", *words))
+    assert why.endswith("On the command line: --trust-engines.")
+    recipe, _ = choose_recipe(bundle, trust_engines=True)
+    assert set(recipe.plans) == {plan.name for plan in strangers}
+    own = add_plans(own_bundle, "8.9", batches=RANGE)
+    recipe, why = choose_recipe(bundle)
+    assert set(recipe.plans) == {plan.name for plan in own}
+    assert "for compute capability 8.9; without tensorrt-10.13.0.35-9.0-" in why
+    assert why.endswith(", not built by you: --trust-engines")
+    recipe, why = choose_recipe(bundle, trust_engines=True)
+    assert why.endswith("for compute capability 8.9, 9.0")
+    record_engine(strangers[0])
+    record_engine(synthesis)
+    assert choose_recipe(bundle) == (recipe, why)
 
 
 @pytest.mark.parametrize(

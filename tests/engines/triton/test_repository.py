@@ -16,6 +16,7 @@ import pytest
 from stylert.engines.triton import Recipe, check_repository, write_repository
 from stylert.engines.triton.schema import format_message, parse_config
 from stylert.runtime.backends.tensorrt.plans import Plan
+from stylert.runtime.backends.tensorrt.trust import UntrustedEngine
 from stylert.runtime.bundle import sealed, sha256_of
 from stylert.runtime.errors import BundleError, EngineError, InvalidInput, MissingExtra
 from stylert.runtime.machine import Gpu
@@ -70,6 +71,18 @@ def test_with_plans(own_bundle: Path, add_plans: AddPlans, tmp_path: Path) -> No
     assert lines == [
         "Backend tensorrt: engines of TensorRT 10.13.0.35 for compute capability 8.9, 9.0."
     ]
+
+
+def test_with_plans_of_others(
+    own_bundle: Path, add_plans: AddPlans, tmp_path: Path, refuses: Refuses, no_record: None
+) -> None:
+    pair = add_plans(own_bundle, "8.9", batches=RANGE, own=False)
+    with refuses("trust_engines=True", error=UntrustedEngine):
+        write_repository(own_bundle, tmp_path / "r", backend="tensorrt")
+    assert not (tmp_path / "r").exists()
+    write_repository(own_bundle, tmp_path / "r", backend="tensorrt", trust_engines=True)
+    assert {f"{plan.graph}/1/{plan.name}.plan" for plan in pair} <= files(tmp_path / "r")
+    check_repository(own_bundle, tmp_path / "r")  # which runs none of them
 
 
 def test_with_onnx_graphs(own_bundle: Path, tmp_path: Path) -> None:

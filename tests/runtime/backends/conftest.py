@@ -17,6 +17,7 @@ import pytest
 from stylert.runtime.backends.onnxruntime import OnnxRuntimeSession
 from stylert.runtime.backends.tensorrt.plans import Plan
 from stylert.runtime.backends.tensorrt.session import TensorRTSession
+from stylert.runtime.backends.tensorrt.trust import record_engine
 from stylert.runtime.bundle import ENGINES, Bundle, graph_key, sha256_of
 from stylert.runtime.feeds import Feeds
 
@@ -75,12 +76,18 @@ def installed(fakes: Fakes) -> Fakes:
 
 @pytest.fixture(scope="session")
 def add_plans() -> Callable[..., list[Plan]]:
-    """Writes plans of both graphs into a bundle, or of those that are named."""
+    """Writes plans of both graphs into a bundle, or of those that are named.
 
-    def add(path: Path, *graphs: str, noise: str = "any", **fields: Any) -> list[Plan]:
+    As `build-engine` does it: unless they are somebody else's (`own=False`), they are recorded.
+    """
+
+    def add(
+        path: Path, *graphs: str, noise: str = "any", own: bool = True, **fields: Any
+    ) -> list[Plan]:
         bundle = Bundle.open(path, check_files=False)
         return [
-            _add_plan(bundle, graph, noise, fields) for graph in graphs or ("mapping", "synthesis")
+            _add_plan(bundle, graph, noise, own, fields)
+            for graph in graphs or ("mapping", "synthesis")
         ]
 
     return add
@@ -136,7 +143,7 @@ def expected(reference: OnnxRuntimeSession) -> Callable[..., list[np.ndarray]]:
     return draw
 
 
-def _add_plan(bundle: Bundle, graph: str, noise: str, fields: dict[str, Any]) -> Plan:
+def _add_plan(bundle: Bundle, graph: str, noise: str, own: bool, fields: dict[str, Any]) -> Plan:
     values = {
         "compiler": "tensorrt",
         "version": FAKE_TENSORRT.VERSION,
@@ -166,4 +173,6 @@ def _add_plan(bundle: Bundle, graph: str, noise: str, fields: dict[str, Any]) ->
         **{"onnx_sha256": sha256_of(onnx), **values},
     )
     (folder / f"{name}.json").write_text(json.dumps(plan.to_json()))
+    if own:
+        record_engine(plan)
     return plan

@@ -11,6 +11,7 @@ from stylert.runtime.backends import open_session
 from stylert.runtime.bundle import Bundle
 from stylert.runtime.errors import EngineError, MissingExtra
 from stylert.runtime.generator import Generator
+from stylert.runtime.machine import Gpu
 
 
 @pytest.fixture
@@ -92,3 +93,24 @@ def test_asked_for_means_no_other(fakes: Any, engines: Path, refuses: Any) -> No
         open_session(Bundle.open(engines), backend="tensorrt", provider="cpu")
     with pytest.raises((EngineError, MissingExtra)):
         open_session(Bundle.open(engines), backend="tensorrt")
+
+
+def test_a_machine_without_a_gpu(
+    engines: Path, refuses: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What else is missing there would be a detour."""
+
+    def no_device(index: int) -> None:
+        raise MissingExtra("cuda-core is not installed")
+
+    monkeypatch.setattr("stylert.runtime.backends.cuda.cuda_device.CudaDevice", no_device)
+    seen = "stylert.runtime.backends.cuda.cuda_device.visible_gpus"
+    monkeypatch.setattr(seen, list)
+    words = ("this machine shows none", "nvidia-smi", "backend='onnxruntime'")
+    with refuses(*words, error=EngineError):
+        Generator.open(engines, backend="tensorrt")
+    with Generator.open(engines) as generator:
+        assert "this machine shows none" in generator.choice
+    monkeypatch.setattr(seen, lambda: [Gpu(0, "GPU", (8, 9))])
+    with refuses("cuda-core is not installed", error=MissingExtra):
+        Generator.open(engines, backend="tensorrt")

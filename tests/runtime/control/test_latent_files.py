@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from stylert.runtime.bundle import GeneratorSpec
 from stylert.runtime.control import latent_files
@@ -188,6 +189,14 @@ def test_other_files(tmp_path: Path, refuses: Any, content: bytes) -> None:
     path = tmp_path / "w.npy"
     path.write_bytes(content)
     with refuses("it is no .npy or .npz file. Write one: numpy.save("):
+        load_ws(path, SPEC)
+
+
+@pytest.mark.parametrize("kind", ["png", "jpeg", "webp", "gif", "bmp", "tiff"])
+def test_pictures_are_no_styles(tmp_path: Path, refuses: Any, kind: str) -> None:
+    path = tmp_path / "photo.jpg"
+    Image.new("RGB", (4, 4)).save(path, kind)
+    with refuses(f"{path}: it is a picture, expected its styles", "a projector or an encoder"):
         load_ws(path, SPEC)
 
 

@@ -137,7 +137,7 @@ def test_other_values(archive: bool) -> None:
         value["flags"].to_float32()
 
 
-def test_untyped_storages_stay_inert() -> None:
+def test_untyped_storages_stay_unread() -> None:
     assert type(read(saved({"a": NUMBERS.untyped_storage()}))["a"]).__name__ == "Storage"
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -183,9 +182,11 @@ def test_half_goes_before_single(
 def test_a_damaged_sidecar(choose: Any, bundle_copy: Path, add_plans: Any, refuses: Any) -> None:
     plan = add_plans(bundle_copy)[0]
     file = bundle_copy / "engines" / f"{plan.name}.json"
-    file.write_text(json.dumps({**json.loads(file.read_text()), "schema": 99}))
-    with refuses("is damaged", error=EngineError):
-        choose()
+    right = file.read_text()
+    for wrong in (right.replace('"schema": 1', '"schema": 99'), "[]", " " * 2**20 + right):
+        file.write_text(wrong)
+        with refuses("is damaged", error=EngineError):
+            choose()
 
 
 def test_the_plans_of_the_real_compiler(

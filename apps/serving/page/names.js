@@ -1,0 +1,36 @@
+/** What people call the classes and the directions. */
+
+const LAYERS = { all: "All layers", coarse: "Coarse", middle: "Middle", fine: "Fine" };
+
+/** A class by its name, or as 'class 3'. */
+export function className(index, info) {
+  return info.classes?.[index] ?? `class ${index}`;
+}
+
+/**
+ * A direction in words, and the set that it is shown with.
+ *
+ * 'sefa_coarse_0' is 'coarse 1' of the set 'Coarse', 'pca:0' is 'component 1', 'smile_2' is
+ * 'smile 2', and a name without a number is among those of 'Named'.
+ *
+ * @returns {{words: string, set: string, hint: string}}
+ */
+export function directionNamed(name) {
+  const [, start, number] = /^(.+)[_:](\d+)$/.exec(name) ?? [null, name, null];
+  if (start === "pca") {
+    const hint = "What varies most in w, by standard deviations. Found when it is first used.";
+    return { words: `component ${Number(number) + 1}`, set: "Components", hint };
+  }
+  const layers = start.replace(/^sefa_/, "");
+  if (start !== layers && layers in LAYERS && number !== null) {
+    const words = `${LAYERS[layers].toLowerCase()} ${Number(number) + 1}`;
+    const of = layers === "all" ? "all layers" : `the ${layers} layers`;
+    const hint = `What the weights of ${of} answer to most, the strongest first.`;
+    return { words, set: LAYERS[layers], hint };
+  }
+  const plain = start.replaceAll("_", " ");
+  const hint = "These came with the bundle.";
+  return number === null
+    ? { words: plain, set: "Named", hint }
+    : { words: `${plain} ${number}`, set: plain, hint };
+}

@@ -1,0 +1,34 @@
+"""JSON that a stranger may have written: small, and not deep, before anything is made of it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+__all__ = ["read_json"]
+
+MAX_DEPTH = 16  # of lists and objects in each other
+
+
+def read_json(path: Path, *, most: int) -> Any:
+    """The value in a file of at most `most` bytes.
+
+    Raises:
+        ValueError: it is larger, deeper than 16, or no JSON.
+        OSError: it cannot be read.
+    """
+    if (size := path.stat().st_size) > most:
+        raise ValueError(f"it has {size} bytes, expected at most {most}")
+    too_deep = f"its lists and objects lie more than {MAX_DEPTH} deep in each other"
+    try:
+        value = json.loads(path.read_bytes())
+    except RecursionError:
+        raise ValueError(too_deep) from None
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        inner = [v.values() if type(v) is dict else v for v in level if type(v) in (dict, list)]
+        level = [item for items in inner for item in items]
+    if level:
+        raise ValueError(too_deep)
+    return value

@@ -1,0 +1,92 @@
+"""The files of a bundle, as its manifest lists them: plain names, whole, and closed in themselves.
+
+Whoever wrote the bundle wrote the list, too. So a file is no link that leads out of the bundle, and
+a graph names no other file than those that are listed: a backend would read it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from stylert.runtime.errors import BundleError
+from stylert.runtime.files.external_data import find_external_files
+
+__all__ = ["check_files", "check_name", "sha256_of"]
+
+_PLAIN = re.compile(r"\w[\w.-]{0,99}", re.ASCII)  # the same file on all systems, and no folder
+_AGAIN = "Copy the bundle again, or export the checkpoint again."
+
+
+def check_name(name: Any, *, ending: str = "") -> str:
+    """The name of a file of a bundle.
+
+    Raises:
+        ValueError: it is none, or might lie elsewhere.
+    """
+    if not isinstance(name, str) or not _PLAIN.fullmatch(name) or not name.endswith(ending):
+        of = f"ending in {ending}, of" if ending else "of"
+        raise ValueError(f"got the file {name!r:.40}, expected a name {of} letters, digits, . _ -")
+    return name
+
+
+def check_files(path: Path, files: Mapping[str, Mapping[str, Any]], *, check_hash: bool) -> None:
+    """Refuse a bundle whose files are not those of the list.
+
+    Args:
+        path: the bundle.
+        files: the list: 'bytes' and 'sha256' by name.
+        check_hash: compare the SHA-256, too.
+
+    Raises:
+        BundleError: a file is missing, another one, or reaches out of the bundle.
+    """
+    for name, entry in files.items():
+        _check_file(path, name, entry, check_hash=check_hash)
+        if name.endswith(".onnx"):
+            _check_graph(path, name, files)
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file, in hex."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _check_file(path: Path, name: str, entry: Mapping[str, Any], *, check_hash: bool) -> None:
+    file = path / name
+    if not file.is_file():
+        raise BundleError(f"Bundle {path}: {name} is missing. {_AGAIN}")
+    if not file.resolve().is_relative_to(path.resolve()):
+        raise BundleError(
+            f"Bundle {path}: {name} is a link to a file outside of the bundle. If you know that "
+            f"file, copy the bundle without links: cp -rL {path} COPY"
+        )
+    size = file.stat().st_size
+    if size != entry.get("bytes"):
+        raise BundleError(
+            f"Bundle {path}: {name} has {size} bytes, expected {entry.get('bytes')!r:.40}. {_AGAIN}"
+        )
+    if check_hash and (digest := sha256_of(file)) != entry.get("sha256"):
+        raise BundleError(
+            f"Bundle {path}: {name} was changed: its SHA-256 is {digest[:12]}..., expected "
+            f"{str(entry.get('sha256'))[:12]}.... {_AGAIN}"
+        )
+
+
+def _check_graph(path: Path, name: str, listed: Mapping[str, Any]) -> None:
+    try:
+        reached = find_external_files(path / name)
+    except ValueError as error:
+        raise BundleError(f"Bundle {path}: {name} is no ONNX file ({error}). {_AGAIN}") from None
+    if outside := sorted(reached - listed.keys()):
+        raise BundleError(
+            f"Bundle {path}: {name} would read the file {outside[0]!r:.80}, expected one that "
+            "manifest.json lists. Do not use this bundle; export the checkpoint yourself."
+        )

@@ -1,0 +1,108 @@
+"""The page on a desktop and on phones: nothing jumps, nothing is cut off, all is accessible."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+Started = Callable[..., Any]
+
+PHONE, SMALL = (390, 844), (320, 568)
+SIZES = [(1280, 800), (840, 700), PHONE, SMALL]
+FULL = (  # all that takes room, as wide as it gets
+    "seed=4294967295&psi=-0.55&cutoff=1&layers=0-3,5&mix_seed=4294967295&noise_mode=seeded"
+    "&noise_seed=4294967295&sefa_all_0=-9.9&sefa_coarse_1=1&t=0.455&curve=slerp&loop=1"
+    f"&keyframes={','.join(['4294967295'] * 16)}"
+)
+WRONG = {"error": "bad " * 50}
+CUT_OFF = """() => {
+    const wide = document.documentElement.clientWidth;
+    const places = [];
+    for (const one of document.querySelectorAll("body *")) {
+        const { left, right, width } = one.getBoundingClientRect();
+        const shown = one.checkVisibility({ opacityProperty: true, visibilityProperty: true });
+        if (!shown || width <= 1 || one.closest(".keyframes, pre, option")) continue;
+        const outside = left < -0.5 || right > wide + 0.5;
+        const words = one.matches("button, label, summary, select, p, span, dt, dd, h1, h2, input");
+        const clipped = words && one.clientWidth && one.scrollWidth > one.clientWidth + 1;
+        if (outside || clipped) places.push(one.outerHTML.slice(0, 200));
+    }
+    return places;
+}"""
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_nothing_is_cut_off(size: tuple[int, int], started: Started) -> None:
+    shown = started(FULL)
+    shown.resize(size)
+    shown.open_panels()
+    shown.page.click("#more-directions")
+    assert shown.page.evaluate("document.documentElement.scrollWidth") == size[0]
+    assert shown.page.evaluate(CUT_OFF) == []
+    shown.page.click("#more-directions")
+    shown.page.keyboard.press("s")
+    assert shown.page.evaluate("document.documentElement.scrollWidth") == size[0]
+    assert shown.page.evaluate(CUT_OFF) == []
+    shown.page.keyboard.press("Escape")
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_the_picture_stays_where_it_is(size: tuple[int, int], started: Started) -> None:
+    """Whatever is said, collected, opened, or goes wrong."""
+    shown = started("seed=1")
+    shown.resize(size)
+    before = pytest.approx(shown.box("#picture"), abs=0.5)
+    for count in range(14):
+        shown.page.keyboard.press("j" if count else "a")
+        shown.page.keyboard.press("a")
+        shown.settled()
+    assert shown.box("#picture") == before
+    for key in "clp":
+        shown.page.keyboard.press(key)
+        shown.page.wait_for_timeout(50)
+        assert shown.box("#picture") == before, key
+    shown.page.keyboard.press("p")
+    shown.settled()
+    shown.page.route("**/generate", lambda route: route.fulfill(status=500, json=WRONG))
+    shown.page.keyboard.press("j")
+    shown.page.wait_for_selector("#error:has-text('bad')")
+    assert shown.box("#picture") == before
+    shown.page.unroute_all()
+    shown.page.keyboard.press("j")
+    shown.page.wait_for_selector("#error", state="hidden")
+    shown.open_panels()
+    assert shown.box("#picture") == before
+
+
+@pytest.mark.parametrize("size", [PHONE, SMALL])
+def test_fingers_fit(size: tuple[int, int], started: Started) -> None:
+    shown = started("keyframes=1,2&t=0.5")
+    shown.resize(size)
+    low = shown.page.evaluate(
+        """() => [...document.querySelectorAll("button, input, select, summary, .choice span")]
+            .filter((one) => one.checkVisibility() && !["checkbox", "radio"].includes(one.type))
+            .filter((one) => one.getBoundingClientRect().height < 44)
+            .map((one) => one.outerHTML)"""
+    )
+    assert low == []
+    shown.page.locator("#more-directions").scroll_into_view_if_needed()
+    _, top, _, height = shown.box("#picture")
+    assert top >= 0  # it stays in sight
+    assert height > 200
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("size", [(1280, 800), SMALL])
+def test_axe_finds_nothing(size: tuple[int, int], scheme: str, started: Started) -> None:
+    shown = started(FULL)
+    shown.resize(size)
+    shown.page.emulate_media(color_scheme=scheme)
+    shown.open_panels()
+    assert shown.copied()  # something is said
+    assert shown.violations() == []
+    shown.page.keyboard.press("s")
+    assert shown.violations() == []
+    shown.page.keyboard.press("Escape")
+    shown.page.emulate_media(color_scheme="no-preference")
