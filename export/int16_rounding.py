@@ -19,15 +19,16 @@ __all__ = ["LARGE", "SAME", "find_int16", "round_weights", "to_int16"]
 
 LARGE = 1024  # numbers: smaller tensors are not worth it
 LEVELS = 32767  # of the integers on each side of 0
-KEPT = 2.0**-12  # an output's weights may lose this share of their root mean square
+LOSS = 2.0**-12  # the weights of an output may lose this share of their root mean square
 SAME = 2.0**-20  # what float32 makes of a few products, relative
 
 
 def round_weights(checkpoint: Checkpoint, weights: str) -> Checkpoint:
     """A checkpoint as a bundle stores it: large weights of the synthesis rounded, all float32.
 
-    The mapping network stays as it is: it is small, and the same styles make saved ones usable with
-    either bundle. So does a weight with numbers so large that others would be lost; a note says so.
+    The mapping network stays as it is: it is small, and a bundle with the same styles takes those
+    that were saved with another. So does a weight with numbers so large that too much of the others
+    would be lost; a note names it.
 
     Args:
         checkpoint: the generator.
@@ -78,13 +79,14 @@ def find_int16(array: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
     """
     for axis in range(min(array.ndim, 2)):
         integers, factors = to_int16(array, axis=axis)
-        if np.all(np.abs(integers * factors - array) <= SAME * np.abs(array)):
+        few = factors.size * factors.itemsize < array.nbytes - integers.nbytes
+        if few and np.all(np.abs(integers * factors - array) <= SAME * np.abs(array)):
             return integers, factors
     return None
 
 
 def _keeps(weight: np.ndarray, rounded: np.ndarray) -> bool:
-    """Whether rounding takes less of every output than half precision would take at most."""
+    """Whether what is lost of every output is below 72 dB, about what half precision loses."""
     rows = weight.reshape(len(weight), -1).astype(np.float64)
     error = rounded.reshape(rows.shape) - rows
-    return bool(np.all((error**2).sum(1) <= KEPT**2 * (rows**2).sum(1)))
+    return bool(np.all((error**2).sum(1) <= LOSS**2 * (rows**2).sum(1)))

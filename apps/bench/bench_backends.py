@@ -51,8 +51,8 @@ def candidates_of(
     *,
     checkpoint: str | None,
     network: str | None,
-    weights: str,
     max_batch: int,
+    weights: str = "fp32",
     trust_engines: bool = False,
 ) -> dict[str, Candidate]:
     """All candidates by name; those of PyTorch only with a checkpoint.
@@ -61,8 +61,8 @@ def candidates_of(
         bundle: the directory.
         checkpoint: the file that it was exported from, or 'untrained:NAME'.
         network: of the checkpoint, None = the default.
-        weights: what the bundle stores them as.
         max_batch: the largest batch that will be timed.
+        weights: what the bundle stores them as.
         trust_engines: also run engines that this user did not build.
     """
     of_bundle = {"bundle": bundle, "max_batch": max_batch, "trust_engines": trust_engines}

@@ -88,8 +88,8 @@ def bench_bundle(
         bundle,
         checkpoint=checkpoint,
         network=network,
-        weights=stored_weights(opened),
         max_batch=max(batches),
+        weights=stored_weights(opened),
         trust_engines=trust_engines,
     )
     return run_bench(
