@@ -28,10 +28,11 @@ import numpy as np
 from stylert.runtime.directions import DirectionSet, direction_sets, directions_by_name
 from stylert.runtime.errors import BundleError
 from stylert.runtime.files.arrays import Header, read_headers
+from stylert.runtime.files.class_names import check_class_names
 from stylert.runtime.files.json_files import read_json
 from stylert.runtime.files.listed import check_files as check_listed_files
 from stylert.runtime.files.listed import check_name, sha256_of
-from stylert.runtime.labels import Classes, check_class_names
+from stylert.runtime.labels import Classes
 
 __all__ = [
     "ENGINES",

@@ -13,10 +13,9 @@ from stylert.runtime.arguments import shown
 from stylert.runtime.errors import InvalidInput, StylertWarning
 from stylert.runtime.latents import as_float32, seeds_of
 
-__all__ = ["Classes", "check_class_names"]
+__all__ = ["Classes"]
 
 _MOST_SHOWN = 6  # names in a message
-_LONGEST = 100  # letters of a name
 
 
 @dataclass(frozen=True)
@@ -152,26 +151,6 @@ class Classes:
         label = np.zeros(self.count)
         np.add.at(label, classes, values / values.sum())
         return label.astype(np.float32)
-
-
-def check_class_names(classes: Classes) -> None:
-    """Refuse names that are too few, alike, or could be taken for numbers or lists.
-
-    Raises:
-        ValueError: one of these; it names the class.
-    """
-    names = classes.names
-    if names and len(names) != classes.count:
-        raise ValueError(f"got {len(names)} names of classes, expected {classes.count}")
-    for name in names:
-        text = isinstance(name, str) and name.isprintable() and name == name.strip()
-        if not text or not 0 < len(name) <= _LONGEST or set(name) & set(",:=") or name.isdigit():
-            raise ValueError(
-                f"got {shown(name)} as the name of a class, expected a printable text of up to "
-                f"{_LONGEST} letters without ',', ':' and '=', and no number"
-            )
-    if len(set(names)) < len(names):
-        raise ValueError("got a name of a class twice, expected names that differ")
 
 
 def _refuse_condition(name: str, value: Any) -> InvalidInput:

@@ -13,7 +13,8 @@ import numpy as np
 
 from stylert.export.checkpoints.configs.config import Config
 from stylert.runtime.errors import InvalidInput
-from stylert.runtime.labels import Classes, check_class_names
+from stylert.runtime.files.class_names import check_class_names
+from stylert.runtime.labels import Classes
 
 __all__ = ["Checkpoint", "Source"]
 

@@ -144,7 +144,7 @@ def test_covers_the_motion_of_stylegan3(
         monkeypatch.setattr(  # a runtime that moves nothing
             GraphInputs,
             "transforms",
-            lambda self, x, y, z, batch: matrices(self, None, None, None, batch=batch),
+            lambda self, options, batch: matrices(self, {}, batch=batch),
         )
         wrong = check_parity(moving, generator, seeds=range(2))
         assert {row.scene.motion for row in wrong.rows if not row.passed} == {"seeded", "matrix"}

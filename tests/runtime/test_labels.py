@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stylert.runtime.labels import Classes, check_class_names
+from stylert.runtime.files.class_names import check_class_names
+from stylert.runtime.labels import Classes
 
 PETS = Classes(3, ("cat", "dog", "fish"))
 

@@ -124,7 +124,7 @@ def test_an_image_that_is_gone_before_it_is_packed(
     writer.write()
     removed = tmp_path / "out.partial" / "seed0003.png"
     removed.unlink()
-    with refuses(f"{removed} is gone from a data set that was complete. Pass --force to start"):
+    with refuses(f"{removed} is gone from a data set that was complete. Pass force=True to start"):
         writer.finish()
     assert not (tmp_path / "out").exists()
     write_dataset(fake(), described, tmp_path / "out", force=True)
