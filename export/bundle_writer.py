@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -14,8 +13,7 @@ from stylert.export.int16_rounding import round_weights
 from stylert.export.parity import ParityReport, count_pictures
 from stylert.export.precision import choose_half
 from stylert.export.proving import prove_bundle
-from stylert.runtime.bundle import MANIFEST
-from stylert.runtime.errors import InvalidInput
+from stylert.runtime.bundle import check_target
 from stylert.runtime.publishing import publish_folder
 
 __all__ = ["check_target", "export_bundle"]
@@ -87,28 +85,3 @@ def export_bundle(
             )
         draft.write_manifest(None if report is None else report.to_json())
     return report
-
-
-def check_target(out: Path, *, force: bool) -> None:
-    """Refuse a target that must not be replaced, before any work is done.
-
-    Raises:
-        InvalidInput: it exists, and is no bundle or `force` is not given, or it holds the current
-            folder.
-    """
-    if not out.exists():
-        return
-    empty = out.is_dir() and not any(out.iterdir())
-    # Other programs have a manifest.json, too: a folder with that alone is not ours to replace.
-    ours = all((out / name).is_file() for name in (MANIFEST, "mapping.onnx"))
-    if not empty and not ours:
-        raise InvalidInput(
-            f"{out} exists and is no bundle: it is left as it is. Choose another name."
-        )
-    if not empty and not force:
-        raise InvalidInput(f"{out} exists. Pass force=True to replace it, or choose another name.")
-    if Path.cwd().is_relative_to(os.path.realpath(out)):  # a shell in there would stand in nothing
-        raise InvalidInput(
-            f"{out} is the current folder, or one above it: it cannot be replaced from inside. "
-            "Choose another name."
-        )
