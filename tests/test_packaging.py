@@ -104,9 +104,7 @@ def test_the_wheel_holds_the_packages_and_nothing_else(wheel: Path) -> None:
     root = [Path("__init__.py"), Path("cli.py"), Path("py.typed")]
     folders = (Path("apps/serving/page"), Path("apps/demo/bundle"))
     data = [path for path in project_files() if path.parent in folders]
-    assert {folder / name for folder, name in zip(folders, ("index.html", "manifest.json"))} <= {
-        *data
-    }
+    assert {folders[0] / "index.html", folders[1] / "manifest.json"} <= {*data}
     expected = {f"stylert/{path.as_posix()}" for path in [*packages, *data, *root]}
     with zipfile.ZipFile(wheel) as archive:
         got = {name for name in archive.namelist() if ".dist-info/" not in name}
