@@ -14,7 +14,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test quick check lowest portable docs bench setup clean
+.PHONY: help demo test quick check lowest portable docs bench bundle setup clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -61,6 +61,9 @@ docs: $(READY)  ## Write the API reference (in docs/api/)
 bench: $(READY)  ## Time StyleGAN2 256 with random weights against PyTorch (some minutes)
 	$(PY) cli.py bench --untrained stylegan2-256 --batch 1,4,8 --out demo/bench.json --plot demo/bench.png
 	@echo "Look at demo/bench.png; every sample is in demo/bench.json."
+
+bundle: $(READY)  ## Export the bundle that comes with StyleRT again (in apps/demo/bundle)
+	$(PY) cli.py export $(DEMO) --out apps/demo/bundle --weights int16 --half none --force
 
 setup: $(READY)  ## Make .venv with everything in it (the other targets do it when it is needed)
 

@@ -42,6 +42,7 @@ class BundleDraft:
         folder: where the files are written.
         half: the blocks that compute in half precision.
         graph_options: options of the family's graph.
+        weights: what they are stored as, 'fp32' or 'int16'; the checkpoint is rounded already.
     """
 
     def __init__(
@@ -50,11 +51,13 @@ class BundleDraft:
         folder: Path,
         half: HalfPrecision,
         graph_options: Mapping[str, Any],
+        weights: str = "fp32",
     ) -> None:
         self.checkpoint = checkpoint
         self.folder = folder
         self.half = half
         self.graph_options = graph_options
+        self.weights = weights
         self._files: dict[str, list[Path]] = {}  # by graph, or what else they hold
         self._graphs: dict[str, GraphSpec] = {}
 
@@ -96,7 +99,8 @@ class BundleDraft:
 
     def _write_graph(self, name: str, graph: GraphBuilder) -> None:
         file = f"{name}.onnx"
-        self._files[name] = graph.save(self.folder / file)
+        pack = self.weights == "int16" and name == "synthesis"
+        self._files[name] = graph.save(self.folder / file, pack=pack)
         self._graphs[name] = GraphSpec(file, graph.inputs, graph.outputs)
 
     def _write_arrays(self, name: str, arrays: Mapping[str, np.ndarray]) -> None:
@@ -122,6 +126,7 @@ class BundleDraft:
                 for file in files
             },
             "graphs": {name: graph.to_json() for name, graph in self._graphs.items()},
+            "weights": self.weights,
             "half": self.half.to_json(),
         }
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -10,11 +9,11 @@ from typing import Any
 
 from stylert.export.bundle_draft import BundleDraft
 from stylert.export.checkpoints import Checkpoint
+from stylert.export.int16_rounding import round_weights
 from stylert.export.parity import ParityReport, count_pictures
 from stylert.export.precision import choose_half
 from stylert.export.proving import prove_bundle
-from stylert.runtime.bundle import MANIFEST
-from stylert.runtime.errors import InvalidInput
+from stylert.runtime.bundle import check_target
 from stylert.runtime.files.publishing import publish_folder
 
 __all__ = ["check_target", "export_bundle"]
@@ -30,6 +29,7 @@ def export_bundle(
     verify_seeds: int | None = None,
     half: str = "native",
     half_strict: bool = False,
+    weights: str = "fp32",
     allow_chaotic: bool = False,
     graph_options: Mapping[str, Any] = MappingProxyType({}),
     progress: Progress = lambda stage, done, total: None,
@@ -47,6 +47,8 @@ def export_bundle(
             'none' (no such graph), or a list such as 'b64,b128'; see `choose_half`.
         half_strict: where their pictures are too far off, fail; by default blocks are moved to
             float32 until they are not, those that cost most first.
+        weights: what the large weights are stored as: 'fp32', or 'int16', which halves the files.
+            Everything is still computed in float32. Pictures that are below 80 dB fail the proof.
         allow_chaotic: publish a network whose float32 is far from float64 in PyTorch itself, so
             that nothing can be proven.
         graph_options: options of the family's graph, such as `up_convolution` of StyleGAN2.
@@ -61,6 +63,7 @@ def export_bundle(
         OSError: the disk is full, or the folder cannot be written.
     """
     check_target(Path(out), force=force)
+    original, checkpoint = checkpoint, round_weights(checkpoint, weights)
     with publish_folder(out) as folder:
         chosen = choose_half(
             checkpoint,
@@ -68,12 +71,13 @@ def export_bundle(
             measure=verify_seeds != 0,  # a float32 bundle needs no measurement
             progress=lambda done, total: progress("measuring activations", done, total),
         )
-        draft = BundleDraft(checkpoint, folder, chosen, graph_options)
+        draft = BundleDraft(checkpoint, folder, chosen, graph_options, weights)
         draft.write(progress)
         report = None
         if verify_seeds != 0:
             report = prove_bundle(
                 draft,
+                original,
                 seeds=range(verify_seeds or count_pictures(checkpoint.config)),
                 half_strict=half_strict,
                 allow_chaotic=allow_chaotic,
@@ -81,28 +85,3 @@ def export_bundle(
             )
         draft.write_manifest(None if report is None else report.to_json())
     return report
-
-
-def check_target(out: Path, *, force: bool) -> None:
-    """Refuse a target that must not be replaced, before any work is done.
-
-    Raises:
-        InvalidInput: it exists, and is no bundle or `force` is not given, or it holds the current
-            folder.
-    """
-    if not out.exists():
-        return
-    empty = out.is_dir() and not any(out.iterdir())
-    # Other programs have a manifest.json, too: a folder with that alone is not ours to replace.
-    ours = all((out / name).is_file() for name in (MANIFEST, "mapping.onnx"))
-    if not empty and not ours:
-        raise InvalidInput(
-            f"{out} exists and is no bundle: it is left as it is. Choose another name."
-        )
-    if not empty and not force:
-        raise InvalidInput(f"{out} exists. Pass force=True to replace it, or choose another name.")
-    if Path.cwd().is_relative_to(os.path.realpath(out)):  # a shell in there would stand in nothing
-        raise InvalidInput(
-            f"{out} is the current folder, or one above it: it cannot be replaced from inside. "
-            "Choose another name."
-        )

@@ -12,7 +12,7 @@ from stylert.export.checkpoints import Config
 from stylert.export.checkpoints.configs import read_config
 from stylert.runtime.bundle import Bundle
 from stylert.runtime.control.layers import layer_groups
-from stylert.runtime.proof.bundle_facts import reading_manifest, tell_half
+from stylert.runtime.proof.bundle_facts import reading_manifest, tell_half, tell_weights
 
 __all__ = ["read_facts", "tell_rows"]
 
@@ -81,6 +81,7 @@ def _tell_work(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             yield "kept in float32", ", ".join(kept) + " (could overflow)"
         if note := tell_half(facts["half"]):
             yield "moved to float32", note
+        yield "weights", tell_weights(facts)
     yield "parameters", f"{facts['statistics']['parameters']:,}"
     for name, count in facts["statistics"]["multiply_adds"].items():
         yield f"multiply-adds, {name}", f"{count:,} per image"

@@ -11,6 +11,7 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 
+from stylert.export.int16_packing import pack_weights
 from stylert.runtime.backends.tensorrt.refit_weights import STORED
 from stylert.runtime.bundle import TensorSpec
 from stylert.runtime.errors import StylertError
@@ -41,7 +42,6 @@ class GraphBuilder:
         self._nodes: list[ir.Node] = []
         self._constants: dict[str, ir.Value] = {}
         self._names: set[str] = set()
-        self._bytes = 0  # of all constants
 
     @contextmanager
     def scope(self, name: str) -> Iterator[None]:
@@ -71,7 +71,6 @@ class GraphBuilder:
             type=ir.TensorType(tensor.dtype),
             const_value=tensor,
         )
-        self._bytes += array.nbytes
         self._constants[name] = value
         return value
 
@@ -128,10 +127,14 @@ class GraphBuilder:
         """The graph's outputs."""
         return tuple(_make_spec(value) for value in self._outputs)
 
-    def save(self, path: Path) -> list[Path]:
+    def save(self, path: Path, *, pack: bool = False) -> list[Path]:
         """Write the graph and check it with onnx.checker, shapes and types included.
 
         Constants of 2 GB and more go into a second file, `path` with '.data' behind its name.
+
+        Args:
+            path: the file.
+            pack: store weights that are integers times factors so, see `pack_weights`.
 
         Returns:
             The files written.
@@ -147,8 +150,12 @@ class GraphBuilder:
             opset_imports={"": OPSET},
             name=self.name,
         )
+        if pack:
+            pack_weights(graph)
         model = ir.Model(graph, ir_version=IR_VERSION, producer_name="stylert")
-        data = path.with_name(path.name + ".data") if self._bytes > _INLINE_LIMIT else None
+        constants = (value.const_value for value in graph.initializers.values())
+        size = sum(array.nbytes for array in constants if array is not None)
+        data = path.with_name(path.name + ".data") if size > _INLINE_LIMIT else None
         ir.save(model, path, external_data=data and data.name)
         try:
             onnx.checker.check_model(str(path), full_check=True)

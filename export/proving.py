@@ -8,12 +8,13 @@ from dataclasses import replace
 from typing import Any
 
 from stylert.export.bundle_draft import BundleDraft
+from stylert.export.checkpoints import Checkpoint
 from stylert.export.graph_session import choose_threads
 from stylert.export.half_search import GOOD_DB, HalfSearch
 from stylert.export.parity import ParityReport, check_parity, make_parity_error, open_precisions
 from stylert.runtime.generator import Generator
 from stylert.runtime.proof.bundle_facts import tell_half
-from stylert.runtime.proof.parity import TOLERANCES
+from stylert.runtime.proof.parity import STORED_WEIGHTS, TOLERANCES
 
 __all__ = ["prove_bundle"]
 
@@ -22,6 +23,7 @@ Progress = Callable[[str, int, int], None]  # what is going on, steps done, step
 
 def prove_bundle(
     draft: BundleDraft,
+    original: Checkpoint,
     *,
     seeds: Sequence[int],
     half_strict: bool = False,
@@ -32,16 +34,19 @@ def prove_bundle(
 
     Args:
         draft: all files are written but the manifest.
+        original: its checkpoint before the weights were rounded, if they were.
         seeds: the pictures of each scene.
         half_strict: fail where blocks would have to be moved.
         allow_chaotic: see `check_parity`.
         progress: called as the work goes on.
 
     Raises:
-        ParityError: float32 does not reproduce the reference, or `half_strict` and half does not.
+        ParityError: float32 does not reproduce the reference, rounded weights cost too much, or
+            `half_strict` and half does.
     """
-    report = _compare(draft, seeds, allow_chaotic, progress)
-    if not report.has_passed("fp32") or (report.chaotic and not allow_chaotic):
+    report = _compare(draft, original, seeds, allow_chaotic, progress)
+    settled = report.has_passed("fp32") and report.has_passed(STORED_WEIGHTS)
+    if not settled or (report.chaotic and not allow_chaotic):
         raise make_parity_error(report)
     report = _settle_half(draft, report, seeds, half_strict, progress)
     if not report.passed:
@@ -65,14 +70,14 @@ def _settle_half(
         draft.graph_options,
         lambda done, total: progress("measuring half precision", done, total),
     )
-    exact = tuple(row for row in report.rows if row.precision == "fp32")
+    others = tuple(row for row in report.rows if row.precision != "fp16")
     while _measure_half(report) < GOOD_DB:
         blocks = search.step()
         moved = dict(search.moved)
         draft.replace_half(replace(draft.half, half_blocks=blocks, compact=False, moved=moved))
-        rows = exact
+        rows = others
         if blocks:
-            again = _compare(draft, seeds, False, progress, precision="fp16")
+            again = _compare(draft, draft.checkpoint, seeds, False, progress, precision="fp16")
             rows += tuple(row for row in again.rows if row.precision == "fp16")
         report = replace(report, rows=rows)
     note = tell_half(draft.half.to_json())
@@ -81,6 +86,7 @@ def _settle_half(
 
 def _compare(
     draft: BundleDraft,
+    original: Checkpoint,
     seeds: Sequence[int],
     allow_chaotic: bool,
     progress: Progress,
@@ -100,6 +106,7 @@ def _compare(
             draft.checkpoint,
             *(stack.enter_context(generator) for generator in opened),
             seeds=seeds,
+            original=original,
             allow_chaotic=allow_chaotic,
             progress=lambda done, total: progress("comparing with PyTorch", done, total),
         )

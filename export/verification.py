@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 import onnx
 
 from stylert.export.checkpoints import Checkpoint
+from stylert.export.int16_rounding import round_weights
 from stylert.runtime.bundle import MANIFEST, Bundle
 from stylert.runtime.errors import BundleError
-from stylert.runtime.proof.bundle_facts import reading_manifest, tell_half
+from stylert.runtime.proof.bundle_facts import reading_manifest, stored_weights, tell_half
 
 if TYPE_CHECKING:
     from stylert.export.parity import ParityReport
@@ -34,7 +35,8 @@ def verify_bundle(
     """Compare a bundle, in every precision that it has, with its checkpoint in PyTorch.
 
     Args:
-        bundle: the directory.
+        bundle: the directory. If it stores rounded weights, the checkpoint's are rounded as well,
+            and what that costs is a row of its own.
         checkpoint: what it was exported from, or is said to be.
         seeds: the pictures of each scene, None = 32, 16 or 8, by the network's multiply-adds.
         allow_chaotic: see `check_parity`.
@@ -63,7 +65,12 @@ def verify_bundle(
             if note := tell_half(generators[0].bundle.manifest.get("half", {})):
                 say(note)
         return check_parity(
-            checkpoint, *generators, seeds=seeds, allow_chaotic=allow_chaotic, progress=progress
+            round_weights(checkpoint, stored_weights(generators[0].bundle)),
+            *generators,
+            seeds=seeds,
+            original=checkpoint,
+            allow_chaotic=allow_chaotic,
+            progress=progress,
         )
 
 

@@ -32,6 +32,7 @@ from stylert.runtime.files.directions import DirectionSet, direction_sets, direc
 from stylert.runtime.files.json_files import read_json
 from stylert.runtime.files.listed import check_files as check_listed_files
 from stylert.runtime.files.listed import check_name, sha256_of
+from stylert.runtime.files.publishing import check_folder
 from stylert.runtime.labels import Classes
 
 __all__ = [
@@ -43,6 +44,7 @@ __all__ = [
     "GeneratorSpec",
     "GraphSpec",
     "TensorSpec",
+    "check_target",
     "graph_key",
     "sealed",
     "sha256_of",
@@ -237,6 +239,17 @@ class Bundle:
                 f"Bundle {self.path}: cannot read {name} ({' '.join(str(error).split())}). "
                 "Export the checkpoint again."
             ) from None
+
+
+def check_target(out: Path, *, force: bool) -> None:
+    """Refuse a place for a bundle that must not be replaced, before any work is done.
+
+    Raises:
+        InvalidInput: it exists, and is no bundle or `force` is not given, or it holds the current
+            folder.
+    """
+    # Other programs have a manifest.json, too: a folder with that alone is not ours to replace.
+    check_folder(out, force=force, kind="bundle", files=(MANIFEST, "mapping.onnx"))
 
 
 def graph_key(graph: str, precision: str) -> str:

@@ -36,6 +36,7 @@ APPS_MAY_IMPORT = {
     "checks": set(),
     "cluster": {"datasets", "serving"},
     "datasets": set(),
+    "demo": set(),
     "serving": {"video"},
     "video": set(),
 }

@@ -35,6 +35,14 @@ with stylert.open(sys.argv[1]) as generator:
 assert images.shape == (2, 32, 32, 3), images.shape
 assert images.dtype == np.uint8, images.dtype
 assert (images[0] != images[1]).mean() > 0.5
+
+from stylert.apps.demo import write_demo
+
+write_demo("demo")
+with stylert.open("demo") as generator:
+    images = generator.generate([0, 1], class_idx="cat")
+assert images.shape == (2, 64, 64, 3), images.shape
+assert (images[0] != images[1]).mean() > 0.5
 print("drawn")
 """
 
@@ -94,9 +102,10 @@ def test_the_wheel_holds_the_packages_and_nothing_else(wheel: Path) -> None:
     sources = [path for path in project_files() if path.suffix == ".py"]
     packages = [path for path in sources if path.parts[0] in FLOORS]
     root = [Path("__init__.py"), Path("cli.py"), Path("py.typed")]
-    page = [path for path in project_files() if path.parent == Path("apps/serving/page")]
-    assert Path("apps/serving/page/index.html") in page
-    expected = {f"stylert/{path.as_posix()}" for path in [*packages, *page, *root]}
+    folders = (Path("apps/serving/page"), Path("apps/demo/bundle"))
+    data = [path for path in project_files() if path.parent in folders]
+    assert {folders[0] / "index.html", folders[1] / "manifest.json"} <= {*data}
+    expected = {f"stylert/{path.as_posix()}" for path in [*packages, *data, *root]}
     with zipfile.ZipFile(wheel) as archive:
         got = {name for name in archive.namelist() if ".dist-info/" not in name}
     assert got == expected

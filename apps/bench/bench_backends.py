@@ -52,6 +52,7 @@ def candidates_of(
     checkpoint: str | None,
     network: str | None,
     max_batch: int,
+    weights: str = "fp32",
     trust_engines: bool = False,
 ) -> dict[str, Candidate]:
     """All candidates by name; those of PyTorch only with a checkpoint.
@@ -61,10 +62,11 @@ def candidates_of(
         checkpoint: the file that it was exported from, or 'untrained:NAME'.
         network: of the checkpoint, None = the default.
         max_batch: the largest batch that will be timed.
+        weights: what the bundle stores them as.
         trust_engines: also run engines that this user did not build.
     """
     of_bundle = {"bundle": bundle, "max_batch": max_batch, "trust_engines": trust_engines}
-    of_checkpoint = {"checkpoint": checkpoint, "network": network}
+    of_checkpoint = {"checkpoint": checkpoint, "network": network, "weights": weights}
     return {
         name: Candidate(name, factory, {**(of_checkpoint if is_torch(name) else of_bundle), **own})
         for name, (factory, own) in _FACTORIES.items()

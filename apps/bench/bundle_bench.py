@@ -13,7 +13,7 @@ from stylert.export.checkpoints import Checkpoint
 from stylert.runtime.bundle import Bundle
 from stylert.runtime.errors import InvalidInput
 from stylert.runtime.packages import need
-from stylert.runtime.proof.bundle_facts import multiply_adds, reference_error
+from stylert.runtime.proof.bundle_facts import multiply_adds, reference_error, stored_weights
 
 __all__ = ["MAY_FAIL", "bench_bundle", "bundle_of", "parse_backends"]
 
@@ -89,6 +89,7 @@ def bench_bundle(
         checkpoint=checkpoint,
         network=network,
         max_batch=max(batches),
+        weights=stored_weights(opened),
         trust_engines=trust_engines,
     )
     return run_bench(

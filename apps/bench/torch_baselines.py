@@ -15,6 +15,7 @@ import torch
 from stylert.apps.bench.candidates import HALF_GEMM_SHAPE, TRUNCATION_PSI
 from stylert.export.checkpoints import Checkpoint, StyleGAN2Config, read_checkpoint
 from stylert.export.families import build_model
+from stylert.export.int16_rounding import round_weights
 from stylert.export.models.generator import GeneratorModel
 from stylert.export.models.stylegan2 import StyleGAN2
 from stylert.runtime.errors import EngineError, InvalidInput
@@ -169,6 +170,7 @@ def open_eager(
     checkpoint: str,
     threads: int,
     network: str | None = None,
+    weights: str = "fp32",
     device: str = "cpu",
     precision: str = "fp32",
 ) -> TorchCandidate:
@@ -178,6 +180,7 @@ def open_eager(
         checkpoint: a file, or 'untrained:NAME'.
         threads: of the CPU.
         network: of the file, None = the default.
+        weights: how the bundle beside it stores them; they are rounded here, too.
         device: 'cpu' or 'cuda'.
         precision: 'fp32', or 'fp16' for the official half path.
 
@@ -185,7 +188,7 @@ def open_eager(
         EngineError: 'cuda', and PyTorch has no GPU here.
         InvalidInput: 'fp16' for a family that has no such path here.
     """
-    return _open(checkpoint, threads, network, device, precision, compiled=False)
+    return _open(checkpoint, threads, network, weights, device, precision, compiled=False)
 
 
 def open_compiled(
@@ -193,11 +196,12 @@ def open_compiled(
     checkpoint: str,
     threads: int,
     network: str | None = None,
+    weights: str = "fp32",
     device: str = "cpu",
     precision: str = "fp32",
 ) -> TorchCandidate:
     """The same through torch.compile; see `open_eager`."""
-    return _open(checkpoint, threads, network, device, precision, compiled=True)
+    return _open(checkpoint, threads, network, weights, device, precision, compiled=True)
 
 
 def open_half_gemm(*, threads: int) -> HalfGemm:
@@ -215,6 +219,7 @@ def _open(
     checkpoint: str,
     threads: int,
     network: str | None,
+    weights: str,
     device: str,
     precision: str,
     *,
@@ -223,7 +228,8 @@ def _open(
     torch.set_num_threads(threads)
     if device == "cuda":
         _require_cuda()
-    model = _model(read_checkpoint(checkpoint, network=network), precision).to(device)
+    stored = round_weights(read_checkpoint(checkpoint, network=network), weights)
+    model = _model(stored, precision).to(device)
     clock = CudaClock() if device == "cuda" else None
     return TorchCandidate(model, device=device, precision=precision, compiled=compiled, clock=clock)
 

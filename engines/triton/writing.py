@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,8 +11,8 @@ from typing import Any
 from stylert.engines.triton.layout import Layout
 from stylert.engines.triton.schema import format_message
 from stylert.runtime.bundle import sha256_of
-from stylert.runtime.errors import EngineError, InvalidInput
-from stylert.runtime.files.publishing import publish_folder
+from stylert.runtime.errors import EngineError
+from stylert.runtime.files.publishing import check_folder, publish_folder
 
 __all__ = ["CONFIG", "RECORD", "check_target", "publish"]
 
@@ -28,19 +27,7 @@ def check_target(out: Path, *, force: bool) -> None:
         InvalidInput: it exists, and is no repository of ours or `force` is not given, or it holds
             the current folder.
     """
-    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
-        return
-    if not (out / RECORD).is_file():
-        raise InvalidInput(
-            f"{out} exists and has no {RECORD}: it is left as it is. Choose another name."
-        )
-    if not force:
-        raise InvalidInput(f"{out} exists. Pass force=True to replace it, or choose another name.")
-    if Path.cwd().is_relative_to(os.path.realpath(out)):
-        raise InvalidInput(
-            f"{out} is the current folder, or one above it: it cannot be replaced from inside. "
-            "Choose another name."
-        )
+    check_folder(out, force=force, kind="Triton repository of StyleRT's", files=[RECORD])
 
 
 def publish(layout: Layout, record: Mapping[str, Any], out: Path) -> None:

@@ -43,12 +43,8 @@ def half_checkpoint(training: Training, state: Path) -> Checkpoint:
     }
     data = state.read_bytes()
     source = Source(state.name, hashlib.sha256(data).hexdigest(), len(data), FORMAT, "average")
-    classes = ", ".join(f"{i} {name}" for i, name in enumerate(CLASSES))
-    notes = (
-        f"StyleRT's demo network: {training.seen} images of examples/train_demo seen",
-        f"classes: {classes}",
-    )
-    return Checkpoint(training.config, tensors, source, notes)
+    notes = (f"StyleRT's demo network: {training.seen} images of examples/train_demo seen",)
+    return Checkpoint(training.config, tensors, source, notes, class_names=CLASSES)
 
 
 def record(training: Training, checkpoint: Checkpoint) -> dict[str, Any]:

@@ -33,6 +33,7 @@ from stylert.runtime.generator import Generator
 from stylert.runtime.images import to_uint8
 from stylert.runtime.latents import z_from_seeds
 from stylert.runtime.proof.parity import (
+    STORED_WEIGHTS,
     TOLERANCES,
     Difference,
     RoundingError,
@@ -58,21 +59,23 @@ def check_parity(
     checkpoint: Checkpoint,
     *generators: Generator,
     seeds: Sequence[int] | None = None,
+    original: Checkpoint | None = None,
     allow_chaotic: bool = False,
     progress: Progress = lambda done, total: None,
 ) -> ParityReport:
     """Compare a runtime's styles and pictures with the reference's, in all scenes and batches.
 
     Args:
-        checkpoint: what the bundle was made of.
+        checkpoint: what the bundle was made of, its weights rounded as the bundle stores them.
         generators: the bundle, opened in every precision that is to be compared.
         seeds: the pictures of each scene, None = 32, 16 or 8, by the network's multiply-adds.
+        original: the same with the weights as they were, None = they were not rounded.
         allow_chaotic: a network whose float32 is far from float64 in PyTorch itself may pass.
         progress: called as images get done.
     """
     if seeds is None:
         seeds = range(count_pictures(checkpoint.config))
-    check = _Check(checkpoint, generators, tuple(seeds), progress)
+    check = _Check(checkpoint, original or checkpoint, generators, tuple(seeds), progress)
     rows, errors, notes = check.run()
     return ParityReport(rows, errors, notes, allow_chaotic)
 
@@ -109,11 +112,13 @@ class _Check:
     def __init__(
         self,
         checkpoint: Checkpoint,
+        original: Checkpoint,
         generators: tuple[Generator, ...],
         seeds: tuple[int, ...],
         progress: Progress,
     ) -> None:
         self.checkpoint = checkpoint
+        self.original = original
         self.config = checkpoint.config
         self.reference = Reference(checkpoint)
         self.generators = {str(g.describe()["precision"]): g for g in generators}
@@ -124,7 +129,8 @@ class _Check:
         compared = sum(
             len(chosen) for scene in self.scenes for *_, chosen in self.list_draws(scene)
         )
-        self.total = len(self.scenes) * len(seeds) + compared
+        of_weights = 0 if original is checkpoint else len(seeds)
+        self.total = len(self.scenes) * len(seeds) + compared + of_weights
 
     def run(self) -> tuple[tuple[ParityRow, ...], dict[str, RoundingError], tuple[str, ...]]:
         """The rows, what float64 says of the reference, and what a user should know."""
@@ -147,7 +153,8 @@ class _Check:
                 for precision in self.generators:
                     bytes_.append(self.check_bytes(scene, precision, expected[: BATCHES[-1]]))
         drawn, more = self.judge_all("img", pictures, exact)
-        return (*rows, *drawn, *bytes_), errors | more, exact.notes
+        stored = [] if self.original is self.checkpoint else [self.check_weights()]
+        return (*rows, *drawn, *stored, *bytes_), errors | more, exact.notes
 
     def list_draws(self, scene: Scene) -> Iterator[tuple[str, int, tuple[int, ...]]]:
         """The precisions, batch sizes and seeds that a scene is compared in.
@@ -247,6 +254,36 @@ class _Check:
             difference=difference,
             gate=int(difference.finite and exact),
             precision=precision,
+            off_by_more_than_1=float(np.mean(off > 1)),
+            off_by_more_than_4=float(np.mean(off > 4)),
+        )
+
+    def check_weights(self) -> ParityRow:
+        """What rounding costs: the bundle's pictures beside those of the weights as they were.
+
+        One scene is enough: that the graph holds the rounded weights is seen in all of them.
+        """
+        scene, batch = self.scenes[0], BATCHES[-1]
+        reference = Reference(self.original)
+        differences: list[Difference] = []
+        steps: list[np.ndarray] = []
+        for start in range(0, len(self.seeds), batch):
+            seeds = self.seeds[start : start + batch]
+            expected = np.stack([reference.draw(seed, scene) for seed in seeds])
+            got = self.draw_candidate("img", scene, "fp32", seeds)
+            differences += compare_each(expected, got)
+            with np.errstate(invalid="ignore", over="ignore"):  # fails by the floats
+                steps.append(np.abs(to_uint8(expected).astype(np.int16) - to_uint8(got)))
+            self.step(len(seeds))
+        off = np.concatenate(steps)
+        return ParityRow(
+            output="img",
+            scene=scene,
+            batch=batch,
+            images=len(self.seeds),
+            difference=worst_of(differences),
+            gate=judge(worst_of(differences), STORED_WEIGHTS),
+            precision=STORED_WEIGHTS,
             off_by_more_than_1=float(np.mean(off > 1)),
             off_by_more_than_4=float(np.mean(off > 4)),
         )

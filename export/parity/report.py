@@ -10,7 +10,13 @@ from typing import Any
 
 from stylert.export.parity.scenes import Scene
 from stylert.runtime.errors import ParityError
-from stylert.runtime.proof.parity import TOLERANCES, Difference, RoundingError, measure_excess
+from stylert.runtime.proof.parity import (
+    STORED_WEIGHTS,
+    TOLERANCES,
+    Difference,
+    RoundingError,
+    measure_excess,
+)
 
 __all__ = ["ParityReport", "ParityRow", "make_parity_error"]
 
@@ -28,7 +34,7 @@ class ParityRow:
     precision: str = "fp32"
     # Of the pictures that missed gate 1, those drawn in float64: how far they are from that.
     exact: Difference | None = None
-    # Share of the bytes that are so far from the reference's, 'image' only.
+    # Share of the bytes that are so far from the reference's; of 'image' and of stored weights.
     off_by_more_than_1: float | None = None
     off_by_more_than_4: float | None = None
 
@@ -153,6 +159,13 @@ def make_parity_error(report: ParityReport) -> ParityError:
         )
     row, scene = report.worst, report.worst.scene
     found = row.exact or row.difference
+    if row.precision == STORED_WEIGHTS and found.finite:
+        return ParityError(
+            f"Rounded weights cost too much of this network: the worst of {row.images} pictures is "
+            f"{found.psnr_db:.1f} dB (PSNR) from the checkpoint's, expected at least "
+            f"{TOLERANCES[STORED_WEIGHTS].psnr_db:g}. Pass weights='fp32'.",
+            report=report,
+        )
     excess = measure_excess(found, row.precision, report.errors.get(row.output))
     times = f" ({excess:.2g} times too far)" if math.isfinite(excess) else ""
     also = f" {report.notes[0]}" if report.notes else ""

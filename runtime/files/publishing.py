@@ -11,12 +11,15 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from itertools import takewhile
 from pathlib import Path
 
+from stylert.runtime.errors import InvalidInput
+
 __all__ = [
+    "check_folder",
     "naming",
     "publish_bytes",
     "publish_file",
@@ -80,6 +83,35 @@ def publish_bytes(
     """Write a file of these bytes; see `publish_file`."""
     with publish_file(path, overwrite=overwrite, beside=beside, sync=sync) as partial:
         partial.write_bytes(data)
+
+
+def check_folder(path: Path, *, force: bool, kind: str, files: Collection[str]) -> None:
+    """Refuse a folder that must not be replaced, before any work is done.
+
+    Args:
+        path: where something is to be written.
+        force: replace one of its kind.
+        kind: what is to be written, in words.
+        files: names that each of its kind has.
+
+    Raises:
+        InvalidInput: it exists, and is of another kind or `force` is not given, or it holds the
+            current folder.
+    """
+    if not path.exists():
+        return
+    empty = path.is_dir() and not any(path.iterdir())
+    if not empty and not all((path / name).is_file() for name in files):
+        raise InvalidInput(
+            f"{path} exists and is no {kind}: it is left as it is. Choose another name."
+        )
+    if not empty and not force:
+        raise InvalidInput(f"{path} exists. Pass force=True to replace it, or choose another name.")
+    if Path.cwd().is_relative_to(os.path.realpath(path)):  # a shell in there would be nowhere
+        raise InvalidInput(
+            f"{path} is the current folder, or one above it: it cannot be replaced from inside. "
+            "Choose another name."
+        )
 
 
 @contextmanager

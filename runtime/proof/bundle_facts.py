@@ -10,16 +10,21 @@ from typing import Any
 
 from stylert.runtime.bundle import MANIFEST, Bundle
 from stylert.runtime.errors import BundleError
-from stylert.runtime.proof.parity import RoundingError
+from stylert.runtime.proof.parity import STORED_WEIGHTS, RoundingError
 
 __all__ = [
+    "WEIGHTS",
     "difference_at_export",
     "multiply_adds",
     "noise_strength",
     "reading_manifest",
     "reference_error",
+    "stored_weights",
     "tell_half",
+    "tell_weights",
 ]
+
+WEIGHTS = ("fp32", "int16")  # what a bundle may store its large weights as
 
 
 @contextmanager
@@ -85,6 +90,31 @@ def tell_half(half: Mapping[str, Any]) -> str | None:
     )
     what = "Half precision" if half["half_blocks"] else "There is no half-precision graph"
     return f"{what}: pictures were too far off, so these compute in float32: {costs}."
+
+
+def stored_weights(bundle: Bundle) -> str:
+    """What the large weights are stored as: 'fp32', or 'int16'.
+
+    Raises:
+        BundleError: the manifest is damaged.
+    """
+    with reading_manifest(bundle.path):
+        weights = bundle.manifest.get("weights", WEIGHTS[0])
+        if weights not in WEIGHTS:
+            raise ValueError(f"weights is {weights!r:.40}")
+        return str(weights)
+
+
+def tell_weights(manifest: Mapping[str, Any]) -> str:
+    """What the weights are stored as, and how much of the pictures that costs."""
+    weights = str(manifest.get("weights", WEIGHTS[0]))
+    rows = (manifest.get("parity") or {}).get("rows", ())
+    costs = [row["difference"] for row in rows if row["precision"] == STORED_WEIGHTS]
+    if not costs:
+        return weights
+    db = costs[0]["psnr_db"]
+    far = "the same pictures as" if db is None else f"pictures are {db:.1f} dB (PSNR) from"
+    return f"{weights}: {far} the checkpoint's"
 
 
 def multiply_adds(bundle: Bundle) -> int:

@@ -13,6 +13,9 @@ from onnx import TensorProto, helper
 
 from stylert.engines.building import run_builder
 from stylert.engines.parsed_graph import ParsedGraph
+from stylert.export.checkpoints import read_checkpoint
+from stylert.export.families import build_synthesis_graph
+from stylert.export.int16_rounding import round_weights
 from stylert.runtime.backends.tensorrt.tensorrt_log import tensorrt_logger
 from stylert.runtime.errors import EngineError
 
@@ -133,6 +136,24 @@ def test_weights_that_are_stored_as_half_are_kernels_of_float32(half: ParsedGrap
     stored = kernels["b4.conv1/conv"][0]
     assert stored.dtype == np.float32
     np.testing.assert_array_equal(stored, stored.astype(np.float16))
+
+
+def test_weights_that_are_stored_as_integers_are_kernels_of_float32(
+    goldens: Path, tmp_path: Path
+) -> None:
+    checkpoint = round_weights(read_checkpoint(goldens / "sg2-fp16-64.pkl"), "int16")
+    build_synthesis_graph(checkpoint).save(tmp_path / "synthesis.onnx", pack=True)
+    parsed = parse(tmp_path / "synthesis.onnx")
+    kernels = {
+        layer.name: (layer.kernel, layer.num_inputs) for layer in parsed._list_convolutions()
+    }
+    assert all(kernel.dtype == np.float32 and inputs == 1 for kernel, inputs in kernels.values())
+    weight = checkpoint.tensors["synthesis.b8.conv1.weight"]
+    stored = kernels["b8.conv1/conv"][0].reshape(weight.shape)
+    np.testing.assert_allclose(stored, weight, rtol=1e-6)
+    assert not [layer for layer in parsed._list_layers() if layer.type == trt.LayerType.REDUCE]
+    parsed.check_precision("fp32")
+    assert build(parsed)
 
 
 def test_noise_is_one_for_all_or_one_each_in_every_profile(half: ParsedGraph) -> None:

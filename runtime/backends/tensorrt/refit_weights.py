@@ -1,37 +1,51 @@
 """The weights of an ONNX file, in the precision that its graph computes with.
 
 A half-precision graph stores the weights of its float32 layers as float16 with a Cast behind each
-(`GraphBuilder.weight`). ONNX Runtime folds the Cast away when it opens the file. TensorRT's parser
-makes a layer of it, so that the kernel of a convolution would be a computed one, and its refitter
-goes by the names and types of what is stored. So TensorRT gets the file with those weights written
-out. The outermost layers of protobuf are enough for that: runtime/ does without the package onnx.
+(`GraphBuilder.weight`), and a bundle may store all as integers that are multiplied by factors
+(`pack_weights`). ONNX Runtime computes the weights when it opens the file. TensorRT's parser makes
+layers of that, so that the kernel of a convolution would be a computed one, and its refitter goes
+by the names and types of what is stored. So TensorRT gets the file with the weights written out.
+The outermost layers of protobuf are enough for that: runtime/ does without the package onnx.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 
 from stylert.runtime.files.protobuf import BYTES, read_fields
 
-__all__ = ["STORED", "with_float32_weights"]
+__all__ = ["INTEGERS", "STORED", "with_float32_weights"]
 
 STORED = "_half"  # ends the name of a stored weight; the rest is that of its Cast's output
+INTEGERS = "_int16"  # the same of one that factors follow
 
 # Numbers of fields in onnx.proto: of a model, a graph, a node and a tensor.
 _GRAPH = 7
 _NODE, _INITIALIZER = 1, 5
-_OUTPUT, _OPERATOR = 2, 4
-_TYPE, _NAME, _DATA = 2, 8, 9
-_FLOAT, _FLOAT16 = b"\x01", b"\x0a"  # values of _TYPE
+_INPUT, _OUTPUT, _OPERATOR = 1, 2, 4
+_SIZE, _TYPE, _NAME, _DATA = 1, 2, 8, 9
+
+# Values of _TYPE: float32, and what weights are stored in.
+_FLOAT = b"\x01"
+_DTYPES = {_FLOAT: "<f4", b"\x05": "<i2", b"\x0a": "<f2"}
+_ENDINGS = {b"\x05": INTEGERS.encode(), b"\x0a": STORED.encode()}
+# What may come behind the Cast, with the attributes that `pack_weights` gives it.
+_UNPACKING: Mapping[bytes, Callable[..., np.ndarray]] = {
+    b"Mul": np.multiply,
+    b"Add": np.add,
+    b"Transpose": np.transpose,
+    b"ReduceSumSquare": lambda x: np.square(x).sum(axis=(2, 3)),
+}
 
 Chunks = list[bytes | memoryview]  # of a message, put together once
+Tensors = Mapping[bytes, memoryview]  # by their names
 
 
 def with_float32_weights(path: Path) -> bytes:
-    """Read an ONNX file; weights that are float16 only in the file become float32.
+    """Read an ONNX file; weights that only the file has in another type become float32.
 
     Weights in a second file stay as they are. So does a file that is no ONNX: who parses it knows
     best what to say of it.
@@ -50,47 +64,70 @@ def with_float32_weights(path: Path) -> bytes:
 
 
 def _restored(graph: memoryview) -> Chunks:
-    """The graph with float32 weights in place of the stored ones and their Casts."""
+    """The graph with float32 weights in place of the stored ones and the nodes that unpack them."""
     fields = list(_fields(graph))
-    casts = {
-        _part(value, _OUTPUT)
-        for number, _, value in fields
-        if number == _NODE and _part(value, _OPERATOR) == b"Cast"
-    }
-    weights = casts & {_weight_of(value) for number, _, value in fields if number == _INITIALIZER}
+    tensors = {_part(value, _NAME): value for number, _, value in fields if number == _INITIALIZER}
+    nodes = [value for number, _, value in fields if number == _NODE]
+    unpacked: dict[bytes, np.ndarray] = {}  # by the names of the nodes' outputs
+    for node in nodes:
+        if (array := _unpack(node, tensors, unpacked)) is not None:
+            unpacked[_part(node, _OUTPUT)] = array
+    stored: set[bytes] = set()  # what is needed to unpack, and nowhere else
+    used: set[bytes] = set()
+    for node in nodes:
+        (stored if _part(node, _OUTPUT) in unpacked else used).update(_parts(node, _INPUT))
+    stored -= used
     written: Chunks = []
     for number, field, value in fields:
-        if number == _INITIALIZER and _weight_of(value) in weights:
-            written += _field(_INITIALIZER, _float32(value))
-        elif number != _NODE or _part(value, _OUTPUT) not in weights:
+        if number == _INITIALIZER and _part(value, _NAME) in stored:
+            continue
+        if number != _NODE or _part(value, _OUTPUT) not in unpacked:
             written.append(field)
+    for name in unpacked.keys() & used:
+        written += _field(_INITIALIZER, _tensor(name, unpacked[name]))
     return written
 
 
-def _weight_of(tensor: memoryview) -> bytes:
-    """The name of the weight that a tensor stores, empty = it stores none."""
-    name = _part(tensor, _NAME)
-    is_half = _part(tensor, _TYPE) == _FLOAT16 and any(n == _DATA for n, _, _ in _fields(tensor))
-    ending = STORED.encode()
-    return name.removesuffix(ending) if is_half and name.endswith(ending) else b""
+def _unpack(
+    node: memoryview, tensors: Tensors, unpacked: Mapping[bytes, np.ndarray]
+) -> np.ndarray | None:
+    """What a node makes of a stored weight, None if it is another node."""
+    operator, names = _part(node, _OPERATOR), _parts(node, _INPUT)
+    if operator == b"Cast" and names and names[0] in tensors:
+        stored = tensors[names[0]]
+        ending = _ENDINGS.get(_part(stored, _TYPE))
+        array = _array(stored) if ending and names[0].endswith(ending) else None
+        return None if array is None else array.astype("<f4")
+    if operator not in _UNPACKING or names[0] not in unpacked:
+        return None
+    arrays = [unpacked[name] if name in unpacked else _array(tensors.get(name)) for name in names]
+    return None if any(array is None for array in arrays) else _UNPACKING[operator](*arrays)
 
 
-def _float32(tensor: memoryview) -> Chunks:
-    """A stored weight as it is used."""
-    written = _field(_NAME, [_weight_of(tensor)])
-    for number, field, value in _fields(tensor):
-        if number == _TYPE:
-            written += [field[:1], _FLOAT]
-        elif number == _DATA:
-            written += _field(_DATA, [np.frombuffer(value, "<f2").astype("<f4").tobytes()])
-        elif number != _NAME:
-            written.append(field)
-    return written
+def _array(tensor: memoryview | None) -> np.ndarray | None:
+    """The numbers of a tensor, None if it has another type, or lies in a second file."""
+    if tensor is None or not (data := _part(tensor, _DATA)):
+        return None
+    dtype = _DTYPES.get(_part(tensor, _TYPE))
+    shape = [_read_size(written) for written in _parts(tensor, _SIZE)]
+    return None if dtype is None else np.frombuffer(data, dtype).reshape(shape)
+
+
+def _tensor(name: bytes, array: np.ndarray) -> Chunks:
+    """A float32 tensor."""
+    sizes = [bytes([_SIZE << 3]) + _write_size(size) for size in array.shape]
+    kind = bytes([_TYPE << 3]) + _FLOAT
+    return [*sizes, kind, *_field(_NAME, [name]), *_field(_DATA, [array.astype("<f4").tobytes()])]
 
 
 def _part(message: memoryview, number: int) -> bytes:
     """The first value of a field of a message, empty = there is none."""
     return next((bytes(value) for found, _, value in _fields(message) if found == number), b"")
+
+
+def _parts(message: memoryview, number: int) -> list[bytes]:
+    """All values of a field of a message."""
+    return [bytes(value) for found, _, value in _fields(message) if found == number]
 
 
 def _fields(message: memoryview) -> Iterator[tuple[int, memoryview, memoryview]]:
@@ -102,8 +139,17 @@ def _fields(message: memoryview) -> Iterator[tuple[int, memoryview, memoryview]]
 def _field(number: int, value: Chunks) -> Chunks:
     """A field that holds bytes; its number is below 16."""
     size = sum(len(chunk) for chunk in value)
-    head = [number << 3 | BYTES]
+    return [bytes([number << 3 | BYTES]), _write_size(size), *value]
+
+
+def _write_size(size: int) -> bytes:
+    """A size in 7 bits per byte, lowest first; all but the last have the highest bit."""
+    head = []
     while size > 127:
         head.append(size & 127 | 128)
         size >>= 7
-    return [bytes([*head, size]), *value]
+    return bytes([*head, size])
+
+
+def _read_size(written: bytes) -> int:
+    return sum((byte & 127) << 7 * i for i, byte in enumerate(written))

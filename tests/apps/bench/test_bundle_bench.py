@@ -11,6 +11,8 @@ import pytest
 
 from stylert.apps.bench import BenchResult, bundle_bench
 from stylert.apps.bench.bundle_bench import bench_bundle, bundle_of, parse_backends
+from stylert.apps.bench.candidates import Candidate
+from stylert.export.bundle_writer import export_bundle
 from stylert.export.checkpoints import Checkpoint
 from stylert.runtime.bundle import Bundle
 from stylert.runtime.errors import BundleError, MissingExtra
@@ -62,6 +64,17 @@ def test_a_bundle_is_timed(tiny_bundle: Path) -> None:
     assert (result.settings["rounds"], result.settings["threads"]) == (1, 1)
     assert result.device_gemm is None
     assert told[-1] == ("done", 1.0)
+
+
+@pytest.mark.parametrize("weights", ["fp32", "int16"])
+def test_pytorch_draws_with_the_weights_that_the_bundle_stores(
+    tiny: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, weights: str
+) -> None:
+    export_bundle(tiny, tmp_path / "bundle", weights=weights, verify_seeds=0)
+    given: list[Candidate] = []
+    monkeypatch.setattr(bundle_bench, "run_bench", lambda candidates, **_: given.extend(candidates))
+    bench_bundle(tmp_path / "bundle", ["torch-eager", "onnxruntime"], checkpoint="tiny.pkl")
+    assert [candidate.options.get("weights") for candidate in given] == [weights, None]
 
 
 def test_no_bundle_is_timed(tmp_path: Path, refuses: Refuses) -> None:

@@ -24,6 +24,7 @@ from stylert.apps.bench.torch_baselines import (
 from stylert.apps.bench.worker import _load_factory
 from stylert.export.checkpoints import read_checkpoint, write_native
 from stylert.export.families import build_model
+from stylert.export.int16_rounding import round_weights
 from stylert.runtime.errors import EngineError
 from stylert.runtime.generator import Generator
 from stylert.runtime.proof.parity import TOLERANCES, compare
@@ -50,6 +51,15 @@ def test_eager_draws_what_the_runtime_draws(
     facts = candidate.describe()
     assert (facts["device"], facts["precision"], facts["threads"]) == ("cpu", "fp32", 1)
     candidate.close()
+
+
+def test_weights_are_rounded_as_those_of_the_bundle(goldens: Path) -> None:
+    path = goldens / "sg2-skip-32.pkl"
+    candidate = open_eager(checkpoint=str(path), threads=1, weights="int16")
+    rounded = round_weights(read_checkpoint(path), "int16")
+    got = candidate.model.state_dict()
+    for name, tensor in rounded.tensors.items():
+        assert np.array_equal(got[name], tensor), name
 
 
 def test_network_is_chosen(goldens: Path) -> None:

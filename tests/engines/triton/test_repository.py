@@ -132,7 +132,7 @@ def test_what_exists_is_left_as_it_is(
     assert (repository / "stylert.json").stat() == before
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "mine.txt").touch()
-    with refuses("exists and has no stylert.json: it is left as it is"):
+    with refuses("exists and is no Triton repository of StyleRT's: it is left as it is"):
         write_repository(own_bundle, tmp_path / "other", force=True)
     assert files(tmp_path / "other") == {"mine.txt"}
 

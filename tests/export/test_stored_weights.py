@@ -1,0 +1,175 @@
+"""Bundles whose weights are stored as integers: what they say, and what their proof finds."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper
+
+from stylert.export.bundle_writer import export_bundle
+from stylert.export.checkpoints import Checkpoint, read_checkpoint
+from stylert.export.network_facts import read_facts, tell_rows
+from stylert.export.parity import ParityReport
+from stylert.export.verification import verify_bundle
+from stylert.runtime.bundle import Bundle, sealed
+from stylert.runtime.errors import BundleError, ParityError
+from stylert.runtime.generator import Generator
+from stylert.runtime.proof.bundle_facts import stored_weights
+from stylert.runtime.proof.parity import STORED_WEIGHTS, compare
+
+Refuses = Callable[..., AbstractContextManager[None]]
+
+
+@pytest.fixture(scope="module")
+def checkpoint(goldens: Path) -> Checkpoint:
+    return read_checkpoint(goldens / "sg2-fp16-64.pkl")
+
+
+@pytest.fixture(scope="module")
+def exported(
+    checkpoint: Checkpoint, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, ParityReport]:
+    out = tmp_path_factory.mktemp("int16") / "bundle"
+    report = export_bundle(checkpoint, out, weights="int16", verify_seeds=2)
+    assert report is not None
+    return out, report
+
+
+@pytest.fixture
+def copy(exported: tuple[Path, ParityReport], tmp_path: Path) -> Path:
+    return shutil.copytree(exported[0], tmp_path / "copy")
+
+
+def change_manifest(bundle: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    manifest = json.loads((bundle / "manifest.json").read_text())
+    change(manifest)
+    (bundle / "manifest.json").write_text(json.dumps(sealed(manifest)))
+
+
+def test_the_proof_has_a_row_for_what_rounding_costs(
+    exported: tuple[Path, ParityReport],
+) -> None:
+    _, report = exported
+    assert report.passed
+    (row,) = (row for row in report.rows if row.precision == STORED_WEIGHTS)
+    assert (row.output, row.images, row.gate) == ("img", 2, 1)
+    assert 85 < row.difference.psnr_db < 110
+    assert row.off_by_more_than_4 == 0
+    cells = report.make_table()[report.rows.index(row)]
+    assert (cells["precision"], cells[""]) == ("stored weights", "ok")
+    exact = [row for row in report.rows if row.precision == "fp32" and row.output == "img"]
+    assert max(row.difference.rms for row in exact) < 2e-6  # with the rounded ones, as ever
+    assert {row.gate for row in exact} == {1}
+    assert {row.precision for row in report.rows} == {"fp32", "fp16", STORED_WEIGHTS}
+
+
+def test_it_is_small_and_says_what_it_is(
+    exported: tuple[Path, ParityReport], bundle_of: Callable[[str], Path]
+) -> None:
+    bundle, report = exported
+    sizes = [
+        (path / "synthesis.onnx").stat().st_size for path in (bundle, bundle_of("sg2-fp16-64"))
+    ]
+    assert sizes[0] < 0.6 * sizes[1]
+    opened = Bundle.open(bundle)
+    assert stored_weights(opened) == opened.manifest["weights"] == "int16"
+    (row,) = (row for row in report.rows if row.precision == STORED_WEIGHTS)
+    db = f"{row.difference.psnr_db:.1f} dB"
+    assert dict(tell_rows(bundle, read_facts(bundle)))["weights"] == (
+        f"int16: pictures are {db} (PSNR) from the checkpoint's"
+    )
+
+
+def test_styles_are_those_of_a_float32_bundle(
+    exported: tuple[Path, ParityReport], bundle_of: Callable[[str], Path]
+) -> None:
+    files = [path / "mapping.onnx" for path in (exported[0], bundle_of("sg2-fp16-64"))]
+    assert files[0].read_bytes() == files[1].read_bytes()
+
+
+def test_the_half_precision_graph_draws_from_it(exported: tuple[Path, ParityReport]) -> None:
+    images = []
+    for precision in ("fp32", "fp16"):
+        with Generator.open(exported[0], precision=precision, threads=1) as generator:
+            images.append(generator.generate([0, 1], output="img"))
+    assert compare(*images).psnr_db > 60
+
+
+def test_float32_is_the_default(bundle: Path, tiny: Checkpoint, tmp_path: Path) -> None:
+    opened = Bundle.open(bundle)
+    assert stored_weights(opened) == "fp32"
+    assert dict(tell_rows(bundle, read_facts(bundle)))["weights"] == "fp32"
+    assert STORED_WEIGHTS not in {row["precision"] for row in opened.manifest["parity"]["rows"]}
+    export_bundle(tiny, tmp_path / "unproven", weights="int16", verify_seeds=0)
+    facts = read_facts(tmp_path / "unproven")
+    assert dict(tell_rows(tmp_path, facts))["weights"] == "int16"
+
+
+def test_verification_rounds_the_checkpoint_too(
+    checkpoint: Checkpoint, exported: tuple[Path, ParityReport]
+) -> None:
+    told: list[tuple[int, int]] = []
+    report = verify_bundle(
+        exported[0],
+        checkpoint,
+        seeds=[3, 4],
+        threads=1,
+        progress=lambda done, total: told.append((done, total)),
+    )
+    assert report.passed
+    assert told[-1][0] == told[-1][1]
+    assert [row.precision for row in report.rows].count(STORED_WEIGHTS) == 1
+
+
+def test_one_factor_that_is_off_fails(checkpoint: Checkpoint, copy: Path) -> None:
+    model = onnx.load(copy / "synthesis.onnx")
+    (tensor,) = (t for t in model.graph.initializer if t.name == "b8.conv1/affine/weight_factors")
+    factors = numpy_helper.to_array(tensor).copy()
+    factors.flat[0] *= np.float32(1.01)
+    tensor.CopyFrom(numpy_helper.from_array(factors, tensor.name))
+    data = model.SerializeToString()
+    (copy / "synthesis.onnx").write_bytes(data)
+    entry = {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+    change_manifest(copy, lambda manifest: manifest["files"].update({"synthesis.onnx": entry}))
+    report = verify_bundle(copy, checkpoint, seeds=[0], threads=1)
+    assert not report.has_passed("fp32")
+
+
+def test_a_bundle_that_hides_its_rounding_fails(checkpoint: Checkpoint, copy: Path) -> None:
+    change_manifest(copy, lambda manifest: manifest.pop("weights"))
+    assert not verify_bundle(copy, checkpoint, seeds=[0], threads=1).has_passed("fp32")
+
+
+@pytest.mark.parametrize("weights", ["int4", None, ["int16"]])
+def test_a_manifest_of_other_weights_is_refused(
+    weights: Any, checkpoint: Checkpoint, copy: Path, refuses: Refuses
+) -> None:
+    change_manifest(copy, lambda manifest: manifest.update(weights=weights))
+    with refuses("manifest.json is damaged", "weights", error=BundleError):
+        verify_bundle(copy, checkpoint, seeds=[0], threads=1)
+
+
+def test_a_network_that_it_costs_too_much_is_not_exported(
+    goldens: Path, tmp_path: Path, refuses: Refuses
+) -> None:
+    """Pictures of little contrast: PSNR is over a picture's own range."""
+    checkpoint = read_checkpoint(goldens / "sg3-r-64.pkl")
+    words = ("the worst of 8 pictures", "dB", "at least 80", "weights='fp32'")
+    with refuses(*words, error=ParityError):
+        export_bundle(checkpoint, tmp_path / "out", weights="int16", half="none", verify_seeds=8)
+    assert not list(tmp_path.iterdir())
+
+
+def test_unknown_weights_are_refused(tiny: Checkpoint, tmp_path: Path, refuses: Refuses) -> None:
+    with refuses("weights: got 'fp16'", "fp32 or int16"):
+        export_bundle(tiny, tmp_path / "out", weights="fp16")
+    assert not list(tmp_path.iterdir())
