@@ -41,7 +41,7 @@ class StyleOptions(TypedDict, total=False):
         class_idx: one class for all images, or one per image: numbers, or names where the bundle
             has them; conditional generators only. None = the seed mod c_dim.
         labels: soft labels [c_dim] or [N, c_dim] instead of class_idx, or a mix of classes by
-            their weights: {3: 0.7, 'cat': 0.3}.
+            their weights: {3: 0.7, 'cat': 0.3}. StyleGAN-XL has no mixes: it looks a class up.
     """
 
     truncation_psi: Any

@@ -109,10 +109,17 @@ def make_psis(psi: Psi, seeds: Sequence[int], num_ws: int) -> np.ndarray:
     return rows
 
 
-def make_labels(seeds: Sequence[int], c_dim: int) -> np.ndarray | None:
-    """A class for even seeds, halfway between two for odd ones; None if unconditional."""
+def make_labels(seeds: Sequence[int], config: Config) -> np.ndarray | None:
+    """A class for even seeds, halfway between two for odd ones; None if unconditional.
+
+    Of a table, in which there is nothing between classes, a class from anywhere in it.
+    """
+    c_dim = config.c_dim
     if not c_dim:
         return None
+    if config.class_features:
+        chosen = [np.random.RandomState([seed, 6]).randint(c_dim) for seed in seeds]
+        return np.eye(c_dim, dtype=np.float32)[chosen]
     eye = np.eye(c_dim, dtype=np.float32)
     first = eye[[seed % c_dim for seed in seeds]]
     second = eye[[(seed + seed % 2) % c_dim for seed in seeds]]
