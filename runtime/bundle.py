@@ -337,8 +337,8 @@ def _graph(data: Mapping[str, Any], spec: GeneratorSpec) -> GraphSpec:
 def _w_avg(data: Any, spec: GeneratorSpec) -> np.ndarray:
     with np.errstate(over="ignore"):
         w_avg = np.array(data, dtype=np.float32)
-    of_classes = (spec.c_dim, spec.w_dim) if spec.c_dim else ()
-    if w_avg.shape not in ((spec.w_dim,), of_classes) or not np.isfinite(w_avg).all():
+    shapes = ((spec.w_dim,), (spec.c_dim, spec.w_dim))
+    if w_avg.shape not in shapes or not np.isfinite(w_avg).all():
         raise ValueError(f"w_avg is not {spec.w_dim} finite numbers, or as many for each class")
     return w_avg
 

@@ -184,7 +184,7 @@ def check_class_names(classes: Classes) -> None:
 
 def _choose_one(rows: np.ndarray) -> bool:
     """Whether each row is a single 1 among zeros."""
-    return bool(((rows != 0).sum(axis=1) == 1).all() and (rows.max(axis=1) == 1).all())
+    return bool(((rows != 0).sum(axis=-1) == 1).all() and (rows.max(axis=-1) == 1).all())
 
 
 def _refuse_condition(name: str, value: Any) -> InvalidInput:

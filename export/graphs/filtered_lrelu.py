@@ -256,9 +256,7 @@ class MatrixForm(FilteredLrelu):
         layer = self.layer
         self.reads, self.up_matrices = [], []
         for size, pads in zip(layer.conv_shape, layer.pads, strict=True):
-            matrix = lowering_filters.make_up_matrix(
-                self.up_fir, size, up=layer.up, padding=pads
-            )
+            matrix = lowering_filters.make_up_matrix(self.up_fir, size, up=layer.up, padding=pads)
             read = np.flatnonzero(matrix.any(axis=0))
             self.reads.append((int(read[0]), int(read[-1]) + 1))
             self.up_matrices.append(matrix[:, slice(*self.reads[-1])])

@@ -53,7 +53,9 @@ class _Mapping(Emitter):
         if c.class_features:
             self.classes = g.op("ArgMax", label, name="class", axis=1, keepdims=0)  # [N]
             z = self.normalize(z, "normalize_z")
-            return g.op("Concat", z, self.look_up("table", self.embed_classes()), name="concat", axis=1)
+            return g.op(
+                "Concat", z, self.look_up("table", self.embed_classes()), name="concat", axis=1
+            )
         with g.scope("embed"):
             embedded = self.dense(label, "mapping.embed")
         if not c.joint_normalization:
@@ -87,7 +89,8 @@ class _Mapping(Emitter):
         )
         x = self.tensors["mapping.embed.weight"].astype(np.float64) @ matrix + bias
         x = np.where(x < 0, 0.2 * x, x)
-        return x / np.sqrt(np.square(x).mean(axis=1, keepdims=True) + 1e-8)
+        normalized: np.ndarray = x / np.sqrt(np.square(x).mean(axis=1, keepdims=True) + 1e-8)
+        return normalized
 
     def truncate(self, w: ir.Value, psi: ir.Value) -> ir.Value:
         """w_avg + psi * (w - w_avg), a psi for every layer; w_avg is that of the class, if any."""

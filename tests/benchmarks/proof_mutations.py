@@ -31,6 +31,7 @@ SEEDS = {  # of every scene, 8 or more in a proof; one of StyleGAN3 takes twenty
     "sg2-hot-64": 8,
     "sg3-t-64": 1,
     "sg3-r-64": 1,
+    "field/xl-cond": 8,
 }
 
 HEAD = """# Mutations of the proof

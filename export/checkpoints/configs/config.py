@@ -70,7 +70,8 @@ class Config(ABC):
     img_channels: int  # channels of the image: 1, 3, 4, ...
     mapping_layers: int  # fully connected layers of the mapping network
     embed_features: int = 0  # length of the embedded label, 0 if c_dim is 0
-    # StyleGAN-XL looks classes up in a table, and each has a w_avg: length of its rows, 0 = no table
+    # Length of the rows of a table that classes are looked up in, each with a w_avg of its own, as
+    # StyleGAN-XL does; 0 = there is none.
     class_features: int = 0
     mapping_features: int = 512  # width of the mapping network between its first and last layer
     mapping_activation: str = "lrelu"

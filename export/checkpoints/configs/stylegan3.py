@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from typing import Any
@@ -103,8 +103,8 @@ class StyleGAN3Layer:
         made = tuple((high - taps) // self.down + 1 for high in self.activation_shape)
         if min(self.activation_shape) < taps or made != self.out_shape:
             raise CheckpointError(
-                f"{quote(self.name)} makes {made} pixels of {self.in_shape}, not {self.out_shape}: "
-                "its factors, taps and padding do not fit its sizes"
+                f"{quote(self.name)} makes {_show(made)} pixels of {_show(self.in_shape)}, not "
+                f"{_show(self.out_shape)}: its factors, taps and padding do not fit its sizes"
             )
 
     @property
@@ -186,8 +186,8 @@ class StyleGAN3Config(Config):
             number = _check_name(layer, number + 1)
             if (layer.in_channels, layer.in_shape) != (channels, shape):
                 raise CheckpointError(
-                    f"{layer.name} takes {layer.in_channels} channels of {layer.in_shape} pixels, "
-                    f"but what is before it makes {channels} of {shape}"
+                    f"{layer.name} takes {layer.in_channels} channels of {_show(layer.in_shape)} "
+                    f"pixels, but what is before it makes {channels} of {_show(shape)}"
                 )
             if layer.is_torgb != (layer is self.layers[-1]):
                 raise CheckpointError(f"{layer.name}: the last layer, and only it, is ToRGB")
@@ -301,6 +301,11 @@ class StyleGAN3Config(Config):
         if type(layers) is not list or not all(type(layer) is dict for layer in layers):
             raise CheckpointError("layers: expected a list of records")
         return super().from_json({**data, "layers": [_read_layer(layer) for layer in layers]})
+
+
+def _show(shape: Sequence[int]) -> str:
+    """Height and width in words."""
+    return " x ".join(map(str, shape))
 
 
 def _check_name(layer: StyleGAN3Layer, least: int) -> int:

@@ -17,7 +17,7 @@ _MAX_LAYERS = 256
 
 
 def drop_idle_table(modules: Modules) -> None:
-    """Leave out the table of classes that StyleGAN-XL's unconditional networks hold, and never use."""
+    """Leave out the table of classes that unconditional networks of StyleGAN-XL never use."""
     embed = modules.objects.get("mapping.embed")
     if embed and embed.class_name == "Embedding" and "mapping.embed_proj" not in modules.objects:
         del modules.objects["mapping.embed"]
