@@ -55,7 +55,7 @@ class MotionOptions(TypedDict, total=False):
 
     Attributes:
         translate: move the pictures to the right and down: (x, y) for all or [N, 2], in sides of
-            the picture.
+            the picture, the longer ones of one that is not square.
         rotate: turn the pictures about their centre, counter-clockwise: degrees for all or [N];
             -R is made for it. They are turned before they are moved.
         transform: instead, where in the unmoved picture each place (x, y, 1) is to be found:

@@ -245,14 +245,17 @@ def test_no_average_latent_of_the_classes(writer: Any) -> None:
     assert read_checkpoint(writer.snapshot(network)).tensors["mapping.w_avg"].shape == (3, 8)
 
 
-def test_a_head_behind_a_stem(writer: Any) -> None:
+@pytest.mark.parametrize("name", ["plain", "radial", "table of classes"])
+def test_a_head_behind_a_stem(writer: Any, name: str) -> None:
     """Its numbers leave some out, and its arguments tell the head alone."""
-    network = generator(writer, small())
+    design, fields = CONFIGS[name]
+    network = generator(writer, small(design, **fields))
     add_head(network)
     checkpoint = read_checkpoint(writer.snapshot(network))
     names = ("L0_20_6", "L1_36_6", "L3_36_4", "L4_32_4", "L5_32_3")
     assert checkpoint.config.block_names == names
     assert checkpoint.config.num_ws == 6
+    assert checkpoint.config.c_dim == fields.get("c_dim", 0)
     assert checkpoint.notes == ()
     native = writer.folder / "native.safetensors"
     write_native(checkpoint, native)
