@@ -537,9 +537,11 @@ def outcome(path: Path) -> str:
     return "read"
 
 
-def test_changed_bytes(writer: Any) -> None:
+@pytest.mark.parametrize("name", ["plain", "table of classes"])
+def test_changed_bytes(writer: Any, name: str) -> None:
     """The result is a checkpoint or a CheckpointError of one line, and nothing else."""
-    path = writer.snapshot(generator(writer, small()))
+    design, fields = CONFIGS[name]
+    path = writer.snapshot(generator(writer, small(design, **fields)))
     data = path.read_bytes()
     random = np.random.RandomState(0)
     outcomes = set()
