@@ -85,6 +85,8 @@ def show(excess: float) -> str:
 
 def weakest(network: RightNetwork, mutation: Mutation) -> str:
     """The layer that shows least, its excess, and how many layers there are."""
+    if network.config.class_features and mutation.output != "ws":
+        return "-"  # its synthesis is that of any StyleGAN3
     found = {layer: mutation.excess(network, layer) for layer in mutation.find(network)}
     if not found:
         return "-"
