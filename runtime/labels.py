@@ -182,12 +182,12 @@ def check_class_names(classes: Classes) -> None:
         raise ValueError("got a name of a class twice, expected names that differ")
 
 
-def _choose_one(rows: np.ndarray) -> bool:
-    """Whether each row is a single 1 among zeros."""
-    return bool(((rows != 0).sum(axis=-1) == 1).all() and (rows.max(axis=-1) == 1).all())
-
-
 def _refuse_condition(name: str, value: Any) -> InvalidInput:
     return InvalidInput(
         f"{name}: got {shown(value)}, expected None: this generator is unconditional."
     )
+
+
+def _choose_one(rows: np.ndarray) -> bool:
+    """Whether each row is a single 1 among zeros."""
+    return bool(((rows != 0).sum(axis=-1) == 1).all() and (rows.max(axis=-1) == 1).all())
