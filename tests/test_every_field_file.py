@@ -15,9 +15,9 @@ import pytest
 
 from stylert import cli
 from stylert.runtime.bundle import Bundle
-from stylert.runtime.bundle_facts import reference_error
 from stylert.runtime.generator import Generator
-from stylert.runtime.parity import TOLERANCES, compare, judge
+from stylert.runtime.proof.bundle_facts import reference_error
+from stylert.runtime.proof.parity import TOLERANCES, compare, judge
 
 FIELD = Path(__file__).parent / "goldens" / "field"
 MOST = 300_000  # bytes of a file

@@ -16,7 +16,7 @@ from stylert.export.checkpoints.untrained import make_untrained
 from stylert.export.families import build_model
 from stylert.export.graphs.mapping import build_mapping_graph
 from stylert.export.parity.scenes import make_labels
-from stylert.runtime.parity import TOLERANCES, compare
+from stylert.runtime.proof.parity import TOLERANCES, compare
 
 FIELDS: dict[str, dict[str, Any]] = {
     "as published": {"c_dim": 10, "z_dim": 16, "embed_features": 16, "class_features": 32},
