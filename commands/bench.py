@@ -11,7 +11,7 @@ import typer
 
 from stylert.commands import console
 from stylert.commands.export import need_export, read_network
-from stylert.commands.options import AsJson, Network, Threads, in_output, in_panel
+from stylert.commands.options import AsJson, Network, Threads, argue_bundle, in_output, in_panel
 from stylert.commands.text.numbers import parse_counts
 from stylert.runtime.bundle import Bundle
 from stylert.runtime.bundle_facts import tell_half
@@ -30,9 +30,7 @@ in_plan = in_panel("Plan")
 
 
 def bench(
-    bundle: Annotated[
-        Path | None, typer.Argument(help="Folder of a bundle; or --untrained.", metavar="BUNDLE")
-    ] = None,
+    bundle: Annotated[Path | None, argue_bundle("Folder of a bundle; or --untrained.")] = None,
     *,
     untrained: Annotated[
         str | None, in_timing("Network of random weights: stylegan2-256, -512 or -1024.")
