@@ -11,6 +11,7 @@ import typer
 
 from stylert.commands import console, options
 from stylert.commands.figures import draw_mix, draw_strip
+from stylert.commands.latents import read_direction, read_ws
 from stylert.commands.options import AsJson, BundleFolder, Force, WhereHere, in_output
 from stylert.commands.picture import Picture, in_picture
 from stylert.commands.target_files import check_picture, write_picture
@@ -80,12 +81,12 @@ def edit(
     seeds: Annotated[
         Any, in_picture("Seeds to edit, a row for each.", "--seed", "--seeds", read=parse_seed_list)
     ] = None,
-    ws: Annotated[Path | None, in_picture("File of ws to edit: .npy or .npz.")] = None,
+    ws: Annotated[Path | None, in_picture("File of ws to edit: .npy, .npz or .pt.")] = None,
     direction: Annotated[
         Any,
         in_picture(
-            "Direction: a name that --list-directions shows, a .npy or .npz file, or pca:0 for the "
-            "first principal component, in standard deviations.",
+            "Direction: a name that --list-directions shows, a .npy, .npz or .pt file, or pca:0 "
+            "for the first principal component, in standard deviations.",
             read=parse_direction,
         ),
     ] = None,
@@ -149,7 +150,7 @@ def _find_direction(
 ) -> np.ndarray | str:
     """A principal component, a direction of a file, or the name of one in the bundle."""
     if isinstance(direction, Path):
-        return generator.load_direction(direction)
+        return read_direction(generator, direction)
     if isinstance(direction, str):
         return direction
     last = generator.spec.w_dim - 1
@@ -163,7 +164,7 @@ def _find_direction(
 def _make_styles(generator: Generator, source: Source, options: StyleOptions) -> np.ndarray:
     """The ws of seeds, or of a file: [N, num_ws, w_dim] float32."""
     if isinstance(source, Path):
-        return generator.load_ws(source)
+        return read_ws(generator, source)
     return generator.styles(source, **options)
 
 

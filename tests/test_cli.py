@@ -129,7 +129,7 @@ def test_the_commands_are_the_designs() -> None:
         ("export x --out b --verify --no-verify", "--verify/--no-verify is", "stylert export"),
         (
             "generate --outdir=o --trunc=1 --seeds=1-2 --network=https://x.y/z//ffhq.pkl",
-            "--trunc is --truncation-psi here; --network is the argument BUNDLE here: download http",
+            "--trunc is --truncation-psi here; --network is the argument BUNDLE here: download htt",
             "stylert generate",
         ),
         (

@@ -45,7 +45,7 @@ def parse_turn(text: str) -> float | tuple[float, ...] | Ramp:
 def parse_direction(text: str) -> int | Path | str:
     """Read the number of a principal component, a file, or a name; whether it is there is open."""
     if not text.startswith(_COMPONENT):
-        return Path(text) if text.endswith((".npy", ".npz")) else text
+        return Path(text) if text.endswith((".npy", ".npz", ".pt")) else text
     index = text.removeprefix(_COMPONENT)
     if not (index.isdecimal() and len(index) <= _DIGITS):
         raise InvalidInput(f"got {shown(text)}, expected a component such as {_COMPONENT}0")
