@@ -14,7 +14,7 @@ from stylert.commands.figures import draw_mix, draw_strip
 from stylert.commands.latents import read_direction, read_ws
 from stylert.commands.options import AsJson, BundleFolder, Force, WhereHere, in_output
 from stylert.commands.picture import Picture, in_picture
-from stylert.commands.target_files import check_picture, write_picture
+from stylert.commands.target_files import check_channels, check_picture, write_picture
 from stylert.commands.text.numbers import parse_strengths
 from stylert.commands.text.seeds import Source, parse_classes, parse_seed_list, parse_source
 from stylert.commands.text.styles import parse_direction
@@ -25,7 +25,7 @@ from stylert.runtime.generator import Generator
 
 __all__ = ["edit", "mix"]
 
-PICTURE = in_output("Picture to write: .png, .jpg or .webp.")
+PICTURE = in_output("Picture to write: .png, .jpg, .webp or .npy.")
 Layers = Annotated[str, in_picture("Layers: coarse, middle, fine, all, or a list such as 0-6,8.")]
 
 
@@ -62,6 +62,7 @@ def mix(
             raise InvalidInput("column_class_idx: got one for ws of a file, expected seeds")
         of_columns = {**of_rows, "class_idx": column_class_idx, "labels": None}
     with where.open(bundle) as generator, console.show_progress() as progress:
+        check_channels(out, generator.spec.img_channels)
         figure = draw_mix(
             generator,
             _make_styles(generator, rows, of_rows),
@@ -121,6 +122,7 @@ def edit(
     check_picture(out, quality=quality, force=force)
     styles = picture.to_style_options(ws or seeds)
     with where.open(bundle) as generator, console.show_progress() as progress:
+        check_channels(out, generator.spec.img_channels)
         figure = draw_strip(
             generator,
             _make_styles(generator, ws or seeds, styles),
@@ -150,7 +152,7 @@ def _find_direction(
 ) -> np.ndarray | str:
     """A principal component, a direction of a file, or the name of one in the bundle."""
     if isinstance(direction, Path):
-        return read_direction(generator, direction)
+        return read_direction(direction, generator.spec)
     if isinstance(direction, str):
         return direction
     last = generator.spec.w_dim - 1
@@ -164,7 +166,7 @@ def _find_direction(
 def _make_styles(generator: Generator, source: Source, options: StyleOptions) -> np.ndarray:
     """The ws of seeds, or of a file: [N, num_ws, w_dim] float32."""
     if isinstance(source, Path):
-        return read_ws(generator, source)
+        return read_ws(source, generator.spec)
     return generator.styles(source, **options)
 
 

@@ -92,7 +92,7 @@ def video(
     frames = frames_between(seconds, fps)
     columns, rows = grid
     with where.open(bundle, max_batch=walk_batch(where.max_batch, columns * rows)) as generator:
-        keyframes = read_ws(generator, ws) if ws else seeds
+        keyframes = read_ws(ws, generator.spec) if ws else seeds
         total = walk_length(len(keyframes), frames, walks=columns * rows, loop=loop)
         way: dict[str, Any] = {"frames": frames, "curve": curve, "loop": loop}
         way |= {"columns": columns, "rows": rows, **picture.to_options()}

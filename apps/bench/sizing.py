@@ -18,7 +18,7 @@ from stylert.apps.datasets import DatasetJob, Seeds
 from stylert.runtime import Generator
 from stylert.runtime.arguments import check_integer, shown
 from stylert.runtime.errors import InvalidInput
-from stylert.runtime.images import encode_image
+from stylert.runtime.images import encode_image, holds_channels
 
 __all__ = ["Fleet", "Pace", "Sizing", "size_fleets", "size_job"]
 
@@ -159,11 +159,12 @@ def size_fleets(
 
 
 def _measure_image(bundle: str | Path) -> int:
-    """The mean size of the files of some images as PNG, as data sets have them."""
+    """The mean size of the files of some images, as data sets have them."""
     with Generator.open(bundle, backend="onnxruntime", max_batch=DRAWN) as generator:
-        plain = DatasetJob(seeds=Seeds.of(range(DRAWN)))
+        fits = holds_channels("PNG", generator.spec.img_channels)
+        plain = DatasetJob(seeds=Seeds.of(range(DRAWN)), image_format="png" if fits else "npy")
         job = plain.for_generator(generator.spec, generator.classes)
-        drawn = generator.generate(**job.make_arguments(range(DRAWN)))
+        drawn = job.draw(generator, range(DRAWN))
     return round(sum(len(encode_image(image, **job.encoding)) for image in drawn) / DRAWN)
 
 
