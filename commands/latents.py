@@ -37,7 +37,8 @@ def read_style_file(path: Path, spec: GeneratorSpec) -> StyleFile:
     """The same, with the file's name and SHA-256, for a data set; see `read_ws`."""
     from stylert.apps.datasets import StyleFile
 
-    return StyleFile(path.name, sha256_of(path), read_ws(path, spec))
+    ws = read_ws(path, spec)
+    return StyleFile(path.name, sha256_of(path), ws)
 
 
 def read_direction(path: Path, spec: GeneratorSpec) -> np.ndarray:
