@@ -13,6 +13,7 @@ from stylert.commands import console
 from stylert.commands.export import need_export, read_network
 from stylert.commands.options import AsJson, Network, Threads, argue_bundle, in_output, in_panel
 from stylert.commands.text.numbers import parse_counts
+from stylert.commands.text.seeds import parse_class
 from stylert.runtime.bundle import Bundle
 from stylert.runtime.bundle_facts import tell_half
 from stylert.runtime.errors import EngineError, InvalidInput, ParityError
@@ -43,6 +44,10 @@ def bench(
             "Backends: onnxruntime, torch-eager and torch-compile, each also with -cuda or -fp16 "
             "for a GPU in float32 or half, and tensorrt; by default those of the CPU.",
         ),
+    ] = None,
+    class_idx: Annotated[
+        Any,
+        in_timing("Class of all images, or its name; else by seed.", "--class", read=parse_class),
     ] = None,
     batches: Annotated[Any, in_timing("Batch sizes.", "--batch", read=parse_counts)] = "1,4,8",
     rounds: Annotated[int, in_timing("Turns of each candidate.", min=1)] = 10,
@@ -96,6 +101,7 @@ def bench(
             names,
             checkpoint=checkpoint,
             network=network,
+            class_idx=class_idx,
             batches=batches,
             threads=threads,
             rounds=rounds,
@@ -104,7 +110,7 @@ def bench(
         )
         sizing = None
         if plan is not None:
-            sizing = size_job(bundle, result, plan, price=price, hours=hours)
+            sizing = size_job(bundle, result, plan, price=price, hours=hours, class_idx=class_idx)
         half_note = tell_half(Bundle.open(bundle, check_files=False).manifest.get("half", {}))
     if out is not None:
         publish_bytes(out, result.to_json().encode(), overwrite=True)

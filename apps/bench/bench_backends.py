@@ -53,6 +53,7 @@ def candidates_of(
     network: str | None,
     max_batch: int,
     trust_engines: bool = False,
+    class_idx: int | None = None,
 ) -> dict[str, Candidate]:
     """All candidates by name; those of PyTorch only with a checkpoint.
 
@@ -62,11 +63,15 @@ def candidates_of(
         network: of the checkpoint, None = the default.
         max_batch: the largest batch that will be timed.
         trust_engines: also run engines that this user did not build.
+        class_idx: of all images of a conditional network; None = seed mod c_dim.
     """
+    chosen = {} if class_idx is None else {"class_idx": class_idx}
     of_bundle = {"bundle": bundle, "max_batch": max_batch, "trust_engines": trust_engines}
     of_checkpoint = {"checkpoint": checkpoint, "network": network}
     return {
-        name: Candidate(name, factory, {**(of_checkpoint if is_torch(name) else of_bundle), **own})
+        name: Candidate(
+            name, factory, {**(of_checkpoint if is_torch(name) else of_bundle), **own, **chosen}
+        )
         for name, (factory, own) in _FACTORIES.items()
         if checkpoint is not None or not is_torch(name)
     }

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -62,6 +63,22 @@ def test_a_bundle_is_timed(tiny_bundle: Path) -> None:
     assert (result.settings["rounds"], result.settings["threads"]) == (1, 1)
     assert result.device_gemm is None
     assert told[-1] == ("done", 1.0)
+
+
+def test_a_class_is_one_of_the_bundle(
+    tiny_bundle: Path, named_bundle: Path, refuses: Refuses, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with refuses("class_idx: got 1, expected None"):
+        bench_bundle(tiny_bundle, ["onnxruntime"], class_idx=1)
+    with refuses("class_idx: got 'cow', expected 'ant', 'bee'"):
+        bench_bundle(named_bundle, ["onnxruntime"], class_idx="cow")
+    timed: list[Any] = []
+    monkeypatch.setattr(
+        bundle_bench, "run_bench", lambda candidates, **how: timed.extend(candidates)
+    )
+    bench_bundle(named_bundle, ["onnxruntime"], class_idx="cat")
+    bench_bundle(named_bundle, ["onnxruntime"])
+    assert [candidate.options.get("class_idx", "by seed") for candidate in timed] == [2, "by seed"]
 
 
 def test_no_bundle_is_timed(tmp_path: Path, refuses: Refuses) -> None:
