@@ -93,23 +93,21 @@ def generate(
 
     if seeds is not None and ws is not None:
         raise typer.BadParameter("pass --seeds LIST or --ws FILE, one of them")
-    source = _find_source(bundle, seeds, ws)
-    one = grid is not None or is_picture(out)
-    if picture.psis and not one:
-        several = f"{len(picture.psis)} values for the folder {out}"
-        raise InvalidInput(
-            f"truncation_psi: got {several}, expected one. Several make one picture: out='x.png'"
-        )
-    form = storage.to_picture_options(out) if is_picture(out) else {}
-    if not one:
-        form = storage.to_options(out)
-    job = DatasetJob(**source, options=picture.to_options(), **form)
-    if not one:
+    how = {**_find_source(bundle, seeds, ws), "options": picture.to_options()}
+    if grid is None and not is_picture(out):
+        if picture.psis:
+            raise InvalidInput(
+                f"truncation_psi: got {len(picture.psis)} values for the folder {out}, expected "
+                "one. Several make one picture: out='x.png'"
+            )
+        job = DatasetJob(**how, **storage.to_options(out))
         return _write_many(bundle, job, out, where, ray_address, force=force, as_json=as_json)
+    form = storage.to_picture_options(out) if is_picture(out) else {}
+    job = DatasetJob(**how, **form)
     if ray_address is not None:
         raise typer.BadParameter(f"--ray: got one for {out}, which is one picture")
-    check_picture(out, quality=storage.quality, force=force)
     draw = _choose_figure(job, picture.psis, out, grid)
+    check_picture(out, quality=storage.quality, force=force)
     with where.open(bundle) as generator, console.show_progress() as progress:
         check_channels(out, generator.spec.img_channels)
         figure = draw(generator, progress=partial(progress, "drawing"))
