@@ -11,8 +11,17 @@ import typer
 
 from stylert.commands import console
 from stylert.commands.export import need_export, read_network
-from stylert.commands.options import AsJson, Network, Threads, TrustEngines, in_output, in_panel
+from stylert.commands.options import (
+    AsJson,
+    Network,
+    Threads,
+    TrustEngines,
+    argue_bundle,
+    in_output,
+    in_panel,
+)
 from stylert.commands.text.numbers import parse_counts
+from stylert.commands.text.seeds import parse_class
 from stylert.runtime.bundle import Bundle
 from stylert.runtime.errors import EngineError, InvalidInput, ParityError
 from stylert.runtime.files.publishing import publish_bytes
@@ -30,9 +39,7 @@ in_plan = in_panel("Plan")
 
 
 def bench(
-    bundle: Annotated[
-        Path | None, typer.Argument(help="Folder of a bundle; or --untrained.", metavar="BUNDLE")
-    ] = None,
+    bundle: Annotated[Path | None, argue_bundle("Folder of a bundle; or --untrained.")] = None,
     *,
     untrained: Annotated[
         str | None, in_timing("Network of random weights: stylegan2-256, -512 or -1024.")
@@ -45,6 +52,10 @@ def bench(
             "Backends: onnxruntime, torch-eager and torch-compile, each also with -cuda or -fp16 "
             "for a GPU in float32 or half, and tensorrt; by default those of the CPU.",
         ),
+    ] = None,
+    class_idx: Annotated[
+        Any,
+        in_timing("Class of all images, or its name; else by seed.", "--class", read=parse_class),
     ] = None,
     batches: Annotated[Any, in_timing("Batch sizes.", "--batch", read=parse_counts)] = "1,4,8",
     rounds: Annotated[int, in_timing("Turns of each candidate.", min=1)] = 10,
@@ -99,6 +110,7 @@ def bench(
             names,
             checkpoint=checkpoint,
             network=network,
+            class_idx=class_idx,
             batches=batches,
             threads=threads,
             rounds=rounds,
@@ -108,7 +120,7 @@ def bench(
         )
         sizing = None
         if plan is not None:
-            sizing = size_job(bundle, result, plan, price=price, hours=hours)
+            sizing = size_job(bundle, result, plan, price=price, hours=hours, class_idx=class_idx)
         half_note = tell_half(Bundle.open(bundle, check_files=False).manifest.get("half", {}))
     if out is not None:
         publish_bytes(out, result.to_json().encode(), overwrite=True)

@@ -24,6 +24,7 @@ from typing import Any, get_type_hints
 import typer
 from typer.core import TyperCommand
 
+from stylert.commands.official_options import explain_official
 from stylert.commands.wording import put_in_options
 from stylert.runtime.errors import EngineError, InvalidInput
 
@@ -31,17 +32,31 @@ __all__ = ["Command", "as_command"]
 
 
 class Command(TyperCommand):
-    """A command that refuses an option given twice, unless it takes several values."""
+    """A command that refuses an option given twice, unless it takes several values.
+
+    It knows the options of the official scripts, and says what they are called here.
+    """
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Read what was given; wrong usage is an exception of click's."""
+        typed = list(args)
+        try:
+            self._refuse_twice(ctx, typed)
+            return super().parse_args(ctx, args)
+        except Exception as error:
+            options = {name for p in self.get_params(ctx) for name in (*p.opts, *p.secondary_opts)}
+            wrong_usage = hasattr(error, "format_message")  # of click's or typer's, by its version
+            if wrong_usage and (meant := explain_official(typed, options)):
+                ctx.fail(meant)
+            raise
+
+    def _refuse_twice(self, ctx: Any, args: list[str]) -> None:
         _, _, order = self.make_parser(ctx).parse_args(list(args))
         for parameter, times in Counter(order).items():
             if times > 1 and not parameter.multiple:
                 names = "/".join([*parameter.opts, *parameter.secondary_opts])
                 often = "twice" if times == 2 else f"{times} times"
                 ctx.fail(f"{names} is given {often}: pass it once.")
-        return super().parse_args(ctx, args)
 
 
 def as_command(function: Callable[..., None]) -> Callable[..., None]:

@@ -11,9 +11,10 @@ import typer
 
 from stylert.commands import console, options
 from stylert.commands.figures import draw_mix, draw_strip
+from stylert.commands.latents import read_direction, read_ws
 from stylert.commands.options import AsJson, BundleFolder, Force, WhereHere, in_output
 from stylert.commands.picture import Picture, in_picture
-from stylert.commands.target_files import check_picture, write_picture
+from stylert.commands.target_files import check_channels, check_picture, write_picture
 from stylert.commands.text.numbers import parse_strengths
 from stylert.commands.text.seeds import Source, parse_classes, parse_seed_list, parse_source
 from stylert.commands.text.styles import parse_direction
@@ -24,7 +25,7 @@ from stylert.runtime.generator import Generator
 
 __all__ = ["edit", "mix"]
 
-PICTURE = in_output("Picture to write: .png, .jpg or .webp.")
+PICTURE = in_output("Picture to write: .png, .jpg, .webp or .npy.")
 Layers = Annotated[str, in_picture("Layers: coarse, middle, fine, all, or a list such as 0-6,8.")]
 
 
@@ -61,6 +62,7 @@ def mix(
             raise InvalidInput("column_class_idx: got one for ws of a file, expected seeds")
         of_columns = {**of_rows, "class_idx": column_class_idx, "labels": None}
     with where.open(bundle) as generator, console.show_progress() as progress:
+        check_channels(out, generator.spec.img_channels)
         figure = draw_mix(
             generator,
             _make_styles(generator, rows, of_rows),
@@ -80,12 +82,12 @@ def edit(
     seeds: Annotated[
         Any, in_picture("Seeds to edit, a row for each.", "--seed", "--seeds", read=parse_seed_list)
     ] = None,
-    ws: Annotated[Path | None, in_picture("File of ws to edit: .npy or .npz.")] = None,
+    ws: Annotated[Path | None, in_picture("File of ws to edit: .npy, .npz or .pt.")] = None,
     direction: Annotated[
         Any,
         in_picture(
-            "Direction: a name that --list-directions shows, a .npy or .npz file, or pca:0 for the "
-            "first principal component, in standard deviations.",
+            "Direction: a name that --list-directions shows, a .npy, .npz or .pt file, or pca:0 "
+            "for the first principal component, in standard deviations.",
             read=parse_direction,
         ),
     ] = None,
@@ -120,6 +122,7 @@ def edit(
     check_picture(out, quality=quality, force=force)
     styles = picture.to_style_options(ws or seeds)
     with where.open(bundle) as generator, console.show_progress() as progress:
+        check_channels(out, generator.spec.img_channels)
         figure = draw_strip(
             generator,
             _make_styles(generator, ws or seeds, styles),
@@ -149,7 +152,7 @@ def _find_direction(
 ) -> np.ndarray | str:
     """A principal component, a direction of a file, or the name of one in the bundle."""
     if isinstance(direction, Path):
-        return generator.load_direction(direction)
+        return read_direction(direction, generator.spec)
     if isinstance(direction, str):
         return direction
     last = generator.spec.w_dim - 1
@@ -163,7 +166,7 @@ def _find_direction(
 def _make_styles(generator: Generator, source: Source, options: StyleOptions) -> np.ndarray:
     """The ws of seeds, or of a file: [N, num_ws, w_dim] float32."""
     if isinstance(source, Path):
-        return generator.load_ws(source)
+        return read_ws(source, generator.spec)
     return generator.styles(source, **options)
 
 

@@ -1,34 +1,72 @@
-"""`stylert generate`: the pictures of seeds, as files of their own or as one."""
+"""`stylert generate`: the pictures of seeds or styles, as files of their own or as one."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+import numpy as np
 import typer
 
 from stylert.commands import console
-from stylert.commands.figures import draw_grid
+from stylert.commands.figures import draw_grid, draw_sweep
+from stylert.commands.latents import read_style_file
 from stylert.commands.options import AsJson, BundleFolder, WhereHere, in_output, in_where
 from stylert.commands.picture import Picture, in_picture
 from stylert.commands.storage import Storage, is_picture
-from stylert.commands.target_files import check_picture, write_picture
+from stylert.commands.target_files import check_channels, check_picture, write_picture
 from stylert.commands.text.numbers import MOST_CELLS, parse_grid
 from stylert.commands.text.seeds import parse_seeds
+from stylert.commands.text.styles import parse_psis
+from stylert.runtime.bundle import Bundle
+from stylert.runtime.drawing_options import DrawingOptions
 from stylert.runtime.errors import InvalidInput, StylertError
 
+if TYPE_CHECKING:
+    from stylert.apps.datasets import DatasetJob, Seeds
+
 __all__ = ["generate"]
+
+DEFAULT_SEEDS = "0-15"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweptPicture(Picture):
+    """How pictures are drawn; with several psis, all of them with each."""
+
+    truncation_psi: Annotated[
+        Any,
+        in_picture(
+            "Truncation: 1 = as trained, 0 = the mean picture, or by layers: coarse=0.5,fine=1; by "
+            "default the network's own. 0,0.5,1 makes a sheet: a row for a seed.",
+            read=parse_psis,
+        ),
+    ] = None
+
+    @property
+    def psis(self) -> tuple[float, ...]:
+        """Those of a sheet; none where there is one for all pictures."""
+        return self.truncation_psi if isinstance(self.truncation_psi, tuple) else ()
+
+    def to_options(self) -> DrawingOptions:
+        """Those that were given, with the first psi of a sheet."""
+        first: DrawingOptions = {"truncation_psi": self.psis[0]} if self.psis else {}
+        return {**super().to_options(), **first}
 
 
 def generate(
     bundle: BundleFolder,
     *,
-    seeds: Annotated[Any, in_picture("Seeds, such as 0-31,40.", read=parse_seeds)] = "0-15",
-    picture: Picture,
-    out: Annotated[Path, in_output("Folder, .zip file, or one .png, .jpg or .webp to write.")],
+    seeds: Annotated[
+        Any, in_picture("Seeds, such as 0-31,40; 0-15 by default.", read=parse_seeds)
+    ] = None,
+    ws: Annotated[Path | None, in_picture("File of ws to draw instead: .npy, .npz or .pt.")] = None,
+    picture: SweptPicture,
+    out: Annotated[Path, in_output("Folder, .zip file, or one .png, .jpg, .webp or .npy.")],
     grid: Annotated[Any, in_output("One grid of all: COLSxROWS or auto.", read=parse_grid)] = None,
     force: Annotated[bool, in_output("Start over: replace what is there.", "--force")] = False,
     as_json: AsJson = False,
@@ -47,35 +85,87 @@ def generate(
 
     Example: stylert generate ffhq-bundle --seeds 0-31,40 --truncation-psi 0.7 --out images
 
+    Example: stylert generate ffhq-bundle --seeds 0-3 --truncation-psi 0,0.5,1 --out sheet.png
+
     Example: stylert generate ffhq-bundle --seeds 0-49999 --shard-size 1000 --out shards
     """
-    from stylert.apps.cluster.dataset_writing import write_dataset_on_ray
-    from stylert.apps.datasets import DatasetJob, write_dataset
+    from stylert.apps.datasets import DatasetJob
 
-    options = picture.to_options()
-    if grid is not None or is_picture(out):
-        if ray_address is not None:
-            raise typer.BadParameter(f"--ray: got one for {out}, which is one picture")
-        cells = _find_cells(out, grid, images=len(seeds))
-        check_picture(out, quality=storage.quality, force=force)
-        storage.check_unused(out)
-        job = DatasetJob(seeds=seeds, options=options)
-        with where.open(bundle) as generator, console.show_progress() as progress:
-            figure = draw_grid(generator, job, cells, progress=partial(progress, "drawing"))
-        write_picture(figure, out, quality=storage.quality)
-        facts = {"backend": generator.choice, "files": [str(out)]}
-        return console.tell_result(facts, generator.choice, f"Wrote {out}.", as_json=as_json)
-    job = DatasetJob(seeds=seeds, options=options, **storage.to_options(out))
+    if seeds is not None and ws is not None:
+        raise typer.BadParameter("pass --seeds LIST or --ws FILE, one of them")
+    how = {**_find_source(bundle, seeds, ws), "options": picture.to_options()}
+    if grid is None and not is_picture(out):
+        if picture.psis:
+            raise InvalidInput(
+                f"truncation_psi: got {len(picture.psis)} values for the folder {out}, expected "
+                "one. Several make one picture: out='x.png'"
+            )
+        job = DatasetJob(**how, **storage.to_options(out))
+        return _write_many(bundle, job, out, where, ray_address, force=force, as_json=as_json)
+    form = storage.to_picture_options(out) if is_picture(out) else {}
+    job = DatasetJob(**how, **form)
+    if ray_address is not None:
+        raise typer.BadParameter(f"--ray: got one for {out}, which is one picture")
+    draw = _choose_figure(job, picture.psis, out, grid)
+    check_picture(out, quality=storage.quality, force=force)
+    with where.open(bundle) as generator, console.show_progress() as progress:
+        check_channels(out, generator.spec.img_channels)
+        figure = draw(generator, progress=partial(progress, "drawing"))
+    write_picture(figure, out, quality=storage.quality)
+    facts = {"backend": generator.choice, "files": [str(out)]}
+    return console.tell_result(facts, generator.choice, f"Wrote {out}.", as_json=as_json)
+
+
+def _find_source(bundle: Path, seeds: Seeds | None, ws: Path | None) -> dict[str, Any]:
+    """What is drawn, as keywords of `DatasetJob`."""
+    if ws is None:
+        return {"seeds": parse_seeds(DEFAULT_SEEDS) if seeds is None else seeds}
+    from stylert.apps.datasets import Seeds
+
+    styles = read_style_file(ws, Bundle.open(bundle, check_files=False).spec)
+    return {"seeds": Seeds.of(range(len(styles))), "ws": styles}
+
+
+def _choose_figure(
+    job: DatasetJob, psis: tuple[float, ...], out: Path, grid: Any
+) -> Callable[..., np.ndarray]:
+    """What draws the one picture of all images: a sheet of psis, or a grid."""
+    if not psis:
+        cells = _find_cells(out, grid, images=len(job.seeds))
+        return lambda generator, progress: draw_grid(generator, job, cells, progress=progress)
+    if grid is not None:
+        raise InvalidInput("grid: got one for several truncation_psi, which make one themselves")
+    _check_cells("truncation_psi", len(job.seeds) * len(psis))
+    return lambda generator, progress: draw_sweep(generator, job, psis, progress=progress)
+
+
+def _write_many(
+    bundle: Path,
+    job: DatasetJob,
+    out: Path,
+    where: WhereHere,
+    ray_address: str | None,
+    *,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Write a data set, and tell how much of it was drawn."""
+    from stylert.apps.cluster.dataset_writing import write_dataset_on_ray
+    from stylert.apps.datasets import write_dataset
+
     result: Any
     if ray_address is not None:
         on_ray: dict[str, Any] = {"address": ray_address, **vars(where)}
-        with _show_way_on(len(seeds), force=force) as progress:
+        with _show_way_on(len(job.seeds), force=force) as progress:
             result = write_dataset_on_ray(
                 bundle, job, out, force=force, progress=progress, **on_ray
             )
         choice = result.choice
     else:
-        with where.open(bundle) as generator, _show_way_on(len(seeds), force=force) as progress:
+        with (
+            where.open(bundle) as generator,
+            _show_way_on(len(job.seeds), force=force) as progress,
+        ):
             result = write_dataset(generator, job, out, force=force, progress=progress)
         choice = generator.choice
     one = result.drawn == result.images == 1
@@ -95,8 +185,7 @@ def _find_cells(out: Path, grid: Any, *, images: int) -> tuple[int, int] | None:
         if images == 1:
             return 1, 1
         raise InvalidInput(f"{out} is one file for {images} images. Pass a folder, or grid=auto.")
-    if images > MOST_CELLS:
-        raise InvalidInput(f"grid: got {images} images, expected up to {MOST_CELLS}")
+    _check_cells("grid", images)
     if grid == "auto":
         return None
     columns, rows = grid
@@ -104,6 +193,11 @@ def _find_cells(out: Path, grid: Any, *, images: int) -> tuple[int, int] | None:
         expected = f"COLSxROWS for {images} images, or auto"
         raise InvalidInput(f"grid: got '{columns}x{rows}', expected {expected}")
     return columns, rows
+
+
+def _check_cells(name: str, images: int) -> None:
+    if images > MOST_CELLS:
+        raise InvalidInput(f"{name}: got {images} images, expected up to {MOST_CELLS}")
 
 
 @contextmanager

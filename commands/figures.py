@@ -1,4 +1,4 @@
-"""Figures: pictures in a grid, mixed with their sources around them, and edited in strips.
+"""Figures: pictures in a grid, by their truncation, mixed with their sources, edited in strips.
 
 `progress` is called with the pictures done, and those in all; `options` are those of
 `Generator.synthesize`. What does not fit the generator is an `InvalidInput`.
@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,9 +18,10 @@ from stylert.runtime.images import grid_of
 
 if TYPE_CHECKING:
     from stylert.apps.datasets import DatasetJob
+    from stylert.runtime.drawing_options import DrawingOptions
     from stylert.runtime.generator import Generator
 
-__all__ = ["draw_grid", "draw_mix", "draw_strip"]
+__all__ = ["draw_grid", "draw_mix", "draw_strip", "draw_sweep"]
 
 Progress = Callable[[int, int], None]
 
@@ -31,12 +33,35 @@ def draw_grid(
     *,
     progress: Progress = lambda done, total: None,
 ) -> np.ndarray:
-    """Draw the images of a job as one picture: [rows * H, columns * W, channels] uint8."""
-    tiles = []
+    """Draw the images of a job as one picture: [rows * H, columns * W, channels] of its dtype."""
+    return grid_of(_draw_all(generator, job, progress), *(cells or (None, None)))
+
+
+def draw_sweep(
+    generator: Generator,
+    job: DatasetJob,
+    psis: Sequence[float],
+    *,
+    progress: Progress = lambda done, total: None,
+) -> np.ndarray:
+    """Draw the images of a job with each truncation psi: a row for a seed, a column for a psi."""
+    columns = []
+    for done, psi in enumerate(psis, 1):
+        options: DrawingOptions = {**job.options, "truncation_psi": psi}
+        columns.append(_draw_all(generator, replace(job, options=options)))
+        progress(done * len(job.seeds), len(psis) * len(job.seeds))
+    return _lay_out(np.stack(columns, axis=1))
+
+
+def _draw_all(
+    generator: Generator, job: DatasetJob, progress: Progress = lambda done, total: None
+) -> np.ndarray:
+    """The images of a job: [N, H, W, channels] of its dtype."""
+    images = []
     for places in job.batches(0, generator.max_batch):
-        tiles.append(generator.generate(**job.make_arguments(places)))
+        images.append(job.draw(generator, places))
         progress(places.stop, len(job.seeds))
-    return grid_of(np.concatenate(tiles), *(cells or (None, None)))
+    return np.concatenate(images)
 
 
 def draw_mix(

@@ -10,20 +10,13 @@ from typing import Annotated, Any
 
 import typer
 
+from stylert.commands.official_options import is_checkpoint, tell_next_step
 from stylert.runtime.errors import InvalidInput
 from stylert.runtime.generator import Generator
 
 __all__ = ["AsJson", "BundleFolder", "Checkpoint", "Force", "Network"]
-__all__ += [
-    "PictureQuality",
-    "Precision",
-    "Provider",
-    "Threads",
-    "TrustEngines",
-    "Where",
-    "WhereHere",
-]
-__all__ += ["in_output", "in_panel", "in_where"]
+__all__ += ["PictureQuality", "Precision", "Provider", "Threads", "TrustEngines", "Where"]
+__all__ += ["WhereHere", "argue_bundle", "in_output", "in_panel", "in_where"]
 
 
 def in_panel(title: str) -> Callable[..., Any]:
@@ -56,11 +49,22 @@ def _as_parser(read: Callable[[str], Any]) -> Callable[[str], Any]:
     return parse
 
 
+def argue_bundle(text: str) -> Any:
+    """What makes the argument BUNDLE, with its help text; a checkpoint gets the next step."""
+    return typer.Argument(help=text, metavar="BUNDLE", parser=_as_parser(_parse_bundle))
+
+
+def _parse_bundle(text: str) -> Path:
+    if is_checkpoint(text) and not Path(text).is_dir():
+        raise InvalidInput(f"{text} is no bundle: {tell_next_step(text)}")
+    return Path(text)
+
+
 in_where = in_panel("Where it runs")
 in_output = in_panel("Output")
 
 _FILE = "A StyleGAN .pkl, .pt or .safetensors file, or untrained:stylegan2-256."
-BundleFolder = Annotated[Path, typer.Argument(help="Folder of a bundle.", metavar="BUNDLE")]
+BundleFolder = Annotated[Path, argue_bundle("Folder of a bundle.")]
 Checkpoint = Annotated[str, typer.Argument(help=_FILE, metavar="CHECKPOINT")]
 Network = Annotated[
     str | None, in_panel("Checkpoint")("Network of the file, such as G; G_ema by default.")

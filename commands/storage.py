@@ -2,6 +2,7 @@
 
 --out grid.png --grid 4x4        one picture of all images
 --out one.png                    one picture of one image
+--out one.npy                    the same as an array, also of more than 4 channels
 --out set.zip                    a zip file
 --out shards --shard-size 1000   WebDataset shards
 --out images                     a folder
@@ -15,7 +16,7 @@ from typing import Annotated, Any
 
 from stylert.commands.options import in_panel
 from stylert.runtime.errors import InvalidInput
-from stylert.runtime.images import image_format
+from stylert.runtime.images import NPY, image_format
 
 __all__ = ["Storage", "is_picture"]
 
@@ -42,7 +43,11 @@ class Storage:
         int | None, in_storage("Images in a WebDataset shard; 1000 by default.", min=1)
     ] = None
     image_format: Annotated[
-        str | None, in_storage("Format of the images: png (default), jpeg, or webp.", "--format")
+        str | None,
+        in_storage("Format of the images: png (default), jpeg, webp, tiff or npy.", "--format"),
+    ] = None
+    dtype: Annotated[
+        str | None, in_storage("Numbers: uint8 (default), or float32 in [-1, 1] for npy.")
     ] = None
     compression: Annotated[
         int | None, in_storage("PNG compression, 0 to 9; by default 1: fast.", min=0, max=9)
@@ -51,11 +56,19 @@ class Storage:
         int | None, in_storage("JPEG and WebP quality, 1 to 100; 95 by default.", min=1, max=100)
     ] = None
 
-    def check_unused(self, path: Path) -> None:
-        """Refuse what one picture does not have: all but the quality."""
+    def to_picture_options(self, path: Path) -> dict[str, Any]:
+        """Keywords of `DatasetJob` for one picture, which may have a dtype, and a quality.
+
+        Raises:
+            InvalidInput: what one picture does not have.
+        """
         for name, value in vars(self).items():
-            if value is not None and name != "quality":
+            if value is not None and name not in ("dtype", "quality"):
                 raise InvalidInput(f"{name}: got one for {path}, which is one picture")
+        is_array = image_format(path) == NPY
+        if self.dtype is not None and not is_array:
+            raise InvalidInput(f"dtype: got one for {path}, expected a .npy file")
+        return {"image_format": "npy", "dtype": self.dtype or "uint8"} if is_array else {}
 
     def to_options(self, path: Path) -> dict[str, Any]:
         """Keywords of `DatasetJob`: as asked for, or as the path looks.

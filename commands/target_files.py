@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from stylert.runtime.errors import InvalidInput
-from stylert.runtime.images import image_format, save_image
+from stylert.runtime.images import holds_channels, image_format, save_image
 
-__all__ = ["check_new", "check_picture", "write_picture"]
+__all__ = ["check_channels", "check_new", "check_picture", "write_picture"]
 
 
 def check_new(path: Path, *, force: bool) -> None:
@@ -22,8 +22,8 @@ def check_picture(path: Path, *, quality: int | None = None, force: bool) -> Non
     """Check the file of one picture.
 
     Raises:
-        InvalidInput: a suffix that Pillow cannot write, a folder, a quality of what has none, or a
-            file that is there.
+        InvalidInput: a suffix that nothing here can write, a folder, a quality of what has none,
+            or a file that is there.
     """
     kind = image_format(path)
     if quality is not None and kind not in ("JPEG", "WEBP"):
@@ -33,6 +33,15 @@ def check_picture(path: Path, *, quality: int | None = None, force: bool) -> Non
     check_new(path, force=force)
 
 
+def check_channels(path: Path, channels: int) -> None:
+    """Refuse a file that cannot hold pictures of so many channels, before they are drawn."""
+    if not holds_channels(image_format(path), channels):
+        raise InvalidInput(
+            f"{path}: got pictures of {channels} channels, which no {path.suffix} file holds; "
+            f"expected {'.png' if holds_channels('PNG', channels) else '.npy'}"
+        )
+
+
 def write_picture(picture: np.ndarray, path: Path, *, quality: int | None = None) -> None:
-    """Write a picture [H, W, C] uint8, whole or not at all; missing folders are made."""
+    """Write a picture [H, W, C], whole or not at all; missing folders are made."""
     save_image(picture, path, quality=quality)

@@ -10,6 +10,7 @@ import typer
 
 from stylert.apps.video.walks import frames_between, walk_batch, walk_grid, walk_length
 from stylert.commands import console
+from stylert.commands.latents import read_ws
 from stylert.commands.options import AsJson, BundleFolder, Force, WhereHere, in_output, in_panel
 from stylert.commands.picture import Picture, in_picture
 from stylert.commands.text.numbers import parse_cells
@@ -51,7 +52,7 @@ def video(
     bundle: BundleFolder,
     *,
     seeds: Annotated[Any, in_walk("Seeds of the keyframes.", read=parse_seed_list)] = None,
-    ws: Annotated[Path | None, in_walk("File of ws as keyframes: .npy or .npz.")] = None,
+    ws: Annotated[Path | None, in_walk("File of ws as keyframes: .npy, .npz or .pt.")] = None,
     curve: Annotated[
         str, in_walk("Curve: cubic (smooth) or linear through w, or slerp through z.")
     ] = "cubic",
@@ -91,7 +92,7 @@ def video(
     frames = frames_between(seconds, fps)
     columns, rows = grid
     with where.open(bundle, max_batch=walk_batch(where.max_batch, columns * rows)) as generator:
-        keyframes = generator.load_ws(ws) if ws else seeds
+        keyframes = read_ws(ws, generator.spec) if ws else seeds
         total = walk_length(len(keyframes), frames, walks=columns * rows, loop=loop)
         way: dict[str, Any] = {"frames": frames, "curve": curve, "loop": loop}
         way |= {"columns": columns, "rows": rows, **picture.to_options()}

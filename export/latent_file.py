@@ -1,11 +1,14 @@
-"""Latents in a file of torch.save, as projectors and encoders write them -> a NumPy array.
+"""Latents in a pickle, as projectors and encoders write them -> a NumPy array. Needs no torch.
 
-Nothing of the file is run: it is read as a checkpoint is. It may hold a tensor, a list of tensors,
-a dict that has one by a usual name, or such a dict for every image (rosinality's projector).
+The pickle is one of torch.save, of numpy.save (a dict becomes an array of one object), or a file by
+itself. Nothing of it is run: it is read as a checkpoint is. It may hold an array, a list of arrays,
+a dict that has one by a usual name, or by the names of images: such a dict (rosinality's
+projector), an array, or a list of arrays, of which the last is the best (ReStyle's encoder).
 """
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,17 +17,21 @@ from typing import Any
 import numpy as np
 
 from stylert.export.checkpoints.safe_pickle.allow_list import read_pickle, read_torch_stream
+from stylert.export.checkpoints.safe_pickle.arrays import PickledArray
 from stylert.export.checkpoints.safe_pickle.quoting import quote_some
 from stylert.export.checkpoints.safe_pickle.storages import Tensor
 from stylert.export.checkpoints.safe_pickle.torch_archive import is_torch_archive, read_archive
 from stylert.export.checkpoints.safe_pickle.torch_stream import TORCH_MAGIC
 from stylert.export.checkpoints.safe_pickle.zip_records import ZipRecords
 from stylert.runtime.errors import CheckpointError
+from stylert.runtime.files.arrays import holds_objects
 from stylert.runtime.files.publishing import publish_file
 
 __all__ = ["read_latents", "write_latents"]
 
 MAX_ELEMENTS = 2**28  # 1 GiB of float32
+
+_Numbers = Tensor | PickledArray
 
 _DEEPEST = 2
 _OF_NUMPY = "it is a file of NumPy already, which needs no conversion: use it as it is"
@@ -32,10 +39,10 @@ _NAMES = ("w", "ws", "w_plus", "wp", "latent", "latents", "latent_code", "direct
 
 
 def read_latents(path: str | Path) -> np.ndarray:
-    """Read latents, or a direction, that torch.save wrote.
+    """Read latents, or a direction, in a pickle.
 
     Args:
-        path: The file, of any version of torch.
+        path: The file, of any version of torch or NumPy.
 
     Returns:
         float32 [..., w_dim], as it is in the file. Several of [num_ws, w_dim], or of
@@ -80,30 +87,36 @@ def _read_value(data: memoryview) -> Any:
         if any(name.endswith(".npy") for name in records.names):
             raise CheckpointError(_OF_NUMPY)
     elif bytes(data[:1]) == b"\x80":
-        value, _ = read_pickle(data)
+        value, _ = read_pickle(data, objects=True)
         if type(value) is int and value == TORCH_MAGIC:
             return read_torch_stream(data)
+        return value
     elif bytes(data[:6]) == b"\x93NUMPY":
-        raise CheckpointError(_OF_NUMPY)
-    raise CheckpointError("it is no file of torch.save")
+        file = io.BytesIO(data)
+        if not holds_objects(file):
+            raise CheckpointError(_OF_NUMPY)
+        value, _ = read_pickle(data[file.tell() :], objects=True)
+        return value
+    raise CheckpointError("it is no file of torch.save, and no other pickle")
 
 
-def _find_latents(value: Any, *, depth: int) -> Iterator[Tensor]:
-    """The tensors of latents in a value."""
+def _find_latents(value: Any, *, depth: int) -> Iterator[_Numbers]:
+    """The arrays of latents in a value."""
     if depth > _DEEPEST:  # a dict can hold itself
         raise CheckpointError("its dicts lie too deep in each other")
-    if type(value) is Tensor:
+    value = _unwrap(value)
+    if _has_numbers(value):
         yield value
     elif type(value) in (list, tuple):
         for item in value:
-            if type(item) is not Tensor:
+            if not _has_numbers(item):
                 raise CheckpointError(f"its list has a {type(item).__name__}, expected tensors")
             yield item
     elif type(value) is dict and (names := [name for name in _NAMES if name in value]):
         yield from _find_latents(value[names[0]], depth=depth + 1)
-    elif type(value) is dict and value and not depth and {*map(type, value.values())} == {dict}:
+    elif type(value) is dict and value and not depth and _is_by_image(value):
         for item in value.values():
-            yield from _find_latents(item, depth=1)
+            yield from _find_latents(item[-1] if type(item) is list else item, depth=1)
     elif type(value) is dict:
         keys = quote_some(value) if value else "no keys"
         raise CheckpointError(f"it has {keys}, expected one of {', '.join(_NAMES)}")
@@ -111,7 +124,28 @@ def _find_latents(value: Any, *, depth: int) -> Iterator[Tensor]:
         raise CheckpointError(f"it has a {type(value).__name__}, expected a tensor")
 
 
-def _check_size(tensors: list[Tensor]) -> list[Tensor]:
+def _is_by_image(value: dict[Any, Any]) -> bool:
+    """Whether a dict has for every image a dict, an array, or a list of arrays, the best last."""
+    items = list(value.values())
+    return (
+        all(type(item) is dict for item in items)
+        or all(map(_has_numbers, items))
+        or all(type(item) is list and item and all(map(_has_numbers, item)) for item in items)
+    )
+
+
+def _has_numbers(value: Any) -> bool:
+    return type(value) is Tensor or (type(value) is PickledArray and value.objects is None)
+
+
+def _unwrap(value: Any) -> Any:
+    """What is in an array of objects: the one, or all of them."""
+    if type(value) is not PickledArray or value.objects is None:
+        return value
+    return value.objects[0] if len(value.objects) == 1 else value.objects
+
+
+def _check_size(tensors: list[_Numbers]) -> list[_Numbers]:
     """The tensors, once it is certain that all of them fit into memory."""
     if not tensors:
         raise CheckpointError("it has no tensors")

@@ -11,7 +11,10 @@ import numpy as np
 from stylert.runtime.errors import InvalidInput
 from stylert.runtime.files.publishing import publish_bytes
 
-__all__ = ["encode_image", "grid_of", "image_format", "save_image", "to_uint8"]
+__all__ = ["NPY", "encode_image", "grid_of", "holds_channels", "image_format", "save_image"]
+__all__ += ["to_uint8"]
+
+NPY = "NPY"  # an array as numpy.save writes it: any channels, uint8 or float32
 
 _FULL_CHROMA = 95  # the quality from which on a JPEG keeps the colour of every pixel
 
@@ -54,17 +57,26 @@ def grid_of(images: np.ndarray, columns: int | None = None, rows: int | None = N
 
 
 def image_format(path: Path) -> str:
-    """Name of the format that the suffix of a file chooses: 'PNG', 'JPEG', 'WEBP', ...
+    """Name of the format that the suffix of a file chooses: 'PNG', 'JPEG', 'NPY', ...
 
     Raises:
-        InvalidInput: Pillow cannot write it.
+        InvalidInput: nothing here can write it.
     """
     from PIL import Image
 
+    if path.suffix.lower() == ".npy":
+        return NPY
     kind = Image.registered_extensions().get(path.suffix.lower())
     if kind not in Image.SAVE:
-        raise InvalidInput(f"{path}: cannot write '{path.suffix}', use .png, .jpg or .webp.")
+        raise InvalidInput(f"{path}: cannot write '{path.suffix}', use .png, .jpg, .webp or .npy.")
     return str(kind)
+
+
+def holds_channels(kind: str, channels: int) -> bool:
+    """Whether a format of `image_format` can hold images of so many channels."""
+    if kind == NPY:
+        return channels >= 1
+    return channels in ((1, 3) if kind == "JPEG" else (1, 2, 3, 4))
 
 
 def encode_image(
@@ -80,8 +92,8 @@ def encode_image(
     Pillow lets other threads run meanwhile.
 
     Args:
-        image: [H, W, C] uint8 with 1, 2, 3 or 4 channels.
-        kind: the format as Pillow calls it: 'PNG', 'JPEG', 'WEBP', ...
+        image: [H, W, C] uint8 with 1, 2, 3 or 4 channels; for 'NPY' any, and float32, too.
+        kind: the format as Pillow calls it: 'PNG', 'JPEG', 'WEBP', ...; or 'NPY'.
         quality: of JPEG and WebP, 1 to 100; JPEG keeps the full chroma from 95 on. None = Pillow's.
         compression: of PNG, 0 (none) to 9; the pixels are the same. None = Pillow's, 6.
         method: of WebP, 0 (fast) to 6 (small). None = Pillow's, 4.
@@ -91,9 +103,14 @@ def encode_image(
     """
     from PIL import Image
 
+    if kind == NPY and image.ndim == 3:
+        array = io.BytesIO()
+        np.save(array, np.ascontiguousarray(image))
+        return array.getvalue()
     if image.dtype != np.uint8 or image.ndim != 3 or not 1 <= image.shape[2] <= 4:
         raise InvalidInput(
-            f"image: got {image.dtype} {image.shape}, expected uint8 [H, W, C] with C of 1 to 4."
+            f"image: got {image.dtype} {image.shape}, expected uint8 [H, W, C] with C of 1 to 4. "
+            "A .npy file holds others."
         )
     options: dict[str, int] = {}
     if quality is not None:
@@ -114,7 +131,7 @@ def encode_image(
 
 
 def save_image(image: np.ndarray, path: str | Path, *, quality: int | None = None) -> None:
-    """Write an image [H, W, C] uint8 with 1, 2, 3 or 4 channels; the suffix chooses the format.
+    """Write an image as `encode_image` does; the suffix chooses the format.
 
     The file appears whole or not at all.
 

@@ -127,6 +127,21 @@ def test_the_commands_are_the_designs() -> None:
         ("edit b --seed 1 --seeds 2", "--seed/--seeds is given twice: ", "stylert edit"),
         ("serve b --port 1 --host x --port 2", "--port is given twice: ", "stylert serve"),
         ("export x --out b --verify --no-verify", "--verify/--no-verify is", "stylert export"),
+        (
+            "generate --outdir=o --trunc=1 --seeds=1-2 --network=https://x.y/z//ffhq.pkl",
+            "--trunc is --truncation-psi here; --network is the argument BUNDLE here: download htt",
+            "stylert generate",
+        ),
+        (
+            "mix b --rows=1 --cols=2 --styles=0-6 --outdir o",
+            "--cols is --columns here; --styles is --layers here; --outdir is --out here.",
+            "stylert mix",
+        ),
+        ("export --network=x.pkl --out b", "pass x.pkl without it.", "stylert export"),
+        ("generate x.pkl --out o", "x.pkl is no bundle: export it first: ", "stylert generate"),
+        ("bench https://x.y//z.pt", "download https://x.y//z.pt first", "stylert bench"),
+        ("doctor --network x.pkl", "No such option: --network", "stylert doctor"),
+        ("edit b --trunc-psi 1", "No such option: --trunc-psi", "stylert edit"),
         ("doctor --json --json", "--json is given twice: pass it once.", "stylert doctor"),
     ],
 )

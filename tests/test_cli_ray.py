@@ -90,6 +90,28 @@ def test_a_plan_for_many_images(bundle: Path, capsys: pytest.CaptureFixture[str]
     assert content["plan"]["image_bytes"] > 500
 
 
+@pytest.mark.filterwarnings("ignore:No class was chosen")
+def test_a_plan_for_images_of_classes(
+    named_bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    timing = ("bench", named_bundle, "--batch", 2, "--rounds", 1, "--max-seconds", 1)
+    code, told, _ = run(capsys, *timing, "--plan", 1000, "--class", "cat", "--json")
+    assert code == 0
+    content = json.loads(told)
+    assert content["plan"]["image_bytes"] > 500
+    (candidate,) = content["candidates"]
+    assert candidate["options"]["class_idx"] == 2
+    code, told, _ = run(capsys, *timing, "--plan", 1000)
+    assert code == 0
+    assert "As timed: onnxruntime, batch 2" in told
+    code, _, told = run(capsys, *timing, "--class", "9")
+    assert (code, told.count("\n")) == (2, 1)
+    assert told.startswith("error: --class: got 9, expected ")
+    code, _, told = run(capsys, *timing, "--class", "0-2")
+    assert code == 2
+    assert "'--class': got '0-2', expected one class" in told
+
+
 def test_a_price_without_a_plan(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, _, told = run(capsys, "bench", bundle, "--price", 1)
     assert code == 2

@@ -17,6 +17,7 @@ from typing import Any
 import av
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import stylert
@@ -386,6 +387,27 @@ def test_video_of_ws_and_layers(
     psi = np.where(np.arange(8) < 3, 0.5, 1)[:, None]
     pulled = generator.w_avg + psi * (between - generator.w_avg)
     assert close(frames_in("frames"), generator.synthesize(pulled.astype(np.float32)))
+
+
+def test_pickles_are_read_by_all(
+    run: Callable[..., Done], bundle: Path, generator: Generator, tmp_path: Path
+) -> None:
+    ws = generator.styles([5, 6])
+    torch.save(torch.from_numpy(ws), tmp_path / "w.pt")
+    torch.save(torch.from_numpy(ws[0] - ws[1]), tmp_path / "d.pt")
+    np.save(tmp_path / "latents.npy", {"a.jpg": ws[0], "b.jpg": ws[1]})  # type: ignore[arg-type]
+    for name, options, out in (
+        ("mix", "--rows w.pt --columns latents.npy --layers 0 --no-framed", "mix.png"),
+        ("edit", "--ws w.pt --direction d.pt --strengths 0,1", "edit.png"),
+        ("video", "--ws latents.npy --seconds 1 --fps 2", "frames"),
+    ):
+        done = run(name, bundle, f"{options} --out {out}")
+        assert done.code == 0, done.err
+        assert "is a pickle: its arrays were read, and nothing in it was run" in done.err
+    assert close(tiles(pixels("mix.png")), generator.mix(ws, ws, layers=0))
+    moved = generator.synthesize(ws + (ws[0] - ws[1]))
+    assert close(tiles(pixels("edit.png"))[:, 1], moved)
+    assert close(frames_in("frames")[0], generator.synthesize(ws[:1])[0])
 
 
 def test_video_of_classes(

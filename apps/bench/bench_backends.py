@@ -54,6 +54,7 @@ def candidates_of(
     max_batch: int,
     weights: str = "fp32",
     trust_engines: bool = False,
+    class_idx: int | None = None,
 ) -> dict[str, Candidate]:
     """All candidates by name; those of PyTorch only with a checkpoint.
 
@@ -64,11 +65,15 @@ def candidates_of(
         max_batch: the largest batch that will be timed.
         weights: what the bundle stores them as.
         trust_engines: also run engines that this user did not build.
+        class_idx: of all images of a conditional network; None = seed mod c_dim.
     """
+    chosen = {} if class_idx is None else {"class_idx": class_idx}
     of_bundle = {"bundle": bundle, "max_batch": max_batch, "trust_engines": trust_engines}
     of_checkpoint = {"checkpoint": checkpoint, "network": network, "weights": weights}
     return {
-        name: Candidate(name, factory, {**(of_checkpoint if is_torch(name) else of_bundle), **own})
+        name: Candidate(
+            name, factory, {**(of_checkpoint if is_torch(name) else of_bundle), **own, **chosen}
+        )
         for name, (factory, own) in _FACTORIES.items()
         if checkpoint is not None or not is_torch(name)
     }

@@ -58,6 +58,7 @@ def bench_bundle(
     checkpoint: str | None = None,
     network: str | None = None,
     trust_engines: bool = False,
+    class_idx: int | str | None = None,
     batches: Sequence[int] = (1, 4, 8),
     threads: int | None = None,
     rounds: int = 10,
@@ -72,6 +73,8 @@ def bench_bundle(
         checkpoint: the file that it was exported from, or 'untrained:NAME'; for PyTorch.
         network: of the checkpoint, None = the default.
         trust_engines: also run engines that this user did not build.
+        class_idx: of all images of a conditional network, a number or a name; None = seed mod
+            c_dim.
         batches: batch sizes.
         threads: CPU threads, None = all that are usable.
         rounds: turns of each backend.
@@ -80,7 +83,7 @@ def bench_bundle(
 
     Raises:
         BundleError: the bundle is incomplete or damaged.
-        InvalidInput: see `run_bench`.
+        InvalidInput: see `run_bench`; or a class that is not there.
         EngineError: nothing could be timed.
     """
     opened = Bundle.open(bundle)
@@ -91,6 +94,7 @@ def bench_bundle(
         max_batch=max(batches),
         weights=stored_weights(opened),
         trust_engines=trust_engines,
+        class_idx=_find_class(opened, class_idx),
     )
     return run_bench(
         [known[name] for name in backends],
@@ -104,6 +108,14 @@ def bench_bundle(
         subject=f"{opened.family} {opened.spec.img_height}x{opened.spec.img_width}",
         progress=progress,
     )
+
+
+def _find_class(bundle: Bundle, class_idx: int | str | None) -> int | None:
+    """The number of a class, refused where it is not there."""
+    if class_idx is None:
+        return None
+    bundle.classes.make_labels(class_idx, None, batch=1)
+    return bundle.classes.find(class_idx)[0]
 
 
 @contextmanager

@@ -52,7 +52,10 @@ class OpenCandidate(Protocol):
     """A candidate in its worker process, ready to be timed."""
 
     def prepare(self, batch: int) -> None:
-        """Make the inputs for seeds 0 .. batch-1 at psi 0.7; compile if need be. Not timed."""
+        """Make the inputs for seeds 0 .. batch-1 at psi 0.7; compile if need be. Not timed.
+
+        Of a conditional network the class is one for all, or seed mod c_dim.
+        """
 
     def run(self) -> NDArray[np.float32]:
         """Make the prepared images: from z, through both networks, into host memory. Timed.
@@ -78,11 +81,17 @@ class OpenCandidate(Protocol):
 class _GeneratorCandidate:
     """A `Generator` on one backend: from seeds to images, as an application would."""
 
-    def __init__(self, generator: Generator, timer: LaunchTimer | None = None):
+    def __init__(
+        self,
+        generator: Generator,
+        timer: LaunchTimer | None = None,
+        class_idx: int | None = None,
+    ):
         self._generator = generator
         self._timer = timer
+        self._class = class_idx
         self._seeds = range(0)
-        self._classes: list[int] | None = None
+        self._classes: int | list[int] | None = None
 
     def prepare(self, batch: int) -> None:
         if batch > self._generator.max_batch:
@@ -92,7 +101,9 @@ class _GeneratorCandidate:
             )
         classes = self._generator.spec.c_dim
         self._seeds = range(batch)
-        self._classes = [seed % classes for seed in self._seeds] if classes else None
+        self._classes = self._class
+        if classes and self._class is None:
+            self._classes = [seed % classes for seed in self._seeds]
 
     def run(self) -> NDArray[np.float32]:
         return self._generator.generate(
@@ -119,6 +130,7 @@ def open_generator(
     provider: str = "cpu",
     precision: str = "auto",
     trust_engines: bool = False,
+    class_idx: int | None = None,  # of all images; None = seed mod c_dim
 ) -> OpenCandidate:
     """Open a bundle as `Generator.open` does, on a GPU with its clock, and make it a candidate.
 
@@ -146,7 +158,7 @@ def open_generator(
         timer=timer,
     )
     generator = Generator(opened, session, max_batch=max_batch, choice=choice)
-    return _GeneratorCandidate(generator, timer)
+    return _GeneratorCandidate(generator, timer, class_idx)
 
 
 class _Gemm:

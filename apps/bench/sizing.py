@@ -18,7 +18,7 @@ from stylert.apps.datasets import DatasetJob, Seeds
 from stylert.runtime import Generator
 from stylert.runtime.arguments import check_integer, shown
 from stylert.runtime.errors import InvalidInput
-from stylert.runtime.images import encode_image
+from stylert.runtime.images import encode_image, holds_channels
 
 __all__ = ["Fleet", "Pace", "Sizing", "size_fleets", "size_job"]
 
@@ -103,6 +103,7 @@ def size_job(
     *,
     price: float | None = None,
     hours: float | None = None,
+    class_idx: int | str | None = None,
 ) -> Sizing:
     """Tell what so many images of a bundle would take, by the fastest of what was timed of it.
 
@@ -112,6 +113,7 @@ def size_job(
         images: how many.
         price: of a machine for an hour, in any currency.
         hours: in which all is to be done.
+        class_idx: of all images of a conditional network; None = seed mod c_dim.
 
     Raises:
         InvalidInput: a number out of range, or only PyTorch was timed.
@@ -123,7 +125,7 @@ def size_job(
     best = max(rows, key=lambda row: row.images_per_second)
     pace = Pace(best.candidate, best.batch, best.images_per_second, best.startup_seconds)
     fitting, table = size_fleets(images, pace, price=price, hours=hours)
-    return Sizing(images, pace, _measure_image(bundle), fitting, table)
+    return Sizing(images, pace, _measure_image(bundle, class_idx), fitting, table)
 
 
 def size_fleets(
@@ -158,12 +160,17 @@ def size_fleets(
     return fitting, tuple(size(machines) for machines in sorted(counts))
 
 
-def _measure_image(bundle: str | Path) -> int:
-    """The mean size of the files of some images as PNG, as data sets have them."""
+def _measure_image(bundle: str | Path, class_idx: int | str | None) -> int:
+    """The mean size of the files of some images, as data sets have them."""
     with Generator.open(bundle, backend="onnxruntime", max_batch=DRAWN) as generator:
-        plain = DatasetJob(seeds=Seeds.of(range(DRAWN)))
+        fits = holds_channels("PNG", generator.spec.img_channels)
+        plain = DatasetJob(
+            seeds=Seeds.of(range(DRAWN)),
+            image_format="png" if fits else "npy",
+            options={"class_idx": class_idx},
+        )
         job = plain.for_generator(generator.spec, generator.classes)
-        drawn = generator.generate(**job.make_arguments(range(DRAWN)))
+        drawn = job.draw(generator, range(DRAWN))
     return round(sum(len(encode_image(image, **job.encoding)) for image in drawn) / DRAWN)
 
 

@@ -35,6 +35,7 @@ class TorchCandidate:
         compiled: through torch.compile: with its default options on the CPU; on a GPU for each
             batch size by itself, with CUDA graphs, which is its fastest mode for small batches.
         clock: takes the time on the device, None = there is no need.
+        class_idx: of all images; None = seed mod c_dim.
     """
 
     def __init__(
@@ -45,7 +46,9 @@ class TorchCandidate:
         precision: str = "fp32",
         compiled: bool = False,
         clock: CudaClock | None = None,
+        class_idx: int | None = None,
     ) -> None:
+        self.class_idx = class_idx
         self.model = model
         self.device = device
         self.precision = precision
@@ -61,7 +64,7 @@ class TorchCandidate:
     def prepare(self, batch: int) -> None:
         """Make the inputs of seeds 0 .. batch-1; a compiled model compiles for this batch."""
         config = self.model.config
-        c = Classes(config.c_dim).make_labels(None, None, batch=batch, seeds=range(batch))
+        c = Classes(config.c_dim).make_labels(self.class_idx, None, batch=batch, seeds=range(batch))
         z = z_from_seeds(range(batch), config.z_dim)
         self.z = torch.from_numpy(z).to(self.device)
         self.c = None if c is None else torch.from_numpy(c).to(self.device)
@@ -173,6 +176,7 @@ def open_eager(
     weights: str = "fp32",
     device: str = "cpu",
     precision: str = "fp32",
+    class_idx: int | None = None,
 ) -> TorchCandidate:
     """Eager PyTorch.
 
@@ -183,12 +187,14 @@ def open_eager(
         weights: how the bundle beside it stores them; they are rounded here, too.
         device: 'cpu' or 'cuda'.
         precision: 'fp32', or 'fp16' for the official half path.
+        class_idx: of all images of a conditional network; None = seed mod c_dim.
 
     Raises:
         EngineError: 'cuda', and PyTorch has no GPU here.
         InvalidInput: 'fp16' for a family that has no such path here.
     """
-    return _open(checkpoint, threads, network, weights, device, precision, compiled=False)
+    options = (weights, device, precision, class_idx)
+    return _open(checkpoint, threads, network, *options, compiled=False)
 
 
 def open_compiled(
@@ -199,9 +205,11 @@ def open_compiled(
     weights: str = "fp32",
     device: str = "cpu",
     precision: str = "fp32",
+    class_idx: int | None = None,
 ) -> TorchCandidate:
     """The same through torch.compile; see `open_eager`."""
-    return _open(checkpoint, threads, network, weights, device, precision, compiled=True)
+    options = (weights, device, precision, class_idx)
+    return _open(checkpoint, threads, network, *options, compiled=True)
 
 
 def open_half_gemm(*, threads: int) -> HalfGemm:
@@ -222,6 +230,7 @@ def _open(
     weights: str,
     device: str,
     precision: str,
+    class_idx: int | None,
     *,
     compiled: bool,
 ) -> TorchCandidate:
@@ -231,7 +240,14 @@ def _open(
     stored = round_weights(read_checkpoint(checkpoint, network=network), weights)
     model = _model(stored, precision).to(device)
     clock = CudaClock() if device == "cuda" else None
-    return TorchCandidate(model, device=device, precision=precision, compiled=compiled, clock=clock)
+    return TorchCandidate(
+        model,
+        device=device,
+        precision=precision,
+        compiled=compiled,
+        clock=clock,
+        class_idx=class_idx,
+    )
 
 
 def _model(checkpoint: Checkpoint, precision: str) -> GeneratorModel:

@@ -6,6 +6,7 @@ was, and ends with the bytes that it would have had.
 
 from stylert.apps.datasets.job import DatasetJob
 from stylert.apps.datasets.seeds import Seeds
+from stylert.apps.datasets.style_file import StyleFile
 from stylert.apps.datasets.writing import DatasetResult, DatasetWriter, write_dataset
 
-__all__ = ["DatasetJob", "DatasetResult", "DatasetWriter", "Seeds", "write_dataset"]
+__all__ = ["DatasetJob", "DatasetResult", "DatasetWriter", "Seeds", "StyleFile", "write_dataset"]

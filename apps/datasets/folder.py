@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from stylert.apps.datasets.job import DatasetJob
-from stylert.apps.datasets.names import IMAGE_NAME, MANIFEST, SUFFIXES, image_name, partial
+from stylert.apps.datasets.names import IMAGE_NAME, MANIFEST, SUFFIXES, partial
 from stylert.apps.datasets.seeds import Seeds
 from stylert.apps.datasets.store import Container, Store
 from stylert.runtime.files.publishing import naming, publish_bytes, sync_files, sync_folder
@@ -26,7 +26,8 @@ class Folder(Container):
     def in_the_way(self, job: DatasetJob) -> Path | None:
         for entry in _list_entries(self.folder):
             name = IMAGE_NAME.fullmatch(entry.name)
-            same = name and name["suffix"] == SUFFIXES[job.image_format]
+            kind = (job.drawn_of, SUFFIXES[job.image_format])
+            same = name and (name["of"], name["suffix"]) == kind
             if entry.name == MANIFEST or (name and same and int(name["seed"]) in job.seeds):
                 return self.folder / entry.name
         return None
@@ -39,18 +40,18 @@ class Folder(Container):
 
     def files(self, job: DatasetJob) -> Iterator[Path]:
         for places in job.batches(0, 1000):
-            for seed in job.seeds.between(places.start, places.stop):
-                yield self.folder / image_name(seed, job.image_format)
+            for place in places:
+                yield self.folder / job.name_image(place)
 
     def finish(self, job: DatasetJob) -> None:
         """All is there already."""
 
     def remove(self) -> None:
         # Its job says which images are its own: no others had their names.
-        seeds, suffix = _read_images(self.stored_job())
+        seeds, kind = _read_images(self.stored_job())
         for entry in _list_entries(self.folder):
             name = IMAGE_NAME.fullmatch(entry.name)
-            if name and name["suffix"] == suffix and int(name["seed"]) in seeds:
+            if name and (name["of"], name["suffix"]) == kind and int(name["seed"]) in seeds:
                 os.unlink(entry.path)
         self.remove_files(IMAGE_PARTIAL)
 
@@ -90,10 +91,15 @@ def _list_entries(folder: Path) -> Iterator[os.DirEntry[str]]:
         yield from entries
 
 
-def _read_images(job: bytes | None) -> tuple[Seeds | frozenset[int], str]:
-    """The seeds and the suffix of a job.json, none if it cannot be read."""
+def _read_images(job: bytes | None) -> tuple[Seeds | frozenset[int], tuple[str, str]]:
+    """What a job.json says of its images' names, nothing if it cannot be read.
+
+    Returns:
+        the seeds or rows, and what is before and behind them: ('seed', '.png').
+    """
     try:
         settings = json.loads(job or b"")["settings"]
-        return Seeds.parse(settings["seeds"]), SUFFIXES[settings["image_format"]]
+        kind = ("ws" if "ws" in settings else "seed", SUFFIXES[settings["image_format"]])
+        return Seeds.parse(settings["seeds"]), kind
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        return frozenset(), ""
+        return frozenset(), ("", "")

@@ -5,21 +5,33 @@ from __future__ import annotations
 import numbers
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from stylert.apps.datasets.names import SUFFIXES
+from stylert.apps.datasets.names import SUFFIXES, image_name
 from stylert.apps.datasets.seeds import Seeds
+from stylert.apps.datasets.style_file import StyleFile
 from stylert.runtime.arguments import check_choice, check_integer, shown
 from stylert.runtime.bundle import GeneratorSpec
-from stylert.runtime.drawing_options import DrawingOptions, refuse_unknown
+from stylert.runtime.drawing_options import (
+    DrawingOptions,
+    PictureOptions,
+    StyleOptions,
+    refuse_unknown,
+)
 from stylert.runtime.errors import InvalidInput
+from stylert.runtime.images import holds_channels
 from stylert.runtime.labels import Classes
+
+if TYPE_CHECKING:
+    from stylert.runtime import Generator
 
 __all__ = ["CONTAINERS", "DatasetJob"]
 
 CONTAINERS = ("folder", "zip", "webdataset")
+DTYPES = ("uint8", "float32")
+LOSSY = ("jpeg", "webp")
 
 _QUALITY = 95  # of JPEG and WebP
 _COMPRESSION = 1  # of PNG: a third of the time of Pillow's 6, for 5 % more bytes of a photo
@@ -38,9 +50,11 @@ class DatasetJob:
             generator is checked by `for_generator`, and when it draws.
     """
 
-    seeds: Seeds
+    seeds: Seeds  # or of `ws`: its rows, from 0 on
+    ws: StyleFile | None = None  # styles of a file, which are drawn instead of seeds
     container: str = "folder"  # 'folder', 'zip' or 'webdataset': tar shards
-    image_format: str = "png"  # 'png', 'jpeg' or 'webp'
+    image_format: str = "png"  # 'png', 'jpeg', 'webp', 'tiff' or 'npy': an array [H, W, C]
+    dtype: str = "uint8"  # or 'float32', nominal range [-1, 1], as npy
     quality: int | None = None  # of JPEG and WebP, 1 to 100, None = 95
     compression: int | None = None  # of PNG, 0 to 9, None = 1; the pixels are the same
     shard_size: int = 1000  # images of a WebDataset shard
@@ -62,17 +76,40 @@ class DatasetJob:
         check_choice("container", self.container, CONTAINERS)
         check_choice("image_format", self.image_format, tuple(SUFFIXES))
         check_integer("shard_size", self.shard_size, 1)
-        png = self.image_format == "png"
+        check_choice("dtype", self.dtype, DTYPES)
+        if self.dtype != "uint8" and self.image_format != "npy":
+            raise InvalidInput(
+                f"dtype: got {self.dtype} for {self.image_format}, expected image_format='npy'."
+            )
+        self._check_styles()
+        lossy = self.image_format in LOSSY
         if self.quality is not None:
             check_integer("quality", self.quality, 1, 100)
-            if png:
-                raise InvalidInput("quality: got one for PNG, which loses nothing; expected None.")
+            if not lossy:
+                kind = self.image_format.upper()
+                raise InvalidInput(
+                    f"quality: got one for {kind}, which loses nothing; expected None."
+                )
         if self.compression is not None:
             check_integer("compression", self.compression, 0, 9)
-            if not png:
+            if self.image_format != "png":
+                advice = " Pass a quality." if lossy else ""
                 raise InvalidInput(
-                    f"compression: got one for {self.image_format}, expected PNG. Pass a quality."
+                    f"compression: got one for {self.image_format}, expected PNG.{advice}"
                 )
+
+    def _check_styles(self) -> None:
+        """Refuse what styles of a file have already."""
+        if self.ws is None:
+            return
+        for name in StyleOptions.__annotations__:
+            if name in self.options:
+                raise InvalidInput(f"{name}: got one for ws of a file, expected seeds.")
+        if self.ws.ws is not None and self.seeds != Seeds.of(range(len(self.ws))):
+            rows = f"0-{len(self.ws) - 1}"
+            raise InvalidInput(
+                f"seeds: got {self.seeds} for ws of a file, expected its rows: {rows}."
+            )
 
     def for_generator(self, spec: GeneratorSpec, classes: Classes) -> DatasetJob:
         """The job with all defaults filled in: what its images are made of, to the digit.
@@ -81,6 +118,27 @@ class DatasetJob:
             InvalidInput: classes or labels that the generator does not have, or more channels than
                 the image format holds.
         """
+        if not holds_channels(self.image_format.upper(), spec.img_channels):
+            fitting = "png" if holds_channels("PNG", spec.img_channels) else "npy"
+            raise InvalidInput(
+                f"image_format: got {self.image_format} for images of {spec.img_channels} "
+                f"channels, expected {fitting}."
+            )
+        job = replace(
+            self,
+            quality=self.quality or _QUALITY if self.image_format in LOSSY else None,
+            compression=self._find_compression(),
+            classes=classes.count if self.ws is None else 0,
+        )
+        return job if self.ws is not None else replace(job, options=self._fill_in(spec, classes))
+
+    def _find_compression(self) -> int | None:
+        if self.image_format != "png":
+            return None
+        return _COMPRESSION if self.compression is None else self.compression
+
+    def _fill_in(self, spec: GeneratorSpec, classes: Classes) -> DrawingOptions:
+        """The options with the defaults of styles."""
         options, labels = self.options, self.options.get("labels")
         class_idx = options.get("class_idx")
         batch = len(class_idx) if isinstance(class_idx, tuple) else 1
@@ -92,29 +150,17 @@ class DatasetJob:
         if class_idx is not None:
             numbers = tuple(classes.find(class_idx))
             class_idx = numbers if isinstance(class_idx, tuple) else numbers[0]
-        if self.image_format == "jpeg" and spec.img_channels not in (1, 3):
-            raise InvalidInput(
-                f"image_format: got jpeg for images of {spec.img_channels} channels, expected png."
-            )
-        png = self.image_format == "png"
         psi, cutoff = options.get("truncation_psi"), options.get("truncation_cutoff")
         if psi is None:
             psi = float(spec.truncation_psi)
             cutoff = spec.truncation_cutoff if cutoff is None else cutoff
-        compression = _COMPRESSION if self.compression is None else self.compression
         style: dict[str, Any] = {
             "truncation_psi": psi,
             "truncation_cutoff": cutoff,
             "class_idx": class_idx,
             "labels": labels,
         }
-        return replace(
-            self,
-            quality=None if png else self.quality or _QUALITY,
-            compression=compression if png else None,
-            options=cast(DrawingOptions, {**options, **style}),
-            classes=classes.count,
-        )
+        return cast(DrawingOptions, {**options, **style})
 
     @property
     def encoding(self) -> dict[str, Any]:
@@ -157,8 +203,36 @@ class DatasetJob:
             return seed % self.classes
         return class_idx
 
+    def draw(self, generator: Generator, places: range) -> np.ndarray:
+        """Draw images together: [N, H, W, C] of `dtype`."""
+        given: dict[str, Any] = {} if self.dtype == "uint8" else {"output": "img"}
+        drawn: np.ndarray
+        if self.ws is None:
+            drawn = generator.generate(**self.make_arguments(places), **given)
+        else:
+            ws = self.ws.take(places)
+            drawn = generator.synthesize(ws, **self._make_picture_options(places), **given)
+        return drawn.transpose(0, 2, 3, 1) if given else drawn
+
+    def name_image(self, place: int) -> str:
+        """Name of an image in a folder or a zip file: 'seed0012.png', or 'ws0012.png'."""
+        (seed,) = self.seeds.between(place, place + 1)
+        return image_name(seed, self.image_format, of=self.drawn_of)
+
+    @property
+    def drawn_of(self) -> str:
+        """What the names of images begin with: 'seed' or 'ws'."""
+        return "seed" if self.ws is None else "ws"
+
+    def _make_picture_options(self, places: range) -> PictureOptions:
+        """Options of `Generator.synthesize`; seeded noise is by row, as else by seed."""
+        options = cast(PictureOptions, self.options)
+        if options.get("noise_mode") == "seeded" and "noise_seed" not in options:
+            return {**options, "noise_seed": list(places)}
+        return options
+
     def make_arguments(self, places: range) -> dict[str, Any]:
-        """What `Generator.generate` takes to draw images together."""
+        """What `Generator.generate` takes to draw images together, of seeds."""
         seeds = self.seeds.between(places.start, places.stop)
         classes = [self.find_class(place) for place in places]
         each = {"class_idx": classes} if classes[0] is not None else {}
@@ -170,8 +244,11 @@ class DatasetJob:
         settings |= {"seeds": str(self.seeds), **settings.pop("options")}
         if self.container != "webdataset":
             del settings["shard_size"]
-        if not self.classes:
-            del settings["classes"]
+        if self.ws is not None:
+            settings["ws"] = {"name": self.ws.name, "sha256": self.ws.sha256}
+        for name, default in (("classes", 0), ("ws", None), ("dtype", "uint8")):
+            if settings[name] == default:
+                del settings[name]
         return {k: list(v) if isinstance(v, tuple) else v for k, v in settings.items()}
 
 

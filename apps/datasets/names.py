@@ -1,4 +1,7 @@
-"""Names of what a data set consists of. The seed is in the name, and so the same everywhere."""
+"""Names of what a data set consists of. The seed is in the name, and so the same everywhere.
+
+Where styles of a file are drawn, their row is: ws0012.png.
+"""
 
 from __future__ import annotations
 
@@ -18,18 +21,26 @@ __all__ = [
 
 JOB = "job.json"  # what was asked for, of which bundle, and what draws it
 MANIFEST = "manifest.jsonl"  # a line per image
-SUFFIXES = {"png": ".png", "jpeg": ".jpg", "webp": ".webp"}  # by image format
-IMAGE_NAME = re.compile(r"seed(?P<seed>\d{4,10})(?P<suffix>\.png|\.jpg|\.webp)")
+SUFFIXES = {  # by image format
+    "png": ".png",
+    "jpeg": ".jpg",
+    "webp": ".webp",
+    "tiff": ".tiff",
+    "npy": ".npy",
+}
+IMAGE_NAME = re.compile(
+    rf"(?P<of>seed|ws)(?P<seed>\d{{4,10}})(?P<suffix>{'|'.join(map(re.escape, SUFFIXES.values()))})"
+)
 SHARD_NAME = re.compile(r"shard-\d{6,}\.(tar|jsonl)(\.partial)?")
 
 
-def image_name(seed: int, image_format: str) -> str:
-    """Name of an image in a folder or a zip file: 'seed0012.png'."""
-    return f"seed{seed:04d}{SUFFIXES[image_format]}"
+def image_name(seed: int, image_format: str, *, of: str = "seed") -> str:
+    """Name of an image in a folder or a zip file: 'seed0012.png', or 'ws0012.png' of a row."""
+    return f"{of}{seed:04d}{SUFFIXES[image_format]}"
 
 
 def sample_key(seed: int) -> str:
-    """What the names of a WebDataset sample's members begin with: '000000012'."""
+    """What the names of a WebDataset sample's members begin with: '000000012'; or of a row."""
     return f"{seed:09d}"
 
 

@@ -2,6 +2,7 @@
 
 file, shard             the image's name, in a WebDataset that of its member and of the tar file
 seed                    z = RandomState(seed).randn(z_dim)
+row, ws_file, ws_sha256 instead, of styles of a file: which row of which
 class_idx, labels       of a conditional generator, one of the two
 truncation_psi          a number, or numbers by layers: {"coarse": 0.5}, 1 in the others
 truncation_cutoff       layers from this one on are not truncated (null: all are)
@@ -20,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from stylert.apps.datasets.job import DatasetJob
-from stylert.apps.datasets.names import SUFFIXES, image_name, sample_key, shard_name
+from stylert.apps.datasets.names import SUFFIXES, sample_key, shard_name
 from stylert.runtime.arguments import shown
 from stylert.runtime.errors import InvalidInput
 
@@ -70,9 +71,12 @@ def _drawn(job: DatasetJob, place: int) -> dict[str, Any]:
         facts["file"] = sample_key(seed) + SUFFIXES[job.image_format]
         facts["shard"] = shard_name(place // job.shard_size)
     else:
-        facts["file"] = image_name(seed, job.image_format)
-    facts["seed"] = seed
-    facts |= {"truncation_cutoff": None, "noise_mode": "const", **job.options}
+        facts["file"] = job.name_image(place)
+    if job.ws is None:
+        facts |= {"seed": seed, "truncation_cutoff": None}
+    else:
+        facts |= {"row": seed, "ws_file": job.ws.name, "ws_sha256": job.ws.sha256}
+    facts |= {"noise_mode": "const", **job.options}
     if (class_idx := job.find_class(place)) is not None:
         facts["class_idx"] = class_idx
     if facts["noise_mode"] == "seeded":

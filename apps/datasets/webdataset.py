@@ -20,7 +20,6 @@ from stylert.apps.datasets.names import (
     MANIFEST,
     SHARD_NAME,
     partial,
-    sample_key,
     shard_name,
 )
 from stylert.apps.datasets.store import Container, Store
@@ -117,7 +116,7 @@ class _TarStore(Store):
 
 def _beside(record: Mapping[str, Any], line: bytes) -> list[tuple[str, bytes]]:
     """The other members of an image's sample."""
-    key = sample_key(record["seed"])
+    key = record["file"].partition(".")[0]
     members = [(f"{key}.json", line.rstrip(b"\n"))]
     if "class_idx" in record:
         members.append((f"{key}.cls", str(record["class_idx"]).encode()))

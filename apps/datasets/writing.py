@@ -114,7 +114,7 @@ class DatasetWriter:
             return
         # What does not fit the generator shows when it draws: before anything is made or removed.
         places = next(self.job.batches(0, self._generator.max_batch))
-        self._first[places] = self._generator.generate(**self.job.make_arguments(places))
+        self._first[places] = self.job.draw(self._generator, places)
         self._container.folder.mkdir(parents=True, exist_ok=True)
         with locked_folder(self._container.folder, alone=True):
             if force:
@@ -233,7 +233,7 @@ class DatasetWriter:
                 progress(self._found + self._written)
                 images = self._first.pop(places, None)
                 if images is None:
-                    images = self._generator.generate(**self.job.make_arguments(places))
+                    images = self.job.draw(self._generator, places)
                 for place, image in zip(places, images, strict=True):
                     if place >= missing:
                         yield _Drawn(shard, place, image)

@@ -12,7 +12,14 @@ from stylert.runtime.errors import InvalidInput
 if TYPE_CHECKING:
     from stylert.apps.datasets import Seeds
 
-__all__ = ["Source", "parse_classes", "parse_seed_list", "parse_seeds", "parse_source"]
+__all__ = [
+    "Source",
+    "parse_class",
+    "parse_classes",
+    "parse_seed_list",
+    "parse_seeds",
+    "parse_source",
+]
 
 Source = Path | list[int]
 
@@ -38,6 +45,14 @@ def parse_seed_list(text: str) -> list[int]:
     if sum(map(len, parts)) > _MOST_SEEDS:
         raise InvalidInput(f"got {shown(text)}, expected up to {_MOST_SEEDS} seeds")
     return [seed for part in parts for seed in part]
+
+
+def parse_class(text: str) -> int | str:
+    """Read one class: a number, or a name."""
+    one = parse_classes(text)
+    if isinstance(one, tuple):
+        raise InvalidInput(f"got {shown(text)}, expected one class, such as 3")
+    return one
 
 
 def parse_classes(text: str) -> int | str | tuple[int | str, ...]:

@@ -10,7 +10,8 @@ from stylert.commands.text.numbers import parse_numbers
 from stylert.runtime.arguments import shown
 from stylert.runtime.errors import InvalidInput
 
-__all__ = ["parse_direction", "parse_motion", "parse_psi", "parse_psi_ramp", "parse_turn"]
+__all__ = ["parse_direction", "parse_motion", "parse_psi", "parse_psi_ramp"]
+__all__ += ["parse_psis", "parse_turn"]
 
 _COMPONENT = "pca:"
 _DIGITS = 5  # of its number
@@ -25,6 +26,13 @@ def parse_psi(text: str) -> float | dict[str, float]:
         return {layers.strip(): float(value) for layers, _, value in pairs}
     except ValueError:
         raise InvalidInput(f"got {shown(text)}, expected a number, or coarse=0.5,fine=1") from None
+
+
+def parse_psis(text: str) -> float | dict[str, float] | tuple[float, ...]:
+    """Read a psi as `parse_psi` does, or several for a sweep: '0,0.5,1'."""
+    if "=" in text or "," not in text:
+        return parse_psi(text)
+    return parse_numbers(text)
 
 
 def parse_psi_ramp(text: str) -> float | dict[str, float] | tuple[float, ...] | Ramp:
@@ -45,7 +53,7 @@ def parse_turn(text: str) -> float | tuple[float, ...] | Ramp:
 def parse_direction(text: str) -> int | Path | str:
     """Read the number of a principal component, a file, or a name; whether it is there is open."""
     if not text.startswith(_COMPONENT):
-        return Path(text) if text.endswith((".npy", ".npz")) else text
+        return Path(text) if text.endswith((".npy", ".npz", ".pt")) else text
     index = text.removeprefix(_COMPONENT)
     if not (index.isdecimal() and len(index) <= _DIGITS):
         raise InvalidInput(f"got {shown(text)}, expected a component such as {_COMPONENT}0")

@@ -89,6 +89,10 @@ def read_checkpoint(path: str | Path, *, network: str | None = None) -> Checkpoi
                 "network."
             )
         return make_untrained(str(path).removeprefix(PREFIX))
+    if "://" in str(path):
+        raise CheckpointError(
+            f"Cannot read {str(path)!r}: it is an address. Download it first, and pass the file."
+        )
     path = Path(path)
     try:
         return _read(path, network)

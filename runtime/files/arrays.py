@@ -8,7 +8,7 @@ from typing import IO
 
 import numpy as np
 
-__all__ = ["Header", "read_headers", "read_header"]
+__all__ = ["Header", "holds_objects", "read_header", "read_headers"]
 
 Header = tuple[tuple[int, ...], np.dtype]  # an array's shape and dtype
 
@@ -52,3 +52,13 @@ def read_header(file: IO[bytes], size: int) -> Header:
     if math.prod(shape) * dtype.itemsize > size:
         raise ValueError(f"an array of the shape {shape} has only {size} bytes")
     return shape, dtype
+
+
+def holds_objects(file: IO[bytes]) -> bool:
+    """Whether the array in a .npy stream is of Python objects; they follow, as a pickle.
+
+    Raises:
+        ValueError, KeyError: it is none.
+    """
+    _, _, dtype = _FORMATS[np.lib.format.read_magic(file)](file)
+    return dtype.hasobject

@@ -1,6 +1,7 @@
 """Styles and directions from .npy and .npz files, as projectors and encoders write them.
 
-No pickle is ever loaded: the files of torch.save are converted first, by `stylert convert`.
+No pickle is ever loaded: the files of torch.save and arrays of objects are converted first, by
+`stylert convert`; the command line does so by itself.
 """
 
 from __future__ import annotations
@@ -14,14 +15,15 @@ import numpy as np
 from stylert.runtime.arguments import shown
 from stylert.runtime.bundle import GeneratorSpec
 from stylert.runtime.errors import InvalidInput
-from stylert.runtime.files.arrays import read_header
+from stylert.runtime.files.arrays import holds_objects, read_header
 from stylert.runtime.latents import as_float32
 
-__all__ = ["load_direction", "load_ws"]
+__all__ = ["fit_direction", "fit_ws", "is_pickled", "load_direction", "load_ws"]
 
 MAX_BYTES = 2**30  # of an array: about 29,000 images of 18 x 512
 
 _PICTURES = (b"\x89PNG", b"\xff\xd8\xff", b"RIFF", b"GIF8", b"BM", b"II*\0", b"MM\0*")
+_NPY = b"\x93NUMPY"
 _KEY = "w"  # what NVIDIA's projector calls its array
 
 
@@ -40,7 +42,15 @@ def load_ws(path: str | Path, spec: GeneratorSpec, *, key: str | None = None) ->
     Raises:
         InvalidInput: no such file, another kind of file, or an array that does not fit.
     """
-    ws = _floats(path, key)
+    return fit_ws(path, _floats(path, key), spec)
+
+
+def fit_ws(path: str | Path, ws: np.ndarray, spec: GeneratorSpec) -> np.ndarray:
+    """The float32 array of a file as ws [N, num_ws, w_dim]; see `load_ws`.
+
+    Raises:
+        InvalidInput: its shape does not fit.
+    """
     num_ws, w_dim = spec.num_ws, spec.w_dim
     if ws.shape in ((w_dim,), (1, w_dim)):
         ws = ws.reshape(1, 1, w_dim)
@@ -68,7 +78,15 @@ def load_direction(path: str | Path, spec: GeneratorSpec, *, key: str | None = N
     Raises:
         InvalidInput: no such file, another kind of file, or an array that does not fit.
     """
-    direction = _floats(path, key)
+    return fit_direction(path, _floats(path, key), spec)
+
+
+def fit_direction(path: str | Path, direction: np.ndarray, spec: GeneratorSpec) -> np.ndarray:
+    """The float32 array of a file as a direction; see `load_direction`.
+
+    Raises:
+        InvalidInput: its shape does not fit.
+    """
     fitting = ((spec.w_dim,), (spec.num_ws, spec.w_dim))
     if direction.shape[:1] == (1,) and direction.shape[1:] in fitting:
         direction = direction[0]
@@ -78,6 +96,32 @@ def load_direction(path: str | Path, spec: GeneratorSpec, *, key: str | None = N
             "Was it made for a generator of another size?"
         )
     return direction
+
+
+def is_pickled(path: str | Path) -> bool:
+    """Whether a file holds a pickle, of torch.save or another, which the runtime does not open."""
+    try:
+        with Path(path).open("rb") as file:
+            return _is_pickle(file)
+    except Exception:  # whoever reads it says what is wrong
+        return False
+
+
+def _is_pickle(file: IO[bytes]) -> bool:
+    """Whether an open file is a pickle, or an archive or an array that has one; not moved."""
+    import zipfile  # slow to load
+
+    head = file.read(6)
+    file.seek(0)
+    try:
+        if head == _NPY:
+            return holds_objects(file)
+        if head[:2] == b"PK":
+            with zipfile.ZipFile(file) as archive:
+                return any(name.endswith("data.pkl") for name in archive.namelist())
+        return head[:1] == b"\x80"
+    finally:
+        file.seek(0)
 
 
 def _floats(path: str | Path, key: str | None) -> np.ndarray:
@@ -102,14 +146,17 @@ def _array(path: Path, file: IO[bytes], key: str | None) -> np.ndarray:
     """The array in an open file, its size checked before anything is unpacked."""
     import zipfile  # slow to load
 
+    if _is_pickle(file):
+        raise InvalidInput(
+            f"{path}: it is a pickle, as torch.save writes it, which the runtime does not open. "
+            f"Convert it: stylert convert {path} {_name_converted(path)}"
+        )
     head = file.read(6)
     file.seek(0)
-    if head == b"\x93NUMPY":
+    if head == _NPY:
         if key is not None:
             raise InvalidInput(f"key: got {shown(key)}, expected None: {path} holds one array.")
         return _read(path, file, os.fstat(file.fileno()).st_size)
-    if head[:1] == b"\x80":  # a pickle, as torch.save wrote it before torch 1.6
-        raise _of_torch(path)
     if head.startswith(_PICTURES):
         raise InvalidInput(
             f"{path}: it is a picture, expected its styles in a .npy, .npz or .pt file. Find them "
@@ -121,8 +168,6 @@ def _array(path: Path, file: IO[bytes], key: str | None) -> np.ndarray:
         )
     with zipfile.ZipFile(file) as archive:
         sizes = {entry.filename: entry.file_size for entry in archive.infolist()}
-        if any(name.endswith("data.pkl") for name in sizes):
-            raise _of_torch(path)
         name = _chosen(path, [n.removesuffix(".npy") for n in sizes if n.endswith(".npy")], key)
         with archive.open(f"{name}.npy") as member:
             return _read(path, member, sizes[f"{name}.npy"])
@@ -151,8 +196,7 @@ def _chosen(path: Path, names: list[str], key: str | None) -> str:
     return wanted
 
 
-def _of_torch(path: Path) -> InvalidInput:
-    return InvalidInput(
-        f"{path}: it is a file of torch.save, which the runtime does not open. Convert it: "
-        f"stylert convert {path} {path.with_suffix('.npy')}"
-    )
+def _name_converted(path: Path) -> Path:
+    """The .npy file beside a pickle, of another name."""
+    name = path.with_suffix(".npy")
+    return name if name != path else path.with_name(f"{path.stem}-plain.npy")

@@ -524,6 +524,14 @@ def test_open_generator(bundle: Path, conditional_bundle: Path, classes: int) ->
     candidate.close()
 
 
+def test_open_generator_of_a_class(conditional_bundle: Path, conditional: Generator) -> None:
+    candidate = open_generator(bundle=conditional_bundle, threads=1, max_batch=2, class_idx=3)
+    candidate.prepare(2)
+    expected = conditional.generate(range(2), truncation_psi=0.7, output="img", class_idx=3)
+    np.testing.assert_allclose(candidate.run(), expected, atol=1e-5)
+    candidate.close()
+
+
 @pytest.mark.skipif(bool(visible_gpus()), reason="there is a GPU")
 @pytest.mark.parametrize("options", [{"provider": "cuda"}, {"backend": "tensorrt"}])
 def test_a_gpu_that_is_not_there_is_one_line(bundle: Path, options: dict[str, str]) -> None:

@@ -26,6 +26,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("path", "expected"),
     [("a/one.png", True), ("one.JPG", True), ("one.webp", True), ("folder.png", False)]
+    + [("one.npy", True), ("one.tiff", True)]
     + [(name, False) for name in ("images", "set.zip", "x.tar", "x.xyz", ".", "")],
 )
 def test_what_names_a_picture(path: str, expected: bool) -> None:
@@ -33,14 +34,23 @@ def test_what_names_a_picture(path: str, expected: bool) -> None:
 
 
 def test_one_picture_without_storage() -> None:
-    Storage(quality=90).check_unused(Path("a.png"))
+    assert Storage(quality=90).to_picture_options(Path("a.png")) == {}
+
+
+def test_one_array(refuses: Refuses) -> None:
+    form = {"image_format": "npy", "dtype": "uint8"}
+    assert Storage().to_picture_options(Path("a.npy")) == form
+    floats = Storage(dtype="float32")
+    assert floats.to_picture_options(Path("a.NPY")) == {**form, "dtype": "float32"}
+    with refuses("dtype: got one for a.png, expected a .npy file"):
+        floats.to_picture_options(Path("a.png"))
 
 
 @pytest.mark.parametrize("name", ["container", "shard_size", "image_format", "compression"])
 def test_one_picture_has_no_storage(refuses: Refuses, name: str) -> None:
     options: dict[str, Any] = {name: 1}
     with refuses(f"{name}: got one for a.png, which is one picture"):
-        Storage(**options).check_unused(Path("a.png"))
+        Storage(**options).to_picture_options(Path("a.png"))
 
 
 @pytest.mark.parametrize(

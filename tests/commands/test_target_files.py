@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stylert.commands.target_files import check_new, check_picture, write_picture
+from stylert.commands.target_files import check_channels, check_new, check_picture, write_picture
 
 Refuses = Callable[..., AbstractContextManager[None]]
 PICTURE = np.arange(48, dtype=np.uint8).reshape(4, 4, 3)
@@ -50,7 +50,7 @@ def test_a_file_is_replaced_with_force_alone(refuses: Refuses) -> None:
 @pytest.mark.parametrize(
     ("path", "quality", "message"),
     [
-        ("one", None, "one: cannot write '', use .png, .jpg or .webp."),
+        ("one", None, "one: cannot write '', use .png, .jpg, .webp or .npy."),
         ("one.xyz", None, "one.xyz: cannot write '.xyz'"),
         ("one.png", 90, "quality: got one for one.png, expected a .jpg or .webp file"),
         ("folder.png", None, "folder.png is a folder, expected the name of one picture"),
@@ -60,3 +60,18 @@ def test_what_is_refused(refuses: Refuses, path: str, quality: int | None, messa
     Path("folder.png").mkdir()
     with refuses(message):
         check_picture(Path(path), quality=quality, force=True)
+
+
+@pytest.mark.parametrize(
+    ("path", "channels", "expected"),
+    [("a.png", 13, ".npy"), ("a.tiff", 5, ".npy"), ("a.jpg", 4, ".png"), ("a.jpg", 13, ".npy")],
+)
+def test_channels_that_a_file_does_not_hold(
+    refuses: Refuses, path: str, channels: int, expected: str
+) -> None:
+    with refuses(
+        f"{path}: got pictures of {channels} channels, which no .", f"expected {expected}"
+    ):
+        check_channels(Path(path), channels)
+    for fitting in ("a.npy", *(("a.webp", "a.tif") if channels < 5 else ())):
+        check_channels(Path(fitting), channels)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,71 @@ def test_what_tools_write(tmp_path: Path, value: Any, expected: np.ndarray, old:
     assert got.dtype == np.float32
     assert got.flags.c_contiguous
     assert np.array_equal(got, expected)
+
+
+A, B = W
+ARRAYS: dict[str, tuple[Any, np.ndarray]] = {
+    "an array": (W, W),
+    "named": ({"w": W, "loss": np.float64(0.5)}, W),
+    "by image": ({"a.jpg": A, "b.jpg": B}, W),
+    "steps by image": ({"a.jpg": [0 * A, A], "b.jpg": [B + 1, 2 * B, B]}, W),
+    "half": ({"a.jpg": A.astype(np.float16)}, A),
+    "in Fortran's order": ({"w": np.asfortranarray(W)}, W),
+    "a list": ([A, B], W),
+    "double": ([W.astype(np.float64)], W),
+}
+
+
+@pytest.mark.parametrize("protocol", [2, 4, 5])
+@pytest.mark.parametrize(("value", "expected"), ARRAYS.values(), ids=ARRAYS)
+def test_pickles(tmp_path: Path, value: Any, expected: np.ndarray, protocol: int) -> None:
+    (tmp_path / "w.pkl").write_bytes(pickle.dumps(value, protocol))
+    got = read_latents(tmp_path / "w.pkl")
+    assert got.dtype == np.float32
+    assert got.flags.c_contiguous
+    assert np.array_equal(got, expected)
+
+
+@pytest.mark.parametrize(
+    "name", [name for name, (value, _) in ARRAYS.items() if type(value) is dict]
+)
+def test_arrays_of_one_object(tmp_path: Path, name: str) -> None:
+    value, expected = ARRAYS[name]
+    np.save(tmp_path / "latents.npy", value)
+    assert np.array_equal(read_latents(tmp_path / "latents.npy"), expected)
+
+
+def test_arrays_of_objects(tmp_path: Path) -> None:
+    objects = np.empty(2, object)
+    objects[:] = [A, B]
+    np.save(tmp_path / "latents.npy", objects)
+    assert np.array_equal(read_latents(tmp_path / "latents.npy"), W)
+
+
+def test_what_the_encoder_of_restyle_writes(goldens: Path) -> None:
+    latents = read_latents(goldens / "restyle-latents.npy")
+    assert (latents.shape, latents.dtype) == ((2, 6, 24), np.float32)
+    assert np.ptp(latents, axis=1).max() == 0  # the same w in all layers
+    assert latents[0, 0, 0] == np.float32(0.509060561656952)
+
+
+BAD_ARRAYS: dict[str, tuple[Any, str]] = {
+    "integers": ({"w": np.zeros((1, 3, 4), int)}, "holds int64, expected floats"),
+    "no steps": ({"a.jpg": []}, "it has 'a.jpg', expected one of w, "),
+    "a mixture": ({"a.jpg": A, "b.jpg": [B]}, "it has 'a.jpg', 'b.jpg', expected one of w, "),
+    "objects in it": (
+        {"w": np.array([A, None], dtype=object)},
+        "its list has a NoneType, expected tensors",
+    ),
+    "text": ({"w": np.array(["w"])}, "refuses a numpy type"),
+}
+
+
+@pytest.mark.parametrize(("value", "message"), BAD_ARRAYS.values(), ids=BAD_ARRAYS)
+def test_pickles_without_latents(tmp_path: Path, refuses: Any, value: Any, message: str) -> None:
+    np.save(tmp_path / "latents.npy", value)
+    with refuses("Cannot read ", message, error=CheckpointError):
+        read_latents(tmp_path / "latents.npy")
 
 
 NO_LATENTS: dict[str, tuple[Any, str]] = {
@@ -109,6 +175,21 @@ def test_nothing_is_run(tmp_path: Path, refuses: Any, old: bool) -> None:
     with refuses("Cannot read ", "refuses", error=CheckpointError):
         read_latents(path)
     assert not (tmp_path / "PWNED").exists()
+
+
+def test_nothing_of_an_array_of_objects_is_run(tmp_path: Path, refuses: Any) -> None:
+    np.save(tmp_path / "w.npy", {"w": Gadget(tmp_path / "PWNED")})
+    with refuses("Cannot read ", "refuses", error=CheckpointError):
+        read_latents(tmp_path / "w.npy")
+    assert not (tmp_path / "PWNED").exists()
+
+
+def test_a_list_that_holds_itself_in_an_array(tmp_path: Path, refuses: Any) -> None:
+    objects = np.empty(1, object)
+    objects[0] = objects
+    np.save(tmp_path / "w.npy", objects)
+    with refuses("Cannot read ", error=CheckpointError):
+        read_latents(tmp_path / "w.npy")
 
 
 @pytest.mark.parametrize("content", [b"", b"PK", b"\x93NUMPY", b"\x80\x04N.", bytes(100)])

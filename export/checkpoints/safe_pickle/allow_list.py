@@ -45,19 +45,27 @@ class PickledObject(Buildable):
 
 
 def read_pickle(
-    data: memoryview, *, persistent: Callable[[Any], Any] | None = None
+    data: memoryview,
+    *,
+    persistent: Callable[[Any], Any] | None = None,
+    objects: bool = False,
 ) -> tuple[Any, int]:
     """The value of the pickle at the start of `data`, and where the pickle ends.
 
     Args:
         data: The pickle, which may have something behind its end.
         persistent: Makes a value of a persistent id. None = refuse these.
+        objects: Whether NumPy's arrays may hold objects, which are of this list, too.
 
     Raises:
         CheckpointError: it is damaged, or names anything that is not in the list.
     """
     budget = Budget(copied_bytes=len(data))
-    machine = PickleMachine(data, _list_names(budget), budget=budget, persistent=persistent)
+    names = _list_names(budget)
+    if objects:
+        dtype = partial(arrays.PickledDtype, objects=True)
+        names["numpy", "dtype"] = Global("numpy.dtype", call=dtype)
+    machine = PickleMachine(data, names, budget=budget, persistent=persistent)
     return machine.run(), machine.position
 
 

@@ -1,4 +1,7 @@
-"""NumPy's types inside a pickle: numeric ones only, checked against the bytes that are there."""
+"""NumPy's types inside a pickle: numeric ones, checked against the bytes that are there.
+
+Arrays of objects, which numpy.save makes of a dict, only where they are asked for.
+"""
 
 from __future__ import annotations
 
@@ -21,14 +24,17 @@ __all__ = [
 
 NDARRAY = Global("numpy.ndarray")
 _CODES = frozenset(("b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8"))
+_OBJECTS = "O8"
 _MAX_DIMENSIONS = 8
 
 
 class PickledDtype(Buildable):
     """An element type; it stands for numpy.dtype(code, align, copy)."""
 
-    def __init__(self, code: Any, align: Any = False, copy: Any = False) -> None:
-        if type(code) is not str or code not in _CODES:
+    def __init__(
+        self, code: Any, align: Any = False, copy: Any = False, *, objects: bool = False
+    ) -> None:
+        if type(code) is not str or code not in (_CODES | {_OBJECTS} if objects else _CODES):
             raise CheckpointError("refuses a numpy type that is not plain numbers")
         self.dtype: np.dtype[Any] = np.dtype(code)
 
@@ -41,15 +47,40 @@ class PickledDtype(Buildable):
 
 
 class PickledArray(Buildable):
-    """An array; empty until its state is there."""
+    """An array; empty until its state is there.
+
+    Attributes:
+        array: its numbers.
+        objects: of an array of objects instead, as a list; None = it is one of numbers.
+    """
 
     def __init__(self) -> None:
         self.array = np.zeros(0, dtype=np.float32)
+        self.objects: list[Any] | None = None
 
     def build(self, state: Any) -> None:
         """Take version, shape, element type, order and data."""
         _version, shape, dtype, fortran, data = state
-        self.array = _view(data, dtype, shape, fortran=fortran is True)
+        if type(dtype) is PickledDtype and dtype.dtype.hasobject and type(data) is list:
+            self.objects = data
+        else:
+            self.array = _view(data, dtype, shape, fortran=fortran is True)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the numbers."""
+        return self.array.shape
+
+    def to_float32(self) -> np.ndarray:
+        """A C-contiguous float32 copy.
+
+        Raises:
+            CheckpointError: it holds no floats.
+        """
+        if self.array.dtype.kind != "f":
+            raise CheckpointError(f"holds {self.array.dtype.name}, expected floats")
+        with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is found later
+            return np.array(self.array, dtype=np.float32, order="C")
 
 
 def make_array(kind: Any, shape: Any, code: Any) -> PickledArray:
@@ -74,7 +105,8 @@ def read_scalar(dtype: Any, data: Any) -> bool | int | float:
 
 def _view(data: Any, dtype: Any, shape: Any, *, fortran: bool) -> np.ndarray:
     """The data as an array, without a copy."""
-    if type(dtype) is not PickledDtype or not isinstance(data, (bytes, memoryview)):
+    numeric = type(dtype) is PickledDtype and not dtype.dtype.hasobject
+    if not numeric or not isinstance(data, (bytes, memoryview)):
         raise CheckpointError("refuses a numpy array that is not plain numbers")
     if (
         type(shape) is not tuple

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -75,6 +76,22 @@ def test_pytorch_draws_with_the_weights_that_the_bundle_stores(
     monkeypatch.setattr(bundle_bench, "run_bench", lambda candidates, **_: given.extend(candidates))
     bench_bundle(tmp_path / "bundle", ["torch-eager", "onnxruntime"], checkpoint="tiny.pkl")
     assert [candidate.options.get("weights") for candidate in given] == [weights, None]
+
+
+def test_a_class_is_one_of_the_bundle(
+    tiny_bundle: Path, named_bundle: Path, refuses: Refuses, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with refuses("class_idx: got 1, expected None"):
+        bench_bundle(tiny_bundle, ["onnxruntime"], class_idx=1)
+    with refuses("class_idx: got 'cow', expected 'ant', 'bee'"):
+        bench_bundle(named_bundle, ["onnxruntime"], class_idx="cow")
+    timed: list[Any] = []
+    monkeypatch.setattr(
+        bundle_bench, "run_bench", lambda candidates, **how: timed.extend(candidates)
+    )
+    bench_bundle(named_bundle, ["onnxruntime"], class_idx="cat")
+    bench_bundle(named_bundle, ["onnxruntime"])
+    assert [candidate.options.get("class_idx", "by seed") for candidate in timed] == [2, "by seed"]
 
 
 def test_no_bundle_is_timed(tmp_path: Path, refuses: Refuses) -> None:

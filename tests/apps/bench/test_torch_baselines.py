@@ -30,6 +30,14 @@ from stylert.runtime.generator import Generator
 from stylert.runtime.proof.parity import TOLERANCES, compare
 
 
+def test_eager_draws_a_class(goldens: Path, conditional: Generator) -> None:
+    checkpoint = str(goldens / "sg2-cond-32.pkl")
+    candidate = open_eager(checkpoint=checkpoint, threads=1, class_idx=3)
+    candidate.prepare(2)
+    got = conditional.generate([0, 1], truncation_psi=TRUNCATION_PSI, output="img", class_idx=3)
+    assert compare(candidate.run(), got).within(TOLERANCES["fp32"])
+
+
 @pytest.mark.parametrize("name", ["sg2-skip-32", "sg2-cond-32"])
 def test_eager_draws_what_the_runtime_draws(
     goldens: Path, bundle_of: Callable[[str], Path], name: str

@@ -10,6 +10,7 @@ import pytest
 
 from stylert.apps.datasets import Seeds
 from stylert.commands.text.seeds import (
+    parse_class,
     parse_classes,
     parse_seed_list,
     parse_seeds,
@@ -40,6 +41,12 @@ def test_classes_are_numbers_or_names() -> None:
     assert parse_classes("0-2, sea lion,7") == (0, 1, 2, "sea lion", 7)
     assert parse_classes("cat") == "cat"
     assert parse_classes("3") == 3
+
+
+def test_one_class_alone(refuses: Refuses) -> None:
+    assert (parse_class("3"), parse_class("cat")) == (3, "cat")
+    with refuses("got '1,2', expected one class, such as 3"):
+        parse_class("1,2")
 
 
 def test_a_seed_list_keeps_its_order_and_repetitions() -> None:

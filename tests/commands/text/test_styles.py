@@ -15,6 +15,7 @@ from stylert.commands.text.styles import (
     parse_motion,
     parse_psi,
     parse_psi_ramp,
+    parse_psis,
     parse_turn,
 )
 
@@ -30,6 +31,14 @@ def test_psi_for_all_layers_and_by_layers() -> None:
 def test_what_is_no_psi(refuses: Refuses, text: str) -> None:
     with refuses(f"got {text!r}, expected a number, or coarse=0.5,fine=1"):
         parse_psi(text)
+
+
+def test_one_psi_or_a_sweep(refuses: Refuses) -> None:
+    assert parse_psis("0.7") == 0.7
+    assert parse_psis("coarse=0.5,fine=1") == {"coarse": 0.5, "fine": 1.0}
+    assert parse_psis("-1,0, 0.5") == (-1, 0, 0.5)
+    with refuses("got '0,x', expected numbers such as 0.5,0.5"):
+        parse_psis("0,x")
 
 
 def test_a_value_that_stays() -> None:

@@ -71,6 +71,14 @@ def test_folders_and_missing_files(tmp_path: Path) -> None:
         read_checkpoint(tmp_path / "absent.pkl")
 
 
+@pytest.mark.parametrize("address", ["https://x.y/z//ffhq.pkl", "gs://x/ffhq.pkl"])
+def test_addresses(address: str) -> None:
+    with pytest.raises(CheckpointError) as caught:
+        read_checkpoint(address)
+    told = f"Cannot read '{address}': it is an address. Download it first, and pass the file."
+    assert str(caught.value) == told
+
+
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="POSIX only")
 def test_devices_and_pipes(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe.pkl"

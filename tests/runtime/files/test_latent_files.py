@@ -14,7 +14,7 @@ from PIL import Image
 
 from stylert.runtime.bundle import GeneratorSpec
 from stylert.runtime.files import latent_files
-from stylert.runtime.files.latent_files import load_direction, load_ws
+from stylert.runtime.files.latent_files import is_pickled, load_direction, load_ws
 
 SPEC = GeneratorSpec(
     z_dim=5,
@@ -167,8 +167,10 @@ def test_a_pickle_inside_is_never_loaded(tmp_path: Path, refuses: Any, form: str
         np.save(path, objects)
     else:
         np.savez(path, w=objects)
-    with refuses("Cannot read ", "w.np", "is damaged"):
+    message = "is damaged" if form == "npz" else f"stylert convert {path} {tmp_path}/w-plain.npy"
+    with refuses("w.np", message):
         load_ws(path, SPEC)
+    assert is_pickled(path) is (form == "npy")
     assert not (tmp_path / "PWNED").exists()
 
 
@@ -179,9 +181,19 @@ def test_files_of_torch_are_to_be_converted(tmp_path: Path, refuses: Any) -> Non
         load_ws(path, SPEC)
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("latents/data.pkl", pickle.dumps(Gadget(tmp_path / "PWNED")))
-    with refuses("is a file of torch.save", f"stylert convert {path} {tmp_path}/latents.npy"):
+    with refuses(
+        "is a pickle, as torch.save writes it", f"stylert convert {path} {tmp_path}/latents.npy"
+    ):
         load_direction(path, SPEC)
     assert not (tmp_path / "PWNED").exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"PK", b"\x93NUMPY", b"\x93NUMPY\x01\0v\0{'descr': 'f4'"])
+def test_what_is_no_pickle(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "w.npy").write_bytes(content)
+    assert not is_pickled(tmp_path / "w.npy")
+    assert not is_pickled(tmp_path / "missing.npy")
+    assert not is_pickled(tmp_path)
 
 
 @pytest.mark.parametrize("content", [b"", b"w", b"[[1.0, 2.0]]", b"\x93NUMP", bytes(1000)])

@@ -1,0 +1,56 @@
+"""Styles and directions of files: those that the runtime opens, and pickles, read safely."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from stylert.commands import console
+from stylert.runtime.bundle import GeneratorSpec, sha256_of
+from stylert.runtime.files.latent_files import (
+    fit_direction,
+    fit_ws,
+    is_pickled,
+    load_direction,
+    load_ws,
+)
+
+if TYPE_CHECKING:
+    from stylert.apps.datasets import StyleFile
+
+__all__ = ["read_direction", "read_style_file", "read_ws"]
+
+
+def read_ws(path: Path, spec: GeneratorSpec) -> np.ndarray:
+    """The ws [N, num_ws, w_dim] float32 of a file; nothing in it is run.
+
+    Raises:
+        InvalidInput: no such file, another kind of file, or an array that does not fit.
+        CheckpointError: a pickle that is damaged or unsafe, or has no latents.
+    """
+    return fit_ws(path, _read_pickle(path), spec) if is_pickled(path) else load_ws(path, spec)
+
+
+def read_style_file(path: Path, spec: GeneratorSpec) -> StyleFile:
+    """The same, with the file's name and SHA-256, for a data set; see `read_ws`."""
+    from stylert.apps.datasets import StyleFile
+
+    ws = read_ws(path, spec)
+    return StyleFile(path.name, sha256_of(path), ws)
+
+
+def read_direction(path: Path, spec: GeneratorSpec) -> np.ndarray:
+    """The direction [w_dim] or [num_ws, w_dim] float32 of a file; see `read_ws`."""
+    if not is_pickled(path):
+        return load_direction(path, spec)
+    return fit_direction(path, _read_pickle(path), spec)
+
+
+def _read_pickle(path: Path) -> np.ndarray:
+    from stylert.export.latent_file import read_latents  # without torch
+
+    latents = read_latents(path)
+    console.note(f"{path} is a pickle: its arrays were read, and nothing in it was run.")
+    return latents
