@@ -132,11 +132,11 @@ def _choose_figure(
     """What draws the one picture of all images: a sheet of psis, or a grid."""
     if not psis:
         cells = _find_cells(out, grid, images=len(job.seeds))
-        return lambda generator, progress: draw_grid(generator, job, cells, progress=progress)
+        return partial(draw_grid, job=job, cells=cells)
     if grid is not None:
         raise InvalidInput("grid: got one for several truncation_psi, which make one themselves")
     _check_cells("truncation_psi", len(job.seeds) * len(psis))
-    return lambda generator, progress: draw_sweep(generator, job, psis, progress=progress)
+    return partial(draw_sweep, job=job, psis=psis)
 
 
 def _write_many(

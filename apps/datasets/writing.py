@@ -114,7 +114,7 @@ class DatasetWriter:
             return
         # What does not fit the generator shows when it draws: before anything is made or removed.
         places = next(self.job.batches(0, self._generator.max_batch))
-        self._first[places] = self.job.draw(self._generator, places)
+        self._first[places] = self.job.arrange(self.job.make_call(self._generator, places)())
         self._container.folder.mkdir(parents=True, exist_ok=True)
         with locked_folder(self._container.folder, alone=True):
             if force:
@@ -164,8 +164,15 @@ class DatasetWriter:
                 with open_pipeline(
                     self._encode, self._write, encoders=encoders, waiting=waiting
                 ) as put:
-                    for drawn in self._draw_missing(numbers, lambda done: progress(done, total)):
-                        if not put(drawn):
+                    for shard, places, missing in self._find_missing(numbers):
+                        progress(self._found + self._written, total)
+                        images = self._first.pop(places, None)
+                        if images is None:
+                            call = self.job.make_call(self._generator, places)
+                            images = self.job.arrange(call())
+                        fresh = zip(places, images, strict=True)
+                        drawn = (_Drawn(shard, i, image) for i, image in fresh if i >= missing)
+                        if not all(map(put, drawn)):
                             break
             finally:
                 for shard in self._shards:
@@ -215,10 +222,8 @@ class DatasetWriter:
     def _is_written(self, shard: int) -> bool:
         return self._container.journal(shard).is_file()
 
-    def _draw_missing(
-        self, shards: Iterable[int], progress: Callable[[int], None]
-    ) -> Iterator[_Drawn]:
-        """Draw the images that are not there, in their order."""
+    def _find_missing(self, shards: Iterable[int]) -> Iterator[tuple[Shard, range, int]]:
+        """What has to be drawn together, in order: images, and the first that is not there."""
         for number in shards:
             if self._is_written(number):
                 self._found += len(self.job.shard(number))
@@ -228,15 +233,8 @@ class DatasetWriter:
             missing = shard.next_place
             self._found += missing - shard.places.start
             for places in self.job.batches(number, self._generator.max_batch):
-                if places.stop <= missing:
-                    continue
-                progress(self._found + self._written)
-                images = self._first.pop(places, None)
-                if images is None:
-                    images = self.job.draw(self._generator, places)
-                for place, image in zip(places, images, strict=True):
-                    if place >= missing:
-                        yield _Drawn(shard, place, image)
+                if places.stop > missing:
+                    yield shard, places, missing
 
     def _encode(self, drawn: _Drawn) -> _Encoded:
         data = encode_image(drawn.image, **self.job.encoding)

@@ -11,14 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stylert.runtime.bundle import MANIFEST, Bundle, GraphSpec, graph_key
-from stylert.runtime.errors import (
-    BundleError,
-    EngineError,
-    InvalidInput,
-    MissingExtra,
-    StylertError,
-)
+from stylert.runtime.backends.tensor_check import check_tensors
+from stylert.runtime.bundle import Bundle, graph_key
+from stylert.runtime.errors import EngineError, InvalidInput, MissingExtra, StylertError
 from stylert.runtime.feeds import Feeds
 from stylert.runtime.machine import usable_cpus
 from stylert.runtime.packages import onnxruntime_distribution
@@ -32,7 +27,6 @@ if TYPE_CHECKING:
 __all__ = ["OnnxRuntimeSession", "available_providers"]
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
-_DTYPES = {"tensor(float)": "float32", "tensor(uint8)": "uint8"}
 
 
 class OnnxRuntimeSession:
@@ -129,7 +123,7 @@ class OnnxRuntimeSession:
                 "Run 'stylert doctor' to see what is missing."
             )
         spec = bundle.graphs[graph]
-        _check_tensors(session, spec, bundle)
+        check_tensors(session, spec, bundle)
         return session, tuple(t.name for t in spec.inputs)
 
     def run(
@@ -199,20 +193,6 @@ def _import() -> Any:
     import onnxruntime
 
     return onnxruntime
-
-
-def _check_tensors(session: Any, spec: GraphSpec, bundle: Bundle) -> None:
-    """Refuse a graph that takes or gives something else than the manifest says."""
-    found = {t.name: t for t in (*session.get_inputs(), *session.get_outputs())}
-    for t in (*spec.inputs, *spec.outputs):
-        node = found.get(t.name)
-        dtype, shape = (_DTYPES.get(node.type, node.type), node.shape) if node else ("nothing", [])
-        fits = dtype == t.dtype and len(shape) == len(t.shape)
-        if not fits or any(a != b for a, b in zip(shape, t.shape, strict=True) if type(b) is int):
-            raise BundleError(
-                f"Bundle {bundle.path}: {spec.file} has {t.name} as {dtype} {shape!r:.80}, but "
-                f"{MANIFEST} says {t.dtype} {[*t.shape]}. Export the checkpoint again."
-            )
 
 
 def _open_device(gpu: int) -> Device:

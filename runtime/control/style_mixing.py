@@ -23,11 +23,11 @@ from stylert.runtime.drawing_options import (
     WalkOptions,
     check_output,
     refuse_unknown,
-    takes,
 )
 from stylert.runtime.errors import InvalidInput
 from stylert.runtime.graph_inputs import GraphInputs
 from stylert.runtime.latents import as_float32, seeds_of, z_from_seeds
+from stylert.runtime.signatures import takes
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
