@@ -15,6 +15,7 @@ from stylert.commands.bench import bench
 from stylert.commands.checks import doctor, info
 from stylert.commands.command import Command, as_command
 from stylert.commands.control import edit, mix
+from stylert.commands.demo import demo
 from stylert.commands.drawing import generate
 from stylert.commands.engines import build_engine, triton
 from stylert.commands.export import PARITY, convert, export, verify
@@ -25,7 +26,7 @@ from stylert.runtime.errors import InvalidInput, ParityError, StylertError
 __all__ = ["app", "main"]
 
 COMMANDS = (
-    *(export, convert, verify, generate, mix, edit, video, serve, bench, info, doctor),
+    *(demo, export, convert, verify, generate, mix, edit, video, serve, bench, info, doctor),
     *(build_engine, triton, ray),
 )
 

@@ -11,13 +11,13 @@ import typer
 
 from stylert.commands import console
 from stylert.commands.export import need_export, read_network
-from stylert.commands.options import AsJson, Network, Threads, in_output, in_panel
+from stylert.commands.options import AsJson, Network, Threads, TrustEngines, in_output, in_panel
 from stylert.commands.text.numbers import parse_counts
 from stylert.runtime.bundle import Bundle
-from stylert.runtime.bundle_facts import tell_half
 from stylert.runtime.errors import EngineError, InvalidInput, ParityError
+from stylert.runtime.files.publishing import publish_bytes
 from stylert.runtime.packages import need
-from stylert.runtime.publishing import publish_bytes
+from stylert.runtime.proof.bundle_facts import tell_half
 
 if TYPE_CHECKING:
     from stylert.apps.bench import BenchResult
@@ -52,6 +52,7 @@ def bench(
         float, in_timing("Longest time for the turns of a batch size, in seconds.", min=1)
     ] = 120.0,
     threads: Threads = None,
+    trust_engines: TrustEngines = False,
     plan: Annotated[
         int | None, in_plan("Images to tell machines, hours and cost for, as timed.", min=1)
     ] = None,
@@ -102,6 +103,7 @@ def bench(
             threads=threads,
             rounds=rounds,
             max_seconds=max_seconds,
+            trust_engines=trust_engines,
             progress=lambda message, share: progress(message, round(share * 100), 100),
         )
         sizing = None

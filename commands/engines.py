@@ -90,6 +90,7 @@ class Server:
         in_where("Images of one launch; by default what the engines hold, or 8.", "--batch", min=1),
     ] = None
     threads: options.Threads = None
+    trust_engines: options.TrustEngines = False
     instances: Annotated[int, in_models("Copies of both graphs on each GPU.", min=1)] = 1
     fronts: Annotated[int, in_models("Processes that make latents and noise.", min=1)] = 2
     queue_delay: Annotated[

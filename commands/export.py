@@ -118,14 +118,16 @@ def convert(
         raise typer.BadParameter(
             f"{target}: the file's name must end in .safetensors, or .npy for latents"
         )
-    check_new(target, force=force)
     if target.suffix == ".npy":
         from stylert.export.latent_file import read_latents, write_latents
 
         if network is not None:
             raise typer.BadParameter("--network: latents have no networks")
-        write_latents(read_latents(checkpoint), target)
+        latents = read_latents(checkpoint)  # what is one already is told so first
+        check_new(target, force=force)
+        write_latents(latents, target)
     else:
+        check_new(target, force=force)
         need("safetensors", extra="export")
         from stylert.export.checkpoints import write_native
 

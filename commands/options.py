@@ -14,7 +14,15 @@ from stylert.runtime.errors import InvalidInput
 from stylert.runtime.generator import Generator
 
 __all__ = ["AsJson", "BundleFolder", "Checkpoint", "Force", "Network"]
-__all__ += ["PictureQuality", "Precision", "Provider", "Threads", "Where", "WhereHere"]
+__all__ += [
+    "PictureQuality",
+    "Precision",
+    "Provider",
+    "Threads",
+    "TrustEngines",
+    "Where",
+    "WhereHere",
+]
 __all__ += ["in_output", "in_panel", "in_where"]
 
 
@@ -64,6 +72,11 @@ Provider = Annotated[
 Precision = Annotated[str, in_where("Precision: fp32, fp16, or auto: fp16 on a GPU if it can.")]
 Threads = Annotated[int | None, in_where("CPU threads; by default all that are usable.", min=1)]
 
+TrustEngines = Annotated[
+    bool,
+    in_where("Run engines that you did not build, too: they are programs.", "--trust-engines"),
+]
+
 AsJson = Annotated[bool, in_output("Print JSON for machines.", "--json")]
 Force = Annotated[bool, in_output("Replace what is already there.", "--force")]
 PictureQuality = Annotated[
@@ -81,6 +94,7 @@ class Where:
     provider: Provider = "auto"
     precision: Precision = "auto"
     max_batch: Annotated[int, in_where("Images drawn at a time, at most.", "--batch", min=1)] = 8
+    trust_engines: TrustEngines = False
 
 
 @dataclass(frozen=True, kw_only=True)

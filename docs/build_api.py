@@ -24,21 +24,25 @@ from stylert import runtime
 __all__ = ["PUBLIC", "build"]
 
 ROOT = Path(__file__).parents[1]
+ROOMS = ("control", "files", "proof")  # of the runtime
 
 # What the guides use and what belongs to it. Everything else may change without notice. The runtime
 # says itself what is public of it.
 PUBLIC = (
     "stylert",
     "stylert.runtime",
-    *(f"stylert.runtime.{name}" for name in runtime.PUBLIC_MODULES),
+    *(f"stylert.runtime.{name}" for name in runtime.PUBLIC_MODULES if name not in ROOMS),
     *(
-        f"stylert.runtime.control.{path.stem}"
-        for path in sorted((ROOT / "runtime" / "control").glob("[a-z]*.py"))
+        f"stylert.runtime.{room}.{path.stem}"
+        for room in ("control", "proof")  # all of it is public
+        for path in sorted((ROOT / "runtime" / room).glob("[a-z]*.py"))
     ),
     "stylert.runtime.async_style_generator",
     "stylert.runtime.backends.cuda.device_array",
     "stylert.runtime.backends.tensorrt.plans",
-    "stylert.runtime.directions",
+    "stylert.runtime.files.directions",
+    "stylert.runtime.files.latent_files",
+    "stylert.runtime.files.publishing",
     "stylert.runtime.graph_inputs",
     "stylert.apps.bench",
     "stylert.apps.cluster.dataset_writing",

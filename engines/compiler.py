@@ -21,7 +21,7 @@ from stylert.runtime.backends.tensorrt.tensorrt_log import tensorrt_logger
 from stylert.runtime.backends.tensorrt.trust import is_trusted, record_engine
 from stylert.runtime.bundle import Bundle, sha256_of
 from stylert.runtime.errors import EngineError
-from stylert.runtime.publishing import publish_file, sync_file
+from stylert.runtime.files.publishing import publish_file, sync_file
 
 __all__ = ["Compiler", "Target", "build_engines"]
 

@@ -15,8 +15,8 @@ from stylert.engines.compiler import Compiler, Target
 from stylert.engines.packages import import_package
 from stylert.engines.request import BuildRequest
 from stylert.runtime.errors import EngineError, InvalidInput, MissingExtra
+from stylert.runtime.files.publishing import publish_bytes
 from stylert.runtime.machine import Gpu, visible_gpus
-from stylert.runtime.publishing import publish_bytes
 
 __all__ = ["OLDEST", "TensorRT"]
 

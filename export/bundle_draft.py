@@ -26,7 +26,7 @@ from stylert.runtime.bundle import (
     sealed,
     sha256_of,
 )
-from stylert.runtime.directions import arrays_of
+from stylert.runtime.files.directions import arrays_of
 from stylert.runtime.packages import installed_version
 
 __all__ = ["BundleDraft"]

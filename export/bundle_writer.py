@@ -14,7 +14,7 @@ from stylert.export.parity import ParityReport, count_pictures
 from stylert.export.precision import choose_half
 from stylert.export.proving import prove_bundle
 from stylert.runtime.bundle import check_target
-from stylert.runtime.publishing import publish_folder
+from stylert.runtime.files.publishing import publish_folder
 
 __all__ = ["check_target", "export_bundle"]
 

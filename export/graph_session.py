@@ -13,7 +13,7 @@ from stylert.export.checkpoints.configs.config import SMALL
 from stylert.export.graphs.emitter import list_noise_inputs
 from stylert.export.onnx_graph import GraphBuilder
 from stylert.runtime.backends.onnxruntime import available_providers
-from stylert.runtime.publishing import naming
+from stylert.runtime.files.publishing import naming
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession

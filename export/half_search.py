@@ -13,7 +13,7 @@ from stylert.export.families import build_synthesis_graph
 from stylert.export.graph_session import choose_threads, make_feeds, open_graph
 from stylert.export.parity.reference import Reference
 from stylert.export.parity.scenes import list_image_scenes
-from stylert.runtime.parity import compare
+from stylert.runtime.proof.parity import compare
 
 __all__ = ["GOOD_DB", "HalfSearch"]
 

@@ -12,8 +12,8 @@ from dataclasses import replace
 import numpy as np
 
 from stylert.export.checkpoints import Checkpoint
-from stylert.runtime.bundle_facts import WEIGHTS
 from stylert.runtime.errors import InvalidInput
+from stylert.runtime.proof.bundle_facts import WEIGHTS
 
 __all__ = ["LARGE", "SAME", "find_int16", "round_weights", "to_int16"]
 

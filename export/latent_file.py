@@ -20,7 +20,7 @@ from stylert.export.checkpoints.safe_pickle.torch_archive import is_torch_archiv
 from stylert.export.checkpoints.safe_pickle.torch_stream import TORCH_MAGIC
 from stylert.export.checkpoints.safe_pickle.zip_records import ZipRecords
 from stylert.runtime.errors import CheckpointError
-from stylert.runtime.publishing import publish_file
+from stylert.runtime.files.publishing import publish_file
 
 __all__ = ["read_latents", "write_latents"]
 

@@ -11,8 +11,8 @@ from rich.filesize import decimal
 from stylert.export.checkpoints import Config
 from stylert.export.checkpoints.configs import read_config
 from stylert.runtime.bundle import Bundle
-from stylert.runtime.bundle_facts import reading_manifest, tell_half, tell_weights
 from stylert.runtime.control.layers import layer_groups
+from stylert.runtime.proof.bundle_facts import reading_manifest, tell_half, tell_weights
 
 __all__ = ["read_facts", "tell_rows"]
 

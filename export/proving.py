@@ -12,9 +12,9 @@ from stylert.export.checkpoints import Checkpoint
 from stylert.export.graph_session import choose_threads
 from stylert.export.half_search import GOOD_DB, HalfSearch
 from stylert.export.parity import ParityReport, check_parity, make_parity_error, open_precisions
-from stylert.runtime.bundle_facts import tell_half
 from stylert.runtime.generator import Generator
-from stylert.runtime.parity import STORED_WEIGHTS, TOLERANCES
+from stylert.runtime.proof.bundle_facts import tell_half
+from stylert.runtime.proof.parity import STORED_WEIGHTS, TOLERANCES
 
 __all__ = ["prove_bundle"]
 

@@ -15,7 +15,7 @@ import numpy as np
 from stylert.export.checkpoints import Checkpoint, Config
 from stylert.runtime.control.layers import layer_groups
 from stylert.runtime.control.pca import with_fixed_sign
-from stylert.runtime.directions import DirectionSet
+from stylert.runtime.files.directions import DirectionSet
 
 __all__ = ["list_affine_names", "find_sefa_directions", "find_strongest_directions"]
 

@@ -12,8 +12,8 @@ import onnx
 from stylert.export.checkpoints import Checkpoint
 from stylert.export.int16_rounding import round_weights
 from stylert.runtime.bundle import MANIFEST, Bundle
-from stylert.runtime.bundle_facts import reading_manifest, stored_weights, tell_half
 from stylert.runtime.errors import BundleError
+from stylert.runtime.proof.bundle_facts import reading_manifest, stored_weights, tell_half
 
 if TYPE_CHECKING:
     from stylert.export.parity import ParityReport

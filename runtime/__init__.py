@@ -21,11 +21,11 @@ from stylert.runtime.session import DLPackArray
 PUBLIC_MODULES = (
     "arguments",
     "bundle",
-    "bundle_facts",
     "control",
     "drawing_options",
     "errors",
     "feeds",
+    "files",
     "images",
     "labels",
     "latents",
@@ -33,8 +33,7 @@ PUBLIC_MODULES = (
     "machine",
     "noise",
     "packages",
-    "parity",
-    "publishing",
+    "proof",
     "session",
     "transforms",
 )

@@ -6,7 +6,7 @@ mapping.onnx          z [N,z_dim], c [N,c_dim] (conditional only), truncation_ps
 synthesis.onnx        ws [N,num_ws,w_dim], noise_* [M,1,h,w] (M = 1 or N), all float32
                       -> img [N,C,H,W] float32 in [-1,1] (nominal), image [N,H,W,C] uint8
 noise.npz             the checkpoint's own noise, one [1,1,h,w] float32 array per noise_* input
-directions.npz        directions in w, see `stylert.runtime.directions`
+directions.npz        directions in w, see `stylert.runtime.files.directions`
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ from typing import Any
 
 import numpy as np
 
-from stylert.runtime.directions import DirectionSet, direction_sets, directions_by_name
 from stylert.runtime.errors import BundleError
 from stylert.runtime.files.arrays import Header, read_headers
 from stylert.runtime.files.class_names import check_class_names
+from stylert.runtime.files.directions import DirectionSet, direction_sets, directions_by_name
 from stylert.runtime.files.json_files import read_json
 from stylert.runtime.files.listed import check_files as check_listed_files
 from stylert.runtime.files.listed import check_name, sha256_of
+from stylert.runtime.files.publishing import check_folder
 from stylert.runtime.labels import Classes
-from stylert.runtime.publishing import check_folder
 
 __all__ = [
     "ENGINES",
@@ -118,7 +118,7 @@ class Bundle:
     family: str
     spec: GeneratorSpec
     graphs: Mapping[str, GraphSpec]  # 'mapping', 'synthesis', and HALF if it was exported
-    w_avg: np.ndarray  # [w_dim] float32
+    w_avg: np.ndarray  # [w_dim] float32, or [classes, w_dim] where each class has its own
     classes: Classes  # how many there are, and their names where they are known
     manifest: Mapping[str, Any]
 
@@ -142,6 +142,7 @@ class Bundle:
             )
         try:
             spec = _spec(manifest["generator"])
+            w_avg = _w_avg(manifest["w_avg"], spec)
             bundle = cls(
                 path=path,
                 family=_text(manifest["family"]),
@@ -150,8 +151,8 @@ class Bundle:
                     name: _graph(manifest["graphs"][name], spec)
                     for name in ("mapping", "synthesis", *({HALF} & manifest["graphs"].keys()))
                 },
-                w_avg=_w_avg(manifest["w_avg"], spec),
-                classes=_classes(manifest.get("classes", []), spec),
+                w_avg=w_avg,
+                classes=_classes(manifest.get("classes", []), spec, apart=w_avg.ndim == 2),
                 manifest=manifest,
             )
             files = {check_name(name): dict(entry) for name, entry in manifest["files"].items()}
@@ -350,15 +351,16 @@ def _graph(data: Mapping[str, Any], spec: GeneratorSpec) -> GraphSpec:
 def _w_avg(data: Any, spec: GeneratorSpec) -> np.ndarray:
     with np.errstate(over="ignore"):
         w_avg = np.array(data, dtype=np.float32)
-    if w_avg.shape != (spec.w_dim,) or not np.isfinite(w_avg).all():
-        raise ValueError(f"w_avg is not {spec.w_dim} finite numbers")
+    shapes = ((spec.w_dim,), (spec.c_dim, spec.w_dim))
+    if w_avg.shape not in shapes or not np.isfinite(w_avg).all():
+        raise ValueError(f"w_avg is not {spec.w_dim} finite numbers, or as many for each class")
     return w_avg
 
 
-def _classes(names: Any, spec: GeneratorSpec) -> Classes:
+def _classes(names: Any, spec: GeneratorSpec, *, apart: bool) -> Classes:
     if not isinstance(names, list):
         raise TypeError(f"classes is {names!r:.40}, expected a list")
-    classes = Classes(spec.c_dim, tuple(names))
+    classes = Classes(spec.c_dim, tuple(names), apart=apart)
     check_class_names(classes)
     return classes
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from stylert.runtime.errors import InvalidInput
-from stylert.runtime.publishing import publish_bytes
+from stylert.runtime.files.publishing import publish_bytes
 
 __all__ = ["encode_image", "grid_of", "image_format", "save_image", "to_uint8"]
 

@@ -22,7 +22,7 @@ from stylert.runtime.bundle import sealed
 from stylert.runtime.errors import InvalidInput, StylertError
 from stylert.runtime.generator import Generator
 from stylert.runtime.machine import visible_gpus
-from stylert.runtime.parity import RoundingError, compare, measure_excess
+from stylert.runtime.proof.parity import RoundingError, compare, measure_excess
 
 if TYPE_CHECKING:
     from stylert.export.checkpoints import Checkpoint

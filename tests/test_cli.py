@@ -29,10 +29,10 @@ from rich.console import Console
 import stylert
 from stylert import cli
 from stylert.commands import console
-from stylert.runtime import parity
 from stylert.runtime.bundle import sealed
 from stylert.runtime.images import grid_of
-from stylert.runtime.parity import TOLERANCES, Tolerance
+from stylert.runtime.proof import parity
+from stylert.runtime.proof.parity import TOLERANCES, Tolerance
 
 GOLDENS = Path(__file__).parent / "goldens"
 CHECKPOINT = GOLDENS / "sg2-skip-32.pkl"

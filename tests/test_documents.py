@@ -369,6 +369,7 @@ def reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Reader]:
 # webdataset leaves it to the garbage collector to close shards.
 @pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
 @pytest.mark.parametrize("document", FOLLOWED)
+@pytest.mark.filterwarnings("ignore:No class was chosen")
 def test_pages_can_be_followed(
     document: str, reader: Reader, bundle_of: Callable[[str], Path]
 ) -> None:

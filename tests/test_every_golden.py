@@ -17,9 +17,9 @@ from stylert.export.checkpoints import read_checkpoint
 from stylert.export.families import build_model
 from stylert.runtime.backends.tensorrt.plans import plans_of
 from stylert.runtime.bundle import Bundle
-from stylert.runtime.bundle_facts import reference_error
 from stylert.runtime.generator import Generator
-from stylert.runtime.parity import TOLERANCES, compare, judge
+from stylert.runtime.proof.bundle_facts import reference_error
+from stylert.runtime.proof.parity import TOLERANCES, compare, judge
 
 GOLDENS = Path(__file__).parent / "goldens"
 CHECKPOINTS = {path.stem: path for path in sorted(GOLDENS.glob("*.p*")) if path.suffix != ".npz"}

@@ -10,7 +10,7 @@ import stylert
 from stylert.export.bundle_writer import export_bundle
 from stylert.export.checkpoints import read_checkpoint
 from stylert.runtime.images import to_uint8
-from stylert.runtime.parity import TOLERANCES, compare
+from stylert.runtime.proof.parity import TOLERANCES, compare
 
 
 def test_a_checkpoint_becomes_the_pictures_of_the_official_implementation(

@@ -11,9 +11,9 @@ from stylert.apps.bench import BenchResult, run_bench
 from stylert.apps.bench.bench_backends import HALF_GEMM, NAMES, candidates_of, is_torch, on_gpu
 from stylert.export.checkpoints import Checkpoint
 from stylert.runtime.bundle import Bundle
-from stylert.runtime.bundle_facts import multiply_adds, reference_error, stored_weights
 from stylert.runtime.errors import InvalidInput
 from stylert.runtime.packages import need
+from stylert.runtime.proof.bundle_facts import multiply_adds, reference_error, stored_weights
 
 __all__ = ["MAY_FAIL", "bench_bundle", "bundle_of", "parse_backends"]
 

@@ -15,7 +15,7 @@ from stylert.apps.bench.candidates import Candidate
 from stylert.apps.bench.report import CandidateReport, Measurement, plain
 from stylert.apps.bench.settings import Settings
 from stylert.apps.bench.worker import Worker, WorkerFailed
-from stylert.runtime.parity import TOLERANCES, compare, judge
+from stylert.runtime.proof.parity import TOLERANCES, compare, judge
 
 __all__ = ["Lane", "open_lanes"]
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from stylert.apps.bench.report import BenchResult, Row
 from stylert.runtime.errors import InvalidInput, MissingExtra
-from stylert.runtime.publishing import publish_file
+from stylert.runtime.files.publishing import publish_file
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

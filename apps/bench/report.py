@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from stylert.runtime.errors import InvalidInput
-from stylert.runtime.parity import Difference
+from stylert.runtime.proof.parity import Difference
 
 __all__ = ["SCHEMA", "BenchResult", "CandidateReport", "Measurement", "Row", "plain"]
 

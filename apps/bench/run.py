@@ -13,7 +13,7 @@ from stylert.apps.bench.report import BenchResult, plain
 from stylert.apps.bench.settings import Settings, check_candidates, check_positive, choose
 from stylert.runtime.errors import EngineError
 from stylert.runtime.machine import usable_cpus
-from stylert.runtime.parity import RoundingError
+from stylert.runtime.proof.parity import RoundingError
 
 __all__ = ["run_bench"]
 

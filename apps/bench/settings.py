@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from stylert.apps.bench.candidates import Candidate
 from stylert.runtime.errors import InvalidInput
-from stylert.runtime.parity import RoundingError
+from stylert.runtime.proof.parity import RoundingError
 
 __all__ = ["Settings", "check_candidates", "check_positive", "choose"]
 

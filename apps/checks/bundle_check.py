@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from stylert.runtime import Generator
-from stylert.runtime.bundle_facts import difference_at_export, reference_error
-from stylert.runtime.parity import Difference, RoundingError, batch_difference, judge
+from stylert.runtime.proof.bundle_facts import difference_at_export, reference_error
+from stylert.runtime.proof.parity import Difference, RoundingError, batch_difference, judge
 
 __all__ = ["BundleCheck", "check_bundle"]
 

@@ -13,7 +13,7 @@ from stylert.apps.datasets.job import DatasetJob
 from stylert.apps.datasets.names import IMAGE_NAME, MANIFEST, SUFFIXES, image_name, partial
 from stylert.apps.datasets.seeds import Seeds
 from stylert.apps.datasets.store import Container, Store
-from stylert.runtime.publishing import naming, publish_bytes, sync_files, sync_folder
+from stylert.runtime.files.publishing import naming, publish_bytes, sync_files, sync_folder
 
 __all__ = ["Folder"]
 

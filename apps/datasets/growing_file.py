@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from stylert.apps.datasets.names import partial
-from stylert.runtime.publishing import naming, sync_folder
+from stylert.runtime.files.publishing import naming, sync_folder
 
 __all__ = ["GrowingFile"]
 

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from stylert.apps.datasets.job import DatasetJob
 from stylert.apps.datasets.names import JOB, MANIFEST, partial
-from stylert.runtime.publishing import publish_bytes
+from stylert.runtime.files.publishing import publish_bytes
 
 __all__ = ["Container", "Store"]
 

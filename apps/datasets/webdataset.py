@@ -24,7 +24,7 @@ from stylert.apps.datasets.names import (
     shard_name,
 )
 from stylert.apps.datasets.store import Container, Store
-from stylert.runtime.publishing import publish_file
+from stylert.runtime.files.publishing import publish_file
 
 __all__ = ["WebDataset"]
 

@@ -18,7 +18,7 @@ from stylert.apps.datasets.job import DatasetJob
 from stylert.apps.datasets.names import JOB, MANIFEST, partial
 from stylert.apps.datasets.store import Container, Store
 from stylert.runtime.errors import InvalidInput
-from stylert.runtime.publishing import publish_file
+from stylert.runtime.files.publishing import publish_file
 
 __all__ = ["ZipFile"]
 

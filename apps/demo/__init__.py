@@ -10,7 +10,7 @@ import shutil
 from pathlib import Path
 
 from stylert.runtime.bundle import MANIFEST, Bundle, check_target
-from stylert.runtime.publishing import publish_folder
+from stylert.runtime.files.publishing import publish_folder
 
 __all__ = ["write_demo"]
 

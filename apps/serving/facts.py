@@ -9,7 +9,7 @@ from stylert.apps.serving.encoding import MEDIA_TYPES
 from stylert.apps.serving.settings import Settings
 from stylert.apps.serving.video_request import writable_videos
 from stylert.runtime import Generator
-from stylert.runtime.bundle_facts import noise_strength
+from stylert.runtime.proof.bundle_facts import noise_strength
 from stylert.runtime.transforms import TRANSFORM
 
 __all__ = ["facts_of"]

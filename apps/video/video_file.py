@@ -17,7 +17,7 @@ from stylert.apps.video.frame_folder import FrameFolder, is_frame
 from stylert.apps.video.stream import CONTAINERS, VideoStream, pyav
 from stylert.runtime.arguments import check_integer, shown
 from stylert.runtime.errors import InvalidInput
-from stylert.runtime.publishing import publish_file, publish_folder
+from stylert.runtime.files.publishing import publish_file, publish_folder
 
 __all__ = ["VideoFile", "WrittenVideo", "write_video"]
 

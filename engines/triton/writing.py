@@ -12,7 +12,7 @@ from stylert.engines.triton.layout import Layout
 from stylert.engines.triton.schema import format_message
 from stylert.runtime.bundle import sha256_of
 from stylert.runtime.errors import EngineError
-from stylert.runtime.publishing import check_folder, publish_folder
+from stylert.runtime.files.publishing import check_folder, publish_folder
 
 __all__ = ["CONFIG", "RECORD", "check_target", "publish"]
 

@@ -24,8 +24,8 @@ from stylert.export.checkpoints.safe_pickle.quoting import quote
 from stylert.export.checkpoints.validation import check_shapes, check_values
 from stylert.runtime.errors import CheckpointError, MissingExtra
 from stylert.runtime.files.class_names import check_class_names
+from stylert.runtime.files.publishing import publish_bytes
 from stylert.runtime.labels import Classes
-from stylert.runtime.publishing import publish_bytes
 
 __all__ = ["read_safetensors", "write_native"]
 

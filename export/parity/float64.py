@@ -12,7 +12,7 @@ import torch
 from stylert.export.checkpoints import Checkpoint
 from stylert.export.parity.reference import Reference
 from stylert.export.parity.scenes import Scene
-from stylert.runtime.parity import RoundingError
+from stylert.runtime.proof.parity import RoundingError
 
 __all__ = ["Float64Pictures", "Picture"]
 

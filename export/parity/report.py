@@ -10,7 +10,7 @@ from typing import Any
 
 from stylert.export.parity.scenes import Scene
 from stylert.runtime.errors import ParityError
-from stylert.runtime.parity import (
+from stylert.runtime.proof.parity import (
     STORED_WEIGHTS,
     TOLERANCES,
     Difference,

@@ -10,11 +10,11 @@ import numpy as np
 
 from stylert.runtime.arguments import check_integer, shown
 from stylert.runtime.bundle import Bundle
-from stylert.runtime.control.latent_files import load_direction, load_ws
 from stylert.runtime.control.layers import Layers, layer_groups, layers_of
 from stylert.runtime.control.pca import PrincipalComponents, principal_components
 from stylert.runtime.control.styles import as_styles, edit_styles
 from stylert.runtime.errors import InvalidInput
+from stylert.runtime.files.latent_files import load_direction, load_ws
 from stylert.runtime.latents import as_float32, seeds_of
 
 __all__ = ["StyleEditing"]
@@ -130,7 +130,7 @@ class StyleEditing:
     def load_ws(self, path: str | Path, *, key: str | None = None) -> np.ndarray:
         """Read the styles that a projector or an encoder found.
 
-        See `stylert.runtime.control.latent_files`.
+        See `stylert.runtime.files.latent_files`.
 
         Args:
             path: a .npy or .npz file with [N, num_ws, w_dim], [num_ws, w_dim], or one w for all

@@ -1,1 +1,1 @@
-"""What reads files that a stranger may have made: checked before anything is taken from them."""
+"""Files: what strangers may have made, checked before anything is taken of it; what we write."""

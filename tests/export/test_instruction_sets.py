@@ -28,7 +28,7 @@ import numpy as np, torch
 from stylert.export.bundle_writer import export_bundle
 from stylert.export.checkpoints import read_checkpoint
 from stylert.export.families import build_model
-from stylert.runtime.parity import RoundingError, compare, measure_excess
+from stylert.runtime.proof.parity import RoundingError, compare, measure_excess
 
 torch.set_num_threads(1)
 goldens, out, *names = sys.argv[1:]

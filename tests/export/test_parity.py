@@ -30,7 +30,7 @@ from stylert.export.parity.scenes import Psi
 from stylert.runtime.errors import ParityError
 from stylert.runtime.generator import Generator
 from stylert.runtime.graph_inputs import GraphInputs
-from stylert.runtime.parity import RMS_FACTOR, Difference, RoundingError
+from stylert.runtime.proof.parity import RMS_FACTOR, Difference, RoundingError
 
 MakeCheckpoint = Callable[..., Checkpoint]
 Row = tuple[str, str, str]  # psi, noise or motion, and ws

@@ -25,7 +25,7 @@ from stylert.export.precision import HALF_MAX, HEADROOM, choose_half, list_half_
 from stylert.runtime import packages
 from stylert.runtime.backends.tensorrt.refit_weights import STORED
 from stylert.runtime.errors import InvalidInput, MissingExtra
-from stylert.runtime.parity import TOLERANCES, compare
+from stylert.runtime.proof.parity import TOLERANCES, compare
 
 GOLDENS = [
     *("sg2-skip-32", "sg2-cond-32", "sg2-resnet-32", "sg2-orig-32", "sg2-nhwc-32"),

@@ -21,10 +21,10 @@ from stylert.export.network_facts import read_facts, tell_rows
 from stylert.export.parity import ParityReport
 from stylert.export.verification import verify_bundle
 from stylert.runtime.bundle import Bundle, sealed
-from stylert.runtime.bundle_facts import stored_weights
 from stylert.runtime.errors import BundleError, ParityError
 from stylert.runtime.generator import Generator
-from stylert.runtime.parity import STORED_WEIGHTS, compare
+from stylert.runtime.proof.bundle_facts import stored_weights
+from stylert.runtime.proof.parity import STORED_WEIGHTS, compare
 
 Refuses = Callable[..., AbstractContextManager[None]]
 

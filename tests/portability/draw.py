@@ -20,7 +20,7 @@ import onnxruntime
 from stylert.runtime.bundle import Bundle
 from stylert.runtime.generator import Generator
 from stylert.runtime.images import to_uint8
-from stylert.runtime.parity import compare, judge
+from stylert.runtime.proof.parity import compare, judge
 
 
 def main(bundles: Path, goldens: Path) -> int:

@@ -22,7 +22,7 @@ from stylert.runtime.feeds import Feeds
 from stylert.runtime.generator import Generator
 from stylert.runtime.images import to_uint8
 from stylert.runtime.latents import z_from_seeds
-from stylert.runtime.parity import TOLERANCES, compare
+from stylert.runtime.proof.parity import TOLERANCES, compare
 
 GOLDENS = Path(__file__).parents[1] / "goldens"
 NAMES = sorted(path.stem for path in GOLDENS.glob("sg2-*.npz"))

@@ -21,7 +21,7 @@ from stylert.runtime.bundle import Bundle
 from stylert.runtime.errors import EngineError, MissingExtra
 from stylert.runtime.feeds import Feeds
 from stylert.runtime.generator import Generator
-from stylert.runtime.parity import TOLERANCES, compare
+from stylert.runtime.proof.parity import TOLERANCES, compare
 
 CUDA = "CUDAExecutionProvider"
 CPU = "CPUExecutionProvider"

@@ -15,7 +15,7 @@ from stylert.runtime.bundle import Bundle
 from stylert.runtime.feeds import Feeds
 from stylert.runtime.generator import Generator
 from stylert.runtime.images import to_uint8
-from stylert.runtime.parity import TOLERANCES, Tolerance, compare
+from stylert.runtime.proof.parity import TOLERANCES, Tolerance, compare
 from stylert.runtime.transforms import inverse_transforms, transform_inputs
 
 NAME = "sg3-r-64"

@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 
 from stylert.export.checkpoints.checkpoint import Checkpoint, Source
+from stylert.export.checkpoints.nvlabs.mapping import drop_idle_table
 from stylert.export.checkpoints.nvlabs.modules import Modules, walk_modules
 from stylert.export.checkpoints.nvlabs.reading import Reading
 from stylert.export.checkpoints.nvlabs.stylegan2 import read_stylegan2
 from stylert.export.checkpoints.nvlabs.stylegan3 import read_stylegan3
-from stylert.export.checkpoints.safe_pickle.allow_list import PersistentObject, PickledObject
+from stylert.export.checkpoints.safe_pickle.allow_list import PersistentObject
 from stylert.export.checkpoints.safe_pickle.quoting import quote, quote_some
 from stylert.export.checkpoints.validation import check_shapes, check_size, check_values
 from stylert.runtime.errors import CheckpointError
@@ -25,7 +26,6 @@ from stylert.runtime.errors import CheckpointError
 __all__ = ["read_networks", "is_nvlabs"]
 
 ALONE = "the only network"
-_STYLEGAN_XL = "not supported: a w_avg for each class, as StyleGAN-XL has"
 
 # A tensor that only its generators have, and the reader of each family.
 _READERS: dict[str, Callable[[Modules], Reading]] = {
@@ -53,10 +53,10 @@ def read_networks(value: Any, network: str | None, source: Source) -> Checkpoint
         CheckpointError: there is no such generator, or it is none that is supported.
     """
     name, chosen = _choose_network(value, network)
-    _refuse_stylegan_xl(chosen)
     modules = walk_modules(chosen)
     reader = _find_reader(modules, name)
     check_size(modules.num_elements, source)
+    drop_idle_table(modules)
     reading = reader(modules)
     tensors, more_notes = _read_tensors(modules, reading)
     check_values(tensors)
@@ -94,9 +94,6 @@ def _list_networks(snapshot: dict[Any, Any]) -> dict[str, PersistentObject]:
 
 def _find_reader(modules: Modules, name: str) -> Callable[[Modules], Reading]:
     """The reader of the network's family."""
-    w_avg = modules.tensors.get("mapping.w_avg")
-    if w_avg is not None and len(w_avg.shape) == 2:
-        raise CheckpointError(_STYLEGAN_XL)
     for tensor, reader in _READERS.items():
         if tensor in modules.tensors:
             return reader
@@ -106,16 +103,6 @@ def _find_reader(modules: Modules, name: str) -> Callable[[Modules], Reading]:
     )
 
 
-def _refuse_stylegan_xl(network: PersistentObject) -> None:
-    """Before its modules are walked through: one of them is none of NVlabs' classes."""
-    mapping = network.state["_modules"]["mapping"]
-    children = mapping.state.get("_modules") if type(mapping) is PersistentObject else None
-    embed = children.get("embed") if type(children) is dict else None
-    is_embedding = type(embed) is PickledObject and embed.class_name == "Embedding"
-    if is_embedding or network.class_name == "SuperresGenerator":
-        raise CheckpointError(_STYLEGAN_XL)
-
-
 def _read_tensors(
     modules: Modules, reading: Reading
 ) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
@@ -123,7 +110,8 @@ def _read_tensors(
     filled = dict(reading.filled)
     notes: tuple[str, ...] = ()
     if "mapping.w_avg" not in modules.tensors:
-        filled["mapping.w_avg"] = np.zeros(reading.config.w_dim, dtype=np.float32)
+        shape = reading.config.list_mapping_shapes()["mapping.w_avg"]
+        filled["mapping.w_avg"] = np.zeros(shape, dtype=np.float32)
         notes = ("the network has no average w, zeros take its place: do not truncate",)
     shapes = {k: t.shape for k, t in modules.tensors.items() if k not in reading.copies}
     check_shapes(reading.config, shapes | {name: array.shape for name, array in filled.items()})

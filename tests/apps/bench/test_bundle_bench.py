@@ -15,8 +15,8 @@ from stylert.apps.bench.candidates import Candidate
 from stylert.export.bundle_writer import export_bundle
 from stylert.export.checkpoints import Checkpoint
 from stylert.runtime.bundle import Bundle
-from stylert.runtime.bundle_facts import multiply_adds
 from stylert.runtime.errors import BundleError, MissingExtra
+from stylert.runtime.proof.bundle_facts import multiply_adds
 
 Refuses = Callable[..., AbstractContextManager[None]]
 

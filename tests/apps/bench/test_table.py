@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from stylert.apps.bench import BenchResult, CandidateReport, Measurement
 from stylert.apps.bench.table import table_of
-from stylert.runtime.parity import Difference
+from stylert.runtime.proof.parity import Difference
 
 
 def test_the_table() -> None:

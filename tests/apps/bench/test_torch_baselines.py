@@ -27,7 +27,7 @@ from stylert.export.families import build_model
 from stylert.export.int16_rounding import round_weights
 from stylert.runtime.errors import EngineError
 from stylert.runtime.generator import Generator
-from stylert.runtime.parity import TOLERANCES, compare
+from stylert.runtime.proof.parity import TOLERANCES, compare
 
 
 @pytest.mark.parametrize("name", ["sg2-skip-32", "sg2-cond-32"])

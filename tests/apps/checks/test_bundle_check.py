@@ -13,7 +13,7 @@ import pytest
 from stylert.apps.checks import bundle_check
 from stylert.apps.checks.bundle_check import check_bundle
 from stylert.runtime.errors import BundleError
-from stylert.runtime.parity import Difference
+from stylert.runtime.proof.parity import Difference
 
 
 def test_a_good_bundle(bundle: Path) -> None:

@@ -25,7 +25,7 @@ from typing import Any
 import pytest
 
 from stylert.apps.datasets import DatasetJob, Seeds, shard, write_dataset
-from stylert.runtime import publishing
+from stylert.runtime.files import publishing
 from stylert.runtime.generator import Generator
 
 CONTAINERS = ("folder", "zip", "webdataset")

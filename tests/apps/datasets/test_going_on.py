@@ -14,7 +14,7 @@ from stylert.apps.datasets import DatasetJob, DatasetWriter, Seeds, write_datase
 from stylert.apps.datasets.growing_file import GrowingFile
 from stylert.apps.datasets.shard import Shard
 from stylert.runtime.drawing_options import DrawingOptions
-from stylert.runtime.publishing import naming
+from stylert.runtime.files.publishing import naming
 
 CONTAINERS = ("folder", "zip", "webdataset")
 Contents = Callable[[Path], dict[str, bytes]]

@@ -20,7 +20,7 @@ from stylert.export.verification import verify_bundle
 from stylert.runtime.bundle import Bundle
 from stylert.runtime.errors import BundleError
 from stylert.runtime.generator import Generator
-from stylert.runtime.parity import STORED_WEIGHTS
+from stylert.runtime.proof.parity import STORED_WEIGHTS
 
 Refuses = Callable[..., AbstractContextManager[None]]
 CHECKPOINT = Path(__file__).parents[3] / "examples" / "demo.safetensors"

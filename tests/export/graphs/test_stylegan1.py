@@ -28,7 +28,7 @@ from stylert.export.precision import choose_half
 from stylert.runtime.bundle import Bundle
 from stylert.runtime.generator import Generator
 from stylert.runtime.images import to_uint8
-from stylert.runtime.parity import TOLERANCES, Difference, compare
+from stylert.runtime.proof.parity import TOLERANCES, Difference, compare
 
 GOLDENS = ["sg1-tf-256", "sg1-tf-32"]
 BLOCKS = ("b4", "b8", "b16")

@@ -23,7 +23,7 @@ from stylert.export.graphs.mapping import build_mapping_graph
 from stylert.export.lowering import UP_CONVOLUTIONS
 from stylert.export.models.stylegan2 import StyleGAN2
 from stylert.runtime.images import to_uint8
-from stylert.runtime.parity import compare
+from stylert.runtime.proof.parity import compare
 
 MakeCheckpoint = Callable[..., Checkpoint]
 

@@ -13,7 +13,7 @@ from stylert.export.checkpoints import read_checkpoint
 from stylert.export.models import layers
 from stylert.export.models.layers import modulated_conv2d
 from stylert.export.models.stylegan2 import Block, StyleGAN2
-from stylert.runtime.parity import compare
+from stylert.runtime.proof.parity import compare
 
 OFFICIAL = {"sg2-fp16-64": 75.6, "sg2-hot-64": 74.5}  # dB of its half path against its own float32
 

@@ -16,7 +16,7 @@ from stylert.export.checkpoints import Checkpoint
 from stylert.export.parity.reference import Reference
 from stylert.export.parity.scenes import Scene, list_image_scenes, list_mapping_psis
 from stylert.runtime import images
-from stylert.runtime.parity import RoundingError
+from stylert.runtime.proof.parity import RoundingError
 
 Case = tuple[Scene, int]  # and the seed
 

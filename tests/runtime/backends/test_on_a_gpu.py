@@ -20,9 +20,9 @@ from stylert.runtime.backends.cuda.launch_timer import LaunchTimer
 from stylert.runtime.backends.onnxruntime import OnnxRuntimeSession, available_providers
 from stylert.runtime.backends.tensorrt.session import TensorRTSession
 from stylert.runtime.bundle import Bundle
-from stylert.runtime.bundle_facts import reference_error
 from stylert.runtime.generator import Generator
-from stylert.runtime.parity import compare, judge
+from stylert.runtime.proof.bundle_facts import reference_error
+from stylert.runtime.proof.parity import compare, judge
 
 BOTH = ("mapping", "synthesis")
 

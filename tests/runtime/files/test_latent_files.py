@@ -13,8 +13,8 @@ import pytest
 from PIL import Image
 
 from stylert.runtime.bundle import GeneratorSpec
-from stylert.runtime.control import latent_files
-from stylert.runtime.control.latent_files import load_direction, load_ws
+from stylert.runtime.files import latent_files
+from stylert.runtime.files.latent_files import load_direction, load_ws
 
 SPEC = GeneratorSpec(
     z_dim=5,

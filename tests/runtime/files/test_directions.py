@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 from stylert.runtime.bundle import Bundle
-from stylert.runtime.directions import (
+from stylert.runtime.errors import BundleError
+from stylert.runtime.files.directions import (
     DirectionSet,
     arrays_of,
     direction_sets,
     directions_by_name,
 )
-from stylert.runtime.errors import BundleError
 
 VECTORS = np.array([[1, 0], [0, -1]], np.float32)
 SETS = (

@@ -8,7 +8,7 @@ import math
 import numpy as np
 import pytest
 
-from stylert.runtime.parity import (
+from stylert.runtime.proof.parity import (
     CHAOTIC_RMS,
     MAX_FACTOR,
     RMS_FACTOR,

@@ -10,7 +10,7 @@ from typing import Any
 
 from stylert.runtime.bundle import MANIFEST, Bundle
 from stylert.runtime.errors import BundleError
-from stylert.runtime.parity import STORED_WEIGHTS, RoundingError
+from stylert.runtime.proof.parity import STORED_WEIGHTS, RoundingError
 
 __all__ = [
     "WEIGHTS",
@@ -64,7 +64,7 @@ def difference_at_export(bundle: Bundle) -> float | None:
 def reference_error(bundle: Bundle) -> RoundingError | None:
     """How far PyTorch's float32 pictures are from float64, where the export has drawn that.
 
-    With it, the second gate of `stylert.runtime.parity` needs no PyTorch.
+    With it, the second gate of `stylert.runtime.proof.parity` needs no PyTorch.
 
     Raises:
         BundleError: the manifest is damaged.

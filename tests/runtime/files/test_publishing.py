@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from stylert.runtime.publishing import naming, publish_bytes, publish_file, publish_folder
+from stylert.runtime.files.publishing import naming, publish_bytes, publish_file, publish_folder
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def tree(root: Path) -> dict[str, bytes | None]:
@@ -64,7 +64,7 @@ def test_nobody_else_publishes() -> None:
         if any(map(renames_or_syncs, ast.walk(ast.parse(path.read_text(encoding="utf-8")))))
     }
     assert found == {
-        "runtime/publishing.py",
+        "runtime/files/publishing.py",
         "apps/datasets/growing_file.py",  # which is synced as it grows
         "apps/datasets/webdataset.py",  # takes a shard's name away again
     }
@@ -187,7 +187,7 @@ def test_errors_are_told_of_what_people_know(tmp_path: Path) -> None:
 
 TERMINATED = """
 import signal, sys
-from stylert.runtime.publishing import publish_file, publish_folder
+from stylert.runtime.files.publishing import publish_file, publish_folder
 def stop(*_):
     raise KeyboardInterrupt  # as the command line does
 signal.signal(signal.SIGTERM, stop)

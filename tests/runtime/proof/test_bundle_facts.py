@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from stylert.runtime.bundle import Bundle, sealed
-from stylert.runtime.bundle_facts import (
+from stylert.runtime.errors import BundleError
+from stylert.runtime.proof.bundle_facts import (
     difference_at_export,
     multiply_adds,
     noise_strength,
@@ -20,8 +21,7 @@ from stylert.runtime.bundle_facts import (
     reference_error,
     tell_half,
 )
-from stylert.runtime.errors import BundleError
-from stylert.runtime.parity import RoundingError
+from stylert.runtime.proof.parity import RoundingError
 
 Refuses = Callable[..., AbstractContextManager[None]]
 

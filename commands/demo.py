@@ -1,0 +1,31 @@
+"""`stylert demo`: a bundle to begin with, which comes with StyleRT."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from stylert.commands import console
+from stylert.commands.options import Force
+from stylert.runtime.bundle import Bundle
+
+__all__ = ["demo"]
+
+
+def demo(
+    out: Annotated[Path, typer.Argument(help="Folder to write.", metavar="BUNDLE")],
+    *,
+    force: Force = False,
+) -> None:
+    """Write the demo's bundle: six classes of small pictures. No checkpoint and no PyTorch needed.
+
+    Example: stylert demo demo-bundle
+    """
+    from stylert.apps.demo import write_demo
+
+    write_demo(out, force=force)
+    names = Bundle.open(out).classes.names
+    console.say(f"Wrote {out}. Its classes: {', '.join(names)}.")
+    console.say(f"Draw with: stylert generate {out} --seeds 0-15 --out images")

@@ -1,0 +1,1 @@
+"""The proof for those without PyTorch: how near is near enough, and what a manifest tells."""
