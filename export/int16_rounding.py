@@ -1,6 +1,6 @@
 """A checkpoint whose large weights are 16-bit integers, with a factor for each output. NumPy only.
 
-Half precision takes as much room, and costs 14 to 25 dB more (docs/results/README.md): it spends
+Half precision takes as much room, and costs 16 to 19 dB more (docs/results/README.md): it spends
 its digits on the smallest weights, and the largest make the picture.
 """
 

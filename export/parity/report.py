@@ -163,7 +163,7 @@ def make_parity_error(report: ParityReport) -> ParityError:
         return ParityError(
             f"Rounded weights cost too much of this network: the worst of {row.images} pictures is "
             f"{found.psnr_db:.1f} dB (PSNR) from the checkpoint's, expected at least "
-            f"{TOLERANCES[STORED_WEIGHTS].psnr_db:g}. Pass weights='fp32'.",
+            f"{TOLERANCES[STORED_WEIGHTS].psnr_db:g}. Export it with weights='fp32'.",
             report=report,
         )
     excess = measure_excess(found, row.precision, report.errors.get(row.output))

@@ -15,7 +15,15 @@ from stylert.export.families import build_synthesis_graph
 from stylert.export.int16_rounding import LARGE, round_weights
 from stylert.runtime.backends.tensorrt.refit_weights import INTEGERS, with_float32_weights
 
-NETWORKS = ("sg1-tf-32", "sg2-fp16-64", "sg2-resnet-32", "sg3-t-64", "sg3-r-64", "rosinality-32")
+NETWORKS = (
+    "field/xl-cond",
+    "sg1-tf-32",
+    "sg2-fp16-64",
+    "sg2-resnet-32",
+    "sg3-t-64",
+    "sg3-r-64",
+    "rosinality-32",
+)
 
 
 @pytest.fixture(scope="module", params=NETWORKS)
