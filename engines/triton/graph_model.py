@@ -90,7 +90,7 @@ class _Synthesis:
         )
 
     def __call__(self, feeds: Arrays) -> Arrays:
-        noise = {name: array for name, array in feeds.items() if name.startswith("noise_")}
+        noise = {name: array for name, array in feeds.items() if name.startswith("noise")}
         images = self._generator.synthesize(
             feeds["ws"], noise=noise or None, transform=feeds.get("transform")
         )
