@@ -241,7 +241,7 @@ class Bundle:
 
 
 def is_noise(name: str) -> bool:
-    """Whether an input of the synthesis graph is noise: 'noise_b8_conv0', or the one map 'noise'."""
+    """Whether an input of the synthesis graph is noise: 'noise_b8_conv0', or the map 'noise'."""
     return name.startswith("noise")
 
 

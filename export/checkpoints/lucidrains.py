@@ -5,13 +5,14 @@ average generator and SE its mapping network; G and S are those in training. Of 
 made with, the tensors do not tell one number, the mapping network's learning rate multiplier: the
 file '.config.json' beside them does.
 
-What it computes is a StyleGAN2's but for its layers (see `configs.lucidrains`). Dense layers have no
-factor 1/sqrt(fan-in), the mapping network's activation has no gain of sqrt(2), and its latent has
-length 1, not a mean square of 1. These factors become a part of our weights.
+What it computes is a StyleGAN2's but for its layers (see `configs.lucidrains`). Dense layers have
+no factor 1/sqrt(fan-in), the mapping network's activation has no gain of sqrt(2), and its latent
+has length 1, not a mean square of 1. These factors become a part of our weights.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from collections.abc import Iterator, Mapping
@@ -44,8 +45,9 @@ _LATENTS = 2000  # whose mean is the average w, as in the package
 _NOISE_SEED = 0
 _LR_MULTIPLIER = 0.1  # of the mapping network, unless the options say otherwise
 _FIRST = "blocks.0.to_style1.weight"  # every generator has it
-_MAPPINGS = {"GE.": "SE.", "G.": "S."}  # of each generator, by their prefixes
-_MOST = {"layers": 256, "blocks": 14}
+_MAPPINGS = {"GE": "SE", "G": "S"}  # of each generator
+_MAX_LAYERS = 256
+_MAX_BLOCKS = 14
 
 
 @dataclass(frozen=True)
@@ -54,8 +56,13 @@ class _Generator:
 
     holder: Any  # the key of its dict, None for the outermost dict
     prefix: str  # of all names of the training, usually ''
-    network: str  # 'GE.', 'G.', or '' for a generator without its mapping network
+    name: str  # 'GE', 'G', or '' for a generator without its mapping network
     tensors: Mapping[Any, Any]
+
+    @property
+    def mapping(self) -> str:
+        """What its mapping network is called."""
+        return _MAPPINGS[self.name]
 
 
 def is_lucidrains(value: Any) -> bool:
@@ -63,9 +70,7 @@ def is_lucidrains(value: Any) -> bool:
     return any(True for _ in _list_generators(value))
 
 
-def read_lucidrains(
-    value: Any, network: str | None, source: Source, *, folder: Path
-) -> Checkpoint:
+def read_lucidrains(value: Any, network: str | None, source: Source, *, folder: Path) -> Checkpoint:
     """Read one generator of a value for which `is_lucidrains` holds.
 
     Args:
@@ -77,23 +82,23 @@ def read_lucidrains(
     Raises:
         CheckpointError: there is no such generator, or it is none that is supported.
     """
-    generators = {found.network.rstrip("."): found for found in _list_generators(value)}
+    generators = {found.name: found for found in _list_generators(value)}
     name = network if network is not None else next(n for n in ("GE", "G", "") if n in generators)
     if name not in generators:
         there = quote_some(generators)
         raise CheckpointError(f"no network {quote(name)} in the file; it has {there}")
-    chosen = generators[name]
     if not name:
         raise CheckpointError(
             "the generator is there without its mapping network (SE.net.0.weight, ...); save the "
             "state_dict() of both, as the package's own files have it"
         )
+    chosen = generators[name]
     state = _read_state(chosen)
     check_size(state.num_elements, source)
-    config = _read_config(state)
-    options, note = _read_options(folder, config)
-    config = replace(config, mapping_lr_multiplier=options)
-    tensors = _read_tensors(state, config)
+    config = _read_config(state, chosen)
+    lr_multiplier, note = _read_options(folder, config)
+    config = replace(config, mapping_lr_multiplier=lr_multiplier)
+    tensors = _read_tensors(state, config, chosen)
     noise = draw_noise(np.random.RandomState(_NOISE_SEED), UNIFORM, config.img_shape)
     tensors["synthesis.noise_const"] = noise.astype(np.float32)
     shapes = {name: tensor.shape for name, tensor in tensors.items()}
@@ -102,10 +107,14 @@ def read_lucidrains(
     tensors["mapping.w_avg"] = average_latents(config, tensors, count=_LATENTS)
     notes = [
         note,
-        f"the file has no average w: the mean of {_LATENTS} mapped latents of seed {SEED} takes "
-        "its place",
-        "the network was trained with new noise in each picture: uniform noise of seed "
-        f"{_NOISE_SEED} is its constant noise",
+        (
+            f"the file has no average w: the mean of {_LATENTS} mapped latents of seed {SEED} "
+            "takes its place"
+        ),
+        (
+            "the network was trained with new noise in each picture: uniform noise of seed "
+            f"{_NOISE_SEED} is its constant noise"
+        ),
         _note_rest(value, chosen),
     ]
     if network is None and name != "GE":
@@ -129,22 +138,21 @@ def _list_generators(value: Any) -> Iterator[_Generator]:
             if type(name) is not str or not f".{name}".endswith(f".{_FIRST}"):
                 continue
             before = name.removesuffix(_FIRST)
-            network = next((end for end in _MAPPINGS if f".{before}".endswith(f".{end}")), "")
-            yield _Generator(holder, before.removesuffix(network), network, tensors)
+            network = next((n for n in _MAPPINGS if f".{before}".endswith(f".{n}.")), "")
+            prefix = before.removesuffix(f"{network}.") if network else before
+            yield _Generator(holder, prefix, network, tensors)
 
 
 def _read_state(generator: _Generator) -> Modules:
-    """The tensors of the generator, and those of its mapping network as 'net.*'."""
+    """The tensors of the generator and of its mapping network, without the prefix."""
+    parts = (f"{generator.mapping}.", f"{generator.name}.")
     tensors: dict[str, Tensor] = {}
-    for part in (_MAPPINGS[generator.network], generator.network):
-        prefix = f"{generator.prefix}{part}"
-        for name, tensor in generator.tensors.items():
-            if type(name) is str and name.startswith(prefix):
-                if type(tensor) is not Tensor:
-                    raise CheckpointError(
-                        f"{quote(name)} is a {type(tensor).__name__}, and no tensor"
-                    )
-                tensors[name.removeprefix(prefix)] = tensor
+    for name, tensor in generator.tensors.items():
+        short = name.removeprefix(generator.prefix) if type(name) is str else ""
+        if short.startswith(parts):
+            if type(tensor) is not Tensor:
+                raise CheckpointError(f"{quote(name)} is a {type(tensor).__name__}, and no tensor")
+            tensors[short] = tensor
     return Modules(tensors=tensors)
 
 
@@ -155,7 +163,7 @@ def _note_rest(value: dict[Any, Any], chosen: _Generator) -> str:
         for name in chosen.tensors
         if type(name) is str
     ]
-    used = (chosen.network.rstrip("."), _MAPPINGS[chosen.network].rstrip("."))
+    used = (chosen.name, chosen.mapping)
     beside = [key for key in value if key not in (chosen.holder, "version")]
     rest = [part for part in dict.fromkeys(parts) if part not in used]
     rest += beside if chosen.holder is not None else []
@@ -165,31 +173,33 @@ def _note_rest(value: dict[Any, Any], chosen: _Generator) -> str:
 # ---- The architecture --------------------------------------------------------------------------
 
 
-def _read_config(state: Modules) -> LucidrainsConfig:
+def _read_config(state: Modules, chosen: _Generator) -> LucidrainsConfig:
     """What the names and shapes of the tensors tell."""
-    layers = _count(state, lambda i: f"net.{2 * i}.weight", _MOST["layers"])
-    blocks = _count(state, lambda i: f"blocks.{i}.conv2.weight", _MOST["blocks"])
-    latent = state.find_shape("net.0.weight", 2)[1]
-    convs = [state.find_shape(f"blocks.{i}.conv2.weight", 4) for i in range(max(blocks, 1))]
-    queries = [f"attns.{i}.0.fn.fn.to_q.weight" in state.tensors for i in range(blocks)]
+    net, g = f"{chosen.mapping}.net", chosen.name
+    latent = state.find_shape(f"{net}.0.weight", 2)[1]
+    blocks = max(1, _count(state, f"{g}.blocks.{{}}.conv2.weight", _MAX_BLOCKS))
+    convs = [state.find_shape(f"{g}.blocks.{i}.conv2.weight", 4) for i in range(blocks)]
+    attends = [f"{g}.attns.{i}.0.fn.fn.to_q.weight" in state.tensors for i in range(blocks)]
     return LucidrainsConfig(
         z_dim=latent,
         c_dim=0,
         w_dim=latent,
-        img_channels=state.find_shape("blocks.0.to_rgb.conv.weight", 4)[0],
+        img_channels=state.find_shape(f"{g}.blocks.0.to_rgb.conv.weight", 4)[0],
         const_shape=(4, 4),
         channels=tuple(shape[0] for shape in convs),
-        mapping_layers=layers,
+        mapping_layers=_count(state, f"{net}.{{}}.weight", _MAX_LAYERS, step=2),
         mapping_features=latent,
         mapping_lr_multiplier=_LR_MULTIPLIER,
-        learned_const="initial_block" in state.tensors,
-        attention=tuple(f"b{4 << i}" for i, attends in enumerate(queries) if attends),
+        learned_const=f"{g}.initial_block" in state.tensors,
+        attention=tuple(f"b{4 << i}" for i in range(blocks) if attends[i]),
     )
 
 
-def _count(state: Modules, name_of: Any, most: int) -> int:
+def _count(state: Modules, pattern: str, most: int, step: int = 1) -> int:
     """How many of numbered tensors there are, without a gap."""
-    return next((i for i in range(most) if name_of(i) not in state.tensors), most)
+    numbers = range(0, most * step, step)
+    there = itertools.takewhile(lambda i: pattern.format(i) in state.tensors, numbers)
+    return sum(1 for _ in there)
 
 
 def _read_options(folder: Path, config: LucidrainsConfig) -> tuple[float, str]:
@@ -211,15 +221,22 @@ def _read_options(folder: Path, config: LucidrainsConfig) -> tuple[float, str]:
 # ---- The tensors -------------------------------------------------------------------------------
 
 
-def _read_tensors(state: Modules, config: LucidrainsConfig) -> dict[str, np.ndarray]:
+def _read_tensors(
+    state: Modules, config: LucidrainsConfig, chosen: _Generator
+) -> dict[str, np.ndarray]:
     """All tensors under our names, but those which no file has."""
-    names = _list_names(config)
-    blurs = [f"blocks.{i}.to_rgb.upsample.1.f" for i in range(len(config.channels) - 1)]
+    names = {
+        name: f"{chosen.mapping if name.startswith('mapping.') else chosen.name}.{theirs}"
+        for name, theirs in _list_names(config).items()
+    }
+    count = len(config.channels) - 1
+    blurs = [f"{chosen.name}.blocks.{i}.to_rgb.upsample.1.f" for i in range(count)]
     check_names(sorted(state.tensors), [*names.values(), *blurs], "stylegan2_pytorch")
     for blur in blurs:
         taps = state.read(blur).ravel()
         if not np.array_equal(taps, [1, 2, 1]):
-            raise CheckpointError(f"not supported: {blur} is {quote(taps.tolist())}")
+            got = quote(str(taps.tolist()))
+            raise CheckpointError(f"not supported: {blur}: got {got}, expected [1, 2, 1]")
     tensors = {}
     for name, shape in config.list_shapes().items():
         if name in names:
@@ -234,7 +251,7 @@ def _read_tensors(state: Modules, config: LucidrainsConfig) -> dict[str, np.ndar
 
 
 def _list_names(config: LucidrainsConfig) -> dict[str, str]:
-    """Our name of each tensor, and that in the file."""
+    """Our name of each tensor, and that in its network of the file."""
     names = {
         "synthesis.start.const": "initial_block",
         "synthesis.start.project.weight": "to_initial_block.weight",

@@ -66,7 +66,8 @@ def read_checkpoint(path: str | Path, *, network: str | None = None) -> Checkpoi
     It reads the pickles of stylegan2-ada-pytorch and of stylegan3 (its StyleGAN2, too),
     the TensorFlow pickles of StyleGAN 1, StyleGAN2 and StyleGAN2-ADA, the .pt files of rosinality's
     stylegan2-pytorch and of what is built on it (pSp, e4e, ...), those of lucidrains'
-    stylegan2_pytorch, and the .safetensors files of `write_native`. The name of the file does not matter.
+    stylegan2_pytorch, and the .safetensors files of `write_native`. The name of the file does not
+    matter.
 
     Args:
         path: The file, or 'untrained:NAME' for random weights (see `make_untrained`).

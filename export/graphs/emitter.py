@@ -24,7 +24,7 @@ HOMOGENEOUS = ("linear", "relu", "lrelu")  # f(a x) = a f(x) for a > 0: a gain m
 
 
 def name_noise(layer: str) -> str:
-    """The input that carries the noise of a layer: 'noise_b8_conv0' of 'b8.conv0', 'noise' of ''."""
+    """The input with the noise of a layer: 'noise_b8_conv0' of 'b8.conv0', 'noise' of ''."""
     return f"noise_{layer.replace('.', '_')}" if layer else UNIFORM
 
 

@@ -41,10 +41,9 @@ class _Synthesis(ModulatedEmitter):
         field = g.op("Transpose", field, name="noise_turned", perm=[0, 1, 3, 2])
         x, img = self.start(), None
         for index, block in enumerate(c.block_names):
-            if block in c.attention:
-                x = self.attend(x, block)
-            x = self.enter(block, x)
-            assert x is not None
+            entered = self.enter(block, self.attend(x, block))
+            assert entered is not None
+            x = entered
             self.watched.append(x)
             noise = self.cut_noise(field, block)
             for conv in ("conv0", "conv1"):
@@ -137,7 +136,9 @@ class _Synthesis(ModulatedEmitter):
     # ---- attention, all of it in float32 ----
 
     def attend(self, x: ir.Value, block: str) -> ir.Value:
-        """The input of a block, with what the attention and the layers behind it add."""
+        """The input of a block, with what attention and the layers behind it add if it has them."""
+        if block not in self.config.attention:
+            return x
         g, name = self.graph, f"synthesis.{block}"
         if self.dtype != "float32":
             x = g.cast(x, "float32", name=f"attention_{block}/to_float32")
@@ -196,7 +197,7 @@ class _Synthesis(ModulatedEmitter):
             return g.op("Add", g.op("Mul", x, scale, name="scale"), shift, name="shift")
 
     def gelu(self, x: ir.Value) -> ir.Value:
-        """x times the normal distribution function of x."""
+        """The value times its normal distribution function."""
         g = self.graph
         erf = g.op("Erf", self.scale(x, math.sqrt(0.5), "erf_input"), name="erf")
         share = g.op("Add", erf, g.constant("gelu_one", np.array(1.0)), name="share")

@@ -49,14 +49,18 @@ class LucidrainsSynthesis(nn.Module):
             previous = wide
 
     def forward(self, ws: Tensor, *, noise: Noise = "const") -> Tensor:
-        """Draw the images of ws; `noise` is 'const', 'none', or a map [M, 1, S, S] by the key ''."""
+        """Draw the images of ws; `noise` is 'const', 'none', or {'': the map [M, 1, S, S]}."""
         field = self.noise_const[None, None] if isinstance(noise, str) else noise[""]
         if noise == "none":
             field = torch.zeros_like(field)
-        x, rgb = self.start(ws), None
+        x: Tensor = self.start(ws)
+        rgb: Tensor | None = None
         for name, w in zip(self.block_names, ws.unbind(dim=1), strict=True):
-            rgb = None if rgb is None else blur(upsample(rgb))
-            x, rgb = self.get_submodule(name)(x, rgb, w, field)
+            block = self.get_submodule(name)
+            assert isinstance(block, Block)
+            x = block(x, w, field)
+            more = block.torgb(x, w)
+            rgb = more if rgb is None else block.enlarge(rgb) + more
         assert rgb is not None
         return 2 * rgb - 1  # it is drawn from 0 to 1
 
@@ -108,12 +112,11 @@ class Block(nn.Module):
             self.feedforward = Feedforward(in_channels)
         self.conv0 = StyledConv(config, in_channels, out_channels)
         self.conv1 = StyledConv(config, out_channels, out_channels)
+        self.enlarge = Enlarge()
         self.torgb = ToRGB(config, out_channels)
 
-    def forward(
-        self, x: Tensor, rgb: Tensor | None, w: Tensor, field: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Advance the activations x [N, C, H, W], and add to the image of their new resolution."""
+    def forward(self, x: Tensor, w: Tensor, field: Tensor) -> Tensor:
+        """Advance the activations x [N, C, H, W]; w [N, w_dim], the map [M, 1, S, S] of noise."""
         if hasattr(self, "attention"):
             x = x + self.attention(x)
             x = x + self.feedforward(x)
@@ -122,8 +125,7 @@ class Block(nn.Module):
         noise = cut_noise(field, x.shape[-1])
         x = self.conv0(x, w, noise)
         x = self.conv1(x, w, noise)
-        more: Tensor = self.torgb(x, w)
-        return x, more if rgb is None else rgb + more
+        return x
 
 
 class StyledConv(nn.Module):
@@ -154,6 +156,14 @@ class ToRGB(nn.Module):
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
         """Turn activations x [N, I, H, W] into an image [N, img_channels, H, W]."""
         return modulated_conv2d(x, self.weight, self.affine(w), demodulate=False)
+
+
+class Enlarge(nn.Module):
+    """Brings the image of the blocks before to the size of this one."""
+
+    def forward(self, rgb: Tensor) -> Tensor:
+        """Double the height and width of an image [N, C, H, W], and smooth it."""
+        return blur(upsample(rgb))
 
 
 class Conv(nn.Module):

@@ -1,7 +1,7 @@
 """The configuration of a generator of lucidrains' stylegan2_pytorch, and its tensors' names.
 
-It is a StyleGAN2 of other layers. R is a block's resolution 4, 8, 16, ...; C its channels; K those of
-the block before, in b4 its own; I = K in conv0, C in conv1; H = 512, the heads of the attention:
+It is a StyleGAN2 of other layers. R is a block's resolution 4, 8, 16, ...; C its channels; K those
+of the block before, in b4 its own; I = K in conv0, C in conv1; H = 512, of eight heads:
 
     synthesis.noise_const                         [S, S]                 one map for all layers
     synthesis.start.const                         [C, 4, 4]              only if learned_const
@@ -12,7 +12,7 @@ the block before, in b4 its own; I = K in conv0, C in conv1; H = 512, the heads 
     synthesis.bR.convX.affine.{weight, bias}      [I, w_dim], [I]
     synthesis.bR.torgb.weight                     [img_channels, C, 1, 1]
     synthesis.bR.torgb.affine.{weight, bias}      [C, w_dim], [C]
-    synthesis.bR.attention.norm.{weight, bias}    [K], [K]               the rest only in `attention`
+    synthesis.bR.attention.norm.{weight, bias}    [K], [K]               only if in `attention`
     synthesis.bR.attention.near.weight            [K, 1, 3, 3]           before keys and values
     synthesis.bR.attention.{queries, keys, values}.weight      [H, K, 1, 1]
     synthesis.bR.attention.out.{weight, bias}     [K, H, 1, 1], [K]
