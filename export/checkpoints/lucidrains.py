@@ -205,10 +205,10 @@ def _count(state: Modules, pattern: str, most: int, step: int = 1) -> int:
 def _read_options(folder: Path, config: LucidrainsConfig) -> tuple[float, str]:
     """The mapping network's learning rate multiplier, and a note where it is assumed."""
     assumed = f"lr_mlp {_LR_MULTIPLIER:g}, the package's default, was assumed"
+    if not (folder / OPTIONS).is_file():  # a pipe would be waited for
+        return _LR_MULTIPLIER, f"there is no {OPTIONS} beside the file: {assumed}"
     try:
         options = read_json(folder / OPTIONS, most=2**16)
-    except FileNotFoundError:
-        return _LR_MULTIPLIER, f"there is no {OPTIONS} beside the file: {assumed}"
     except (OSError, ValueError):
         return _LR_MULTIPLIER, f"the {OPTIONS} beside the file cannot be read: {assumed}"
     told = options if type(options) is dict else {}
@@ -302,10 +302,10 @@ def _list_attention_names(ours: str, theirs: str) -> dict[str, str]:
 
 def _take_half(name: str, tensor: np.ndarray) -> np.ndarray:
     """Of the keys and values, which are one tensor in the file, those that are meant."""
-    half = len(tensor) // 2
-    if name.endswith(".keys.weight"):
-        return tensor[:half]
-    return tensor[half:] if name.endswith(".values.weight") else tensor
+    if name.endswith((".keys.weight", ".values.weight")) and tensor.ndim:
+        keys, values = np.array_split(tensor, 2)
+        return keys if name.endswith(".keys.weight") else values
+    return tensor
 
 
 def _scale(name: str, tensor: np.ndarray, config: LucidrainsConfig) -> np.ndarray:

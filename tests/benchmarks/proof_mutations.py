@@ -49,8 +49,8 @@ cutoff and the mapping are judged by the 'ws' output, and bytes by the share tha
 `python tests/benchmarks/proof_mutations.py docs/results/proof-mutations.md` writes this page.
 `tests/export/parity/test_mutations.py` asserts that every layer is at least 3 times beyond (2 times
 where a bias is off by 0.1 %), and that the proof finds the same figures in ten graphs of bundles.
-It leaves out what takes long: sg1-tf-256, sg3-r-64, and two of the 1 % rows of sg3-t-64; and the two
-rows of luci16attn that are marked. A dash: no layer has it, or none can show it.
+It leaves out what takes long: sg1-tf-256, sg3-r-64, and two of the 1 % rows of sg3-t-64; and two
+rows of luci16attn, which are marked. A dash: no layer has it, or none can show it.
 
 """
 
@@ -70,9 +70,9 @@ UNSEEN_TAIL = """
 - **A flipped symmetric filter.** [1, 3, 3, 1] of StyleGAN2, [1, 2, 1] of StyleGAN 1 and the filters
   of StyleGAN3 are the same from both ends, so the row above has a network with [1, 2, 3, 4]. So are
   1x1 weights, and StyleGAN3-R has no others.
-- **A thousandth of the biases of styles and of the mapping in a network of lucidrains.** What styles
-  have in common the demodulation takes back, and its ws are as small as 0.01, where a difference of
-  4e-6 is allowed. One in a hundred is found in every layer.
+- **A thousandth of the biases of styles and of the mapping in a network of lucidrains.** What
+  styles have in common the demodulation takes back, and its ws are as small as 0.01, where a
+  difference of 4e-6 is allowed. One in a hundred is found in every layer.
 - **Noise of a strength of 0**, and a clamp that no value reaches.
 - **ws of two layers exchanged while all layers have the same w.** Not one digit changes, unless the
   cutoff of the truncation is between the two. This is why every proof has a scene with the w of

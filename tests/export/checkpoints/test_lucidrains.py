@@ -250,6 +250,37 @@ def test_refused(name: str, state: State, read: Callable[..., Checkpoint]) -> No
     assert "\n" not in str(caught.value)
 
 
+DAMAGES: dict[str, Callable[[torch.Tensor], Any]] = {
+    "one number": lambda x: x.sum(),
+    "nothing": lambda x: x[:0],
+    "twice": lambda x: torch.cat([x, x]),
+    "flat": lambda x: x.reshape(-1, 1, 1, 1, 1),
+    "integers": lambda x: x.long(),
+    "a dict": lambda x: {"x": x},
+}
+
+
+def tell(value: Any, path: Path) -> str:
+    """The message of the refusal, '' where the value can be read."""
+    torch.save(value, path)
+    try:
+        read_checkpoint(path)
+    except CheckpointError as error:
+        return str(error)
+    return ""
+
+
+@pytest.mark.parametrize("name", DAMAGES)
+def test_every_tensor_damaged(name: str, tmp_path: Path) -> None:
+    genuine = torch.load(FIELD / "luci16attn.pt", weights_only=True)["GAN"]
+    told = [
+        tell({**genuine, tensor: DAMAGES[name](genuine[tensor])}, tmp_path / "a.pt")
+        for tensor in genuine
+    ]
+    assert all(len(message.splitlines()) <= 1 for message in told)
+    assert all(told) or name == "flat"  # vectors stay what they were
+
+
 def test_other_networks_are_refused_with_a_list(state: State, read: Callable[..., Any]) -> None:
     with pytest.raises(CheckpointError, match="no network 'D' in the file; it has 'G', 'GE'"):
         read({"GAN": state}, network="D")
