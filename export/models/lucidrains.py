@@ -80,10 +80,10 @@ class Start(nn.Module):
     def forward(self, ws: Tensor) -> Tensor:
         """Begin the images of ws [N, num_ws, w_dim]."""
         if hasattr(self, "project"):
-            x = self.project(ws.mean(dim=1))
+            start = self.project(ws.mean(dim=1))
         else:
-            x = self.const.expand(len(ws), -1, -1, -1)
-        x = self.conv(x)
+            start = self.const.expand(len(ws), -1, -1, -1)
+        x: Tensor = self.conv(start)
         return x
 
 
