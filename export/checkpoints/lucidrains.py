@@ -47,7 +47,7 @@ _LR_MULTIPLIER = 0.1  # of the mapping network, unless the options say otherwise
 _FIRST = "blocks.0.to_style1.weight"  # every generator has it
 _MAPPINGS = {"GE": "SE", "G": "S"}  # of each generator
 _MAX_LAYERS = 256
-_MAX_BLOCKS = 14
+_MAX_BLOCKS = 10  # 2048 pixels: a file of more would ask for a map of noise far above its own size
 
 
 @dataclass(frozen=True)
@@ -177,7 +177,11 @@ def _read_config(state: Modules, chosen: _Generator) -> LucidrainsConfig:
     """What the names and shapes of the tensors tell."""
     net, g = f"{chosen.mapping}.net", chosen.name
     latent = state.find_shape(f"{net}.0.weight", 2)[1]
-    blocks = max(1, _count(state, f"{g}.blocks.{{}}.conv2.weight", _MAX_BLOCKS))
+    blocks = max(1, _count(state, f"{g}.blocks.{{}}.conv2.weight", _MAX_BLOCKS + 1))
+    if blocks > _MAX_BLOCKS:
+        raise CheckpointError(
+            f"not supported: more than {_MAX_BLOCKS} blocks, which make {4 << blocks - 2} pixels"
+        )
     convs = [state.find_shape(f"{g}.blocks.{i}.conv2.weight", 4) for i in range(blocks)]
     attends = [f"{g}.attns.{i}.0.fn.fn.to_q.weight" in state.tensors for i in range(blocks)]
     return LucidrainsConfig(

@@ -18,6 +18,7 @@ from stylert.runtime.errors import CheckpointError
 FIELD = Path(__file__).parents[2] / "goldens" / "field"
 NAMES = ("luci16", "luci16attn", "luci16rgba")
 State = dict[str, torch.Tensor]
+T = torch.ones(2, 2, 3, 3)
 
 
 @pytest.fixture
@@ -233,6 +234,10 @@ REFUSED: dict[str, tuple[Callable[[State], Any], str]] = {
     "no tensor": (
         lambda state: {"GAN": {**state, "GE.blocks.0.conv1.weight": 3}},
         "'GE.blocks.0.conv1.weight' is a int, and no tensor",
+    ),
+    "a picture far above its size": (
+        lambda state: {**state, **{f"GE.blocks.{i}.conv2.weight": T for i in range(3, 30)}},
+        "not supported: more than 10 blocks, which make 2048 pixels",
     ),
     "a part of an attention layer": (
         change("GE.attns.1.0.fn.fn.to_q.weight", lambda x: torch.ones(512, 16, 1, 1)),
