@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from stylert.runtime.backends.tensorrt.refit_weights import with_float32_weights
+from stylert.runtime.bundle import is_noise
 from stylert.runtime.errors import EngineError
 
 __all__ = ["ParsedGraph"]
@@ -60,7 +61,7 @@ class ParsedGraph:
         least, best, largest = batch
         for i in range(self.network.num_inputs):
             tensor = self.network.get_input(i)
-            sizes = (1, 1, largest) if tensor.name.startswith("noise_") else (least, best, largest)
+            sizes = (1, 1, largest) if is_noise(tensor.name) else (least, best, largest)
             profile.set_shape(tensor.name, *((size, *tuple(tensor.shape)[1:]) for size in sizes))
         return profile
 

@@ -6,10 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 from stylert.export.checkpoints import Checkpoint
+from stylert.export.graphs.lucidrains import build_lucidrains_graph
 from stylert.export.graphs.stylegan1 import build_stylegan1_graph
 from stylert.export.graphs.stylegan2 import build_stylegan2_graph
 from stylert.export.graphs.stylegan3 import build_stylegan3_graph
 from stylert.export.models.generator import GeneratorModel
+from stylert.export.models.lucidrains import Lucidrains
 from stylert.export.models.stylegan1 import StyleGAN1
 from stylert.export.models.stylegan2 import StyleGAN2
 from stylert.export.models.stylegan3 import StyleGAN3
@@ -22,6 +24,7 @@ _FAMILIES: dict[str, tuple[Callable[..., GraphBuilder], type[GeneratorModel]]] =
     "stylegan1": (build_stylegan1_graph, StyleGAN1),
     "stylegan2": (build_stylegan2_graph, StyleGAN2),
     "stylegan3": (build_stylegan3_graph, StyleGAN3),
+    "lucidrains": (build_lucidrains_graph, Lucidrains),
 }
 
 

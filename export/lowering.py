@@ -12,6 +12,7 @@ import numpy as np
 
 __all__ = [
     "UP_CONVOLUTIONS",
+    "convolve",
     "fold_demodulation",
     "make_even",
     "fold_dense",
@@ -45,6 +46,27 @@ def fold_dense(
     """
     scale = gain * lr_multiplier / math.sqrt(weight.shape[1])
     return weight.T.astype(np.float64) * scale, bias.astype(np.float64) * (lr_multiplier * gain)
+
+
+def convolve(x: np.ndarray, weight: np.ndarray, bias: np.ndarray) -> np.ndarray:
+    """A 3x3 convolution of a constant.
+
+    Args:
+        x: [I, H, W].
+        weight: [O, I, 3, 3].
+        bias: [O].
+
+    Returns:
+        [O, H, W].
+    """
+    _, height, width = x.shape
+    padded = np.pad(x.astype(np.float64), [(0, 0), (1, 1), (1, 1)])
+    y = np.broadcast_to(bias.astype(np.float64)[:, None, None], (len(bias), height, width))
+    for row in range(3):
+        for column in range(3):
+            seen = padded[:, row : row + height, column : column + width]
+            y = y + np.tensordot(weight[:, :, row, column].astype(np.float64), seen, axes=1)
+    return y
 
 
 def normalize_weight(weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -93,8 +93,8 @@ class GraphBuilder:
             self._scope = outer
         return self._constants[name]
 
-    def op(self, op_type: str, *inputs: ir.Value, name: str, **attributes: Any) -> ir.Value:
-        """Add a node with one output."""
+    def op(self, op_type: str, *inputs: ir.Value | None, name: str, **attributes: Any) -> ir.Value:
+        """Add a node with one output; an input that is None is left out."""
         name = self._make_unique(name)
         # Lists are told to be integers: to find out, `ir.node` would ask each of them what it is.
         told = {

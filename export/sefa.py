@@ -30,7 +30,10 @@ def find_sefa_directions(checkpoint: Checkpoint) -> list[DirectionSet]:
     """
     config = checkpoint.config
     scale = np.sqrt(config.w_dim)  # of the equalised learning rate
-    weights = [checkpoint.tensors[name] / scale for name in list_affine_names(config)]
+    weights = [
+        np.concatenate([checkpoint.tensors[name] for name in names]) / scale
+        for names in list_affine_names(config)
+    ]
     sets = []
     for name, layers in layer_groups(checkpoint.family, config.num_ws).items():
         if layers:
@@ -61,10 +64,13 @@ def find_strongest_directions(weights: Iterable[np.ndarray]) -> tuple[np.ndarray
     return with_fixed_sign(vectors.T[::-1]), eigenvalues[::-1]
 
 
-def list_affine_names(config: Config) -> list[str]:
-    """Names of the weights A of the layer that each w drives, num_ws of them."""
+def list_affine_names(config: Config) -> list[list[str]]:
+    """Names of the weights A of the layers that each w drives, num_ws lists of them."""
     names = [name for name in config.list_synthesis_shapes() if name.endswith(".affine.weight")]
     last = names[-1]  # StyleGAN2's last ToRGB layer has a w of its own
-    chosen = [name for name in names if name == last or not name.endswith(".torgb.affine.weight")]
-    assert len(chosen) == config.num_ws, chosen
-    return chosen
+    convs = [name for name in names if not name.endswith(".torgb.affine.weight")]
+    if len(convs) < config.num_ws:
+        convs.append(last)
+    share = len(convs) // config.num_ws  # of a lucidrains network, a w drives two
+    assert len(convs) == share * config.num_ws, convs
+    return [convs[i : i + share] for i in range(0, len(convs), share)]

@@ -3,9 +3,10 @@
 manifest.json         what the generator is, what is in the other files, and their SHA-256
 mapping.onnx          z [N,z_dim], c [N,c_dim] (conditional only), truncation_psi [N,num_ws]
                       -> ws [N,num_ws,w_dim], all float32
-synthesis.onnx        ws [N,num_ws,w_dim], noise_* [M,1,h,w] (M = 1 or N), all float32
+synthesis.onnx        ws [N,num_ws,w_dim], noise_* [M,1,h,w] (M = 1 or N), normal, or one noise
+                      [M,1,H,W] for all layers, uniform in [0,1); all float32
                       -> img [N,C,H,W] float32 in [-1,1] (nominal), image [N,H,W,C] uint8
-noise.npz             the checkpoint's own noise, one [1,1,h,w] float32 array per noise_* input
+noise.npz             the checkpoint's own noise, one [1,1,h,w] float32 array per noise input
 directions.npz        directions in w, see `stylert.runtime.files.directions`
 """
 
@@ -46,6 +47,7 @@ __all__ = [
     "TensorSpec",
     "check_target",
     "graph_key",
+    "is_noise",
     "sealed",
     "sha256_of",
 ]
@@ -188,7 +190,7 @@ class Bundle:
     @property
     def noise_inputs(self) -> tuple[TensorSpec, ...]:
         """The noise inputs of the synthesis graph, in the order of the layers."""
-        return tuple(t for t in self.graphs["synthesis"].inputs if t.name.startswith("noise_"))
+        return tuple(t for t in self.graphs["synthesis"].inputs if is_noise(t.name))
 
     def read_noise(self) -> dict[str, np.ndarray]:
         """The checkpoint's own noise: [1, 1, h, w] float32 by input name."""
@@ -251,6 +253,11 @@ def check_target(out: Path, *, force: bool) -> None:
     """
     # Other programs have a manifest.json, too: a folder with that alone is not ours to replace.
     check_folder(out, force=force, kind="bundle", files=(MANIFEST, "mapping.onnx"))
+
+
+def is_noise(name: str) -> bool:
+    """Whether an input of the synthesis graph is noise: 'noise_b8_conv0', or the map 'noise'."""
+    return name.startswith("noise")
 
 
 def graph_key(graph: str, precision: str) -> str:
@@ -339,7 +346,7 @@ def _graph(data: Mapping[str, Any], spec: GeneratorSpec) -> GraphSpec:
         "image": (*image, spec.img_channels),
     }
     for t in (*graph.inputs, *graph.outputs):
-        if t.name.startswith("noise_"):
+        if is_noise(t.name):
             valid = len(t.shape) == 4 and all(map(_is_whole, t.shape[1:], (1, 1, 1), (1, *image)))
         else:
             valid = t.shape[1:] == fixed.get(t.name, t.shape[1:])

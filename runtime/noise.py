@@ -12,9 +12,10 @@ from stylert.runtime.errors import InvalidInput
 from stylert.runtime.feeds import Feeds, SeededNoise
 from stylert.runtime.latents import as_float32, seeds_of
 
-__all__ = ["NOISE_MODES", "NoiseSource"]
+__all__ = ["NOISE_MODES", "UNIFORM", "NoiseSource", "draw_noise"]
 
 NOISE_MODES = ("const", "none", "seeded")
+UNIFORM = "noise"  # the input whose noise is uniform in [0, 1); that of all others is normal
 
 # Keeps the noise of a seed apart from the z of the same seed.
 _STREAM = 1
@@ -76,9 +77,9 @@ class NoiseSource:
         return self._none
 
     def seeded(self, seeds: Sequence[int], *, stream: int = _STREAM) -> dict[str, np.ndarray]:
-        """Normal noise [N, 1, h, w], drawn per image: its seed alone decides an image's noise.
+        """Noise [N, 1, h, w], drawn per image: its seed alone decides an image's noise.
 
-        Another stream gives other noise of the same seeds.
+        It has the distribution of the input. Another stream gives other noise of the same seeds.
         """
         fields = {
             name: np.empty((len(seeds), 1, *shape), np.float32)
@@ -90,7 +91,7 @@ class NoiseSource:
             first = drawn.setdefault(seed, i)
             for name, shape in self._shapes.items():
                 field = fields[name]
-                field[i, 0] = generator.standard_normal(shape) if first == i else field[first, 0]
+                field[i, 0] = draw_noise(generator, name, shape) if first == i else field[first, 0]
         return fields
 
     def check_given(self, noise: Mapping[str, Any], batch: int) -> dict[str, np.ndarray]:
@@ -115,6 +116,11 @@ class NoiseSource:
                 )
             arrays[name] = array
         return arrays
+
+
+def draw_noise(random: np.random.RandomState, name: str, shape: tuple[int, int]) -> np.ndarray:
+    """The noise of an input [h, w] in float64, with the distribution that its name tells."""
+    return random.random_sample(shape) if name == UNIFORM else random.standard_normal(shape)
 
 
 def _check_seeds(mode: str, seed: int | Sequence[int] | None, batch: int) -> list[int] | None:

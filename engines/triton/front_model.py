@@ -19,6 +19,7 @@ __all__ = ["TritonPythonModel"]
 
 _MAX_SEED = 2**32 - 1
 _NOISE_STREAM = 1  # keeps the noise of a seed apart from the z of the same seed
+_UNIFORM = "noise"  # the input that is uniform in [0, 1); the others, noise_*, are normal
 _FARTHEST = 1000.0  # of a transform: beyond it, float32 loses the phase of the waves
 
 
@@ -40,7 +41,7 @@ class TritonPythonModel:
             self._default_psi[int(parameters["truncation_cutoff"]) :] = 1
         self._classes: list[str] = json.loads(parameters.get("classes", "[]"))
         self._apart = "classes_apart" in parameters
-        names = [name for name in self._shapes if name.startswith("noise_")]
+        names = [name for name in self._shapes if name.startswith("noise")]
         self._own_noise = {}
         if names:
             with np.load(Path(__file__).with_name("noise.npz"), allow_pickle=False) as arrays:
@@ -135,8 +136,10 @@ class TritonPythonModel:
         fields = {name: np.empty(a.shape, np.float32) for name, a in fields.items()}
         for i, seed in enumerate(_read_integers("noise_seed", seeds, _MAX_SEED)):
             generator = np.random.RandomState([seed, _NOISE_STREAM])
-            for field in fields.values():
-                field[i] = generator.standard_normal(field[i].shape)
+            for name, field in fields.items():
+                uniform = name == _UNIFORM
+                draw = generator.random_sample if uniform else generator.standard_normal
+                field[i] = draw(field[i].shape)
         return fields
 
     def _read_transform(self, matrices: np.ndarray | None, batch: int) -> np.ndarray:

@@ -89,7 +89,7 @@ class _Synthesis:
         self._generator.synthesize(np.resize(self._generator.w_avg, (1, spec.num_ws, spec.w_dim)))
 
     def __call__(self, feeds: Arrays) -> Arrays:
-        noise = {name: array for name, array in feeds.items() if name.startswith("noise_")}
+        noise = {name: array for name, array in feeds.items() if name.startswith("noise")}
         images = self._generator.synthesize(
             feeds["ws"], noise=noise or None, transform=feeds.get("transform")
         )

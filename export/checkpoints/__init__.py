@@ -2,6 +2,7 @@
 
 from stylert.export.checkpoints.checkpoint import Checkpoint, Source
 from stylert.export.checkpoints.configs.config import Config
+from stylert.export.checkpoints.configs.lucidrains import LucidrainsConfig
 from stylert.export.checkpoints.configs.stylegan1 import StyleGAN1Config
 from stylert.export.checkpoints.configs.stylegan2 import StyleGAN2Config
 from stylert.export.checkpoints.configs.stylegan3 import StyleGAN3Config, StyleGAN3Layer
@@ -11,6 +12,7 @@ from stylert.export.checkpoints.reader import read_checkpoint
 __all__ = [
     "Checkpoint",
     "Config",
+    "LucidrainsConfig",
     "Source",
     "StyleGAN1Config",
     "StyleGAN2Config",

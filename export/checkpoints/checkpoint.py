@@ -48,7 +48,7 @@ class Checkpoint:
 
     @property
     def family(self) -> str:
-        """'stylegan1', 'stylegan2' or 'stylegan3'."""
+        """'stylegan1', 'stylegan2', 'stylegan3' or 'lucidrains'."""
         return self.config.family
 
     @property
@@ -69,12 +69,13 @@ class Checkpoint:
     def noise(self) -> dict[str, np.ndarray]:
         """The constant noise [H, W] by the name of its layer, such as 'b8.conv0', in their order.
 
+        The one map of a lucidrains network, which all its layers share, has the name ''.
         The order matters, since noise of a seed is drawn layer by layer, and files have others: in
         a safetensors file, b16 comes before b4.
         """
         suffix = ".noise_const"
         fields = {
-            name.removeprefix("synthesis.").removesuffix(suffix): tensor
+            name.removesuffix(suffix).removeprefix("synthesis").removeprefix("."): tensor
             for name, tensor in self.tensors.items()
             if name.endswith(suffix)
         }
@@ -98,7 +99,9 @@ class Checkpoint:
     def noise_strength(self) -> float | None:
         """The largest of all layers; 0 = noise changes nothing, None = the network takes none."""
         strengths = [
-            np.abs(self.tensors[f"synthesis.{layer}.noise_strength"]).max() for layer in self.noise
+            np.abs(tensor).max()
+            for name, tensor in self.tensors.items()
+            if name.endswith(".noise_strength")
         ]
         return float(max(strengths)) if strengths else None
 
@@ -106,4 +109,4 @@ class Checkpoint:
 def _rank_layer(layer: str) -> tuple[int, str]:
     """Where a layer stands among the others: b4.conv1, b8.conv0, b8.conv1, ..., b16.conv0."""
     block, _, name = layer.partition(".")
-    return int(block.removeprefix("b")), name
+    return int(block.removeprefix("b") or 0), name

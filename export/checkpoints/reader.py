@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from stylert.export.checkpoints.checkpoint import Checkpoint, Source
+from stylert.export.checkpoints.lucidrains import is_lucidrains, read_lucidrains
 from stylert.export.checkpoints.native import read_safetensors
 from stylert.export.checkpoints.nvlabs.networks import is_nvlabs, read_networks
 from stylert.export.checkpoints.rosinality.lookalikes import (
@@ -63,8 +65,9 @@ def read_checkpoint(path: str | Path, *, network: str | None = None) -> Checkpoi
 
     It reads the pickles of stylegan2-ada-pytorch and of stylegan3 (its StyleGAN2, too),
     the TensorFlow pickles of StyleGAN 1, StyleGAN2 and StyleGAN2-ADA, the .pt files of rosinality's
-    stylegan2-pytorch and of what is built on it (pSp, e4e, ...), and the .safetensors files of
-    `write_native`. The name of the file does not matter.
+    stylegan2-pytorch and of what is built on it (pSp, e4e, ...), those of lucidrains'
+    stylegan2_pytorch, and the .safetensors files of `write_native`. The name of the file does not
+    matter.
 
     Args:
         path: The file, or 'untrained:NAME' for random weights (see `make_untrained`).
@@ -153,7 +156,8 @@ def _read_from_torch(
         value = read_archive(archive) if archive else read_torch_stream(memoryview(data))
     except RefusedName as refused:
         raise explain(refused) from None
-    if checkpoint := _read_from_value(_TORCH_FILES, value, path, data, network):
+    lucidrains = (is_lucidrains, partial(read_lucidrains, folder=path.parent))
+    if checkpoint := _read_from_value((*_TORCH_FILES, lucidrains), value, path, data, network):
         return checkpoint
     refuse_look_alikes(list_tensor_shapes(value))
     raise CheckpointError(

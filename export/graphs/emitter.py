@@ -15,6 +15,7 @@ import onnx_ir as ir
 from stylert.export import lowering
 from stylert.export.checkpoints import Checkpoint
 from stylert.export.onnx_graph import GraphBuilder
+from stylert.runtime.noise import UNIFORM
 
 __all__ = ["GAINS", "HOMOGENEOUS", "Emitter", "SynthesisEmitter", "list_noise_inputs", "name_noise"]
 
@@ -23,8 +24,8 @@ HOMOGENEOUS = ("linear", "relu", "lrelu")  # f(a x) = a f(x) for a > 0: a gain m
 
 
 def name_noise(layer: str) -> str:
-    """The input that carries the noise of a layer: 'noise_b8_conv0' of 'b8.conv0'."""
-    return f"noise_{layer.replace('.', '_')}"
+    """The input with the noise of a layer: 'noise_b8_conv0' of 'b8.conv0', 'noise' of ''."""
+    return f"noise_{layer.replace('.', '_')}" if layer else UNIFORM
 
 
 def list_noise_inputs(checkpoint: Checkpoint) -> dict[str, np.ndarray]:

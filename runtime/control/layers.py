@@ -6,6 +6,7 @@ fine ones all above (colours, texture):
     StyleGAN 1    coarse 0-3, middle 4-7, fine from 8     two layers a resolution
     StyleGAN2     coarse 0-2, middle 3-6, fine from 7     one layer at 4 pixels, then two
     StyleGAN3     coarse 0-2, middle 3-6, fine from 7     by agreement
+    lucidrains    coarse 0-1, middle 2-3, fine from 4     one w a resolution
 
 A w of StyleGAN2 that drives a ToRGB layer as well goes with its convolution, as in the encoders
 (pSp, e4e). The layers of StyleGAN3 have no such resolutions: its ws are named as StyleGAN2's, whose
@@ -36,7 +37,7 @@ def layer_groups(family: str, num_ws: int) -> dict[str, tuple[int, ...]]:
     """The ws of a generator by name: 'all', 'coarse', 'middle', 'fine'; small ones have no fine.
 
     Args:
-        family: 'stylegan1', 'stylegan2' or 'stylegan3'.
+        family: 'stylegan1', 'stylegan2', 'stylegan3' or 'lucidrains'.
         num_ws: how many ws the generator takes.
     """
     groups: dict[str, tuple[int, ...]] = {"all": tuple(range(num_ws))}
@@ -77,6 +78,8 @@ def _doublings(family: str, num_ws: int, index: int) -> int:
     """The resolution that a w drives, as doublings of 4 pixels."""
     if family == "stylegan1":
         return index // 2
+    if family == "lucidrains":
+        return index
     doublings = (index + 1) // 2
     # The last w of StyleGAN2 drives the last ToRGB layer alone.
     return min(doublings, num_ws // 2 - 1) if family == "stylegan2" else doublings

@@ -2,6 +2,9 @@
 
 cos(t) a + sin(t) b has the variance of a and b at every t, where a straight blend would lose half
 of it on its way; and it comes back to a without a jump.
+
+Uniform noise stays uniform on its way around a sphere: each coordinate of a point that is anywhere
+on it is uniform (Archimedes). So a is one coordinate, and b another that fits to it.
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ import numpy as np
 from stylert.runtime.arguments import check_choice, shown
 from stylert.runtime.errors import InvalidInput
 from stylert.runtime.latents import seeds_of
-from stylert.runtime.noise import NOISE_MODES, NoiseSource
+from stylert.runtime.noise import NOISE_MODES, UNIFORM, NoiseSource
 
 __all__ = ["NoiseLoop", "noise_of_frames"]
 
@@ -27,13 +30,17 @@ class NoiseLoop:
 
     Args:
         first: [1, 1, h, w] float32 by input name: the noise at turn 0, and at every whole turn.
-        second: the same: the noise at a quarter turn.
+        second: the same: the noise at a quarter turn; of uniform noise, what decides of that.
     """
 
     def __init__(self, first: Mapping[str, np.ndarray], second: Mapping[str, np.ndarray]) -> None:
         assert first.keys() == second.keys()
         self._first = dict(first)
         self._second = dict(second)
+        if UNIFORM in first:
+            a = self._first[UNIFORM] * 2 - 1
+            b = np.sqrt(1 - np.square(a)) * np.cos(np.float32(np.pi) * second[UNIFORM])
+            self._first[UNIFORM], self._second[UNIFORM] = a, b
 
     def at(self, turns: np.ndarray) -> dict[str, np.ndarray]:
         """The noise at some places of the circle.
@@ -46,7 +53,10 @@ class NoiseLoop:
         """
         angle = 2 * np.pi * (np.asarray(turns, np.float64) % 1)[:, None, None, None]
         cos, sin = np.cos(angle).astype(np.float32), np.sin(angle).astype(np.float32)
-        return {name: cos * self._first[name] + sin * self._second[name] for name in self._first}
+        fields = {name: cos * self._first[name] + sin * self._second[name] for name in self._first}
+        if UNIFORM in fields:
+            fields[UNIFORM] = (fields[UNIFORM] + 1) / 2
+        return fields
 
 
 def noise_of_frames(

@@ -166,6 +166,11 @@ def test_noise_is_one_for_all_or_one_each_in_every_profile(half: ParsedGraph) ->
     ]
 
 
+def test_the_one_map_of_all_layers_is_noise_too(bundle_of: Callable[[str], Path]) -> None:
+    profile = parse(bundle_of("field/luci16") / "synthesis.onnx").make_profile((2, 4, 8))
+    assert [next(iter(shape)) for shape in profile.get_shape("noise")] == [1, 1, 8]
+
+
 def test_islands_compute_in_float32_and_the_graph_still_builds(half: ParsedGraph) -> None:
     before = half.count_types()["convolutions"]
     islands = ["b8.conv0/filter", "b16.conv0/conv"]  # a grouped and a transposed one

@@ -85,11 +85,12 @@ def test_each_w_drives_the_layer_that_it_is_taken_for(goldens: Path, name: str) 
     """Without the weights of its layer, and of the ToRGB beside it, a w changes nothing."""
     checkpoint = read_checkpoint(goldens / f"{name}.pkl")
     config, names = checkpoint.config, list_affine_names(checkpoint.config)
+    last = names[-1][-1]
     random = np.random.RandomState(0)
     ws = random.randn(1, config.num_ws, config.w_dim).astype(np.float32)
-    rgb = {n for n in checkpoint.tensors if n.endswith(".torgb.affine.weight")} - {names[-1]}
+    rgb = {n for n in checkpoint.tensors if n.endswith(".torgb.affine.weight")} - {last}
     for index in (0, 1, 2, config.num_ws - 1):
-        cut = {n: np.zeros_like(checkpoint.tensors[n]) for n in {names[index], *rgb}}
+        cut = {n: np.zeros_like(checkpoint.tensors[n]) for n in {*names[index], *rgb}}
         reference = build_model(replace(checkpoint, tensors={**checkpoint.tensors, **cut}))
         other = (index + 1) % config.num_ws
         batch = np.repeat(ws, 3, axis=0)

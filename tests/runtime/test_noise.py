@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from stylert.runtime.bundle import TensorSpec
-from stylert.runtime.noise import NoiseSource
+from stylert.runtime.noise import UNIFORM, NoiseSource
 
 INPUTS = (
     TensorSpec("noise_a", "float32", ("M_a", 1, 4, 6)),
@@ -60,6 +60,19 @@ def test_seeded_noise_stays_the_same_in_every_version(source: NoiseSource) -> No
     fields = source.seeded([5])
     assert np.array_equal(fields["noise_a"].ravel(), expected[:24])
     assert np.array_equal(fields["noise_b"].ravel(), expected[24:])
+
+
+def test_the_one_map_of_a_lucidrains_network_is_uniform() -> None:
+    """Its input has a name of its own, which tells the distribution."""
+    inputs = (TensorSpec(UNIFORM, "float32", ("M", 1, 8, 8)),)
+    source = NoiseSource(inputs, {UNIFORM: np.full((1, 1, 8, 8), 0.5, np.float32)})
+    expected = np.random.RandomState([5, 1]).random_sample(64).astype(np.float32)
+    assert np.array_equal(source.seeded([5])[UNIFORM].ravel(), expected)
+    values = source.seeded(range(400))[UNIFORM].ravel()
+    counts, _ = np.histogram(values, bins=8, range=(0, 1))
+    assert counts.sum() == values.size
+    assert np.abs(counts / values.size - 1 / 8).max() < 0.01
+    assert not source.none()[UNIFORM].any()
 
 
 def test_given_noise_is_shared_or_per_image(source: NoiseSource) -> None:

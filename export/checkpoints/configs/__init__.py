@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from stylert.export.checkpoints.configs.config import Config
+from stylert.export.checkpoints.configs.lucidrains import LucidrainsConfig
 from stylert.export.checkpoints.configs.stylegan1 import StyleGAN1Config
 from stylert.export.checkpoints.configs.stylegan2 import StyleGAN2Config
 from stylert.export.checkpoints.configs.stylegan3 import StyleGAN3Config
@@ -15,7 +16,8 @@ from stylert.runtime.errors import CheckpointError
 __all__ = ["CONFIGS", "read_config"]
 
 CONFIGS: dict[str, type[Config]] = {
-    config.family: config for config in (StyleGAN1Config, StyleGAN2Config, StyleGAN3Config)
+    config.family: config
+    for config in (StyleGAN1Config, StyleGAN2Config, StyleGAN3Config, LucidrainsConfig)
 }
 
 

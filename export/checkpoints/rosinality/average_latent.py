@@ -17,12 +17,15 @@ _PARTS = 8  # mapped one after the other, which takes less memory
 _SLOPE = 0.2  # of the leaky ReLU
 
 
-def average_latents(config: Config, tensors: Mapping[str, np.ndarray]) -> np.ndarray:
-    """The mean w of `LATENTS` latents from RandomState(SEED), mapped in float64.
+def average_latents(
+    config: Config, tensors: Mapping[str, np.ndarray], *, count: int = LATENTS
+) -> np.ndarray:
+    """The mean w of latents from RandomState(SEED), mapped in float64.
 
     Args:
         config: of an unconditional generator, whose mapping network has leaky ReLUs.
         tensors: its 'mapping.fc*' are used.
+        count: how many latents, a multiple of 8.
 
     Returns:
         [w_dim] float32.
@@ -32,7 +35,7 @@ def average_latents(config: Config, tensors: Mapping[str, np.ndarray]) -> np.nda
     """
     assert config.c_dim == 0
     assert config.mapping_activation == "lrelu"
-    latents = np.random.RandomState(SEED).randn(LATENTS, config.z_dim)  # [N, z]
+    latents = np.random.RandomState(SEED).randn(count, config.z_dim)  # [N, z]
     with np.errstate(all="ignore"):  # what is not finite is refused below
         parts = [_map(config, tensors, z).mean(axis=0) for z in np.split(latents, _PARTS)]
         mean: np.ndarray = np.mean(parts, axis=0).astype(np.float32)

@@ -81,13 +81,6 @@ def _joins_noise(shapes: Shapes) -> bool:
 # The first that fits is named.
 _LOOK_ALIKES: tuple[tuple[Callable[[Shapes], bool], str], ...] = (
     (
-        _has(r"to_style1\.weight$"),
-        (
-            "a network of lucidrains' stylegan2_pytorch, which has layers of its own "
-            "(one w a block, bilinear upsampling, noise through a linear layer)"
-        ),
-    ),
-    (
         _has(r"style_conv1\.modulated_conv\."),
         (
             "a network of BasicSR or GFPGAN, which has other names, and in its 'clean' form "

@@ -21,6 +21,7 @@ from stylert.runtime.backends.cuda.launch_timer import LaunchTimer
 from stylert.runtime.backends.tensorrt.cuda_graphs import GraphPolicy, Program, program_of
 from stylert.runtime.backends.tensorrt.engine import Engine
 from stylert.runtime.backends.tensorrt.resident import ResidentArrays
+from stylert.runtime.bundle import is_noise
 from stylert.runtime.errors import EngineError
 
 __all__ = ["Lane", "LanePool"]
@@ -177,7 +178,7 @@ class Lane:
 
     def _rows(self, stage: str, name: str, given: int, batch: int) -> int:
         """The first dimension to run with: noise that all images share may have only one row."""
-        if not name.startswith("noise_"):
+        if not is_noise(name):
             return batch
         engine = self._engines[stage]
         profile = engine.profile_of(batch)

@@ -52,7 +52,7 @@ def test_it_needs_numpy_alone() -> None:
     assert roots - sys.stdlib_module_names == {"numpy", "triton_python_backend_utils"}
 
 
-@pytest.mark.parametrize("name", ["sg1-tf-32", "sg2-cond-32", "sg3-t-64"])
+@pytest.mark.parametrize("name", ["sg1-tf-32", "sg2-cond-32", "sg3-t-64", "field/luci16"])
 def test_the_defaults(name: str, front: Front) -> None:
     model, bundle = front(name)
     spec = bundle.spec
@@ -86,6 +86,13 @@ def test_what_is_given_goes_on(front: Front) -> None:
     source = NoiseSource(bundle.noise_inputs, bundle.read_noise())
     for name, field in source.seeded([3, 2**32 - 1]).items():
         np.testing.assert_array_equal(got[name], field)
+
+
+def test_uniform_noise_is_that_of_the_runtime(front: Front) -> None:
+    model, bundle = front("field/luci16")
+    got = model(seed=column(1, 2), noise_seed=column(3, 2**32 - 1))["noise"]
+    source = NoiseSource(bundle.noise_inputs, bundle.read_noise())
+    np.testing.assert_array_equal(got, source.seeded([3, 2**32 - 1])["noise"])
 
 
 def test_a_seed_has_a_class_of_its_own(front: Front) -> None:

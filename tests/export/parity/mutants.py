@@ -23,7 +23,7 @@ from right_network import Case, RightNetwork
 from torch import Tensor, nn
 
 from stylert.export.models import filtered_lrelu as layers3
-from stylert.export.models import stylegan1, stylegan2, stylegan3
+from stylert.export.models import lucidrains, stylegan1, stylegan2, stylegan3
 from stylert.export.models.layers import modulated_conv2d, upfirdn2d, upsample2d
 from stylert.export.parity import reference as parity_reference
 from stylert.export.parity.check import MAX_SHARE_OFF
@@ -174,7 +174,7 @@ def take_next_row(network: RightNetwork, layer: str, *, table: str) -> Damage:
 
 def find_noise(network: RightNetwork) -> list[str]:
     """A strength of 0 hides its noise."""
-    layers = network.layers(stylegan1.Layer, stylegan2.StyledConv)
+    layers = network.layers(stylegan1.Layer, stylegan2.StyledConv, lucidrains.StyledConv)
     return [name for name, layer in layers.items() if layer.noise_strength.any()]
 
 
@@ -184,7 +184,9 @@ def silence(network: RightNetwork, layer: str) -> Damage:
 
 
 def find_equal_noises(network: RightNetwork) -> list[str]:
-    """The two layers of a block have noises of one size."""
+    """The two layers of a block have noises of one size; of a lucidrains network, the same one."""
+    if network.family == "lucidrains":
+        return []
     noisy = find_noise(network)
     blocks = dict.fromkeys(name.partition(".")[0] for name in noisy)
     return [b for b in blocks if f"{b}.conv0" in noisy and f"{b}.conv1" in noisy]
@@ -203,8 +205,41 @@ def exchange_noises(network: RightNetwork, block: str) -> Damage:
 # ---- Upsampling --------------------------------------------------------------------------------
 
 
+def find_noise_maps(network: RightNetwork) -> list[str]:
+    """What a layer can make of the one map of a lucidrains network."""
+    return ["not turned", "another corner"] if network.family == "lucidrains" else []
+
+
+def cut_wrongly(network: RightNetwork, layer: str) -> Damage:
+    def wrong(field: Tensor, side: int) -> Tensor:
+        if layer == "not turned":
+            return field[:, :, :side, :side]
+        return field[:, :, -side:, -side:].transpose(2, 3)
+
+    return mock.patch.object(lucidrains, "cut_noise", wrong)
+
+
+def find_borders(network: RightNetwork) -> list[str]:
+    """The image's blur is mirrored at its borders."""
+    if network.family != "lucidrains":
+        return []
+    return list(network.layers(lucidrains.Enlarge))[1:]
+
+
+def blur_with_zeros(network: RightNetwork, layer: str) -> Damage:
+    def wrong(rgb: Tensor) -> Tensor:
+        taps = torch.tensor([0.25, 0.5, 0.25], dtype=rgb.dtype)
+        kernel = torch.outer(taps, taps).expand(rgb.shape[1], 1, 3, 3)
+        return F.conv2d(rgb, kernel, padding=1, groups=rgb.shape[1])
+
+    return within(network.layer(layer), lucidrains, "blur", wrong)
+
+
 def find_upsampling(network: RightNetwork) -> list[str]:
     """Convolutions that upsample, and of StyleGAN2 also the branches of the image and the skip."""
+    if network.family == "lucidrains":
+        blocks = list(network.layers(lucidrains.Block))[1:]
+        return [name for block in blocks for name in (block, f"{block}.enlarge")]
     if network.family == "stylegan1":
         return list(network.layers(stylegan1.UpConv))
     if network.family == "stylegan3":
@@ -260,6 +295,9 @@ def exchange_phases(network: RightNetwork, layer: str) -> Damage:
     if network.family == "stylegan2":
         return upsampling2(network, layer, result=phases_exchanged)
     module = network.layer(layer)
+    if network.family == "lucidrains":
+        double = lucidrains.upsample
+        return within(module, lucidrains, "upsample", lambda x: phases_exchanged(double(x)))
     if network.family == "stylegan1":
         convolve = module.convolve
         return mock.patch.object(module, "convolve", lambda *xw: phases_exchanged(convolve(*xw)))
@@ -283,8 +321,13 @@ def phases_exchanged(x: Tensor) -> Tensor:
 # ---- Modulation --------------------------------------------------------------------------------
 
 
+# Where the layers of each family find the modulated convolution.
+SPACES = {"stylegan2": stylegan2, "lucidrains": lucidrains, "stylegan3": layers3}
+
+
 def find_demodulation(network: RightNetwork) -> list[str]:
-    layers = network.layers(stylegan2.StyledConv, stylegan3.FilteredLayer)
+    kinds = (stylegan2.StyledConv, lucidrains.StyledConv, stylegan3.FilteredLayer)
+    layers = network.layers(*kinds)
     return [n for n, m in layers.items() if not (hasattr(m, "layer") and m.layer.is_torgb)]
 
 
@@ -292,9 +335,7 @@ def omit_demodulation(network: RightNetwork, layer: str) -> Damage:
     def plain(*arguments: Any, demodulate: bool = True, **options: Any) -> Tensor:
         return modulated_conv2d(*arguments, demodulate=False, **options)
 
-    module = network.layer(layer)
-    space = stylegan2 if network.family == "stylegan2" else layers3
-    return within(module, space, "modulated_conv2d", plain)
+    return within(network.layer(layer), SPACES[network.family], "modulated_conv2d", plain)
 
 
 def shrink_styles(network: RightNetwork, layer: str) -> Damage:
@@ -323,7 +364,7 @@ def set_epsilon(network: RightNetwork, layer: str, *, epsilon: float) -> Damage:
     module = network.layer(layer)
     if network.family == "stylegan3":
         return within(module, stylegan3, "normalized_conv2d", normalized)
-    return within(module, stylegan2, "modulated_conv2d", convolve)
+    return within(module, SPACES[network.family], "modulated_conv2d", convolve)
 
 
 def find_clamps(network: RightNetwork) -> list[str]:
@@ -439,6 +480,8 @@ MUTATIONS = (
     Mutation("phases of an upsampling exchanged", find_upsampling, exchange_phases),
     Mutation("noise missing", find_noise, silence),
     Mutation("noises of two layers exchanged", find_equal_noises, exchange_noises),
+    Mutation("map of the noise cut in another way", find_noise_maps, cut_wrongly),
+    Mutation("blur with zeros around the image", find_borders, blur_with_zeros),
     Mutation("bias off by 1 %", find_biases, PER_CENT),
     Mutation("bias off by 0.1 %", find_biases, PER_MILLE, bound=2),
     Mutation("bias of styles off by 1 %", find_style_biases, PER_CENT),

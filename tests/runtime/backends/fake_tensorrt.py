@@ -117,7 +117,7 @@ class Engine:
     def get_tensor_profile_shape(self, name: str, profile: int) -> list[list[int]]:
         assert name in self.inputs
         sizes = list(self.batches[profile])
-        if name.startswith("noise_") and self.noise != "own":
+        if name.startswith("noise") and self.noise != "own":
             sizes = [1, 1, 1] if self.noise == "shared" else [1, *sizes[1:]]
         return [[size, *self.get_tensor_shape(name)[1:]] for size in sizes]
 

@@ -9,7 +9,7 @@ import pytest
 
 from stylert.runtime.bundle import TensorSpec
 from stylert.runtime.control.noise_loop import NoiseLoop, noise_of_frames
-from stylert.runtime.noise import NoiseSource
+from stylert.runtime.noise import UNIFORM, NoiseSource
 
 INPUTS = (
     TensorSpec("noise_a", "float32", ("M_a", 1, 4, 6)),
@@ -44,6 +44,22 @@ def test_every_frame_is_normal_noise() -> None:
     assert np.abs(fields.mean(axis=(1, 2, 3))).max() < 0.03
     straight = (fields[0] + fields[2]) / 2  # what a blend would make of it
     assert straight.std() < 0.75
+
+
+def test_every_frame_of_uniform_noise_is_uniform() -> None:
+    inputs = (TensorSpec(UNIFORM, "float32", ("M", 1, 96, 96)),)
+    source = NoiseSource(inputs, {UNIFORM: np.ones((1, 1, 96, 96), np.float32)})
+    noise = noise_of_frames(source, "animated", [3, 4], 1.0, frames=16, loop=True)
+    fields = noise(slice(0, 16))["noise"][UNIFORM]
+    assert fields.shape == (16, 1, 96, 96)
+    assert fields.dtype == np.float32
+    np.testing.assert_allclose(fields[0], source.seeded([3])[UNIFORM][0], atol=1e-6)
+    for field in fields:
+        counts, _ = np.histogram(field, bins=8, range=(-1e-6, 1 + 1e-6))
+        assert counts.sum() == field.size
+        assert np.abs(counts / field.size - 1 / 8).max() < 0.015
+    assert abs(np.corrcoef(fields[0].ravel(), fields[4].ravel())[0, 1]) < 0.05  # a quarter turn
+    np.testing.assert_allclose(fields[8], 1 - fields[0], atol=1e-6)  # half a turn
 
 
 def test_the_loop_closes_without_a_jump() -> None:

@@ -16,10 +16,6 @@ T = torch.zeros(2)
 
 # Names of real files, a few of each.
 FILES: dict[str, tuple[dict[str, Any], str]] = {
-    "lucidrains": (
-        {"GAN": {"S.net.0.weight": T, "GE.blocks.0.to_style1.weight": T}, "version": "1.8.5"},
-        "a network of lucidrains' stylegan2_pytorch",
-    ),
     "BasicSR": (
         {"params_ema": {"style_mlp.1.weight": T, "style_conv1.modulated_conv.weight": T}},
         "a network of BasicSR or GFPGAN",

@@ -139,6 +139,27 @@ def test_noise_modes_in_turn(
     session.close()
 
 
+@pytest.mark.parametrize("noise", ["const", "none", "seeded"])
+def test_one_map_of_noise_for_all_layers(
+    installed: Any,
+    bundle_of: Callable[[str], Path],
+    add_plans: Any,
+    tmp_path: Path,
+    noise: str,
+) -> None:
+    path = shutil.copytree(bundle_of("field/luci16"), tmp_path / "bundle")
+    with Generator.open(path, provider="cpu", precision="fp32") as generator:
+        options = {"noise_mode": noise, "output": "img"}
+        expected = generator.generate([1, 2, 3], **options)
+        feeds = generator.inputs.feed_seeds([1, 2, 3], {"noise_mode": noise})
+    add_plans(path)
+    session = installed.open(path)
+    assert same(session.run(BOTH, feeds, ["img"])[0], expected)
+    (shape,) = {s["noise"] for graph, s in installed.world.seen if graph == "synthesis"}
+    assert shape[0] == (4 if noise == "seeded" else 1)  # the batch of the plan
+    session.close()
+
+
 def test_constant_noise_is_uploaded_once(
     installed: Any, session: TensorRTSession, feeds_of: Any
 ) -> None:
