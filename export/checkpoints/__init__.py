@@ -1,5 +1,6 @@
 """Reads StyleGAN checkpoints without running them, and writes the native one."""
 
+from stylert.export.checkpoints.assumptions import Assumptions
 from stylert.export.checkpoints.checkpoint import Checkpoint, Source
 from stylert.export.checkpoints.configs.config import Config
 from stylert.export.checkpoints.configs.stylegan1 import StyleGAN1Config
@@ -9,6 +10,7 @@ from stylert.export.checkpoints.native import write_native
 from stylert.export.checkpoints.reader import read_checkpoint
 
 __all__ = [
+    "Assumptions",
     "Checkpoint",
     "Config",
     "Source",

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import mmap
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from stylert.export.checkpoints.assumptions import NOTHING_SAID, Assumptions
 from stylert.export.checkpoints.checkpoint import Checkpoint, Source
-from stylert.export.checkpoints.native import read_safetensors
+from stylert.export.checkpoints.native import KEY, read_safetensors
 from stylert.export.checkpoints.nvlabs.networks import is_nvlabs, read_networks
 from stylert.export.checkpoints.rosinality.lookalikes import (
     explain,
@@ -23,6 +25,13 @@ from stylert.export.checkpoints.safe_pickle.quoting import quote, quote_some
 from stylert.export.checkpoints.safe_pickle.torch_archive import is_torch_archive, read_archive
 from stylert.export.checkpoints.safe_pickle.torch_stream import TORCH_MAGIC
 from stylert.export.checkpoints.safe_pickle.zip_records import ZipRecords
+from stylert.export.checkpoints.safetensors_dict import read_tensor_dict
+from stylert.export.checkpoints.state_dict_families import (
+    has_state_dicts,
+    read_state_dict,
+    refuse_state_dicts,
+    tell_expected,
+)
 from stylert.export.checkpoints.tensorflow.pickles import is_tensorflow, read_tensorflow
 from stylert.export.checkpoints.untrained import PREFIX, make_untrained
 from stylert.runtime.bundle import sha256_of
@@ -31,7 +40,6 @@ from stylert.runtime.errors import CheckpointError
 __all__ = ["read_checkpoint"]
 
 HEAD = 512  # bytes that are enough to tell a format
-MAX_SAFETENSORS_HEADER = 16 * 2**20  # bytes; ours takes about 50,000
 
 # First bytes of files that people take for checkpoints, and what they are.
 _SIGNATURES = {
@@ -58,17 +66,21 @@ _TORCH_FILES: _Kinds = (
 )
 
 
-def read_checkpoint(path: str | Path, *, network: str | None = None) -> Checkpoint:
+def read_checkpoint(
+    path: str | Path, *, network: str | None = None, assume: Assumptions = NOTHING_SAID
+) -> Checkpoint:
     """Read a generator from a checkpoint, without running anything that is in it.
 
     It reads the pickles of stylegan2-ada-pytorch and of stylegan3 (its StyleGAN2, too),
     the TensorFlow pickles of StyleGAN 1, StyleGAN2 and StyleGAN2-ADA, the .pt files of rosinality's
-    stylegan2-pytorch and of what is built on it (pSp, e4e, ...), and the .safetensors files of
-    `write_native`. The name of the file does not matter.
+    stylegan2-pytorch and of what is built on it (pSp, e4e, ...), state dicts with the names of
+    NVlabs, genforce and mmgeneration in files of torch.save, pickles and .safetensors files, and
+    the .safetensors files of `write_native`. The name of the file does not matter.
 
     Args:
         path: The file, or 'untrained:NAME' for random weights (see `make_untrained`).
         network: Which network of a file to read, e.g. 'G'. None = the average one ('G_ema', 'Gs').
+        assume: What a state dict does not tell, where it is not the usual.
 
     Raises:
         CheckpointError: the file is missing, damaged, unsafe, or of a kind that is not supported.
@@ -88,10 +100,11 @@ def read_checkpoint(path: str | Path, *, network: str | None = None) -> Checkpoi
                 f"Cannot read {str(path)!r}: no network {quote(network)}: random weights have one "
                 "network."
             )
+        assume.refuse_others()
         return make_untrained(str(path).removeprefix(PREFIX))
     path = Path(path)
     try:
-        return _read(path, network)
+        return _read(path, network, assume)
     except CheckpointError as error:
         raise CheckpointError(f"Cannot read {str(path)!r}: {error}.") from None
     except OSError as error:
@@ -100,7 +113,7 @@ def read_checkpoint(path: str | Path, *, network: str | None = None) -> Checkpoi
         raise CheckpointError(f"Cannot read {str(path)!r}: it does not fit into memory.") from None
 
 
-def _read(path: Path, network: str | None) -> Checkpoint:
+def _read(path: Path, network: str | None, assume: Assumptions) -> Checkpoint:
     if "\0" in str(path):
         raise CheckpointError("its name has a null byte")
     if path.is_dir():
@@ -111,61 +124,78 @@ def _read(path: Path, network: str | None) -> Checkpoint:
         head = file.read(HEAD)
     # A .safetensors file whose header takes such a number of bytes begins as a pickle does.
     if head[:1] == b"\x80" and head[3:9] != b"\0\0\0\0\0{":
-        return _read_from_pickle(path, network)
+        return _read_from_pickle(path, network, assume)
     if head[:2] == b"PK":
-        return _read_from_zip(path, network)
+        return _read_from_zip(path, network, assume)
     if head[8:9] == b"{":
-        return _read_from_safetensors(path, head, network)
+        return _read_from_safetensors(path, network, assume)
     raise CheckpointError(_tell_what_it_is(head))
 
 
-def _read_from_pickle(path: Path, network: str | None) -> Checkpoint:
+def _read_from_pickle(path: Path, network: str | None, assume: Assumptions) -> Checkpoint:
     data = path.read_bytes()
     value, end = read_pickle(memoryview(data))
     if type(value) is int and value == TORCH_MAGIC:
-        return _read_from_torch(path, data, network, archive=None)
-    if checkpoint := _read_from_value(_PICKLES, value, path, data, network):
+        return _read_from_torch(path, data, network, assume, archive=None)
+    source = _describe_source(path, data)
+    if checkpoint := _read_from_value(_PICKLES, value, source, network, assume):
         extra = len(data) - end
         notes = (f"{extra} bytes behind the end of the pickle were ignored",) if extra else ()
         return replace(checkpoint, notes=(*notes, *checkpoint.notes))
-    raise CheckpointError(f"it is a pickle of {_describe(value)}, and no StyleGAN checkpoint")
+    raise _explain_no_generator("a pickle of", value)
 
 
-def _read_from_zip(path: Path, network: str | None) -> Checkpoint:
+def _read_from_zip(path: Path, network: str | None, assume: Assumptions) -> Checkpoint:
     data = path.read_bytes()
     records = ZipRecords(memoryview(data))
     if is_torch_archive(records):
-        return _read_from_torch(path, data, network, archive=records)
+        return _read_from_torch(path, data, network, assume, archive=records)
     if any(name.endswith(".npy") for name in records.names):
         raise CheckpointError("not supported: a NumPy archive (.npz)")
     raise CheckpointError("it is a zip archive, and no checkpoint: unpack it first")
 
 
 def _read_from_torch(
-    path: Path, data: bytes, network: str | None, *, archive: ZipRecords | None
+    path: Path,
+    data: bytes,
+    network: str | None,
+    assume: Assumptions,
+    *,
+    archive: ZipRecords | None,
 ) -> Checkpoint:
     """What torch.save wrote: an archive, or where there is none, a stream."""
     try:
         value = read_archive(archive) if archive else read_torch_stream(memoryview(data))
     except RefusedName as refused:
         raise explain(refused) from None
-    if checkpoint := _read_from_value(_TORCH_FILES, value, path, data, network):
+    source = _describe_source(path, data)
+    if checkpoint := _read_from_value(_TORCH_FILES, value, source, network, assume):
         return checkpoint
-    refuse_look_alikes(list_tensor_shapes(value))
-    raise CheckpointError(
-        f"it is a torch.save file of {_describe(value)}, and no StyleGAN checkpoint"
-    )
+    raise _explain_no_generator("a torch.save file of", value)
 
 
 def _read_from_value(
-    kinds: _Kinds, value: Any, path: Path, data: bytes, network: str | None
+    kinds: _Kinds, value: Any, source: Source, network: str | None, assume: Assumptions
 ) -> Checkpoint | None:
-    """The checkpoint in a value, if it is of one of these kinds."""
+    """The checkpoint in a value, if it is of one of these kinds, or a state dict."""
     for is_of_kind, read in kinds:
         if is_of_kind(value):
-            source = Source(path.name, hashlib.sha256(data).hexdigest(), len(data))
+            assume.refuse_others()
+            refuse_state_dicts(value)
             return read(value, network, source)
-    return None
+    return read_state_dict(value, network, source, assume) if has_state_dicts(value) else None
+
+
+def _describe_source(path: Path, data: bytes) -> Source:
+    return Source(path.name, hashlib.sha256(data).hexdigest(), len(data))
+
+
+def _explain_no_generator(what: str, value: Any) -> CheckpointError:
+    """Why a value is none of a checkpoint."""
+    shapes = list_tensor_shapes(value)
+    refuse_look_alikes(shapes)
+    expected = f": {tell_expected(list(shapes))}" if shapes else ""
+    return CheckpointError(f"it is {what} {_describe(value)}, and no StyleGAN checkpoint{expected}")
 
 
 def _describe(value: object) -> str:
@@ -174,16 +204,21 @@ def _describe(value: object) -> str:
     return f"a dict with the keys {quote_some(value)}" if value else "an empty dict"
 
 
-def _read_from_safetensors(path: Path, head: bytes, network: str | None) -> Checkpoint:
-    if network is not None:
-        raise CheckpointError(f"no network {quote(network)}: a .safetensors file has one network")
-    num_bytes = path.stat().st_size
-    header = int.from_bytes(head[:8], "little")
-    if header > num_bytes - 8 or header > MAX_SAFETENSORS_HEADER:
-        raise CheckpointError(
-            f"the .safetensors header claims {header} bytes of {num_bytes}; download it again"
-        )
-    return read_safetensors(path, Source(path.name, sha256_of(path), num_bytes))
+def _read_from_safetensors(path: Path, network: str | None, assume: Assumptions) -> Checkpoint:
+    with path.open("rb") as file:
+        data = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+    tensors, metadata = read_tensor_dict(data)
+    source = Source(path.name, sha256_of(path), path.stat().st_size)
+    if KEY in metadata:
+        assume.refuse_others()
+        if network is not None:
+            raise CheckpointError(
+                f"no network {quote(network)}: a .safetensors file of ours has one network"
+            )
+        return read_safetensors(path, source)
+    if checkpoint := _read_from_value(_TORCH_FILES, tensors, source, network, assume):
+        return checkpoint
+    raise _explain_no_generator("a .safetensors file of", tensors)
 
 
 def _tell_what_it_is(head: bytes) -> str:

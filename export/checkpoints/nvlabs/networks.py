@@ -22,7 +22,7 @@ from stylert.export.checkpoints.safe_pickle.quoting import quote, quote_some
 from stylert.export.checkpoints.validation import check_shapes, check_size, check_values
 from stylert.runtime.errors import CheckpointError
 
-__all__ = ["read_networks", "is_nvlabs"]
+__all__ = ["is_nvlabs", "read_modules", "read_networks"]
 
 ALONE = "the only network"
 _STYLEGAN_XL = "not supported: a w_avg for each class, as StyleGAN-XL has"
@@ -54,7 +54,20 @@ def read_networks(value: Any, network: str | None, source: Source) -> Checkpoint
     """
     name, chosen = _choose_network(value, network)
     _refuse_stylegan_xl(chosen)
-    modules = walk_modules(chosen)
+    return read_modules(walk_modules(chosen), name, source)
+
+
+def read_modules(modules: Modules, name: str, source: Source) -> Checkpoint:
+    """Read the modules of one generator.
+
+    Args:
+        modules: What `walk_modules` or `assume_modules` gave.
+        name: What the file calls the network.
+        source: The file, whose size bounds what its tensors may claim.
+
+    Raises:
+        CheckpointError: it is no generator that is supported.
+    """
     reader = _find_reader(modules, name)
     check_size(modules.num_elements, source)
     reading = reader(modules)

@@ -111,25 +111,7 @@ _LOOK_ALIKES: tuple[tuple[Callable[[Shapes], bool], str], ...] = (
         "a StyleGAN 1 of lernapparat; the TensorFlow pickles of StyleGAN 1 can be read",
     ),
     (
-        _has(r"style_modulation\.|style_mapping\."),
-        (
-            "a network of mmgeneration or mmagic, whose files do not tell whether the colours are "
-            "in the order RGB or BGR; take the file that it was converted from"
-        ),
-    ),
-    (
-        _has(r"synthesis\.layer\d+\."),
-        "a network of genforce; take the file that it was converted from",
-    ),
-    (
         _joins_noise,
         "a generator that joins its noise as more channels, as GPEN does",
-    ),
-    (
-        _has(r"synthesis\.(?:b4\.const$|input\.freqs$)"),
-        (
-            "a state dict with NVlabs' names, which does not tell activation, clamp and filters; "
-            "take the .pkl that it came from"
-        ),
     ),
 )

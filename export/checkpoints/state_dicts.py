@@ -1,0 +1,127 @@
+"""State dicts in the value of a file: found by a tensor's name, in dicts and behind prefixes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from stylert.export.checkpoints.safe_pickle.arrays import PickledArray
+from stylert.export.checkpoints.safe_pickle.quoting import quote, quote_some
+from stylert.export.checkpoints.safe_pickle.storages import Storage, Tensor
+from stylert.runtime.errors import CheckpointError
+
+__all__ = ["ALONE", "StateDict", "choose_state_dict", "find_state_dicts"]
+
+ALONE = "the only network"
+AVERAGES = ("G_ema", "g_ema", "generator_ema", "generator_smooth", "decoder", ALONE)
+_DEEPEST = 3  # dicts in dicts
+_MOST = 16
+_NAME = re.compile(r"[\w. -]{1,80}", re.ASCII)
+_WRAPPERS = ("module", "_orig_mod")  # of DataParallel and torch.compile
+_HOLDERS = ("state_dict", "model")  # keys that say nothing
+
+
+@dataclass(frozen=True)
+class StateDict:
+    """Where the tensors of one network are in a file."""
+
+    holders: tuple[str, ...]  # keys of the dicts around it
+    prefix: str  # of its names in the innermost dict, with the dot
+    entries: dict[Any, Any] = field(repr=False)
+
+    @property
+    def name(self) -> str:
+        """What a user calls it: 'G_ema', 'decoder', ..."""
+        parts = [part for part in self.holders if part not in _HOLDERS]
+        parts += [part for part in self.prefix.split(".") if part not in _WRAPPERS]
+        return ".".join(part for part in parts if part) or ALONE
+
+    def read_tensors(self, scopes: str) -> dict[str, Tensor]:
+        """The tensors in some scopes, without the prefix.
+
+        Args:
+            scopes: a regular expression for the first part of their names.
+
+        Raises:
+            CheckpointError: one of them is no tensor.
+        """
+        tensors: dict[str, Tensor] = {}
+        for name, value in self._list_entries():
+            if re.fullmatch(scopes, name.partition(".")[0]):
+                tensors[name] = _as_tensor(name, value)
+        return tensors
+
+    def list_others(self, scopes: str) -> list[str]:
+        """What else is in the same dict: the first parts of names."""
+        others = []
+        for name in self.entries:
+            inner = name.removeprefix(self.prefix) if type(name) is str else ""
+            mine = inner != name or not self.prefix
+            if not mine or not re.fullmatch(scopes, inner.partition(".")[0]):
+                others.append(str(name).partition(".")[0])
+        return list(dict.fromkeys(others))
+
+    def _list_entries(self) -> Iterator[tuple[str, Any]]:
+        for name, value in self.entries.items():
+            if type(name) is str and name.startswith(self.prefix):
+                yield name.removeprefix(self.prefix), value
+
+
+def find_state_dicts(value: Any, mark: str) -> list[StateDict]:
+    """The state dicts in a value that have a tensor of the name `mark`."""
+    found = []
+    for holders, entries in _walk_dicts(value, ()):
+        for name in entries:
+            if type(name) is str and f".{name}".endswith(f".{mark}"):
+                found.append(StateDict(holders, name.removesuffix(mark), entries))
+    return [state for state in found if _NAME.fullmatch(state.name)][:_MOST]
+
+
+def choose_state_dict(names: Collection[str], network: str | None) -> tuple[str, str]:
+    """The name of the network to read, and a note if it is no average one.
+
+    Args:
+        names: of those in the file.
+        network: what the user asked for, None = the average one or the only one.
+
+    Raises:
+        CheckpointError: there is no such network, or there are several to choose from.
+    """
+    there = quote_some(names, _MOST)
+    if network is not None:
+        if network not in names:
+            raise CheckpointError(f"no network {quote(network)} in the file; it has {there}")
+        return network, ""
+    for average in AVERAGES:
+        for name in names:
+            if name == average or name.rpartition(".")[2] == average:
+                return name, ""
+    if len(names) > 1:
+        raise CheckpointError(
+            f"the file has several generators: choose one of {there} (network=NAME)"
+        )
+    (name,) = names
+    return name, f"the file has no average generator: {quote(name)} was read"
+
+
+def _walk_dicts(value: Any, holders: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:
+    if type(value) is not dict:
+        return
+    yield holders, value
+    if len(holders) < _DEEPEST:
+        for key, inner in value.items():
+            if type(key) is str:
+                yield from _walk_dicts(inner, (*holders, key))
+
+
+def _as_tensor(name: str, value: Any) -> Tensor:
+    """An entry of a state dict; NumPy's arrays serve as well."""
+    if type(value) is PickledArray:
+        array = value.array
+        shape, steps = array.shape, [step // array.itemsize for step in array.strides]
+        return Tensor(Storage(lambda: array.ravel(order="K")), 0, shape, tuple(steps))
+    if type(value) is not Tensor:
+        raise CheckpointError(f"{quote(name)} is a {type(value).__name__}, and no tensor")
+    return value
