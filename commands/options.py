@@ -13,9 +13,9 @@ import typer
 from stylert.runtime.errors import InvalidInput
 from stylert.runtime.generator import Generator
 
-__all__ = ["AsJson", "BundleFolder", "Checkpoint", "Force", "Network"]
+__all__ = ["AsJson", "BundleFolder", "Checkpoint", "Force"]
 __all__ += ["PictureQuality", "Precision", "Provider", "Threads", "Where", "WhereHere"]
-__all__ += ["in_output", "in_panel", "in_where"]
+__all__ += ["in_checkpoint", "in_output", "in_panel", "in_where"]
 
 
 def in_panel(title: str) -> Callable[..., Any]:
@@ -54,9 +54,7 @@ in_output = in_panel("Output")
 _FILE = "A StyleGAN .pkl, .pt or .safetensors file, or untrained:stylegan2-256."
 BundleFolder = Annotated[Path, typer.Argument(help="Folder of a bundle.", metavar="BUNDLE")]
 Checkpoint = Annotated[str, typer.Argument(help=_FILE, metavar="CHECKPOINT")]
-Network = Annotated[
-    str | None, in_panel("Checkpoint")("Network of the file, such as G; G_ema by default.")
-]
+in_checkpoint = in_panel("Checkpoint")
 
 Provider = Annotated[
     str, in_where("Processor of ONNX Runtime: cpu, cuda, or auto: CUDA where it runs.")

@@ -7,10 +7,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from stylert.apps.bench import Candidate
+from stylert.export.checkpoints.assumptions import NOTHING_SAID, Assumptions
 
 __all__ = ["HALF_GEMM", "NAMES", "candidates_of", "is_torch", "on_gpu"]
 
@@ -51,6 +53,7 @@ def candidates_of(
     *,
     checkpoint: str | None,
     network: str | None,
+    assume: Assumptions = NOTHING_SAID,
     max_batch: int,
     trust_engines: bool = False,
 ) -> dict[str, Candidate]:
@@ -60,11 +63,12 @@ def candidates_of(
         bundle: the directory.
         checkpoint: the file that it was exported from, or 'untrained:NAME'.
         network: of the checkpoint, None = the default.
+        assume: what a state dict does not tell, see `read_checkpoint`.
         max_batch: the largest batch that will be timed.
         trust_engines: also run engines that this user did not build.
     """
     of_bundle = {"bundle": bundle, "max_batch": max_batch, "trust_engines": trust_engines}
-    of_checkpoint = {"checkpoint": checkpoint, "network": network}
+    of_checkpoint = {"checkpoint": checkpoint, "network": network, "assume": asdict(assume)}
     return {
         name: Candidate(name, factory, {**(of_checkpoint if is_torch(name) else of_bundle), **own})
         for name, (factory, own) in _FACTORIES.items()

@@ -10,6 +10,7 @@ from pathlib import Path
 from stylert.apps.bench import BenchResult, run_bench
 from stylert.apps.bench.bench_backends import HALF_GEMM, NAMES, candidates_of, is_torch, on_gpu
 from stylert.export.checkpoints import Checkpoint
+from stylert.export.checkpoints.assumptions import NOTHING_SAID, Assumptions
 from stylert.runtime.bundle import Bundle
 from stylert.runtime.bundle_facts import multiply_adds, reference_error
 from stylert.runtime.errors import InvalidInput
@@ -57,6 +58,7 @@ def bench_bundle(
     *,
     checkpoint: str | None = None,
     network: str | None = None,
+    assume: Assumptions = NOTHING_SAID,
     trust_engines: bool = False,
     batches: Sequence[int] = (1, 4, 8),
     threads: int | None = None,
@@ -71,6 +73,7 @@ def bench_bundle(
         backends: names of `bench_backends`.
         checkpoint: the file that it was exported from, or 'untrained:NAME'; for PyTorch.
         network: of the checkpoint, None = the default.
+        assume: what a state dict does not tell, see `read_checkpoint`.
         trust_engines: also run engines that this user did not build.
         batches: batch sizes.
         threads: CPU threads, None = all that are usable.
@@ -88,6 +91,7 @@ def bench_bundle(
         bundle,
         checkpoint=checkpoint,
         network=network,
+        assume=assume,
         max_batch=max(batches),
         trust_engines=trust_engines,
     )

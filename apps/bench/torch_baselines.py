@@ -7,6 +7,8 @@ half path, see `models.layers.modulated_conv2d`. On a GPU, float32 means float32
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,7 @@ import torch
 
 from stylert.apps.bench.candidates import HALF_GEMM_SHAPE, TRUNCATION_PSI
 from stylert.export.checkpoints import Checkpoint, StyleGAN2Config, read_checkpoint
+from stylert.export.checkpoints.assumptions import Assumptions
 from stylert.export.families import build_model
 from stylert.export.models.generator import GeneratorModel
 from stylert.export.models.stylegan2 import StyleGAN2
@@ -169,6 +172,7 @@ def open_eager(
     checkpoint: str,
     threads: int,
     network: str | None = None,
+    assume: Mapping[str, Any] = MappingProxyType({}),
     device: str = "cpu",
     precision: str = "fp32",
 ) -> TorchCandidate:
@@ -178,6 +182,7 @@ def open_eager(
         checkpoint: a file, or 'untrained:NAME'.
         threads: of the CPU.
         network: of the file, None = the default.
+        assume: fields of `Assumptions`.
         device: 'cpu' or 'cuda'.
         precision: 'fp32', or 'fp16' for the official half path.
 
@@ -185,7 +190,7 @@ def open_eager(
         EngineError: 'cuda', and PyTorch has no GPU here.
         InvalidInput: 'fp16' for a family that has no such path here.
     """
-    return _open(checkpoint, threads, network, device, precision, compiled=False)
+    return _open(checkpoint, threads, network, assume, device, precision, compiled=False)
 
 
 def open_compiled(
@@ -193,11 +198,12 @@ def open_compiled(
     checkpoint: str,
     threads: int,
     network: str | None = None,
+    assume: Mapping[str, Any] = MappingProxyType({}),
     device: str = "cpu",
     precision: str = "fp32",
 ) -> TorchCandidate:
     """The same through torch.compile; see `open_eager`."""
-    return _open(checkpoint, threads, network, device, precision, compiled=True)
+    return _open(checkpoint, threads, network, assume, device, precision, compiled=True)
 
 
 def open_half_gemm(*, threads: int) -> HalfGemm:
@@ -215,6 +221,7 @@ def _open(
     checkpoint: str,
     threads: int,
     network: str | None,
+    assume: Mapping[str, Any],
     device: str,
     precision: str,
     *,
@@ -223,7 +230,9 @@ def _open(
     torch.set_num_threads(threads)
     if device == "cuda":
         _require_cuda()
-    model = _model(read_checkpoint(checkpoint, network=network), precision).to(device)
+    model = _model(
+        read_checkpoint(checkpoint, network=network, assume=Assumptions(**assume)), precision
+    ).to(device)
     clock = CudaClock() if device == "cuda" else None
     return TorchCandidate(model, device=device, precision=precision, compiled=compiled, clock=clock)
 

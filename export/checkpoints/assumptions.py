@@ -48,10 +48,9 @@ class Assumptions:
         """
         said = [field.name for field in fields(self) if getattr(self, field.name) is not None]
         if wrong := [name for name in said if name not in open_ones]:
-            allowed = f"only {', '.join(open_ones)}" if open_ones else "nothing"
             raise CheckpointError(
-                f"got {wrong[0]}={getattr(self, wrong[0])}, but files of this kind leave {allowed} "
-                f"open: leave {wrong[0]} out"
+                f"got {wrong[0]}={getattr(self, wrong[0])!r}, which files of this kind tell or "
+                "have not: leave it out"
             )
 
 

@@ -72,9 +72,8 @@ def read_state_dict(
     assume.refuse_others(*family.open_ones)
     source = replace(source, network=name, format=f"state dict of {family.title}")
     checkpoint = family.read(state.read_tensors(family.scopes), assume, source)
-    rest = [key for key in value if not state.holders or key != state.holders[0]]
-    if not state.holders:
-        rest = state.list_others(family.scopes)
+    rest = [key for key in value if state.holders and key != state.holders[0]]
+    rest += state.list_others(family.scopes)
     more = f"beside {quote(name)} the file has {quote_some(rest)}, which are not exported"
     notes = (*checkpoint.notes, note, more if rest else "")
     return replace(checkpoint, source=source, notes=tuple(filter(None, notes)))

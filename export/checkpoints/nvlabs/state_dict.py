@@ -59,8 +59,8 @@ def assume_modules(tensors: dict[str, Tensor], assume: Assumptions) -> tuple[Mod
         told = f"activation {activation}"
     note = (
         "a state dict does not tell these, which are taken to be: "
-        f"conv_clamp {'none' if bound is None else f'{bound:g}'}, "
-        f"mapping_lr {lr:g}, num_fp16_res {half}, {told}"
+        f"{'no clamp' if bound is None else f'clamp {bound:g}'}, learning rate {lr:g} of the "
+        f"mapping network, {half} resolutions in half precision, {told}"
     )
     return modules, note
 

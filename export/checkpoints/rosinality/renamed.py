@@ -74,7 +74,9 @@ def read_renamed(tensors: Tensors, mapping_lr: float | None, source: Source) -> 
     checkpoint = read_state_dicts(value, None, source)
     lr = checkpoint.config.mapping_lr_multiplier
     notes = [note for note in checkpoint.notes if not note.startswith("beside ")]
-    notes.insert(0, f"a state dict does not tell mapping_lr, which is taken to be {lr:g}")
+    notes.insert(
+        0, f"the learning rate of the mapping network is not told, and is taken to be {lr:g}"
+    )
     return replace(checkpoint, notes=tuple(notes))
 
 

@@ -41,28 +41,6 @@ FILES: dict[str, tuple[dict[str, Any], str]] = {
         "a StyleGAN 1 of rosinality's style-based-gan-pytorch",
     ),
     "lernapparat": ({"g_synthesis.blocks.4x4.const": T}, "a StyleGAN 1 of lernapparat"),
-    "mmgeneration": (
-        {
-            "meta": {},
-            "state_dict": {
-                "generator_ema.style_mapping.1.linear.weight_orig": T,
-                "generator_ema.conv1.conv.style_modulation.linear.weight_orig": T,
-            },
-        },
-        "a network of mmgeneration or mmagic",
-    ),
-    "genforce": (
-        {"generator_smooth": {"synthesis.layer0.style.weight": T, "truncation.w_avg": T}},
-        "a network of genforce",
-    ),
-    "NVlabs' names": (
-        {"G_ema": {"mapping.w_avg": T, "synthesis.b4.const": T}},
-        "a state dict with NVlabs' names",
-    ),
-    "NVlabs' names, bare": (
-        {"mapping.fc0.weight": T, "synthesis.input.freqs": T},
-        "a state dict with NVlabs' names",
-    ),
 }
 
 
