@@ -21,7 +21,7 @@ from stylert.export.checkpoints.rosinality.lookalikes import (
 from stylert.export.checkpoints.rosinality.state_dicts import is_rosinality, read_state_dicts
 from stylert.export.checkpoints.safe_pickle.allow_list import read_pickle, read_torch_stream
 from stylert.export.checkpoints.safe_pickle.pickle_names import RefusedName
-from stylert.export.checkpoints.safe_pickle.quoting import quote, quote_some
+from stylert.export.checkpoints.safe_pickle.quoting import name_some, quote, quote_some
 from stylert.export.checkpoints.safe_pickle.torch_archive import is_torch_archive, read_archive
 from stylert.export.checkpoints.safe_pickle.torch_stream import TORCH_MAGIC
 from stylert.export.checkpoints.safe_pickle.zip_records import ZipRecords
@@ -194,14 +194,14 @@ def _explain_no_generator(what: str, value: Any) -> CheckpointError:
     """Why a value is none of a checkpoint."""
     shapes = list_tensor_shapes(value)
     refuse_look_alikes(shapes)
-    expected = f": {tell_expected(list(shapes))}" if shapes else ""
-    return CheckpointError(f"it is {what} {_describe(value)}, and no StyleGAN checkpoint{expected}")
+    tensors = f": it has {name_some(shapes, 2)}, expected {tell_expected()}" if shapes else ""
+    return CheckpointError(f"it is {what} {_describe(value)}, and no StyleGAN checkpoint{tensors}")
 
 
 def _describe(value: object) -> str:
     if type(value) is not dict:
         return f"a {type(value).__name__}"
-    return f"a dict with the keys {quote_some(value)}" if value else "an empty dict"
+    return f"a dict with the keys {quote_some(value, 4)}" if value else "an empty dict"
 
 
 def _read_from_safetensors(path: Path, network: str | None, assume: Assumptions) -> Checkpoint:

@@ -15,7 +15,7 @@ from stylert.export.checkpoints.rosinality.renamed import (
     rename_genforce,
     rename_mmgeneration,
 )
-from stylert.export.checkpoints.safe_pickle.quoting import name_some, quote, quote_some
+from stylert.export.checkpoints.safe_pickle.quoting import quote, quote_some
 from stylert.export.checkpoints.safe_pickle.storages import Tensor
 from stylert.export.checkpoints.state_dicts import (
     StateDict,
@@ -92,11 +92,10 @@ def refuse_state_dicts(value: Any) -> None:
         )
 
 
-def tell_expected(names: list[str]) -> str:
-    """Which tensors a file should have instead of these."""
+def tell_expected() -> str:
+    """The tensors that tell a family."""
     marks = [f"{family.mark} ({family.title})" for family in _FAMILIES]
-    expected = ", ".join([*marks, "or input.input (rosinality's StyleGAN2)"])
-    return f"expected a tensor {expected}, but it has {name_some(names)}"
+    return ", ".join([*marks, "or input.input (rosinality's StyleGAN2)"])
 
 
 def _find(value: Any) -> dict[str, list[tuple[_Family, StateDict]]]:

@@ -45,8 +45,9 @@ def find_design(modules: Modules, names: list[str], *, num_fp16_res: int) -> Fou
         if not difference:
             return design, layers
         wrong = wrong or difference
+    wrong = wrong or "its layers are too few or too large"
     raise CheckpointError(
-        f"not supported: {wrong or 'no layers'}, so the design of this StyleGAN3 is not known; "
+        f"not supported: {wrong}, so the design of this StyleGAN3 is not known; "
         "take the .pkl that it came from"
     )
 
@@ -55,10 +56,12 @@ def _list_candidates(
     modules: Modules, names: list[str], num_fp16_res: int
 ) -> Iterator[StyleGAN3Design]:
     """Designs of this many layers and pixels, the usual one first."""
+    if len(names) < 3:
+        return
     first, last = f"synthesis.{names[0]}", f"synthesis.{names[-1]}"
     first_side, side = (int(name.split("_")[1]) for name in (names[0], names[-1]))
     taps = modules.find_shape(f"{first}.up_filter", 1)[0]
-    if not 4 <= side <= _MOST_PIXELS or len(names) < 3:
+    if not 4 <= side <= _MOST_PIXELS:
         return
     for critical, upsampling in product(_CRITICAL, _UPSAMPLING):
         if critical > len(names) - 2 or taps % upsampling:
