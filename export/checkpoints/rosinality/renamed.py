@@ -33,9 +33,10 @@ from dataclasses import replace
 import numpy as np
 
 from stylert.export.checkpoints.checkpoint import Checkpoint, Source
-from stylert.export.checkpoints.rosinality.state_dicts import read_state_dicts
+from stylert.export.checkpoints.rosinality.state_dicts import is_rosinality, read_state_dicts
 from stylert.export.checkpoints.safe_pickle.allow_list import PickledObject
 from stylert.export.checkpoints.safe_pickle.storages import Storage, Tensor
+from stylert.runtime.errors import CheckpointError
 
 __all__ = ["read_renamed", "rename_genforce", "rename_mmgeneration"]
 
@@ -71,6 +72,8 @@ def read_renamed(tensors: Tensors, mapping_lr: float | None, source: Source) -> 
     arguments = PickledObject("Namespace")
     arguments.build({"lr_mlp": mapping_lr})
     value = {"g_ema": state, _AVERAGE: tensors.get(_AVERAGE), "args": arguments}
+    if not is_rosinality(value):
+        raise CheckpointError("the first convolution's weight is missing")
     checkpoint = read_state_dicts(value, None, source)
     lr = checkpoint.config.mapping_lr_multiplier
     notes = [note for note in checkpoint.notes if not note.startswith("beside ")]
