@@ -22,6 +22,7 @@ from stylert.export.checkpoints.state_dicts import (
     choose_state_dict,
     find_state_dicts,
 )
+from stylert.export.checkpoints.tensorflow.genforce import read_genforce_stylegan1
 from stylert.runtime.errors import CheckpointError
 
 __all__ = ["has_state_dicts", "read_state_dict", "refuse_state_dicts", "tell_expected"]
@@ -120,6 +121,10 @@ def _read_genforce(tensors: Tensors, assume: Assumptions, source: Source) -> Che
     return read_renamed(rename_genforce(tensors), assume.mapping_lr, source)
 
 
+def _read_genforce_stylegan1(tensors: Tensors, assume: Assumptions, source: Source) -> Checkpoint:
+    return read_genforce_stylegan1(tensors, assume.mapping_lr, source)
+
+
 def _read_mmgeneration(tensors: Tensors, assume: Assumptions, source: Source) -> Checkpoint:
     if assume.colors is None:
         raise CheckpointError(
@@ -141,6 +146,13 @@ _FAMILIES = (
         "mapping|synthesis|truncation",
         ("mapping_lr",),
         _read_genforce,
+    ),
+    _Family(
+        "genforce's StyleGAN 1",
+        "synthesis.layer0.const",
+        "mapping|synthesis|truncation",
+        ("mapping_lr",),
+        _read_genforce_stylegan1,
     ),
     _Family(
         "mmgeneration's StyleGAN2",
