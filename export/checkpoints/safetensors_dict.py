@@ -26,6 +26,7 @@ __all__ = ["read_tensor_dict"]
 
 MAX_HEADER = 16 * 2**20  # bytes; ours takes about 50,000
 _METADATA = "__metadata__"
+_MOST_DIMENSIONS = 8
 _KINDS = {
     "F64": "DoubleStorage",
     "F32": "FloatStorage",
@@ -63,11 +64,13 @@ def read_tensor_dict(data: memoryview) -> tuple[dict[str, Tensor], dict[str, Any
 
 
 def _read_tensor(data: memoryview, entry: dict[str, Any]) -> Tensor:
-    shape, (first, last) = tuple(entry["shape"]), entry["data_offsets"]
+    dtype, shape, (first, last) = entry["dtype"], tuple(entry["shape"]), entry["data_offsets"]
+    if type(dtype) is not str or len(shape) > _MOST_DIMENSIONS:
+        raise CheckpointError("a tensor of the .safetensors file has no type, or no shape")
     stride = tuple(math.prod(shape[i + 1 :]) for i in range(len(shape)))
     if not 0 <= first <= last <= len(data):
         raise CheckpointError("a tensor reaches outside of the .safetensors file")
-    fetch = partial(_fetch, entry["dtype"], math.prod(shape), data[first:last])
+    fetch = partial(_fetch, dtype, math.prod(shape), data[first:last])
     return make_tensor(Storage(fetch), 0, shape, stride)
 
 

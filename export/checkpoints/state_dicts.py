@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 from stylert.export.checkpoints.safe_pickle.arrays import PickledArray
@@ -17,7 +19,9 @@ __all__ = ["ALONE", "StateDict", "choose_state_dict", "find_state_dicts"]
 ALONE = "the only network"
 AVERAGES = ("G_ema", "g_ema", "generator_ema", "generator_smooth", "decoder", ALONE)
 _DEEPEST = 3  # dicts in dicts
-_MOST = 16
+_MOST_DICTS = 4096
+_MOST_DOTS = 8  # in a tensor's name
+_MOST = 16  # networks in a file
 _NAME = re.compile(r"[\w. -]{1,80}", re.ASCII)
 _WRAPPERS = ("module", "_orig_mod")  # of DataParallel and torch.compile
 _HOLDERS = ("state_dict", "model")  # keys that say nothing
@@ -45,11 +49,13 @@ class StateDict:
             scopes: a regular expression for the first part of their names.
 
         Raises:
-            CheckpointError: one of them is no tensor.
+            CheckpointError: one of them is no tensor, or its name is too deep.
         """
         tensors: dict[str, Tensor] = {}
         for name, value in self._list_entries():
             if re.fullmatch(scopes, name.partition(".")[0]):
+                if name.count(".") > _MOST_DOTS:
+                    raise CheckpointError(f"{quote(name)} is no name of a tensor")
                 tensors[name] = _as_tensor(name, value)
         return tensors
 
@@ -71,11 +77,12 @@ class StateDict:
 
 def find_state_dicts(value: Any, mark: str) -> list[StateDict]:
     """The state dicts in a value that have a tensor of the name `mark`."""
-    found = []
-    for holders, entries in _walk_dicts(value, ()):
-        for name in entries:
-            if type(name) is str and f".{name}".endswith(f".{mark}"):
-                found.append(StateDict(holders, name.removesuffix(mark), entries))
+    found: list[StateDict] = []
+    prefixes: dict[int, list[str]] = {}  # of each dict: it may be there many times
+    for holders, entries in _walk_dicts(value):
+        if id(entries) not in prefixes:
+            prefixes[id(entries)] = _list_prefixes(entries, mark)
+        found += [StateDict(holders, prefix, entries) for prefix in prefixes[id(entries)]]
     return [state for state in found if _NAME.fullmatch(state.name)][:_MOST]
 
 
@@ -106,14 +113,30 @@ def choose_state_dict(names: Collection[str], network: str | None) -> tuple[str,
     return name, f"the file has no average generator: {quote(name)} was read"
 
 
-def _walk_dicts(value: Any, holders: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:
-    if type(value) is not dict:
-        return
-    yield holders, value
-    if len(holders) < _DEEPEST:
-        for key, inner in value.items():
-            if type(key) is str:
-                yield from _walk_dicts(inner, (*holders, key))
+def _list_prefixes(entries: dict[Any, Any], mark: str) -> list[str]:
+    """What stands before the mark in the names that end with it, for the first few."""
+    names = (name for name in entries if type(name) is str and f".{name}".endswith(f".{mark}"))
+    return [name.removesuffix(mark) for name in islice(names, _MOST)]
+
+
+def _walk_dicts(value: Any) -> Iterator[tuple[tuple[str, ...], dict[Any, Any]]]:
+    """A dict and those in it, the outer ones first, each with the keys that lead to it."""
+    inner: dict[int, list[tuple[str, Any]]] = {}  # of each dict: it may be there many times
+    waiting: deque[tuple[tuple[str, ...], Any]] = deque([((), value)])
+    for _ in range(_MOST_DICTS):
+        if not waiting:
+            return
+        holders, entries = waiting.popleft()
+        if type(entries) is not dict:
+            return
+        yield holders, entries
+        if len(holders) == _DEEPEST:
+            continue
+        if id(entries) not in inner:
+            pairs = ((k, v) for k, v in entries.items() if type(k) is str and type(v) is dict)
+            inner[id(entries)] = list(islice(pairs, _MOST_DICTS))
+        room = _MOST_DICTS - len(waiting)
+        waiting += [((*holders, key), value) for key, value in inner[id(entries)][:room]]
 
 
 def _as_tensor(name: str, value: Any) -> Tensor:

@@ -23,6 +23,7 @@ __all__ = ["find_design"]
 _CRITICAL = (2, 1, 0, 3)  # numbers of critically sampled layers, the usual one first
 _UPSAMPLING = (2, 4)  # of the leaky ReLU
 _MOST_PIXELS = 2**14
+_MOST_LAYERS = 64
 
 Found = tuple[StyleGAN3Design, tuple[StyleGAN3Layer, ...]]
 
@@ -45,7 +46,7 @@ def find_design(modules: Modules, names: list[str], *, num_fp16_res: int) -> Fou
         if not difference:
             return design, layers
         wrong = wrong or difference
-    wrong = wrong or "its layers are too few or too large"
+    wrong = wrong or "its layers are too few, too many or too large"
     raise CheckpointError(
         f"not supported: {wrong}, so the design of this StyleGAN3 is not known; "
         "take the .pkl that it came from"
@@ -56,7 +57,7 @@ def _list_candidates(
     modules: Modules, names: list[str], num_fp16_res: int
 ) -> Iterator[StyleGAN3Design]:
     """Designs of this many layers and pixels, the usual one first."""
-    if len(names) < 3:
+    if not 3 <= len(names) <= _MOST_LAYERS:
         return
     first, last = f"synthesis.{names[0]}", f"synthesis.{names[-1]}"
     first_side, side = (int(name.split("_")[1]) for name in (names[0], names[-1]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import pickle
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from stylert.export.checkpoints.configs.stylegan2 import StyleGAN2Config
 from stylert.export.checkpoints.configs.stylegan3 import StyleGAN3Config
 from stylert.export.checkpoints.nvlabs.modules import walk_modules
 from stylert.export.checkpoints.safe_pickle.allow_list import read_pickle
+from stylert.export.checkpoints.state_dicts import find_state_dicts
 from stylert.runtime.errors import CheckpointError, InvalidInput
 
 GOLDENS = Path(__file__).parents[2] / "goldens"
@@ -327,3 +329,47 @@ def test_types_that_are_not_read(tmp_path: Path) -> None:
     save_file(state, tmp_path / "file.safetensors")
     with pytest.raises(CheckpointError, match=r"mapping\.w_avg: holds 'F8_E4M3', expected floats"):
         read_checkpoint(tmp_path / "file.safetensors")
+
+
+# Files that are made to take time or memory.
+
+
+def test_a_dict_that_is_there_many_times() -> None:
+    """20,000 names for one dict, twice over: each by each would take hours."""
+    wide = {f"n{i}": None for i in range(20_000)}
+    middle = dict.fromkeys((f"m{i}" for i in range(20_000)), wide)
+    value = dict.fromkeys((f"o{i}" for i in range(20_000)), middle)
+    assert find_state_dicts(value, "synthesis.b4.const") == []
+    assert find_state_dicts({"a": wide, "b": {"G": {"x.synthesis.b4.const": 3}}}, "b4.const")
+
+
+def test_names_that_are_too_deep(tmp_path: Path) -> None:
+    state = {**state_of("sg2-skip-32"), "synthesis." + "a." * 100_000: torch.zeros(1)}
+    assert "is no name of a tensor" in refusal(state, tmp_path)
+
+
+def test_tensors_that_claim_too_much(tmp_path: Path) -> None:
+    wide = torch.zeros(1).expand(2**20, 2**10)
+    state = {**state_of("sg2-skip-32"), "mapping.fc0.weight": wide}
+    assert "the tensors claim more data than the " in refusal(state, tmp_path)
+    header = {"synthesis.b4.const": {"dtype": "F32", "shape": [2**40], "data_offsets": [0, 8]}}
+    text = json.dumps(header).encode()
+    path = tmp_path / "file.safetensors"
+    path.write_bytes(len(text).to_bytes(8, "little") + text + bytes(8))
+    with pytest.raises(CheckpointError) as caught:
+        read_checkpoint(path)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_a_shape_of_a_hundred_thousand_dimensions(tmp_path: Path) -> None:
+    header = {"a": {"dtype": "F32", "shape": [1] * 100_000, "data_offsets": [0, 4]}}
+    text = json.dumps(header).encode()
+    path = tmp_path / "file.safetensors"
+    path.write_bytes(len(text).to_bytes(8, "little") + text + bytes(4))
+    with pytest.raises(CheckpointError, match="no type, or no shape"):
+        read_checkpoint(path)
+    header = {"a": {"dtype": ["F32"], "shape": [1], "data_offsets": [0, 4]}}
+    text = json.dumps(header).encode()
+    path.write_bytes(len(text).to_bytes(8, "little") + text + bytes(4))
+    with pytest.raises(CheckpointError, match="no type, or no shape"):
+        read_checkpoint(path)
