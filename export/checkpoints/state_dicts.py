@@ -96,7 +96,8 @@ def choose_state_dict(names: Collection[str], network: str | None) -> tuple[str,
     Raises:
         CheckpointError: there is no such network, or there are several to choose from.
     """
-    there = quote_some(names, _MOST)
+    choices = " or ".join(f"network={quote(name)}" for name in list(names)[:4])
+    there = f"{quote_some(names, _MOST)}; pass {choices}"
     if network is not None:
         if network not in names:
             raise CheckpointError(f"no network {quote(network)} in the file; it has {there}")
@@ -106,9 +107,7 @@ def choose_state_dict(names: Collection[str], network: str | None) -> tuple[str,
             if name == average or name.rpartition(".")[2] == average:
                 return name, ""
     if len(names) > 1:
-        raise CheckpointError(
-            f"the file has several generators: choose one of {there} (network=NAME)"
-        )
+        raise CheckpointError(f"the file has several generators: {there}")
     (name,) = names
     return name, f"the file has no average generator: {quote(name)} was read"
 

@@ -138,7 +138,9 @@ def test_which_network(tmp_path: Path) -> None:
         read_checkpoint(tmp_path / "one.pt").notes
     )
     torch.save({"a": other, "b": state}, tmp_path / "none.pt")
-    with pytest.raises(CheckpointError, match=r"several generators: choose one of 'a', 'b'"):
+    with pytest.raises(
+        CheckpointError, match=r"several generators: 'a', 'b'; pass network='a' or net"
+    ):
         read_checkpoint(tmp_path / "none.pt")
 
 
