@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +17,8 @@ from stylert.export.checkpoints.rosinality.lookalikes import (
 )
 from stylert.export.checkpoints.rosinality.state_dicts import is_rosinality, read_state_dicts
 from stylert.export.checkpoints.safe_pickle.allow_list import read_pickle, read_torch_stream
+from stylert.export.checkpoints.safe_pickle.foreign import ForeignNames, refuse_foreign
+from stylert.export.checkpoints.safe_pickle.mapped_file import map_file
 from stylert.export.checkpoints.safe_pickle.pickle_names import RefusedName
 from stylert.export.checkpoints.safe_pickle.quoting import quote, quote_some
 from stylert.export.checkpoints.safe_pickle.torch_archive import is_torch_archive, read_archive
@@ -45,16 +46,12 @@ _SIGNATURES = {
     b"version https://git-lfs": "it is a Git LFS pointer: fetch the file with 'git lfs pull'",
 }
 
-# _Kinds of values in a file: what tells them, and what reads them.
+# The kinds of values in a file, by pickle or by torch.save: what tells them, and what reads them.
 _Read = Callable[[Any, str | None, Source], Checkpoint]
-_Kinds = tuple[tuple[Callable[[Any], bool], _Read], ...]
-_PICKLES: _Kinds = (
+_KINDS: tuple[tuple[Callable[[Any], bool], _Read], ...] = (
+    (is_rosinality, read_state_dicts),
     (is_nvlabs, read_networks),
     (is_tensorflow, read_tensorflow),
-)
-_TORCH_FILES: _Kinds = (
-    (is_rosinality, read_state_dicts),
-    (is_nvlabs, read_networks),  # PTI saves whole networks of NVlabs' code
 )
 
 
@@ -120,52 +117,48 @@ def _read(path: Path, network: str | None) -> Checkpoint:
 
 
 def _read_from_pickle(path: Path, network: str | None) -> Checkpoint:
-    data = path.read_bytes()
-    value, end = read_pickle(memoryview(data))
+    data, foreign = map_file(path), ForeignNames()
+    value, end = read_pickle(data, foreign=foreign)
     if type(value) is int and value == TORCH_MAGIC:
-        return _read_from_torch(path, data, network, archive=None)
-    if checkpoint := _read_from_value(_PICKLES, value, path, data, network):
-        extra = len(data) - end
-        notes = (f"{extra} bytes behind the end of the pickle were ignored",) if extra else ()
-        return replace(checkpoint, notes=(*notes, *checkpoint.notes))
-    raise CheckpointError(f"it is a pickle of {_describe(value)}, and no StyleGAN checkpoint")
+        value = read_torch_stream(data, foreign=foreign)
+        return _read_from_value(value, path, network, foreign, "torch.save file")
+    checkpoint = _read_from_value(value, path, network, foreign, "pickle")
+    extra = len(data) - end
+    notes = (f"{extra} bytes behind the end of the pickle were ignored",) if extra else ()
+    return replace(checkpoint, notes=(*notes, *checkpoint.notes))
 
 
 def _read_from_zip(path: Path, network: str | None) -> Checkpoint:
-    data = path.read_bytes()
-    records = ZipRecords(memoryview(data))
+    records, foreign = ZipRecords(map_file(path)), ForeignNames()
     if is_torch_archive(records):
-        return _read_from_torch(path, data, network, archive=records)
+        value = read_archive(records, foreign=foreign)
+        return _read_from_value(value, path, network, foreign, "torch.save file")
     if any(name.endswith(".npy") for name in records.names):
         raise CheckpointError("not supported: a NumPy archive (.npz)")
     raise CheckpointError("it is a zip archive, and no checkpoint: unpack it first")
 
 
-def _read_from_torch(
-    path: Path, data: bytes, network: str | None, *, archive: ZipRecords | None
+def _read_from_value(
+    value: Any, path: Path, network: str | None, foreign: ForeignNames, container: str
 ) -> Checkpoint:
-    """What torch.save wrote: an archive, or where there is none, a stream."""
+    """The checkpoint in a value, with a note of the foreign names beside it."""
+    for is_of_kind, read in _KINDS:
+        if is_of_kind(value):
+            source = Source(path.name, sha256_of(path), path.stat().st_size)
+            try:
+                checkpoint = read(value, network, source)
+            except RefusedName:
+                raise
+            except CheckpointError as error:
+                raise CheckpointError("; ".join((str(error), *foreign.describe()))) from None
+            return replace(checkpoint, notes=(*checkpoint.notes, *foreign.describe()))
+    refuse_look_alikes(list_tensor_shapes(value), foreign.names)
     try:
-        value = read_archive(archive) if archive else read_torch_stream(memoryview(data))
+        for part in (value, *(value.values() if type(value) is dict else ())):
+            refuse_foreign(part)
     except RefusedName as refused:
         raise explain(refused) from None
-    if checkpoint := _read_from_value(_TORCH_FILES, value, path, data, network):
-        return checkpoint
-    refuse_look_alikes(list_tensor_shapes(value))
-    raise CheckpointError(
-        f"it is a torch.save file of {_describe(value)}, and no StyleGAN checkpoint"
-    )
-
-
-def _read_from_value(
-    kinds: _Kinds, value: Any, path: Path, data: bytes, network: str | None
-) -> Checkpoint | None:
-    """The checkpoint in a value, if it is of one of these kinds."""
-    for is_of_kind, read in kinds:
-        if is_of_kind(value):
-            source = Source(path.name, hashlib.sha256(data).hexdigest(), len(data))
-            return read(value, network, source)
-    return None
+    raise CheckpointError(f"it is a {container} of {_describe(value)}, and no StyleGAN checkpoint")
 
 
 def _describe(value: object) -> str:

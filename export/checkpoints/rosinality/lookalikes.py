@@ -7,7 +7,7 @@ told by the file: reading them by guesswork would draw wrong pictures without a 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from stylert.export.checkpoints.safe_pickle.pickle_names import RefusedName
@@ -32,17 +32,19 @@ def list_tensor_shapes(value: Any) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
-def refuse_look_alikes(shapes: Shapes) -> None:
+def refuse_look_alikes(shapes: Shapes, foreign: Collection[str] = ()) -> None:
     """Refuse tensors that belong to a known family which is not supported.
 
     Args:
         shapes: What `list_tensor_shapes` gave, or those of one state dict.
+        foreign: Names of the classes that the file has and that are not read.
 
     Raises:
         CheckpointError: they are.
     """
+    names = dict.fromkeys(foreign, ()) | dict(shapes)
     for tells, reason in _LOOK_ALIKES:
-        if tells(shapes):
+        if tells(names):
             raise CheckpointError(f"not supported: {reason}")
 
 

@@ -21,7 +21,7 @@ SAYS = {
     "evil_reduce.pkl": "refuses 'posix.system'",
     "evil_nested.pkl": "refuses 'posix.system'",
     "evil_torch_legacy.pkl": "refuses 'posix.system'",
-    "evil_tf_variable.pkl": "refuses 'posix.system'",
+    "evil_tf_variable.pkl": "is no StyleGAN generator.*'posix.system'",
     "evil_pt.pt": "refuses 'posix.system'",
     "evil_pt_legacy.pt": "refuses 'posix.system'",
     "evil_tf_incomplete.pkl": "it has no networks 'mapping' and 'synthesis'",
