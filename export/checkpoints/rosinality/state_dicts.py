@@ -25,7 +25,7 @@ from stylert.export.checkpoints.rosinality.state import (
     read_state_tensors,
 )
 from stylert.export.checkpoints.safe_pickle.allow_list import PickledObject
-from stylert.export.checkpoints.safe_pickle.quoting import quote, quote_some
+from stylert.export.checkpoints.safe_pickle.quoting import quote, quote_some, suggest_networks
 from stylert.export.checkpoints.safe_pickle.storages import Tensor
 from stylert.export.checkpoints.validation import check_shapes, check_size, check_values
 from stylert.runtime.errors import CheckpointError
@@ -137,10 +137,15 @@ def _choose_generator(generators: dict[str, _Generator], network: str | None) ->
     if network is None:
         likely = [name for name in _DEFAULTS if name in generators]
         if not likely and len(generators) > 1:
-            raise CheckpointError(f"the file has several generators: choose one of {there}")
+            raise CheckpointError(
+                f"the file has several generators: choose one of {there}"
+                f"{suggest_networks(generators)}"
+            )
         network = (likely or list(generators))[0]
     if network not in generators:
-        raise CheckpointError(f"no network {quote(network)} in the file; it has {there}")
+        raise CheckpointError(
+            f"no network {quote(network)} in the file; it has {there}{suggest_networks(generators)}"
+        )
     return generators[network]
 
 

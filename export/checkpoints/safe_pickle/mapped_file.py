@@ -1,4 +1,4 @@
-"""A file as a view of its bytes that takes no memory: pages come when they are read, and go again."""
+"""A file as a view of its bytes that takes no memory: pages come when read, and go again."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ import numpy as np
 from stylert.export.checkpoints.safe_pickle.allow_list import PickledObject
 from stylert.export.checkpoints.safe_pickle.arrays import PickledArray
 from stylert.export.checkpoints.safe_pickle.foreign import refuse_foreign, refuse_foreign_values
-from stylert.export.checkpoints.safe_pickle.quoting import quote
+from stylert.export.checkpoints.safe_pickle.quoting import quote, suggest_networks
 from stylert.runtime.errors import CheckpointError
 
 __all__ = ["TensorFlowGenerator", "find_generator", "is_tensorflow"]
@@ -97,11 +97,12 @@ def find_generator(value: Any, network: str | None) -> TensorFlowGenerator:
     networks = _list_networks(value)
     name = _choose_default(networks) if network is None else network
     there = ", ".join(f"{key} ({_tell_function(state)})" for key, state in networks.items())
+    advice = suggest_networks(key for key, state in networks.items() if _is_generator(state))
     if name not in networks:
-        raise CheckpointError(f"no network {quote(name)} in the file; it has {there}")
+        raise CheckpointError(f"no network {quote(name)} in the file; it has {there}{advice}")
     state = networks[name]
     if not _is_generator(state):
-        raise CheckpointError(_explain_no_generator(name, state, there))
+        raise CheckpointError(f"{_explain_no_generator(name, state, there)}{advice}")
     arguments: dict[str, Any] = {}
     variables: dict[str, np.ndarray] = {}
     functions: list[str] = []
