@@ -101,7 +101,8 @@ def _read_tensors(
     if "mapping.w_avg" not in modules.tensors:
         filled["mapping.w_avg"] = np.zeros(reading.config.w_dim, dtype=np.float32)
         notes = ("the network has no average w, zeros take its place: do not truncate",)
-    shapes = {k: t.shape for k, t in modules.tensors.items() if k not in reading.copies}
+    others = reading.copies.keys() | reading.unused
+    shapes = {name: t.shape for name, t in modules.tensors.items() if name not in others}
     check_shapes(reading.config, shapes | {name: array.shape for name, array in filled.items()})
     tensors = {name: modules.read(name) for name in shapes} | filled
     for name, original in reading.copies.items():

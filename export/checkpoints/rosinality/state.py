@@ -25,14 +25,16 @@ import numpy as np
 
 from stylert.export.checkpoints.configs.stylegan2 import StyleGAN2Config
 from stylert.export.checkpoints.nvlabs.modules import Modules
+from stylert.export.checkpoints.safe_pickle.quoting import quote_some
 from stylert.export.checkpoints.validation import check_names
 from stylert.runtime.errors import CheckpointError
 
-__all__ = ["NOISE_SEED", "read_state_config", "has_noise", "read_state_tensors"]
+__all__ = ["note_missing", "read_state_config", "read_state_tensors"]
 
 NOISE_SEED = 0
 _MAX_BLOCKS = 14
 _MAX_MAPPING_LAYERS = 256
+_USUAL_TAPS = np.array([1, 3, 3, 1], np.float32)
 _KERNEL_SUM = 4  # the kernels hold the gain of the upsampling, too
 
 
@@ -66,34 +68,63 @@ def read_state_config(state: Modules, *, lr_multiplier: float) -> StyleGAN2Confi
     )
 
 
-def has_noise(state: Modules) -> bool:
-    """Whether the noise constants are there, which the first files of 2019 and 2020 lack."""
+def note_missing(state: Modules) -> tuple[str, ...]:
+    """What takes the place of buffers that are not there, and what is there beside the generator.
+
+    The first files of 2019 and 2020 have no noise constants; those that were pruned, no filters.
+    """
+    notes = []
+    if not _has_noise(state):
+        notes.append(
+            f"the file has no noise constants: normal noise of seed {NOISE_SEED} takes their place"
+        )
+    if not _has_kernels(state):
+        notes.append("the file has no filters: [1, 3, 3, 1], the usual one, takes their place")
+    if extra := _list_extra(state):
+        notes.append(f"beside the generator the state dict has {quote_some(extra)}, ignored")
+    return tuple(notes)
+
+
+def _has_noise(state: Modules) -> bool:
     return any(name.startswith("noises.") for name in state.tensors)
+
+
+def _has_kernels(state: Modules) -> bool:
+    return any(name.endswith(".kernel") for name in state.tensors)
+
+
+def _list_extra(state: Modules) -> list[str]:
+    """Tensors of no module, which wrappers add ('mean_latent', 'n_latent')."""
+    return [name for name in state.tensors if "." not in name]
 
 
 def read_state_tensors(state: Modules, config: StyleGAN2Config) -> dict[str, np.ndarray]:
     """All tensors as float32 under their StyleGAN2 names, but 'mapping.w_avg'.
 
-    Where the file `has_noise` not, normal noise of `NOISE_SEED` takes its place.
+    See `note_missing` for what takes the place of missing buffers.
 
     Raises:
         CheckpointError: a tensor is missing, is not known, or has another shape.
     """
-    names, kernels = _list_names(config), _list_kernels(config)
+    names = _list_names(config)
+    kernels = _list_kernels(config) if _has_kernels(state) else []
     shapes = {name: shape for name, shape in config.list_shapes().items() if name in names}
     filled: dict[str, np.ndarray] = {}
-    if not has_noise(state):
+    if not _has_noise(state):
         random = np.random.RandomState(NOISE_SEED)
         for name in [name for name in names if name.endswith(".noise_const")]:
             filled[name] = random.randn(*shapes.pop(name)).astype(np.float32)
     expected = {names[name] for name in shapes} | {name for pair in kernels for name in pair}
-    check_names(sorted(state.tensors), sorted(expected), "rosinality's StyleGAN2")
+    there = sorted(state.tensors.keys() - _list_extra(state))
+    check_names(there, sorted(expected), "rosinality's StyleGAN2")
     for name, shape in shapes.items():
         _check_shape(state, names[name], shape)
     tensors = {
         name: _scale(name, state.read(names[name]).reshape(shape)) for name, shape in shapes.items()
     }
     filters = [_read_filter(state, kernel_names) for kernel_names in kernels]
+    usual = np.outer(_USUAL_TAPS, _USUAL_TAPS) / np.float32(64)
+    filters = filters or [usual] * (len(config.channels) - 1)
     filters.insert(0, filters[0])  # b4 uses none
     return tensors | filled | dict(zip(config.filter_names, filters, strict=True))
 

@@ -74,10 +74,8 @@ class ForeignNames:
         """A note that names them, if there are any."""
         if not self._objects:
             return ()
-        return (
-            "the file names what no generator needs, of which nothing was read or run: "
-            f"{quote_some(self._objects)}",
-        )
+        shown = quote_some(self._objects)
+        return (f"the file names what no generator needs; nothing of it was read or run: {shown}",)
 
 
 def find_foreign(values: Any) -> ForeignObject | None:
@@ -106,4 +104,4 @@ def refuse_foreign_values(values: Mapping[Any, Any], place: str) -> None:
     """
     for name, value in values.items():
         if type(value) is ForeignObject and value.is_made:
-            refuse_foreign(value, f"{place}.{quote(name)[1:-1]}".lstrip("."))
+            refuse_foreign(value, f"{place}.{quote(name)}".lstrip("."))

@@ -329,15 +329,16 @@ class PickleMachine:
 
 def _check_key(value: Any) -> Any:
     """A value fit to be a key: one that hashes in a short time, without recursion."""
-    if type(value) not in (str, int, bool, type(None), ForeignObject):
-        raise TypeError("key of a container type")
-    return value
+    if type(value) in _FLAT or isinstance(value, Buildable):
+        return value
+    raise TypeError("key of a container type")
 
 
 def _pair_up(items: list[Any]) -> dict[Any, Any]:
     return {_check_key(k): v for k, v in zip(items[::2], items[1::2], strict=True)}
 
 
+_FLAT = (str, int, float, bool, type(None), Global, ForeignObject)
 _STOP = ord(".")
 _BINPERSID = ord("Q")
 _NEWOBJ_EX = 0x92

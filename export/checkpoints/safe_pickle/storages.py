@@ -32,6 +32,8 @@ _DTYPES = {
     "FloatStorage": "<f4",
     "HalfStorage": "<f2",
     "DoubleStorage": "<f8",
+    "ComplexFloatStorage": "<c8",
+    "ComplexDoubleStorage": "<c16",
     "LongStorage": "<i8",
     "IntStorage": "<i4",
     "ShortStorage": "<i2",

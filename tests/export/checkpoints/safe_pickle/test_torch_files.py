@@ -365,6 +365,16 @@ def test_other_names_are_refused(module: str, name: str, writer: Any, tmp_path: 
         assert (hint in message) is ((module, name) in NETWORKS)
 
 
+def test_foreign_persistent_ids(writer: Any, tmp_path: Path) -> None:
+    for persistent_id in ("cposix\nsystem\n)R", "(X\x01\0\0\0acposix\nsystem\nt"):
+        storage = writer.Raw(persistent_id.encode() + b"Q")
+        tensor = writer.Call("torch._utils", "_rebuild_tensor_v2", (storage, 0, (), (), False, {}))
+        for data in (small_archive(writer, {"a": tensor}), stream(writer, {"a": tensor})):
+            assert "refuses 'posix.system'" in refusal(data, tmp_path)
+        beside = {"args": tensor, "state_dict": {"a": tensor}}
+        assert "it is a torch.save file" in refusal(small_archive(writer, {"b": beside}), tmp_path)
+
+
 def stream(writer: Any, value: Any, *, keys: Any = (), tail: bytes = b"", **system: Any) -> bytes:
     """A stream of the old torch.save."""
     system = {"protocol_version": 1001, "little_endian": True, **system}
