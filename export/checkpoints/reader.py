@@ -150,6 +150,7 @@ def _read_from_value(
             except RefusedName:
                 raise
             except CheckpointError as error:
+                refuse_look_alikes({}, foreign.names)
                 raise CheckpointError("; ".join((str(error), *foreign.describe()))) from None
             return replace(checkpoint, notes=(*checkpoint.notes, *foreign.describe()))
     refuse_look_alikes(list_tensor_shapes(value), foreign.names)
