@@ -9,7 +9,8 @@ of 1 come and go; n counts the layers):
     convs.{2k - 2}, .{2k - 1}, to_rgbs.{k - 1}    synthesis.bR.{conv0, conv1, torgb}
       .conv.weight, .conv.modulation              .weight, .affine
       .noise.weight, .activate.bias               .noise_strength, .bias
-      .conv.blur.kernel, .upsample.kernel         .resample_filter of the block, times 4
+      .conv.blur.kernel                           .resample_filter of the block, times 4
+      .upsample.kernel                            .torgb.resample_filter, where it differs
     noises.noise_{n}                          .noise_const
 
 There, the 3x3 weights are scaled by 1/sqrt(fan-in) before they are brought to unit norm. That all
@@ -35,7 +36,7 @@ NOISE_SEED = 0
 _MAX_BLOCKS = 14
 _MAX_MAPPING_LAYERS = 256
 _USUAL_TAPS = np.array([1, 3, 3, 1], np.float32)
-_KERNEL_SUM = 4  # the kernels hold the gain of the upsampling, too
+_KERNEL_SUM = np.float32(4)  # the kernels hold the gain of the upsampling, too
 
 
 def read_state_config(state: Modules, *, lr_multiplier: float) -> StyleGAN2Config:
@@ -65,6 +66,7 @@ def read_state_config(state: Modules, *, lr_multiplier: float) -> StyleGAN2Confi
         mapping_layers=layers,
         mapping_features=mapping_features,
         mapping_lr_multiplier=lr_multiplier,
+        own_image_filter=_has_two_filters(state, blocks),
     )
 
 
@@ -107,7 +109,7 @@ def read_state_tensors(state: Modules, config: StyleGAN2Config) -> dict[str, np.
         CheckpointError: a tensor is missing, is not known, or has another shape.
     """
     names = _list_names(config)
-    kernels = _list_kernels(config) if _has_kernels(state) else []
+    kernels = _list_kernels(len(config.channels)) if _has_kernels(state) else []
     shapes = {name: shape for name, shape in config.list_shapes().items() if name in names}
     filled: dict[str, np.ndarray] = {}
     if not _has_noise(state):
@@ -122,10 +124,7 @@ def read_state_tensors(state: Modules, config: StyleGAN2Config) -> dict[str, np.
     tensors = {
         name: _scale(name, state.read(names[name]).reshape(shape)) for name, shape in shapes.items()
     }
-    filters = [_read_filter(state, kernel_names) for kernel_names in kernels]
-    usual = np.outer(_USUAL_TAPS, _USUAL_TAPS) / np.float32(64)
-    filters = filters or [usual] * (len(config.channels) - 1)
-    filters.insert(0, filters[0])  # b4 uses none
+    filters = _read_filters(state, kernels, config)
     return tensors | filled | dict(zip(config.filter_names, filters, strict=True))
 
 
@@ -169,12 +168,20 @@ def _name_modulated(ours: str, theirs: str) -> dict[str, str]:
     }
 
 
-def _list_kernels(config: StyleGAN2Config) -> list[tuple[str, str]]:
-    """Names of the two copies of every block's filter, from b8 on."""
+def _list_kernels(blocks: int) -> list[tuple[str, str]]:
+    """Names of the filters of every block from b8 on: of its convolution, and of the image.
+
+    They are alike, unless the training had a `blur_kernel`, which is the convolutions' alone.
+    """
     return [
-        (f"to_rgbs.{k}.upsample.kernel", f"convs.{2 * k}.conv.blur.kernel")
-        for k in range(len(config.channels) - 1)
+        (f"convs.{2 * k}.conv.blur.kernel", f"to_rgbs.{k}.upsample.kernel")
+        for k in range(blocks - 1)
     ]
+
+
+def _has_two_filters(state: Modules, blocks: int) -> bool:
+    pairs = [pair for pair in _list_kernels(blocks) if state.tensors.keys() >= {*pair}]
+    return not all(np.array_equal(state.read(conv), state.read(image)) for conv, image in pairs)
 
 
 def _check_shape(state: Modules, name: str, expected: tuple[int, ...]) -> None:
@@ -196,9 +203,13 @@ def _scale(name: str, tensor: np.ndarray) -> np.ndarray:
     return tensor
 
 
-def _read_filter(state: Modules, names: tuple[str, str]) -> np.ndarray:
-    """The filter of a block, of sum 1."""
-    first, second = (state.read(name) for name in names)
-    if not np.array_equal(first, second):
-        raise CheckpointError(f"not supported: {names[0]} differs from {names[1]}")
-    return first / np.float32(_KERNEL_SUM)
+def _read_filters(
+    state: Modules, kernels: list[tuple[str, str]], config: StyleGAN2Config
+) -> list[np.ndarray]:
+    """The filters in the order of `config.filter_names`, of sum 1."""
+    if not kernels:
+        return [np.outer(_USUAL_TAPS, _USUAL_TAPS) / np.float32(64)] * len(config.filter_names)
+    convs, images = (
+        [state.read(name) / _KERNEL_SUM for name in side] for side in zip(*kernels, strict=True)
+    )
+    return [convs[0], *convs, *(images if config.own_image_filter else ())]  # b4 uses none
