@@ -46,9 +46,8 @@ class StyleGAN2Config(BlockConfig):
         super().__post_init__()
         check_choice("architecture", self.architecture, ARCHITECTURES)
         check_integer("num_fp16_res", self.num_fp16_res, 0, len(self.channels))
-        check_choice(
-            "own_image_filter", self.own_image_filter, (False, self.architecture == "skip")
-        )
+        choices = (False, True) if self.architecture == "skip" else (False,)
+        check_choice("own_image_filter", self.own_image_filter, choices)
 
     @property
     @override
