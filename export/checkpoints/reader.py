@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import mmap
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +18,8 @@ from stylert.export.checkpoints.rosinality.lookalikes import (
 )
 from stylert.export.checkpoints.rosinality.state_dicts import is_rosinality, read_state_dicts
 from stylert.export.checkpoints.safe_pickle.allow_list import read_pickle, read_torch_stream
+from stylert.export.checkpoints.safe_pickle.foreign import ForeignNames, refuse_foreign
+from stylert.export.checkpoints.safe_pickle.mapped_file import map_file
 from stylert.export.checkpoints.safe_pickle.pickle_names import RefusedName
 from stylert.export.checkpoints.safe_pickle.quoting import name_some, quote, quote_some
 from stylert.export.checkpoints.safe_pickle.torch_archive import is_torch_archive, read_archive
@@ -53,16 +53,12 @@ _SIGNATURES = {
     b"version https://git-lfs": "it is a Git LFS pointer: fetch the file with 'git lfs pull'",
 }
 
-# _Kinds of values in a file: what tells them, and what reads them.
+# The kinds of values in a file, by pickle or by torch.save: what tells them, and what reads them.
 _Read = Callable[[Any, str | None, Source], Checkpoint]
-_Kinds = tuple[tuple[Callable[[Any], bool], _Read], ...]
-_PICKLES: _Kinds = (
+_KINDS: tuple[tuple[Callable[[Any], bool], _Read], ...] = (
+    (is_rosinality, read_state_dicts),
     (is_nvlabs, read_networks),
     (is_tensorflow, read_tensorflow),
-)
-_TORCH_FILES: _Kinds = (
-    (is_rosinality, read_state_dicts),
-    (is_nvlabs, read_networks),  # PTI saves whole networks of NVlabs' code
 )
 
 
@@ -133,92 +129,97 @@ def _read(path: Path, network: str | None, assume: Assumptions) -> Checkpoint:
 
 
 def _read_from_pickle(path: Path, network: str | None, assume: Assumptions) -> Checkpoint:
-    data = path.read_bytes()
-    value, end = read_pickle(memoryview(data))
+    data, foreign = map_file(path), ForeignNames()
+    value, end = read_pickle(data, foreign=foreign)
     if type(value) is int and value == TORCH_MAGIC:
-        return _read_from_torch(path, data, network, assume, archive=None)
-    source = _describe_source(path, data)
-    if checkpoint := _read_from_value(_PICKLES, value, source, network, assume):
-        extra = len(data) - end
-        notes = (f"{extra} bytes behind the end of the pickle were ignored",) if extra else ()
-        return replace(checkpoint, notes=(*notes, *checkpoint.notes))
-    raise _explain_no_generator("a pickle of", value)
+        value = read_torch_stream(data, foreign=foreign)
+        return _read_from_value(value, path, network, assume, foreign, "torch.save file")
+    checkpoint = _read_from_value(value, path, network, assume, foreign, "pickle")
+    extra = len(data) - end
+    notes = (f"{extra} bytes behind the end of the pickle were ignored",) if extra else ()
+    return replace(checkpoint, notes=(*notes, *checkpoint.notes))
 
 
 def _read_from_zip(path: Path, network: str | None, assume: Assumptions) -> Checkpoint:
-    data = path.read_bytes()
-    records = ZipRecords(memoryview(data))
+    records, foreign = ZipRecords(map_file(path)), ForeignNames()
     if is_torch_archive(records):
-        return _read_from_torch(path, data, network, assume, archive=records)
+        value = read_archive(records, foreign=foreign)
+        return _read_from_value(value, path, network, assume, foreign, "torch.save file")
     if any(name.endswith(".npy") for name in records.names):
         raise CheckpointError("not supported: a NumPy archive (.npz)")
     raise CheckpointError("it is a zip archive, and no checkpoint: unpack it first")
 
 
-def _read_from_torch(
-    path: Path,
-    data: bytes,
-    network: str | None,
-    assume: Assumptions,
-    *,
-    archive: ZipRecords | None,
-) -> Checkpoint:
-    """What torch.save wrote: an archive, or where there is none, a stream."""
-    try:
-        value = read_archive(archive) if archive else read_torch_stream(memoryview(data))
-    except RefusedName as refused:
-        raise explain(refused) from None
-    source = _describe_source(path, data)
-    if checkpoint := _read_from_value(_TORCH_FILES, value, source, network, assume):
-        return checkpoint
-    raise _explain_no_generator("a torch.save file of", value)
+def _read_from_safetensors(path: Path, network: str | None, assume: Assumptions) -> Checkpoint:
+    tensors, metadata = read_tensor_dict(map_file(path))
+    if KEY not in metadata:
+        return _read_from_value(tensors, path, network, assume, ForeignNames(), ".safetensors file")
+    assume.refuse_others()
+    if network is not None:
+        raise CheckpointError(
+            f"no network {quote(network)}: a .safetensors file of ours has one network"
+        )
+    return read_safetensors(path, _describe_source(path))
 
 
 def _read_from_value(
-    kinds: _Kinds, value: Any, source: Source, network: str | None, assume: Assumptions
+    value: Any,
+    path: Path,
+    network: str | None,
+    assume: Assumptions,
+    foreign: ForeignNames,
+    container: str,
+) -> Checkpoint:
+    """The checkpoint in a value, with a note of the foreign names beside it."""
+    try:
+        checkpoint = _read_kind(value, path, network, assume)
+    except RefusedName:
+        raise
+    except CheckpointError as error:
+        refuse_look_alikes({}, foreign.names)
+        raise CheckpointError("; ".join((str(error), *foreign.describe()))) from None
+    if checkpoint is None:
+        raise _explain_no_generator(value, foreign, container)
+    return replace(checkpoint, notes=(*checkpoint.notes, *foreign.describe()))
+
+
+def _read_kind(
+    value: Any, path: Path, network: str | None, assume: Assumptions
 ) -> Checkpoint | None:
-    """The checkpoint in a value, if it is of one of these kinds, or a state dict."""
-    for is_of_kind, read in kinds:
+    """The checkpoint in a value of a kind that is known, or in a state dict of a family."""
+    for is_of_kind, read in _KINDS:
         if is_of_kind(value):
             assume.refuse_others()
             refuse_state_dicts(value)
-            return read(value, network, source)
-    return read_state_dict(value, network, source, assume) if has_state_dicts(value) else None
+            return read(value, network, _describe_source(path))
+    if has_state_dicts(value):
+        return read_state_dict(value, network, _describe_source(path), assume)
+    return None
 
 
-def _describe_source(path: Path, data: bytes) -> Source:
-    return Source(path.name, hashlib.sha256(data).hexdigest(), len(data))
+def _describe_source(path: Path) -> Source:
+    return Source(path.name, sha256_of(path), path.stat().st_size)
 
 
-def _explain_no_generator(what: str, value: Any) -> CheckpointError:
-    """Why a value is none of a checkpoint."""
+def _explain_no_generator(value: Any, foreign: ForeignNames, container: str) -> CheckpointError:
+    """Why a value is no checkpoint."""
     shapes = list_tensor_shapes(value)
-    refuse_look_alikes(shapes)
+    refuse_look_alikes(shapes, foreign.names)
+    try:
+        for part in (value, *(value.values() if type(value) is dict else ())):
+            refuse_foreign(part)
+    except RefusedName as refused:
+        return explain(refused)
     tensors = f": it has {name_some(shapes, 2)}, expected {tell_expected()}" if shapes else ""
-    return CheckpointError(f"it is {what} {_describe(value)}, and no StyleGAN checkpoint{tensors}")
+    return CheckpointError(
+        f"it is a {container} of {_describe(value)}, and no StyleGAN checkpoint{tensors}"
+    )
 
 
 def _describe(value: object) -> str:
     if type(value) is not dict:
         return f"a {type(value).__name__}"
     return f"a dict with the keys {quote_some(value, 4)}" if value else "an empty dict"
-
-
-def _read_from_safetensors(path: Path, network: str | None, assume: Assumptions) -> Checkpoint:
-    with path.open("rb") as file:
-        data = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
-    tensors, metadata = read_tensor_dict(data)
-    source = Source(path.name, sha256_of(path), path.stat().st_size)
-    if KEY in metadata:
-        assume.refuse_others()
-        if network is not None:
-            raise CheckpointError(
-                f"no network {quote(network)}: a .safetensors file of ours has one network"
-            )
-        return read_safetensors(path, source)
-    if checkpoint := _read_from_value(_TORCH_FILES, tensors, source, network, assume):
-        return checkpoint
-    raise _explain_no_generator("a .safetensors file of", tensors)
 
 
 def _tell_what_it_is(head: bytes) -> str:

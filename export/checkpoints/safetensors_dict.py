@@ -11,13 +11,12 @@ import math
 from functools import partial
 from typing import Any
 
-import numpy as np
-
 from stylert.export.checkpoints.safe_pickle.quoting import quote
 from stylert.export.checkpoints.safe_pickle.storages import (
     DescribedStorage,
     Storage,
     Tensor,
+    list_strides,
     make_tensor,
 )
 from stylert.runtime.errors import CheckpointError
@@ -67,14 +66,14 @@ def _read_tensor(data: memoryview, entry: dict[str, Any]) -> Tensor:
     dtype, shape, (first, last) = entry["dtype"], tuple(entry["shape"]), entry["data_offsets"]
     if type(dtype) is not str or len(shape) > _MOST_DIMENSIONS:
         raise CheckpointError("a tensor of the .safetensors file has no type, or no shape")
-    stride = tuple(math.prod(shape[i + 1 :]) for i in range(len(shape)))
     if not 0 <= first <= last <= len(data):
         raise CheckpointError("a tensor reaches outside of the .safetensors file")
-    fetch = partial(_fetch, dtype, math.prod(shape), data[first:last])
-    return make_tensor(Storage(fetch), 0, shape, stride)
+    described = DescribedStorage(_KINDS.get(dtype, ""), "", math.prod(shape))
+    fetch = partial(_fetch, dtype, data[first:last])
+    return make_tensor(Storage(described, fetch), 0, shape, list_strides(shape))
 
 
-def _fetch(dtype: str, numel: int, data: memoryview) -> np.ndarray:
+def _fetch(dtype: str, data: memoryview) -> memoryview:
     if dtype not in _KINDS:
         raise CheckpointError(f"holds {quote(dtype)}, expected floats")
-    return DescribedStorage(_KINDS[dtype], "", numel).read_elements(data)
+    return data

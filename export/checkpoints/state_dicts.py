@@ -6,12 +6,15 @@ import re
 from collections import deque
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from typing import Any
 
+import numpy as np
+
 from stylert.export.checkpoints.safe_pickle.arrays import PickledArray
-from stylert.export.checkpoints.safe_pickle.quoting import quote, quote_some
-from stylert.export.checkpoints.safe_pickle.storages import Storage, Tensor
+from stylert.export.checkpoints.safe_pickle.quoting import quote, quote_some, suggest_networks
+from stylert.export.checkpoints.safe_pickle.storages import Tensor, compute_tensor
 from stylert.runtime.errors import CheckpointError
 
 __all__ = ["ALONE", "StateDict", "choose_state_dict", "find_state_dicts"]
@@ -96,8 +99,7 @@ def choose_state_dict(names: Collection[str], network: str | None) -> tuple[str,
     Raises:
         CheckpointError: there is no such network, or there are several to choose from.
     """
-    choices = " or ".join(f"network={quote(name)}" for name in list(names)[:4])
-    there = f"{quote_some(names, _MOST)}; pass {choices}"
+    there = f"{quote_some(names, _MOST)}{suggest_networks(names)}"
     if network is not None:
         if network not in names:
             raise CheckpointError(f"no network {quote(network)} in the file; it has {there}")
@@ -141,9 +143,13 @@ def _walk_dicts(value: Any) -> Iterator[tuple[tuple[str, ...], dict[Any, Any]]]:
 def _as_tensor(name: str, value: Any) -> Tensor:
     """An entry of a state dict; NumPy's arrays serve as well."""
     if type(value) is PickledArray:
-        array = value.array
-        shape, steps = array.shape, [step // array.itemsize for step in array.strides]
-        return Tensor(Storage(lambda: array.ravel(order="K")), 0, shape, tuple(steps))
+        return compute_tensor(partial(_check_floats, value.array), value.array.shape)
     if type(value) is not Tensor:
         raise CheckpointError(f"{quote(name)} is a {type(value).__name__}, and no tensor")
     return value
+
+
+def _check_floats(array: np.ndarray) -> np.ndarray:
+    if array.dtype.kind != "f":
+        raise CheckpointError(f"holds {array.dtype.name}, expected floats")
+    return array

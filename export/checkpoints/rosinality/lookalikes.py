@@ -7,7 +7,7 @@ told by the file: reading them by guesswork would draw wrong pictures without a 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from stylert.export.checkpoints.safe_pickle.pickle_names import RefusedName
@@ -32,17 +32,19 @@ def list_tensor_shapes(value: Any) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
-def refuse_look_alikes(shapes: Shapes) -> None:
+def refuse_look_alikes(shapes: Shapes, foreign: Collection[str] = ()) -> None:
     """Refuse tensors that belong to a known family which is not supported.
 
     Args:
         shapes: What `list_tensor_shapes` gave, or those of one state dict.
+        foreign: Names of the classes that the file has and that are not read.
 
     Raises:
         CheckpointError: they are.
     """
+    names = dict.fromkeys(foreign, ()) | dict(shapes)
     for tells, reason in _LOOK_ALIKES:
-        if tells(shapes):
+        if tells(names):
             raise CheckpointError(f"not supported: {reason}")
 
 
@@ -63,7 +65,7 @@ def _has(pattern: str) -> Callable[[Shapes], bool]:
 
 def _has_wavelets(shapes: Shapes) -> bool:
     """Its ToRGB makes the four Haar bands of three colours."""
-    return _has(r"[di]wt\.(?:ll|lh|hl|hh)$")(shapes) or any(
+    return _has(r"[di]wt\.(?:ll|lh|hl|hh)$|swagan\.")(shapes) or any(
         name.endswith("to_rgb1.bias") and shape[1:2] == (12,) for name, shape in shapes.items()
     )
 
@@ -88,15 +90,32 @@ _LOOK_ALIKES: tuple[tuple[Callable[[Shapes], bool], str], ...] = (
         ),
     ),
     (
-        _has(r"style_conv1\.modulated_conv\."),
+        _has(r"networks_fastgan\.|feat_8\.\d|se_64\."),
         (
-            "a network of BasicSR or GFPGAN, which has other names, and in its 'clean' form "
-            "upsamples bilinearly"
+            "a FastGAN generator, the default of projected-gan, which has no styles; its "
+            "networks of --cfg=stylegan2 can be read"
         ),
     ),
     (
-        _has(r"weight_(?:dw|permute)$"),
-        "a MobileStyleGAN, which has depthwise convolutions and fixed demodulation",
+        _has(r"condition_(?:scale|shift)\.\d|stylegan_decoder\.|gfpgan\."),
+        (
+            "a GFPGAN, which restores faces: its decoder draws what an encoder sees, and nothing "
+            "from a seed"
+        ),
+    ),
+    (
+        _has(r"style_conv1\.modulated_conv\."),
+        (
+            "a network of BasicSR, which has other names, and in its 'clean' form upsamples "
+            "bilinearly"
+        ),
+    ),
+    (
+        _has(r"weight_(?:dw|permute)$|mobile_synthesis"),
+        (
+            "a MobileStyleGAN, which has depthwise convolutions, wavelets and fixed demodulation; "
+            "its own code exports it"
+        ),
     ),
     (_has_wavelets, "a SWAGAN, which makes wavelet coefficients and no colours"),
     (

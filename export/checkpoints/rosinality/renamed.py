@@ -25,7 +25,6 @@ genforce adds the 1 of the styles' biases at run time, and keeps the weights of 
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -35,7 +34,7 @@ import numpy as np
 from stylert.export.checkpoints.checkpoint import Checkpoint, Source
 from stylert.export.checkpoints.rosinality.state_dicts import is_rosinality, read_state_dicts
 from stylert.export.checkpoints.safe_pickle.allow_list import PickledObject
-from stylert.export.checkpoints.safe_pickle.storages import Storage, Tensor
+from stylert.export.checkpoints.safe_pickle.storages import Tensor, compute_tensor
 from stylert.runtime.errors import CheckpointError
 
 __all__ = ["read_renamed", "rename_genforce", "rename_mmgeneration"]
@@ -168,10 +167,5 @@ def _add_1(bias: np.ndarray) -> np.ndarray:
 
 
 def _derive(tensor: Tensor, change: Change, shape: tuple[int, ...]) -> Tensor:
-    """A tensor of a shape that is computed from another one when it is read."""
-    stride = tuple(math.prod(shape[i + 1 :]) for i in range(len(shape)))
-
-    def fetch() -> np.ndarray:
-        return np.ascontiguousarray(change(tensor.to_float32())).ravel()
-
-    return Tensor(Storage(fetch), 0, shape, stride)
+    """A tensor of a shape that is computed from another one when it is used."""
+    return compute_tensor(lambda: change(tensor.to_float32()), shape)

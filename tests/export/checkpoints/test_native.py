@@ -178,6 +178,11 @@ FIELDS: dict[str, tuple[dict[str, Any], str]] = {
     "clamp": ({"conv_clamp": -1}, "conv_clamp: got -1, expected a number above 0"),
     "lr": ({"mapping_lr_multiplier": float("nan")}, "mapping_lr_multiplier: got nan"),
     "half": ({"num_fp16_res": 3}, "num_fp16_res: got 3, expected 0 to 2"),
+    "filters": ({"own_image_filter": "yes"}, "not supported: own_image_filter 'yes', expected"),
+    "filters of no skip": (
+        {"own_image_filter": True, "architecture": "orig"},
+        "not supported: own_image_filter True, expected False",
+    ),
     "embedding": ({"c_dim": 0}, "embed_features is 3 and c_dim 0"),
     "layers": ({"mapping_layers": 10**9}, "mapping_layers: got 1000000000, expected 1 to 256"),
 }

@@ -17,8 +17,11 @@ from safetensors.torch import save_file
 from stylert.export.checkpoints import Assumptions, Checkpoint, read_checkpoint
 from stylert.export.checkpoints.configs.stylegan2 import StyleGAN2Config
 from stylert.export.checkpoints.configs.stylegan3 import StyleGAN3Config
-from stylert.export.checkpoints.nvlabs.modules import walk_modules
+from stylert.export.checkpoints.configs.stylegan3_design import StyleGAN3Design
+from stylert.export.checkpoints.nvlabs.design_search import find_design
+from stylert.export.checkpoints.nvlabs.modules import Modules, walk_modules
 from stylert.export.checkpoints.safe_pickle.allow_list import read_pickle
+from stylert.export.checkpoints.safe_pickle.storages import compute_tensor
 from stylert.export.checkpoints.state_dicts import find_state_dicts
 from stylert.runtime.errors import CheckpointError, InvalidInput
 
@@ -260,11 +263,6 @@ def test_a_stylegan3_of_another_design(change: str, tmp_path: Path) -> None:
     [{"num_critical": 1}, {"margin_size": 4}, {"filter_size": 4}, {"lrelu_upsampling": 4}],
 )
 def test_designs_that_are_found(changes: dict[str, int]) -> None:
-    from stylert.export.checkpoints.configs.stylegan3_design import StyleGAN3Design
-    from stylert.export.checkpoints.nvlabs.design_search import find_design
-    from stylert.export.checkpoints.nvlabs.modules import Modules
-    from stylert.export.checkpoints.safe_pickle.storages import Storage, Tensor
-
     design = StyleGAN3Design(
         img_resolution=32, channel_base=512, channel_max=16, num_layers=6, **changes
     )
@@ -272,8 +270,7 @@ def test_designs_that_are_found(changes: dict[str, int]) -> None:
     modules = Modules()
 
     def add(name: str, array: np.ndarray) -> None:
-        steps = tuple(step // array.itemsize for step in array.strides)
-        modules.tensors[name] = Tensor(Storage(array.ravel), 0, array.shape, steps)
+        modules.tensors[name] = compute_tensor(lambda: array, array.shape)
 
     for layer in layers:
         shape = (layer.out_channels, layer.in_channels, layer.kernel, layer.kernel)

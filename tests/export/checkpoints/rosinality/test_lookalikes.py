@@ -22,11 +22,31 @@ FILES: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "BasicSR": (
         {"params_ema": {"style_mlp.1.weight": T, "style_conv1.modulated_conv.weight": T}},
-        "a network of BasicSR or GFPGAN",
+        "a network of BasicSR",
     ),
     "GFPGAN": (
         {"params_ema": {"stylegan_decoder.style_conv1.modulated_conv.weight": T}},
-        "a network of BasicSR or GFPGAN",
+        "a GFPGAN, which restores faces",
+    ),
+    "GFPGAN's first": (
+        {"params_ema": {"condition_scale.0.0.weight": T, "conv_body_first.0.weight": T}},
+        "a GFPGAN, which restores faces",
+    ),
+    "FastGAN": (
+        {
+            "g": {"module.init.init.0.weight_orig": T, "module.feat_8.1.weight_orig": T},
+            "g_ema": [T],
+            "opt_g": {"state": {}},
+        },
+        "a FastGAN generator, the default of projected-gan",
+    ),
+    "a training of Lightning": (
+        {
+            "callbacks": {torch.nn.Linear: {"best": 1}},
+            "state_dict": {"student.layers.0.conv1.conv.weight_permute": T},
+            "hyper_parameters": torch.nn.Linear(1, 1),
+        },
+        "a MobileStyleGAN",
     ),
     "MobileStyleGAN": (
         {"state_dict": {"student.layers.0.conv1.conv.weight_dw": T, "mapping_net.a": T}},
@@ -82,6 +102,22 @@ def test_gpen_by_its_channels(state: dict[str, Any], tmp_path: Path) -> None:
     state |= {name: state[name].repeat(2) for name in names}
     value = {f"generator.{name}": tensor for name, tensor in state.items()}
     assert "not supported: a generator that joins its noise" in refusal(value, tmp_path)
+
+
+def test_snapshots_by_their_classes(writer: Any) -> None:
+    """A pickle of projected-gan, whose generator is a plain module, and other whole networks."""
+    classes = {
+        "pg_modules.networks_fastgan\nGenerator": "a FastGAN generator",
+        "swagan\nGenerator": "a SWAGAN",
+        "gfpgan.archs.gfpganv1_arch\nGFPGANv1": "a GFPGAN",
+        "core.models.mobile_synthesis_network\nMobileSynthesisNetwork": "a MobileStyleGAN",
+    }
+    for name, reason in classes.items():
+        network = writer.Raw(f"c{name}\n)\x81}}b".encode("latin1"))
+        for others in ({}, {"D": writer.Module("Discriminator")}):
+            path = writer.file(writer.dump({"G": network, "G_ema": network, **others}))
+            with pytest.raises(CheckpointError, match=f"not supported: {reason}"):
+                read_checkpoint(path)
 
 
 def test_a_whole_network_of_another_kind(tmp_path: Path) -> None:
