@@ -19,10 +19,10 @@ import stylert
 def walk(generator: stylert.Generator, knobs: SimpleNamespace) -> Iterator[bytes]:
     """Frame after frame, each with the psi of its moment, as the PPM file that tkinter takes."""
     for seed in itertools.count():
-        a, b = generator.styles([seed, seed + 1], truncation_psi=1)
         for t in np.linspace(0, 1, 60, endpoint=False):
-            w = generator.w_avg + knobs.psi * (a + t * (b - a) - generator.w_avg)
-            (image,) = generator.synthesize(w[None])
+            keyframes = [seed, seed + 1]
+            ws = generator.styles_between(keyframes, t, truncation_psi=knobs.psi, curve="linear")
+            (image,) = generator.synthesize(ws)
             H, W, C = image.shape
             yield b"P%d %d %d 255 " % (6 if C == 3 else 5, W, H) + image.tobytes()
 

@@ -115,7 +115,7 @@ class Bundle:
     family: str
     spec: GeneratorSpec
     graphs: Mapping[str, GraphSpec]  # 'mapping', 'synthesis', and HALF if it was exported
-    w_avg: np.ndarray  # [w_dim] float32
+    w_avg: np.ndarray  # [w_dim] float32, or [classes, w_dim] where each class has its own
     classes: Classes  # how many there are, and their names where they are known
     manifest: Mapping[str, Any]
 
@@ -139,6 +139,7 @@ class Bundle:
             )
         try:
             spec = _spec(manifest["generator"])
+            w_avg = _w_avg(manifest["w_avg"], spec)
             bundle = cls(
                 path=path,
                 family=_text(manifest["family"]),
@@ -147,8 +148,8 @@ class Bundle:
                     name: _graph(manifest["graphs"][name], spec)
                     for name in ("mapping", "synthesis", *({HALF} & manifest["graphs"].keys()))
                 },
-                w_avg=_w_avg(manifest["w_avg"], spec),
-                classes=_classes(manifest.get("classes", []), spec),
+                w_avg=w_avg,
+                classes=_classes(manifest.get("classes", []), spec, apart=w_avg.ndim == 2),
                 manifest=manifest,
             )
             files = {check_name(name): dict(entry) for name, entry in manifest["files"].items()}
@@ -336,15 +337,16 @@ def _graph(data: Mapping[str, Any], spec: GeneratorSpec) -> GraphSpec:
 def _w_avg(data: Any, spec: GeneratorSpec) -> np.ndarray:
     with np.errstate(over="ignore"):
         w_avg = np.array(data, dtype=np.float32)
-    if w_avg.shape != (spec.w_dim,) or not np.isfinite(w_avg).all():
-        raise ValueError(f"w_avg is not {spec.w_dim} finite numbers")
+    shapes = ((spec.w_dim,), (spec.c_dim, spec.w_dim))
+    if w_avg.shape not in shapes or not np.isfinite(w_avg).all():
+        raise ValueError(f"w_avg is not {spec.w_dim} finite numbers, or as many for each class")
     return w_avg
 
 
-def _classes(names: Any, spec: GeneratorSpec) -> Classes:
+def _classes(names: Any, spec: GeneratorSpec, *, apart: bool) -> Classes:
     if not isinstance(names, list):
         raise TypeError(f"classes is {names!r:.40}, expected a list")
-    classes = Classes(spec.c_dim, tuple(names))
+    classes = Classes(spec.c_dim, tuple(names), apart=apart)
     check_class_names(classes)
     return classes
 

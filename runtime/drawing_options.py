@@ -41,7 +41,7 @@ class StyleOptions(TypedDict, total=False):
         class_idx: one class for all images, or one per image: numbers, or names where the bundle
             has them; conditional generators only. None = the seed mod c_dim.
         labels: soft labels [c_dim] or [N, c_dim] instead of class_idx, or a mix of classes by
-            their weights: {3: 0.7, 'cat': 0.3}.
+            their weights: {3: 0.7, 'cat': 0.3}. StyleGAN-XL has no mixes: it looks a class up.
     """
 
     truncation_psi: Any
@@ -55,7 +55,7 @@ class MotionOptions(TypedDict, total=False):
 
     Attributes:
         translate: move the pictures to the right and down: (x, y) for all or [N, 2], in sides of
-            the picture.
+            the picture, the longer ones of one that is not square.
         rotate: turn the pictures about their centre, counter-clockwise: degrees for all or [N];
             -R is made for it. They are turned before they are moved.
         transform: instead, where in the unmoved picture each place (x, y, 1) is to be found:

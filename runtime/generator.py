@@ -155,7 +155,10 @@ class Generator(StyleMixing, StyleEditing):
 
     @property
     def w_avg(self) -> np.ndarray:
-        """The mean of w, which truncation pulls to: [w_dim] float32."""
+        """The mean of w, which truncation pulls to: [w_dim] float32.
+
+        Of StyleGAN-XL, where each class has its own: [classes, w_dim].
+        """
         return self.bundle.w_avg.copy()
 
     def describe(self) -> dict[str, Any]:
@@ -175,7 +178,8 @@ class Generator(StyleMixing, StyleEditing):
 
         Args:
             z: [N, z_dim] floats, normal distributed.
-            c: labels [c_dim] or [N, c_dim] numbers, one-hot or soft; conditional generators only.
+            c: labels [c_dim] or [N, c_dim] numbers, one-hot or soft (see `DrawingOptions`);
+                conditional generators only.
             truncation_psi: see `DrawingOptions`.
             truncation_cutoff: see `DrawingOptions`.
 

@@ -26,10 +26,12 @@ class Classes:
     Attributes:
         count: c_dim; 0 = unconditional.
         names: of all of them, or empty where they are not known.
+        apart: they cannot be mixed: the network looks each up in a table (StyleGAN-XL).
     """
 
     count: int
     names: tuple[str, ...] = ()
+    apart: bool = False
 
     @property
     def range(self) -> str:
@@ -111,7 +113,7 @@ class Classes:
 
         Raises:
             InvalidInput: labels of another shape or dtype, none for a conditional generator, or
-                some for an unconditional one.
+                some for an unconditional one; or a mix of classes that are apart.
         """
         if self.count == 0:
             if labels is not None:
@@ -125,6 +127,12 @@ class Classes:
         rows = as_float32(name, labels, kinds="fiub")
         if rows.shape not in ((self.count,), (1, self.count), (batch, self.count)):
             raise InvalidInput(f"{name}: got shape {rows.shape}, expected {expected}.")
+        if self.apart and not _choose_one(rows):
+            raise InvalidInput(
+                f"{name}: got a mix of classes, expected one class, a 1 among 0: this generator "
+                "looks classes up in a table, so a mix means nothing to it. Blend styles instead: "
+                "interpolate between classes."
+            )
         return np.array(np.broadcast_to(rows, (batch, self.count)))
 
     def warn_unchosen(self) -> None:
@@ -178,3 +186,8 @@ def _refuse_condition(name: str, value: Any) -> InvalidInput:
     return InvalidInput(
         f"{name}: got {shown(value)}, expected None: this generator is unconditional."
     )
+
+
+def _choose_one(rows: np.ndarray) -> bool:
+    """Whether each row is a single 1 among zeros."""
+    return bool(((rows != 0).sum(axis=-1) == 1).all() and (rows.max(axis=-1) == 1).all())

@@ -2,7 +2,7 @@
 
 The graph wants the inverse of what happens to the picture: where in the untransformed picture each
 place is to be found. Places are (x, y) from the centre, x to the right and y down, in sides of the
-picture, as in the original tools.
+picture, as in the original tools; of one that is not square, in its longer sides.
 """
 
 from __future__ import annotations

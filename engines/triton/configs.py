@@ -68,6 +68,8 @@ def configure_front(bundle: Bundle, recipe: Recipe) -> Any:
         _set_parameter(config, "truncation_cutoff", str(bundle.spec.truncation_cutoff))
     if bundle.classes.names:
         _set_parameter(config, "classes", json.dumps(bundle.classes.names))
+    if bundle.classes.apart:
+        _set_parameter(config, "classes_apart", "true")
     return config
 
 

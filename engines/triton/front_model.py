@@ -39,6 +39,7 @@ class TritonPythonModel:
         if "truncation_cutoff" in parameters:
             self._default_psi[int(parameters["truncation_cutoff"]) :] = 1
         self._classes: list[str] = json.loads(parameters.get("classes", "[]"))
+        self._apart = "classes_apart" in parameters
         names = [name for name in self._shapes if name.startswith("noise_")]
         self._own_noise = {}
         if names:
@@ -104,7 +105,10 @@ class TritonPythonModel:
         if len(kinds) > 1:
             raise ValueError(f"{', '.join(kinds)}: got both, expected one of them: {expected}")
         if kinds == ["labels"]:
-            return _check_finite("labels", given["labels"])
+            labels = _check_finite("labels", given["labels"])
+            if self._apart and not (np.sort(labels, axis=1) == np.eye(c_dim)[-1]).all():
+                raise ValueError("labels: got a mix of classes, expected one class, a 1 among 0.")
+            return labels
         if kinds == ["class_name"]:
             classes = [self._find_class(name) for name in given["class_name"].ravel()]
         elif kinds == ["class_idx"]:

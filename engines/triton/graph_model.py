@@ -85,9 +85,8 @@ class _Synthesis:
         self._generator = stylert.open(
             bundle, backend="onnxruntime", provider="cpu", threads=threads, max_batch=max_batch
         )
-        self._generator.synthesize(
-            np.tile(self._generator.w_avg, (1, self._generator.spec.num_ws, 1))
-        )
+        spec = self._generator.spec
+        self._generator.synthesize(np.resize(self._generator.w_avg, (1, spec.num_ws, spec.w_dim)))
 
     def __call__(self, feeds: Arrays) -> Arrays:
         noise = {name: array for name, array in feeds.items() if name.startswith("noise_")}

@@ -11,6 +11,7 @@ of an R is one, as it is no product.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 
 import numpy as np
 import onnx_ir as ir
@@ -31,11 +32,11 @@ class FilteredLrelu(ABC):
     """A filtered leaky ReLU without its gain, which goes before it.
 
     Attributes:
-        reads: rows of the input that are read, and columns: from the first up to, not with, the
-            second of the two.
+        reads: rows of the input that are read, and columns: each from the first up to, not with,
+            the second of the two.
     """
 
-    reads: tuple[int, int]
+    reads: list[tuple[int, int]]
 
     def __init__(
         self,
@@ -63,10 +64,10 @@ class FilteredLrelu(ABC):
         return float(along_an_axis**2)
 
     def emit(self, x: ir.Value, channels: int, clamp: float | None) -> ir.Value:
-        """From what is read of the input [N, C, h, h] to [N, C, out_size, out_size]."""
-        layer, (start, stop) = self.layer, self.reads
+        """From what is read of the input [N, C, h, w] to [N, C, *out_shape]."""
+        layer, read = self.layer, tuple(stop - start for start, stop in self.reads)
         has_filters = (layer.up, layer.down, layer.up_taps, layer.down_taps) != (1, 1, 0, 0)
-        if not has_filters and stop - start == layer.out_size:
+        if not has_filters and read == layer.out_shape:
             return self.emitter.clamp(self.lrelu(x), clamp)
         return self.filter(x, channels, clamp)
 
@@ -110,8 +111,15 @@ class FilteredLrelu(ABC):
             group=channels,
         )
 
-    def cut(self, x: ir.Value, start: int, stop: int, axes: list[int], name: str) -> ir.Value:
-        """What is from `start` up to, not with, `stop` along the axes."""
+    def cut(
+        self,
+        x: ir.Value,
+        start: int | Sequence[int],
+        stop: int | Sequence[int],
+        axes: list[int],
+        name: str,
+    ) -> ir.Value:
+        """What is from `start` up to, not with, `stop` along the axes: of all, or of each."""
         g = self.emitter.graph
         bounds = (
             g.constant(f"{name}_start", np.full(len(axes), start)),
@@ -127,33 +135,39 @@ class PhaseForm(FilteredLrelu):
     @override
     def prepare(self) -> None:
         layer = self.layer
-        split = lowering_filters.split_into_phases(
-            self.up_fir,
-            self.down_fir,
-            up=layer.up,
-            down=layer.down,
-            before=layer.padding[0],
-            out_size=layer.out_size,
-        )
-        self.split = split
-        self.count = len(split.up)  # phases along an axis
-        self.outputs = len(split.down)  # samples of an output frame along an axis
-        stop = split.first + split.samples
-        self.reads = max(split.first, 0), min(stop, layer.conv_size)
-        self.pads = max(-split.first, 0), max(stop - layer.conv_size, 0)
+        self.splits = [
+            lowering_filters.split_into_phases(
+                self.up_fir,
+                self.down_fir,
+                up=layer.up,
+                down=layer.down,
+                before=before,
+                out_size=size,
+            )
+            for (before, _), size in zip(layer.pads, layer.out_shape, strict=True)
+        ]
+        self.down = self.splits[0].down  # of both axes: only `up` depends on the padding
+        self.count = len(self.splits[0].up)  # phases along an axis
+        self.outputs = len(self.down)  # samples of an output frame along an axis
+        self.reads, self.pads = [], []
+        for split, size in zip(self.splits, layer.conv_shape, strict=True):
+            start, stop = split.first, split.first + split.samples
+            self.reads.append((max(start, 0), min(stop, size)))
+            self.pads.append((max(-start, 0), max(stop - size, 0)))
 
     @override
     def filter(self, x: ir.Value, channels: int, clamp: float | None) -> ir.Value:
-        before, after = self.pads
-        stride = self.split.stride
+        (top, bottom), (left, right) = self.pads
+        along_columns, along_rows = self.splits
+        stride = along_rows.stride
         phases = {}
-        for p, taps in enumerate(self.split.up):
-            pads = before, 0, after, 0
+        for p, taps in enumerate(along_columns.up):
+            pads = top, 0, bottom, 0
             rows = self.depthwise(
                 x, taps[:, None], channels, f"up{p}", pads=pads, strides=(stride, 1)
             )
-            for q, taps_q in enumerate(self.split.up):
-                pads = 0, before, 0, after
+            for q, taps_q in enumerate(along_rows.up):
+                pads = 0, left, 0, right
                 phase = self.depthwise(
                     rows, taps_q[None], channels, f"up{p}_{q}", pads=pads, strides=(1, stride)
                 )
@@ -176,7 +190,7 @@ class PhaseForm(FilteredLrelu):
 
     def filter_separably(self, phases: Phases, channels: int) -> list[ir.Value]:
         """The samples of the output frames, row by row: filtered along the rows, then down."""
-        kernels = self.split.down  # [S, P, t]
+        kernels = self.down  # [S, P, t]
         every_phase, every_output = range(self.count), range(self.outputs)
         rows = {
             (p, s): self.add_up(
@@ -199,7 +213,7 @@ class PhaseForm(FilteredLrelu):
 
     def filter_radially(self, phases: Phases, channels: int) -> list[ir.Value]:
         """The samples of the output frames, row by row, with a 2-D filter."""
-        kernels = self.split.down  # [S, S, P, P, t, t]
+        kernels = self.down  # [S, S, P, P, t, t]
         return [
             self.add_up(
                 [(phase, kernels[(r, s, *at)]) for at, phase in phases.items()],
@@ -213,12 +227,12 @@ class PhaseForm(FilteredLrelu):
         """The samples of the output frames in their places."""
         if self.outputs == 1:
             return outputs[0]
-        g, size = self.emitter.graph, self.layer.out_size
+        g, shape = self.emitter.graph, self.layer.out_shape
         x = g.op("Concat", *outputs, name="outputs", axis=1)
         x = g.op("DepthToSpace", x, name="to_space", blocksize=self.outputs, mode="DCR")
-        if self.split.frames * self.outputs == size:
+        if tuple(split.frames * self.outputs for split in self.splits) == shape:
             return x
-        return self.cut(x, 0, size, [2, 3], "cut")
+        return self.cut(x, 0, shape, [2, 3], "cut")
 
     def add_up(
         self, terms: list[tuple[ir.Value, np.ndarray]], channels: int, name: str
@@ -240,32 +254,34 @@ class MatrixForm(FilteredLrelu):
     @override
     def prepare(self) -> None:
         layer = self.layer
-        matrix = lowering_filters.make_up_matrix(
-            self.up_fir, layer.conv_size, up=layer.up, padding=layer.padding
-        )
-        read = np.flatnonzero(matrix.any(axis=0))
-        self.reads = int(read[0]), int(read[-1]) + 1
-        self.up_matrix = matrix[:, slice(*self.reads)]
+        self.reads, self.up_matrices = [], []
+        for size, pads in zip(layer.conv_shape, layer.pads, strict=True):
+            matrix = lowering_filters.make_up_matrix(self.up_fir, size, up=layer.up, padding=pads)
+            read = np.flatnonzero(matrix.any(axis=0))
+            self.reads.append((int(read[0]), int(read[-1]) + 1))
+            self.up_matrices.append(matrix[:, slice(*self.reads[-1])])
 
     @override
     def filter(self, x: ir.Value, channels: int, clamp: float | None) -> ir.Value:
-        x = self.multiply(x, self.up_matrix, "up")
+        x = self.multiply(x, self.up_matrices, "up")
         with self.emitter.graph.scope("high"):
             x = self.emitter.clamp(self.lrelu(x), clamp)
         down = self.layer.down
         if self.layer.down_radial:
             kernel = self.down_fir[::-1, ::-1]
             return self.depthwise(x, kernel, channels, "down", strides=(down, down))
-        size = self.layer.activation_size
-        matrix = lowering_filters.make_down_matrix(self.down_fir, size, down=down)
-        return self.multiply(x, matrix, "down")
+        matrices = [
+            lowering_filters.make_down_matrix(self.down_fir, size, down=down)
+            for size in self.layer.activation_shape
+        ]
+        return self.multiply(x, matrices, "down")
 
-    def multiply(self, x: ir.Value, matrix: np.ndarray, name: str) -> ir.Value:
-        """The matrix along the columns, then along the rows."""
-        bands = lowering_filters.split_into_bands(matrix, BAND)
-        if len(bands) == 1:
-            bands = [(0, matrix)]
-        for axis, along in ((2, "columns"), (3, "rows")):
+    def multiply(self, x: ir.Value, matrices: Sequence[np.ndarray], name: str) -> ir.Value:
+        """A matrix along the columns, then one along the rows."""
+        for matrix, axis, along in zip(matrices, (2, 3), ("columns", "rows"), strict=True):
+            bands = lowering_filters.split_into_bands(matrix, BAND)
+            if len(bands) == 1:
+                bands = [(0, matrix)]
             parts = []
             for i, (start, block) in enumerate(bands):
                 part, at = x, f"{name}_{along}{i}"

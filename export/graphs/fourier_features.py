@@ -18,7 +18,7 @@ __all__ = ["emit_fourier_features"]
 
 
 def emit_fourier_features(emitter: SynthesisEmitter, config: StyleGAN3Config) -> ir.Value:
-    """Plane waves over the image and its margin [N, C, size, size], mixed as layer L0 takes them.
+    """Plane waves over the image and its margin [N, C, H, W], mixed as layer L0 takes them.
 
     The graph gets the input `transform`.
     """
@@ -30,10 +30,12 @@ def emit_fourier_features(emitter: SynthesisEmitter, config: StyleGAN3Config) ->
     )  # [N, C, 1, 1] each
     amplitudes = _emit_amplitudes(emitter, config, x, y)
     radians = 2 * np.pi
-    places = radians * (np.arange(config.input_size) + 0.5 - config.input_size / 2)
-    places /= config.input_rate
-    along_x = g.op("Mul", x, g.constant("columns", places), name="along_x")
-    along_y = g.op("Mul", y, g.constant("rows", places[:, None]), name="along_y")
+    rows, columns = (
+        radians * (np.arange(side) + 0.5 - side / 2) / config.input_rate
+        for side in config.input_shape
+    )
+    along_x = g.op("Mul", x, g.constant("columns", columns), name="along_x")
+    along_y = g.op("Mul", y, g.constant("rows", rows[:, None]), name="along_y")
     phases = radians * emitter.tensors["synthesis.input.phases"].astype(np.float64)
     shift = g.op("Mul", shift, g.constant("radians", np.array(radians)), name="shift")
     shift = g.op("Add", shift, g.constant("phases", phases[:, None, None]), name="phase")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
+from stylert.export import lowering
 from stylert.export.checkpoints import Checkpoint
 from stylert.export.graphs.emitter import GAINS, HOMOGENEOUS, Emitter
 from stylert.export.onnx_graph import GraphBuilder
@@ -49,6 +50,12 @@ class _Mapping(Emitter):
         if not c.c_dim:
             return self.normalize(z, "normalize_z")
         label = g.input("c", ["N", c.c_dim])
+        if c.class_features:
+            self.classes = g.op("ArgMax", label, name="class", axis=1, keepdims=0)  # [N]
+            z = self.normalize(z, "normalize_z")
+            return g.op(
+                "Concat", z, self.look_up("table", self.embed_classes()), name="concat", axis=1
+            )
         with g.scope("embed"):
             embedded = self.dense(label, "mapping.embed")
         if not c.joint_normalization:
@@ -67,14 +74,34 @@ class _Mapping(Emitter):
             power = g.op("Add", mean, g.constant("epsilon", np.array(1e-8)), name="power")
             return g.op("Div", x, g.op("Sqrt", power, name="sqrt"), name="divide")
 
+    def look_up(self, name: str, table: np.ndarray) -> ir.Value:
+        """The rows [N, ...] of a table [classes, ...]."""
+        return self.graph.op(
+            "Gather", self.graph.constant(name, table), self.classes, name=f"{name}_row", axis=0
+        )
+
+    def embed_classes(self) -> np.ndarray:
+        """What goes into the first layer for each class: [classes, E] float64."""
+        matrix, bias = lowering.fold_dense(
+            self.tensors["mapping.embed_proj.weight"],
+            self.tensors["mapping.embed_proj.bias"],
+            gain=GAINS["lrelu"],
+        )
+        x = self.tensors["mapping.embed.weight"].astype(np.float64) @ matrix + bias
+        x = np.where(x < 0, 0.2 * x, x)
+        normalized: np.ndarray = x / np.sqrt(np.square(x).mean(axis=1, keepdims=True) + 1e-8)
+        return normalized
+
     def truncate(self, w: ir.Value, psi: ir.Value) -> ir.Value:
-        """w_avg + psi * (w - w_avg), a psi for every layer."""
-        g = self.graph
-        mean = g.constant("w_avg", self.tensors["mapping.w_avg"])
+        """w_avg + psi * (w - w_avg), a psi for every layer; w_avg is that of the class, if any."""
+        g, w_avg = self.graph, self.tensors["mapping.w_avg"]
+        has_table = bool(self.config.class_features)
+        mean = self.look_up("w_avg", w_avg) if has_table else g.constant("w_avg", w_avg)
         offset = g.op("Sub", w, mean, name="offset")
-        offset = g.op(
-            "Unsqueeze", offset, g.constant("layer_axis", np.array([1])), name="layers"
-        )  # [N, 1, w]
+        layer_axis = g.constant("layer_axis", np.array([1]))
+        offset = g.op("Unsqueeze", offset, layer_axis, name="layers")  # [N, 1, w]
+        if has_table:
+            mean = g.op("Unsqueeze", mean, layer_axis, name="w_avg_layers")  # [N, 1, w]
         psi = g.op("Unsqueeze", psi, g.constant("w_axis", np.array([2])), name="psi")  # [N, L, 1]
         pulled = g.op("Mul", offset, psi, name="pull")  # [N, L, w]
         return g.op("Add", pulled, mean, name="add")

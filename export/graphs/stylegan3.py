@@ -173,19 +173,23 @@ class _Synthesis(ModulatedEmitter):
 
     def trim(self, x: ir.Value, lrelu: FilteredLrelu) -> tuple[ir.Value, list[int]]:
         """What is needed of the input, and the pads, for what `lrelu` reads of the convolution."""
-        layer, (start, stop) = lrelu.layer, lrelu.reads
+        layer = lrelu.layer
         full = layer.kernel - 1
-        before, after = full - start, full - (layer.conv_size - stop)
-        if min(before, after) < 0:
-            x = lrelu.cut(x, max(-before, 0), layer.in_size + min(after, 0), [2, 3], "trim")
-        return x, [max(before, 0)] * 2 + [max(after, 0)] * 2
+        axes = list(zip(lrelu.reads, layer.conv_shape, strict=True))
+        before = [full - start for (start, _), _ in axes]  # negative = rows or columns to cut off
+        after = [full - (side - stop) for (_, stop), side in axes]
+        if min(*before, *after) < 0:
+            starts = [max(-pad, 0) for pad in before]
+            stops = [s + min(pad, 0) for s, pad in zip(layer.in_shape, after, strict=True)]
+            x = lrelu.cut(x, starts, stops, [2, 3], "trim")
+        return x, [max(pad, 0) for pad in (*before, *after)]
 
     def emit_in_groups(self, x: ir.Value, channels: int, lrelu: FilteredLrelu) -> Parts:
         """The activation of some channels after that of others: it needs far more memory than x."""
         g = self.graph
         clamp = self.config.conv_clamp
         item = 2 if self.dtype == "float16" else 4
-        fitting = GROUP_BYTES // (item * lrelu.layer.activation_size**2)
+        fitting = GROUP_BYTES // (item * math.prod(lrelu.layer.activation_shape))
         size = max(fitting // MULTIPLE, 1) * MULTIPLE
         if channels <= size:
             return [(slice(None), lrelu.emit(x, channels, clamp))]

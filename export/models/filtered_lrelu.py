@@ -24,7 +24,7 @@ def filtered_lrelu(
     down_filter: Tensor | None,
     up: int = 1,
     down: int = 1,
-    padding: tuple[int, int] = (0, 0),
+    padding: tuple[int, int, int, int] = (0, 0, 0, 0),
     slope: float = 0.2,
     gain: float = math.sqrt(2),
     clamp: float | None = None,
@@ -37,7 +37,7 @@ def filtered_lrelu(
         down_filter: [t] or [t, t] of sum 1, None = none.
         up: factor of the rate at which the nonlinearity acts.
         down: factor from there to the rate of the output.
-        padding: before and after, in both directions, at the higher rate; negative values crop.
+        padding: left, right, top, bottom, at the higher rate; negative values crop.
         slope: of the leaky ReLU below 0.
         gain: of the leaky ReLU.
         clamp: bound of the absolute value after the gain, None = no bound.
@@ -47,7 +47,7 @@ def filtered_lrelu(
         x,
         unit if up_filter is None else up_filter,
         up=up,
-        padding=(*padding, *padding),
+        padding=padding,
         gain=up * up,
     )
     x = F.leaky_relu(x, slope) * gain
@@ -108,7 +108,7 @@ def fourier_features(
     freqs: Tensor,
     phases: Tensor,
     *,
-    size: int,
+    shape: tuple[int, int],
     rate: float,
     bandwidth: float,
 ) -> Tensor:
@@ -120,21 +120,23 @@ def fourier_features(
         transforms: of the coordinates (x, y, 1), [N, 3, 3].
         freqs: of each wave in x and y, [C, 2], in cycles per unit.
         phases: of each wave [C], in cycles.
-        size: side of the features in pixels.
+        shape: height and width of the features in pixels.
         rate: pixels per unit of the coordinates, whose origin is the image's centre.
         bandwidth: the highest frequency with full amplitude.
 
     Returns:
-        [N, C, size, size].
+        [N, C, *shape].
     """
     linear, shift = transforms[:, :2, :2], transforms[:, :2, 2]
     phases = phases + shift @ freqs.T  # [N, C]
     freqs = freqs @ linear  # [N, C, 2]
     fade = (freqs.norm(dim=2) - bandwidth) / (rate / 2 - bandwidth)
     amplitudes = (1 - fade).clamp(0, 1)  # [N, C]
-    places = (torch.arange(size, device=freqs.device) + 0.5 - size / 2) / rate
-    along_x = freqs[:, :, 0, None, None] * places  # [N, C, 1, W]
-    along_y = freqs[:, :, 1, None, None] * places[:, None]  # [N, C, H, 1]
+    rows, columns = (
+        (torch.arange(side, device=freqs.device) + 0.5 - side / 2) / rate for side in shape
+    )
+    along_x = freqs[:, :, 0, None, None] * columns  # [N, C, 1, W]
+    along_y = freqs[:, :, 1, None, None] * rows[:, None]  # [N, C, H, 1]
     cycles = along_x + along_y + phases[:, :, None, None]
     features: Tensor = torch.sin(2 * math.pi * cycles) * amplitudes[:, :, None, None]
     return features

@@ -69,7 +69,7 @@ class FourierInput(nn.Module):
     def __init__(self, config: StyleGAN3Config) -> None:
         super().__init__()
         wide = config.input_channels
-        self.size = config.input_size
+        self.shape = config.input_shape
         self.rate = config.input_rate
         self.bandwidth = config.input_bandwidth
         self.affine = FullyConnected(config.w_dim, 4)
@@ -87,7 +87,7 @@ class FourierInput(nn.Module):
             transforms,
             self.freqs,
             self.phases,
-            size=self.size,
+            shape=self.shape,
             rate=self.rate,
             bandwidth=self.bandwidth,
         )

@@ -186,7 +186,7 @@ class _Check:
             options["truncation_psi"] = make_psis(scene.psi, seeds, self.config.num_ws)
         if scene.psi.cutoff is not None:
             options["truncation_cutoff"] = scene.psi.cutoff
-        labels = make_labels(seeds, self.config.c_dim)
+        labels = make_labels(seeds, self.config)
         if output == "ws":
             return generator.map(z_from_seeds(seeds, self.config.z_dim), labels, **options)
         controls: dict[str, Any] = {"output": output, **_make_controls(scene, seeds)}

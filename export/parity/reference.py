@@ -51,7 +51,7 @@ class Reference:
     def map_seeds(self, seeds: Sequence[int], psi: Psi) -> np.ndarray:
         """The styles [N, num_ws, w_dim] of seeds."""
         z = self._to_tensor(z_from_seeds(seeds, self.config.z_dim))
-        labels = make_labels(seeds, self.config.c_dim)
+        labels = make_labels(seeds, self.config)
         c = None if labels is None else self._to_tensor(labels)
         rows = self._to_tensor(make_psis(psi, seeds, self.config.num_ws))
         with torch.inference_mode(), _limit_threads(1):

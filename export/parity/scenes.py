@@ -31,6 +31,7 @@ __all__ = [
 
 # Pictures of a scene by the multiply-adds of one, so that a file has the same proof everywhere.
 PICTURES = ((SMALL, 32), (10 * SMALL, 16))
+GOLDEN = (5**0.5 - 1) / 2  # whose multiples are spread evenly
 FEWEST_PICTURES = 8  # of networks beyond
 
 
@@ -109,10 +110,16 @@ def make_psis(psi: Psi, seeds: Sequence[int], num_ws: int) -> np.ndarray:
     return rows
 
 
-def make_labels(seeds: Sequence[int], c_dim: int) -> np.ndarray | None:
-    """A class for even seeds, halfway between two for odd ones; None if unconditional."""
+def make_labels(seeds: Sequence[int], config: Config) -> np.ndarray | None:
+    """A class for even seeds, halfway between two for odd ones; None if unconditional.
+
+    Of a table, in which there is nothing between classes, classes all over it.
+    """
+    c_dim = config.c_dim
     if not c_dim:
         return None
+    if config.class_features:
+        return np.eye(c_dim, dtype=np.float32)[[int(seed * GOLDEN % 1 * c_dim) for seed in seeds]]
     eye = np.eye(c_dim, dtype=np.float32)
     first = eye[[seed % c_dim for seed in seeds]]
     second = eye[[(seed + seed % 2) % c_dim for seed in seeds]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -159,7 +160,10 @@ class StyleMixing:
             output: 'image' or 'img'.
             options: see `WalkOptions`. What is one per image changes on the way: N is the number of
                 all frames. Classes and labels are one for all, or one per keyframe: 'slerp' blends
-                the labels, the others the ws. No truncation_psi with ws = as they are.
+                the labels, the others the ws. No truncation_psi with ws = as they are. Where each
+                class has a mean w of its own (StyleGAN-XL), truncation pulls to the mean that lies
+                as far between those of the keyframes as the frame does; so ws need their classes
+                then, and 'slerp' takes one class for all.
 
         Returns:
             frames: 'image': uint8 [H, W, C]; 'img': float32 [C, H, W], nominal range [-1, 1].
@@ -239,16 +243,28 @@ class StyleMixing:
 
             return turned
         ws = points if points.ndim == 3 else self.map(points, c, truncation_psi=1)
-        return lambda times, psi: truncated(
-            CURVES[curve](ws, times, loop=loop), self.bundle.w_avg, psi
-        )
+        way = partial(CURVES[curve], loop=loop)
+        if not self.bundle.classes.apart:
+            return lambda times, psi: truncated(way(ws, times), self.bundle.w_avg, psi)
+        if c is None:  # ws that nobody truncates
+            return lambda times, psi: way(ws, times)
+        means = (c @ self.bundle.w_avg)[:, None]  # [K, 1, w_dim]
+        return lambda times, psi: truncated(way(ws, times), way(means, times), psi)
 
     def _psi_between(self, keyframes: Any, options: StyleOptions, batch: int) -> np.ndarray:
         """The psi [batch, num_ws] of a way; ws are drawn as they are by default."""
         psi, cutoff = options.get("truncation_psi"), options.get("truncation_cutoff")
         if psi is None and cutoff is None and _are_styles(keyframes):
             psi = 1.0
-        return self.inputs.psi(psi, cutoff, batch=batch)
+        rows = self.inputs.psi(psi, cutoff, batch=batch)
+        classes = self.bundle.classes
+        known = not _are_styles(keyframes) or _has_class(options)
+        if classes.apart and not known and (rows != 1).any():
+            raise InvalidInput(
+                f"truncation_psi: got {shown(psi)} with ws, but each class has a mean of its own. "
+                f"Pass class_idx, too: {classes.range}; one for all, or one per keyframe."
+            )
+        return rows
 
     def _find_styles(self, name: str, sources: Sources, options: StyleOptions) -> np.ndarray:
         s = self.bundle.spec
@@ -263,11 +279,16 @@ class StyleMixing:
         check_choice("curve", curve, tuple(CURVES))
         check_choice("loop", loop, (False, True))
         s, seeds = self.bundle.spec, None
+        classes = self.bundle.classes
         if _are_styles(keyframes):
-            _refuse_options({name: options.get(name) for name in ("class_idx", "labels")})
+            if not classes.apart:
+                _refuse_options({name: options.get(name) for name in ("class_idx", "labels")})
             if curve == "slerp":
                 raise InvalidInput("curve: got 'slerp' with ws, expected 'linear' or 'cubic'.")
-            return as_styles("keyframes", keyframes, num_ws=s.num_ws, w_dim=s.w_dim), None
+            ws = as_styles("keyframes", keyframes, num_ws=s.num_ws, w_dim=s.w_dim)
+            if not _has_class(options):
+                return ws, None
+            return ws, self.inputs.make_labels(options, batch=len(ws), seeds=None)
         if _are_floats(keyframes):
             z = as_float32("keyframes", keyframes)
             if z.ndim != 2 or z.shape[1] != s.z_dim or not z.any(axis=1).all():
@@ -278,7 +299,13 @@ class StyleMixing:
         else:
             seeds = seeds_of(keyframes, name="keyframes")
             z = z_from_seeds(seeds, s.z_dim)
-        return z, self.inputs.make_labels(options, batch=len(z), seeds=seeds)
+        c = self.inputs.make_labels(options, batch=len(z), seeds=seeds)
+        if c is not None and classes.apart and curve == "slerp" and (c != c[0]).any():
+            raise InvalidInput(
+                "curve: got 'slerp' with several classes, expected 'linear' or 'cubic': this "
+                "generator looks classes up in a table, so that only styles can be blended."
+            )
+        return z, c
 
 
 def _are_floats(sources: Any) -> bool:
@@ -288,6 +315,10 @@ def _are_floats(sources: Any) -> bool:
 def _are_styles(sources: Any) -> bool:
     """Whether they are ws, and not seeds or latents z."""
     return _are_floats(sources) and sources.ndim == 3
+
+
+def _has_class(options: Any) -> bool:
+    return options.get("class_idx") is not None or options.get("labels") is not None
 
 
 def _split(options: Any) -> tuple[Any, Any]:

@@ -46,7 +46,7 @@ def truncated(ws: np.ndarray, w_avg: np.ndarray, psi: np.ndarray) -> np.ndarray:
 
     Args:
         ws: [N, num_ws, w_dim] float32.
-        w_avg: [w_dim] float32.
+        w_avg: [w_dim] float32, or one for each [N, 1, w_dim].
         psi: [N, num_ws] or [1, num_ws] float32.
 
     Returns:

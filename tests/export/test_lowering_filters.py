@@ -63,7 +63,7 @@ def expected(case: dict[str, Any], down_fir: np.ndarray) -> torch.Tensor:
         down_filter=torch.from_numpy(down_fir),
         up=case["up"],
         down=case["down"],
-        padding=case["padding"],
+        padding=case["padding"] * 2,
         gain=1,
         clamp=0.5,
     )

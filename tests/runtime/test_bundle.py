@@ -249,6 +249,8 @@ def test_a_wrong_specification(
         [0.0] * 63 + [10**400],
         [float("nan")] * 64,
         ["a"] * 64,
+        [[0.0] * 64],
+        [],
         0.0,
     ],
 )

@@ -33,6 +33,32 @@ def test_labels() -> None:
     assert Classes(0).make_soft_labels(None, batch=2) is None
 
 
+APART = Classes(3, apart=True)
+
+
+def test_classes_that_are_apart() -> None:
+    eye = np.eye(3, dtype=np.float32)
+    for got in (
+        APART.make_labels([2, 0], None, batch=2),
+        APART.make_labels(None, eye[[2, 0]], batch=2),
+        APART.make_labels(None, [[0, 0, True], [1, 0, 0]], batch=2),
+        APART.make_soft_labels(eye[[2, 0]].astype(np.uint8), batch=2, name="c"),
+    ):
+        assert got is not None
+        assert np.array_equal(got, eye[[2, 0]])
+    assert APART.make_labels(None, {1: 0.2, 0: 0}, batch=1).tolist() == [[0, 1, 0]]  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [[0.5, 0.5, 0], [1, 1, 0], [0, 0, 0], [0, 2, 0], [1, 1e-9, 0], [1, -1, 1], {0: 1, 1: 1}],
+)
+def test_classes_that_are_apart_are_not_mixed(refuses: Any, labels: Any) -> None:
+    for name in ("labels", "c"):
+        with refuses(f"{name}: got a mix of classes", "expected one class", "Blend styles"):
+            APART.make_soft_labels(labels, batch=2, name=name)
+
+
 @pytest.mark.parametrize(
     ("weights", "expected"),
     [

@@ -3,8 +3,10 @@
 All families map their latents by the same network, so its tensors have the same names everywhere
 (StyleGAN, section 2; the label as in StyleGAN2-ADA):
 
-    mapping.w_avg                                 [w_dim]
+    mapping.w_avg                                 [w_dim], with a table of classes [c_dim, w_dim]
     mapping.embed.{weight, bias}                  [E, c_dim], [E]        only if c_dim > 0
+    mapping.embed.weight                          [c_dim, F]             instead: a table of classes
+    mapping.embed_proj.{weight, bias}             [E, F], [E]            and what follows it
     mapping.fc{i}.{weight, bias}                  [out, in], [out]
 """
 
@@ -44,6 +46,7 @@ _RANGES = {
     "img_channels": (1, 2**10),
     "mapping_layers": (1, 256),
     "embed_features": (0, 2**16),
+    "class_features": (0, 2**16),
     "mapping_features": (1, 2**16),
 }
 
@@ -67,6 +70,9 @@ class Config(ABC):
     img_channels: int  # channels of the image: 1, 3, 4, ...
     mapping_layers: int  # fully connected layers of the mapping network
     embed_features: int = 0  # length of the embedded label, 0 if c_dim is 0
+    # Length of the rows of a table that classes are looked up in, each with a w_avg of its own, as
+    # StyleGAN-XL does; 0 = there is none.
+    class_features: int = 0
     mapping_features: int = 512  # width of the mapping network between its first and last layer
     mapping_activation: str = "lrelu"
     mapping_lr_multiplier: float = 0.01  # the mapping network's weights are stored divided by it
@@ -93,6 +99,10 @@ class Config(ABC):
             raise CheckpointError(
                 f"embed_features is {self.embed_features} and c_dim {self.c_dim}, "
                 "expected both 0 or none"
+            )
+        if self.class_features and (not self.c_dim or self.joint_normalization):
+            raise CheckpointError(
+                "class_features: expected 0 without classes, or where labels are normalised with z"
             )
 
     @property
@@ -145,7 +155,12 @@ class Config(ABC):
     def list_mapping_shapes(self) -> Shapes:
         """Name and shape of every tensor of the mapping network."""
         shapes: Shapes = {"mapping.w_avg": (self.w_dim,)}
-        if self.c_dim:
+        if self.class_features:
+            shapes["mapping.w_avg"] = (self.c_dim, self.w_dim)
+            shapes["mapping.embed.weight"] = (self.c_dim, self.class_features)
+            shapes["mapping.embed_proj.weight"] = (self.embed_features, self.class_features)
+            shapes["mapping.embed_proj.bias"] = (self.embed_features,)
+        elif self.c_dim:
             shapes["mapping.embed.weight"] = (self.embed_features, self.c_dim)
             shapes["mapping.embed.bias"] = (self.embed_features,)
         for i, (wide_in, wide_out) in enumerate(pairwise(self.mapping_widths)):
@@ -160,9 +175,14 @@ class Config(ABC):
     def count_multiply_adds(self) -> dict[str, int]:
         """Multiply-adds of one image: 'mapping' and 'synthesis'.
 
-        Modulation, filters and pointwise work are not counted.
+        Modulation, filters, pointwise work and what is looked up in a table are not counted.
         """
-        matrices = [shape for shape in self.list_mapping_shapes().values() if len(shape) == 2]
+        shapes = self.list_mapping_shapes()
+        matrices = [
+            shape
+            for name, shape in shapes.items()
+            if len(shape) == 2 and (name.startswith("mapping.fc") or not self.class_features)
+        ]
         return {
             "mapping": sum(math.prod(shape) for shape in matrices),
             "synthesis": self.count_synthesis_multiply_adds(),
@@ -181,7 +201,9 @@ class Config(ABC):
             "network": self.title,
             "image": f"{height} x {width}, {self.img_channels} channels",
             "latents": f"z {self.z_dim}, w {self.w_dim}, {self.num_ws} ws",
-            "classes": str(self.c_dim) if self.c_dim else "none (unconditional)",
+            "classes": f"{self.c_dim}{', each with a mean w' if self.class_features else ''}"
+            if self.c_dim
+            else "none (unconditional)",
             "mapping": f"{self.mapping_layers} layers of {self.mapping_features}",
             "noise": "yes" if self.use_noise else "no",
             "activations": clamp,

@@ -20,7 +20,8 @@ A filter [t] is one factor of a separable one; every filter sums to 1.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from typing import Any
@@ -32,6 +33,7 @@ from stylert.export.checkpoints.configs.config import (
     Shapes,
     check_choice,
     check_integer,
+    check_integers,
     check_positive,
 )
 from stylert.export.checkpoints.safe_pickle.quoting import quote
@@ -46,8 +48,6 @@ _MOST_PIXELS = 2**14  # of a side
 _LAYER_RANGES = {
     "in_channels": (1, 2**16),
     "out_channels": (1, 2**16),
-    "in_size": (1, _MOST_PIXELS),
-    "out_size": (1, _MOST_PIXELS),
     "up": (1, 16),
     "down": (1, 16),
     "up_taps": (0, 256),
@@ -61,21 +61,22 @@ class StyleGAN3Layer:
 
     The convolution pads its input by kernel - 1 zeros on each side. The activation is computed at
     `up` times the resolution: zeros are inserted, `padding` is added (or cut off where negative),
-    `up_filter`, leaky ReLU, `down_filter`, and every `down`-th sample is kept.
+    `up_filter`, leaky ReLU, `down_filter`, and every `down`-th sample is kept. Factors and filters
+    are those of both directions; sizes are height and width.
     """
 
-    name: str  # 'L0_36_512': its index, output size and output channels
+    name: str  # 'L0_36_512': its number, output width and output channels
     in_channels: int
     out_channels: int
     kernel: int  # of the convolution: 1 or 3
-    in_size: int  # side of the input in pixels
-    out_size: int  # side of the output in pixels
+    in_shape: tuple[int, int]  # of the input in pixels
+    out_shape: tuple[int, int]  # of the output in pixels
     up: int = 1  # factor of the upsampling
     down: int = 1  # factor of the downsampling
     up_taps: int = 0  # length of up_filter [t], 0 = there is none
     down_taps: int = 0  # length of down_filter, 0 = there is none
     down_radial: bool = False  # down_filter is [t, t] and not separable
-    padding: tuple[int, int] = (0, 0)  # before and after, in both directions; negative = cut off
+    padding: tuple[int, int, int, int] = (0, 0, 0, 0)  # left, right, top, bottom
     half: bool = False  # it was trained in half precision
     is_torgb: bool = False  # it makes the image: no demodulation, filters and nonlinearity
 
@@ -90,17 +91,20 @@ class StyleGAN3Layer:
         check_choice("kernel", self.kernel, (1, 3))
         for field in ("down_radial", "half", "is_torgb"):
             check_choice(field, getattr(self, field), (True, False))
-        if type(self.padding) is not tuple or len(self.padding) != 2:
-            raise CheckpointError("padding: expected two integers")
+        for field in ("in_shape", "out_shape"):
+            check_integers(field, getattr(self, field), 2, 2, _MOST_PIXELS)
+        if type(self.padding) is not tuple or len(self.padding) != 4:
+            raise CheckpointError("padding: expected four integers")
         for amount in self.padding:
             check_integer("padding", amount, -_MOST_PIXELS, _MOST_PIXELS)
         if self.down_radial and not self.down_taps:
             raise CheckpointError("a radial down_filter without taps")
-        made = (self.activation_size - max(self.down_taps, 1)) // self.down + 1
-        if self.activation_size < max(self.down_taps, 1) or made != self.out_size:
+        taps = max(self.down_taps, 1)
+        made = tuple((high - taps) // self.down + 1 for high in self.activation_shape)
+        if min(self.activation_shape) < taps or made != self.out_shape:
             raise CheckpointError(
-                f"{quote(self.name)} makes {made} pixels of {self.in_size}, not {self.out_size}: "
-                "its factors, taps and padding do not fit its sizes"
+                f"{quote(self.name)} makes {_show(made)} pixels of {_show(self.in_shape)}, not "
+                f"{_show(self.out_shape)}: its factors, taps and padding do not fit its sizes"
             )
 
     @property
@@ -114,21 +118,33 @@ class StyleGAN3Layer:
         return 1.0 if self.is_torgb else math.sqrt(2)
 
     @property
-    def conv_size(self) -> int:
-        """Side in pixels of what the convolution makes."""
-        return self.in_size + self.kernel - 1
+    def pads(self) -> tuple[tuple[int, int], tuple[int, int]]:
+        """The padding before and after the rows, and that of the columns."""
+        left, right, top, bottom = self.padding
+        return (top, bottom), (left, right)
 
     @property
-    def activation_size(self) -> int:
-        """Side in pixels of what the leaky ReLU takes, at the higher resolution."""
-        return self.conv_size * self.up + sum(self.padding) - max(self.up_taps, 1) + 1
+    def conv_shape(self) -> tuple[int, int]:
+        """Height and width in pixels of what the convolution makes."""
+        height, width = self.in_shape
+        return height + self.kernel - 1, width + self.kernel - 1
+
+    @property
+    def activation_shape(self) -> tuple[int, int]:
+        """Height and width in pixels of what the leaky ReLU takes, at the higher resolution."""
+        height, width = (
+            side * self.up + sum(pads) - max(self.up_taps, 1) + 1
+            for side, pads in zip(self.conv_shape, self.pads, strict=True)
+        )
+        return height, width
 
 
 @dataclass(frozen=True, kw_only=True)
 class StyleGAN3Config(Config):
     """The architecture of a StyleGAN3 generator (Karras et al. 2021), T or R, enough to build it.
 
-    The first w drives the Fourier features, each other one a layer.
+    The first w drives the Fourier features, each other one a layer. Of StyleGAN-XL's networks, too,
+    whose layers for more pixels go on with numbers that leave some out.
     """
 
     family = "stylegan3"
@@ -136,7 +152,7 @@ class StyleGAN3Config(Config):
     has_transform = True
 
     input_channels: int  # of the Fourier features
-    input_size: int  # side of the Fourier features in pixels
+    input_shape: tuple[int, int]  # height and width of the Fourier features in pixels
     input_rate: int  # pixels of the Fourier features for one unit of their coordinates
     input_bandwidth: float  # highest frequency of the Fourier features, in cycles per unit
     layers: tuple[StyleGAN3Layer, ...]  # the last one makes the image
@@ -147,7 +163,7 @@ class StyleGAN3Config(Config):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_integer("input_channels", self.input_channels, 1, 2**16)
-        check_integer("input_size", self.input_size, 1, _MOST_PIXELS)
+        check_integers("input_shape", self.input_shape, 2, 2, _MOST_PIXELS)
         check_integer("input_rate", self.input_rate, 1, _MOST_PIXELS)
         check_positive("input_bandwidth", self.input_bandwidth)
         check_positive("output_scale", self.output_scale)
@@ -163,29 +179,26 @@ class StyleGAN3Config(Config):
         """Each layer takes what the one before it makes; the last, and only it, is ToRGB."""
         if type(self.layers) is not tuple or not 1 <= len(self.layers) <= _MOST_LAYERS:
             raise CheckpointError(f"layers: expected 1 to {_MOST_LAYERS} of them")
-        channels, size = self.input_channels, self.input_size
-        for i, layer in enumerate(self.layers):
+        number, channels, shape = -1, self.input_channels, self.input_shape
+        for layer in self.layers:
             if type(layer) is not StyleGAN3Layer:
                 raise CheckpointError("layers: expected StyleGAN3Layer records")
-            name = f"L{i}_{layer.out_size}_{layer.out_channels}"
-            if layer.name != name:
-                raise CheckpointError(f"the layer {quote(layer.name)} should be named {name}")
-            if (layer.in_channels, layer.in_size) != (channels, size):
+            number = _check_name(layer, number + 1)
+            if (layer.in_channels, layer.in_shape) != (channels, shape):
                 raise CheckpointError(
-                    f"{name} takes {layer.in_channels} channels of {layer.in_size} pixels, but "
-                    f"what is before it makes {channels} of {size}"
+                    f"{layer.name} takes {layer.in_channels} channels of {_show(layer.in_shape)} "
+                    f"pixels, but what is before it makes {channels} of {_show(shape)}"
                 )
-            if layer.is_torgb != (i == len(self.layers) - 1):
-                raise CheckpointError(f"{name}: the last layer, and only it, is ToRGB")
-            channels, size = layer.out_channels, layer.out_size
+            if layer.is_torgb != (layer is self.layers[-1]):
+                raise CheckpointError(f"{layer.name}: the last layer, and only it, is ToRGB")
+            channels, shape = layer.out_channels, layer.out_shape
         if channels != self.img_channels:
             raise CheckpointError(f"ToRGB makes {channels} channels, expected {self.img_channels}")
 
     @property
     @override
     def img_shape(self) -> tuple[int, int]:
-        side = self.layers[-1].out_size
-        return side, side
+        return self.layers[-1].out_shape
 
     @property
     @override
@@ -253,10 +266,10 @@ class StyleGAN3Config(Config):
 
     @override
     def count_synthesis_multiply_adds(self) -> int:
-        total = (self.input_channels * self.input_size) ** 2 + 4 * self.w_dim
+        total = self.input_channels**2 * math.prod(self.input_shape) + 4 * self.w_dim
         for layer in self.layers:
             taps = layer.in_channels * layer.kernel**2
-            total += layer.out_channels * taps * layer.conv_size**2
+            total += layer.out_channels * taps * math.prod(layer.conv_shape)
             total += layer.in_channels * self.w_dim
         return total
 
@@ -275,7 +288,10 @@ class StyleGAN3Config(Config):
 
     @override
     def to_json(self) -> dict[str, Any]:
-        layers = [asdict(layer) | {"padding": list(layer.padding)} for layer in self.layers]
+        layers = [
+            {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(layer).items()}
+            for layer in self.layers
+        ]
         return super().to_json() | {"layers": layers}
 
     @classmethod
@@ -285,6 +301,21 @@ class StyleGAN3Config(Config):
         if type(layers) is not list or not all(type(layer) is dict for layer in layers):
             raise CheckpointError("layers: expected a list of records")
         return super().from_json({**data, "layers": [_read_layer(layer) for layer in layers]})
+
+
+def _show(shape: Sequence[int]) -> str:
+    """Height and width in words."""
+    return " x ".join(map(str, shape))
+
+
+def _check_name(layer: StyleGAN3Layer, least: int) -> int:
+    """The number in a layer's name, which must be at least so much and go with its sizes."""
+    sizes = f"_{layer.out_shape[1]}_{layer.out_channels}"
+    found = re.match(r"L(0|[1-9]\d{0,3})_", layer.name) if type(layer.name) is str else None
+    number = int(found[1]) if found else -1
+    if number < least or layer.name != f"L{number}{sizes}":
+        raise CheckpointError(f"the layer {quote(layer.name)} should be named L{least}{sizes}")
+    return number
 
 
 def _read_layer(data: dict[str, Any]) -> StyleGAN3Layer:

@@ -25,11 +25,11 @@ Floats = NDArray[np.float64]
 class StyleGAN3Design:
     """What a StyleGAN3 is made from. The defaults are those of StyleGAN3-T.
 
-    Frequencies are in cycles per unit of the coordinates, whose unit is the side of the image;
+    Frequencies are in cycles per unit of the coordinates, whose unit is the height of the image;
     rates are in samples per unit. Layer `num_layers` is ToRGB.
     """
 
-    img_resolution: int  # side of the image in pixels, a power of 2
+    img_resolution: int  # height of the image in pixels, a power of 2
     img_channels: int = 3
     channel_base: int = 32768  # channels of a layer times twice its cutoff
     channel_max: int = 512
@@ -38,12 +38,13 @@ class StyleGAN3Design:
     first_cutoff: float = 2.0
     first_stopband: float = 2**2.1
     last_stopband_rel: float = 2**0.3  # last stopband over the last cutoff
-    margin_size: int = 10  # pixels beyond the image on each side
+    margin_size: int = 10  # pixels beyond the image, above and below
     num_fp16_res: int = 4  # layers above img_resolution / 2^num_fp16_res were trained in half
     conv_kernel: int = 3  # 1 in StyleGAN3-R
     filter_size: int = 6  # taps for each sample of the lower of two rates
     lrelu_upsampling: int = 2  # rate of the leaky ReLU over the higher one of its layer's rates
     use_radial_filters: bool = False  # True in StyleGAN3-R
+    square: bool = True  # False: half as wide as high, margins included, as in StyleGAN-Human
 
     @property
     def cutoffs(self) -> Floats:
@@ -69,7 +70,7 @@ class StyleGAN3Design:
 
     @property
     def sizes(self) -> NDArray[np.int64]:
-        """Side of each layer's output in pixels: with a margin, but for the last two."""
+        """Height of each layer's output in pixels: with a margin, but for the last two."""
         sizes = self.rates + 2 * self.margin_size
         sizes[-2:] = self.img_resolution
         return sizes
@@ -95,7 +96,7 @@ class StyleGAN3Design:
         return StyleGAN3Config(
             img_channels=self.img_channels,
             input_channels=int(self.channels[0]),
-            input_size=int(self.sizes[0]),
+            input_shape=self._make_shape(0),
             input_rate=int(self.rates[0]),
             input_bandwidth=float(self.cutoffs[0]),
             layers=self.make_layers(),
@@ -125,6 +126,11 @@ class StyleGAN3Design:
         steps = np.arange(self.num_layers + 1) / (self.num_layers - self.num_critical)
         return first * (last / first) ** np.minimum(steps, 1)
 
+    def _make_shape(self, index: int) -> tuple[int, int]:
+        """Height and width of a layer's output in pixels."""
+        height = int(self.sizes[index])
+        return height, height if self.square else height // 2
+
     def _make_layer(self, index: int) -> StyleGAN3Layer:
         before = max(index - 1, 0)
         is_torgb = index == self.num_layers
@@ -135,25 +141,28 @@ class StyleGAN3Design:
         up_taps = self.filter_size * up if up > 1 and not is_torgb else 0
         down_taps = self.filter_size * down if down > 1 and not is_torgb else 0
         kernel = 1 if is_torgb else self.conv_kernel
-        in_size, out_size = int(self.sizes[before]), int(self.sizes[index])
+        in_shape, out_shape = self._make_shape(before), self._make_shape(index)
         channels = int(self.channels[index])
-        # What the filters and the rate of the output need, less what the convolution gives.
-        needed = (out_size - 1) * down + 1 + max(up_taps, 1) - 1 + max(down_taps, 1) - 1
-        padding = needed - (in_size + kernel - 1) * up
-        first = (padding + up) // 2  # the inserted zeros follow their sample: half of them go first
+        pads: list[int] = []
+        for in_size, out_size in zip(in_shape[::-1], out_shape[::-1], strict=True):
+            # What the filters and the rate of the output need, less what the convolution gives.
+            needed = (out_size - 1) * down + 1 + max(up_taps, 1) - 1 + max(down_taps, 1) - 1
+            padding = needed - (in_size + kernel - 1) * up
+            first = (padding + up) // 2  # inserted zeros follow their sample: half of them go first
+            pads += [first, padding - first]
         return StyleGAN3Layer(
-            name=f"L{index}_{out_size}_{channels}",
+            name=f"L{index}_{out_shape[1]}_{channels}",
             in_channels=int(self.channels[before]),
             out_channels=channels,
             kernel=kernel,
-            in_size=in_size,
-            out_size=out_size,
+            in_shape=in_shape,
+            out_shape=out_shape,
             up=up,
             down=down,
             up_taps=up_taps,
             down_taps=down_taps,
             down_radial=bool(down_taps) and self.use_radial_filters and not is_critical,
-            padding=(first, padding - first),
+            padding=(pads[0], pads[1], pads[2], pads[3]),
             half=rate_out * 2**self.num_fp16_res > self.img_resolution,
             is_torgb=is_torgb,
         )

@@ -27,6 +27,7 @@ _SETTLED = frozenset(
         "mapping_kwargs.layer_features",
         "mapping_kwargs.lr_multiplier",
         "mapping_kwargs.num_layers",
+        "mapping_kwargs.rand_embedding",
         "mapping_kwargs.w_avg_beta",
         "synthesis_kwargs",
     )

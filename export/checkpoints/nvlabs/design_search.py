@@ -64,11 +64,13 @@ def _list_candidates(
     taps = modules.find_shape(f"{first}.up_filter", 1)[0]
     if not 4 <= side <= _MOST_PIXELS:
         return
-    for critical, upsampling in product(_CRITICAL, _UPSAMPLING):
+    for square, critical, upsampling in product((True, False), _CRITICAL, _UPSAMPLING):
+        height = 1 if square else 2  # in widths, which the names tell
         if critical > len(names) - 2 or taps % upsampling:
             continue
         design = StyleGAN3Design(
-            img_resolution=side,
+            img_resolution=height * side,
+            square=square,
             img_channels=modules.find_shape(f"{last}.bias", 1)[0],
             num_layers=len(names) - 1,
             num_critical=critical,
@@ -78,7 +80,7 @@ def _list_candidates(
             use_radial_filters=_has_radial(modules),
             num_fp16_res=num_fp16_res,
         )
-        margin, odd = divmod(first_side - int(design.rates[0]), 2)
+        margin, odd = divmod(height * first_side - int(design.rates[0]), 2)
         if not odd and margin >= 0:
             yield replace(design, margin_size=margin)
 

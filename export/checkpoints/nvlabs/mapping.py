@@ -11,9 +11,17 @@ from stylert.export.checkpoints.nvlabs.modules import Modules
 from stylert.export.checkpoints.safe_pickle.quoting import quote, quote_some
 from stylert.runtime.errors import CheckpointError
 
-__all__ = ["check_fully_connected", "list_mapping_arguments", "read_mapping"]
+__all__ = ["check_fully_connected", "drop_idle_table", "list_mapping_arguments", "read_mapping"]
 
 _MAX_LAYERS = 256
+
+
+def drop_idle_table(modules: Modules) -> None:
+    """Leave out the table of classes that unconditional networks of StyleGAN-XL never use."""
+    embed = modules.objects.get("mapping.embed")
+    if embed and embed.class_name == "Embedding" and "mapping.embed_proj" not in modules.objects:
+        del modules.objects["mapping.embed"]
+        modules.tensors.pop("mapping.embed.weight", None)
 
 
 def read_mapping(modules: Modules) -> dict[str, Any]:
@@ -23,15 +31,12 @@ def read_mapping(modules: Modules) -> dict[str, Any]:
         CheckpointError: a layer is missing, or has an attribute that is not supported.
     """
     layers = [f"mapping.fc{i}" for i in range(_count_layers(modules))]
-    c_dim, embed_features = 0, 0
-    if "mapping.embed" in modules.objects:
-        embed_features, c_dim = modules.find_shape("mapping.embed.weight", 2)
+    label = _read_label(modules)
     return {
-        "z_dim": modules.find_shape("mapping.fc0.weight", 2)[1] - embed_features,
-        "c_dim": c_dim,
+        **label,
+        "z_dim": modules.find_shape("mapping.fc0.weight", 2)[1] - label["embed_features"],
         "w_dim": modules.find_shape(f"{layers[-1]}.bias", 1)[0],
         "mapping_layers": len(layers),
-        "embed_features": embed_features,
         "mapping_features": modules.find_shape("mapping.fc0.bias", 1)[0],
         "mapping_activation": attributes.read_common(modules, layers, "activation"),
         "mapping_lr_multiplier": attributes.check_number(
@@ -51,7 +56,7 @@ def list_mapping_arguments(config: Config) -> dict[str, Any]:
         "mapping_kwargs.activation": config.mapping_activation,
         "mapping_kwargs.lr_multiplier": config.mapping_lr_multiplier,
     }
-    if config.c_dim:
+    if config.c_dim and not config.class_features:
         made["mapping_kwargs.embed_features"] = config.embed_features
     if config.mapping_layers > 1:
         made["mapping_kwargs.layer_features"] = config.mapping_features
@@ -65,11 +70,36 @@ def check_fully_connected(modules: Modules, config: Config) -> None:
         CheckpointError: they are not.
     """
     _check_gains(modules, config)
-    _check_linear_layers(modules)
+    plain = {"affine": "linear", "embed": "linear", "skip": "linear"}
+    if config.class_features:
+        _check_table(modules)
+        plain["embed_proj"], _ = "lrelu", plain.pop("embed")
+    for path in modules.objects:
+        name = path.rpartition(".")[2]
+        if name in plain:
+            _check_layer(modules, path, plain[name], has_bias=name != "skip")
+
+
+def _read_label(modules: Modules) -> dict[str, int]:
+    """How the label enters: by a layer, or of StyleGAN-XL by a table and a layer behind it."""
+    if "mapping.embed_proj" in modules.objects:
+        c_dim, class_features = modules.find_shape("mapping.embed.weight", 2)
+        (embed_features,) = modules.find_shape("mapping.embed_proj.bias", 1)
+    elif "mapping.embed" in modules.objects:
+        embed_features, c_dim = modules.find_shape("mapping.embed.weight", 2)
+        class_features = 0
+    else:
+        c_dim = embed_features = class_features = 0
+    return {
+        "c_dim": c_dim,
+        "embed_features": embed_features,
+        "class_features": class_features,
+    }
 
 
 def _count_layers(modules: Modules) -> int:
-    names = [name for name in modules.list_children("mapping") if name != "embed"]
+    children = modules.list_children("mapping")
+    names = [name for name in children if name not in ("embed", "embed_proj")]
     if sorted(names) != sorted(f"fc{i}" for i in range(len(names))):
         raise CheckpointError(
             f"not supported: mapping has the modules {quote_some(names)}, expected fc0, fc1, ..."
@@ -96,16 +126,20 @@ def _check_gains(modules: Modules, config: Config) -> None:
             )
 
 
-def _check_linear_layers(modules: Modules) -> None:
-    """Layers without an activation, whose biases are not scaled."""
-    for path in modules.objects:
-        name = path.rpartition(".")[2]
-        if name not in ("affine", "embed", "skip"):
-            continue
-        activation = modules.find(path, "activation")
-        if activation != "linear":
-            raise CheckpointError(
-                f"not supported: {path}.activation is {quote(activation)}, expected linear"
-            )
-        if name != "skip" and modules.find(path, "bias_gain") != 1:
-            raise CheckpointError(f"not supported: {path}.bias_gain, expected 1")
+def _check_layer(modules: Modules, path: str, activation: str, *, has_bias: bool) -> None:
+    """Its activation, and that its bias is not scaled."""
+    found = modules.find(path, "activation")
+    if found != activation:
+        raise CheckpointError(
+            f"not supported: {path}.activation is {quote(found)}, expected {activation}"
+        )
+    if has_bias and modules.find(path, "bias_gain") != 1:
+        raise CheckpointError(f"not supported: {path}.bias_gain, expected 1")
+
+
+def _check_table(modules: Modules) -> None:
+    """The rows are taken as they are: torch.nn.Embedding can also scale them when it looks."""
+    if (norm := modules.find("mapping.embed", "max_norm")) is not None:
+        raise CheckpointError(
+            f"not supported: mapping.embed.max_norm is {quote(norm)}, expected None"
+        )

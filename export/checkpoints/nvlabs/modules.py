@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from stylert.export.checkpoints.safe_pickle.allow_list import PersistentObject
+from stylert.export.checkpoints.safe_pickle.allow_list import PersistentObject, PickledObject
 from stylert.export.checkpoints.safe_pickle.foreign import refuse_foreign, refuse_foreign_values
 from stylert.export.checkpoints.safe_pickle.quoting import quote
 from stylert.export.checkpoints.safe_pickle.storages import Tensor
@@ -105,6 +105,7 @@ def walk_modules(network: PersistentObject) -> Modules:
                     raise CheckpointError(f"{name} is there twice")
         for name, child in reversed(_list_named(module, "_modules", path)):
             refuse_foreign(child, name)
+            child = _as_persistent(child)
             if type(child) is not PersistentObject:
                 kind = getattr(child, "class_name", type(child).__name__)
                 raise CheckpointError(f"not supported: {name} is a {quote(kind)} object")
@@ -122,6 +123,13 @@ def _list_named(module: PersistentObject, kind: str, path: str) -> list[tuple[st
             raise CheckpointError(f"{quote(name)} in {quote(path)} is no name")
     prefix = f"{path}." if path else ""
     return [(f"{prefix}{name}", value) for name, value in values.items() if value is not None]
+
+
+def _as_persistent(child: Any) -> Any:
+    """An Embedding of torch itself, as StyleGAN-XL has, like the modules beside it."""
+    if type(child) is not PickledObject or child.class_name != "Embedding":
+        return child
+    return PersistentObject(child.class_name, child.state) if type(child.state) is dict else child
 
 
 def _is_name(name: Any) -> bool:

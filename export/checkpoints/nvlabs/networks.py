@@ -13,19 +13,18 @@ from typing import Any
 import numpy as np
 
 from stylert.export.checkpoints.checkpoint import Checkpoint, Source
+from stylert.export.checkpoints.nvlabs.mapping import drop_idle_table
 from stylert.export.checkpoints.nvlabs.modules import Modules, walk_modules
 from stylert.export.checkpoints.nvlabs.reading import Reading
 from stylert.export.checkpoints.nvlabs.snapshots import choose_network, find_networks
 from stylert.export.checkpoints.nvlabs.stylegan2 import read_stylegan2
 from stylert.export.checkpoints.nvlabs.stylegan3 import read_stylegan3
-from stylert.export.checkpoints.safe_pickle.allow_list import PersistentObject, PickledObject
 from stylert.export.checkpoints.safe_pickle.quoting import quote, quote_some
 from stylert.export.checkpoints.validation import check_shapes, check_size, check_values
 from stylert.runtime.errors import CheckpointError
 
 __all__ = ["is_nvlabs", "read_modules", "read_networks"]
 
-_STYLEGAN_XL = "not supported: a w_avg for each class, as StyleGAN-XL has"
 
 # A tensor that only its generators have, and the reader of each family.
 _READERS: dict[str, Callable[[Modules], Reading]] = {
@@ -52,9 +51,7 @@ def read_networks(value: Any, network: str | None, source: Source) -> Checkpoint
     """
     networks = find_networks(value)
     name, choice = choose_network(networks, network)
-    chosen = networks[name]
-    _refuse_stylegan_xl(chosen)
-    checkpoint = read_modules(walk_modules(chosen), name, source)
+    checkpoint = read_modules(walk_modules(networks[name]), name, source)
     return replace(checkpoint, notes=(*choice, *checkpoint.notes))
 
 
@@ -71,6 +68,7 @@ def read_modules(modules: Modules, name: str, source: Source) -> Checkpoint:
     """
     reader = _find_reader(modules, name)
     check_size(modules.num_elements, source)
+    drop_idle_table(modules)
     reading = reader(modules)
     tensors, more_notes = _read_tensors(modules, reading)
     check_values(tensors)
@@ -84,9 +82,6 @@ def read_modules(modules: Modules, name: str, source: Source) -> Checkpoint:
 
 def _find_reader(modules: Modules, name: str) -> Callable[[Modules], Reading]:
     """The reader of the network's family."""
-    w_avg = modules.tensors.get("mapping.w_avg")
-    if w_avg is not None and len(w_avg.shape) == 2:
-        raise CheckpointError(_STYLEGAN_XL)
     for tensor, reader in _READERS.items():
         if tensor in modules.tensors:
             return reader
@@ -96,16 +91,6 @@ def _find_reader(modules: Modules, name: str) -> Callable[[Modules], Reading]:
     )
 
 
-def _refuse_stylegan_xl(network: PersistentObject) -> None:
-    """Before its modules are walked through: one of them is none of NVlabs' classes."""
-    mapping = network.state["_modules"]["mapping"]
-    children = mapping.state.get("_modules") if type(mapping) is PersistentObject else None
-    embed = children.get("embed") if type(children) is dict else None
-    is_embedding = type(embed) is PickledObject and embed.class_name == "Embedding"
-    if is_embedding or network.class_name == "SuperresGenerator":
-        raise CheckpointError(_STYLEGAN_XL)
-
-
 def _read_tensors(
     modules: Modules, reading: Reading
 ) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
@@ -113,7 +98,8 @@ def _read_tensors(
     filled = dict(reading.filled)
     notes: tuple[str, ...] = ()
     if "mapping.w_avg" not in modules.tensors:
-        filled["mapping.w_avg"] = np.zeros(reading.config.w_dim, dtype=np.float32)
+        shape = reading.config.list_mapping_shapes()["mapping.w_avg"]
+        filled["mapping.w_avg"] = np.zeros(shape, dtype=np.float32)
         notes = ("the network has no average w, zeros take its place: do not truncate",)
     others = reading.copies.keys() | reading.unused
     shapes = {name: t.shape for name, t in modules.tensors.items() if name not in others}

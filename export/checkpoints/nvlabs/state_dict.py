@@ -9,10 +9,13 @@ from __future__ import annotations
 import math
 import re
 
+import numpy as np
+
 from stylert.export.checkpoints.assumptions import Assumptions
 from stylert.export.checkpoints.nvlabs.design_search import find_design
 from stylert.export.checkpoints.nvlabs.modules import Modules
 from stylert.export.checkpoints.safe_pickle.allow_list import PersistentObject
+from stylert.export.checkpoints.safe_pickle.arrays import PickledArray
 from stylert.export.checkpoints.safe_pickle.quoting import quote_some
 from stylert.export.checkpoints.safe_pickle.storages import Tensor
 from stylert.runtime.errors import CheckpointError
@@ -111,7 +114,7 @@ def _attach_stylegan3(modules: Modules, *, conv_clamp: float | None, num_fp16_re
     synthesis = modules.objects["synthesis"].state
     synthesis.update(layer_names=names, output_scale=_OUTPUT_SCALE)
     modules.objects["synthesis.input"].state.update(
-        size=int(design.sizes[0]),
+        size=_as_sides(layers[0].in_shape),
         sampling_rate=int(design.rates[0]),
         bandwidth=float(design.cutoffs[0]),
     )
@@ -119,13 +122,20 @@ def _attach_stylegan3(modules: Modules, *, conv_clamp: float | None, num_fp16_re
         modules.objects[f"synthesis.{layer.name}"].state.update(
             conv_clamp=conv_clamp,
             conv_kernel=layer.kernel,
-            in_size=layer.in_size,
-            out_size=layer.out_size,
+            in_size=_as_sides(layer.in_shape),
+            out_size=_as_sides(layer.out_shape),
             up_factor=layer.up,
             down_factor=layer.down,
             up_taps=layer.up_taps or 1,
             down_taps=layer.down_taps or 1,
-            padding=[*layer.padding, *layer.padding],
+            padding=list(layer.padding),
             use_fp16=layer.half,
             is_torgb=layer.is_torgb,
         )
+
+
+def _as_sides(shape: tuple[int, int]) -> PickledArray:
+    """Width and height, as a pickle holds them."""
+    sides = PickledArray()
+    sides.array = np.array(shape[::-1])
+    return sides

@@ -31,6 +31,8 @@ __all__ = ["read_stylegan3"]
 _CLASSES = frozenset(
     (
         "Generator",
+        "SuperresGenerator",  # of StyleGAN-XL, as the next one
+        "Embedding",
         "SynthesisNetwork",
         "SynthesisInput",
         "SynthesisLayer",
@@ -49,6 +51,7 @@ _ARGUMENTS = frozenset(
         "filter_size",
         "first_cutoff",
         "first_stopband",
+        "head_layers",
         "last_stopband_rel",
         "lrelu_upsampling",
         "magnitude_ema_beta",
@@ -57,6 +60,9 @@ _ARGUMENTS = frozenset(
         "num_fp16_res",
         "num_layers",
         "output_scale",
+        "path_stem",
+        "square",
+        "up_factor",
         "use_radial_filters",
     )
 )
@@ -76,7 +82,7 @@ def read_stylegan3(modules: Modules) -> Reading:
         img_channels=modules.find_shape(f"{paths[-1]}.bias", 1)[0],
         conv_clamp=read_clamp(modules, paths),
         input_channels=modules.find_shape("synthesis.input.freqs", 2)[0],
-        input_size=_read_side(modules, "synthesis.input", "size"),
+        input_shape=_read_shape(modules, "synthesis.input", "size"),
         input_rate=_read_input_rate(modules),
         input_bandwidth=check_number(modules.find("synthesis.input", "bandwidth"), "bandwidth"),
         layers=tuple(_read_layer(modules, name) for name in names),
@@ -117,8 +123,8 @@ def _read_layer(modules: Modules, name: str) -> StyleGAN3Layer:
         in_channels=in_channels,
         out_channels=out_channels,
         kernel=kernel,
-        in_size=_read_side(modules, path, "in_size"),
-        out_size=_read_side(modules, path, "out_size"),
+        in_shape=_read_shape(modules, path, "in_size"),
+        out_shape=_read_shape(modules, path, "out_size"),
         up=read_typed(int, modules, path, "up_factor"),
         down=read_typed(int, modules, path, "down_factor"),
         up_taps=_read_taps(modules, path, "up"),
@@ -145,28 +151,27 @@ def _read_taps(modules: Modules, path: str, direction: str) -> int:
     return expected if shape else 0
 
 
-def _read_side(modules: Modules, path: str, name: str) -> int:
-    """A square's side: a number, or an array of two equal ones, width and height."""
+def _read_shape(modules: Modules, path: str, name: str) -> tuple[int, int]:
+    """Height and width, which an array has the other way round; a number is a square's side."""
     value = modules.find(path, name)
-    sides = np.atleast_1d(value.array if type(value) is PickledArray else np.array(0))
-    if sides.dtype.kind in "iu" and sides.shape in ((1,), (2,)) and sides.min() == sides.max() > 0:
-        return int(sides[0])
     if type(value) is int:
-        return value
+        return value, value
+    sides = np.atleast_1d(value.array if type(value) is PickledArray else np.array(0))
+    if sides.dtype.kind in "iu" and sides.shape in ((1,), (2,)) and sides.min() > 0:
+        return int(sides[-1]), int(sides[0])
     shown = f"{sides[:4].tolist()}" if type(value) is PickledArray else quote(value)
-    raise CheckpointError(f"not supported: {path}.{name} is {shown}, expected that of a square")
+    raise CheckpointError(f"not supported: {path}.{name} is {shown}, expected width and height")
 
 
-def _read_padding(modules: Modules, path: str) -> tuple[int, int]:
-    """Left, right, top and bottom, alike in both directions."""
+def _read_padding(modules: Modules, path: str) -> tuple[int, int, int, int]:
+    """Left, right, top and bottom."""
     value = modules.find(path, "padding")
-    plain = type(value) is list and len(value) == 4 and all(type(x) is int for x in value)
-    if not plain or value[:2] != value[2:]:
+    if type(value) is not list or len(value) != 4 or not all(type(x) is int for x in value):
         raise CheckpointError(
-            f"not supported: {path}.padding is {value if plain else quote(value)}, expected left, "
-            "right, top and bottom, alike in both directions"
+            f"not supported: {path}.padding is {quote(value)}, expected left, right, top and bottom"
         )
-    return value[0], value[1]
+    left, right, top, bottom = value
+    return left, right, top, bottom
 
 
 def _read_input_rate(modules: Modules) -> int:
@@ -187,30 +192,37 @@ def _list_notes(modules: Modules) -> tuple[str, ...]:
 
 
 def _check_arguments(modules: Modules, config: StyleGAN3Config) -> None:
+    height, width = config.img_shape
     made = list_mapping_arguments(config) | {
-        "img_resolution": config.img_shape[0],
+        "img_resolution": max(height, width),
+        "square": height == width,
         "num_ws": config.num_ws,
-        "num_layers": len(config.layers) - 1,
         "conv_clamp": config.conv_clamp,
-        "conv_kernel": config.layers[0].kernel,
-        "use_radial_filters": any(layer.down_radial for layer in config.layers),
         "output_scale": config.output_scale,
     }
+    # What StyleGAN-XL has put behind a network, the head, was made with arguments of its own.
+    has_head = "head_layer_names" in modules.objects[""].state
+    if not has_head:
+        made["num_layers"] = len(config.layers) - 1
+        made["conv_kernel"] = config.layers[0].kernel
+        made["use_radial_filters"] = any(layer.down_radial for layer in config.layers)
     synthesis = modules.objects["synthesis"].state
     sources = list_sources(modules) | {"the synthesis network's attributes": synthesis}
     for source, given in sources.items():
         check_arguments(source, given, made)
+        if has_head:
+            continue
         _check_half(given, source, config)
         if given.keys() & {"channel_base", "channel_max"}:
             _check_channels(given, source, config)
 
 
 def _check_half(given: Mapping[str, Any], source: str, config: StyleGAN3Config) -> None:
-    """Layers of a rate R / 2^num_fp16_res and less are float32, where R is the image's side."""
+    """Layers of a rate R / 2^num_fp16_res and less are float32; R is the image's longer side."""
     count = given.get("num_fp16_res")
     if count is None:
         return
-    side = config.img_shape[0]
+    side = max(config.img_shape)
     expected = [
         type(count) is int and 0 <= count < 64 and rate * 2**count > side for rate in config.rates
     ]
@@ -230,7 +242,7 @@ def _check_channels(given: Mapping[str, Any], source: str, config: StyleGAN3Conf
     found = [layer.out_channels for layer in config.layers]
     try:
         design = StyleGAN3Design(
-            img_resolution=config.img_shape[0],
+            img_resolution=max(config.img_shape),
             img_channels=config.img_channels,
             num_layers=len(config.layers) - 1,
             **options,

@@ -108,6 +108,15 @@ def test_classes_have_names(
         model(seed=column(1), class_name=np.array([[b"bird"]], object))
 
 
+def test_classes_that_are_looked_up_are_not_mixed(front: Front) -> None:
+    model, _ = front("field/xl-cond")
+    one = np.eye(10, dtype=np.float32)[[3, 9]]
+    np.testing.assert_array_equal(model(seed=column(1, 2), labels=one)["c"], one)
+    for labels in (one * 0.5, one + one[::-1], one * 0):
+        with pytest.raises(Exception, match="labels: got a mix of classes, expected one class"):
+            model(seed=column(1, 2), labels=labels)
+
+
 def test_one_psi_holds_for_all_layers(front: Front) -> None:
     model, bundle = front("sg1-tf-32")  # whose own psi ends at a layer
     got = model(seed=column(1, 2), truncation_psi=np.array([[0.5], [0.25]], np.float32))

@@ -372,3 +372,13 @@ def test_a_shape_of_a_hundred_thousand_dimensions(tmp_path: Path) -> None:
     path.write_bytes(len(text).to_bytes(8, "little") + text + bytes(4))
     with pytest.raises(CheckpointError, match="no type, or no shape"):
         read_checkpoint(path)
+
+
+def test_a_stylegan3_that_is_not_square(tmp_path: Path) -> None:
+    """Its layers' names tell the width only; the filters tell the height."""
+    file = GOLDENS / "field" / "human-sg3t.pkl"
+    value, _ = read_pickle(memoryview(file.read_bytes()))
+    modules = walk_modules(value["G_ema"])
+    torch.save({k: torch.from_numpy(modules.read(k)) for k in modules.tensors}, tmp_path / "f.pt")
+    expected = read_checkpoint(file)
+    assert_equal(read_checkpoint(tmp_path / "f.pt", assume=said_of(expected)), expected)

@@ -55,6 +55,11 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
     "1x1 convolutions, separable filters": {"conv_kernel": 1},
     "3x3 convolutions, radial filters": {"use_radial_filters": True},
     "32 px": {"img_resolution": 32, "num_layers": 4},
+    "half as wide": {"square": False},
+    "half as wide, R": {"square": False, **RADIAL},
+    "half as wide, 32 px": {"square": False, "img_resolution": 32, "num_layers": 4},
+    "half as wide, 4 times the rate": {"square": False, "lrelu_upsampling": 4, "num_critical": 2},
+    "half as wide, odd filters": {"square": False, "filter_size": 3, "conv_kernel": 1},
 }
 
 every_form = pytest.mark.parametrize("filters", sorted(FORMS))
@@ -187,12 +192,15 @@ def test_blocks_of_both_precisions_may_alternate(index: int, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     "fields",
     [
-        {"up": 2, "down": 2, "up_taps": 12, "down_taps": 12, "padding": (11, 10)},
+        {"up": 2, "down": 2, "up_taps": 12, "down_taps": 12, "padding": (11, 10, 11, 10)},
+        {"up": 2, "down": 2, "up_taps": 12, "down_taps": 12, "padding": (10, 11, 12, 9)},
         {"up": 2, "down": 2},
-        {"kernel": 3, "padding": (-1, -1)},
-        {"kernel": 3, "padding": (-2, 0)},
-        {"padding": (1, -1)},
-        {"up_taps": 1, "down_taps": 4, "padding": (1, 2)},
+        {"kernel": 3, "padding": (-1, -1, -1, -1)},
+        {"kernel": 3, "padding": (-2, 0, -2, 0)},
+        {"kernel": 3, "padding": (-2, 0, -1, -1)},
+        {"padding": (1, -1, 1, -1)},
+        {"padding": (-1, 1, 0, 0)},
+        {"up_taps": 1, "down_taps": 4, "padding": (1, 2, 1, 2)},
     ],
 )
 def test_a_torgb_of_another_kind(fields: dict[str, Any], filters: str, tmp_path: Path) -> None:

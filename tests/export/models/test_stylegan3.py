@@ -188,14 +188,14 @@ def test_filtered_lrelu_step_by_step() -> None:
     random = np.random.RandomState(0)
     x = random.randn(1, 1, 9, 9).astype(np.float32)
     up_filter, down_filter = random.rand(8), random.rand(6)
-    up, down, padding = 4, 2, (-2, 3)
+    up, down, padding = 4, 2, (-3, 1, -2, 3)  # left, right, top, bottom
 
     def along(a: np.ndarray, fir: np.ndarray, axis: int) -> np.ndarray:
         return np.apply_along_axis(np.convolve, axis, a, fir, mode="valid")
 
     dense = np.zeros((36, 36))
     dense[::up, ::up] = x[0, 0]
-    dense = np.pad(dense[2:, 2:], ((0, 3), (0, 3))) * up**2
+    dense = np.pad(dense[2:, 3:], ((0, 3), (0, 1))) * up**2
     dense = along(along(dense, up_filter, 0), up_filter, 1)
     dense = np.clip(np.where(dense > 0, dense, 0.2 * dense) * np.sqrt(2), -1.5, 1.5)
     expected = along(along(dense, down_filter, 0), down_filter, 1)[::down, ::down]

@@ -27,7 +27,7 @@ from stylert.export.models import stylegan1, stylegan2, stylegan3
 from stylert.export.models.layers import modulated_conv2d, upfirdn2d, upsample2d
 from stylert.export.parity import reference as parity_reference
 from stylert.export.parity.check import MAX_SHARE_OFF
-from stylert.export.parity.scenes import Psi, make_psis
+from stylert.export.parity.scenes import Psi, make_labels, make_psis
 from stylert.runtime import images
 from stylert.runtime.parity import compare_each, measure_excess
 
@@ -143,7 +143,8 @@ def find_style_biases(network: RightNetwork) -> list[str]:
 
 
 def find_mapping_biases(network: RightNetwork) -> list[str]:
-    return [name for name, layer in network.model.mapping.named_children() if layer.bias.any()]
+    layers = network.model.mapping.named_children()
+    return [name for name, layer in layers if hasattr(layer, "bias") and layer.bias.any()]
 
 
 def scale_bias(
@@ -151,6 +152,24 @@ def scale_bias(
 ) -> Damage:
     bias = getattr(network.model, part).get_submodule(layer).bias
     return changed(bias, bias * factor)
+
+
+def find_classes(network: RightNetwork) -> list[str]:
+    """Those that are looked up for the styles of the proof."""
+    if not network.config.class_features:
+        return []
+    labels = make_labels([seed for _, seed in network.cases["ws"]], network.config)
+    assert labels is not None
+    return [f"class {row}" for row in np.unique(labels.argmax(axis=1))]
+
+
+def take_next_row(network: RightNetwork, layer: str, *, table: str) -> Damage:
+    """A class has what belongs to the next one."""
+    mapping = network.model.mapping
+    rows = mapping.embed.weight if table == "embed.weight" else mapping.w_avg
+    wrong, row = rows.clone(), int(layer.split()[1])
+    wrong[row] = rows[(row + 1) % len(rows)]
+    return changed(rows, wrong)
 
 
 def find_noise(network: RightNetwork) -> list[str]:
@@ -436,6 +455,18 @@ MUTATIONS = (
         functools.partial(PER_MILLE, part="mapping"),
         output="ws",
         bound=2,
+    ),
+    Mutation(
+        "row of the next class",
+        find_classes,
+        functools.partial(take_next_row, table="embed.weight"),
+        output="ws",
+    ),
+    Mutation(
+        "mean of the next class",
+        find_classes,
+        functools.partial(take_next_row, table="w_avg"),
+        output="ws",
     ),
     Mutation("demodulation missing", find_demodulation, omit_demodulation),
     Mutation(

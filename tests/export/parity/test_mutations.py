@@ -57,6 +57,8 @@ LAYERS: dict[str, tuple[int | None, ...]] = {
     "bias of styles off by 0.1 %": (8, 11, 8, 14, 16),
     "bias of the mapping off by 1 %": (8, 8, 8, 4, 2),
     "bias of the mapping off by 0.1 %": (8, 8, 8, 4, 2),
+    "row of the next class": (0, 0, 0, 0, 0),
+    "mean of the next class": (0, 0, 0, 0, 0),
     "demodulation missing": (0, 7, 7, 9, 14),
     "epsilon of 1e-2, styles of a hundredth": (0, 7, 7, 9, 14),
     "ws of two layers exchanged": (7, 7, 7, 9, 15),
@@ -66,12 +68,19 @@ LAYERS: dict[str, tuple[int | None, ...]] = {
     "bytes rounded in another way": (2, 2, 2, 2, 2),
     "transform transposed": (0, 0, 0, 0, 2),
 }
+# Of a StyleGAN-XL, what its mapping has: the rest is that of a StyleGAN3.
+TABLED = {
+    "row of the next class": 7,
+    "mean of the next class": 7,
+    "psi ignored by a layer": 9,
+    "cutoff off by one": 2,
+}
 CASES = [
     pytest.param(golden, name, count, id=f"{golden}-{name}")
     for name, counts in LAYERS.items()
     for golden, count in zip(GOLDENS, counts, strict=True)
     if count is not None
-]
+] + [pytest.param("field/xl-cond", name, count) for name, count in TABLED.items()]
 
 
 @pytest.fixture(scope="module")

@@ -319,6 +319,59 @@ def test_classes_on_the_way(conditional: Generator) -> None:
 
 
 @pytest.fixture(scope="module")
+def tabled(bundle_of: Callable[[str], Path]) -> Iterator[Generator]:
+    """Each of its ten classes has a mean of its own: StyleGAN-XL."""
+    with Generator.open(bundle_of("field/xl-cond"), provider="cpu", precision="fp32") as opened:
+        yield opened
+
+
+def test_each_class_is_truncated_to_its_mean(tabled: Generator) -> None:
+    assert tabled.w_avg.shape == (10, 24)
+    ws = tabled.styles([1, 2, 3], class_idx=[0, 9, 4], truncation_psi=0)
+    assert same(np.broadcast_to(tabled.w_avg[[0, 9, 4], None], ws.shape), ws)
+
+
+@pytest.mark.parametrize("curve", ["linear", "cubic"])
+def test_truncation_on_the_way_between_classes(tabled: Generator, curve: Any) -> None:
+    """As far between the means as between the styles, so that it may come before or after."""
+    options: dict[str, Any] = {"class_idx": [0, 9, 4], "truncation_psi": 0.6}
+    times = [0, 0.3, 1, 1.5, 2]
+    pulled = tabled.styles([1, 2, 3], **options)
+    expected = tabled.styles_between(pulled, times, curve=curve)
+    assert same(expected, tabled.styles_between([1, 2, 3], times, curve=curve, **options))
+    assert same(pulled, expected[[0, 2, 4]])
+    ws = tabled.styles([1, 2, 3], class_idx=[0, 9, 4], truncation_psi=1)
+    assert same(expected, tabled.styles_between(ws, times, curve=curve, **options))
+    wrong = tabled.styles_between(ws, times, curve=curve, class_idx=1, truncation_psi=0.6)
+    assert not same(expected, wrong)
+    frames = frames_of(tabled, ws, frames=1, curve=curve, **options)
+    assert same(tabled.synthesize(pulled, output="img"), frames)
+
+
+def test_styles_whose_class_nobody_said(tabled: Generator, refuses: Any) -> None:
+    ws = tabled.styles([1, 2], class_idx=3, truncation_psi=1)
+    assert same(ws, tabled.styles_between(ws, [0, 1]))
+    with refuses(
+        "truncation_psi: got 0.7 with ws", "a mean of its own", "Pass class_idx", "0 to 9"
+    ):
+        tabled.interpolate(ws, truncation_psi=0.7)
+    with refuses("class_idx: got 3 classes, expected 1 or 2"):
+        tabled.interpolate(ws, truncation_psi=0.7, class_idx=[0, 1, 2])
+
+
+def test_classes_that_are_looked_up_do_not_turn(tabled: Generator, refuses: Any) -> None:
+    options: dict[str, Any] = {"class_idx": 7, "truncation_psi": 0.7}
+    middle = tabled.styles_between([1, 2], [0, 0.37, 1], curve="slerp", **options)
+    assert same(tabled.styles([1, 2], **options), middle[[0, 2]])
+    with refuses("curve: got 'slerp' with several classes", "expected 'linear' or 'cubic'"):
+        tabled.interpolate([1, 2], curve="slerp", class_idx=[0, 1])
+    with refuses("labels: got a mix of classes", "expected one class"):
+        tabled.generate(1, labels={0: 1, 1: 1})
+    with refuses("c: got a mix of classes"):
+        tabled.map(np.ones((1, 16), np.float32), np.full(10, 0.1))
+
+
+@pytest.fixture(scope="module")
 def truncating(bundle_of: Callable[[str], Path]) -> Iterator[Generator]:
     """One of a family that truncates where nothing is asked for: StyleGAN 1."""
     with Generator.open(bundle_of("sg1-tf-32"), provider="cpu", precision="fp32") as opened:

@@ -40,12 +40,12 @@ def test_goldens_are_designed_so(name: str) -> None:
 
 
 def shown(design: StyleGAN3Design) -> list[str]:
-    """Name, factor of the upsampling and padding of each layer, where the last two are unusual."""
+    """Name, factor of the upsampling and pads of each layer, where the last two are unusual."""
     usual = {3: (2, (9, 8)), 1: (2, (11, 10))}[design.conv_kernel]
     return [
         layer.name
         + (f" up {layer.up}" if layer.up != usual[0] else "")
-        + (f" pad {layer.padding}" if layer.padding != usual[1] else "")
+        + (f" pad {layer.pads[1]}" if layer.pads != (usual[1],) * 2 else "")
         for layer in design.make_layers()
     ]
 
@@ -104,6 +104,19 @@ def test_official_r_1024() -> None:
     }
     assert [layer.down_radial for layer in design.make_layers()] == [True] * 12 + [False] * 3
     assert not any(fir.ndim == 2 for name, fir in design.make_filters().items() if "up" in name)
+
+
+def test_half_as_wide_as_high() -> None:
+    """Sizes and padding of StyleGAN-Human's 512 x 256, and of a small one that its code made."""
+    layers = StyleGAN3Design(img_resolution=512, square=False).make_layers()
+    assert [layer.out_shape[1] for layer in layers[-3:]] == [266, 256, 256]
+    assert layers[-1].name == "L14_256_3"
+    assert layers[0].pads == ((9, 8), (9, 8))
+    fields = {"img_resolution": 32, "channel_base": 256, "channel_max": 16, "square": False}
+    small = StyleGAN3Design(num_layers=6, margin_size=4, **fields).make_layers()  # type: ignore[arg-type]
+    assert small[2].name == "L2_20_16"
+    assert (small[2].in_shape, small[2].out_shape) == ((24, 12), (40, 20))
+    assert (small[2].padding, small[5].padding) == ((10, 7, 6, 3), (5, 4, 1, 0))
 
 
 def test_halves_of_1024() -> None:

@@ -294,7 +294,7 @@ WRONG: dict[str, tuple[Edit, str]] = {
     ),
     "average per class": (
         _put("mapping", "buffers", "w_avg", _ones(10, 8)),
-        "not supported: a w_avg for each class",
+        r"mapping.w_avg: got shape \[10, 8\], expected \[8\] as the other tensors have it",
     ),
     "stylegan3": (
         lambda network, writer: network.at("synthesis").modules.update(

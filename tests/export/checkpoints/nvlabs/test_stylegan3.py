@@ -47,11 +47,14 @@ def generator(
             module = module.modules.setdefault(part, writer.Module(_class_of(part)))
         module.buffers[leaf] = tensor
     sizes = {"z_dim": config.z_dim, "c_dim": config.c_dim, "w_dim": config.w_dim}
-    image = {"img_resolution": config.img_shape[0], "img_channels": config.img_channels}
+    image = {"img_resolution": max(config.img_shape), "img_channels": config.img_channels}
     widths = {"channel_base": design.channel_base, "channel_max": design.channel_max}
     root.attributes = {**sizes, **image, "num_ws": config.num_ws}
     root.attributes["_init_kwargs"] = {**sizes, **image, **widths, **arguments}
     _fully_connected(root, config)
+    if config.class_features:
+        tensors = root.modules["mapping"].modules["embed"].buffers
+        root.modules["mapping"].modules["embed"] = embedding(writer, tensors["weight"])
     synthesis = root.modules["synthesis"]
     synthesis.attributes = {
         "num_layers": len(config.layers) - 1,
@@ -60,7 +63,7 @@ def generator(
         "layer_names": list(config.block_names),
     }
     synthesis.modules["input"].attributes = {
-        "size": pair(writer, config.input_size),
+        "size": pair(writer, *config.input_shape[::-1]),
         "sampling_rate": float(config.input_rate),
         "bandwidth": config.input_bandwidth,
     }
@@ -68,17 +71,48 @@ def generator(
         synthesis.modules[layer.name].attributes = {
             "is_torgb": layer.is_torgb,
             "use_fp16": layer.half,
-            "in_size": pair(writer, layer.in_size),
-            "out_size": pair(writer, layer.out_size),
+            "in_size": pair(writer, *layer.in_shape[::-1]),
+            "out_size": pair(writer, *layer.out_shape[::-1]),
             "conv_kernel": layer.kernel,
             "conv_clamp": config.conv_clamp,
             "up_factor": layer.up,
             "down_factor": layer.down,
             "up_taps": layer.up_taps or 1,
             "down_taps": layer.down_taps or 1,
-            "padding": [*layer.padding, *layer.padding],
+            "padding": list(layer.padding),
         }
     return root
+
+
+def embedding(writer: Any, weight: np.ndarray, **attributes: Any) -> Any:
+    """A torch.nn.Embedding, which is no persistent object."""
+    module = {"_parameters": {"weight": weight}, "_buffers": {}, "_modules": {}}
+    state = writer.operations({**module, "max_norm": None, **attributes})
+    return writer.Raw(b"ctorch.nn.modules.sparse\nEmbedding\n)\x81" + state + b"b")
+
+
+def add_head(network: Any) -> None:
+    """Make a network one of StyleGAN-XL that has a head: from layer 2 on, with the number 3."""
+    synthesis = network.modules["synthesis"]
+    names = {}
+    for name in synthesis.attributes["layer_names"]:
+        number, _, sizes = name[1:].partition("_")
+        names[name] = name if int(number) < 2 else f"L{int(number) + 1}_{sizes}"
+    synthesis.modules = {names.get(name, name): m for name, m in synthesis.modules.items()}
+    synthesis.attributes |= {"layer_names": list(names.values()), "num_layers": 5}
+    network.class_name = "SuperresGenerator"
+    network.attributes |= {
+        "head_layer_names": list(names.values())[2:],
+        "num_layers": 5,
+        "num_fp16_res": 4,  # of the head; the stem's layers were told for its own pixels
+        "channel_base": 7,
+        "_init_kwargs": {
+            "path_stem": "stem.pkl",
+            "head_layers": 2,
+            "up_factor": 2,
+            "img_resolution": 32,
+        },
+    }
 
 
 def _class_of(name: str) -> str:
@@ -95,6 +129,8 @@ def _fully_connected(root: Any, config: StyleGAN3Config) -> None:
     for name, fc, lr, activation in layers:
         if name == "embed":
             lr, activation = 1, "linear"
+        if name == "embed_proj":
+            lr = 1
         gain = float(lr * fc.buffers["weight"].shape[1] ** -0.5)
         fc.attributes = {"weight_gain": gain, "bias_gain": lr, "activation": activation}
 
@@ -143,6 +179,9 @@ CONFIGS: dict[str, tuple[StyleGAN3Design, dict[str, Any]]] = {
     "gray": (StyleGAN3Design(**{**vars(SMALL), "img_channels": 1}), {}),
     "no half": (StyleGAN3Design(**{**vars(SMALL), "num_fp16_res": 0}), {}),
     "no filters": (StyleGAN3Design(**{**vars(SMALL), "lrelu_upsampling": 1}), {}),
+    "half as wide": (StyleGAN3Design(**{**vars(SMALL), "square": False}), {}),
+    "table of classes": (SMALL, {"c_dim": 3, "embed_features": 8, "class_features": 5}),
+    "table of one": (SMALL, {"c_dim": 1, "embed_features": 2, "class_features": 1}),
 }
 
 
@@ -186,6 +225,41 @@ def test_a_transform_of_the_checkpoint_is_kept_and_mentioned(writer: Any) -> Non
     assert checkpoint.notes == (
         "the checkpoint has a transform of its own, which all its pictures have",
     )
+
+
+def test_a_table_of_classes_that_is_not_used(writer: Any) -> None:
+    """Unconditional networks of StyleGAN-XL have one, too."""
+    network = generator(writer, small())
+    plain = read_checkpoint(writer.snapshot(network))
+    network.at("mapping").modules["embed"] = embedding(writer, np.ones((10, 5), np.float32))
+    checkpoint = read_checkpoint(writer.snapshot(network))
+    assert checkpoint.config == plain.config
+    assert checkpoint.tensors.keys() == plain.tensors.keys()
+    assert checkpoint.notes == ()
+
+
+def test_no_average_latent_of_the_classes(writer: Any) -> None:
+    design, fields = CONFIGS["table of classes"]
+    network = generator(writer, small(design, **fields))
+    del network.at("mapping").buffers["w_avg"]
+    assert read_checkpoint(writer.snapshot(network)).tensors["mapping.w_avg"].shape == (3, 8)
+
+
+@pytest.mark.parametrize("name", ["plain", "radial", "table of classes"])
+def test_a_head_behind_a_stem(writer: Any, name: str) -> None:
+    """Its numbers leave some out, and its arguments tell the head alone."""
+    design, fields = CONFIGS[name]
+    network = generator(writer, small(design, **fields))
+    add_head(network)
+    checkpoint = read_checkpoint(writer.snapshot(network))
+    names = ("L0_20_6", "L1_36_6", "L3_36_4", "L4_32_4", "L5_32_3")
+    assert checkpoint.config.block_names == names
+    assert checkpoint.config.num_ws == 6
+    assert checkpoint.config.c_dim == fields.get("c_dim", 0)
+    assert checkpoint.notes == ()
+    native = writer.folder / "native.safetensors"
+    write_native(checkpoint, native)
+    assert read_checkpoint(native).config == checkpoint.config
 
 
 def test_unknown_arguments_and_classes_are_mentioned(writer: Any) -> None:
@@ -243,6 +317,7 @@ WRONG: dict[str, tuple[Edit, str]] = {
     # Arguments against tensors and layers.
     "z_dim": (_argument(z_dim=512), "z_dim is 512 in _init_kwargs, but .* make 8"),
     "resolution": (_argument(img_resolution=64), "img_resolution is 64 in .* make 32"),
+    "not square": (_argument(square=False), "square is False in _init_kwargs, but .* make True"),
     "tall": (_argument(img_resolution=[64, 32]), "img_resolution is a list in .* make 32"),
     "layers": (_argument(num_layers=14), "num_layers is 14 in _init_kwargs, but .* make 4"),
     "num_ws": (
@@ -280,7 +355,7 @@ WRONG: dict[str, tuple[Edit, str]] = {
     "numbered": (_attribute("synthesis", layer_names=[1, 2]), "its layer_names a list"),
     "order": (
         _attribute("synthesis", layer_names=[*small().block_names[::-1]]),
-        "the layer 'L4_32_3' should be named L0_32_3",
+        r"L4_32_3 takes 4 channels of 32 x 32 pixels, but what is before it makes 6 of 20 x 20",
     ),
     "no input": (
         lambda network, writer: network.at("synthesis").modules.pop("input"),
@@ -301,19 +376,30 @@ WRONG: dict[str, tuple[Edit, str]] = {
     "torgb": (_attribute(FIRST, is_torgb=True), "the last layer, and only it, is ToRGB"),
     "rectangle": (
         _size(FIRST, "out_size", 20, 24),
-        rf"not supported: {FIRST}.out_size is \[20, 24\], expected that of a square",
+        r"'L0_20_6' makes 20 x 20 pixels of 20 x 20, not 24 x 20",
     ),
     "three sides": (
         lambda network, writer: network.at(FIRST).attributes.update(in_size=[20, 20]),
-        "in_size is a list, expected that of a square",
+        "in_size is a list, expected width and height",
     ),
-    "size": (_size(FIRST, "out_size", 22), "'L0_20_6' makes 20 pixels of 20, not 22"),
-    "in size": (_size(SECOND, "in_size", 18), "'L1_36_6' makes 32 pixels of 18, not 36"),
-    "input size": (_size("synthesis.input", "size", 18), "L0_20_6 takes 6 channels of 20 pixels"),
+    "no sides": (
+        _size(FIRST, "in_size", 20, 0),
+        rf"not supported: {FIRST}.in_size is \[20, 0\], expected width and height",
+    ),
+    "size": (
+        _size(FIRST, "out_size", 22),
+        "'L0_20_6' makes 20 x 20 pixels of 20 x 20, not 22 x 22",
+    ),
+    "in size": (_size(SECOND, "in_size", 18), r"'L1_36_6' makes 32 x 32 pixels of 18 x 18, not"),
+    "input size": (
+        _size("synthesis.input", "size", 18),
+        r"L0_20_6 takes 6 channels of 20 x 20 pixels",
+    ),
     "padding": (
-        _attribute(FIRST, padding=[9, 8, 8, 9]),
-        rf"not supported: {FIRST}.padding is \[9, 8, 8, 9\], expected left, right",
+        _attribute(FIRST, padding=[9, 8, 9, 7]),
+        r"'L0_20_6' makes 19 x 20 pixels of 20 x 20, not 20 x 20",
     ),
+    "three pads": (_attribute(FIRST, padding=[9, 8, 9]), "padding is a list, expected left, right"),
     "no padding": (_attribute(FIRST, padding=9), "padding is 9, expected left, right"),
     "cropped away": (_attribute(FIRST, padding=[-99, -99] * 2), "L0_20_6' makes -"),
     "clamps differ": (_attribute(FIRST, conv_clamp=1), "conv_clamp is 1 in .*, and 256.0 in"),
@@ -367,23 +453,56 @@ WRONG: dict[str, tuple[Edit, str]] = {
     "transform": (_remove("synthesis.input", "transform"), "input.transform is missing"),
     "fewer channels": (
         _put(SECOND, "weight", np.ones((6, 5, 3, 3), np.float32)),
-        "L1_36_6 takes 5 channels of 20 pixels, but what is before it makes 6 of 20",
+        r"L1_36_6 takes 5 channels of 20 x 20 pixels, but what is before it makes 6 of 20 x 20",
     ),
     "unexpected": (_put(FIRST, "alpha", _number(1)), f"{FIRST}.alpha is unknown to StyleGAN3"),
     # Other families.
     "average per class": (
         _put("mapping", "w_avg", np.ones((10, 8), np.float32)),
-        "not supported: a w_avg for each class, as StyleGAN-XL has",
-    ),
-    "superresolution": (
-        lambda network, writer: setattr(network, "class_name", "SuperresGenerator"),
-        "not supported: a w_avg for each class, as StyleGAN-XL has",
+        r"mapping.w_avg: got shape \[10, 8\], expected \[8\] as the other tensors have it",
     ),
     "embedding": (
         lambda network, writer: network.at("mapping").modules.update(
             embed=writer.Raw(b"ctorch.nn.modules.sparse\nEmbedding\n)\x81")
         ),
-        "not supported: a w_avg for each class, as StyleGAN-XL has",
+        "not supported: mapping.embed is a 'Embedding' object",
+    ),
+}
+
+# Of a network with a table of classes.
+WRONG_TABLES: dict[str, tuple[Edit, str]] = {
+    "one average": (
+        _put("mapping", "w_avg", np.ones(8, np.float32)),
+        r"mapping.w_avg: got shape \[8\], expected \[3, 8\] as the other tensors have it",
+    ),
+    "activation": (
+        _attribute("mapping.embed_proj", activation="linear"),
+        "mapping.embed_proj.activation is 'linear', expected lrelu",
+    ),
+    "bias": (_attribute("mapping.embed_proj", bias_gain=2), "embed_proj.bias_gain, expected 1"),
+    "gain": (_attribute("mapping.embed_proj", weight_gain=2.0), "embed_proj.weight_gain is 2.0, "),
+    "no table": (
+        lambda network, writer: network.at("mapping").modules.pop("embed"),
+        "mapping.embed.weight is missing",
+    ),
+    "a scaled table": (
+        lambda network, writer: network.at("mapping").modules.update(
+            embed=embedding(writer, np.ones((3, 5), np.float32), max_norm=1.0)
+        ),
+        "not supported: mapping.embed.max_norm is 1.0, expected None",
+    ),
+    "another width": (
+        lambda network, writer: network.at("mapping").modules.update(
+            embed=embedding(writer, np.ones((3, 6), np.float32))
+        ),
+        r"mapping.embed_proj.weight: got shape \[8, 5\], expected \[8, 6\]",
+    ),
+    "classes": (_argument(c_dim=4), "c_dim is 4 in _init_kwargs, but .* make 3"),
+    "nan": (
+        lambda network, writer: network.at("mapping").modules.update(
+            embed=embedding(writer, np.full((3, 5), np.nan, np.float32))
+        ),
+        "mapping.embed.weight: 15 of 15 values are NaN",
     ),
 }
 
@@ -392,6 +511,17 @@ WRONG: dict[str, tuple[Edit, str]] = {
 def test_refused(writer: Any, name: str) -> None:
     edit, message = WRONG[name]
     network = generator(writer, small())
+    edit(network, writer)
+    with pytest.raises(CheckpointError, match=message) as caught:
+        read_checkpoint(writer.snapshot(network))
+    assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("name", sorted(WRONG_TABLES))
+def test_tables_that_are_refused(writer: Any, name: str) -> None:
+    edit, message = WRONG_TABLES[name]
+    design, fields = CONFIGS["table of classes"]
+    network = generator(writer, small(design, **fields))
     edit(network, writer)
     with pytest.raises(CheckpointError, match=message) as caught:
         read_checkpoint(writer.snapshot(network))
@@ -407,9 +537,11 @@ def outcome(path: Path) -> str:
     return "read"
 
 
-def test_changed_bytes(writer: Any) -> None:
+@pytest.mark.parametrize("name", ["plain", "table of classes"])
+def test_changed_bytes(writer: Any, name: str) -> None:
     """The result is a checkpoint or a CheckpointError of one line, and nothing else."""
-    path = writer.snapshot(generator(writer, small()))
+    design, fields = CONFIGS[name]
+    path = writer.snapshot(generator(writer, small(design, **fields)))
     data = path.read_bytes()
     random = np.random.RandomState(0)
     outcomes = set()
@@ -432,8 +564,16 @@ DAMAGED: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     "noise": (lambda data: data.update(use_noise=True), "not supported: use_noise True"),
     "name": (lambda data: data["layers"][0].update(name="x/../y"), "should be named L0_20_6"),
     "name of no text": (lambda data: data["layers"][0].update(name=[1]), "should be named L0_20_6"),
-    "padding": (lambda data: data["layers"][0].update(padding=3), "padding: expected two integers"),
-    "pads": (lambda data: data["layers"][0].update(padding=["a", 1]), "padding: got 'a', expected"),
+    "padding": (lambda data: data["layers"][0].update(padding=3), "padding: expected four integer"),
+    "pads": (
+        lambda data: data["layers"][0].update(padding=["a", 1, 1, 1]),
+        "padding: got 'a', expected",
+    ),
+    "shape": (lambda data: data["layers"][0].update(in_shape=[20]), "in_shape: got"),
+    "side": (lambda data: data.update(input_shape=[20, 0]), "input_shape: got 0, expected 1 to"),
+    "number": (lambda data: data["layers"][1].update(name="L0_36_6"), "should be named L1_36_6"),
+    "zeros": (lambda data: data["layers"][1].update(name="L01_36_6"), "should be named L1_36_6"),
+    "table": (lambda data: data.update(class_features=3), "class_features: expected 0 without cl"),
     "flag": (lambda data: data["layers"][0].update(half="yes"), "not supported: half 'yes'"),
     "radial": (
         lambda data: data["layers"][4].update(down_radial=True),
@@ -475,3 +615,19 @@ def test_multiply_adds_by_hand() -> None:
     affine = 8 * (4 + 6 + 6 + 6 + 4 + 4)
     expected = {"mapping": 2 * 8 * 8, "synthesis": 6 * 6 * 20**2 + convolutions + affine}
     assert small().count_multiply_adds() == expected
+
+
+def test_multiply_adds_of_a_table_of_classes() -> None:
+    """The table is looked up; its vector goes into the first layer beside z."""
+    design, fields = CONFIGS["table of classes"]
+    config = small(design, **fields)
+    assert config.count_multiply_adds()["mapping"] == 16 * 8 + 8 * 8
+    assert config.summarize()["classes"] == "3, each with a mean w"
+
+
+def test_multiply_adds_of_half_the_width() -> None:
+    design, _ = CONFIGS["half as wide"]
+    convolutions = 9 * (2 * 36 * 22 * 12 + 24 * 38 * 20 + 16 * 38 * 20) + 4 * 3 * 32 * 16
+    affine = 8 * (4 + 6 + 6 + 6 + 4 + 4)
+    expected = 6 * 6 * 20 * 10 + convolutions + affine
+    assert small(design).count_multiply_adds()["synthesis"] == expected
