@@ -61,11 +61,13 @@ def read_checkpoint(path: str | Path, *, network: str | None = None) -> Checkpoi
     It reads the pickles of stylegan2-ada-pytorch and of stylegan3 (its StyleGAN2, too),
     the TensorFlow pickles of StyleGAN 1, StyleGAN2 and StyleGAN2-ADA, the .pt files of rosinality's
     stylegan2-pytorch and of what is built on it (pSp, e4e, ...), and the .safetensors files of
-    `write_native`. The name of the file does not matter.
+    `write_native`. The name of the file does not matter. Other networks and foreign types beside
+    the generator are passed over, and named in a note.
 
     Args:
         path: The file, or 'untrained:NAME' for random weights (see `make_untrained`).
-        network: Which network of a file to read, e.g. 'G'. None = the average one ('G_ema', 'Gs').
+        network: Which network of a file to read, e.g. 'G'. None = the average one ('G_ema', 'Gs'),
+            else the only one, else 'G'.
 
     Raises:
         CheckpointError: the file is missing, damaged, unsafe, or of a kind that is not supported.
