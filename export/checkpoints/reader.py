@@ -71,11 +71,13 @@ def read_checkpoint(
     the TensorFlow pickles of StyleGAN 1, StyleGAN2 and StyleGAN2-ADA, the .pt files of rosinality's
     stylegan2-pytorch and of what is built on it (pSp, e4e, ...), state dicts with the names of
     NVlabs, genforce and mmgeneration in files of torch.save, pickles and .safetensors files, and
-    the .safetensors files of `write_native`. The name of the file does not matter.
+    the .safetensors files of `write_native`. The name of the file does not matter. Other networks
+    and foreign types beside the generator are passed over, and named in a note.
 
     Args:
         path: The file, or 'untrained:NAME' for random weights (see `make_untrained`).
-        network: Which network of a file to read, e.g. 'G'. None = the average one ('G_ema', 'Gs').
+        network: Which network of a file to read, e.g. 'G'. None = the average one ('G_ema', 'Gs'),
+            else the only one, else 'G'.
         assume: What a state dict does not tell, where it is not the usual.
 
     Raises:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from stylert.export.checkpoints.safe_pickle.arrays import PickledArray
+from stylert.export.checkpoints.safe_pickle.foreign import refuse_foreign
 from stylert.export.checkpoints.safe_pickle.quoting import quote, quote_some, suggest_networks
 from stylert.export.checkpoints.safe_pickle.storages import Tensor, compute_tensor
 from stylert.runtime.errors import CheckpointError
@@ -144,6 +145,7 @@ def _as_tensor(name: str, value: Any) -> Tensor:
     """An entry of a state dict; NumPy's arrays serve as well."""
     if type(value) is PickledArray:
         return compute_tensor(partial(_check_floats, value.array), value.array.shape)
+    refuse_foreign(value, name)
     if type(value) is not Tensor:
         raise CheckpointError(f"{quote(name)} is a {type(value).__name__}, and no tensor")
     return value

@@ -7,6 +7,7 @@ told by the file: reading them by guesswork would draw wrong pictures without a 
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
@@ -50,7 +51,8 @@ def refuse_look_alikes(shapes: Shapes, foreign: Collection[str] = ()) -> None:
 
 def explain(refused: RefusedName) -> CheckpointError:
     """The refusal of a name, with what to do where it is the class of a whole network."""
-    if not refused.name.rpartition(".")[2][:1].isupper():
+    module, _, name = refused.name.rpartition(".")
+    if not name[:1].isupper() or module.partition(".")[0] in sys.stdlib_module_names:
         return refused
     return CheckpointError(
         f"{refused}; if a whole network was saved, save its state_dict() instead"

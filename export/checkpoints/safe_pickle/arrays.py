@@ -1,4 +1,7 @@
-"""NumPy's types inside a pickle: numeric ones only, checked against the bytes that are there."""
+"""NumPy's types inside a pickle: plain numbers only, checked against the bytes that are there.
+
+Arrays of texts, objects and the like are foreign: see `foreign`.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from stylert.export.checkpoints.safe_pickle.foreign import ForeignNames, ForeignObject
 from stylert.export.checkpoints.safe_pickle.pickle_names import Buildable, Global
 from stylert.runtime.errors import CheckpointError
 
@@ -16,6 +20,7 @@ __all__ = [
     "PickledDtype",
     "read_buffer",
     "make_array",
+    "make_dtype",
     "read_scalar",
 ]
 
@@ -25,9 +30,9 @@ _MAX_DIMENSIONS = 8
 
 
 class PickledDtype(Buildable):
-    """An element type; it stands for numpy.dtype(code, align, copy)."""
+    """An element type."""
 
-    def __init__(self, code: Any, align: Any = False, copy: Any = False) -> None:
+    def __init__(self, code: Any) -> None:
         if type(code) is not str or code not in _CODES:
             raise CheckpointError("refuses a numpy type that is not plain numbers")
         self.dtype: np.dtype[Any] = np.dtype(code)
@@ -40,8 +45,17 @@ class PickledDtype(Buildable):
             raise CheckpointError("refuses numpy data that is not little-endian")
 
 
+def make_dtype(
+    code: Any, align: Any = False, copy: Any = False, *, foreign: ForeignNames | None
+) -> PickledDtype | ForeignObject:
+    """What stands for numpy.dtype."""
+    if foreign is not None and code not in _CODES:
+        return foreign.resolve("numpy.dtype").make()
+    return PickledDtype(code)
+
+
 class PickledArray(Buildable):
-    """An array; empty until its state is there."""
+    """An array; empty until its state is there, and without a type if it holds no numbers."""
 
     def __init__(self) -> None:
         self.array = np.zeros(0, dtype=np.float32)
@@ -49,6 +63,9 @@ class PickledArray(Buildable):
     def build(self, state: Any) -> None:
         """Take version, shape, element type, order and data."""
         _version, shape, dtype, fortran, data = state
+        if type(dtype) is ForeignObject:
+            self.array = np.zeros(0, dtype="V1")
+            return
         self.array = _view(data, dtype, shape, fortran=fortran is True)
 
 

@@ -364,7 +364,8 @@ STREAMS: dict[str, tuple[dict[str, Any], str]] = {
     "numel": ({"numel": 97}, "claims 97 elements of float32, and 384 bytes"),
     "negative": ({"numel": -1}, "described as 'storage'"),
     "keys": ({"keys": ["0", "1"]}, "other storages than its value uses"),
-    "kind": ({"kind": "ComplexFloatStorage"}, "refuses 'torch.ComplexFloatStorage'"),
+    "kind": ({"kind": "QInt8Storage"}, "refuses 'torch.QInt8Storage'"),
+    "complex": ({"kind": "ComplexFloatStorage"}, "claims 96 elements of complex64"),
     "integers": ({"kind": "IntStorage"}, "b4.const: holds int32, expected floats"),
     "no storage": ({"described": "0", "keys": []}, "not described as one"),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 from pathlib import Path
 from typing import Any
 
@@ -124,3 +125,6 @@ def test_a_whole_network_of_another_kind(tmp_path: Path) -> None:
     message = refusal(torch.nn.Linear(2, 2), tmp_path)
     assert "refuses 'torch.nn.modules.linear.Linear'" in message
     assert "save its state_dict() instead" in message
+    other = refusal({"args": collections.Counter("a"), "d": T}, tmp_path)
+    assert "refuses 'collections.Counter'" in other
+    assert "state_dict" not in other
