@@ -49,15 +49,19 @@ class StateDict:
     def read_tensors(self, scopes: str) -> dict[str, Tensor]:
         """The tensors in some scopes, without the prefix.
 
+        Where the prefix names the network, all tensors behind it are its own.
+
         Args:
             scopes: a regular expression for the first part of their names.
 
         Raises:
             CheckpointError: one of them is no tensor, or its name is too deep.
         """
+        is_named = any(part not in ("", *_WRAPPERS) for part in self.prefix.split("."))
         tensors: dict[str, Tensor] = {}
         for name, value in self._list_entries():
-            if re.fullmatch(scopes, name.partition(".")[0]):
+            in_scope = re.fullmatch(scopes, name.partition(".")[0])
+            if in_scope or (is_named and type(value) is Tensor):
                 if name.count(".") > _MOST_DOTS:
                     raise CheckpointError(f"{quote(name)} is no name of a tensor")
                 tensors[name] = _as_tensor(name, value)

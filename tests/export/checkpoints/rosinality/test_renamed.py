@@ -108,7 +108,7 @@ def test_genforce(golden: dict[str, Any], tmp_path: Path) -> None:
 @pytest.mark.parametrize("prefix", ["generator_ema.", "generator_ema.module.", "module.generator."])
 def test_mmgeneration(prefix: str, golden: dict[str, Any], tmp_path: Path) -> None:
     state = {f"{prefix}{name}": t for name, t in as_mmgeneration(golden["g_ema"]).items()}
-    value = {"meta": {"epoch": 1}, "state_dict": {**state, "generator_ema.steps": torch.tensor(3)}}
+    value = {"meta": {"epoch": 1}, "state_dict": {**state, "steps": torch.tensor(3)}}
     torch.save({"g_ema": golden["g_ema"]}, tmp_path / "rosinality.pt")  # no average there, either
     expected = read_checkpoint(tmp_path / "rosinality.pt")
     assert_equal(read(value, tmp_path, assume=RGB), expected)
@@ -124,6 +124,10 @@ def test_colors_are_asked_for(golden: dict[str, Any], tmp_path: Path) -> None:
     value = {"state_dict": as_mmgeneration(golden["g_ema"])}
     with pytest.raises(CheckpointError, match=r"order of its colours: pass colors='rgb' if"):
         read(value, tmp_path)
+    more = {f"generator.{k}": t for k, t in value["state_dict"].items()}
+    more["generator.head_pos_encoding.weight"] = torch.zeros(2)
+    with pytest.raises(CheckpointError, match=r"head_pos_encoding.weight is unknown to"):
+        read(more, tmp_path, assume=RGB)
     with pytest.raises(CheckpointError, match=r"got conv_clamp=1\.0, which"):
         read(value, tmp_path, assume=Assumptions(colors="rgb", conv_clamp=1.0))
 
