@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -101,11 +102,15 @@ def tell_expected() -> str:
 
 def _find(value: Any) -> dict[str, list[tuple[_Family, StateDict]]]:
     """The generators in a value by name, each with the families that it fits."""
-    found: dict[str, list[tuple[_Family, StateDict]]] = {}
+    places: dict[str, list[tuple[_Family, StateDict]]] = {}
     for family in _FAMILIES:
         for state in find_state_dicts(value, family.mark):
-            found.setdefault(state.name, []).append((family, state))
-    return found
+            places.setdefault(state.path, []).append((family, state))
+    names = Counter(fits[0][1].name for fits in places.values())
+    return {
+        fits[0][1].name if names[fits[0][1].name] == 1 else path: fits
+        for path, fits in places.items()
+    }
 
 
 # The families.

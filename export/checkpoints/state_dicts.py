@@ -46,6 +46,11 @@ class StateDict:
         parts += [part for part in self.prefix.split(".") if part not in _WRAPPERS]
         return ".".join(part for part in parts if part) or ALONE
 
+    @property
+    def path(self) -> str:
+        """All keys and prefixes that lead to it, which no other one has."""
+        return ".".join(filter(None, (*self.holders, self.prefix.rstrip(".")))) or ALONE
+
     def read_tensors(self, scopes: str) -> dict[str, Tensor]:
         """The tensors in some scopes, without the prefix.
 

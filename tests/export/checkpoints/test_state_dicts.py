@@ -147,6 +147,17 @@ def test_which_network(tmp_path: Path) -> None:
         read_checkpoint(tmp_path / "none.pt")
 
 
+def test_two_of_one_name(tmp_path: Path) -> None:
+    """Keys that say nothing do, where there are several."""
+    torch.save(
+        {"model": state_of("sg2-skip-32"), "state_dict": state_of("sg3-t-64")}, tmp_path / "f"
+    )
+    with pytest.raises(CheckpointError, match=r"several generators: 'model', 'state_dict'; pass"):
+        read_checkpoint(tmp_path / "f")
+    assert read_checkpoint(tmp_path / "f", network="model").family == "stylegan2"
+    assert read_checkpoint(tmp_path / "f", network="state_dict").family == "stylegan3"
+
+
 # What the user says.
 
 
