@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from stylert.commands import console
-from stylert.commands.export import need_export, read_network
+from stylert.commands.export import ReadAs, need_export
 from stylert.commands.options import (
     AsJson,
-    Network,
     Threads,
     TrustEngines,
     argue_bundle,
@@ -45,7 +44,7 @@ def bench(
         str | None, in_timing("Network of random weights: stylegan2-256, -512 or -1024.")
     ] = None,
     checkpoint: Annotated[str | None, in_timing("Checkpoint of the bundle, for PyTorch.")] = None,
-    network: Network = None,
+    read_as: ReadAs,
     backends: Annotated[
         str | None,
         in_timing(
@@ -93,7 +92,9 @@ def bench(
             raise InvalidInput(f"plot: got {plot.name!r}, expected .png, .svg or .pdf")
     if untrained is not None:
         checkpoint = f"untrained:{untrained}"
-    if checkpoint is not None:
+    if checkpoint is None:
+        read_as.refuse_any("it goes with --checkpoint")
+    else:
         need_export()
     from stylert.apps.bench.bundle_bench import MAY_FAIL, bench_bundle, bundle_of, parse_backends
     from stylert.apps.bench.sizing import size_job
@@ -101,7 +102,7 @@ def bench(
     names = parse_backends(backends, with_checkpoint=checkpoint is not None)
     with ExitStack() as stack:
         if checkpoint is not None:
-            model = read_network(checkpoint, network)
+            model = read_as.read(checkpoint)
             bundle = stack.enter_context(bundle_of(model, bundle, say=console.warn))
         assert bundle is not None
         progress = stack.enter_context(console.show_progress())
@@ -109,7 +110,8 @@ def bench(
             bundle,
             names,
             checkpoint=checkpoint,
-            network=network,
+            network=read_as.network,
+            assume=read_as.assume,
             class_idx=class_idx,
             batches=batches,
             threads=threads,

@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from stylert.commands import console
-from stylert.commands.export import read_network
-from stylert.commands.options import AsJson, Network
+from stylert.commands.export import ReadAs
+from stylert.commands.options import AsJson
 
 __all__ = ["doctor", "info"]
 
@@ -17,7 +17,7 @@ __all__ = ["doctor", "info"]
 def info(
     path: Annotated[str, typer.Argument(help="A bundle or a checkpoint.", metavar="PATH")],
     *,
-    network: Network = None,
+    read_as: ReadAs,
     as_json: AsJson = False,
 ) -> None:
     """Show what a bundle or a checkpoint holds: architecture, parameters, multiply-adds, sizes.
@@ -27,7 +27,9 @@ def info(
     from stylert.export.network_facts import read_facts, tell_rows
 
     is_bundle = Path(path).is_dir()
-    facts = read_facts(path) if is_bundle else read_network(path, network).describe()
+    if is_bundle:
+        read_as.refuse_any("a bundle is exported already")
+    facts = read_facts(path) if is_bundle else read_as.read(path).describe()
     if as_json:
         return console.print_json(facts)
     rows = [{"what": what, "value": value} for what, value in tell_rows(path, facts)]

@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.filesize import decimal
 
 from stylert.apps.checks.bundle_check import check_bundle
 from stylert.commands import console, options
-from stylert.commands.options import AsJson, BundleFolder, Force, Network, in_output, in_panel
+from stylert.commands.options import (
+    AsJson,
+    BundleFolder,
+    Force,
+    in_checkpoint,
+    in_output,
+    in_panel,
+)
 from stylert.commands.target_files import check_new
-from stylert.runtime.errors import ParityError
+from stylert.runtime.errors import InvalidInput, ParityError
 from stylert.runtime.packages import need
 
 if TYPE_CHECKING:
-    from stylert.export.checkpoints import Checkpoint
+    from stylert.export.checkpoints import Assumptions, Checkpoint
 
-__all__ = ["PARITY", "convert", "export", "need_export", "read_network", "verify"]
+__all__ = ["PARITY", "ReadAs", "convert", "export", "need_export", "verify"]
 
 PARITY = "Against PyTorch in float32"  # the title of its table
 
@@ -38,15 +47,58 @@ def need_export() -> None:
     need("torch", "onnx", "onnx_ir", extra="export")
 
 
-def read_network(checkpoint: str, network: str | None = None) -> Checkpoint:
-    """Read a checkpoint, and tell what is odd about it."""
-    from stylert.export.checkpoints import read_checkpoint
+def parse_clamp(text: str) -> float:
+    """A number above 0, or none: no clamp."""
+    try:
+        return math.inf if text == "none" else float(text)
+    except ValueError:
+        raise InvalidInput(f"got {text!r}, expected a number above 0, or none") from None
 
-    with console.err.status("reading the checkpoint"):
-        model = read_checkpoint(checkpoint, network=network)
-    for line in model.notes:
-        console.note(line)
-    return model
+
+@dataclass(frozen=True, kw_only=True)
+class ReadAs:
+    """Which network of a checkpoint is read, and what is assumed where a file does not tell."""
+
+    network: Annotated[
+        str | None, in_checkpoint("Network of the file, such as G; G_ema by default.")
+    ] = None
+    conv_clamp: Annotated[
+        Any, in_checkpoint("Of a state dict: clamp of the activations, or none.", read=parse_clamp)
+    ] = None
+    activation: Annotated[
+        str | None, in_checkpoint("Of a state dict: lrelu, relu, swish or linear.")
+    ] = None
+    mapping_lr: Annotated[
+        float | None, in_checkpoint("Of a state dict: learning rate of the mapping network.")
+    ] = None
+    num_fp16_res: Annotated[
+        int | None, in_checkpoint("Of a state dict: resolutions that were trained in half.")
+    ] = None
+    colors: Annotated[
+        str | None, in_checkpoint("Of a file of mmgeneration: order of its colours, rgb or bgr.")
+    ] = None
+
+    @property
+    def assume(self) -> Assumptions:
+        """What `read_checkpoint` is to assume."""
+        from stylert.export.checkpoints import Assumptions
+
+        return Assumptions(**{k: v for k, v in vars(self).items() if k != "network"})
+
+    def read(self, checkpoint: str) -> Checkpoint:
+        """Read a checkpoint, and tell what is odd about it."""
+        from stylert.export.checkpoints import read_checkpoint
+
+        with console.err.status("reading the checkpoint"):
+            model = read_checkpoint(checkpoint, network=self.network, assume=self.assume)
+        for line in model.notes:
+            console.note(line)
+        return model
+
+    def refuse_any(self, reason: str) -> None:
+        """Refuse these options where there is no checkpoint to read."""
+        if said := [name for name, value in vars(self).items() if value is not None]:
+            raise typer.BadParameter(f"--{said[0].replace('_', '-')}: {reason}")
 
 
 def export(
@@ -55,7 +107,7 @@ def export(
     out: Annotated[Path, in_output("Folder of the bundle to write.", metavar="BUNDLE")],
     force: Force = False,
     as_json: AsJson = False,
-    network: Network = None,
+    read_as: ReadAs,
     verify: Annotated[bool, in_proof("Compare with PyTorch, then publish the bundle.")] = True,
     verify_seeds: Annotated[int | None, in_proof(COMPARED, min=1)] = None,
     allow_chaotic: AllowChaotic = False,
@@ -75,7 +127,7 @@ def export(
     from stylert.export.bundle_writer import check_target, export_bundle
 
     check_target(out, force=force)
-    model = read_network(checkpoint, network)
+    model = read_as.read(checkpoint)
     with console.show_progress() as progress:
         report = export_bundle(
             model,
@@ -105,7 +157,7 @@ def convert(
     checkpoint: options.Checkpoint,
     target: Annotated[Path, Target],
     *,
-    network: Network = None,
+    read_as: ReadAs,
     force: Force = False,
 ) -> None:
     """Rewrite a checkpoint as one .safetensors file that holds weights only, no code.
@@ -121,8 +173,7 @@ def convert(
     if target.suffix == ".npy":
         from stylert.export.latent_file import read_latents, write_latents
 
-        if network is not None:
-            raise typer.BadParameter("--network: latents have no networks")
+        read_as.refuse_any("latents have no networks")
         latents = read_latents(checkpoint)  # what is one already is told so first
         check_new(target, force=force)
         write_latents(latents, target)
@@ -131,7 +182,7 @@ def convert(
         need("safetensors", extra="export")
         from stylert.export.checkpoints import write_native
 
-        write_native(read_network(checkpoint, network), target, overwrite=force)
+        write_native(read_as.read(checkpoint), target, overwrite=force)
     console.say(f"Wrote {target} ({decimal(target.stat().st_size)}).")
 
 
@@ -139,7 +190,7 @@ def verify(
     bundle: BundleFolder,
     *,
     checkpoint: Annotated[str | None, in_proof("Checkpoint to compare with, in PyTorch.")] = None,
-    network: Network = None,
+    read_as: ReadAs,
     seeds: Annotated[int | None, in_proof(COMPARED, min=1)] = None,
     allow_chaotic: AllowChaotic = False,
     provider: options.Provider = "cpu",
@@ -151,12 +202,13 @@ def verify(
     Example: stylert verify ffhq-bundle --checkpoint ffhq.pkl
     """
     if checkpoint is None:
+        read_as.refuse_any("it goes with --checkpoint")
         return _check_files(bundle, provider, threads, as_json=as_json)
     need_export()
     from stylert.export.parity import make_parity_error
     from stylert.export.verification import verify_bundle
 
-    model = read_network(checkpoint, network)
+    model = read_as.read(checkpoint)
     with console.show_progress() as progress:
         report = verify_bundle(
             bundle,

@@ -14,9 +14,9 @@ from stylert.commands.official_options import is_checkpoint, tell_next_step
 from stylert.runtime.errors import InvalidInput
 from stylert.runtime.generator import Generator
 
-__all__ = ["AsJson", "BundleFolder", "Checkpoint", "Force", "Network"]
+__all__ = ["AsJson", "BundleFolder", "Checkpoint", "Force"]
 __all__ += ["PictureQuality", "Precision", "Provider", "Threads", "TrustEngines", "Where"]
-__all__ += ["WhereHere", "argue_bundle", "in_output", "in_panel", "in_where"]
+__all__ += ["WhereHere", "argue_bundle", "in_checkpoint", "in_output", "in_panel", "in_where"]
 
 
 def in_panel(title: str) -> Callable[..., Any]:
@@ -66,9 +66,7 @@ in_output = in_panel("Output")
 _FILE = "A StyleGAN .pkl, .pt or .safetensors file, or untrained:stylegan2-256."
 BundleFolder = Annotated[Path, argue_bundle("Folder of a bundle.")]
 Checkpoint = Annotated[str, typer.Argument(help=_FILE, metavar="CHECKPOINT")]
-Network = Annotated[
-    str | None, in_panel("Checkpoint")("Network of the file, such as G; G_ema by default.")
-]
+in_checkpoint = in_panel("Checkpoint")
 
 Provider = Annotated[
     str, in_where("Processor of ONNX Runtime: cpu, cuda, or auto: CUDA where it runs.")

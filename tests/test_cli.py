@@ -250,6 +250,32 @@ def test_export_of_another_network(run: Callable[..., Done], bundle: Path) -> No
     assert "no network 'H'" in done.error
 
 
+def test_what_a_state_dict_does_not_tell(run: Callable[..., Done]) -> None:
+    file = GOLDENS / "field" / "ada-statedict.pt"
+    done = run("info", file)
+    assert "note: a state dict does not tell these, which are taken to be: clamp 256" in done.err
+    said = ["--conv-clamp", "none", "--mapping-lr", "0.02", "--activation", "relu"]
+    done = run("export", file, "--out", "b", "--no-verify", *said, "--num-fp16-res", "1")
+    assert (done.code, "no clamp, learning rate 0.02" in done.err) == (0, True)
+    config = json.loads(Path("b/manifest.json").read_text())["config"]
+    assert (config["conv_clamp"], config["activation"], config["num_fp16_res"]) == (None, "relu", 1)
+    assert run("verify", "b", "--checkpoint", file, "--seeds", "1", *said).code == 1  # other blocks
+    again = run("verify", "b", "--checkpoint", file, "--seeds", "1", *said, "--num-fp16-res", "1")
+    assert again.code == 0, again.err
+    bench = ["--rounds", "1", "--max-seconds", "1", "--batch", "1", "--backends", "torch-eager"]
+    done = run("bench", "b", "--checkpoint", file, *said, "--num-fp16-res", "1", *bench)
+    assert done.code == 0, done.err
+    assert run("convert", file, "c.safetensors", *said).code == 0
+    assert (
+        "--conv-clamp: got -1.0, expected a number above 0"
+        in run("info", file, "--conv-clamp", "-1").error
+    )
+    assert run("info", file, "--conv-clamp", "x").code == 2
+    assert "--colors" in run("info", file, "--colors", "bgr").error
+    assert "--conv-clamp: it goes with --checkpoint" in run("verify", "b", *said[:2]).error
+    assert "--conv-clamp: a bundle is exported already" in run("info", "b", *said[:2]).error
+
+
 @pytest.mark.parametrize("name", sorted(HOSTILE))
 def test_export_of_a_hostile_file(run: Callable[..., Done], name: str) -> None:
     done = run("export", GOLDENS / "hostile" / name, "--out", "bundle", "--no-verify")

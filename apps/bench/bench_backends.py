@@ -7,10 +7,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from stylert.apps.bench import Candidate
+from stylert.export.checkpoints.assumptions import NOTHING_SAID, Assumptions
 
 __all__ = ["HALF_GEMM", "NAMES", "candidates_of", "is_torch", "on_gpu"]
 
@@ -51,6 +53,7 @@ def candidates_of(
     *,
     checkpoint: str | None,
     network: str | None,
+    assume: Assumptions = NOTHING_SAID,
     max_batch: int,
     weights: str = "fp32",
     trust_engines: bool = False,
@@ -62,6 +65,7 @@ def candidates_of(
         bundle: the directory.
         checkpoint: the file that it was exported from, or 'untrained:NAME'.
         network: of the checkpoint, None = the default.
+        assume: what a state dict does not tell, see `read_checkpoint`.
         max_batch: the largest batch that will be timed.
         weights: what the bundle stores them as.
         trust_engines: also run engines that this user did not build.
@@ -69,7 +73,8 @@ def candidates_of(
     """
     chosen = {} if class_idx is None else {"class_idx": class_idx}
     of_bundle = {"bundle": bundle, "max_batch": max_batch, "trust_engines": trust_engines}
-    of_checkpoint = {"checkpoint": checkpoint, "network": network, "weights": weights}
+    of_checkpoint = {"checkpoint": checkpoint, "network": network, "assume": asdict(assume)}
+    of_checkpoint["weights"] = weights
     return {
         name: Candidate(
             name, factory, {**(of_checkpoint if is_torch(name) else of_bundle), **own, **chosen}

@@ -10,6 +10,7 @@ from pathlib import Path
 from stylert.apps.bench import BenchResult, run_bench
 from stylert.apps.bench.bench_backends import HALF_GEMM, NAMES, candidates_of, is_torch, on_gpu
 from stylert.export.checkpoints import Checkpoint
+from stylert.export.checkpoints.assumptions import NOTHING_SAID, Assumptions
 from stylert.runtime.bundle import Bundle
 from stylert.runtime.errors import InvalidInput
 from stylert.runtime.packages import need
@@ -57,6 +58,7 @@ def bench_bundle(
     *,
     checkpoint: str | None = None,
     network: str | None = None,
+    assume: Assumptions = NOTHING_SAID,
     trust_engines: bool = False,
     class_idx: int | str | None = None,
     batches: Sequence[int] = (1, 4, 8),
@@ -72,6 +74,7 @@ def bench_bundle(
         backends: names of `bench_backends`.
         checkpoint: the file that it was exported from, or 'untrained:NAME'; for PyTorch.
         network: of the checkpoint, None = the default.
+        assume: what a state dict does not tell, see `read_checkpoint`.
         trust_engines: also run engines that this user did not build.
         class_idx: of all images of a conditional network, a number or a name; None = seed mod
             c_dim.
@@ -91,6 +94,7 @@ def bench_bundle(
         bundle,
         checkpoint=checkpoint,
         network=network,
+        assume=assume,
         max_batch=max(batches),
         weights=stored_weights(opened),
         trust_engines=trust_engines,

@@ -7,6 +7,8 @@ half path, see `models.layers.modulated_conv2d`. On a GPU, float32 means float32
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,7 @@ import torch
 
 from stylert.apps.bench.candidates import HALF_GEMM_SHAPE, TRUNCATION_PSI
 from stylert.export.checkpoints import Checkpoint, StyleGAN2Config, read_checkpoint
+from stylert.export.checkpoints.assumptions import Assumptions
 from stylert.export.families import build_model
 from stylert.export.int16_rounding import round_weights
 from stylert.export.models.generator import GeneratorModel
@@ -173,6 +176,7 @@ def open_eager(
     checkpoint: str,
     threads: int,
     network: str | None = None,
+    assume: Mapping[str, Any] = MappingProxyType({}),
     weights: str = "fp32",
     device: str = "cpu",
     precision: str = "fp32",
@@ -184,6 +188,7 @@ def open_eager(
         checkpoint: a file, or 'untrained:NAME'.
         threads: of the CPU.
         network: of the file, None = the default.
+        assume: fields of `Assumptions`.
         weights: how the bundle beside it stores them; they are rounded here, too.
         device: 'cpu' or 'cuda'.
         precision: 'fp32', or 'fp16' for the official half path.
@@ -193,7 +198,7 @@ def open_eager(
         EngineError: 'cuda', and PyTorch has no GPU here.
         InvalidInput: 'fp16' for a family that has no such path here.
     """
-    options = (weights, device, precision, class_idx)
+    options = (assume, weights, device, precision, class_idx)
     return _open(checkpoint, threads, network, *options, compiled=False)
 
 
@@ -202,13 +207,14 @@ def open_compiled(
     checkpoint: str,
     threads: int,
     network: str | None = None,
+    assume: Mapping[str, Any] = MappingProxyType({}),
     weights: str = "fp32",
     device: str = "cpu",
     precision: str = "fp32",
     class_idx: int | None = None,
 ) -> TorchCandidate:
     """The same through torch.compile; see `open_eager`."""
-    options = (weights, device, precision, class_idx)
+    options = (assume, weights, device, precision, class_idx)
     return _open(checkpoint, threads, network, *options, compiled=True)
 
 
@@ -227,6 +233,7 @@ def _open(
     checkpoint: str,
     threads: int,
     network: str | None,
+    assume: Mapping[str, Any],
     weights: str,
     device: str,
     precision: str,
@@ -237,8 +244,8 @@ def _open(
     torch.set_num_threads(threads)
     if device == "cuda":
         _require_cuda()
-    stored = round_weights(read_checkpoint(checkpoint, network=network), weights)
-    model = _model(stored, precision).to(device)
+    read = read_checkpoint(checkpoint, network=network, assume=Assumptions(**assume))
+    model = _model(round_weights(read, weights), precision).to(device)
     clock = CudaClock() if device == "cuda" else None
     return TorchCandidate(
         model,

@@ -1,5 +1,6 @@
 """Reads StyleGAN checkpoints without running them, and writes the native one."""
 
+from stylert.export.checkpoints.assumptions import Assumptions
 from stylert.export.checkpoints.checkpoint import Checkpoint, Source
 from stylert.export.checkpoints.configs.config import Config
 from stylert.export.checkpoints.configs.lucidrains import LucidrainsConfig
@@ -10,6 +11,7 @@ from stylert.export.checkpoints.native import write_native
 from stylert.export.checkpoints.reader import read_checkpoint
 
 __all__ = [
+    "Assumptions",
     "Checkpoint",
     "Config",
     "LucidrainsConfig",

@@ -27,7 +27,7 @@ from stylert.runtime.files.class_names import check_class_names
 from stylert.runtime.files.publishing import publish_bytes
 from stylert.runtime.labels import Classes
 
-__all__ = ["read_safetensors", "write_native"]
+__all__ = ["KEY", "read_safetensors", "write_native"]
 
 FORMAT = "stylert safetensors"
 KEY = "stylert"
@@ -82,7 +82,7 @@ def read_safetensors(path: Path, source: Source) -> Checkpoint:
         source: The same, described.
 
     Raises:
-        CheckpointError: it is damaged, was written by another program, or by a newer StyleRT.
+        CheckpointError: it is damaged, or was written by a newer StyleRT.
         MissingExtra: safetensors is not installed.
     """
     library = _import_safetensors("safetensors")
@@ -104,14 +104,9 @@ def read_safetensors(path: Path, source: Source) -> Checkpoint:
 
 
 def _read_metadata(
-    entries: Mapping[str, str] | None,
+    entries: Mapping[str, str],
 ) -> tuple[Config, Source, tuple[str, ...], tuple[str, ...]]:
     """What `write_native` put into the metadata: configuration, source, notes, names of classes."""
-    if not entries or KEY not in entries:
-        raise CheckpointError(
-            f"not supported: a .safetensors file without StyleRT's metadata (key '{KEY}'), so "
-            "its architecture is unknown; convert the original checkpoint instead"
-        )
     try:
         metadata = json.loads(entries[KEY])
         schema, family = metadata["schema"], metadata["family"]

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from stylert.export.checkpoints.assumptions import NOTHING_SAID, Assumptions
 from stylert.export.checkpoints.checkpoint import Checkpoint, Source
 from stylert.export.checkpoints.lucidrains import is_lucidrains, read_lucidrains
-from stylert.export.checkpoints.native import read_safetensors
+from stylert.export.checkpoints.native import KEY, read_safetensors
 from stylert.export.checkpoints.nvlabs.networks import is_nvlabs, read_networks
 from stylert.export.checkpoints.rosinality.lookalikes import (
     explain,
@@ -20,11 +20,20 @@ from stylert.export.checkpoints.rosinality.lookalikes import (
 )
 from stylert.export.checkpoints.rosinality.state_dicts import is_rosinality, read_state_dicts
 from stylert.export.checkpoints.safe_pickle.allow_list import read_pickle, read_torch_stream
+from stylert.export.checkpoints.safe_pickle.foreign import ForeignNames, refuse_foreign
+from stylert.export.checkpoints.safe_pickle.mapped_file import map_file
 from stylert.export.checkpoints.safe_pickle.pickle_names import RefusedName
-from stylert.export.checkpoints.safe_pickle.quoting import quote, quote_some
+from stylert.export.checkpoints.safe_pickle.quoting import name_some, quote, quote_some
 from stylert.export.checkpoints.safe_pickle.torch_archive import is_torch_archive, read_archive
 from stylert.export.checkpoints.safe_pickle.torch_stream import TORCH_MAGIC
 from stylert.export.checkpoints.safe_pickle.zip_records import ZipRecords
+from stylert.export.checkpoints.safetensors_dict import read_tensor_dict
+from stylert.export.checkpoints.state_dict_families import (
+    has_state_dicts,
+    read_state_dict,
+    refuse_state_dicts,
+    tell_expected,
+)
 from stylert.export.checkpoints.tensorflow.pickles import is_tensorflow, read_tensorflow
 from stylert.export.checkpoints.untrained import PREFIX, make_untrained
 from stylert.runtime.bundle import sha256_of
@@ -33,7 +42,6 @@ from stylert.runtime.errors import CheckpointError
 __all__ = ["read_checkpoint"]
 
 HEAD = 512  # bytes that are enough to tell a format
-MAX_SAFETENSORS_HEADER = 16 * 2**20  # bytes; ours takes about 50,000
 
 # First bytes of files that people take for checkpoints, and what they are.
 _SIGNATURES = {
@@ -47,31 +55,33 @@ _SIGNATURES = {
     b"version https://git-lfs": "it is a Git LFS pointer: fetch the file with 'git lfs pull'",
 }
 
-# _Kinds of values in a file: what tells them, and what reads them.
+# The kinds of values in a file, by pickle or by torch.save: what tells them, and what reads them.
 _Read = Callable[[Any, str | None, Source], Checkpoint]
-_Kinds = tuple[tuple[Callable[[Any], bool], _Read], ...]
-_PICKLES: _Kinds = (
+_KINDS: tuple[tuple[Callable[[Any], bool], _Read], ...] = (
+    (is_rosinality, read_state_dicts),
     (is_nvlabs, read_networks),
     (is_tensorflow, read_tensorflow),
 )
-_TORCH_FILES: _Kinds = (
-    (is_rosinality, read_state_dicts),
-    (is_nvlabs, read_networks),  # PTI saves whole networks of NVlabs' code
-)
 
 
-def read_checkpoint(path: str | Path, *, network: str | None = None) -> Checkpoint:
+def read_checkpoint(
+    path: str | Path, *, network: str | None = None, assume: Assumptions = NOTHING_SAID
+) -> Checkpoint:
     """Read a generator from a checkpoint, without running anything that is in it.
 
     It reads the pickles of stylegan2-ada-pytorch and of stylegan3 (its StyleGAN2, too),
     the TensorFlow pickles of StyleGAN 1, StyleGAN2 and StyleGAN2-ADA, the .pt files of rosinality's
     stylegan2-pytorch and of what is built on it (pSp, e4e, ...), those of lucidrains'
-    stylegan2_pytorch, and the .safetensors files of `write_native`. The name of the file does not
-    matter.
+    stylegan2_pytorch, state dicts with the names of NVlabs, genforce and mmgeneration in files of
+    torch.save, pickles and .safetensors files, and the .safetensors files of `write_native`. The
+    name of the file does not matter. Other networks and foreign types beside the generator are
+    passed over, and named in a note.
 
     Args:
         path: The file, or 'untrained:NAME' for random weights (see `make_untrained`).
-        network: Which network of a file to read, e.g. 'G'. None = the average one ('G_ema', 'Gs').
+        network: Which network of a file to read, e.g. 'G'. None = the average one ('G_ema', 'Gs'),
+            else the only one, else 'G'.
+        assume: What a state dict does not tell, where it is not the usual.
 
     Raises:
         CheckpointError: the file is missing, damaged, unsafe, or of a kind that is not supported.
@@ -91,6 +101,7 @@ def read_checkpoint(path: str | Path, *, network: str | None = None) -> Checkpoi
                 f"Cannot read {str(path)!r}: no network {quote(network)}: random weights have one "
                 "network."
             )
+        assume.refuse_others()
         return make_untrained(str(path).removeprefix(PREFIX))
     if "://" in str(path):
         raise CheckpointError(
@@ -98,7 +109,7 @@ def read_checkpoint(path: str | Path, *, network: str | None = None) -> Checkpoi
         )
     path = Path(path)
     try:
-        return _read(path, network)
+        return _read(path, network, assume)
     except CheckpointError as error:
         raise CheckpointError(f"Cannot read {str(path)!r}: {error}.") from None
     except OSError as error:
@@ -107,7 +118,7 @@ def read_checkpoint(path: str | Path, *, network: str | None = None) -> Checkpoi
         raise CheckpointError(f"Cannot read {str(path)!r}: it does not fit into memory.") from None
 
 
-def _read(path: Path, network: str | None) -> Checkpoint:
+def _read(path: Path, network: str | None, assume: Assumptions) -> Checkpoint:
     if "\0" in str(path):
         raise CheckpointError("its name has a null byte")
     if path.is_dir():
@@ -118,80 +129,107 @@ def _read(path: Path, network: str | None) -> Checkpoint:
         head = file.read(HEAD)
     # A .safetensors file whose header takes such a number of bytes begins as a pickle does.
     if head[:1] == b"\x80" and head[3:9] != b"\0\0\0\0\0{":
-        return _read_from_pickle(path, network)
+        return _read_from_pickle(path, network, assume)
     if head[:2] == b"PK":
-        return _read_from_zip(path, network)
+        return _read_from_zip(path, network, assume)
     if head[8:9] == b"{":
-        return _read_from_safetensors(path, head, network)
+        return _read_from_safetensors(path, network, assume)
     raise CheckpointError(_tell_what_it_is(head))
 
 
-def _read_from_pickle(path: Path, network: str | None) -> Checkpoint:
-    data = path.read_bytes()
-    value, end = read_pickle(memoryview(data))
+def _read_from_pickle(path: Path, network: str | None, assume: Assumptions) -> Checkpoint:
+    data, foreign = map_file(path), ForeignNames()
+    value, end = read_pickle(data, foreign=foreign)
     if type(value) is int and value == TORCH_MAGIC:
-        return _read_from_torch(path, data, network, archive=None)
-    if checkpoint := _read_from_value(_PICKLES, value, path, data, network):
-        extra = len(data) - end
-        notes = (f"{extra} bytes behind the end of the pickle were ignored",) if extra else ()
-        return replace(checkpoint, notes=(*notes, *checkpoint.notes))
-    raise CheckpointError(f"it is a pickle of {_describe(value)}, and no StyleGAN checkpoint")
+        value = read_torch_stream(data, foreign=foreign)
+        return _read_from_value(value, path, network, assume, foreign, "torch.save file")
+    checkpoint = _read_from_value(value, path, network, assume, foreign, "pickle")
+    extra = len(data) - end
+    notes = (f"{extra} bytes behind the end of the pickle were ignored",) if extra else ()
+    return replace(checkpoint, notes=(*notes, *checkpoint.notes))
 
 
-def _read_from_zip(path: Path, network: str | None) -> Checkpoint:
-    data = path.read_bytes()
-    records = ZipRecords(memoryview(data))
+def _read_from_zip(path: Path, network: str | None, assume: Assumptions) -> Checkpoint:
+    records, foreign = ZipRecords(map_file(path)), ForeignNames()
     if is_torch_archive(records):
-        return _read_from_torch(path, data, network, archive=records)
+        value = read_archive(records, foreign=foreign)
+        return _read_from_value(value, path, network, assume, foreign, "torch.save file")
     if any(name.endswith(".npy") for name in records.names):
         raise CheckpointError("not supported: a NumPy archive (.npz)")
     raise CheckpointError("it is a zip archive, and no checkpoint: unpack it first")
 
 
-def _read_from_torch(
-    path: Path, data: bytes, network: str | None, *, archive: ZipRecords | None
-) -> Checkpoint:
-    """What torch.save wrote: an archive, or where there is none, a stream."""
-    try:
-        value = read_archive(archive) if archive else read_torch_stream(memoryview(data))
-    except RefusedName as refused:
-        raise explain(refused) from None
-    lucidrains = (is_lucidrains, partial(read_lucidrains, folder=path.parent))
-    if checkpoint := _read_from_value((*_TORCH_FILES, lucidrains), value, path, data, network):
-        return checkpoint
-    refuse_look_alikes(list_tensor_shapes(value))
-    raise CheckpointError(
-        f"it is a torch.save file of {_describe(value)}, and no StyleGAN checkpoint"
-    )
+def _read_from_safetensors(path: Path, network: str | None, assume: Assumptions) -> Checkpoint:
+    tensors, metadata = read_tensor_dict(map_file(path))
+    if KEY not in metadata:
+        return _read_from_value(tensors, path, network, assume, ForeignNames(), ".safetensors file")
+    assume.refuse_others()
+    if network is not None:
+        raise CheckpointError(
+            f"no network {quote(network)}: a .safetensors file of ours has one network"
+        )
+    return read_safetensors(path, _describe_source(path))
 
 
 def _read_from_value(
-    kinds: _Kinds, value: Any, path: Path, data: bytes, network: str | None
+    value: Any,
+    path: Path,
+    network: str | None,
+    assume: Assumptions,
+    foreign: ForeignNames,
+    container: str,
+) -> Checkpoint:
+    """The checkpoint in a value, with a note of the foreign names beside it."""
+    try:
+        checkpoint = _read_kind(value, path, network, assume)
+    except RefusedName:
+        raise
+    except CheckpointError as error:
+        refuse_look_alikes({}, foreign.names)
+        raise CheckpointError("; ".join((str(error), *foreign.describe()))) from None
+    if checkpoint is None:
+        raise _explain_no_generator(value, foreign, container)
+    return replace(checkpoint, notes=(*checkpoint.notes, *foreign.describe()))
+
+
+def _read_kind(
+    value: Any, path: Path, network: str | None, assume: Assumptions
 ) -> Checkpoint | None:
-    """The checkpoint in a value, if it is of one of these kinds."""
-    for is_of_kind, read in kinds:
+    """The checkpoint in a value of a kind that is known, or in a state dict of a family."""
+    read_beside: _Read = partial(read_lucidrains, folder=path.parent)
+    for is_of_kind, read in (*_KINDS, (is_lucidrains, read_beside)):
         if is_of_kind(value):
-            source = Source(path.name, hashlib.sha256(data).hexdigest(), len(data))
-            return read(value, network, source)
+            assume.refuse_others()
+            refuse_state_dicts(value)
+            return read(value, network, _describe_source(path))
+    if has_state_dicts(value):
+        return read_state_dict(value, network, _describe_source(path), assume)
     return None
+
+
+def _describe_source(path: Path) -> Source:
+    return Source(path.name, sha256_of(path), path.stat().st_size)
+
+
+def _explain_no_generator(value: Any, foreign: ForeignNames, container: str) -> CheckpointError:
+    """Why a value is no checkpoint."""
+    shapes = list_tensor_shapes(value)
+    refuse_look_alikes(shapes, foreign.names)
+    try:
+        for part in (value, *(value.values() if type(value) is dict else ())):
+            refuse_foreign(part)
+    except RefusedName as refused:
+        return explain(refused)
+    tensors = f": it has {name_some(shapes, 2)}, expected {tell_expected()}" if shapes else ""
+    return CheckpointError(
+        f"it is a {container} of {_describe(value)}, and no StyleGAN checkpoint{tensors}"
+    )
 
 
 def _describe(value: object) -> str:
     if type(value) is not dict:
         return f"a {type(value).__name__}"
-    return f"a dict with the keys {quote_some(value)}" if value else "an empty dict"
-
-
-def _read_from_safetensors(path: Path, head: bytes, network: str | None) -> Checkpoint:
-    if network is not None:
-        raise CheckpointError(f"no network {quote(network)}: a .safetensors file has one network")
-    num_bytes = path.stat().st_size
-    header = int.from_bytes(head[:8], "little")
-    if header > num_bytes - 8 or header > MAX_SAFETENSORS_HEADER:
-        raise CheckpointError(
-            f"the .safetensors header claims {header} bytes of {num_bytes}; download it again"
-        )
-    return read_safetensors(path, Source(path.name, sha256_of(path), num_bytes))
+    return f"a dict with the keys {quote_some(value, 4)}" if value else "an empty dict"
 
 
 def _tell_what_it_is(head: bytes) -> str:

@@ -14,6 +14,7 @@ from stylert.runtime.errors import CheckpointError
 __all__ = ["MAX_FILTER_TAPS", "check_names", "check_shapes", "check_size", "check_values"]
 
 MAX_FILTER_TAPS = 64
+_FILTER_SUM_ERROR = 2**-8  # what the rounding to bfloat16 can make
 
 
 def check_shapes(config: Config, shapes: Mapping[str, tuple[int, ...]]) -> None:
@@ -72,7 +73,7 @@ def check_values(tensors: Mapping[str, np.ndarray]) -> None:
                 f"{name}: {bad} of {tensor.size} values are NaN or infinite; "
                 "the training diverged or the file is damaged, use another snapshot"
             )
-        if name.endswith("_filter") and abs(float(tensor.sum()) - 1) > 1e-3:
+        if name.endswith("_filter") and abs(float(tensor.sum()) - 1) > _FILTER_SUM_ERROR:
             raise CheckpointError(
                 f"not supported: {name} sums to {float(tensor.sum()):.4g}, expected 1"
             )

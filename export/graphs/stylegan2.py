@@ -77,7 +77,8 @@ class _Synthesis(ModulatedEmitter):
                 self.watched.append(y)
         if img is not None:
             with g.scope(f"{block}.upsample"):
-                img = self.upsample(img, fir, c.img_channels, "float32")
+                own = self.tensors.get(f"synthesis.{block}.torgb.resample_filter", fir)
+                img = self.upsample(img, own, c.img_channels, "float32")
         if c.has_torgb(resolution):
             with g.scope(f"{block}.torgb"):
                 rgb = self.torgb(y, f"synthesis.{block}.torgb", index + 1)

@@ -79,6 +79,7 @@ class Block(nn.Module):
         super().__init__()
         self.in_half = half
         self.architecture = config.architecture
+        self.own_image_filter = config.own_image_filter
         self.num_convs = 2 if in_channels else 1
         taps = (1, 3, 3, 1)
         fir = torch.tensor([[a * b / 64 for a in taps] for b in taps])
@@ -118,7 +119,7 @@ class Block(nn.Module):
             y = y + self.skip(x, fir) * math.sqrt(0.5)
         # Image branch.
         if img is not None:
-            img = upsample2d(img, fir)
+            img = upsample2d(img, self.torgb.resample_filter if self.own_image_filter else fir)
         if hasattr(self, "torgb"):
             rgb = self.torgb(y, ws[:, self.num_convs])
             img = rgb if img is None else img + rgb
@@ -170,6 +171,8 @@ class StyledConv(nn.Module):
 
 class ToRGB(nn.Module):
     """Modulated 1x1 convolution to the image's channels, without demodulation."""
+
+    resample_filter: Tensor  # of the image, where it has its own
 
     def __init__(self, config: StyleGAN2Config, in_channels: int) -> None:
         super().__init__()

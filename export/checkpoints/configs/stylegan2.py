@@ -39,12 +39,15 @@ class StyleGAN2Config(BlockConfig):
 
     architecture: str = "skip"  # how blocks make the image: 'skip', 'resnet' or 'orig'
     num_fp16_res: int = 0  # how many of the highest resolutions were trained in half precision
+    own_image_filter: bool = False  # whether the image is upsampled with another filter than conv0
 
     @override
     def __post_init__(self) -> None:
         super().__post_init__()
         check_choice("architecture", self.architecture, ARCHITECTURES)
         check_integer("num_fp16_res", self.num_fp16_res, 0, len(self.channels))
+        choices = (False, True) if self.architecture == "skip" else (False,)
+        check_choice("own_image_filter", self.own_image_filter, choices)
 
     @property
     @override
@@ -56,7 +59,10 @@ class StyleGAN2Config(BlockConfig):
     @property
     @override
     def filter_names(self) -> tuple[str, ...]:
-        return tuple(f"synthesis.{block}.resample_filter" for block in self.block_names)
+        names = [f"synthesis.{block}.resample_filter" for block in self.block_names]
+        if self.own_image_filter:
+            names += [f"synthesis.{block}.torgb.resample_filter" for block in self.block_names[1:]]
+        return tuple(names)
 
     def has_torgb(self, resolution: int) -> bool:
         """Whether the block `resolution` has a ToRGB layer."""

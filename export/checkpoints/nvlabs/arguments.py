@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from stylert.export.checkpoints.nvlabs.modules import Modules
+from stylert.export.checkpoints.safe_pickle.foreign import refuse_foreign_values
 from stylert.export.checkpoints.safe_pickle.quoting import quote
 from stylert.runtime.errors import CheckpointError
 
@@ -86,4 +87,5 @@ def _read_arguments(modules: Modules) -> dict[str, Any]:
         nested = named.get(key)
         if type(nested) is dict:
             flat.update({f"{prefix}{quote(k)[1:-1]}": v for k, v in nested.items()})
+    refuse_foreign_values(flat, "_init_kwargs")
     return flat

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from stylert.export.checkpoints.safe_pickle.allow_list import PersistentObject, PickledObject
+from stylert.export.checkpoints.safe_pickle.foreign import refuse_foreign, refuse_foreign_values
 from stylert.export.checkpoints.safe_pickle.quoting import quote
 from stylert.export.checkpoints.safe_pickle.storages import Tensor
 from stylert.runtime.errors import CheckpointError
@@ -38,6 +39,7 @@ class Modules:
             raise CheckpointError(f"the module {path} is missing")
         if name not in module.state:
             raise CheckpointError(f"{path} ({quote(module.class_name)}) has no attribute '{name}'")
+        refuse_foreign(module.state[name], f"{path}.{name}")
         return module.state[name]
 
     def find_shape(self, name: str, dimensions: int) -> tuple[int, ...]:
@@ -82,7 +84,7 @@ def walk_modules(network: PersistentObject) -> Modules:
     """Walk through a network.
 
     Raises:
-        CheckpointError: it is no tree of modules.
+        CheckpointError: it is no tree of modules, or a foreign object is in it.
     """
     modules = Modules()
     seen: set[int] = set()
@@ -93,13 +95,16 @@ def walk_modules(network: PersistentObject) -> Modules:
             raise CheckpointError(f"the modules are no tree: {quote(path)} contains itself")
         seen.add(id(module))
         modules.objects[path] = module
+        refuse_foreign_values(module.state, path)
         for kind in ("_parameters", "_buffers"):
             for name, tensor in _list_named(module, kind, path):
+                refuse_foreign(tensor, name)
                 if type(tensor) is not Tensor:
                     raise CheckpointError(f"{name} is no tensor")
                 if modules.tensors.setdefault(name, tensor) is not tensor:
                     raise CheckpointError(f"{name} is there twice")
         for name, child in reversed(_list_named(module, "_modules", path)):
+            refuse_foreign(child, name)
             child = _as_persistent(child)
             if type(child) is not PersistentObject:
                 kind = getattr(child, "class_name", type(child).__name__)

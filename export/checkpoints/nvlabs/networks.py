@@ -1,6 +1,6 @@
 """NVlabs' PyTorch pickles -> `Checkpoint`: StyleGAN2 and StyleGAN3, of both repositories.
 
-The file is one dict of networks (G, D, G_ema), or a generator alone. Each module is a persistent
+Each module is a persistent
 object with its attributes, tensors and submodules; the source text that it carries is never run.
 """
 
@@ -16,16 +16,15 @@ from stylert.export.checkpoints.checkpoint import Checkpoint, Source
 from stylert.export.checkpoints.nvlabs.mapping import drop_idle_table
 from stylert.export.checkpoints.nvlabs.modules import Modules, walk_modules
 from stylert.export.checkpoints.nvlabs.reading import Reading
+from stylert.export.checkpoints.nvlabs.snapshots import choose_network, find_networks
 from stylert.export.checkpoints.nvlabs.stylegan2 import read_stylegan2
 from stylert.export.checkpoints.nvlabs.stylegan3 import read_stylegan3
-from stylert.export.checkpoints.safe_pickle.allow_list import PersistentObject
 from stylert.export.checkpoints.safe_pickle.quoting import quote, quote_some
 from stylert.export.checkpoints.validation import check_shapes, check_size, check_values
 from stylert.runtime.errors import CheckpointError
 
-__all__ = ["read_networks", "is_nvlabs"]
+__all__ = ["is_nvlabs", "read_modules", "read_networks"]
 
-ALONE = "the only network"
 
 # A tensor that only its generators have, and the reader of each family.
 _READERS: dict[str, Callable[[Modules], Reading]] = {
@@ -36,9 +35,7 @@ _READERS: dict[str, Callable[[Modules], Reading]] = {
 
 def is_nvlabs(value: Any) -> bool:
     """Whether the value of a pickle is a snapshot of NVlabs' PyTorch code, or one network of it."""
-    if type(value) is dict:
-        return any(type(network) is PersistentObject for network in value.values())
-    return type(value) is PersistentObject
+    return bool(find_networks(value))
 
 
 def read_networks(value: Any, network: str | None, source: Source) -> Checkpoint:
@@ -46,14 +43,29 @@ def read_networks(value: Any, network: str | None, source: Source) -> Checkpoint
 
     Args:
         value: The snapshot.
-        network: Which network to read, None = the average one, 'G_ema'.
+        network: Which network to read, None = the average one, else the only one.
         source: The file, whose size bounds what its tensors may claim.
 
     Raises:
         CheckpointError: there is no such generator, or it is none that is supported.
     """
-    name, chosen = _choose_network(value, network)
-    modules = walk_modules(chosen)
+    networks = find_networks(value)
+    name, choice = choose_network(networks, network)
+    checkpoint = read_modules(walk_modules(networks[name]), name, source)
+    return replace(checkpoint, notes=(*choice, *checkpoint.notes))
+
+
+def read_modules(modules: Modules, name: str, source: Source) -> Checkpoint:
+    """Read the modules of one generator.
+
+    Args:
+        modules: What `walk_modules` or `assume_modules` gave.
+        name: What the file calls the network.
+        source: The file, whose size bounds what its tensors may claim.
+
+    Raises:
+        CheckpointError: it is no generator that is supported.
+    """
     reader = _find_reader(modules, name)
     check_size(modules.num_elements, source)
     drop_idle_table(modules)
@@ -66,30 +78,6 @@ def read_networks(value: Any, network: str | None, source: Source) -> Checkpoint
         source=replace(source, format=reading.format, network=name),
         notes=(*more_notes, *_list_remarks(modules, reading)),
     )
-
-
-def _choose_network(value: Any, network: str | None) -> tuple[str, PersistentObject]:
-    """The network to read, and its name."""
-    networks = {ALONE: value} if type(value) is PersistentObject else _list_networks(value)
-    default = ALONE if ALONE in networks else "G_ema"
-    name = default if network is None else network
-    there = ", ".join(f"{key} ({quote(net.class_name)})" for key, net in networks.items())
-    if name not in networks:
-        raise CheckpointError(f"no network {quote(name)} in the file; it has {there}")
-    children = networks[name].state.get("_modules")
-    if type(children) is not dict or not {"mapping", "synthesis"} <= children.keys():
-        raise CheckpointError(f"{quote(name)} is no generator; the file has {there}")
-    return name, networks[name]
-
-
-def _list_networks(snapshot: dict[Any, Any]) -> dict[str, PersistentObject]:
-    """The first few networks of a snapshot."""
-    networks = {
-        key: value
-        for key, value in snapshot.items()
-        if type(value) is PersistentObject and type(key) is str and key.isidentifier()
-    }
-    return {key: networks[key] for key in list(networks)[:16] if len(key) <= 40}
 
 
 def _find_reader(modules: Modules, name: str) -> Callable[[Modules], Reading]:
@@ -113,7 +101,8 @@ def _read_tensors(
         shape = reading.config.list_mapping_shapes()["mapping.w_avg"]
         filled["mapping.w_avg"] = np.zeros(shape, dtype=np.float32)
         notes = ("the network has no average w, zeros take its place: do not truncate",)
-    shapes = {k: t.shape for k, t in modules.tensors.items() if k not in reading.copies}
+    others = reading.copies.keys() | reading.unused
+    shapes = {name: t.shape for name, t in modules.tensors.items() if name not in others}
     check_shapes(reading.config, shapes | {name: array.shape for name, array in filled.items()})
     tensors = {name: modules.read(name) for name in shapes} | filled
     for name, original in reading.copies.items():

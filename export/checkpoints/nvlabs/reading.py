@@ -20,6 +20,7 @@ class Reading:
     format: str  # of the file, e.g. 'stylegan3 pickle'
     filled: Mapping[str, np.ndarray]  # tensors that the network lacks
     copies: Mapping[str, str] = field(default_factory=dict)  # tensors that must equal another one
+    unused: frozenset[str] = frozenset()  # tensors that a layer holds and never uses
     classes: frozenset[str] = frozenset()  # names that the family's own modules have
     unknown_arguments: tuple[str, ...] = ()  # that it was made with
     notes: tuple[str, ...] = ()

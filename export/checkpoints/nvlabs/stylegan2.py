@@ -75,7 +75,8 @@ def read_stylegan2(modules: Modules) -> Reading:
         config=config,
         format=_tell_format(modules),
         filled=_fill_filters(modules, config),
-        copies=_list_filter_copies(modules),
+        copies=_list_filters(modules, ("conv0", "skip")),
+        unused=frozenset(_list_filters(modules, ("conv1",))),
         classes=_CLASSES,
         unknown_arguments=tuple(find_unknown(modules, _ARGUMENTS)),
         notes=tuple(notes),
@@ -120,12 +121,15 @@ def _fill_filters(modules: Modules, config: StyleGAN2Config) -> dict[str, np.nda
     }
 
 
-def _list_filter_copies(modules: Modules) -> dict[str, str]:
-    """The filters that the layers of a block hold beside the block's own."""
+def _list_filters(modules: Modules, layers: tuple[str, ...]) -> dict[str, str]:
+    """The filters that layers of a block hold, and the block's own.
+
+    conv1 does not resample: its filter has no use, and is the usual one whatever the block's is.
+    """
     return {
         name: f"{name.rsplit('.', 2)[0]}.resample_filter"
         for name in modules.tensors
-        if name.endswith(".resample_filter") and name.split(".")[-2] in ("conv0", "conv1", "skip")
+        if name.endswith(".resample_filter") and name.split(".")[-2] in layers
     }
 
 

@@ -7,7 +7,8 @@ told by the file: reading them by guesswork would draw wrong pictures without a 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from stylert.export.checkpoints.safe_pickle.pickle_names import RefusedName
@@ -32,23 +33,26 @@ def list_tensor_shapes(value: Any) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
-def refuse_look_alikes(shapes: Shapes) -> None:
+def refuse_look_alikes(shapes: Shapes, foreign: Collection[str] = ()) -> None:
     """Refuse tensors that belong to a known family which is not supported.
 
     Args:
         shapes: What `list_tensor_shapes` gave, or those of one state dict.
+        foreign: Names of the classes that the file has and that are not read.
 
     Raises:
         CheckpointError: they are.
     """
+    names = dict.fromkeys(foreign, ()) | dict(shapes)
     for tells, reason in _LOOK_ALIKES:
-        if tells(shapes):
+        if tells(names):
             raise CheckpointError(f"not supported: {reason}")
 
 
 def explain(refused: RefusedName) -> CheckpointError:
     """The refusal of a name, with what to do where it is the class of a whole network."""
-    if not refused.name.rpartition(".")[2][:1].isupper():
+    module, _, name = refused.name.rpartition(".")
+    if not name[:1].isupper() or module.partition(".")[0] in sys.stdlib_module_names:
         return refused
     return CheckpointError(
         f"{refused}; if a whole network was saved, save its state_dict() instead"
@@ -63,7 +67,7 @@ def _has(pattern: str) -> Callable[[Shapes], bool]:
 
 def _has_wavelets(shapes: Shapes) -> bool:
     """Its ToRGB makes the four Haar bands of three colours."""
-    return _has(r"[di]wt\.(?:ll|lh|hl|hh)$")(shapes) or any(
+    return _has(r"[di]wt\.(?:ll|lh|hl|hh)$|swagan\.")(shapes) or any(
         name.endswith("to_rgb1.bias") and shape[1:2] == (12,) for name, shape in shapes.items()
     )
 
@@ -81,15 +85,32 @@ def _joins_noise(shapes: Shapes) -> bool:
 # The first that fits is named.
 _LOOK_ALIKES: tuple[tuple[Callable[[Shapes], bool], str], ...] = (
     (
-        _has(r"style_conv1\.modulated_conv\."),
+        _has(r"networks_fastgan\.|feat_8\.\d|se_64\."),
         (
-            "a network of BasicSR or GFPGAN, which has other names, and in its 'clean' form "
-            "upsamples bilinearly"
+            "a FastGAN generator, the default of projected-gan, which has no styles; its "
+            "networks of --cfg=stylegan2 can be read"
         ),
     ),
     (
-        _has(r"weight_(?:dw|permute)$"),
-        "a MobileStyleGAN, which has depthwise convolutions and fixed demodulation",
+        _has(r"condition_(?:scale|shift)\.\d|stylegan_decoder\.|gfpgan\."),
+        (
+            "a GFPGAN, which restores faces: its decoder draws what an encoder sees, and nothing "
+            "from a seed"
+        ),
+    ),
+    (
+        _has(r"style_conv1\.modulated_conv\."),
+        (
+            "a network of BasicSR, which has other names, and in its 'clean' form upsamples "
+            "bilinearly"
+        ),
+    ),
+    (
+        _has(r"weight_(?:dw|permute)$|mobile_synthesis"),
+        (
+            "a MobileStyleGAN, which has depthwise convolutions, wavelets and fixed demodulation; "
+            "its own code exports it"
+        ),
     ),
     (_has_wavelets, "a SWAGAN, which makes wavelet coefficients and no colours"),
     (
@@ -104,25 +125,7 @@ _LOOK_ALIKES: tuple[tuple[Callable[[Shapes], bool], str], ...] = (
         "a StyleGAN 1 of lernapparat; the TensorFlow pickles of StyleGAN 1 can be read",
     ),
     (
-        _has(r"style_modulation\.|style_mapping\."),
-        (
-            "a network of mmgeneration or mmagic, whose files do not tell whether the colours are "
-            "in the order RGB or BGR; take the file that it was converted from"
-        ),
-    ),
-    (
-        _has(r"synthesis\.layer\d+\."),
-        "a network of genforce; take the file that it was converted from",
-    ),
-    (
         _joins_noise,
         "a generator that joins its noise as more channels, as GPEN does",
-    ),
-    (
-        _has(r"synthesis\.(?:b4\.const$|input\.freqs$)"),
-        (
-            "a state dict with NVlabs' names, which does not tell activation, clamp and filters; "
-            "take the .pkl that it came from"
-        ),
     ),
 )

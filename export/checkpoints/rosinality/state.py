@@ -9,7 +9,8 @@ of 1 come and go; n counts the layers):
     convs.{2k - 2}, .{2k - 1}, to_rgbs.{k - 1}    synthesis.bR.{conv0, conv1, torgb}
       .conv.weight, .conv.modulation              .weight, .affine
       .noise.weight, .activate.bias               .noise_strength, .bias
-      .conv.blur.kernel, .upsample.kernel         .resample_filter of the block, times 4
+      .conv.blur.kernel                           .resample_filter of the block, times 4
+      .upsample.kernel                            .torgb.resample_filter, where it differs
     noises.noise_{n}                          .noise_const
 
 There, the 3x3 weights are scaled by 1/sqrt(fan-in) before they are brought to unit norm. That all
@@ -25,15 +26,17 @@ import numpy as np
 
 from stylert.export.checkpoints.configs.stylegan2 import StyleGAN2Config
 from stylert.export.checkpoints.nvlabs.modules import Modules
+from stylert.export.checkpoints.safe_pickle.quoting import quote_some
 from stylert.export.checkpoints.validation import check_names
 from stylert.runtime.errors import CheckpointError
 
-__all__ = ["NOISE_SEED", "read_state_config", "has_noise", "read_state_tensors"]
+__all__ = ["note_missing", "read_state_config", "read_state_tensors"]
 
 NOISE_SEED = 0
 _MAX_BLOCKS = 14
 _MAX_MAPPING_LAYERS = 256
-_KERNEL_SUM = 4  # the kernels hold the gain of the upsampling, too
+_USUAL_TAPS = np.array([1, 3, 3, 1], np.float32)
+_KERNEL_SUM = np.float32(4)  # the kernels hold the gain of the upsampling, too
 
 
 def read_state_config(state: Modules, *, lr_multiplier: float) -> StyleGAN2Config:
@@ -63,38 +66,65 @@ def read_state_config(state: Modules, *, lr_multiplier: float) -> StyleGAN2Confi
         mapping_layers=layers,
         mapping_features=mapping_features,
         mapping_lr_multiplier=lr_multiplier,
+        own_image_filter=_has_two_filters(state, blocks),
     )
 
 
-def has_noise(state: Modules) -> bool:
-    """Whether the noise constants are there, which the first files of 2019 and 2020 lack."""
+def note_missing(state: Modules) -> tuple[str, ...]:
+    """What takes the place of buffers that are not there, and what is there beside the generator.
+
+    The first files of 2019 and 2020 have no noise constants; those that were pruned, no filters.
+    """
+    notes = []
+    if not _has_noise(state):
+        notes.append(
+            f"the file has no noise constants: normal noise of seed {NOISE_SEED} takes their place"
+        )
+    if not _has_kernels(state):
+        notes.append("the file has no filters: [1, 3, 3, 1], the usual one, takes their place")
+    if extra := _list_extra(state):
+        notes.append(f"beside the generator the state dict has {quote_some(extra)}, ignored")
+    return tuple(notes)
+
+
+def _has_noise(state: Modules) -> bool:
     return any(name.startswith("noises.") for name in state.tensors)
+
+
+def _has_kernels(state: Modules) -> bool:
+    return any(name.endswith(".kernel") for name in state.tensors)
+
+
+def _list_extra(state: Modules) -> list[str]:
+    """Tensors of no module, which wrappers add ('mean_latent', 'n_latent')."""
+    return [name for name in state.tensors if "." not in name]
 
 
 def read_state_tensors(state: Modules, config: StyleGAN2Config) -> dict[str, np.ndarray]:
     """All tensors as float32 under their StyleGAN2 names, but 'mapping.w_avg'.
 
-    Where the file `has_noise` not, normal noise of `NOISE_SEED` takes its place.
+    See `note_missing` for what takes the place of missing buffers.
 
     Raises:
         CheckpointError: a tensor is missing, is not known, or has another shape.
     """
-    names, kernels = _list_names(config), _list_kernels(config)
+    names = _list_names(config)
+    kernels = _list_kernels(len(config.channels)) if _has_kernels(state) else []
     shapes = {name: shape for name, shape in config.list_shapes().items() if name in names}
     filled: dict[str, np.ndarray] = {}
-    if not has_noise(state):
+    if not _has_noise(state):
         random = np.random.RandomState(NOISE_SEED)
         for name in [name for name in names if name.endswith(".noise_const")]:
             filled[name] = random.randn(*shapes.pop(name)).astype(np.float32)
     expected = {names[name] for name in shapes} | {name for pair in kernels for name in pair}
-    check_names(sorted(state.tensors), sorted(expected), "rosinality's StyleGAN2")
+    there = sorted(state.tensors.keys() - _list_extra(state))
+    check_names(there, sorted(expected), "rosinality's StyleGAN2")
     for name, shape in shapes.items():
         _check_shape(state, names[name], shape)
     tensors = {
         name: _scale(name, state.read(names[name]).reshape(shape)) for name, shape in shapes.items()
     }
-    filters = [_read_filter(state, kernel_names) for kernel_names in kernels]
-    filters.insert(0, filters[0])  # b4 uses none
+    filters = _read_filters(state, kernels, config)
     return tensors | filled | dict(zip(config.filter_names, filters, strict=True))
 
 
@@ -138,12 +168,20 @@ def _name_modulated(ours: str, theirs: str) -> dict[str, str]:
     }
 
 
-def _list_kernels(config: StyleGAN2Config) -> list[tuple[str, str]]:
-    """Names of the two copies of every block's filter, from b8 on."""
+def _list_kernels(blocks: int) -> list[tuple[str, str]]:
+    """Names of the filters of every block from b8 on: of its convolution, and of the image.
+
+    They are alike, unless the training had a `blur_kernel`, which is the convolutions' alone.
+    """
     return [
-        (f"to_rgbs.{k}.upsample.kernel", f"convs.{2 * k}.conv.blur.kernel")
-        for k in range(len(config.channels) - 1)
+        (f"convs.{2 * k}.conv.blur.kernel", f"to_rgbs.{k}.upsample.kernel")
+        for k in range(blocks - 1)
     ]
+
+
+def _has_two_filters(state: Modules, blocks: int) -> bool:
+    pairs = [pair for pair in _list_kernels(blocks) if state.tensors.keys() >= {*pair}]
+    return not all(np.array_equal(state.read(conv), state.read(image)) for conv, image in pairs)
 
 
 def _check_shape(state: Modules, name: str, expected: tuple[int, ...]) -> None:
@@ -165,9 +203,13 @@ def _scale(name: str, tensor: np.ndarray) -> np.ndarray:
     return tensor
 
 
-def _read_filter(state: Modules, names: tuple[str, str]) -> np.ndarray:
-    """The filter of a block, of sum 1."""
-    first, second = (state.read(name) for name in names)
-    if not np.array_equal(first, second):
-        raise CheckpointError(f"not supported: {names[0]} differs from {names[1]}")
-    return first / np.float32(_KERNEL_SUM)
+def _read_filters(
+    state: Modules, kernels: list[tuple[str, str]], config: StyleGAN2Config
+) -> list[np.ndarray]:
+    """The filters in the order of `config.filter_names`, of sum 1."""
+    if not kernels:
+        return [np.outer(_USUAL_TAPS, _USUAL_TAPS) / np.float32(64)] * len(config.filter_names)
+    convs, images = (
+        [state.read(name) / _KERNEL_SUM for name in side] for side in zip(*kernels, strict=True)
+    )
+    return [convs[0], *convs, *(images if config.own_image_filter else ())]  # b4 uses none

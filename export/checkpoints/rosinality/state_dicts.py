@@ -19,13 +19,14 @@ from stylert.export.checkpoints.nvlabs.modules import Modules
 from stylert.export.checkpoints.rosinality.average_latent import LATENTS, SEED, average_latents
 from stylert.export.checkpoints.rosinality.lookalikes import refuse_look_alikes
 from stylert.export.checkpoints.rosinality.state import (
-    NOISE_SEED,
-    has_noise,
+    note_missing,
     read_state_config,
     read_state_tensors,
 )
 from stylert.export.checkpoints.safe_pickle.allow_list import PickledObject
-from stylert.export.checkpoints.safe_pickle.quoting import quote, quote_some
+from stylert.export.checkpoints.safe_pickle.arrays import PickledArray
+from stylert.export.checkpoints.safe_pickle.foreign import refuse_foreign
+from stylert.export.checkpoints.safe_pickle.quoting import quote, quote_some, suggest_networks
 from stylert.export.checkpoints.safe_pickle.storages import Tensor
 from stylert.export.checkpoints.validation import check_shapes, check_size, check_values
 from stylert.runtime.errors import CheckpointError
@@ -36,6 +37,7 @@ ALONE = "the only network"
 _DEFAULTS = ("g_ema", "decoder", ALONE)
 _MAX_GENERATORS = 16
 _NAME = re.compile(r"[\w. -]{1,80}", re.ASCII)  # of a generator
+_WRAPPERS = ("module", "_orig_mod", "")  # of DataParallel and torch.compile
 _LR_MULTIPLIER = 0.01  # of the mapping network, unless the arguments of the training say otherwise
 _INPUT = "input.input"  # every generator has these two tensors
 _FIRST = "conv1.conv.weight"
@@ -53,7 +55,8 @@ class _Generator:
     @property
     def name(self) -> str:
         """What a user calls it."""
-        inner = self.prefix.removeprefix("module.").rstrip(".")  # DataParallel's
+        parts = self.prefix.split(".")
+        inner = ".".join(part for part in parts if part not in _WRAPPERS)
         outer = "" if self.holder == "state_dict" else self.holder
         return ".".join(part for part in (outer, inner) if part) or ALONE
 
@@ -97,7 +100,7 @@ def read_state_dicts(value: Any, network: str | None, source: Source) -> Checkpo
     w_avg, note = _read_average(average, config.w_dim)
     tensors["mapping.w_avg"] = average_latents(config, tensors) if w_avg is None else w_avg
     check_values({"mapping.w_avg": tensors["mapping.w_avg"]})
-    remarks = [note, _note_noise(state), _note_rest(value, chosen)]
+    remarks = [note, *note_missing(state), _note_rest(value, chosen)]
     if network is None and chosen.name not in _DEFAULTS:
         remarks.append(f"the file has no average generator: {quote(chosen.name)} was read")
     if config.const_shape != (4, 4):
@@ -137,10 +140,15 @@ def _choose_generator(generators: dict[str, _Generator], network: str | None) ->
     if network is None:
         likely = [name for name in _DEFAULTS if name in generators]
         if not likely and len(generators) > 1:
-            raise CheckpointError(f"the file has several generators: choose one of {there}")
+            raise CheckpointError(
+                f"the file has several generators: choose one of {there}"
+                f"{suggest_networks(generators)}"
+            )
         network = (likely or list(generators))[0]
     if network not in generators:
-        raise CheckpointError(f"no network {quote(network)} in the file; it has {there}")
+        raise CheckpointError(
+            f"no network {quote(network)} in the file; it has {there}{suggest_networks(generators)}"
+        )
     return generators[network]
 
 
@@ -150,6 +158,7 @@ def _read_state(generator: _Generator) -> Modules:
     for name, tensor in generator.dict.items():
         if type(name) is not str or not name.startswith(generator.prefix):
             continue
+        refuse_foreign(tensor, quote(name))
         if type(tensor) is Tensor:
             tensors[name.removeprefix(generator.prefix)] = tensor
         elif "." in name:  # others are 'opts' and the like, beside the tensors of a bare state dict
@@ -175,30 +184,30 @@ def _read_average(average: Any, w_dim: int) -> tuple[np.ndarray | None, str]:
     computed = f"the mean of {LATENTS} mapped latents of seed {SEED} takes its place"
     if average is None:
         return None, f"the file has no average w: {computed}"
-    if type(average) is not Tensor:
-        raise CheckpointError(f"{_AVERAGE} is a {type(average).__name__}, and no tensor")
-    if average.shape[-1:] != (w_dim,):
+    refuse_foreign(average, _AVERAGE)
+    is_array = type(average) is PickledArray and average.array.dtype.kind == "f"
+    if type(average) is not Tensor and not is_array:
+        raise CheckpointError(f"{_AVERAGE} is {quote(average)}, and no tensor of floats")
+    shape = average.array.shape if is_array else average.shape
+    if shape[-1:] != (w_dim,):
         raise CheckpointError(
-            f"{_AVERAGE}: got shape {list(average.shape)}, expected [{w_dim}] or one such row for "
-            "each layer"
+            f"{_AVERAGE}: got shape {list(shape)}, expected [{w_dim}] or one such row for each "
+            "layer"
         )
-    rows = Modules(tensors={_AVERAGE: average}).read(_AVERAGE).reshape(-1, w_dim)
+    if is_array:
+        rows = average.array.astype(np.float32).reshape(-1, w_dim)
+    else:
+        rows = Modules(tensors={_AVERAGE: average}).read(_AVERAGE).reshape(-1, w_dim)
     if not np.array_equal(rows, np.broadcast_to(rows[:1], rows.shape), equal_nan=True):
         return None, f"{_AVERAGE} differs from layer to layer, which is not supported: {computed}"
     return rows[0].copy(), ""
-
-
-def _note_noise(state: Modules) -> str:
-    if has_noise(state):
-        return ""
-    return f"the file has no noise constants: normal noise of seed {NOISE_SEED} takes their place"
 
 
 def _note_rest(value: dict[Any, Any], chosen: _Generator) -> str:
     """What else is in the file."""
     rest = [key for key in value if key not in (chosen.holder, _AVERAGE)] if chosen.holder else []
     rest += [
-        name.removeprefix("module.").partition(".")[0]
+        next((part for part in name.split(".") if part not in _WRAPPERS), name)
         for name in chosen.dict
         if type(name) is str and not name.startswith(chosen.prefix) and name != _AVERAGE
     ]

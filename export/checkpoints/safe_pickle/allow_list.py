@@ -1,5 +1,6 @@
 """Every name that a checkpoint's pickle may use, and what we build for it.
 
+All other names are refused, or inert where a file may hold more than a generator (see `foreign`).
 Whole (module, name) pairs, because prefixes are unsafe: torch._utils, numpy, collections and
 dnnlib.util all lead to functions that import and call whatever they are told.
 """
@@ -12,13 +13,16 @@ from functools import partial
 from typing import Any
 
 from stylert.export.checkpoints.safe_pickle import arrays
+from stylert.export.checkpoints.safe_pickle.foreign import ForeignNames, ForeignObject
 from stylert.export.checkpoints.safe_pickle.pickle_machine import Budget, PickleMachine
 from stylert.export.checkpoints.safe_pickle.pickle_names import Buildable, Global
 from stylert.export.checkpoints.safe_pickle.storages import STORAGE_TYPES, Tensor, make_tensor
 from stylert.export.checkpoints.safe_pickle.torch_stream import read_storage, read_stream
 from stylert.runtime.errors import CheckpointError
 
-__all__ = ["PickledObject", "PersistentObject", "read_pickle", "read_torch_stream"]
+__all__ = ["PARALLEL", "PersistentObject", "PickledObject", "read_pickle", "read_torch_stream"]
+
+PARALLEL = "DataParallel"  # the class name of both wrappers of torch
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -48,6 +52,7 @@ def read_pickle(
     data: memoryview,
     *,
     persistent: Callable[[Any], Any] | None = None,
+    foreign: ForeignNames | None = None,
     objects: bool = False,
 ) -> tuple[Any, int]:
     """The value of the pickle at the start of `data`, and where the pickle ends.
@@ -55,44 +60,54 @@ def read_pickle(
     Args:
         data: The pickle, which may have something behind its end.
         persistent: Makes a value of a persistent id. None = refuse these.
+        foreign: Takes the names that are not in the list. None = refuse these.
         objects: Whether NumPy's arrays may hold objects, which are of this list, too.
 
     Raises:
-        CheckpointError: it is damaged, or names anything that is not in the list.
+        CheckpointError: it is damaged, or something in it is refused.
     """
     budget = Budget(copied_bytes=len(data))
-    names = _list_names(budget)
+    names = _list_names(budget, foreign)
     if objects:
-        dtype = partial(arrays.PickledDtype, objects=True)
+        dtype = partial(arrays.make_dtype, foreign=foreign, objects=True)
         names["numpy", "dtype"] = Global("numpy.dtype", call=dtype)
-    machine = PickleMachine(data, names, budget=budget, persistent=persistent)
+    machine = PickleMachine(data, names, budget=budget, persistent=persistent, foreign=foreign)
     return machine.run(), machine.position
 
 
-def read_torch_stream(data: memoryview) -> Any:
+def read_torch_stream(data: memoryview, *, foreign: ForeignNames | None = None) -> Any:
     """The value in a file of the old torch.save.
 
+    Args:
+        data: The file.
+        foreign: As for `read_pickle`.
+
     Raises:
-        CheckpointError: it is damaged, or names anything that is not in the list.
+        CheckpointError: it is damaged, or something in it is refused.
     """
     budget = Budget(copied_bytes=len(data))
-    return read_stream(data, _list_names(budget), budget=budget)
+    return read_stream(data, _list_names(budget, foreign), budget=budget, foreign=foreign)
 
 
-def _list_names(budget: Budget) -> dict[tuple[str, str], Global]:
+def _list_names(budget: Budget, foreign: ForeignNames | None) -> dict[tuple[str, str], Global]:
     functions: dict[tuple[str, str], Callable[..., Any]] = {
         ("torch_utils.persistence", "_reconstruct_persistent_obj"): _make_persistent,
         ("torch._utils", "_rebuild_parameter"): _unwrap_parameter,
+        ("torch._utils", "_rebuild_parameter_with_state"): _unwrap_parameter,
+        ("torch._tensor", "_rebuild_from_type_v2"): _drop_attributes,
         ("torch._utils", "_rebuild_tensor_v2"): make_tensor,
-        ("torch.storage", "_load_from_bytes"): partial(read_storage, budget=budget),
+        ("torch.storage", "_load_from_bytes"): partial(
+            read_storage, budget=budget, foreign=foreign
+        ),
         ("torch", "Size"): lambda sizes: sizes,
         ("torch", "device"): lambda kind, index=None: PickledObject("device"),
+        ("types", "SimpleNamespace"): partial(PickledObject, "Namespace"),
         ("pathlib", "PosixPath"): lambda *parts: PickledObject("PosixPath"),
         ("collections", "OrderedDict"): dict,  # its items come later, one by one
         ("builtins", "set"): partial(_make_set, budget=budget),
         ("__builtin__", "set"): partial(_make_set, budget=budget),
         ("_codecs", "encode"): partial(_encode, budget=budget),
-        ("numpy", "dtype"): arrays.PickledDtype,
+        ("numpy", "dtype"): partial(arrays.make_dtype, foreign=foreign),
         ("numpy.core.multiarray", "scalar"): arrays.read_scalar,
         ("numpy._core.multiarray", "scalar"): arrays.read_scalar,
         ("numpy.core.multiarray", "_reconstruct"): arrays.make_array,
@@ -106,10 +121,15 @@ def _list_names(budget: Budget) -> dict[tuple[str, str], Global]:
         ("tfutil", "Network"): partial(PickledObject, "Network"),  # Progressive GAN
         ("torch.nn.modules.sparse", "Embedding"): partial(PickledObject, "Embedding"),
         ("argparse", "Namespace"): partial(PickledObject, "Namespace"),
+        ("torch.nn.parallel.data_parallel", "DataParallel"): partial(PickledObject, PARALLEL),
+        ("torch.nn.parallel.distributed", "DistributedDataParallel"): partial(
+            PickledObject, PARALLEL
+        ),
     }
     names = {pair: Global(".".join(pair), call=call) for pair, call in functions.items()}
     names |= {pair: Global(".".join(pair), new=new) for pair, new in classes.items()}
     names["numpy", "ndarray"] = arrays.NDARRAY
+    names["torch", "Tensor"] = Global("torch.Tensor")
     return names | STORAGE_TYPES
 
 
@@ -124,16 +144,25 @@ def _make_persistent(meta: Any) -> PersistentObject:
     return PersistentObject(meta["class_name"], meta["state"])
 
 
-def _unwrap_parameter(data: Any, requires_grad: Any, backward_hooks: Any) -> Tensor:
+def _unwrap_parameter(
+    data: Any, requires_grad: Any, backward_hooks: Any, attributes: Any = None
+) -> Tensor:
     if type(data) is not Tensor:
         raise CheckpointError("a parameter that is no tensor")
     return data
 
 
+def _drop_attributes(function: Any, kind: Any, arguments: Any, attributes: Any) -> Any:
+    """A tensor with attributes of its own, which are left out."""
+    if type(function) is not Global or function.call is not make_tensor:
+        raise CheckpointError("a tensor that is made in an unknown way")
+    return make_tensor(*arguments)
+
+
 def _make_set(items: Any, *, budget: Budget) -> set[str]:
     if type(items) is list:
         budget.operate(len(items))
-        if all(type(item) is str for item in items):
+        if all(type(item) in (str, ForeignObject) for item in items):
             return set(items)
     raise CheckpointError("a set of something else than names")
 

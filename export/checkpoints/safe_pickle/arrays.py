@@ -1,6 +1,7 @@
 """NumPy's types inside a pickle: numeric ones, checked against the bytes that are there.
 
-Arrays of objects, which numpy.save makes of a dict, only where they are asked for.
+Arrays of texts, objects and the like are foreign: see `foreign`. Arrays of objects, which
+numpy.save makes of a dict, are read only where they are asked for.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from stylert.export.checkpoints.safe_pickle.foreign import ForeignNames, ForeignObject
 from stylert.export.checkpoints.safe_pickle.pickle_names import Buildable, Global
 from stylert.runtime.errors import CheckpointError
 
@@ -19,6 +21,7 @@ __all__ = [
     "PickledDtype",
     "read_buffer",
     "make_array",
+    "make_dtype",
     "read_scalar",
 ]
 
@@ -29,11 +32,9 @@ _MAX_DIMENSIONS = 8
 
 
 class PickledDtype(Buildable):
-    """An element type; it stands for numpy.dtype(code, align, copy)."""
+    """An element type."""
 
-    def __init__(
-        self, code: Any, align: Any = False, copy: Any = False, *, objects: bool = False
-    ) -> None:
+    def __init__(self, code: Any, *, objects: bool = False) -> None:
         if type(code) is not str or code not in (_CODES | {_OBJECTS} if objects else _CODES):
             raise CheckpointError("refuses a numpy type that is not plain numbers")
         self.dtype: np.dtype[Any] = np.dtype(code)
@@ -46,8 +47,22 @@ class PickledDtype(Buildable):
             raise CheckpointError("refuses numpy data that is not little-endian")
 
 
+def make_dtype(
+    code: Any,
+    align: Any = False,
+    copy: Any = False,
+    *,
+    foreign: ForeignNames | None,
+    objects: bool = False,
+) -> PickledDtype | ForeignObject:
+    """What stands for numpy.dtype(code, align, copy)."""
+    if foreign is not None and code not in _CODES:
+        return foreign.resolve("numpy.dtype").make()
+    return PickledDtype(code, objects=objects)
+
+
 class PickledArray(Buildable):
-    """An array; empty until its state is there.
+    """An array; empty until its state is there, and without a type if it holds no numbers.
 
     Attributes:
         array: its numbers.
@@ -61,7 +76,9 @@ class PickledArray(Buildable):
     def build(self, state: Any) -> None:
         """Take version, shape, element type, order and data."""
         _version, shape, dtype, fortran, data = state
-        if type(dtype) is PickledDtype and dtype.dtype.hasobject and type(data) is list:
+        if type(dtype) is ForeignObject:
+            self.array = np.zeros(0, dtype="V1")
+        elif type(dtype) is PickledDtype and dtype.dtype.hasobject and type(data) is list:
             self.objects = data
         else:
             self.array = _view(data, dtype, shape, fortran=fortran is True)

@@ -2,7 +2,8 @@
 
 A pickle is a program for a stack machine. Python's own machine imports whatever the program
 names and calls it; this one knows only the names in the table that it is given, and what stands
-there are functions of ours. Everything else is refused. It reads protocols 2 to 5.
+there are functions of ours. Everything else is refused, or inert (see `foreign`). It reads
+protocols 2 to 5.
 
 What bounds it: a claimed size is checked against the bytes that are left before anything is
 allocated; bytes stay views of the file; operations and copied bytes are counted by a `Budget`,
@@ -15,6 +16,11 @@ import struct
 from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
 
+from stylert.export.checkpoints.safe_pickle.foreign import (
+    ForeignNames,
+    ForeignObject,
+    find_foreign,
+)
 from stylert.export.checkpoints.safe_pickle.pickle_names import Buildable, Global, RefusedName
 from stylert.export.checkpoints.safe_pickle.quoting import quote
 from stylert.runtime.errors import CheckpointError
@@ -77,6 +83,7 @@ class PickleMachine:
         budget: What the reading may cost.
         position: First byte of the pickle.
         persistent: Makes a value of a persistent id. None = refuse these.
+        foreign: Takes the names that are not in the table. None = refuse these.
     """
 
     def __init__(
@@ -87,12 +94,14 @@ class PickleMachine:
         budget: Budget,
         position: int = 0,
         persistent: Callable[[Any], Any] | None = None,
+        foreign: ForeignNames | None = None,
     ) -> None:
         self.position = position
         self._data = data
         self._names = names
         self._budget = budget
         self._persistent = persistent
+        self._foreign = foreign
         self._stack: list[Any] = []
         self._outer_stacks: list[list[Any]] = []  # one a mark
         self._memo: dict[int, Any] = {}
@@ -224,6 +233,7 @@ class PickleMachine:
         self._memo[index] = self._stack[-1]
 
     # Containers. `type(x) is` and not isinstance: these are values that this machine made.
+    # What is put into a foreign one is dropped.
 
     def _pop_tuple(self, size: int) -> tuple[Any, ...]:
         items = [self._pop() for _ in range(size)]
@@ -231,45 +241,52 @@ class PickleMachine:
 
     def _extend(self, items: list[Any]) -> None:
         target = self._stack[-1]
-        if type(target) is not list:
+        if type(target) is list:
+            target.extend(items)
+        elif type(target) is not ForeignObject:
             raise TypeError("append to what is no list")
-        target.extend(items)
 
     def _add(self, items: list[Any]) -> None:
         target = self._stack[-1]
-        if type(target) is not set:
+        if type(target) is set:
+            target.update(_check_key(item) for item in items)
+        elif type(target) is not ForeignObject:
             raise TypeError("add to what is no set")
-        target.update(_check_key(item) for item in items)
 
     def _set_items(self, items: list[Any]) -> None:
         target = self._stack[-1]
-        if type(target) is not dict:
+        if type(target) is dict:
+            target.update(_pair_up(items))
+        elif type(target) is not ForeignObject:
             raise TypeError("items for what is no dict")
-        target.update(_pair_up(items))
 
     # Names and objects.
 
-    def _resolve(self, module: Any, name: Any) -> Global:
+    def _resolve(self, module: Any, name: Any) -> Global | ForeignObject:
         if type(module) is not str or type(name) is not str:
             raise TypeError("a global without a name")
         known = self._names.get((module, name))
-        if known is None:
+        if known is not None:
+            return known
+        if self._foreign is None:
             raise RefusedName(f"{module}.{name}")
-        return known
+        return self._foreign.resolve(f"{module}.{name}")
 
-    def _find_global(self) -> Global:
+    def _find_global(self) -> Global | ForeignObject:
         module = self._take_line()
         return self._resolve(module, self._take_line())
 
-    def _find_stack_global(self) -> Global:
+    def _find_stack_global(self) -> Global | ForeignObject:
         name = self._pop()
         return self._resolve(self._pop(), name)
 
     def _reduce(self) -> Any:
         arguments = self._pop()
         function = self._pop()
-        if type(function) is not Global or type(arguments) is not tuple:
+        if type(arguments) is not tuple or type(function) not in (Global, ForeignObject):
             raise TypeError("a call of what is no function")
+        if foreign := find_foreign((function, *arguments)):
+            return foreign
         if function.call is None:
             raise CheckpointError(f"refuses to call {quote(function.name)}")
         return function.call(*arguments)
@@ -277,39 +294,54 @@ class PickleMachine:
     def _make_object(self) -> Any:
         arguments = self._pop()
         kind = self._pop()
+        if type(kind) is ForeignObject:
+            return kind.make()
         if type(kind) is not Global:
             raise TypeError("an object of what is no class")
         if kind.new is None or type(arguments) is not tuple or arguments:
             raise CheckpointError(f"refuses to make a {quote(kind.name)} object this way")
         return kind.new()
 
+    def _make_keyword_object(self) -> Any:
+        """Only classes that we do not know are made with arguments by name."""
+        _keywords, _arguments, kind = self._pop(), self._pop(), self._pop()
+        if type(kind) is not ForeignObject:
+            self._refuse(_NEWOBJ_EX)
+        return kind.make()
+
     def _build(self) -> None:
         state = self._pop()
         target = self._stack[-1]
         if isinstance(target, Buildable):
             target.build(state)
-        elif type(target) is not dict:  # a dict class may have attributes: nothing we need
+        elif type(target) not in (
+            dict,
+            ForeignObject,
+        ):  # a dict class may have attributes: nothing we need
             raise CheckpointError("refuses to change the state of a plain value")
 
     def _load_persistent(self) -> Any:
         if self._persistent is None:
             self._refuse(_BINPERSID)
-        return self._persistent(self._pop())
+        persistent_id = self._pop()
+        return find_foreign(persistent_id) or self._persistent(persistent_id)
 
 
 def _check_key(value: Any) -> Any:
     """A value fit to be a key: one that hashes in a short time, without recursion."""
-    if type(value) not in (str, int, bool, type(None)):
-        raise TypeError("key of a container type")
-    return value
+    if type(value) in _FLAT or isinstance(value, Buildable):
+        return value
+    raise TypeError("key of a container type")
 
 
 def _pair_up(items: list[Any]) -> dict[Any, Any]:
     return {_check_key(k): v for k, v in zip(items[::2], items[1::2], strict=True)}
 
 
+_FLAT = (str, int, float, bool, type(None), Global, ForeignObject)
 _STOP = ord(".")
 _BINPERSID = ord("Q")
+_NEWOBJ_EX = 0x92
 
 # Operations that push what they read.
 _LITERALS: dict[int, Callable[[PickleMachine], Any]] = {
@@ -348,6 +380,7 @@ _LITERALS: dict[int, Callable[[PickleMachine], Any]] = {
     0x93: lambda m: m._find_stack_global(),
     ord("R"): lambda m: m._reduce(),
     0x81: lambda m: m._make_object(),
+    _NEWOBJ_EX: lambda m: m._make_keyword_object(),
     _BINPERSID: lambda m: m._load_persistent(),
 }
 
@@ -377,7 +410,7 @@ _REFUSED: dict[int, str] = {
     _BINPERSID: "BINPERSID",
     ord("i"): "INST",
     ord("o"): "OBJ",
-    0x92: "NEWOBJ_EX",
+    _NEWOBJ_EX: "NEWOBJ_EX",
     0x82: "EXT1",
     0x83: "EXT2",
     0x84: "EXT4",

@@ -28,10 +28,10 @@ class Global:
 class RefusedName(CheckpointError):
     """A pickle uses a name that is not in the list: `name`, with its module."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, place: str = "") -> None:
         super().__init__(
-            f"refuses {quote(name)}: it is none of the types in a StyleGAN checkpoint, and could "
-            "run code"
+            f"{place}{': ' if place else ''}refuses {quote(name)}: it is none of the types in a "
+            "StyleGAN checkpoint, and could run code"
         )
         self.name = name
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-__all__ = ["name_some", "quote", "quote_some"]
+__all__ = ["name_some", "quote", "quote_some", "suggest_networks"]
 
 _PLAIN = (bool, int, float, type(None))
 
@@ -24,6 +24,12 @@ def quote_some(values: Iterable[object], most: int = 8) -> str:
 def name_some(names: Iterable[str], most: int = 4) -> str:
     """The same without quotes, for names."""
     return _join_some([quote(name)[1:-1] for name in names], most)
+
+
+def suggest_networks(names: Iterable[str]) -> str:
+    """What to pass for each of the generators of a file, as the end of a message."""
+    choices = [f"network={quote(name)}" for name in names][:4]
+    return f"; pass {' or '.join(choices)}" if choices else ""
 
 
 def _join_some(texts: list[str], most: int) -> str:

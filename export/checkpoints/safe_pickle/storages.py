@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+from stylert.export.checkpoints.safe_pickle.mapped_file import forget_pages
 from stylert.export.checkpoints.safe_pickle.pickle_names import Global
 from stylert.export.checkpoints.safe_pickle.quoting import quote
 from stylert.runtime.errors import CheckpointError
@@ -19,7 +19,9 @@ __all__ = [
     "DescribedStorage",
     "Storage",
     "Tensor",
+    "compute_tensor",
     "describe_storage",
+    "list_strides",
     "make_tensor",
 ]
 
@@ -32,6 +34,8 @@ _DTYPES = {
     "FloatStorage": "<f4",
     "HalfStorage": "<f2",
     "DoubleStorage": "<f8",
+    "ComplexFloatStorage": "<c8",
+    "ComplexDoubleStorage": "<c16",
     "LongStorage": "<i8",
     "IntStorage": "<i4",
     "ShortStorage": "<i2",
@@ -42,22 +46,6 @@ _DTYPES = {
 }
 STORAGE_TYPES = {("torch", name): Global(name) for name in _DTYPES if name != "UntypedStorage"}
 STORAGE_TYPES["torch.storage", "UntypedStorage"] = Global("UntypedStorage")
-
-
-class Storage:
-    """The elements that one or more tensors look at: fetched when a tensor is used.
-
-    Args:
-        fetch: Gives the elements, 1-D. It may raise a `CheckpointError`.
-    """
-
-    def __init__(self, fetch: Callable[[], np.ndarray]) -> None:
-        self._fetch = fetch
-
-    @cached_property
-    def elements(self) -> np.ndarray:
-        """The elements, 1-D: a view of the file, but a copy as float32 if they are bfloat16."""
-        return self._fetch()
 
 
 @dataclass(frozen=True)
@@ -73,18 +61,6 @@ class DescribedStorage:
         """What the elements take in the file."""
         return self.numel * np.dtype(_DTYPES[self.kind]).itemsize
 
-    def read_elements(self, data: memoryview) -> np.ndarray:
-        """The elements in bytes of the file, 1-D.
-
-        Raises:
-            CheckpointError: there are fewer or more bytes than the elements take.
-        """
-        self.check_size(len(data))
-        stored = np.frombuffer(data, dtype=_DTYPES[self.kind])
-        if self.kind == _BFLOAT16:
-            return (stored.astype(np.uint32) << np.uint32(16)).view(np.float32)
-        return stored
-
     def check_size(self, num_bytes: int) -> None:
         """Compare what is claimed with the bytes that are there.
 
@@ -97,6 +73,14 @@ class DescribedStorage:
                 f"a torch storage claims {self.numel} elements of {kind}, and "
                 f"{num_bytes} bytes are there"
             )
+
+
+@dataclass(frozen=True, eq=False)
+class Storage:
+    """The elements that one or more tensors look at: fetched when a tensor is used."""
+
+    described: DescribedStorage
+    fetch: Callable[[], memoryview]  # its bytes in the file; it may raise a `CheckpointError`
 
 
 def describe_storage(persistent_id: Any) -> DescribedStorage:
@@ -133,21 +117,28 @@ class Tensor:
         Raises:
             CheckpointError: the tensor reaches outside its storage, or holds no floats.
         """
-        elements = self.storage.elements
-        if elements.dtype.kind != "f":
+        described, data = self.storage.described, self.storage.fetch()
+        described.check_size(len(data))
+        elements = np.frombuffer(data, dtype=_DTYPES[described.kind])
+        is_bfloat16 = described.kind == _BFLOAT16
+        if elements.dtype.kind != "f" and not is_bfloat16:
             raise CheckpointError(f"holds {elements.dtype.name}, expected floats")
+        self._check_reach(elements.size)
         view = np.lib.stride_tricks.as_strided(
-            elements[self._check_offset() :],
+            elements[self.offset :],
             self.shape,
             [step * elements.itemsize for step in self.stride],
             writeable=False,
         )
         with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is found later
-            return np.array(view, dtype=np.float32, order="C")
+            copy: np.ndarray = np.array(view, np.uint32 if is_bfloat16 else np.float32, order="C")
+        if is_bfloat16:
+            copy <<= np.uint32(16)
+        forget_pages(data)
+        return copy.view(np.float32)
 
-    def _check_offset(self) -> int:
-        """The offset, once it is certain that every element lies in the storage."""
-        available = self.storage.elements.size
+    def _check_reach(self, available: int) -> None:
+        """Make certain that every element lies in the storage."""
         if 0 in self.shape:
             raise CheckpointError(f"is empty: its size is {list(self.shape)}")
         reach = self.offset + sum(
@@ -158,7 +149,6 @@ class Tensor:
                 f"reaches outside its data: offset {self.offset}, size {list(self.shape)} and "
                 f"stride {list(self.stride)} in {available} elements"
             )
-        return self.offset
 
 
 def make_tensor(
@@ -185,6 +175,21 @@ def make_tensor(
     ):
         raise CheckpointError("a tensor's storage, offset, size or stride is none")
     return Tensor(storage, offset, size, stride)
+
+
+def compute_tensor(compute: Callable[[], np.ndarray], shape: tuple[int, ...]) -> Tensor:
+    """A float32 tensor of a shape that is computed whenever it is used."""
+    described = DescribedStorage("FloatStorage", "", math.prod(shape))
+
+    def fetch() -> memoryview:
+        return np.ascontiguousarray(compute(), dtype=np.float32).reshape(-1).data.cast("B")
+
+    return make_tensor(Storage(described, fetch), 0, shape, list_strides(shape))
+
+
+def list_strides(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Those of a C-contiguous tensor, in elements."""
+    return tuple(math.prod(shape[i + 1 :]) for i in range(len(shape)))
 
 
 def _are_counts(values: list[Any]) -> bool:

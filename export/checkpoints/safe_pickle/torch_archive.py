@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from stylert.export.checkpoints.safe_pickle.allow_list import read_pickle
+from stylert.export.checkpoints.safe_pickle.foreign import ForeignNames
 from stylert.export.checkpoints.safe_pickle.storages import Storage, describe_storage
 from stylert.export.checkpoints.safe_pickle.zip_records import ZipRecords
 from stylert.runtime.errors import CheckpointError
@@ -23,8 +24,12 @@ def is_torch_archive(records: ZipRecords) -> bool:
     return bool(_list_pickles(records))
 
 
-def read_archive(records: ZipRecords) -> Any:
+def read_archive(records: ZipRecords, *, foreign: ForeignNames | None = None) -> Any:
     """The value in an archive for which `is_torch_archive` holds.
+
+    Args:
+        records: The archive.
+        foreign: Takes the names that are not in the list. None = refuse these.
 
     Raises:
         CheckpointError: it is damaged, was written on a big-endian machine, or its pickle names
@@ -43,10 +48,10 @@ def read_archive(records: ZipRecords) -> Any:
         described = describe_storage(persistent_id)
         record = f"{root}data/{described.key}"
         described.check_size(len(records.view(record)))
-        return Storage(lambda: described.read_elements(records.read(record)))
+        return Storage(described, lambda: records.read(record))
 
-    value, _ = read_pickle(records.read(f"{root}{_PICKLE}"), persistent=load_storage)
-    return value
+    pickle = records.read(f"{root}{_PICKLE}")
+    return read_pickle(pickle, persistent=load_storage, foreign=foreign)[0]
 
 
 def _list_pickles(records: ZipRecords) -> list[str]:

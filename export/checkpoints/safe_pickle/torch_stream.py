@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from stylert.export.checkpoints.safe_pickle.foreign import ForeignNames, ForeignObject
 from stylert.export.checkpoints.safe_pickle.pickle_machine import Budget, PickleMachine
 from stylert.export.checkpoints.safe_pickle.pickle_names import Global
 from stylert.export.checkpoints.safe_pickle.quoting import quote
@@ -27,7 +28,9 @@ TORCH_MAGIC = 0x1950A86A20F9469CFC6C
 _VERSION = 1001
 
 
-def read_storage(data: Any, *, budget: Budget) -> Storage:
+def read_storage(
+    data: Any, *, budget: Budget, foreign: ForeignNames | None
+) -> Storage | ForeignObject:
     """What stands for torch.storage._load_from_bytes: one storage in a stream of its own.
 
     Raises:
@@ -35,14 +38,18 @@ def read_storage(data: Any, *, budget: Budget) -> Storage:
     """
     if not isinstance(data, (bytes, memoryview)):
         raise CheckpointError("a torch storage is no bytes")
-    value = read_stream(memoryview(data), STORAGE_TYPES, budget=budget)
-    if type(value) is not Storage:
+    value = read_stream(memoryview(data), STORAGE_TYPES, budget=budget, foreign=foreign)
+    if not isinstance(value, (Storage, ForeignObject)):
         raise CheckpointError("a torch storage is not described as one")
     return value
 
 
 def read_stream(
-    data: memoryview, names: Mapping[tuple[str, str], Global], *, budget: Budget
+    data: memoryview,
+    names: Mapping[tuple[str, str], Global],
+    *,
+    budget: Budget,
+    foreign: ForeignNames | None = None,
 ) -> Any:
     """The value in a stream.
 
@@ -50,22 +57,28 @@ def read_stream(
         data: The stream, which may have something behind its end.
         names: Module and name of every global which its pickles may use.
         budget: What the reading may cost.
+        foreign: Takes the names that are not among them. None = refuse these.
 
     Raises:
         CheckpointError: as for `read_storage`.
     """
-    return _Stream(data, names, budget).read()
+    return _Stream(data, names, budget, foreign).read()
 
 
 class _Stream:
     """The pickles and the data of one stream, in their order."""
 
     def __init__(
-        self, data: memoryview, names: Mapping[tuple[str, str], Global], budget: Budget
+        self,
+        data: memoryview,
+        names: Mapping[tuple[str, str], Global],
+        budget: Budget,
+        foreign: ForeignNames | None,
     ) -> None:
         self._data = data
         self._names = names
         self._budget = budget
+        self._foreign = foreign
         self._position = 0
         self._described: dict[str, DescribedStorage] = {}
         self._parts: dict[str, memoryview] = {}  # the bytes of each storage
@@ -77,6 +90,8 @@ class _Stream:
         if type(system) is not dict or system.get("little_endian") is not True:
             raise CheckpointError("the torch data is not little-endian")
         value = self._unpickle()
+        if type(value) is ForeignObject:
+            return value
         keys = self._unpickle()
         if (
             type(keys) is not list
@@ -95,6 +110,7 @@ class _Stream:
             budget=self._budget,
             position=self._position,
             persistent=self._load_storage,
+            foreign=self._foreign,
         )
         value = machine.run()
         self._position = machine.position
@@ -106,7 +122,7 @@ class _Stream:
         key = described.key
         if self._described.setdefault(key, described) != described:
             raise CheckpointError(f"the torch storage {quote(key)} is described in two ways")
-        return Storage(lambda: described.read_elements(self._parts[key]))
+        return Storage(described, lambda: self._parts[key])
 
     def _take_part(self, described: DescribedStorage) -> memoryview:
         start = self._position + 8

@@ -18,7 +18,8 @@ import numpy as np
 
 from stylert.export.checkpoints.safe_pickle.allow_list import PickledObject
 from stylert.export.checkpoints.safe_pickle.arrays import PickledArray
-from stylert.export.checkpoints.safe_pickle.quoting import quote
+from stylert.export.checkpoints.safe_pickle.foreign import refuse_foreign, refuse_foreign_values
+from stylert.export.checkpoints.safe_pickle.quoting import quote, suggest_networks
 from stylert.runtime.errors import CheckpointError
 
 __all__ = ["TensorFlowGenerator", "find_generator", "is_tensorflow"]
@@ -96,11 +97,12 @@ def find_generator(value: Any, network: str | None) -> TensorFlowGenerator:
     networks = _list_networks(value)
     name = _choose_default(networks) if network is None else network
     there = ", ".join(f"{key} ({_tell_function(state)})" for key, state in networks.items())
+    advice = suggest_networks(key for key, state in networks.items() if _is_generator(state))
     if name not in networks:
-        raise CheckpointError(f"no network {quote(name)} in the file; it has {there}")
+        raise CheckpointError(f"no network {quote(name)} in the file; it has {there}{advice}")
     state = networks[name]
     if not _is_generator(state):
-        raise CheckpointError(_explain_no_generator(name, state, there))
+        raise CheckpointError(f"{_explain_no_generator(name, state, there)}{advice}")
     arguments: dict[str, Any] = {}
     variables: dict[str, np.ndarray] = {}
     functions: list[str] = []
@@ -108,6 +110,8 @@ def find_generator(value: Any, network: str | None) -> TensorFlowGenerator:
     for part in (*_COMPONENTS, ""):  # a generator hands its own arguments to its components
         title = f"{name}.{part}" if part else name
         own = state["components"][part].state if part else state
+        for values in (own, own.get("static_kwargs"), own.get("components")):
+            refuse_foreign_values(values if type(values) is dict else {}, title)
         versions.append(_read_version(title, own))
         functions.append(_tell_function(own))
         arguments |= _read_arguments(title, own)
@@ -241,6 +245,7 @@ def _is_pair(pair: Any) -> bool:
 
 def _read_array(name: str, value: Any) -> np.ndarray:
     """A variable as an array, without a copy."""
+    refuse_foreign(value, f"the variable {name}")
     if type(value) in (int, float):
         return np.asarray(float(value))
     if type(value) is not PickledArray:

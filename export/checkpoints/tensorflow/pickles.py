@@ -33,7 +33,7 @@ from stylert.export.checkpoints.tensorflow.variables import Conversion, convert_
 from stylert.export.checkpoints.validation import check_shapes, check_size, check_values
 from stylert.runtime.errors import CheckpointError
 
-__all__ = ["read_tensorflow", "is_tensorflow"]
+__all__ = ["is_tensorflow", "read_generator", "read_tensorflow"]
 
 # Functions of the official code that build generators and their components.
 _KNOWN_FUNCTIONS = frozenset(
@@ -53,7 +53,19 @@ def read_tensorflow(value: Any, network: str | None, source: Source) -> Checkpoi
     Raises:
         CheckpointError: there is no such generator, or it is none that is supported.
     """
-    generator = find_generator(value, network)
+    return read_generator(find_generator(value, network), source)
+
+
+def read_generator(generator: TensorFlowGenerator, source: Source) -> Checkpoint:
+    """Read one generator.
+
+    Args:
+        generator: Its arguments and variables.
+        source: The file, whose size bounds what its variables may claim.
+
+    Raises:
+        CheckpointError: it is none that is supported.
+    """
     check_size(sum(array.size for array in generator.variables.values()), source)
     check_fixed(generator)
     config, conversions, filters = _read_family(generator)

@@ -1,4 +1,7 @@
-"""Files that a safe reader refuses: nothing in them runs, and the message is one line."""
+"""Files that would run code: nothing in them runs. Most are refused, with one line that says why.
+
+A payload in the generator is refused; one beside a good generator is passed over, and named.
+"""
 
 from __future__ import annotations
 
@@ -21,9 +24,10 @@ SAYS = {
     "evil_reduce.pkl": "refuses 'posix.system'",
     "evil_nested.pkl": "refuses 'posix.system'",
     "evil_torch_legacy.pkl": "refuses 'posix.system'",
-    "evil_tf_variable.pkl": "refuses 'posix.system'",
+    "evil_tf_variable.pkl": "is no StyleGAN generator.*'posix.system'",
     "evil_pt.pt": "refuses 'posix.system'",
     "evil_pt_legacy.pt": "refuses 'posix.system'",
+    "evil_tensor.pkl": "synthesis.b8.conv0.weight: refuses 'posix.system'",
     "evil_tf_incomplete.pkl": "it has no networks 'mapping' and 'synthesis'",
     "truncated.pkl": "ends early",
     "truncated_tail.pkl": "ends early",
@@ -45,7 +49,12 @@ LOADS = {
     "evil_module_src.pkl": (8, 8),  # its channels
     "evil_tf_build_src.pkl": (6, 6),
     "trailing_garbage.pkl": (8, 8),
+    "evil_beside.pkl": (6, 5),
+    "evil_beside.pt": (32, 32),
+    "evil_chain.pkl": (6, 5),
+    "evil_hook.pkl": (6, 5),
 }
+NAMED = {"evil_beside.pkl", "evil_beside.pt", "evil_chain.pkl", "evil_hook.pkl"}
 
 # Reads all files after this process was told to report imports, code, processes and pickles.
 WATCHED = """
@@ -96,6 +105,7 @@ def test_loaded_without_running(name: str, tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.chdir(tmp_path)
     checkpoint = read_checkpoint(HOSTILE / name)
     assert checkpoint.config.channels == LOADS[name]
+    assert any("'posix.system'" in note for note in checkpoint.notes) is (name in NAMED)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -178,6 +178,11 @@ FIELDS: dict[str, tuple[dict[str, Any], str]] = {
     "clamp": ({"conv_clamp": -1}, "conv_clamp: got -1, expected a number above 0"),
     "lr": ({"mapping_lr_multiplier": float("nan")}, "mapping_lr_multiplier: got nan"),
     "half": ({"num_fp16_res": 3}, "num_fp16_res: got 3, expected 0 to 2"),
+    "filters": ({"own_image_filter": "yes"}, "not supported: own_image_filter 'yes', expected"),
+    "filters of no skip": (
+        {"own_image_filter": True, "architecture": "orig"},
+        "not supported: own_image_filter True, expected False",
+    ),
     "embedding": ({"c_dim": 0}, "embed_features is 3 and c_dim 0"),
     "layers": ({"mapping_layers": 10**9}, "mapping_layers: got 1000000000, expected 1 to 256"),
 }
@@ -213,10 +218,12 @@ def test_text_from_the_file_is_printable(checkpoint: Checkpoint, tmp_path: Path)
     assert read_checkpoint(path).notes[0] == "a??[31mb"
 
 
-def test_files_of_other_programs(checkpoint: Checkpoint, tmp_path: Path) -> None:
+def test_files_of_other_programs(tmp_path: Path) -> None:
     path = tmp_path / "other.safetensors"
-    path.write_bytes(save(dict(checkpoint.tensors)))
-    with pytest.raises(CheckpointError, match="without StyleRT's metadata"):
+    path.write_bytes(save({"unet.weight": np.zeros((2, 2), np.float32)}))
+    with pytest.raises(
+        CheckpointError, match=r"a \.safetensors file of a dict .* it has unet.weight, exp"
+    ):
         read_checkpoint(path)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import zipfile
 from pathlib import Path
@@ -95,10 +96,10 @@ def test_files_that_do_not_open(
     path = tmp_path / "net.pkl"
     path.write_bytes(b"\x80\x04N.")
 
-    def fail(self: Path) -> bytes:
+    def fail(*arguments: Any, **options: Any) -> None:
         raise error
 
-    monkeypatch.setattr(Path, "read_bytes", fail)
+    monkeypatch.setattr(mmap, "mmap", fail)
     with pytest.raises(CheckpointError, match=r"Permission denied\.|does not fit into memory\."):
         read_checkpoint(path)
 

@@ -155,6 +155,17 @@ def assert_draws_alike(checkpoint: Checkpoint, graphs: Graphs, *, batch: int = 3
         assert images.std() > 0.02, "a picture without contrast proves nothing"
 
 
+@every_form
+def test_an_image_filter_of_its_own(
+    make_checkpoint: MakeCheckpoint, tmp_path: Path, up_convolution: str
+) -> None:
+    """As rosinality's trainings with a `blur_kernel` have it."""
+    checkpoint = with_filter(make_checkpoint(own_image_filter=True), FILTERS["3 taps"])
+    image_filter = checkpoint.tensors["synthesis.b8.torgb.resample_filter"]
+    assert image_filter.shape != checkpoint.tensors["synthesis.b8.resample_filter"].shape
+    assert_draws_alike(checkpoint, Graphs.write(checkpoint, tmp_path, up_convolution))
+
+
 def noise_fields(
     checkpoint: Checkpoint,
     graphs: Graphs,

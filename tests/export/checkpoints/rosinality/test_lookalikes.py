@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,31 @@ T = torch.zeros(2)
 FILES: dict[str, tuple[dict[str, Any], str]] = {
     "BasicSR": (
         {"params_ema": {"style_mlp.1.weight": T, "style_conv1.modulated_conv.weight": T}},
-        "a network of BasicSR or GFPGAN",
+        "a network of BasicSR",
     ),
     "GFPGAN": (
         {"params_ema": {"stylegan_decoder.style_conv1.modulated_conv.weight": T}},
-        "a network of BasicSR or GFPGAN",
+        "a GFPGAN, which restores faces",
+    ),
+    "GFPGAN's first": (
+        {"params_ema": {"condition_scale.0.0.weight": T, "conv_body_first.0.weight": T}},
+        "a GFPGAN, which restores faces",
+    ),
+    "FastGAN": (
+        {
+            "g": {"module.init.init.0.weight_orig": T, "module.feat_8.1.weight_orig": T},
+            "g_ema": [T],
+            "opt_g": {"state": {}},
+        },
+        "a FastGAN generator, the default of projected-gan",
+    ),
+    "a training of Lightning": (
+        {
+            "callbacks": {torch.nn.Linear: {"best": 1}},
+            "state_dict": {"student.layers.0.conv1.conv.weight_permute": T},
+            "hyper_parameters": torch.nn.Linear(1, 1),
+        },
+        "a MobileStyleGAN",
     ),
     "MobileStyleGAN": (
         {"state_dict": {"student.layers.0.conv1.conv.weight_dw": T, "mapping_net.a": T}},
@@ -37,28 +58,6 @@ FILES: dict[str, tuple[dict[str, Any], str]] = {
         "a StyleGAN 1 of rosinality's style-based-gan-pytorch",
     ),
     "lernapparat": ({"g_synthesis.blocks.4x4.const": T}, "a StyleGAN 1 of lernapparat"),
-    "mmgeneration": (
-        {
-            "meta": {},
-            "state_dict": {
-                "generator_ema.style_mapping.1.linear.weight_orig": T,
-                "generator_ema.conv1.conv.style_modulation.linear.weight_orig": T,
-            },
-        },
-        "a network of mmgeneration or mmagic",
-    ),
-    "genforce": (
-        {"generator_smooth": {"synthesis.layer0.style.weight": T, "truncation.w_avg": T}},
-        "a network of genforce",
-    ),
-    "NVlabs' names": (
-        {"G_ema": {"mapping.w_avg": T, "synthesis.b4.const": T}},
-        "a state dict with NVlabs' names",
-    ),
-    "NVlabs' names, bare": (
-        {"mapping.fc0.weight": T, "synthesis.input.freqs": T},
-        "a state dict with NVlabs' names",
-    ),
 }
 
 
@@ -102,7 +101,26 @@ def test_gpen_by_its_channels(state: dict[str, Any], tmp_path: Path) -> None:
     assert "not supported: a generator that joins its noise" in refusal(value, tmp_path)
 
 
+def test_snapshots_by_their_classes(writer: Any) -> None:
+    """A pickle of projected-gan, whose generator is a plain module, and other whole networks."""
+    classes = {
+        "pg_modules.networks_fastgan\nGenerator": "a FastGAN generator",
+        "swagan\nGenerator": "a SWAGAN",
+        "gfpgan.archs.gfpganv1_arch\nGFPGANv1": "a GFPGAN",
+        "core.models.mobile_synthesis_network\nMobileSynthesisNetwork": "a MobileStyleGAN",
+    }
+    for name, reason in classes.items():
+        network = writer.Raw(f"c{name}\n)\x81}}b".encode("latin1"))
+        for others in ({}, {"D": writer.Module("Discriminator")}):
+            path = writer.file(writer.dump({"G": network, "G_ema": network, **others}))
+            with pytest.raises(CheckpointError, match=f"not supported: {reason}"):
+                read_checkpoint(path)
+
+
 def test_a_whole_network_of_another_kind(tmp_path: Path) -> None:
     message = refusal(torch.nn.Linear(2, 2), tmp_path)
     assert "refuses 'torch.nn.modules.linear.Linear'" in message
     assert "save its state_dict() instead" in message
+    other = refusal({"args": collections.Counter("a"), "d": T}, tmp_path)
+    assert "refuses 'collections.Counter'" in other
+    assert "state_dict" not in other

@@ -145,8 +145,8 @@ def test_storages_are_views_and_shared() -> None:
     data = saved({"a": NUMBERS, "b": NUMBERS[2:], "c": torch.zeros(1000)})
     value = read(data)
     whole = np.frombuffer(data, dtype=np.uint8)
-    assert np.shares_memory(value["a"].storage.elements, whole)
-    assert "elements" not in vars(value["c"].storage)  # nothing asked for it
+    assert np.shares_memory(np.frombuffer(value["a"].storage.fetch(), np.uint8), whole)
+    assert value["a"].storage.described == value["b"].storage.described
     assert np.array_equal(value["b"].to_float32(), NUMBERS[2:].numpy())
 
 
@@ -363,6 +363,16 @@ def test_other_names_are_refused(module: str, name: str, writer: Any, tmp_path: 
         message = refusal(data, tmp_path)
         assert f"refuses '{module}.{name}'" in message
         assert (hint in message) is ((module, name) in NETWORKS)
+
+
+def test_foreign_persistent_ids(writer: Any, tmp_path: Path) -> None:
+    for persistent_id in ("cposix\nsystem\n)R", "(X\x01\0\0\0acposix\nsystem\nt"):
+        storage = writer.Raw(persistent_id.encode() + b"Q")
+        tensor = writer.Call("torch._utils", "_rebuild_tensor_v2", (storage, 0, (), (), False, {}))
+        for data in (small_archive(writer, {"a": tensor}), stream(writer, {"a": tensor})):
+            assert "refuses 'posix.system'" in refusal(data, tmp_path)
+        beside = {"args": tensor, "state_dict": {"a": tensor}}
+        assert "it is a torch.save file" in refusal(small_archive(writer, {"b": beside}), tmp_path)
 
 
 def stream(writer: Any, value: Any, *, keys: Any = (), tail: bytes = b"", **system: Any) -> bytes:
