@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from itertools import islice
 from typing import Any
 
 from stylert.export.checkpoints.safe_pickle.pickle_names import RefusedName
@@ -17,6 +18,8 @@ from stylert.runtime.errors import CheckpointError
 
 __all__ = ["explain", "refuse_look_alikes", "list_tensor_shapes"]
 
+_MAX_DICTS = 256  # that are looked into: one dict may stand under a great many keys
+_MAX_TENSORS = 20_000
 Shapes = Mapping[str, tuple[int, ...]]  # by the tensor's name
 
 
@@ -25,12 +28,15 @@ def list_tensor_shapes(value: Any) -> dict[str, tuple[int, ...]]:
 
     A tensor's name begins with that of the dict which it is in.
     """
-    shapes: dict[str, tuple[int, ...]] = {}
-    for holder, tensors in [("", value), *(value.items() if type(value) is dict else ())]:
+    return dict(islice(_walk_tensors(value), _MAX_TENSORS))
+
+
+def _walk_tensors(value: Any) -> Iterator[tuple[str, tuple[int, ...]]]:
+    parts = value.items() if type(value) is dict else ()
+    for holder, tensors in [("", value), *islice(parts, _MAX_DICTS)]:
         for name, tensor in tensors.items() if type(tensors) is dict else ():
             if type(tensor) is Tensor:
-                shapes[f"{holder}.{name}".lstrip(".")] = tensor.shape
-    return shapes
+                yield f"{holder}.{name}".lstrip("."), tensor.shape
 
 
 def refuse_look_alikes(shapes: Shapes, foreign: Collection[str] = ()) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -36,6 +37,7 @@ __all__ = ["read_state_dicts", "is_rosinality"]
 ALONE = "the only network"
 _DEFAULTS = ("g_ema", "decoder", ALONE)
 _MAX_GENERATORS = 16
+_MAX_DICTS = 256  # that are looked into: one dict may stand under a great many keys
 _NAME = re.compile(r"[\w. -]{1,80}", re.ASCII)  # of a generator
 _WRAPPERS = ("module", "_orig_mod", "")  # of DataParallel and torch.compile
 _LR_MULTIPLIER = 0.01  # of the mapping network, unless the arguments of the training say otherwise
@@ -120,9 +122,9 @@ def _find_generators(value: Any) -> dict[str, _Generator]:
     """The generators in a value, or in the dicts right in it, by name."""
     if type(value) is not dict:
         return {}
-    dicts = {key: inner for key, inner in value.items() if type(inner) is dict}
+    dicts = ((key, inner) for key, inner in value.items() if type(inner) is dict)
     found: dict[str, _Generator] = {}
-    for holder, tensors in ("", value), *dicts.items():
+    for holder, tensors in ("", value), *islice(dicts, _MAX_DICTS):
         if type(holder) is not str:
             continue
         for name in tensors:

@@ -13,8 +13,9 @@ from functools import partial
 from typing import Any
 
 from stylert.export.checkpoints.safe_pickle import arrays
+from stylert.export.checkpoints.safe_pickle.budget import Budget
 from stylert.export.checkpoints.safe_pickle.foreign import ForeignNames, ForeignObject
-from stylert.export.checkpoints.safe_pickle.pickle_machine import Budget, PickleMachine
+from stylert.export.checkpoints.safe_pickle.pickle_machine import PickleMachine
 from stylert.export.checkpoints.safe_pickle.pickle_names import Buildable, Global
 from stylert.export.checkpoints.safe_pickle.storages import STORAGE_TYPES, Tensor, make_tensor
 from stylert.export.checkpoints.safe_pickle.torch_stream import read_storage, read_stream

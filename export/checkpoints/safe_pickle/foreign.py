@@ -27,6 +27,7 @@ __all__ = [
     "refuse_foreign_values",
 ]
 
+MAX_SHOWN = 32
 MAX_NAMES = 1000  # a snapshot with a discriminator of 200 layers has about 60
 
 
@@ -71,11 +72,17 @@ class ForeignNames:
         return self._objects.setdefault(name, ForeignObject(name))
 
     def describe(self) -> tuple[str, ...]:
-        """A note that names them, if there are any."""
+        """A note that names them, if there are any: functions first, which do more than types."""
         if not self._objects:
             return ()
-        shown = quote_some(self._objects)
+        functions_first = sorted(self._objects, key=_is_type)
+        shown = quote_some(functions_first, MAX_SHOWN)
         return (f"the file names what no generator needs; nothing of it was read or run: {shown}",)
+
+
+def _is_type(name: str) -> bool:
+    """By the custom that types begin with a capital."""
+    return name.rpartition(".")[2].lstrip("_")[:1].isupper()
 
 
 def find_foreign(values: Any) -> ForeignObject | None:

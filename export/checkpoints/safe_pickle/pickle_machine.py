@@ -16,6 +16,7 @@ import struct
 from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
 
+from stylert.export.checkpoints.safe_pickle.budget import Budget
 from stylert.export.checkpoints.safe_pickle.foreign import (
     ForeignNames,
     ForeignObject,
@@ -25,9 +26,8 @@ from stylert.export.checkpoints.safe_pickle.pickle_names import Buildable, Globa
 from stylert.export.checkpoints.safe_pickle.quoting import quote
 from stylert.runtime.errors import CheckpointError
 
-__all__ = ["Budget", "PickleMachine"]
+__all__ = ["PickleMachine"]
 
-MAX_OPERATIONS = 500_000  # a snapshot of three 1024 px networks takes about 60,000
 MAX_OPEN_MARKS = 256  # a snapshot takes about 30
 MAX_STACK = 10_000  # values between two marks; pickle itself writes at most 2000
 MAX_LONG_BYTES = 32  # the longest integer that a checkpoint has takes 10
@@ -44,34 +44,6 @@ _DAMAGE = (
     ValueError,
     struct.error,
 )
-
-
-class Budget:
-    """What the reading of one file may cost, all its nested streams together."""
-
-    def __init__(self, *, copied_bytes: int, operations: int = MAX_OPERATIONS) -> None:
-        self.copied_bytes = copied_bytes
-        self.operations = operations
-
-    def operate(self, count: int = 1) -> None:
-        """Count operations, or steps of a loop within one.
-
-        Raises:
-            CheckpointError: too many.
-        """
-        self.operations -= count
-        if self.operations < 0:
-            raise CheckpointError("the pickle takes more steps than any checkpoint does")
-
-    def copy(self, count: int) -> None:
-        """Count bytes that are copied.
-
-        Raises:
-            CheckpointError: more than the file can rightly ask for.
-        """
-        self.copied_bytes -= count
-        if self.copied_bytes < 0:
-            raise CheckpointError("the pickle claims more data than the file holds")
 
 
 class PickleMachine:

@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from stylert.export.checkpoints.safe_pickle.budget import Budget
 from stylert.export.checkpoints.safe_pickle.foreign import ForeignNames, ForeignObject
-from stylert.export.checkpoints.safe_pickle.pickle_machine import Budget, PickleMachine
+from stylert.export.checkpoints.safe_pickle.pickle_machine import PickleMachine
 from stylert.export.checkpoints.safe_pickle.pickle_names import Global
 from stylert.export.checkpoints.safe_pickle.quoting import quote
 from stylert.export.checkpoints.safe_pickle.storages import (

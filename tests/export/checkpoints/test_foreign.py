@@ -185,6 +185,25 @@ def test_beside_a_generator(
     assert [path.name for path in tmp_path.iterdir()] == ["file.pkl"]
 
 
+def test_functions_are_named_before_types(writer: Any) -> None:
+    many = b"".join(b"ctorch.nn\nType%d\n0" % i for i in range(100))
+    network = writer.generator(writer.config())
+    data = writer.dump({"first": writer.Raw(many + PAYLOAD), "G_ema": network})
+    (note,) = read_checkpoint(writer.file(data)).notes
+    assert note.startswith(f"{NOTE}'posix.system', 'torch.nn.Type0'")
+    assert note.endswith(" and 69 more")
+
+
+@pytest.mark.parametrize("key", ["conv1.conv.weight", "latent_avg"])
+def test_in_a_state_dict(key: str, writer: Any, tmp_path: Path) -> None:
+    value = torch.load(FIELD / "ros-extra.pt", weights_only=True)
+    holder = value if key == "latent_avg" else value["g_ema"]
+    holder[key] = functools.partial(print, 1)
+    torch.save(value, tmp_path / "file.pt")
+    with pytest.raises(CheckpointError, match=rf"{key}.*refuses 'functools\.partial'"):
+        read_checkpoint(tmp_path / "file.pt")
+
+
 def put(path: str, kind: str, name: Any, value: bytes) -> Callable[[Any, Any], None]:
     def edit(network: Any, writer: Any) -> None:
         target = network.at(path) if path else network

@@ -226,7 +226,20 @@ def chain_of_lists() -> bytes:
     return b"\x80\x04]q\x00" + b"]q\x01h\x00a0h\x01q\x000" * 20_000 + b"h\x00."
 
 
+def bomb_of_references() -> bytes:
+    """One dict of 40,000 names under 40,000 keys: a square of steps for whoever looks into all."""
+    names = b"".join(b"X\x06\x00\x00\x00%06d" % i + b"N" for i in range(40_000))
+    keys = b"".join(b"(" + part + b"u" for part in _cut(names))
+    outer = b"".join(b"(" + part.replace(b"N", b"h\x00") + b"u" for part in _cut(names))
+    return b"\x80\x04}q\x00" + keys + b"}" + outer + b"."
+
+
+def _cut(names: bytes, size: int = 12 * 4000) -> list[bytes]:
+    return [names[i : i + size] for i in range(0, len(names), size)]
+
+
 BOMBS = {
+    "references": bomb_of_references(),
     "lists": bomb_of_lists(),
     "tuples": bomb_of_tuples(),
     "chain": chain_of_lists(),
