@@ -41,8 +41,8 @@ How many times beyond the bounds of the proof a fault is in **the layer where it
 the proof just fails. Each layer that has it gets the fault by itself. Right and wrong are drawn by
 PyTorch in float32 in the scenes of the proof, and the excess is that of
 `runtime.proof.parity.measure_excess`: the smaller one of both gates, in the picture that shows
-most. Psi, cutoff and the mapping are judged by the 'ws' output, and bytes by the share that is off, over the
-2 % that may be.
+most. Psi, cutoff and the mapping are judged by the 'ws' output, and bytes by the share that is
+off, over the 2 % that may be.
 
 {machine}
 {pictures}
