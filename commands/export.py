@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -22,6 +22,7 @@ from stylert.commands.options import (
     in_panel,
 )
 from stylert.commands.target_files import check_new
+from stylert.commands.text.names import parse_names
 from stylert.runtime.errors import InvalidInput, ParityError
 from stylert.runtime.packages import need
 
@@ -34,6 +35,7 @@ PARITY = "Against PyTorch in float32"  # the title of its table
 
 in_proof = in_panel("Proof")
 in_half = in_panel("Half precision")
+in_stored = in_panel("What the bundle holds")
 
 COMPARED = "Pictures compared in each scene; by default 32, 16 or 8, by the network's size."
 AllowChaotic = Annotated[
@@ -118,6 +120,13 @@ def export(
         bool,
         in_half("Fail if half is too far off, instead of using it less.", "--half-strict"),
     ] = False,
+    weights: Annotated[
+        str, in_stored("Large weights as fp32, or as int16: half the size, not quite the same.")
+    ] = "fp32",
+    classes: Annotated[
+        Any,
+        in_stored("Names of the classes: a,b,c, or a file with a name a line.", read=parse_names),
+    ] = None,
 ) -> None:
     """Turn a checkpoint into a bundle, and prove that it draws the same pictures.
 
@@ -128,6 +137,8 @@ def export(
 
     check_target(out, force=force)
     model = read_as.read(checkpoint)
+    if classes is not None:
+        model = replace(model, class_names=classes)
     with console.show_progress() as progress:
         report = export_bundle(
             model,
@@ -136,6 +147,7 @@ def export(
             verify_seeds=verify_seeds if verify else 0,
             half=half,
             half_strict=half_strict,
+            weights=weights,
             allow_chaotic=allow_chaotic,
             progress=progress,
         )

@@ -1,0 +1,25 @@
+"""Names: 'ant,bee,cat', or a text file with one on a line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from stylert.runtime.arguments import shown
+from stylert.runtime.errors import InvalidInput
+
+__all__ = ["parse_names"]
+
+
+def parse_names(text: str) -> tuple[str, ...]:
+    """Read names with commas between them, or the lines of a text file, empty ones left out."""
+    path = Path(text)
+    if "," not in text and path.is_file():
+        try:
+            lines = path.read_text(encoding="utf-8-sig").splitlines()
+        except ValueError:
+            raise InvalidInput(f"{text} is no text file in UTF-8") from None
+        return tuple(line.strip() for line in lines if line.strip())
+    names = tuple(name.strip() for name in text.split(","))
+    if "" in names or len(names) == 1:
+        raise InvalidInput(f"got {shown(text)}, expected names such as ant,bee,cat, or a text file")
+    return names
