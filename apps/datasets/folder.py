@@ -10,7 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from stylert.apps.datasets.job import DatasetJob
-from stylert.apps.datasets.names import IMAGE_NAME, MANIFEST, SUFFIXES, image_name, partial
+from stylert.apps.datasets.layouts import write_layout
+from stylert.apps.datasets.names import (
+    IMAGE_NAME,
+    LAYOUTS,
+    MANIFEST,
+    SUFFIXES,
+    image_name,
+    partial,
+)
 from stylert.apps.datasets.seeds import Seeds
 from stylert.apps.datasets.store import Container, Store
 from stylert.runtime.publishing import naming, publish_bytes, sync_files, sync_folder
@@ -27,7 +35,9 @@ class Folder(Container):
         for entry in _list_entries(self.folder):
             name = IMAGE_NAME.fullmatch(entry.name)
             same = name and name["suffix"] == SUFFIXES[job.image_format]
-            if entry.name == MANIFEST or (name and same and int(name["seed"]) in job.seeds):
+            if entry.name in (MANIFEST, job.layout_file) or (
+                name and same and int(name["seed"]) in job.seeds
+            ):
                 return self.folder / entry.name
         return None
 
@@ -43,16 +53,17 @@ class Folder(Container):
                 yield self.folder / image_name(seed, job.image_format)
 
     def finish(self, job: DatasetJob) -> None:
-        """All is there already."""
+        if job.layout_file is not None and not (self.folder / job.layout_file).exists():
+            write_layout(job, self.folder / job.layout_file)
 
     def remove(self) -> None:
         # Its job says which images are its own: no others had their names.
-        seeds, suffix = _read_images(self.stored_job())
+        seeds, suffix, layout = _read_files(self.stored_job())
         for entry in _list_entries(self.folder):
             name = IMAGE_NAME.fullmatch(entry.name)
             if name and name["suffix"] == suffix and int(name["seed"]) in seeds:
                 os.unlink(entry.path)
-        self.remove_files(IMAGE_PARTIAL)
+        self.remove_files(IMAGE_PARTIAL, *layout)
 
 
 class _FolderStore(Store):
@@ -90,10 +101,12 @@ def _list_entries(folder: Path) -> Iterator[os.DirEntry[str]]:
         yield from entries
 
 
-def _read_images(job: bytes | None) -> tuple[Seeds | frozenset[int], str]:
-    """The seeds and the suffix of a job.json, none if it cannot be read."""
+def _read_files(job: bytes | None) -> tuple[Seeds | frozenset[int], str, tuple[str, ...]]:
+    """The seeds, the suffix and the other files of a job.json, none if it cannot be read."""
     try:
         settings = json.loads(job or b"")["settings"]
-        return Seeds.parse(settings["seeds"]), SUFFIXES[settings["image_format"]]
+        layout = LAYOUTS[settings["layout"]] if "layout" in settings else None
+        others = () if layout is None else (layout, partial(layout))
+        return Seeds.parse(settings["seeds"]), SUFFIXES[settings["image_format"]], others
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        return frozenset(), ""
+        return frozenset(), "", ()

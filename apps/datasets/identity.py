@@ -19,7 +19,7 @@ from stylert.runtime.errors import InvalidInput
 if TYPE_CHECKING:
     from stylert.runtime import Generator
 
-__all__ = ["check_same_job", "describe_job"]
+__all__ = ["check_same_job", "describe_job", "find_differences", "read_job"]
 
 SCHEMA = 1
 # Of what `Generator.describe` says, that which decides how images are rounded.
@@ -54,7 +54,28 @@ def describe_job(job: DatasetJob, generator: Generator) -> bytes:
             "pillow": version("pillow"),
         },
     }
-    return (json.dumps(description, indent=1) + "\n").encode()
+    return _to_bytes(description)
+
+
+def read_job(there: bytes, out: Path) -> DatasetJob:
+    """The job that a job.json tells of.
+
+    Args:
+        there: the job.json.
+        out: the data set, for the message.
+
+    Raises:
+        InvalidInput: it is damaged.
+    """
+    try:
+        told = json.loads(there)
+        job = DatasetJob.from_settings(told["settings"])
+        whole = (told["schema"], told["images"]) == (SCHEMA, len(job.seeds))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        whole = False
+    if not whole or _to_bytes(told) != there:
+        raise _damaged(out)
+    return job
 
 
 def check_same_job(there: bytes, now: bytes, out: Path) -> None:
@@ -68,21 +89,44 @@ def check_same_job(there: bytes, now: bytes, out: Path) -> None:
     Raises:
         InvalidInput: they differ, or the one that is there is damaged.
     """
+    if differences := find_differences(there, now, out):
+        raise InvalidInput(
+            f"{out} holds another job: {differences}. Pass --force to start over, or choose "
+            "another --out."
+        )
+
+
+def find_differences(there: bytes, now: bytes, out: Path) -> str:
+    """What the first differences of two jobs are, in words; '' where there are none.
+
+    Args:
+        there: the job.json that is there.
+        now: what it would be now.
+        out: the data set, for the message.
+
+    Raises:
+        InvalidInput: the one that is there is damaged.
+    """
     if there == now:
-        return
+        return ""
     try:
         before, after = dict(_leaves(json.loads(there))), dict(_leaves(json.loads(now)))
     except (ValueError, AttributeError, RecursionError):
-        raise InvalidInput(
-            f"{out}: its job.json is damaged. Pass --force to start over, or choose another --out."
-        ) from None
+        raise _damaged(out) from None
     # As text: the order of a psi by layers matters.
     names = [n for n in {**after, **before} if str(before.get(n)) != str(after.get(n))]
     told = [f"{n} {shown(before.get(n))}, now {shown(after.get(n))}" for n in names[:MOST_TOLD]]
-    raise InvalidInput(
-        f"{out} holds another job: {'; '.join(told) or 'written differently'}. Pass --force to "
-        "start over, or choose another --out."
+    return "; ".join(told) or "written differently"
+
+
+def _damaged(out: Path) -> InvalidInput:
+    return InvalidInput(
+        f"{out}: its job.json is damaged. Pass --force to start over, or choose another --out."
     )
+
+
+def _to_bytes(description: Any) -> bytes:
+    return (json.dumps(description, indent=1) + "\n").encode()
 
 
 def _leaves(description: Any) -> Iterator[tuple[str, Any]]:

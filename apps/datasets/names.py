@@ -7,6 +7,7 @@ import re
 __all__ = [
     "IMAGE_NAME",
     "JOB",
+    "LAYOUTS",
     "MANIFEST",
     "SHARD_NAME",
     "SUFFIXES",
@@ -18,6 +19,7 @@ __all__ = [
 
 JOB = "job.json"  # what was asked for, of which bundle, and what draws it
 MANIFEST = "manifest.jsonl"  # a line per image
+LAYOUTS = {"huggingface": "metadata.jsonl", "stylegan": "dataset.json"}  # files of labels
 SUFFIXES = {"png": ".png", "jpeg": ".jpg", "webp": ".webp"}  # by image format
 IMAGE_NAME = re.compile(r"seed(?P<seed>\d{4,10})(?P<suffix>\.png|\.jpg|\.webp)")
 SHARD_NAME = re.compile(r"shard-\d{6,}\.(tar|jsonl)(\.partial)?")

@@ -3,6 +3,7 @@
 file, shard             the image's name, in a WebDataset that of its member and of the tar file
 seed                    z = RandomState(seed).randn(z_dim)
 class_idx, labels       of a conditional generator, one of the two
+class                   the name of class_idx, where the generator's classes have names
 truncation_psi          a number, or numbers by layers: {"coarse": 0.5}, 1 in the others
 truncation_cutoff       layers from this one on are not truncated (null: all are)
 noise_mode, noise_seed  the seed with the mode 'seeded' alone
@@ -17,8 +18,6 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
 from stylert.apps.datasets.job import DatasetJob
 from stylert.apps.datasets.names import SUFFIXES, image_name, sample_key, shard_name
 from stylert.runtime.arguments import shown
@@ -27,16 +26,10 @@ from stylert.runtime.errors import InvalidInput
 __all__ = ["format_line", "read_record", "make_record"]
 
 
-def make_record(job: DatasetJob, place: int, image: np.ndarray, data: bytes) -> dict[str, Any]:
-    """What is told of an image [H, W, C] that became the bytes of a file."""
-    H, W, _ = image.shape
-    return {
-        **_drawn(job, place),
-        "width": W,
-        "height": H,
-        "bytes": len(data),
-        "sha256": hashlib.sha256(data).hexdigest(),
-    }
+def make_record(job: DatasetJob, place: int, data: bytes) -> dict[str, Any]:
+    """What is told of an image, whose file has these bytes."""
+    sha256 = hashlib.sha256(data).hexdigest()
+    return {**_drawn(job, place), "bytes": len(data), "sha256": sha256}
 
 
 def format_line(record: Mapping[str, Any]) -> bytes:
@@ -75,6 +68,9 @@ def _drawn(job: DatasetJob, place: int) -> dict[str, Any]:
     facts |= {"truncation_cutoff": None, "noise_mode": "const", **job.options}
     if (class_idx := job.find_class(place)) is not None:
         facts["class_idx"] = class_idx
+        if job.classes.names:
+            facts["class"] = job.classes.names[class_idx]
     if facts["noise_mode"] == "seeded":
         facts.setdefault("noise_seed", seed)
+    facts |= {"width": job.width, "height": job.height}
     return {k: list(v) if isinstance(v, tuple) else v for k, v in facts.items()}

@@ -239,7 +239,7 @@ class DatasetWriter:
 
     def _encode(self, drawn: _Drawn) -> _Encoded:
         data = encode_image(drawn.image, **self.job.encoding)
-        return _Encoded(drawn.shard, make_record(self.job, drawn.place, drawn.image, data), data)
+        return _Encoded(drawn.shard, make_record(self.job, drawn.place, data), data)
 
     def _write(self, encoded: _Encoded) -> None:
         encoded.shard.append(encoded.record, encoded.data)

@@ -58,9 +58,8 @@ class ZipFile(Container):
         if not self.is_complete():
             if self.out.exists():
                 raise InvalidInput(f"{self.out} exists by now. Move it, and run this again.")
-            files = chain([self.job_file], self._unpacked.files(job), [self.folder / MANIFEST])
-            with publish_file(self.out, overwrite=False, beside=self.folder / PACKED) as packed:
-                _pack(files, packed)
+            self._unpacked.finish(job)
+            self._publish(job, overwrite=False)
         self._remove_unpacked()
         with suppress(OSError):  # not there, or with files that are not ours
             self.folder.rmdir()
@@ -68,6 +67,13 @@ class ZipFile(Container):
     def remove(self) -> None:
         self.out.unlink(missing_ok=True)
         self._remove_unpacked()
+
+    def _publish(self, job: DatasetJob, *, overwrite: bool) -> None:
+        others = [self.folder / name for name in (job.layout_file, MANIFEST) if name]
+        files = chain([self.job_file], self._unpacked.files(job), others)
+        beside = self.folder / PACKED
+        with publish_file(self.out, overwrite=overwrite, beside=beside) as packed:
+            _pack(files, packed)
 
     def _remove_unpacked(self) -> None:
         (self.folder / PACKED).unlink(missing_ok=True)

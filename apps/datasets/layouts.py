@@ -1,0 +1,68 @@
+"""The labels as other tools read them: a file beside the manifest, which it follows from.
+
+huggingface   metadata.jsonl, a line per image: {"file_name": "seed0003.png", "label": "cat",
+              "seed": 3}. The label is the class's name where it has one, as `class_encode_column`
+              of the datasets library sorts numbers as texts: 10 before 2.
+stylegan      dataset.json, as the original training tools read it: {"labels": [["seed0003.png", 0],
+              ...]}, of an unconditional network {"labels": null}.
+
+Soft labels are lists of numbers in both.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from stylert.apps.datasets.job import DatasetJob
+from stylert.apps.datasets.names import MANIFEST, partial
+from stylert.apps.datasets.records import format_line, read_record
+from stylert.runtime.publishing import publish_file
+
+__all__ = ["make_layout", "write_layout"]
+
+Record = Mapping[str, Any]
+
+
+def make_layout(job: DatasetJob, records: Iterable[Record]) -> Iterator[bytes]:
+    """The file of the job's layout, in parts, from the records of the manifest."""
+    return (_make_metadata if job.layout == "huggingface" else _make_labels)(records)
+
+
+def write_layout(job: DatasetJob, path: Path) -> None:
+    """Write the file of the job's layout from the manifest beside it.
+
+    Raises:
+        InvalidInput: the manifest is damaged.
+        OSError: it cannot be written.
+    """
+    with (
+        path.with_name(MANIFEST).open("rb") as manifest,
+        publish_file(path, beside=path.with_name(partial(path.name))) as unfinished,
+        unfinished.open("wb") as file,
+    ):
+        records = (read_record(job, place, line) for place, line in enumerate(manifest))
+        file.writelines(make_layout(job, records))
+
+
+def _make_metadata(records: Iterable[Record]) -> Iterator[bytes]:
+    for record in records:
+        label = next(
+            (record[key] for key in ("class", "class_idx", "labels") if key in record), None
+        )
+        told = {} if label is None else {"label": label}
+        yield format_line({"file_name": record["file"], **told, "seed": record["seed"]})
+
+
+def _make_labels(records: Iterable[Record]) -> Iterator[bytes]:
+    before = b'{"labels": [\n'
+    for record in records:
+        label = record.get("class_idx", record.get("labels"))
+        if label is None:  # no image has one
+            yield b'{"labels": null}\n'
+            return
+        yield before + json.dumps([record["file"], label]).encode()
+        before = b",\n"
+    yield b"\n]}\n"
