@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
+from stylert.apps.datasets.folder_reader import FolderReader
 from stylert.apps.datasets.job import DatasetJob
-from stylert.apps.datasets.layouts import write_layout
+from stylert.apps.datasets.layouts import make_layout
 from stylert.apps.datasets.names import (
     IMAGE_NAME,
     LAYOUTS,
@@ -19,13 +20,16 @@ from stylert.apps.datasets.names import (
     image_name,
     partial,
 )
+from stylert.apps.datasets.places import Places
+from stylert.apps.datasets.records import read_record
 from stylert.apps.datasets.seeds import Seeds
-from stylert.apps.datasets.store import Container, Store
+from stylert.apps.datasets.store import Container, Mended, Store
 from stylert.runtime.publishing import naming, publish_bytes, sync_files, sync_folder
 
 __all__ = ["Folder"]
 
 IMAGE_PARTIAL = partial(".image")  # one at a time
+SYNCED = 64  # images that are brought to the disk together
 
 
 class Folder(Container):
@@ -54,7 +58,24 @@ class Folder(Container):
 
     def finish(self, job: DatasetJob) -> None:
         if job.layout_file is not None and not (self.folder / job.layout_file).exists():
-            write_layout(job, self.folder / job.layout_file)
+            self._write_layout(job, job.layout_file)
+
+    def open_reader(self, job: DatasetJob) -> AbstractContextManager[FolderReader]:
+        return nullcontext(FolderReader(self.folder, job))
+
+    def mend(self, job: DatasetJob, images: Iterable[Mended], redrawn: Places) -> None:
+        store = _FolderStore(self.folder)
+        with self.write_file(MANIFEST) as manifest:
+            for place, image in enumerate(images, 1):
+                if image.is_new:
+                    store.append(image.record, image.line, image.load())
+                if place % SYNCED == 0:
+                    store.sync()
+                manifest.write(image.line)
+            store.sync()
+        store.finish()
+        if job.layout_file is not None:
+            self._write_layout(job, job.layout_file)
 
     def remove(self) -> None:
         # Its job says which images are its own: no others had their names.
@@ -64,6 +85,11 @@ class Folder(Container):
             if name and name["suffix"] == suffix and int(name["seed"]) in seeds:
                 os.unlink(entry.path)
         self.remove_files(IMAGE_PARTIAL, *layout)
+
+    def _write_layout(self, job: DatasetJob, name: str) -> None:
+        with self.write_file(name) as file, (self.folder / MANIFEST).open("rb") as manifest:
+            records = (read_record(job, place, line) for place, line in enumerate(manifest))
+            file.writelines(make_layout(job, records))
 
 
 class _FolderStore(Store):

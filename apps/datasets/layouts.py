@@ -13,15 +13,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from stylert.apps.datasets.job import DatasetJob
-from stylert.apps.datasets.names import MANIFEST, partial
-from stylert.apps.datasets.records import format_line, read_record
-from stylert.runtime.publishing import publish_file
+from stylert.apps.datasets.records import format_line
 
-__all__ = ["make_layout", "write_layout"]
+__all__ = ["make_layout"]
 
 Record = Mapping[str, Any]
 
@@ -29,22 +26,6 @@ Record = Mapping[str, Any]
 def make_layout(job: DatasetJob, records: Iterable[Record]) -> Iterator[bytes]:
     """The file of the job's layout, in parts, from the records of the manifest."""
     return (_make_metadata if job.layout == "huggingface" else _make_labels)(records)
-
-
-def write_layout(job: DatasetJob, path: Path) -> None:
-    """Write the file of the job's layout from the manifest beside it.
-
-    Raises:
-        InvalidInput: the manifest is damaged.
-        OSError: it cannot be written.
-    """
-    with (
-        path.with_name(MANIFEST).open("rb") as manifest,
-        publish_file(path, beside=path.with_name(partial(path.name))) as unfinished,
-        unfinished.open("wb") as file,
-    ):
-        records = (read_record(job, place, line) for place, line in enumerate(manifest))
-        file.writelines(make_layout(job, records))
 
 
 def _make_metadata(records: Iterable[Record]) -> Iterator[bytes]:

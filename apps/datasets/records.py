@@ -25,6 +25,8 @@ from stylert.runtime.errors import InvalidInput
 
 __all__ = ["format_line", "read_record", "make_record"]
 
+LARGEST = 8**11  # bytes of a file that a tar file can hold
+
 
 def make_record(job: DatasetJob, place: int, data: bytes) -> dict[str, Any]:
     """What is told of an image, whose file has these bytes."""
@@ -47,7 +49,8 @@ def read_record(job: DatasetJob, place: int, line: bytes) -> dict[str, Any]:
     try:
         record = json.loads(line)
         fits = all(record[key] == value for key, value in expected.items())
-        fits = fits and type(record["bytes"]) is int and record["bytes"] >= 0
+        fits = fits and [*record] == [*expected, "bytes", "sha256"] and format_line(record) == line
+        fits = fits and type(record["bytes"]) is int and 0 <= record["bytes"] < LARGEST
     except (ValueError, KeyError, TypeError, RecursionError):
         fits = False
     if not fits:

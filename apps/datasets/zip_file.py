@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
+from zipfile import BadZipFile
 from zipfile import ZipFile as Archive
-from zipfile import ZipInfo
 
 from stylert.apps.datasets.folder import Folder
 from stylert.apps.datasets.job import DatasetJob
 from stylert.apps.datasets.names import JOB, MANIFEST, partial
-from stylert.apps.datasets.store import Container, Store
+from stylert.apps.datasets.places import Places
+from stylert.apps.datasets.store import Container, Mended, Store
+from stylert.apps.datasets.zip_reader import ZipReader, make_entry
 from stylert.runtime.errors import InvalidInput
 from stylert.runtime.publishing import publish_file
 
@@ -64,6 +67,24 @@ class ZipFile(Container):
         with suppress(OSError):  # not there, or with files that are not ours
             self.folder.rmdir()
 
+    @contextmanager
+    def open_reader(self, job: DatasetJob) -> Iterator[ZipReader]:
+        try:
+            yield ZipReader(self.out, job)
+        except BadZipFile:
+            raise InvalidInput(
+                f"{self.out}: its directory is damaged, or its end is cut off, so that nothing in "
+                "it can be found. Pass --force to start over."
+            ) from None
+
+    def mend(self, job: DatasetJob, images: Iterable[Mended], redrawn: Places) -> None:
+        self._remove_unpacked()
+        self.folder.mkdir(exist_ok=True)
+        self._unpacked.start(_read_job(self.out) or b"")
+        self._unpacked.mend(job, (replace(image, is_new=True) for image in images), redrawn)
+        self._publish(job, overwrite=True)
+        self.finish(job)
+
     def remove(self) -> None:
         self.out.unlink(missing_ok=True)
         self._remove_unpacked()
@@ -84,8 +105,7 @@ def _pack(files: Iterable[Path], target: Path) -> None:
     """Store files as they are: of nobody, at no time, so that equal images make equal files."""
     with Archive(target, "w") as archive:
         for path in files:
-            entry = ZipInfo(path.name)  # of 1 January 1980, the first day that there is
-            entry.create_system, entry.external_attr = 3, 0o100644 << 16  # as on Unix, everywhere
+            entry = make_entry(path.name)
             try:
                 source = path.open("rb")
             except FileNotFoundError:
