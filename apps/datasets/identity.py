@@ -19,7 +19,7 @@ from stylert.runtime.errors import InvalidInput
 if TYPE_CHECKING:
     from stylert.runtime import Generator
 
-__all__ = ["check_same_job", "describe_job", "find_differences", "read_job"]
+__all__ = ["check_same_job", "describe_job", "read_job"]
 
 SCHEMA = 1
 # Of what `Generator.describe` says, that which decides how images are rounded.
@@ -29,6 +29,7 @@ DRAWN_WITH = (
 )
 SECTIONS = ("settings", "bundle", "drawn_with")
 MOST_TOLD = 3
+START_OVER = "Pass force=True to start over, or choose another name."
 
 
 def describe_job(job: DatasetJob, generator: Generator) -> bytes:
@@ -74,59 +75,34 @@ def read_job(there: bytes, out: Path) -> DatasetJob:
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         whole = False
     if not whole or _to_bytes(told) != there:
-        raise _damaged(out)
+        raise InvalidInput(f"{out}: its job.json is damaged. The data set has to be drawn again.")
     return job
 
 
-def check_same_job(there: bytes, now: bytes, out: Path) -> None:
+def check_same_job(there: bytes, now: bytes, out: Path, *, advice: str = START_OVER) -> None:
     """Refuse to go on with another job.
 
     Args:
         there: the job.json that is there.
         now: what it would be now.
         out: the data set, for the message.
+        advice: what to do, for the message.
 
     Raises:
         InvalidInput: they differ, or the one that is there is damaged.
     """
-    if differences := find_differences(there, now, out):
-        raise InvalidInput(
-            f"{out} holds another job: {differences}. Pass --force to start over, or choose "
-            "another --out."
-        )
-
-
-def find_differences(there: bytes, now: bytes, out: Path) -> str:
-    """What the first differences of two jobs are, in words; '' where there are none.
-
-    Args:
-        there: the job.json that is there.
-        now: what it would be now.
-        out: the data set, for the message.
-
-    Raises:
-        InvalidInput: the one that is there is damaged.
-    """
     if there == now:
-        return ""
+        return
     try:
         before, after = dict(_leaves(json.loads(there))), dict(_leaves(json.loads(now)))
     except (ValueError, AttributeError, RecursionError):
-        raise _damaged(out) from None
+        raise InvalidInput(f"{out}: its job.json is damaged. {advice}") from None
     # As text: the order of a psi by layers matters.
     names = [n for n in {**after, **before} if str(before.get(n)) != str(after.get(n))]
     told = [f"{n} {shown(before.get(n))}, now {shown(after.get(n))}" for n in names[:MOST_TOLD]]
-    return "; ".join(told) or "written differently"
-
-
-def _damaged(out: Path) -> InvalidInput:
-    return InvalidInput(
-        f"{out}: its job.json is damaged. Pass --force to start over, or choose another --out."
+    raise InvalidInput(
+        f"{out} holds another job: {'; '.join(told) or 'written differently'}. {advice}"
     )
-
-
-def _to_bytes(description: Any) -> bytes:
-    return (json.dumps(description, indent=1) + "\n").encode()
 
 
 def _leaves(description: Any) -> Iterator[tuple[str, Any]]:
@@ -137,3 +113,7 @@ def _leaves(description: Any) -> Iterator[tuple[str, Any]]:
             continue
         for key, value in content.items():
             yield f"{section}.{key}" if section == "bundle" else key, value
+
+
+def _to_bytes(description: Any) -> bytes:
+    return (json.dumps(description, indent=1) + "\n").encode()

@@ -68,7 +68,7 @@ def _lock(number: int, folder: Path, *, alone: bool, wait: bool) -> None:
     except BlockingIOError:
         raise InvalidInput(
             f"{folder}: another process is writing this data set. Wait for it, or choose another "
-            "--out."
+            "name."
         ) from None
     except OSError:
         pass  # a file system without locks, as some of a network

@@ -89,7 +89,7 @@ class Shard:
             except InvalidInput as error:
                 raise InvalidInput(
                     f"{self._journal.partial}, line {number}: {error} The file is damaged, or of "
-                    "another job. Pass --force to start over."
+                    "another job. Pass force=True to start over."
                 ) from None
             if not self._store.holds(record, line):
                 break  # the power went away, or someone has removed it

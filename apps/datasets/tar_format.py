@@ -1,5 +1,6 @@
-"""WebDataset samples as bytes of a tar file (USTAR): of nobody, at no time, so that equal images
-make equal files.
+"""WebDataset samples as bytes of a tar file (USTAR).
+
+They are of nobody, at no time, so that equal images make equal files.
 """
 
 from __future__ import annotations

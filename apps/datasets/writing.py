@@ -199,7 +199,7 @@ class DatasetWriter:
         taken = self._container.in_the_way(self.job)
         if taken is not None:
             raise InvalidInput(
-                f"{taken} exists. Pass --force to replace it, or choose another --out."
+                f"{taken} exists. Pass force=True to replace it, or choose another name."
             )
         return False
 
@@ -208,7 +208,8 @@ class DatasetWriter:
         for file in self.files():
             if not file.is_file():
                 raise InvalidInput(
-                    f"{file} is gone from a data set that was complete. Pass --force to start over."
+                    f"{file} is gone from a data set that was complete. Pass force=True to start "
+                    "over."
                 )
 
     def _is_written(self, shard: int) -> bool:

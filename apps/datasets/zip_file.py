@@ -74,7 +74,7 @@ class ZipFile(Container):
         except BadZipFile:
             raise InvalidInput(
                 f"{self.out}: its directory is damaged, or its end is cut off, so that nothing in "
-                "it can be found. Pass --force to start over."
+                "it can be found. Pass force=True to start over."
             ) from None
 
     def mend(self, job: DatasetJob, images: Iterable[Mended], redrawn: Places) -> None:
@@ -110,7 +110,8 @@ def _pack(files: Iterable[Path], target: Path) -> None:
                 source = path.open("rb")
             except FileNotFoundError:
                 raise InvalidInput(
-                    f"{path} is gone from a data set that was complete. Pass --force to start over."
+                    f"{path} is gone from a data set that was complete. Pass force=True to start "
+                    "over."
                 ) from None
             with source:
                 entry.file_size = path.stat().st_size

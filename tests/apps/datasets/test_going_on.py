@@ -124,7 +124,7 @@ def test_an_image_that_is_gone_before_it_is_packed(
     writer.write()
     removed = tmp_path / "out.partial" / "seed0003.png"
     removed.unlink()
-    with refuses(f"{removed} is gone from a data set that was complete. Pass --force to start"):
+    with refuses(f"{removed} is gone from a data set that was complete. Pass force=True to start"):
         writer.finish()
     assert not (tmp_path / "out").exists()
     write_dataset(fake(), described, tmp_path / "out", force=True)
@@ -195,7 +195,7 @@ def test_a_damaged_journal_is_refused(
     out = tmp_path / "out"
     journal = _unfinished(fake, job(container=container), out)
     journal.write_bytes(b"".join(damage(journal.read_bytes().splitlines(keepends=True))))
-    with refuses(f"{journal}, line {line}: expected ", "Pass --force to start over"):
+    with refuses(f"{journal}, line {line}: expected ", "Pass force=True to start over"):
         write_dataset(fake(), job(container=container), out)
     write_dataset(fake(), job(container=container), out, force=True)
     assert len(records(out)) == 7
@@ -207,7 +207,7 @@ def test_a_damaged_job_is_refused(
 ) -> None:
     write_dataset(fake(), job(), tmp_path)
     (tmp_path / "job.json").write_bytes(content)
-    with refuses("Pass --force to start over, or choose another --out"):
+    with refuses("Pass force=True to start over, or choose another name"):
         write_dataset(fake(), job(), tmp_path)
     write_dataset(fake(), job(), tmp_path, force=True)
     assert len(records(tmp_path)) == 7
@@ -230,7 +230,7 @@ def test_a_complete_data_set_is_left_alone(
         return
     *_, removed = late.files()
     removed.unlink()
-    with refuses(f"{removed} is gone from a data set that was complete. Pass --force to start"):
+    with refuses(f"{removed} is gone from a data set that was complete. Pass force=True to start"):
         write_dataset(fake(), described, out)
     write_dataset(fake(), described, out, force=True)
     assert contents(tmp_path) == before

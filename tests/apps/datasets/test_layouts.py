@@ -166,7 +166,7 @@ def test_the_layout_is_of_the_job(tmp_path: Path, fake: Any, refuses: Any) -> No
         write_dataset(fake(), job(layout="stylegan"), tmp_path / "out")
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "metadata.jsonl").write_text("mine")
-    with refuses("metadata.jsonl exists. Pass --force to replace it"):
+    with refuses("metadata.jsonl exists. Pass force=True to replace it"):
         write_dataset(fake(), job(layout="huggingface"), tmp_path / "mine")
     with refuses("layout: got 'coco', expected 'huggingface' or 'stylegan'"):
         job(layout="coco")

@@ -41,7 +41,7 @@ def test_another_job_is_refused_by_what_differs(
     before = contents(tmp_path)
 
     def differs(*words: str, seeds: str = "0-6", by: Any = drawer, **options: Any) -> None:
-        with refuses(str(out), " holds another job: ", *words, "Pass --force to start over"):
+        with refuses(str(out), " holds another job: ", *words, "Pass force=True to start over"):
             write_dataset(by, job(seeds, container=container, class_idx=1, **options), out)
         assert contents(tmp_path) == before
 
@@ -81,7 +81,7 @@ def test_files_of_others_are_in_the_way(
     file.parent.mkdir(exist_ok=True)
     file.write_text("mine")
     described = job(container=container)
-    with refuses(f"{file} exists. Pass --force to replace it, or choose another --out."):
+    with refuses(f"{file} exists. Pass force=True to replace it, or choose another name."):
         write_dataset(fake(), described, out)
     assert file.read_text() == "mine"
     write_dataset(fake(), described, out, force=True)
