@@ -27,7 +27,7 @@ class FolderReader:
             raise Flaw(name, missing=True)
         return path.open("rb")
 
-    def find(self, place: int, line: bytes, record: Record | None) -> Reading:
+    def find(self, place: int, line: bytes, record: Record) -> Reading:
         return self._read_image
 
     def surplus(self) -> Iterator[str]:

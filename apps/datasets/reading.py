@@ -6,6 +6,7 @@ not as it was written.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -44,19 +45,22 @@ class Flaw(Exception):  # found, told in the report, and no error of a caller
 
 @dataclass(frozen=True)
 class Entry:
-    """An image, as the manifest tells of it."""
+    """An image, as the manifest tells of it; or several that it does not tell of."""
 
-    place: int  # among all images
-    line: bytes  # of the manifest
-    record: Record | None  # what the line says; None: it is damaged
-    reading: Reading
+    places: range  # among all images
+    line: bytes = b""  # of the manifest
+    record: Record | None = None  # what the line says; None: their lines are damaged
+    reading: Reading | None = None
 
     @property
     def name(self) -> str:
-        """The image's file, or its line where that is damaged."""
-        if self.record is None:
-            return f"{MANIFEST}, line {self.place + 1}"
-        return "/".join(filter(None, [self.record.get("shard"), self.record["file"]]))
+        """The image's file, or the lines where they are damaged."""
+        if self.record is not None:
+            return "/".join(filter(None, [self.record.get("shard"), self.record["file"]]))
+        first, last = self.places.start + 1, self.places.stop
+        return (
+            f"{MANIFEST}, line {first}" if first == last else f"{MANIFEST}, lines {first} to {last}"
+        )
 
     def read(self) -> Iterator[bytes]:
         """The bytes of the image's file, in parts; in any thread.
@@ -65,7 +69,7 @@ class Entry:
             Flaw: they, or those that surround them, are not there or damaged.
             OSError: they cannot be read.
         """
-        if self.record is None:
+        if self.record is None or self.reading is None:
             raise Flaw(self.name)
         return self.reading(self.line, self.record)
 
@@ -81,8 +85,8 @@ class Reader(Protocol):
         """
         ...
 
-    def find(self, place: int, line: bytes, record: Record | None) -> Reading:
-        """What reads an image. It is called for all of them, in their order."""
+    def find(self, place: int, line: bytes, record: Record) -> Reading:
+        """What reads an image. It is called in their order."""
         ...
 
     def surplus(self) -> Iterator[str]:
@@ -98,20 +102,28 @@ def is_image_of(job: DatasetJob, name: str) -> bool:
 
 
 def read_entries(job: DatasetJob, reader: Reader) -> Iterator[Entry]:
-    """The images that the manifest has a line for, in their order.
+    """All images, in their order.
 
     Raises:
-        Flaw: there is no manifest; or, at the end, it has more lines than there are images.
+        Flaw: there is no manifest; or, at the end, that more than its lines is damaged.
     """
+    place, damaged, lost = 0, 0, 0  # lines that tell of no image; images that no line tells of
     with reader.open(MANIFEST) as manifest:
-        for place in range(len(job.seeds)):
-            line = manifest.readline(LONGEST_LINE)
-            if not line:
-                return
-            record = _read(job, place, line)
-            yield Entry(place, line, record, reader.find(place, line, record))
-        if manifest.readline(1):
-            raise Flaw(f"{MANIFEST}, line {len(job.seeds) + 1}")
+        while line := manifest.readline(LONGEST_LINE):
+            found = _find_record(job, place, line) if place < len(job.seeds) else None
+            if found is None:
+                damaged += 1
+                continue
+            start, record = found
+            if place < start:
+                yield Entry(range(place, start))
+                lost += 1
+            yield Entry(range(start, start + 1), line, record, reader.find(start, line, record))
+            place = start + 1
+        if place < len(job.seeds):
+            yield Entry(range(place, len(job.seeds)))
+        elif damaged and not lost:
+            raise Flaw(MANIFEST)
 
 
 def split(file: BinaryIO, size: int | None = None) -> Iterator[bytes]:
@@ -124,8 +136,14 @@ def split(file: BinaryIO, size: int | None = None) -> Iterator[bytes]:
         size = None if size is None else size - len(part)
 
 
-def _read(job: DatasetJob, place: int, line: bytes) -> Record | None:
+def _find_record(job: DatasetJob, place: int, line: bytes) -> tuple[int, Record] | None:
+    """The image that a line tells of, from a place on. None: of none."""
     try:
-        return read_record(job, place, line)
+        return place, read_record(job, place, line)
     except InvalidInput:
+        pass
+    try:
+        later = job.seeds.find(json.loads(line)["seed"])
+        return (later, read_record(job, later, line)) if later > place else None
+    except (ValueError, KeyError, TypeError, RecursionError):
         return None

@@ -92,6 +92,7 @@ def repair_dataset(
             raise InvalidInput(
                 f"{report.path}: {flaw.name} has changed since it was verified. Verify it again."
             ) from None
+    progress(len(report.places), len(report.places))
     return len(report.places)
 
 
@@ -120,33 +121,33 @@ def _draw_again(
             for drawn in pool.map(encode, some):
                 yield drawn
                 done += 1
-    progress(done, total)
 
 
 def _read_all(container: Container, job: DatasetJob) -> Iterator[Entry]:
-    """All images; those that the manifest has no line for, too."""
-    place = -1
+    """All images, also where there is no manifest."""
+    place = 0
     with container.open_reader(job) as reader, suppress(Flaw):
         for entry in read_entries(job, reader):
             yield entry
-            place = entry.place
-    for missing in range(place + 1, len(job.seeds)):
-        yield Entry(missing, b"", None, lambda line, record: iter(()))
+            place = entry.places.stop
+    if place < len(job.seeds):
+        yield Entry(range(place, len(job.seeds)))
 
 
 def _mend(entries: Iterator[Entry], redrawn: Iterator[_Drawn]) -> Iterator[Mended]:
     """All images, with those that were drawn again in their places."""
     drawn = next(redrawn, None)
     for entry in entries:
-        if drawn is not None and drawn.place == entry.place:
-            line = format_line(drawn.record)
-            _check_drawn(entry, drawn, line)
-            yield Mended(line, drawn.record, True, partial(bytes, drawn.data))
-            drawn = next(redrawn, None)
-        elif entry.record is None:
-            raise Flaw(entry.name)
-        else:
-            yield Mended(entry.line, entry.record, False, partial(_load, entry))
+        for place in entry.places:
+            if drawn is not None and drawn.place == place:
+                line = format_line(drawn.record)
+                _check_drawn(entry, drawn, line)
+                yield Mended(line, drawn.record, True, partial(bytes, drawn.data))
+                drawn = next(redrawn, None)
+            elif entry.record is None:
+                raise Flaw(entry.name)
+            else:
+                yield Mended(entry.line, entry.record, False, partial(_load, entry))
 
 
 def _load(entry: Entry) -> bytes:
@@ -155,7 +156,7 @@ def _load(entry: Entry) -> bytes:
 
 def _check_drawn(entry: Entry, drawn: _Drawn, line: bytes) -> None:
     """Refuse an image that is neither the one that was recorded nor the one that is there."""
-    if entry.record is None or entry.line == line:
+    if entry.record is None or entry.reading is None or entry.line == line:
         return
     with suppress(Flaw):  # its line is damaged, and not the image
         if b"".join(entry.reading(line, drawn.record)) == drawn.data:

@@ -1,7 +1,7 @@
 """Reading WebDataset shards. Where a sample is, and all but its image, follows from the manifest.
 
-So every byte is compared, and what is damaged hides nothing behind it. Where the line of an image
-is damaged, the sample behind it is searched for.
+So every byte is compared, and what is damaged hides nothing behind it: where the size of a sample
+is not known, as its line is damaged, the next one is searched for.
 """
 
 from __future__ import annotations
@@ -29,7 +29,9 @@ class ShardReader:
     def __init__(self, folder: Path, job: DatasetJob) -> None:
         self._folder = folder
         self._job = job
-        self._start: int | None = 0  # of the next sample in its shard; None: nobody knows
+        self._number = -1  # of the shard
+        self._next = 0  # the place of the image that comes next in it
+        self._start: int | None = 0  # where its sample begins; None: nobody knows
 
     def open(self, name: str) -> BinaryIO:
         try:
@@ -37,16 +39,19 @@ class ShardReader:
         except FileNotFoundError:
             raise Flaw(name, missing=True) from None
 
-    def find(self, place: int, line: bytes, record: Record | None) -> Reading:
-        number = place // self._job.shard_size
+    def find(self, place: int, line: bytes, record: Record) -> Reading:
+        shard = self._job.shard(number := place // self._job.shard_size)
         path = self._folder / shard_name(number)
-        start = self._start
-        is_last = place + 1 == self._job.shard(number).stop
-        if is_last:
-            self._start = 0
-        elif start is not None:
-            size = None if record is None else measure_sample(record, line)
-            self._start = _find_next(path, self._name_sample(place + 1), start, size)
+        if number != self._number:
+            self._number, self._next, self._start = number, shard.start, 0
+        start, is_last = self._start, place + 1 == shard.stop
+        if start is not None and self._next < place:  # the lines of those between are damaged
+            start = _search(path, self._name_sample(place), start)
+        self._next = place + 1
+        self._start = start
+        if start is not None and not is_last:
+            following = self._name_sample(place + 1)
+            self._start = _find_next(path, following, start, measure_sample(record, line))
         return partial(_read_image, path, start, is_last)
 
     def surplus(self) -> Iterator[str]:
@@ -89,27 +94,27 @@ def _read_image(
             raise Flaw(path.name)
 
 
-def _find_next(path: Path, name: bytes, start: int, size: int | None) -> int | None:
-    """Where the sample behind one begins: with a member of this name.
+def _find_next(path: Path, name: bytes, start: int, size: int) -> int:
+    """Where the sample behind one of such a start and size begins; its first member has this name.
 
-    Args:
-        path: the shard.
-        name: of the member.
-        start: where the sample before it begins.
-        size: of the sample before it; None: its line is damaged.
+    The size may be wrong, as it is of a line that may be damaged.
     """
-    expected = None if size is None else start + size
-    stop = None if size is None else start + WRONG_DIGIT * size
     with suppress(FileNotFoundError), path.open("rb") as file:
-        if expected is not None:
-            file.seek(expected)
-            if _begins(file.read(BLOCK), name):
-                return expected
+        file.seek(start + size)
+        if not _begins(file.read(BLOCK), name):
+            found = _search(path, name, start, start + WRONG_DIGIT * size)
+            return start + size if found is None else found
+    return start + size
+
+
+def _search(path: Path, name: bytes, start: int, stop: int | None = None) -> int | None:
+    """Where the first member of a name begins, in a part of a shard."""
+    with suppress(FileNotFoundError), path.open("rb") as file:
         file.seek(start)
         while (block := file.read(BLOCK)) and (stop is None or file.tell() <= stop):
             if _begins(block, name):
                 return file.tell() - len(block)
-    return expected
+    return None
 
 
 def _begins(block: bytes, name: bytes) -> bool:

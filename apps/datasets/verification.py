@@ -97,7 +97,7 @@ def verify_dataset(
     container, job, _ = open_stored(path)
     findings, total = _Findings(), len(job.seeds)
     with container.open_reader(job) as reader:
-        there, wrong_end = 0, None
+        flaw: Flaw | None = None
         with open_pipeline(
             _compare, findings.add, encoders=threads, waiting=WAITING * threads
         ) as put:
@@ -105,17 +105,15 @@ def verify_dataset(
                 for entry in read_entries(job, reader):
                     if not put(entry):
                         break
-                    there += 1
-                    if there % TOLD == 0:
-                        progress(there, total)
-            except Flaw as flaw:
-                wrong_end = flaw
-        if there < total:
-            findings.places.add(range(there, total))
-            wrong_end = wrong_end or Flaw(f"{MANIFEST}, line {there + 1} and on", missing=True)
-        if wrong_end is None and job.layout_file is not None and not findings.lines:
-            wrong_end = _compare_layout(job, reader, job.layout_file)
-        findings.tell(wrong_end)
+                    if entry.places.stop % TOLD == 0:
+                        progress(entry.places.stop, total)
+            except Flaw as of_the_manifest:
+                flaw = of_the_manifest
+                if flaw.missing:
+                    findings.places.add(range(total))
+        if flaw is None and job.layout_file is not None and not findings.lines:
+            flaw = _compare_layout(job, reader, job.layout_file)
+        findings.tell(flaw)
         surplus = tuple(sorted(reader.surplus()))
     progress(total, total)
     damaged, missing = tuple(findings.damaged), tuple(findings.missing)
@@ -156,7 +154,7 @@ class _Findings:
     def add(self, compared: tuple[Entry, Flaw | None]) -> None:
         entry, flaw = compared
         if flaw is not None:
-            self.places.add(range(entry.place, entry.place + 1))
+            self.places.add(entry.places)
             self.lines += entry.record is None
             self.tell(flaw)
 

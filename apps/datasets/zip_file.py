@@ -20,6 +20,7 @@ from stylert.apps.datasets.names import JOB, MANIFEST, partial
 from stylert.apps.datasets.places import Places
 from stylert.apps.datasets.store import Container, Mended, Store
 from stylert.apps.datasets.zip_reader import ZipReader, make_entry
+from stylert.runtime.arguments import shown
 from stylert.runtime.errors import InvalidInput
 from stylert.runtime.publishing import publish_file
 
@@ -78,12 +79,18 @@ class ZipFile(Container):
             ) from None
 
     def mend(self, job: DatasetJob, images: Iterable[Mended], redrawn: Places) -> None:
-        self._remove_unpacked()
+        for name in ZipReader(self.out, job).surplus():
+            raise InvalidInput(
+                f"{self.out}: got {shown(name)} in it, which is not of the data set. Take it out "
+                "first."
+            )
         self.folder.mkdir(exist_ok=True)
-        self._unpacked.start(_read_job(self.out) or b"")
-        self._unpacked.mend(job, (replace(image, is_new=True) for image in images), redrawn)
-        self._publish(job, overwrite=True)
-        self.finish(job)
+        try:
+            self._unpacked.start(_read_job(self.out) or b"")
+            self._unpacked.mend(job, (replace(image, is_new=True) for image in images), redrawn)
+            self._publish(job, overwrite=True)
+        finally:
+            self.finish(job)
 
     def remove(self) -> None:
         self.out.unlink(missing_ok=True)

@@ -42,7 +42,7 @@ class ZipReader:
         with self._open(name) as (file, size):
             yield cast(BinaryIO, io.BufferedReader(_Part(file, size)))
 
-    def find(self, place: int, line: bytes, record: Record | None) -> Reading:
+    def find(self, place: int, line: bytes, record: Record) -> Reading:
         return self._read_image
 
     def surplus(self) -> Iterator[str]:
@@ -65,9 +65,10 @@ class ZipReader:
         header = entry.FileHeader(zip64=told.file_size * 1.05 > ZIP64_LIMIT)  # as `zipfile` decides
         with self._path.open("rb") as file:
             file.seek(told.header_offset)
-            if file.read(len(header)) != header:
-                raise Flaw(name)
+            same = file.read(len(header)) == header
             yield file, told.file_size
+            if not same:  # what follows may be whole
+                raise Flaw(name)
 
     def _read_image(self, line: bytes, record: Record) -> Iterator[bytes]:
         with self._open(record["file"]) as (file, size):
