@@ -80,8 +80,8 @@ def write_dataset_on_ray(
     """
     if job.container != "webdataset":
         raise InvalidInput(
-            f"container: got {shown(job.container)}, which one process writes; expected webdataset "
-            "on Ray. Pass --shard-size N."
+            f"container: got {shown(job.container)}, which one process writes. "
+            "On Ray, pass container='webdataset'."
         )
     if actors is not None:
         check_integer("actors", actors, 1)

@@ -45,7 +45,7 @@ class FolderReader:
         with self.open(record["file"]) as file:
             if os.fstat(file.fileno()).st_size != record["bytes"]:
                 raise Flaw(record["file"])
-            yield from split(file)
+            yield from split(file, record["bytes"])
 
 
 def _walk(folder: Path) -> Iterator[Path]:

@@ -126,14 +126,11 @@ def read_entries(job: DatasetJob, reader: Reader) -> Iterator[Entry]:
             raise Flaw(MANIFEST)
 
 
-def split(file: BinaryIO, size: int | None = None) -> Iterator[bytes]:
-    """The next bytes of a file in parts, None = up to its end."""
-    while size is None or size > 0:
-        part = file.read(CHUNK if size is None else min(CHUNK, size))
-        if not part:
-            return
+def split(file: BinaryIO, size: int) -> Iterator[bytes]:
+    """The next bytes of a file, in parts."""
+    while part := file.read(min(CHUNK, size)):
         yield part
-        size = None if size is None else size - len(part)
+        size -= len(part)
 
 
 def _find_record(job: DatasetJob, place: int, line: bytes) -> tuple[int, Record] | None:

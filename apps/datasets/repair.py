@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from itertools import groupby
@@ -18,21 +18,22 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from stylert.apps.datasets.identity import check_same_job, describe_job
 from stylert.apps.datasets.job import DatasetJob
 from stylert.apps.datasets.locks import locked_folder
+from stylert.apps.datasets.pipeline import choose_threads
 from stylert.apps.datasets.places import Places
-from stylert.apps.datasets.reading import Entry, Flaw, read_entries
+from stylert.apps.datasets.reading import Entry, Flaw, Reader, read_entries
 from stylert.apps.datasets.records import format_line, make_record
-from stylert.apps.datasets.store import Container, Mended
+from stylert.apps.datasets.store import Mended
 from stylert.apps.datasets.verification import DatasetReport, open_stored
 from stylert.runtime.errors import InvalidInput
 from stylert.runtime.images import encode_image
-from stylert.runtime.machine import usable_cpus
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from stylert.runtime import Generator
 
 __all__ = ["open_as_drawn", "repair_dataset"]
 
-MOST_ENCODERS = 16
 OPENED_WITH = ("backend", "provider", "precision", "threads")  # of a job.json
 
 Progress = Callable[[int, int], None]  # images that have been drawn again, and all
@@ -85,13 +86,18 @@ def repair_dataset(
             report.path,
             advice="Repair it with the bundle and the software that drew it.",
         )
-        drawn = _draw_again(generator, job, report.places, progress)
-        try:
-            container.mend(job, _mend(_read_all(container, job), drawn), report.places)
-        except Flaw as flaw:
-            raise InvalidInput(
-                f"{report.path}: {flaw.name} has changed since it was verified. Verify it again."
-            ) from None
+        with (
+            container.open_reader(job) as reader,
+            ThreadPoolExecutor(choose_threads("threads", None)) as pool,
+        ):
+            drawn = _draw_again(generator, job, report.places, pool, progress)
+            try:
+                container.mend(job, _mend(_read_all(job, reader), drawn), report.places)
+            except Flaw as flaw:
+                raise InvalidInput(
+                    f"{report.path}: {flaw.name} has changed since it was verified. Verify it "
+                    "again."
+                ) from None
     progress(len(report.places), len(report.places))
     return len(report.places)
 
@@ -103,30 +109,27 @@ class _Drawn(NamedTuple):
 
 
 def _draw_again(
-    generator: Generator, job: DatasetJob, places: Places, progress: Progress
+    generator: Generator, job: DatasetJob, places: Places, pool: Executor, progress: Progress
 ) -> Iterator[_Drawn]:
     """Draw images, each in its batch."""
-    done, total = 0, len(places)
-    with ThreadPoolExecutor(min(usable_cpus(), MOST_ENCODERS)) as pool:
-        for batch, some in groupby(
-            places, lambda place: job.find_batch(place, generator.max_batch)
-        ):
-            progress(done, total)
-            images = generator.generate(**job.make_arguments(batch))
-
-            def encode(place: int, images: Any = images, batch: range = batch) -> _Drawn:
-                data = encode_image(images[place - batch.start], **job.encoding)
-                return _Drawn(place, make_record(job, place, data), data)
-
-            for drawn in pool.map(encode, some):
-                yield drawn
-                done += 1
+    done = 0
+    for batch, some in groupby(places, lambda place: job.find_batch(place, generator.max_batch)):
+        progress(done, len(places))
+        drawn, wanted = generator.generate(**job.make_arguments(batch)), [*some]
+        images = [drawn[place - batch.start] for place in wanted]
+        yield from pool.map(partial(_encode, job), wanted, images)
+        done += len(wanted)
 
 
-def _read_all(container: Container, job: DatasetJob) -> Iterator[Entry]:
+def _encode(job: DatasetJob, place: int, image: np.ndarray) -> _Drawn:
+    data = encode_image(image, **job.encoding)
+    return _Drawn(place, make_record(job, place, data), data)
+
+
+def _read_all(job: DatasetJob, reader: Reader) -> Iterator[Entry]:
     """All images, also where there is no manifest."""
     place = 0
-    with container.open_reader(job) as reader, suppress(Flaw):
+    with suppress(Flaw):
         for entry in read_entries(job, reader):
             yield entry
             place = entry.places.stop

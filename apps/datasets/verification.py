@@ -17,19 +17,16 @@ from stylert.apps.datasets.identity import read_job
 from stylert.apps.datasets.job import DatasetJob
 from stylert.apps.datasets.layouts import make_layout
 from stylert.apps.datasets.names import JOB, MANIFEST
-from stylert.apps.datasets.pipeline import open_pipeline
+from stylert.apps.datasets.pipeline import choose_threads, open_pipeline
 from stylert.apps.datasets.places import Places
 from stylert.apps.datasets.reading import Entry, Flaw, Reader, read_entries
 from stylert.apps.datasets.store import Container
 from stylert.apps.datasets.webdataset import WebDataset
 from stylert.apps.datasets.zip_file import ZipFile
-from stylert.runtime.arguments import check_integer
 from stylert.runtime.errors import InvalidInput
-from stylert.runtime.machine import usable_cpus
 
 __all__ = ["DatasetReport", "holds_dataset", "open_stored", "verify_dataset"]
 
-MOST_THREADS = 16
 WAITING = 8  # images that wait for a thread, for each of them
 TOLD = 64  # images between two calls of `progress`
 
@@ -92,8 +89,7 @@ def verify_dataset(
             read.
         OSError: it cannot be read.
     """
-    threads = min(usable_cpus(), MOST_THREADS) if threads is None else threads
-    check_integer("threads", threads, 1)
+    threads = choose_threads("threads", threads)
     container, job, _ = open_stored(path)
     findings, total = _Findings(), len(job.seeds)
     with container.open_reader(job) as reader:

@@ -110,7 +110,7 @@ def test_what_an_actor_refuses_is_told_as_one_line(
     with refuses("The machine", "no bundle at", error=BundleError):
         write_dataset_on_ray(tmp_path / "none", JOB, tmp_path / "out", threads=1)
     (tmp_path / "shard-000003.tar").touch()
-    with refuses("shard-000003.tar exists", "--force"):
+    with refuses("shard-000003.tar exists", "force=True"):
         write_dataset_on_ray(bundle, JOB, tmp_path, threads=1, actors=1)
     with refuses("No machine of the cluster has room", "64 GPUs", error=EngineError):
         write_dataset_on_ray(bundle, JOB, tmp_path / "out", gpus=64)
@@ -210,6 +210,9 @@ REQUESTS: list[tuple[str, str, Any, dict[str, str]]] = [
     ("POST", "/generate", {"seeds": list(range(65))}, {}),
     ("POST", "/nothing", {}, {}),
     ("POST", "/generate", {"seeds": [1], "x": "y" * (1 << 20)}, {}),
+    ("POST", "/generate", {"seeds": [1], "x": "y" * (16 << 20)}, {"connection": "close"}),
+    ("PUT", "/generate", {"x": "y" * (4 << 20)}, {"connection": "close"}),
+    ("POST", "/generate", {"seeds": [1]}, {"content-type": "text/plain"}),
     ("GET", "/healthz", None, {"host": "another.example"}),
 ]
 

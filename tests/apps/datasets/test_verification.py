@@ -206,7 +206,7 @@ def test_a_disk_that_has_lost_a_part(write: Any, monkeypatch: pytest.MonkeyPatch
     out = write()
     split = reading.split
 
-    def fail(file: Any, size: int | None = None) -> Any:
+    def fail(file: Any, size: int) -> Any:
         if file.name.endswith("seed0004.png"):
             raise OSError(number, "of the disk", file.name)
         return split(file, size)
