@@ -20,6 +20,8 @@ from stylert.apps.datasets import DatasetJob, DatasetWriter, Seeds, write_datase
 from stylert.runtime.drawing_options import DrawingOptions
 from stylert.runtime.labels import Classes
 
+pytestmark = pytest.mark.filterwarnings("ignore:No class was chosen")
+
 # Loads each data set with the datasets library, offline, and tells what it found.
 LOAD = """
 import datasets, json, sys
