@@ -71,7 +71,7 @@ class DatasetJob:
             if self.container == "webdataset":
                 raise InvalidInput(
                     f"layout: got {shown(self.layout)} for WebDataset shards, whose samples have "
-                    "their labels; expected None, or the container 'folder' or 'zip'."
+                    "their labels. Leave it out, or choose the container 'folder' or 'zip'."
                 )
         png = self.image_format == "png"
         if self.quality is not None:

@@ -39,8 +39,13 @@ OPENED_WITH = ("backend", "provider", "precision", "threads")  # of a job.json
 Progress = Callable[[int, int], None]  # images that have been drawn again, and all
 
 
-def open_as_drawn(bundle: str | Path, dataset: str | Path) -> Generator:
+def open_as_drawn(bundle: str | Path, dataset: str | Path, **opening: Any) -> Generator:
     """Open a bundle as it was when a data set was drawn: its backend, precision, threads and batch.
+
+    Args:
+        bundle: the directory that `stylert export` wrote.
+        dataset: the folder or zip file.
+        opening: other arguments of `Generator.open`.
 
     Raises:
         InvalidInput: there is no data set; else see `Generator.open`.
@@ -49,8 +54,8 @@ def open_as_drawn(bundle: str | Path, dataset: str | Path) -> Generator:
 
     _, _, stored = open_stored(dataset)
     drawn_with = json.loads(stored)["drawn_with"]
-    options = {name: drawn_with[name] for name in OPENED_WITH if name in drawn_with}
-    return Generator.open(bundle, max_batch=drawn_with["batch"], **options)
+    opening |= {name: drawn_with[name] for name in OPENED_WITH if name in drawn_with}
+    return Generator.open(bundle, max_batch=drawn_with["batch"], **opening)
 
 
 def repair_dataset(
