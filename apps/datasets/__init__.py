@@ -1,12 +1,15 @@
 """Data sets: the images of many seeds in a folder, a zip file or WebDataset shards.
 
 Every image has a line in the manifest. A job that was stopped, even by a crash, goes on where it
-was, and ends with the bytes that it would have had.
+was, and ends with the bytes that it would have had. One that was damaged is repaired to them.
 """
 
 from stylert.apps.datasets.job import DatasetJob
+from stylert.apps.datasets.repair import open_as_drawn, repair_dataset
 from stylert.apps.datasets.seeds import Seeds
 from stylert.apps.datasets.style_file import StyleFile
+from stylert.apps.datasets.verification import DatasetReport, holds_dataset, verify_dataset
 from stylert.apps.datasets.writing import DatasetResult, DatasetWriter, write_dataset
 
-__all__ = ["DatasetJob", "DatasetResult", "DatasetWriter", "Seeds", "StyleFile", "write_dataset"]
+__all__ = ["DatasetJob", "DatasetReport", "DatasetResult", "DatasetWriter", "Seeds", "StyleFile"]
+__all__ += ["holds_dataset", "open_as_drawn", "repair_dataset", "verify_dataset", "write_dataset"]

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
+from stylert.apps.datasets.folder_reader import FolderReader
 from stylert.apps.datasets.job import DatasetJob
-from stylert.apps.datasets.names import IMAGE_NAME, MANIFEST, SUFFIXES, partial
+from stylert.apps.datasets.layouts import make_layout
+from stylert.apps.datasets.names import IMAGE_NAME, LAYOUTS, MANIFEST, SUFFIXES, partial
+from stylert.apps.datasets.places import Places
+from stylert.apps.datasets.records import read_record
 from stylert.apps.datasets.seeds import Seeds
-from stylert.apps.datasets.store import Container, Store
+from stylert.apps.datasets.store import Container, Mended, Store
 from stylert.runtime.files.publishing import naming, publish_bytes, sync_files, sync_folder
 
 __all__ = ["Folder"]
 
 IMAGE_PARTIAL = partial(".image")  # one at a time
+SYNCED = 64  # images that are brought to the disk together
 
 
 class Folder(Container):
@@ -28,7 +33,9 @@ class Folder(Container):
             name = IMAGE_NAME.fullmatch(entry.name)
             kind = (job.drawn_of, SUFFIXES[job.image_format])
             same = name and (name["of"], name["suffix"]) == kind
-            if entry.name == MANIFEST or (name and same and int(name["seed"]) in job.seeds):
+            if entry.name in (MANIFEST, job.layout_file) or (
+                name and same and int(name["seed"]) in job.seeds
+            ):
                 return self.folder / entry.name
         return None
 
@@ -44,16 +51,39 @@ class Folder(Container):
                 yield self.folder / job.name_image(place)
 
     def finish(self, job: DatasetJob) -> None:
-        """All is there already."""
+        if job.layout_file is not None and not (self.folder / job.layout_file).exists():
+            self._write_layout(job, job.layout_file)
+
+    def open_reader(self, job: DatasetJob) -> AbstractContextManager[FolderReader]:
+        return nullcontext(FolderReader(self.folder, job))
+
+    def mend(self, job: DatasetJob, images: Iterable[Mended], redrawn: Places) -> None:
+        store = _FolderStore(self.folder)
+        with self.write_file(MANIFEST) as manifest:
+            for place, image in enumerate(images, 1):
+                if image.is_new:
+                    store.append(image.record, image.line, image.load())
+                if place % SYNCED == 0:
+                    store.sync()
+                manifest.write(image.line)
+            store.sync()
+        store.finish()
+        if job.layout_file is not None:
+            self._write_layout(job, job.layout_file)
 
     def remove(self) -> None:
         # Its job says which images are its own: no others had their names.
-        seeds, kind = _read_images(self.stored_job())
+        seeds, kind, layout = _read_files(self.stored_job())
         for entry in _list_entries(self.folder):
             name = IMAGE_NAME.fullmatch(entry.name)
             if name and (name["of"], name["suffix"]) == kind and int(name["seed"]) in seeds:
                 os.unlink(entry.path)
-        self.remove_files(IMAGE_PARTIAL)
+        self.remove_files(IMAGE_PARTIAL, *layout)
+
+    def _write_layout(self, job: DatasetJob, name: str) -> None:
+        with self.write_file(name) as file, (self.folder / MANIFEST).open("rb") as manifest:
+            records = (read_record(job, place, line) for place, line in enumerate(manifest))
+            file.writelines(make_layout(job, records))
 
 
 class _FolderStore(Store):
@@ -91,15 +121,20 @@ def _list_entries(folder: Path) -> Iterator[os.DirEntry[str]]:
         yield from entries
 
 
-def _read_images(job: bytes | None) -> tuple[Seeds | frozenset[int], tuple[str, str]]:
-    """What a job.json says of its images' names, nothing if it cannot be read.
+def _read_files(
+    job: bytes | None,
+) -> tuple[Seeds | frozenset[int], tuple[str, str], tuple[str, ...]]:
+    """What a job.json says of its files, nothing if it cannot be read.
 
     Returns:
-        the seeds or rows, and what is before and behind them: ('seed', '.png').
+        the seeds or rows of the images, what is before and behind them in a name: ('seed', '.png'),
+        and the other files.
     """
     try:
         settings = json.loads(job or b"")["settings"]
         kind = ("ws" if "ws" in settings else "seed", SUFFIXES[settings["image_format"]])
-        return Seeds.parse(settings["seeds"]), kind
+        layout = LAYOUTS[settings["layout"]] if "layout" in settings else None
+        others = () if layout is None else (layout, partial(layout))
+        return Seeds.parse(settings["seeds"]), kind, others
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        return frozenset(), ("", "")
+        return frozenset(), ("", ""), ()

@@ -19,7 +19,7 @@ from stylert.runtime.errors import InvalidInput
 if TYPE_CHECKING:
     from stylert.runtime import Generator
 
-__all__ = ["check_same_job", "describe_job"]
+__all__ = ["check_same_job", "describe_job", "read_job"]
 
 SCHEMA = 1
 # Of what `Generator.describe` says, that which decides how images are rounded.
@@ -29,6 +29,7 @@ DRAWN_WITH = (
 )
 SECTIONS = ("settings", "bundle", "drawn_with")
 MOST_TOLD = 3
+START_OVER = "Pass force=True to start over, or choose another name."
 
 
 def describe_job(job: DatasetJob, generator: Generator) -> bytes:
@@ -54,16 +55,38 @@ def describe_job(job: DatasetJob, generator: Generator) -> bytes:
             "pillow": version("pillow"),
         },
     }
-    return (json.dumps(description, indent=1) + "\n").encode()
+    return _to_bytes(description)
 
 
-def check_same_job(there: bytes, now: bytes, out: Path) -> None:
+def read_job(there: bytes, out: Path) -> DatasetJob:
+    """The job that a job.json tells of.
+
+    Args:
+        there: the job.json.
+        out: the data set, for the message.
+
+    Raises:
+        InvalidInput: it is damaged.
+    """
+    try:
+        told = json.loads(there)
+        job = DatasetJob.from_settings(told["settings"])
+        whole = (told["schema"], told["images"]) == (SCHEMA, len(job.seeds))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        whole = False
+    if not whole or _to_bytes(told) != there:
+        raise InvalidInput(f"{out}: its job.json is damaged. The data set has to be drawn again.")
+    return job
+
+
+def check_same_job(there: bytes, now: bytes, out: Path, *, advice: str = START_OVER) -> None:
     """Refuse to go on with another job.
 
     Args:
         there: the job.json that is there.
         now: what it would be now.
         out: the data set, for the message.
+        advice: what to do, for the message.
 
     Raises:
         InvalidInput: they differ, or the one that is there is damaged.
@@ -73,16 +96,12 @@ def check_same_job(there: bytes, now: bytes, out: Path) -> None:
     try:
         before, after = dict(_leaves(json.loads(there))), dict(_leaves(json.loads(now)))
     except (ValueError, AttributeError, RecursionError):
-        raise InvalidInput(
-            f"{out}: its job.json is damaged. Pass force=True to start over, or choose another "
-            "name."
-        ) from None
+        raise InvalidInput(f"{out}: its job.json is damaged. {advice}") from None
     # As text: the order of a psi by layers matters.
     names = [n for n in {**after, **before} if str(before.get(n)) != str(after.get(n))]
     told = [f"{n} {shown(before.get(n))}, now {shown(after.get(n))}" for n in names[:MOST_TOLD]]
     raise InvalidInput(
-        f"{out} holds another job: {'; '.join(told) or 'written differently'}. Pass force=True "
-        "to start over, or choose another name."
+        f"{out} holds another job: {'; '.join(told) or 'written differently'}. {advice}"
     )
 
 
@@ -94,3 +113,7 @@ def _leaves(description: Any) -> Iterator[tuple[str, Any]]:
             continue
         for key, value in content.items():
             yield f"{section}.{key}" if section == "bundle" else key, value
+
+
+def _to_bytes(description: Any) -> bytes:
+    return (json.dumps(description, indent=1) + "\n").encode()

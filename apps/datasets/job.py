@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from stylert.apps.datasets.names import SUFFIXES, image_name
+from stylert.apps.datasets.names import LAYOUTS, SUFFIXES, image_name
 from stylert.apps.datasets.seeds import Seeds
 from stylert.apps.datasets.style_file import StyleFile
 from stylert.runtime.arguments import check_choice, check_integer, shown
@@ -59,11 +59,15 @@ class DatasetJob:
     quality: int | None = None  # of JPEG and WebP, 1 to 100, None = 95
     compression: int | None = None  # of PNG, 0 to 9, None = 1; the pixels are the same
     shard_size: int = 1000  # images of a WebDataset shard
+    layout: str | None = None  # 'huggingface' or 'stylegan': a file more, which tells the labels
     # How they are drawn: what holds for all images. Several class_idx: the images take turns.
     # None: the seed mod c_dim.
     options: DrawingOptions = field(default_factory=lambda: DrawingOptions())
 
-    classes: int = 0  # c_dim of the generator; filled in by `for_generator`
+    # Of the generator, filled in by `for_generator`.
+    classes: Classes = field(default_factory=lambda: Classes(0))
+    width: int = 0
+    height: int = 0
 
     def __post_init__(self) -> None:
         refuse_unknown(self.options, DrawingOptions)
@@ -82,6 +86,7 @@ class DatasetJob:
             raise InvalidInput(
                 f"dtype: got {self.dtype} for {self.image_format}, expected image_format='npy'."
             )
+        self._check_layout()
         self._check_styles()
         lossy = self.image_format in LOSSY
         if self.quality is not None:
@@ -98,6 +103,16 @@ class DatasetJob:
                 raise InvalidInput(
                     f"compression: got one for {self.image_format}, expected PNG.{advice}"
                 )
+
+    def _check_layout(self) -> None:
+        if self.layout is None:
+            return
+        check_choice("layout", self.layout, tuple(LAYOUTS))
+        if self.container == "webdataset":
+            raise InvalidInput(
+                f"layout: got {shown(self.layout)} for WebDataset shards, whose samples have their "
+                "labels. Leave it out, or choose the container 'folder' or 'zip'."
+            )
 
     def _check_styles(self) -> None:
         """Refuse what styles of a file have already."""
@@ -129,7 +144,9 @@ class DatasetJob:
             self,
             quality=self.quality or _QUALITY if self.image_format in LOSSY else None,
             compression=self._find_compression(),
-            classes=classes.count if self.ws is None else 0,
+            classes=classes if self.ws is None else Classes(0),
+            width=spec.img_width,
+            height=spec.img_height,
         )
         return job if self.ws is not None else replace(job, options=self._fill_in(spec, classes))
 
@@ -174,6 +191,11 @@ class DatasetJob:
         }
 
     @property
+    def layout_file(self) -> str | None:
+        """The file of labels for other tools, if there is one."""
+        return None if self.layout is None else LAYOUTS[self.layout]
+
+    @property
     def shards(self) -> int:
         """How many files or folders hold the images: 1, or the number of WebDataset shards."""
         return -(-len(self.seeds) // self.shard_size) if self.container == "webdataset" else 1
@@ -194,14 +216,20 @@ class DatasetJob:
         for start in range(places.start, places.stop, size):
             yield range(start, min(start + size, places.stop))
 
+    def find_batch(self, place: int, size: int) -> range:
+        """The batch of an image, see `batches`."""
+        shard = self.shard(place // self.shard_size if self.container == "webdataset" else 0)
+        start = place - (place - shard.start) % size
+        return range(start, min(start + size, shard.stop))
+
     def find_class(self, place: int) -> Any:
         """The class of an image, None without classes."""
         class_idx = self.options.get("class_idx")
         if isinstance(class_idx, tuple):
             return class_idx[place % len(class_idx)]
-        if class_idx is None and self.classes and "labels" not in self.options:
+        if class_idx is None and self.classes.count and "labels" not in self.options:
             (seed,) = self.seeds.between(place, place + 1)
-            return seed % self.classes
+            return seed % self.classes.count
         return class_idx
 
     def draw(self, generator: Generator, places: range) -> np.ndarray:
@@ -244,15 +272,36 @@ class DatasetJob:
         each = {"class_idx": classes} if classes[0] is not None else {}
         return {"seeds": seeds, **self.options, **each}
 
-    def settings(self) -> Mapping[str, Any]:
+    @classmethod
+    def from_settings(cls, settings: Mapping[str, Any]) -> DatasetJob:
+        """The job that `settings` told of.
+
+        Raises:
+            ValueError, TypeError, AttributeError, KeyError: what no job has told.
+        """
+        told = dict(settings)
+        own = {f.name: told.pop(f.name) for f in fields(cls) if f.name in told}
+        own["seeds"] = Seeds.parse(own["seeds"])
+        classes = own.pop("classes", 0)
+        names = tuple(classes) if isinstance(classes, list) else ()
+        own["classes"] = Classes(len(names) or classes, names)
+        if "ws" in own:
+            own["ws"] = StyleFile(**own["ws"])
+        job = cls(options=cast(DrawingOptions, told), **own)
+        if job.settings() != settings:
+            raise InvalidInput(f"settings: got {shown(settings)}, expected those of a job.")
+        return job
+
+    def settings(self) -> dict[str, Any]:
         """What distinguishes this job from others, as plain JSON types."""
         settings: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
         settings |= {"seeds": str(self.seeds), **settings.pop("options")}
+        settings["classes"] = self.classes.names or self.classes.count
         if self.container != "webdataset":
             del settings["shard_size"]
         if self.ws is not None:
             settings["ws"] = {"name": self.ws.name, "sha256": self.ws.sha256}
-        for name, default in (("classes", 0), ("ws", None), ("dtype", "uint8")):
+        for name, default in (("classes", 0), ("layout", None), ("ws", None), ("dtype", "uint8")):
             if settings[name] == default:
                 del settings[name]
         return {k: list(v) if isinstance(v, tuple) else v for k, v in settings.items()}

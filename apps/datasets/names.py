@@ -10,6 +10,7 @@ import re
 __all__ = [
     "IMAGE_NAME",
     "JOB",
+    "LAYOUTS",
     "MANIFEST",
     "SHARD_NAME",
     "SUFFIXES",
@@ -21,6 +22,7 @@ __all__ = [
 
 JOB = "job.json"  # what was asked for, of which bundle, and what draws it
 MANIFEST = "manifest.jsonl"  # a line per image
+LAYOUTS = {"huggingface": "metadata.jsonl", "stylegan": "dataset.json"}  # files of labels
 SUFFIXES = {  # by image format
     "png": ".png",
     "jpeg": ".jpg",

@@ -9,10 +9,26 @@ from contextlib import contextmanager
 from queue import SimpleQueue
 from typing import Generic, TypeVar
 
-__all__ = ["open_pipeline"]
+from stylert.runtime.arguments import check_integer
+from stylert.runtime.machine import usable_cpus
+
+__all__ = ["choose_threads", "open_pipeline"]
+
+MOST_THREADS = 16  # by default; they wait where the drawing, or the disk, is slower
 
 Drawn = TypeVar("Drawn")
 Encoded = TypeVar("Encoded")
+
+
+def choose_threads(name: str, threads: int | None) -> int:
+    """How many threads to use, None = one per usable CPU, up to 16.
+
+    Raises:
+        InvalidInput: no such number; it has this name.
+    """
+    threads = min(usable_cpus(), MOST_THREADS) if threads is None else threads
+    check_integer(name, threads, 1)
+    return threads
 
 
 @contextmanager

@@ -4,6 +4,7 @@ file, shard             the image's name, in a WebDataset that of its member and
 seed                    z = RandomState(seed).randn(z_dim)
 row, ws_file, ws_sha256 instead, of styles of a file: which row of which
 class_idx, labels       of a conditional generator, one of the two
+class                   the name of class_idx, where the generator's classes have names
 truncation_psi          a number, or numbers by layers: {"coarse": 0.5}, 1 in the others
 truncation_cutoff       layers from this one on are not truncated (null: all are)
 noise_mode, noise_seed  the seed with the mode 'seeded' alone
@@ -18,8 +19,6 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
 from stylert.apps.datasets.job import DatasetJob
 from stylert.apps.datasets.names import SUFFIXES, sample_key, shard_name
 from stylert.runtime.arguments import shown
@@ -27,17 +26,13 @@ from stylert.runtime.errors import InvalidInput
 
 __all__ = ["format_line", "read_record", "make_record"]
 
+LARGEST = 8**11  # bytes of a file that a tar file can hold
 
-def make_record(job: DatasetJob, place: int, image: np.ndarray, data: bytes) -> dict[str, Any]:
-    """What is told of an image [H, W, C] that became the bytes of a file."""
-    H, W, _ = image.shape
-    return {
-        **_drawn(job, place),
-        "width": W,
-        "height": H,
-        "bytes": len(data),
-        "sha256": hashlib.sha256(data).hexdigest(),
-    }
+
+def make_record(job: DatasetJob, place: int, data: bytes) -> dict[str, Any]:
+    """What is told of an image, whose file has these bytes."""
+    sha256 = hashlib.sha256(data).hexdigest()
+    return {**_drawn(job, place), "bytes": len(data), "sha256": sha256}
 
 
 def format_line(record: Mapping[str, Any]) -> bytes:
@@ -55,7 +50,8 @@ def read_record(job: DatasetJob, place: int, line: bytes) -> dict[str, Any]:
     try:
         record = json.loads(line)
         fits = all(record[key] == value for key, value in expected.items())
-        fits = fits and type(record["bytes"]) is int and record["bytes"] >= 0
+        fits = fits and [*record] == [*expected, "bytes", "sha256"] and format_line(record) == line
+        fits = fits and type(record["bytes"]) is int and 0 <= record["bytes"] < LARGEST
     except (ValueError, KeyError, TypeError, RecursionError):
         fits = False
     if not fits:
@@ -79,6 +75,9 @@ def _drawn(job: DatasetJob, place: int) -> dict[str, Any]:
     facts |= {"noise_mode": "const", **job.options}
     if (class_idx := job.find_class(place)) is not None:
         facts["class_idx"] = class_idx
+        if job.classes.names:
+            facts["class"] = job.classes.names[class_idx]
     if facts["noise_mode"] == "seeded":
         facts.setdefault("noise_seed", seed)
+    facts |= {"width": job.width, "height": job.height}
     return {k: list(v) if isinstance(v, tuple) else v for k, v in facts.items()}

@@ -69,6 +69,17 @@ class Seeds:
     def __repr__(self) -> str:
         return f"Seeds.parse({shown(str(self))})"
 
+    def find(self, seed: int) -> int:
+        """The place of a seed.
+
+        Raises:
+            ValueError: it is not among them.
+        """
+        for part, end in zip(self.ranges, self._ends, strict=True):
+            if seed in part:
+                return end - len(part) + part.index(seed)
+        raise ValueError(f"got {seed}, expected one of {self}")
+
     def between(self, start: int, stop: int) -> list[int]:
         """The seeds at the places [start, stop)."""
         first = bisect_right(self._ends, start)

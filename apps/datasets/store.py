@@ -8,15 +8,19 @@ gone on with: the journal says which images are there, and the store cuts off wh
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, BinaryIO, Protocol
 
 from stylert.apps.datasets.job import DatasetJob
 from stylert.apps.datasets.names import JOB, MANIFEST, partial
-from stylert.runtime.files.publishing import publish_bytes
+from stylert.apps.datasets.places import Places
+from stylert.apps.datasets.reading import Reader
+from stylert.runtime.files.publishing import publish_bytes, publish_file
 
-__all__ = ["Container", "Store"]
+__all__ = ["Container", "Mended", "Store"]
 
 
 class Store(Protocol):
@@ -48,6 +52,16 @@ class Store(Protocol):
         return
 
 
+@dataclass(frozen=True)
+class Mended:
+    """An image of a data set that is repaired."""
+
+    line: bytes  # of the manifest
+    record: Mapping[str, Any]  # what it says
+    is_new: bool  # whether it has been drawn again
+    load: Callable[[], bytes]  # gives its file; raises Flaw where what was sound no longer is
+
+
 class Container(ABC):
     """The files of a data set of one kind, at one place.
 
@@ -72,6 +86,16 @@ class Container(ABC):
     def in_the_way(self, job: DatasetJob) -> Path | None:
         """A file that a new data set would replace, None if there is none."""
 
+    @contextmanager
+    def write_file(self, name: str) -> Iterator[BinaryIO]:
+        """Write a file of the folder, which appears when it is whole."""
+        unfinished = self.folder / partial(name)
+        with (
+            publish_file(self.folder / name, beside=unfinished) as path,
+            path.open("wb") as file,
+        ):
+            yield file
+
     def start(self, job: bytes) -> None:
         """Make what must be there before the first shard: the file of the job."""
         publish_bytes(self.job_file, job, beside=self.folder / partial(JOB))
@@ -91,6 +115,24 @@ class Container(ABC):
     @abstractmethod
     def finish(self, job: DatasetJob) -> None:
         """All shards are complete: make the data set of them. Twice does no harm."""
+
+    @abstractmethod
+    def open_reader(self, job: DatasetJob) -> AbstractContextManager[Reader]:
+        """What reads the complete data set.
+
+        Raises:
+            InvalidInput: nothing of it can be read.
+        """
+
+    @abstractmethod
+    def mend(self, job: DatasetJob, images: Iterable[Mended], redrawn: Places) -> None:
+        """Make the data set whole again.
+
+        Args:
+            job: what it is made of.
+            images: all of them, in their order.
+            redrawn: the places of those that have been drawn again.
+        """
 
     @abstractmethod
     def remove(self) -> None:

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import os
 import shutil
-import tarfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from stylert.apps.datasets.growing_file import GrowingFile
 from stylert.apps.datasets.job import DatasetJob
@@ -22,12 +23,12 @@ from stylert.apps.datasets.names import (
     partial,
     shard_name,
 )
-from stylert.apps.datasets.store import Container, Store
-from stylert.runtime.files.publishing import publish_file
+from stylert.apps.datasets.places import Places
+from stylert.apps.datasets.shard_reader import ShardReader
+from stylert.apps.datasets.store import Container, Mended, Store
+from stylert.apps.datasets.tar_format import make_end, make_header, make_rest, measure_sample
 
 __all__ = ["WebDataset"]
-
-BLOCK = tarfile.BLOCKSIZE  # 512: headers and files begin at multiples of it
 
 
 class WebDataset(Container):
@@ -53,10 +54,33 @@ class WebDataset(Container):
         for shard in range(job.shards):
             self.journal(shard).unlink(missing_ok=True)
 
+    def open_reader(self, job: DatasetJob) -> AbstractContextManager[ShardReader]:
+        return nullcontext(ShardReader(self.folder, job))
+
+    def mend(self, job: DatasetJob, images: Iterable[Mended], redrawn: Places) -> None:
+        images = iter(images)
+        with self.write_file(MANIFEST) as manifest:
+            for number in range(job.shards):
+                places = job.shard(number)
+                shard = islice(images, len(places))
+                if redrawn.meets(places):
+                    self._mend_shard(number, shard, manifest)
+                else:
+                    manifest.writelines(image.line for image in shard)
+
     def remove(self) -> None:
         for shard in self._list_shards():
             shard.unlink()
         self.remove_files()
+
+    def _mend_shard(self, number: int, images: Iterable[Mended], manifest: BinaryIO) -> None:
+        with self.write_file(shard_name(number)) as shard:
+            for image in images:
+                manifest.write(image.line)
+                shard.write(make_header(image.record))
+                shard.write(image.load())
+                shard.write(make_rest(image.record, image.line))
+            shard.write(make_end(shard.tell()))
 
     def _list_shards(self) -> list[Path]:
         """All files that are named as shards, or as what belongs to one."""
@@ -66,14 +90,10 @@ class WebDataset(Container):
             return [Path(entry) for entry in entries if SHARD_NAME.fullmatch(entry.name)]
 
     def _join_manifests(self, shards: int) -> None:
-        unfinished = self.folder / partial(MANIFEST)
-        with (
-            publish_file(self.folder / MANIFEST, beside=unfinished) as whole,
-            whole.open("wb") as file,
-        ):
+        with self.write_file(MANIFEST) as manifest:
             for shard in range(shards):
                 with self.journal(shard).open("rb") as part:
-                    shutil.copyfileobj(part, file)
+                    shutil.copyfileobj(part, manifest)
 
 
 class _TarStore(Store):
@@ -87,8 +107,7 @@ class _TarStore(Store):
         self._size = 0  # of the samples
 
     def holds(self, record: Mapping[str, Any], line: bytes) -> bool:
-        lengths = [record["bytes"], *(len(data) for _, data in _beside(record, line))]
-        size = self._size + sum(BLOCK + _padded(length) for length in lengths)
+        size = self._size + measure_sample(record, line)
         if size > self._there:
             return False
         self._size = size
@@ -98,37 +117,14 @@ class _TarStore(Store):
         self._file.cut(self._size)
 
     def append(self, record: Mapping[str, Any], line: bytes, data: bytes) -> None:
-        members = [(record["file"], data), *_beside(record, line)]
-        self._file.append(b"".join(_member(name, data) for name, data in members))
+        self._file.append(make_header(record) + data + make_rest(record, line))
 
     def sync(self) -> None:
         self._file.sync()
 
     def finish(self) -> None:
-        size = self._file.size
-        end = _padded(size + 2 * BLOCK, tarfile.RECORDSIZE)
-        self._file.append(bytes(end - size))
+        self._file.append(make_end(self._file.size))
         self._file.finish()
 
     def close(self) -> None:
         self._file.close()
-
-
-def _beside(record: Mapping[str, Any], line: bytes) -> list[tuple[str, bytes]]:
-    """The other members of an image's sample."""
-    key = record["file"].partition(".")[0]
-    members = [(f"{key}.json", line.rstrip(b"\n"))]
-    if "class_idx" in record:
-        members.append((f"{key}.cls", str(record["class_idx"]).encode()))
-    return members
-
-
-def _member(name: str, data: bytes) -> bytes:
-    """A member with its header: of nobody, at no time, so that equal images make equal files."""
-    header = tarfile.TarInfo(name)
-    header.size = len(data)
-    return header.tobuf(tarfile.USTAR_FORMAT) + data.ljust(_padded(len(data)), b"\0")
-
-
-def _padded(size: int, multiple: int = BLOCK) -> int:
-    return -(-size // multiple) * multiple

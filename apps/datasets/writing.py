@@ -13,7 +13,7 @@ from stylert.apps.datasets.folder import Folder
 from stylert.apps.datasets.identity import check_same_job, describe_job
 from stylert.apps.datasets.job import DatasetJob
 from stylert.apps.datasets.locks import locked_folder
-from stylert.apps.datasets.pipeline import open_pipeline
+from stylert.apps.datasets.pipeline import choose_threads, open_pipeline
 from stylert.apps.datasets.records import make_record
 from stylert.apps.datasets.shard import Shard
 from stylert.apps.datasets.store import Container
@@ -22,14 +22,11 @@ from stylert.apps.datasets.zip_file import ZipFile
 from stylert.runtime.arguments import check_integer
 from stylert.runtime.errors import InvalidInput
 from stylert.runtime.images import encode_image
-from stylert.runtime.machine import usable_cpus
 
 if TYPE_CHECKING:
     from stylert.runtime import Generator
 
 __all__ = ["DatasetResult", "DatasetWriter", "write_dataset"]
-
-MOST_ENCODERS = 16  # threads; they wait where the drawing is slower
 
 Progress = Callable[[int, int], None]  # images that are there, and how many there will be
 
@@ -147,8 +144,7 @@ class DatasetWriter:
         numbers = range(self.job.shards) if shards is None else list(shards)
         for number in numbers:
             check_integer("shards", number, 0, self.job.shards - 1)
-        encoders = min(usable_cpus(), MOST_ENCODERS) if encoders is None else encoders
-        check_integer("encoders", encoders, 1)
+        encoders = choose_threads("encoders", encoders)
         with locked_folder(self._container.folder, alone=False):  # nobody starts over meanwhile
             stored = self._container.stored_job()
             if stored is None:
@@ -238,7 +234,7 @@ class DatasetWriter:
 
     def _encode(self, drawn: _Drawn) -> _Encoded:
         data = encode_image(drawn.image, **self.job.encoding)
-        return _Encoded(drawn.shard, make_record(self.job, drawn.place, drawn.image, data), data)
+        return _Encoded(drawn.shard, make_record(self.job, drawn.place, data), data)
 
     def _write(self, encoded: _Encoded) -> None:
         encoded.shard.append(encoded.record, encoded.data)

@@ -7,16 +7,20 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
+from zipfile import BadZipFile
 from zipfile import ZipFile as Archive
-from zipfile import ZipInfo
 
 from stylert.apps.datasets.folder import Folder
 from stylert.apps.datasets.job import DatasetJob
 from stylert.apps.datasets.names import JOB, MANIFEST, partial
-from stylert.apps.datasets.store import Container, Store
+from stylert.apps.datasets.places import Places
+from stylert.apps.datasets.store import Container, Mended, Store
+from stylert.apps.datasets.zip_reader import ZipReader, make_entry
+from stylert.runtime.arguments import shown
 from stylert.runtime.errors import InvalidInput
 from stylert.runtime.files.publishing import publish_file
 
@@ -58,16 +62,46 @@ class ZipFile(Container):
         if not self.is_complete():
             if self.out.exists():
                 raise InvalidInput(f"{self.out} exists by now. Move it, and run this again.")
-            files = chain([self.job_file], self._unpacked.files(job), [self.folder / MANIFEST])
-            with publish_file(self.out, overwrite=False, beside=self.folder / PACKED) as packed:
-                _pack(files, packed)
+            self._unpacked.finish(job)
+            self._publish(job, overwrite=False)
         self._remove_unpacked()
         with suppress(OSError):  # not there, or with files that are not ours
             self.folder.rmdir()
 
+    @contextmanager
+    def open_reader(self, job: DatasetJob) -> Iterator[ZipReader]:
+        try:
+            yield ZipReader(self.out, job)
+        except BadZipFile:
+            raise InvalidInput(
+                f"{self.out}: its directory is damaged, or its end is cut off, so that nothing in "
+                "it can be found. Pass force=True to start over."
+            ) from None
+
+    def mend(self, job: DatasetJob, images: Iterable[Mended], redrawn: Places) -> None:
+        for name in ZipReader(self.out, job).surplus():
+            raise InvalidInput(
+                f"{self.out}: got {shown(name)} in it, which is not of the data set. Take it out "
+                "first."
+            )
+        self.folder.mkdir(exist_ok=True)
+        try:
+            self._unpacked.start(_read_job(self.out) or b"")
+            self._unpacked.mend(job, (replace(image, is_new=True) for image in images), redrawn)
+            self._publish(job, overwrite=True)
+        finally:
+            self.finish(job)
+
     def remove(self) -> None:
         self.out.unlink(missing_ok=True)
         self._remove_unpacked()
+
+    def _publish(self, job: DatasetJob, *, overwrite: bool) -> None:
+        others = [self.folder / name for name in (job.layout_file, MANIFEST) if name]
+        files = chain([self.job_file], self._unpacked.files(job), others)
+        beside = self.folder / PACKED
+        with publish_file(self.out, overwrite=overwrite, beside=beside) as packed:
+            _pack(files, packed)
 
     def _remove_unpacked(self) -> None:
         (self.folder / PACKED).unlink(missing_ok=True)
@@ -78,8 +112,7 @@ def _pack(files: Iterable[Path], target: Path) -> None:
     """Store files as they are: of nobody, at no time, so that equal images make equal files."""
     with Archive(target, "w") as archive:
         for path in files:
-            entry = ZipInfo(path.name)  # of 1 January 1980, the first day that there is
-            entry.create_system, entry.external_attr = 3, 0o100644 << 16  # as on Unix, everywhere
+            entry = make_entry(path.name)
             try:
                 source = path.open("rb")
             except FileNotFoundError:

@@ -178,7 +178,9 @@ def test_classes_by_name_or_by_seed(
     expected = {None: [5, 6, 7], "dog": [1, 1, 1]}.get(classes, [1, 2, 1])
     numbers = [number % 3 for number in expected]
     write_dataset(drawer, job("5-7", class_idx=classes), tmp_path / "named")
-    assert [record["class_idx"] for record in records(tmp_path / "named")] == numbers
+    named = records(tmp_path / "named")
+    assert [record["class_idx"] for record in named] == numbers
+    assert [record["class"] for record in named] == [drawer.classes.names[n] for n in numbers]
     write_dataset(fake(c_dim=3), job("5-7", class_idx=tuple(numbers)), tmp_path / "numbered")
     assert pictures(members(tmp_path / "named")) == pictures(members(tmp_path / "numbered"))
 
