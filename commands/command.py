@@ -26,7 +26,7 @@ from typer.core import TyperCommand
 
 from stylert.commands.official_options import explain_official
 from stylert.commands.wording import put_in_options
-from stylert.runtime.errors import EngineError, InvalidInput, ParityError
+from stylert.runtime.errors import StylertError
 
 __all__ = ["Command", "as_command"]
 
@@ -73,7 +73,7 @@ def as_command(function: Callable[..., None]) -> Callable[..., None]:
             for name, group in groups.items():
                 given[name] = group(**{f.name: given.pop(f.name) for f in fields(group)})
             function(**given)
-        except (EngineError, InvalidInput, ParityError) as error:
+        except StylertError as error:
             error.args = (put_in_options(str(error), context.command.params),)
             raise
 

@@ -13,10 +13,11 @@ from rich.filesize import decimal
 
 from stylert.apps.checks.bundle_check import check_bundle
 from stylert.commands import console, options
+from stylert.commands.dataset_check import check_dataset
 from stylert.commands.options import (
     AsJson,
-    BundleFolder,
     Force,
+    argue_bundle,
     in_checkpoint,
     in_output,
     in_panel,
@@ -36,6 +37,7 @@ PARITY = "Against PyTorch in float32"  # the title of its table
 in_proof = in_panel("Proof")
 in_half = in_panel("Half precision")
 in_stored = in_panel("What the bundle holds")
+in_set = in_panel("Data set")
 
 COMPARED = "Pictures compared in each scene; by default 32, 16 or 8, by the network's size."
 AllowChaotic = Annotated[
@@ -199,7 +201,7 @@ def convert(
 
 
 def verify(
-    bundle: BundleFolder,
+    path: Annotated[Path, argue_bundle("Folder of a bundle; or a data set, folder or zip file.")],
     *,
     checkpoint: Annotated[str | None, in_proof("Checkpoint to compare with, in PyTorch.")] = None,
     read_as: ReadAs,
@@ -207,15 +209,34 @@ def verify(
     allow_chaotic: AllowChaotic = False,
     provider: options.Provider = "cpu",
     threads: options.Threads = None,
+    repair: Annotated[
+        Path | None, in_set("Bundle of the data set, to draw again what is damaged or missing.")
+    ] = None,
+    trust_engines: options.TrustEngines = False,
     as_json: AsJson = False,
 ) -> None:
     """Check a bundle's files; with its checkpoint, compare the pictures with PyTorch again.
 
+    Of a data set, every image is compared with what was recorded when it was written.
+
     Example: stylert verify ffhq-bundle --checkpoint ffhq.pkl
+
+    Example: stylert verify images --repair ffhq-bundle
     """
+    from stylert.apps.datasets import holds_dataset
+
+    if holds_dataset(path):
+        if checkpoint is not None:
+            raise InvalidInput(f"checkpoint: got one for {path}, which is a data set")
+        read_as.refuse_any("data sets have no networks")
+        return check_dataset(
+            path, repair, threads=threads, trust_engines=trust_engines, as_json=as_json
+        )
+    if repair is not None:
+        raise InvalidInput(f"repair: got one for {path}, which is no data set")
     if checkpoint is None:
         read_as.refuse_any("it goes with --checkpoint")
-        return _check_files(bundle, provider, threads, as_json=as_json)
+        return _check_files(path, provider, threads, as_json=as_json)
     need_export()
     from stylert.export.parity import make_parity_error
     from stylert.export.verification import verify_bundle
@@ -223,7 +244,7 @@ def verify(
     model = read_as.read(checkpoint)
     with console.show_progress() as progress:
         report = verify_bundle(
-            bundle,
+            path,
             model,
             seeds=None if seeds is None else range(seeds),
             allow_chaotic=allow_chaotic,

@@ -52,6 +52,10 @@ class Storage:
     compression: Annotated[
         int | None, in_storage("PNG compression, 0 to 9; by default 1: fast.", min=0, max=9)
     ] = None
+    layout: Annotated[
+        str | None,
+        in_storage("Labels for others: huggingface (metadata.jsonl) or stylegan (dataset.json)."),
+    ] = None
     quality: Annotated[
         int | None, in_storage("JPEG and WebP quality, 1 to 100; 95 by default.", min=1, max=100)
     ] = None

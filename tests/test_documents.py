@@ -63,6 +63,7 @@ HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 
 STAND_INS = {"ffhq": "sg2-fp16-64", "afhqv2": "sg3-t-64", "cifar10": "sg2-cond-32"}
 LATENTS = ("projected_w.npz", "latents.pt")
+W_DIM = 128  # of the demo's network
 SHORTER = {
     "export": ["--verify-seeds", "1"],
     "verify": ["--seeds", "1"],
@@ -349,7 +350,7 @@ def _provide(text: str, bundle_of: Callable[[str], Path]) -> None:
             shutil.copy(ROOT / "tests" / "goldens" / f"{golden}.pkl", f"{name}.pkl")
         if f"{name}-bundle" in text and f"--out {name}-bundle" not in text:
             shutil.copytree(bundle_of(golden), f"{name}-bundle")
-    w = np.linspace(-1, 1, 64, dtype=np.float32)[None, None]  # [1, 1, w_dim]: one for all layers
+    w = np.linspace(-1, 1, W_DIM, dtype=np.float32)[None, None]  # [1, 1, w_dim]: one for all layers
     if "examples/" in text:
         Path("examples").symlink_to(ROOT / "examples")
     if LATENTS[0] in text:

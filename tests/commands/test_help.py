@@ -24,7 +24,7 @@ OPTIONS = [
     if option.param_type_name == "option"
 ]
 PANELS = {
-    *("Picture", "Walk", "What the bundle holds", "Where it runs", "Output", "Storage"),
+    *("Picture", "Walk", "What the bundle holds", "Where it runs", "Output", "Storage", "Data set"),
     *("Checkpoint", "Proof", "Half precision", "Engine", "Models"),
     *("Service", "Cluster", "What is timed", "Plan"),
 }

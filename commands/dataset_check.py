@@ -1,0 +1,66 @@
+"""What `stylert verify` does with a data set: it names what is damaged, and has it drawn again."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from stylert.commands import console
+from stylert.runtime.errors import StylertError
+
+if TYPE_CHECKING:
+    from stylert.apps.datasets import DatasetReport
+
+__all__ = ["check_dataset"]
+
+MOST_NAMED = 20  # of each kind; --json names them all
+
+
+def check_dataset(
+    path: Path, repair: Path | None, *, threads: int | None, trust_engines: bool, as_json: bool
+) -> None:
+    """Compare the images of a data set with what was recorded; draw again what is not so.
+
+    Args:
+        path: the folder or zip file.
+        repair: the bundle that draws again, None = draw nothing.
+        threads: that read.
+        trust_engines: run engines of the bundle that this user did not build, too.
+        as_json: print the report as JSON.
+
+    Raises:
+        StylertError: something is damaged or missing, and was not repaired.
+    """
+    from stylert.apps.datasets import open_as_drawn, repair_dataset, verify_dataset
+
+    with console.show_progress() as progress:
+        comparing = partial(progress, "comparing")
+        report = verify_dataset(path, threads=threads, progress=comparing)
+        drawn = 0
+        if repair is not None and report.places:
+            with open_as_drawn(repair, path, trust_engines=trust_engines) as generator:
+                drawn = repair_dataset(generator, report, progress=partial(progress, "drawing"))
+            report = verify_dataset(path, threads=threads, progress=comparing)
+    if as_json:
+        console.print_json({**report.to_json(), "drawn": drawn})
+    else:
+        _tell(report, drawn)
+    if not report.is_whole:
+        advice = "" if repair is not None else " Repair it: add repair=BUNDLE"
+        found = len(report.damaged) + len(report.missing) + len(report.surplus)
+        raise StylertError(f"{path}: {found} things are not as they were written.{advice}")
+
+
+def _tell(report: DatasetReport, drawn: int) -> None:
+    if drawn:
+        console.say(f"Drew {drawn} images again.")
+    if report.is_whole:
+        return console.say(f"{report.path}: all {report.images} images are as they were written.")
+    for what in ("damaged", "missing", "surplus"):
+        names: tuple[str, ...] = getattr(report, what)
+        for name in names[:MOST_NAMED]:
+            console.say(f"{what}: {name}")
+        if len(names) > MOST_NAMED:
+            console.say(f"{what}: and {len(names) - MOST_NAMED} more")
+    return None

@@ -1,0 +1,62 @@
+"""`stylert verify` of a data set: what it names, what it draws again, and its exit codes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from stylert.cli import app, main
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+    """Run a command that has to work, and give what it says."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*words: object) -> str:
+        done = CliRunner().invoke(app, [str(word) for word in words])
+        assert done.exit_code == 0, (done.output, done.exception)
+        return done.output
+
+    return call
+
+
+def fail(monkeypatch: pytest.MonkeyPatch, capsys: Any, *words: object) -> tuple[Any, str]:
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+    monkeypatch.setattr("warnings.showwarning", None)
+    with pytest.raises(SystemExit) as done:
+        main([str(word) for word in words])
+    return done.value.code, capsys.readouterr().err
+
+
+def test_damage_is_named_and_repaired(
+    run: Callable[..., str], bundle: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    run("generate", bundle, "--seeds", "0-9", "--out", "set", "--layout", "stylegan")
+    assert json.loads(Path("set/dataset.json").read_text()) == {"labels": None}
+    assert "all 10 images are as they were written" in run("verify", "set")
+    before = {path.name: path.read_bytes() for path in Path("set").iterdir()}
+    Path("set/seed0003.png").unlink()
+    Path("set/seed0004.png").write_bytes(b"no picture")
+    code, error = fail(monkeypatch, capsys, "verify", "set")
+    assert code == 1
+    assert "set: 2 things are not as they were written. Repair it: add --repair BUNDLE" in error
+    told = json.loads(CliRunner().invoke(app, ["verify", "set", "--json"]).output)
+    assert (told["missing"], told["damaged"]) == (["seed0003.png"], ["seed0004.png"])
+    assert "Drew 2 images again." in run("verify", "set", "--repair", bundle)
+    assert {path.name: path.read_bytes() for path in Path("set").iterdir()} == before
+
+
+def test_what_does_not_go_together(
+    run: Callable[..., str], bundle: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    code, error = fail(monkeypatch, capsys, "verify", bundle, "--repair", bundle)
+    assert (code, "--repair: got one for" in error) == (2, True)
+    run("generate", bundle, "--seeds", "1", "--out", "set")
+    code, error = fail(monkeypatch, capsys, "verify", "set", "--checkpoint", "x.pkl")
+    assert (code, "--checkpoint: got one for set, which is a data set" in error) == (2, True)
