@@ -67,6 +67,9 @@ def test_an_example_runs(
     shutil.copy(goldens / "sg2-fp16-64.pkl", "ffhq.pkl")
     if not example.startswith("export"):
         shutil.copytree(bundle_of("sg2-fp16-64"), "ffhq-bundle")
+    if example.startswith("verify images"):
+        run = "generate ffhq-bundle --seeds 0-3 --out images"
+        assert CliRunner().invoke(cli.app, run.split()).exit_code == 0
     for text, smaller in SMALLER.items():
         example = example.replace(text, smaller)
     words = [*shlex.split(example), *SHORTER.get(example.split()[0], "").split()]
