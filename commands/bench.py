@@ -144,10 +144,10 @@ def bench(
 
 
 def _print(result: BenchResult, sizing: Sizing | None, *, notes: list[str]) -> None:
-    from stylert.apps.bench.table import table_of
+    from stylert.apps.bench.table import make_table
 
     title = f"{result.subject}, {result.settings['threads']} threads"
-    console.print_table(table_of(result), title=title, numbers=True)
+    console.print_table(make_table(result), title=title, numbers=True)
     for line in (*notes, *result.warnings()):
         console.warn(line)
     if sizing is not None:

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stylert.runtime.control.layers import Layers, layers_of
+from stylert.runtime.control.layers import Layers, find_layers
 from stylert.runtime.control.styles import mix_grid
-from stylert.runtime.images import grid_of
+from stylert.runtime.images import make_grid
 
 if TYPE_CHECKING:
     from stylert.apps.datasets import DatasetJob
@@ -34,7 +34,7 @@ def draw_grid(
     progress: Progress = lambda done, total: None,
 ) -> np.ndarray:
     """Draw the images of a job as one picture: [rows * H, columns * W, channels] of its dtype."""
-    return grid_of(_draw_all(generator, job, progress), *(cells or (None, None)))
+    return make_grid(_draw_all(generator, job, progress), *(cells or (None, None)))
 
 
 def draw_sweep(
@@ -83,7 +83,7 @@ def draw_mix(
     total = R * C + (R + C if framed else 0)
     grid = []
     for done, ws in enumerate(
-        mix_grid(rows, columns, layers_of(layers, generator.layer_groups)), 1
+        mix_grid(rows, columns, find_layers(layers, generator.layer_groups)), 1
     ):
         grid.append(generator.synthesize(ws, **options))
         progress(done * C, total)
@@ -119,4 +119,4 @@ def draw_strip(
 def _lay_out(grid: np.ndarray) -> np.ndarray:
     """Pictures [R, C, H, W, channels] as one: [R * H, C * W, channels]."""
     R, C = grid.shape[:2]
-    return grid_of(grid.reshape(R * C, *grid.shape[2:]), C, R)
+    return make_grid(grid.reshape(R * C, *grid.shape[2:]), C, R)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from stylert.commands import console
-from stylert.runtime.bundle import GeneratorSpec, sha256_of
+from stylert.runtime.bundle import GeneratorSpec, hash_file
 from stylert.runtime.files.latent_files import (
     fit_direction,
     fit_ws,
@@ -38,7 +38,7 @@ def read_style_file(path: Path, spec: GeneratorSpec) -> StyleFile:
     from stylert.apps.datasets import StyleFile
 
     ws = read_ws(path, spec)
-    return StyleFile(path.name, sha256_of(path), ws)
+    return StyleFile(path.name, hash_file(path), ws)
 
 
 def read_direction(path: Path, spec: GeneratorSpec) -> np.ndarray:

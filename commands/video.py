@@ -8,7 +8,12 @@ from typing import Annotated, Any
 
 import typer
 
-from stylert.apps.video.walks import frames_between, walk_batch, walk_grid, walk_length
+from stylert.apps.video.walks import (
+    choose_walk_batch,
+    count_frames_between,
+    count_walk_frames,
+    draw_walks,
+)
 from stylert.commands import console
 from stylert.commands.latents import read_ws
 from stylert.commands.options import AsJson, BundleFolder, Force, WhereHere, in_output, in_panel
@@ -89,14 +94,16 @@ def video(
     if (seeds is None) == (ws is None):
         raise typer.BadParameter("pass --seeds LIST or --ws FILE, one of them")
     file = VideoFile(out, fps=fps, crf=crf, quality=quality, repeat=loop, force=force)
-    frames = frames_between(seconds, fps)
+    frames = count_frames_between(seconds, fps)
     columns, rows = grid
-    with where.open(bundle, max_batch=walk_batch(where.max_batch, columns * rows)) as generator:
+    with where.open(
+        bundle, max_batch=choose_walk_batch(where.max_batch, columns * rows)
+    ) as generator:
         keyframes = read_ws(ws, generator.spec) if ws else seeds
-        total = walk_length(len(keyframes), frames, walks=columns * rows, loop=loop)
+        total = count_walk_frames(len(keyframes), frames, walks=columns * rows, loop=loop)
         way: dict[str, Any] = {"frames": frames, "curve": curve, "loop": loop}
         way |= {"columns": columns, "rows": rows, **picture.to_options()}
-        walks = walk_grid(generator, keyframes, **way)
+        walks = draw_walks(generator, keyframes, **way)
         with console.show_image_progress() as progress:
             written = file.write(walks, total=total, progress=progress)
     facts = {"backend": generator.choice, **vars(written), "path": str(written.path)}

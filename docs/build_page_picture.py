@@ -19,7 +19,7 @@ from playwright.sync_api import sync_playwright
 
 import stylert
 from stylert.apps.serving.application import create_app
-from stylert.apps.serving.server import bind, server_of
+from stylert.apps.serving.server import bind, make_server
 from stylert.apps.serving.settings import Settings
 
 __all__ = ["SHOWN", "build"]
@@ -48,7 +48,7 @@ def build(bundle: Path, out: Path, *, chromium: str) -> None:
 def serving(bundle: Path) -> Iterator[str]:
     """The service of `stylert serve` in a thread; gives its address."""
     with stylert.open(bundle, provider="cpu") as generator, bind("127.0.0.1", 0) as listening:
-        server = server_of(create_app(generator, Settings()), Settings())
+        server = make_server(create_app(generator, Settings()), Settings())
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()
         yield f"http://127.0.0.1:{listening.getsockname()[1]}/"

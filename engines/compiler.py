@@ -19,7 +19,7 @@ from stylert.engines.request import BuildRequest
 from stylert.runtime.backends.tensorrt.plans import Plan
 from stylert.runtime.backends.tensorrt.tensorrt_log import tensorrt_logger
 from stylert.runtime.backends.tensorrt.trust import is_trusted, record_engine
-from stylert.runtime.bundle import Bundle, sha256_of
+from stylert.runtime.bundle import Bundle, hash_file
 from stylert.runtime.errors import EngineError
 from stylert.runtime.files.publishing import publish_file, sync_file
 
@@ -130,7 +130,7 @@ def _find_up_to_date(draft: Plan, bundle: Bundle, say: Callable[[str], None]) ->
     try:
         plan = Plan.from_json(json.loads(_sidecar(draft, bundle).read_bytes()))
         unbuilt = replace(plan, sha256="", size=0, census={}, fp32_islands=(), build_seconds=0.0)
-        if unbuilt == draft and sha256_of(plan.file(bundle)) == plan.sha256:
+        if unbuilt == draft and hash_file(plan.file(bundle)) == plan.sha256:
             if is_trusted(plan):
                 return plan
             say(f"{plan.name} is there, but not one that you built: built again.")

@@ -23,10 +23,10 @@ from stylert.runtime.bundle import (
     SCHEMA,
     GeneratorSpec,
     GraphSpec,
+    hash_file,
     sealed,
-    sha256_of,
 )
-from stylert.runtime.files.directions import arrays_of
+from stylert.runtime.files.directions import make_direction_arrays
 from stylert.runtime.packages import installed_version
 
 __all__ = ["BundleDraft"]
@@ -76,7 +76,9 @@ class BundleDraft:
         progress("writing the graphs", len(writers), len(writers))
         if self.checkpoint.config.use_noise:
             self._write_arrays("noise", list_noise_inputs(self.checkpoint))
-        self._write_arrays("directions", arrays_of(find_sefa_directions(self.checkpoint)))
+        self._write_arrays(
+            "directions", make_direction_arrays(find_sefa_directions(self.checkpoint))
+        )
 
     def replace_half(self, half: HalfPrecision) -> None:
         """Write the half-precision graph again, with other blocks; none where there is no block."""
@@ -122,7 +124,7 @@ class BundleDraft:
                 "tools": {name: installed_version(name) for name in TOOLS},
             },
             "files": {
-                file.name: {"bytes": file.stat().st_size, "sha256": sha256_of(file)}
+                file.name: {"bytes": file.stat().st_size, "sha256": hash_file(file)}
                 for file in files
             },
             "graphs": {name: graph.to_json() for name, graph in self._graphs.items()},

@@ -11,7 +11,7 @@ from rich.filesize import decimal
 from stylert.export.checkpoints import Config
 from stylert.export.checkpoints.configs import read_config
 from stylert.runtime.bundle import Bundle
-from stylert.runtime.control.layers import layer_groups
+from stylert.runtime.control.layers import group_layers
 from stylert.runtime.proof.bundle_facts import reading_manifest, tell_half, tell_weights
 
 __all__ = ["read_facts", "tell_rows"]
@@ -53,7 +53,7 @@ def tell_rows(path: str | Path, facts: Mapping[str, Any]) -> list[tuple[str, str
 
 def _tell_styles(config: Config, directions: Sequence[Any]) -> Iterator[tuple[str, str]]:
     """How the picture can be controlled."""
-    groups = layer_groups(config.family, config.num_ws)
+    groups = group_layers(config.family, config.num_ws)
     named = [name for name in ("coarse", "middle", "fine") if groups[name]]
     yield "layers of ws", ", ".join(f"{name} {_tell_indices(groups[name])}" for name in named)
     psi, cutoff = config.truncation_psi, config.truncation_cutoff

@@ -21,7 +21,7 @@ from stylert.export.graph_session import choose_threads, make_feeds, open_graph
 from stylert.export.graphs.mapping import build_mapping_graph
 from stylert.export.half_rounding import HALF_MAX
 from stylert.runtime.errors import InvalidInput
-from stylert.runtime.latents import z_from_seeds
+from stylert.runtime.latents import make_z
 
 __all__ = ["HEADROOM", "POLICIES", "HalfPrecision", "list_half_blocks", "choose_half"]
 
@@ -139,7 +139,7 @@ def _measure(
     for start in range(0, seeds, batch):
         chunk = range(start, min(start + batch, seeds))
         feeds = {
-            "z": z_from_seeds(chunk, config.z_dim),
+            "z": make_z(chunk, config.z_dim),
             "truncation_psi": np.ones((len(chunk), config.num_ws), np.float32),
         }
         if config.c_dim:

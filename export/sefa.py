@@ -13,8 +13,8 @@ from collections.abc import Iterable
 import numpy as np
 
 from stylert.export.checkpoints import Checkpoint, Config
-from stylert.runtime.control.layers import layer_groups
-from stylert.runtime.control.pca import with_fixed_sign
+from stylert.runtime.control.layers import group_layers
+from stylert.runtime.control.pca import fix_sign
 from stylert.runtime.files.directions import DirectionSet
 
 __all__ = ["list_affine_names", "find_sefa_directions", "find_strongest_directions"]
@@ -35,7 +35,7 @@ def find_sefa_directions(checkpoint: Checkpoint) -> list[DirectionSet]:
         for names in list_affine_names(config)
     ]
     sets = []
-    for name, layers in layer_groups(checkpoint.family, config.num_ws).items():
+    for name, layers in group_layers(checkpoint.family, config.num_ws).items():
         if layers:
             vectors, eigenvalues = find_strongest_directions(weights[i] for i in layers)
             sets.append(
@@ -61,7 +61,7 @@ def find_strongest_directions(weights: Iterable[np.ndarray]) -> tuple[np.ndarray
     """
     gram = sum(A.T @ A for A in (weight.astype(np.float64) for weight in weights))
     eigenvalues, vectors = np.linalg.eigh(gram)  # from the smallest on
-    return with_fixed_sign(vectors.T[::-1]), eigenvalues[::-1]
+    return fix_sign(vectors.T[::-1]), eigenvalues[::-1]
 
 
 def list_affine_names(config: Config) -> list[list[str]]:

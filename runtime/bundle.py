@@ -29,10 +29,10 @@ import numpy as np
 from stylert.runtime.errors import BundleError
 from stylert.runtime.files.arrays import Header, read_headers
 from stylert.runtime.files.class_names import check_class_names
-from stylert.runtime.files.directions import DirectionSet, direction_sets, directions_by_name
+from stylert.runtime.files.directions import DirectionSet, name_directions, read_direction_sets
 from stylert.runtime.files.json_files import read_json
 from stylert.runtime.files.listed import check_files as check_listed_files
-from stylert.runtime.files.listed import check_name, sha256_of
+from stylert.runtime.files.listed import check_name, hash_file
 from stylert.runtime.files.publishing import check_folder
 from stylert.runtime.labels import Classes
 
@@ -49,7 +49,7 @@ __all__ = [
     "graph_key",
     "is_noise",
     "sealed",
-    "sha256_of",
+    "hash_file",
 ]
 
 MANIFEST = "manifest.json"
@@ -214,12 +214,12 @@ class Bundle:
             return ()
         most = MAX_DIRECTIONS * (4 * self.spec.w_dim + 1024)
         with self._arrays("directions.npz", most) as (_, arrays):
-            return direction_sets(arrays, num_ws=self.spec.num_ws, w_dim=self.spec.w_dim)
+            return read_direction_sets(arrays, num_ws=self.spec.num_ws, w_dim=self.spec.w_dim)
 
     @cached_property
     def directions(self) -> Mapping[str, np.ndarray]:
         """Directions in w by name: [num_ws, w_dim] float32, read-only, zero in other layers."""
-        named = directions_by_name(self.read_directions(), num_ws=self.spec.num_ws)
+        named = name_directions(self.read_directions(), num_ws=self.spec.num_ws)
         return MappingProxyType(named)
 
     @contextmanager

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from stylert.runtime.bundle import Bundle
-from stylert.runtime.control.layers import layer_groups
-from stylert.runtime.control.styles import as_styles
-from stylert.runtime.control.truncation import psi_of_layers
+from stylert.runtime.control.layers import group_layers
+from stylert.runtime.control.styles import check_styles
+from stylert.runtime.control.truncation import make_psi_of_layers
 from stylert.runtime.drawing_options import (
     DrawingOptions,
     MotionOptions,
@@ -21,13 +21,13 @@ from stylert.runtime.drawing_options import (
 from stylert.runtime.errors import InvalidInput
 from stylert.runtime.feeds import Feeds
 from stylert.runtime.latents import (
-    as_float32,
-    psi_per_layer,
-    seeds_of,
-    z_from_seeds,
+    check_floats,
+    check_seeds,
+    make_psi,
+    make_z,
 )
 from stylert.runtime.noise import NoiseSource
-from stylert.runtime.transforms import TRANSFORM, transform_inputs
+from stylert.runtime.transforms import TRANSFORM, make_transform_inputs
 
 __all__ = ["GraphInputs"]
 
@@ -54,7 +54,7 @@ class GraphInputs:
     def feed_seeds(self, seeds: int | Iterable[int], options: DrawingOptions) -> Feeds:
         """The feeds of both graphs; `Generator.generate` says what it takes."""
         refuse_unknown(options, DrawingOptions)
-        numbers = seeds_of(seeds)
+        numbers = check_seeds(seeds)
         latents = self.feed_mapping(numbers, options)
         if options.get("noise_mode") == "seeded" and options.get("noise_seed") is None:
             options = {**options, "noise_seed": numbers}
@@ -64,7 +64,7 @@ class GraphInputs:
         """The feeds of the mapping graph; `Generator.styles` says what it takes."""
         c = self.make_labels(options, batch=len(seeds), seeds=seeds)
         psi, cutoff = options.get("truncation_psi"), options.get("truncation_cutoff")
-        return self.feed_latents(z_from_seeds(seeds, self._spec.z_dim), c, psi, cutoff)
+        return self.feed_latents(make_z(seeds, self._spec.z_dim), c, psi, cutoff)
 
     def feed_latents(
         self, z: Any, c: Any, truncation_psi: Any, truncation_cutoff: int | None
@@ -74,7 +74,7 @@ class GraphInputs:
         Its rows are z [N, z_dim], truncation_psi [N, num_ws], and c [N, c_dim] of a conditional
         generator.
         """
-        z = as_float32("z", z)
+        z = check_floats("z", z)
         if z.ndim != 2 or z.shape[1] != self._spec.z_dim or not len(z):
             raise InvalidInput(f"z: got shape {z.shape}, expected (N, {self._spec.z_dim}).")
         psi = self.psi(truncation_psi, truncation_cutoff, batch=len(z))
@@ -85,7 +85,7 @@ class GraphInputs:
     def feed_styles(self, ws: Any, options: PictureOptions) -> Feeds:
         """The feeds of the synthesis graph; `Generator.synthesize` says what it takes."""
         refuse_unknown(options, PictureOptions)
-        ws = as_styles("ws", ws, num_ws=self._spec.num_ws, w_dim=self._spec.w_dim)
+        ws = check_styles("ws", ws, num_ws=self._spec.num_ws, w_dim=self._spec.w_dim)
         return self._feed_picture(len(ws), options).with_rows({"ws": ws})
 
     def make_labels(
@@ -106,12 +106,10 @@ class GraphInputs:
             if truncation_cutoff is None:
                 truncation_cutoff = self._spec.truncation_cutoff
         if isinstance(truncation_psi, Mapping):
-            groups = layer_groups(self._family, self._spec.num_ws)
-            rows = psi_of_layers(truncation_psi, groups)
+            groups = group_layers(self._family, self._spec.num_ws)
+            rows = make_psi_of_layers(truncation_psi, groups)
             truncation_psi = np.broadcast_to(rows, (batch, len(rows)))
-        return psi_per_layer(
-            truncation_psi, truncation_cutoff, batch=batch, num_ws=self._spec.num_ws
-        )
+        return make_psi(truncation_psi, truncation_cutoff, batch=batch, num_ws=self._spec.num_ws)
 
     def transforms(self, options: MotionOptions, *, batch: int) -> dict[str, np.ndarray]:
         """The transforms [batch, 3, 3] by input name, none for a graph that takes none."""
@@ -119,7 +117,7 @@ class GraphInputs:
         given = {name: options[name] for name in names if options.get(name) is not None}  # type: ignore[literal-required]
         if not given and not self._moves:
             return {}
-        return transform_inputs(**given, batch=batch, taken=self._moves)
+        return make_transform_inputs(**given, batch=batch, taken=self._moves)
 
     def _feed_picture(self, batch: int, options: PictureOptions | DrawingOptions) -> Feeds:
         """The synthesis graph's feeds but for ws."""

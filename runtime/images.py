@@ -11,7 +11,7 @@ import numpy as np
 from stylert.runtime.errors import InvalidInput
 from stylert.runtime.files.publishing import publish_bytes
 
-__all__ = ["NPY", "encode_image", "grid_of", "holds_channels", "image_format", "save_image"]
+__all__ = ["NPY", "encode_image", "make_grid", "holds_channels", "image_format", "save_image"]
 __all__ += ["to_uint8"]
 
 NPY = "NPY"  # an array as numpy.save writes it: any channels, uint8 or float32
@@ -28,7 +28,9 @@ def to_uint8(img: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(scaled.astype(np.uint8))
 
 
-def grid_of(images: np.ndarray, columns: int | None = None, rows: int | None = None) -> np.ndarray:
+def make_grid(
+    images: np.ndarray, columns: int | None = None, rows: int | None = None
+) -> np.ndarray:
     """Lay images [N, H, W, C] out in rows; the rest of the grid is black.
 
     Args:

@@ -11,7 +11,7 @@ import numpy as np
 
 from stylert.runtime.arguments import shown
 from stylert.runtime.errors import InvalidInput, StylertWarning
-from stylert.runtime.latents import as_float32, seeds_of
+from stylert.runtime.latents import check_floats, check_seeds
 
 __all__ = ["Classes"]
 
@@ -55,7 +55,7 @@ class Classes:
             classes = classes.tolist()
         several = isinstance(classes, Iterable) and not isinstance(classes, (str, bytes))
         found = [self._find_one(one, name) for one in (classes if several else [classes])]
-        return seeds_of(found, name=name, largest=self.count - 1)
+        return check_seeds(found, name=name, largest=self.count - 1)
 
     def make_labels(
         self,
@@ -123,7 +123,7 @@ class Classes:
             raise InvalidInput(f"{name}: got None, expected numbers of shape {expected}.")
         if isinstance(labels, Mapping):
             labels = self._mix_classes(name, labels)
-        rows = as_float32(name, labels, kinds="fiub")
+        rows = check_floats(name, labels, kinds="fiub")
         if rows.shape not in ((self.count,), (1, self.count), (batch, self.count)):
             raise InvalidInput(f"{name}: got shape {rows.shape}, expected {expected}.")
         if self.apart and not _choose_one(rows):
@@ -153,7 +153,7 @@ class Classes:
     def _mix_classes(self, name: str, weights: Mapping[Any, Any]) -> np.ndarray:
         """One label [count] for a mix of classes; its sum is 1, as that of a class."""
         classes = self.find(list(weights), name=name)
-        values = as_float32(name, list(weights.values()), kinds="fiu").astype(np.float64)
+        values = check_floats(name, list(weights.values()), kinds="fiu").astype(np.float64)
         if values.ndim != 1 or (values < 0).any() or not values.sum() > 0:
             raise InvalidInput(f"{name}: got {shown(weights)}, expected weights above 0 by class.")
         label = np.zeros(self.count)

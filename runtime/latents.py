@@ -11,16 +11,16 @@ from stylert.runtime.arguments import shown
 from stylert.runtime.errors import InvalidInput
 
 __all__ = [
-    "as_float32",
-    "psi_per_layer",
-    "seeds_of",
-    "z_from_seeds",
+    "check_floats",
+    "make_psi",
+    "check_seeds",
+    "make_z",
 ]
 
 MAX_SEED = 2**32 - 1
 
 
-def seeds_of(
+def check_seeds(
     seeds: int | Iterable[int], *, name: str = "seeds", largest: int = MAX_SEED
 ) -> list[int]:
     """Check seeds, or classes: one integer or several, each in [0, largest].
@@ -42,7 +42,7 @@ def seeds_of(
     return [int(seed) for seed in items]
 
 
-def z_from_seeds(seeds: Sequence[int], z_dim: int) -> np.ndarray:
+def make_z(seeds: Sequence[int], z_dim: int) -> np.ndarray:
     """The latents of the original tools: RandomState(seed).randn(z_dim), a row per seed.
 
     Returns:
@@ -52,7 +52,7 @@ def z_from_seeds(seeds: Sequence[int], z_dim: int) -> np.ndarray:
     return np.stack(rows).astype(np.float32)
 
 
-def psi_per_layer(
+def make_psi(
     truncation_psi: Any,
     truncation_cutoff: int | None,
     *,
@@ -103,7 +103,7 @@ def psi_per_layer(
     return layers
 
 
-def as_float32(name: str, value: Any, *, kinds: str = "f") -> np.ndarray:
+def check_floats(name: str, value: Any, *, kinds: str = "f") -> np.ndarray:
     """A real, finite array as contiguous float32.
 
     Args:

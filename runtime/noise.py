@@ -10,7 +10,7 @@ import numpy as np
 from stylert.runtime.bundle import TensorSpec
 from stylert.runtime.errors import InvalidInput
 from stylert.runtime.feeds import Feeds, SeededNoise
-from stylert.runtime.latents import as_float32, seeds_of
+from stylert.runtime.latents import check_floats, check_seeds
 
 __all__ = ["NOISE_MODES", "UNIFORM", "NoiseSource", "draw_noise"]
 
@@ -108,7 +108,7 @@ class NoiseSource:
             raise InvalidInput(f"noise: {wrong}, expected the keys {sorted(self._shapes)}.")
         arrays = {}
         for name, shape in self._shapes.items():
-            array = as_float32(name, noise[name])
+            array = check_floats(name, noise[name])
             if array.shape not in ((1, 1, *shape), (batch, 1, *shape)):
                 raise InvalidInput(
                     f"{name}: got shape {array.shape}, expected {(1, 1, *shape)} or "
@@ -136,7 +136,7 @@ def _check_seeds(mode: str, seed: int | Sequence[int] | None, batch: int) -> lis
             "noise_seed: got None with noise_mode 'seeded', expected one for all images or one "
             "per image."
         )
-    seeds = seeds_of(seed, name="noise_seed")
+    seeds = check_seeds(seed, name="noise_seed")
     if len(seeds) not in (1, batch):
         raise InvalidInput(f"noise_seed: got {len(seeds)} seeds, expected 1 or {batch}.")
     return seeds

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from stylert.runtime.errors import InvalidInput
-from stylert.runtime.latents import as_float32
+from stylert.runtime.latents import check_floats
 
-__all__ = ["TRANSFORM", "inverse_transforms", "transform_inputs"]
+__all__ = ["TRANSFORM", "invert_transforms", "make_transform_inputs"]
 
 TRANSFORM = "transform"  # the input's name
 
@@ -22,7 +22,7 @@ _FARTHEST = 1000.0  # beyond it, float32 loses the phase of the waves
 _MOST_DEGREES = 1e6
 
 
-def transform_inputs(
+def make_transform_inputs(
     transform: Any = None,
     translate: Any = None,
     rotate: Any = None,
@@ -34,7 +34,7 @@ def transform_inputs(
 
     Args:
         transform: inverse matrices [3, 3] or [N, 3, 3], the last row 0 0 1; None = as below.
-        translate: (x, y) for all images or [N, 2], see `inverse_transforms`; None = none.
+        translate: (x, y) for all images or [N, 2], see `invert_transforms`; None = none.
         rotate: degrees for all images or [N]; None = none.
         batch: N.
         taken: whether the graph has such an input.
@@ -60,14 +60,14 @@ def transform_inputs(
     if transform is None and names:
         shift = _rows("translate", (0.0, 0.0) if translate is None else translate, batch, (2,))
         angle = _rows("rotate", 0.0 if rotate is None else rotate, batch, (), most=_MOST_DEGREES)
-        return {TRANSFORM: inverse_transforms(shift, angle)}
+        return {TRANSFORM: invert_transforms(shift, angle)}
     matrices = _rows("transform", np.eye(3) if transform is None else transform, batch, (3, 3))
     if (matrices[:, 2] != (0, 0, 1)).any():
         raise InvalidInput("transform: got another last row than 0 0 1, expected plane motions.")
     return {TRANSFORM: matrices}
 
 
-def inverse_transforms(translate: np.ndarray, rotate: np.ndarray) -> np.ndarray:
+def invert_transforms(translate: np.ndarray, rotate: np.ndarray) -> np.ndarray:
     """The matrices that turn a picture about its centre, and then move it.
 
     Args:
@@ -92,7 +92,7 @@ def _rows(
     name: str, value: Any, batch: int, shape: tuple[int, ...], *, most: float = _FARTHEST
 ) -> np.ndarray:
     """Numbers for all images, or a row for each, as [N, *shape]."""
-    rows = as_float32(name, value, kinds="fiu")
+    rows = check_floats(name, value, kinds="fiu")
     if rows.shape not in (shape, (1, *shape), (batch, *shape)):
         one = shape or "a number"
         raise InvalidInput(f"{name}: got shape {rows.shape}, expected {one} or {(batch, *shape)}.")

@@ -30,7 +30,7 @@ import stylert
 from stylert import cli
 from stylert.commands import console
 from stylert.runtime.bundle import sealed
-from stylert.runtime.images import grid_of
+from stylert.runtime.images import make_grid
 from stylert.runtime.proof import parity
 from stylert.runtime.proof.parity import TOLERANCES, Tolerance
 
@@ -524,7 +524,7 @@ def test_generate_a_grid(
     picture = pixels(target)
     assert picture.shape[1::-1] == size
     with stylert.open(bundle) as generator:
-        expected = grid_of(generator.generate(range(1, 6)), size[0] // 32, size[1] // 32)
+        expected = make_grid(generator.generate(range(1, 6)), size[0] // 32, size[1] // 32)
     assert np.array_equal(picture, expected)
 
 

@@ -22,7 +22,7 @@ from PIL import Image
 
 import stylert
 from stylert import cli
-from stylert.runtime.control.interpolation import cubic, frame_times
+from stylert.runtime.control.interpolation import cubic, make_frame_times
 from stylert.runtime.generator import Generator
 
 
@@ -383,7 +383,7 @@ def test_video_of_ws_and_layers(
     np.save(tmp_path / "ws.npy", ws)
     options = "--ws ws.npy --seconds 1 --fps 4 --truncation-psi coarse=0.5 --out frames"
     assert run("video", bundle, options).code == 0
-    between = cubic(ws, frame_times(2, 4, loop=False))
+    between = cubic(ws, make_frame_times(2, 4, loop=False))
     psi = np.where(np.arange(8) < 3, 0.5, 1)[:, None]
     pulled = generator.w_avg + psi * (between - generator.w_avg)
     assert close(frames_in("frames"), generator.synthesize(pulled.astype(np.float32)))

@@ -17,7 +17,7 @@ from stylert.examples.train_demo.guidance import pictures_of
 from stylert.export.bundle_writer import export_bundle
 from stylert.export.checkpoints import read_checkpoint
 from stylert.runtime.generator import Generator
-from stylert.runtime.latents import z_from_seeds
+from stylert.runtime.latents import make_z
 
 CHECKPOINT = Path(__file__).parents[1] / "examples" / "demo.safetensors"
 PER_CLASS = 20
@@ -62,7 +62,7 @@ def test_the_file_is_small_and_its_record_is_of_it() -> None:
 def test_a_picture_shows_the_class_that_was_asked_for(generator: Generator) -> None:
     """Of the pictures that the painter draws for a z, that of the right class is the nearest."""
     images = generator.generate(SEEDS, class_idx=LABELS.tolist(), truncation_psi=1)
-    z = torch.from_numpy(z_from_seeds(SEEDS, generator.spec.z_dim))
+    z = torch.from_numpy(make_z(SEEDS, generator.spec.z_dim))
     gaps = []
     for label in range(len(CLASSES)):
         wanted = pictures_of(torch.full((len(z),), label), z, z, size=64).numpy()
@@ -109,7 +109,7 @@ def test_mixing_coarse_layers_gives_the_shape_of_one_and_the_colours_of_the_othe
 ) -> None:
     """Colours are the row's. Shapes differ little: a third must be told from five others."""
     rows, columns = range(20, 26), range(6, 12)
-    z = torch.from_numpy(z_from_seeds([*rows, *columns], generator.spec.z_dim))
+    z = torch.from_numpy(make_z([*rows, *columns], generator.spec.z_dim))
     shapes = []
     for label, name in enumerate(CLASSES):
         sheet = floats(generator.mix(rows, columns, layers="coarse", class_idx=label))

@@ -15,7 +15,7 @@ from PIL import Image
 from stylert import cli
 from stylert.export.checkpoints import read_checkpoint
 from stylert.export.families import build_model
-from stylert.runtime.backends.tensorrt.plans import plans_of
+from stylert.runtime.backends.tensorrt.plans import list_plans
 from stylert.runtime.bundle import Bundle
 from stylert.runtime.generator import Generator
 from stylert.runtime.proof.bundle_facts import reference_error
@@ -56,7 +56,7 @@ def test_from_checkpoint_to_engine(
 
 def _computes_in_half(bundle: Path) -> None:
     opened = Bundle.open(bundle)
-    (plan,) = (plan for plan in plans_of(opened) if plan.graph != "mapping")
+    (plan,) = (plan for plan in list_plans(opened) if plan.graph != "mapping")
     assert plan.census["convolutions"]["HALF"] >= len(opened.manifest["half"]["half_blocks"])
 
 

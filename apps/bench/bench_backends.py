@@ -14,7 +14,7 @@ from typing import Any
 from stylert.apps.bench import Candidate
 from stylert.export.checkpoints.assumptions import NOTHING_SAID, Assumptions
 
-__all__ = ["HALF_GEMM", "NAMES", "candidates_of", "is_torch", "on_gpu"]
+__all__ = ["HALF_GEMM", "NAMES", "list_candidates", "is_torch", "on_gpu"]
 
 _GENERATOR = "stylert.apps.bench.candidates:open_generator"
 _EAGER = "stylert.apps.bench.torch_baselines:open_eager"
@@ -48,7 +48,7 @@ def on_gpu(name: str) -> bool:
     return name not in ("onnxruntime", "torch-eager", "torch-compile")
 
 
-def candidates_of(
+def list_candidates(
     bundle: str | Path,
     *,
     checkpoint: str | None,

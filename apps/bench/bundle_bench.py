@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from stylert.apps.bench import BenchResult, run_bench
-from stylert.apps.bench.bench_backends import HALF_GEMM, NAMES, candidates_of, is_torch, on_gpu
+from stylert.apps.bench.bench_backends import HALF_GEMM, NAMES, is_torch, list_candidates, on_gpu
 from stylert.export.checkpoints import Checkpoint
 from stylert.export.checkpoints.assumptions import NOTHING_SAID, Assumptions
 from stylert.runtime.bundle import Bundle
@@ -90,7 +90,7 @@ def bench_bundle(
         EngineError: nothing could be timed.
     """
     opened = Bundle.open(bundle)
-    known = candidates_of(
+    known = list_candidates(
         bundle,
         checkpoint=checkpoint,
         network=network,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from stylert.apps.bench.report import BenchResult
 
-__all__ = ["table_of"]
+__all__ = ["make_table"]
 
 
-def table_of(result: BenchResult) -> list[dict[str, str]]:
+def make_table(result: BenchResult) -> list[dict[str, str]]:
     """The rows of a result as texts, by heading; '-' is what was not measured."""
     return [
         {

@@ -23,7 +23,7 @@ from stylert.export.models.generator import GeneratorModel
 from stylert.export.models.stylegan2 import StyleGAN2
 from stylert.runtime.errors import EngineError, InvalidInput
 from stylert.runtime.labels import Classes
-from stylert.runtime.latents import z_from_seeds
+from stylert.runtime.latents import make_z
 
 __all__ = ["HalfGemm", "TorchCandidate", "open_compiled", "open_eager", "open_half_gemm"]
 
@@ -68,7 +68,7 @@ class TorchCandidate:
         """Make the inputs of seeds 0 .. batch-1; a compiled model compiles for this batch."""
         config = self.model.config
         c = Classes(config.c_dim).make_labels(self.class_idx, None, batch=batch, seeds=range(batch))
-        z = z_from_seeds(range(batch), config.z_dim)
+        z = make_z(range(batch), config.z_dim)
         self.z = torch.from_numpy(z).to(self.device)
         self.c = None if c is None else torch.from_numpy(c).to(self.device)
         if self.compiled:

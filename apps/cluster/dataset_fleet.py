@@ -124,7 +124,7 @@ class Fleet:
                 else:
                     waiting.appendleft(shard)
             if time.monotonic() - told > TELL_SECONDS:
-                tell(written, self._images_of_running())
+                tell(written, self._count_running_images())
                 told = time.monotonic()
 
     def end(self) -> None:
@@ -178,7 +178,7 @@ class Fleet:
             )
         self._add()
 
-    def _images_of_running(self) -> int:
+    def _count_running_images(self) -> int:
         asked = [
             member.handle.done.remote() for member in self._members if member.shard is not None
         ]

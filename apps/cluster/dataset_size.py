@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from stylert.runtime.arguments import shown
 from stylert.runtime.errors import EngineError, InvalidInput
 
-__all__ = ["ActorSize", "size_of_actors"]
+__all__ = ["ActorSize", "size_actors"]
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class ActorSize:
         )
 
 
-def size_of_actors(
+def size_actors(
     machines: Sequence[Mapping[str, float]],
     *,
     cpus: float | None,

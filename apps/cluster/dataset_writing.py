@@ -15,7 +15,7 @@ from typing import Any
 
 from stylert.apps.cluster.connection import connected, opening_on
 from stylert.apps.cluster.dataset_fleet import Fleet
-from stylert.apps.cluster.dataset_size import size_of_actors
+from stylert.apps.cluster.dataset_size import size_actors
 from stylert.apps.datasets.job import DatasetJob
 from stylert.apps.datasets.names import shard_name
 from stylert.apps.datasets.writing import DatasetResult
@@ -87,7 +87,7 @@ def write_dataset_on_ray(
         check_integer("actors", actors, 1)
     with connected(address) as ray:
         machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-        size = size_of_actors(
+        size = size_actors(
             machines,
             cpus=cpus,
             gpus=gpus,

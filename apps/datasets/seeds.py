@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 
 from stylert.runtime.arguments import shown
 from stylert.runtime.errors import InvalidInput
-from stylert.runtime.latents import MAX_SEED, seeds_of
+from stylert.runtime.latents import MAX_SEED, check_seeds
 
 __all__ = ["Seeds"]
 
@@ -48,7 +48,7 @@ class Seeds:
         """
         if isinstance(seeds, range) and seeds.step == 1:
             return cls([seeds])
-        return cls(_runs(seeds_of(seeds)))
+        return cls(_runs(check_seeds(seeds)))
 
     def __len__(self) -> int:
         return self._ends[-1]

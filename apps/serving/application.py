@@ -16,7 +16,7 @@ from stylert.apps.serving.admission import AdmissionMiddleware
 from stylert.apps.serving.answers import FailureMiddleware, HeadersMiddleware
 from stylert.apps.serving.encoding import MEDIA_TYPES, ZIP, accepted
 from stylert.apps.serving.error_answers import ERRORS, add_error_answers
-from stylert.apps.serving.facts import facts_of
+from stylert.apps.serving.facts import tell_facts
 from stylert.apps.serving.freed_memory import give_back_freed_memory
 from stylert.apps.serving.head_requests import HeadMiddleware
 from stylert.apps.serving.json_bodies import JsonRoute
@@ -160,7 +160,7 @@ def _add_facts(app: FastAPI, service: Service) -> None:
     @app.get("/info")
     async def info() -> dict[str, Any]:
         """Tell what the generator is, and what the service takes."""
-        return facts_of(service.generator, service.settings)
+        return tell_facts(service.generator, service.settings)
 
     @app.get("/healthz")
     async def healthz() -> dict[str, str]:

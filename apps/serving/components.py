@@ -14,14 +14,14 @@ from stylert.runtime.bundle import GeneratorSpec
 from stylert.runtime.control.pca import PrincipalComponents
 from stylert.runtime.errors import InvalidInput
 
-__all__ = ["Components", "component_names"]
+__all__ = ["Components", "list_components"]
 
 _MOST = 20  # as many as SeFa has in a set
 _KEPT = 64  # classes; their components are some kB each
 _NAME = re.compile(r"pca:[0-9]{1,9}")
 
 
-def component_names(spec: GeneratorSpec) -> list[str]:
+def list_components(spec: GeneratorSpec) -> list[str]:
     """What the components are called, the strongest first: 'pca:0', 'pca:1', ..."""
     return [f"pca:{i}" for i in range(min(_MOST, spec.w_dim))]
 
@@ -30,7 +30,7 @@ class Components:
     """The components of `Generator.pca` by class, found once; the least used are forgotten."""
 
     def __init__(self, spec: GeneratorSpec) -> None:
-        self._names = component_names(spec)
+        self._names = list_components(spec)
         self._found: OrderedDict[int | None, PrincipalComponents] = OrderedDict()
         self._lock = threading.Lock()
 

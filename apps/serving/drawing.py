@@ -17,18 +17,18 @@ from stylert.apps.serving.requests import (
     StyledRequest,
 )
 from stylert.runtime import Generator
-from stylert.runtime.control.interpolation import frame_times
-from stylert.runtime.control.layers import layers_of
+from stylert.runtime.control.interpolation import make_frame_times
+from stylert.runtime.control.layers import find_layers
 from stylert.runtime.control.styles import mix_styles
 from stylert.runtime.errors import InvalidInput
 
-__all__ = ["columns_of", "count_of", "draw"]
+__all__ = ["count_columns", "count_images", "draw"]
 
 # What `Generator.edit` takes for the name of a direction, with class_idx and labels.
 FindDirection = Callable[[str, Any, Any], Any]
 
 
-def count_of(request: PictureRequest) -> int:
+def count_images(request: PictureRequest) -> int:
     """How many images a request is for.
 
     Raises:
@@ -45,12 +45,12 @@ def count_of(request: PictureRequest) -> int:
     return len(_list(request.seeds))
 
 
-def columns_of(request: PictureRequest) -> int | None:
+def count_columns(request: PictureRequest) -> int | None:
     """Images in a row of the grid, None = as square as it gets."""
     if isinstance(request, MixRequest):
         return len(_list(request.columns))
     if isinstance(request, EditRequest) and len(_list(request.strength)) > 1:
-        return count_of(request)
+        return count_images(request)
     return None
 
 
@@ -129,7 +129,7 @@ def _mix_in(ws: np.ndarray, request: StyledRequest, generator: Generator) -> np.
     other = generator.styles(request.mix_seeds, **request.style_options())
     if len(other) != len(ws) and 1 not in (len(other), len(ws)):
         raise InvalidInput(f"mix_seeds: got {len(other)}, expected 1 or {len(ws)}.")
-    return mix_styles(ws, other, layers_of(request.mix_layers or (), generator.layer_groups))
+    return mix_styles(ws, other, find_layers(request.mix_layers or (), generator.layer_groups))
 
 
 def _move(
@@ -170,7 +170,7 @@ def _times(request: InterpolateRequest) -> np.ndarray:
     """The places of the frames, [T], where 1 is the second keyframe."""
     K = len(request.seeds)
     if request.frames is not None:
-        return frame_times(K, request.frames, loop=request.loop)
+        return make_frame_times(K, request.frames, loop=request.loop)
     assert request.t is not None
     return np.array([request.t * (K if request.loop else K - 1)])
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from stylert.apps.serving.requests import Format, Layout
 from stylert.runtime.errors import InvalidInput
-from stylert.runtime.images import encode_image, grid_of
+from stylert.runtime.images import encode_image, make_grid
 
 __all__ = ["MEDIA_TYPES", "Encoding", "accepted"]
 
@@ -80,7 +80,7 @@ class Encoding:
         if self.layout == "zip":
             return self._zip(images)
         if self.layout == "grid":
-            return self._one(grid_of(images, columns=self.columns))
+            return self._one(make_grid(images, columns=self.columns))
         return self._one(images if self.layout is None else images[0])
 
     def _one(self, image: np.ndarray) -> bytes:

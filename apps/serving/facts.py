@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from stylert.apps.serving.components import component_names
+from stylert.apps.serving.components import list_components
 from stylert.apps.serving.encoding import MEDIA_TYPES
 from stylert.apps.serving.settings import Settings
 from stylert.apps.serving.video_request import writable_videos
@@ -12,10 +12,10 @@ from stylert.runtime import Generator
 from stylert.runtime.proof.bundle_facts import noise_strength
 from stylert.runtime.transforms import TRANSFORM
 
-__all__ = ["facts_of"]
+__all__ = ["tell_facts"]
 
 
-def facts_of(generator: Generator, settings: Settings) -> dict[str, Any]:
+def tell_facts(generator: Generator, settings: Settings) -> dict[str, Any]:
     """The facts as plain JSON types.
 
     Raises:
@@ -31,7 +31,7 @@ def facts_of(generator: Generator, settings: Settings) -> dict[str, Any]:
         "layers": {name: list(layers) for name, layers in generator.layer_groups.items()},
         "directions": list(generator.directions),
         "classes": list(generator.classes.names),
-        "components": component_names(generator.spec),
+        "components": list_components(generator.spec),
         "has_noise": bool(bundle.noise_inputs),
         "noise_strength": noise_strength(bundle),
         "has_transform": TRANSFORM in inputs,

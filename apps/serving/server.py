@@ -22,7 +22,7 @@ from stylert.runtime import Generator
 from stylert.runtime.arguments import check_integer
 from stylert.runtime.errors import StylertWarning
 
-__all__ = ["bind", "is_loopback", "serve", "server_of"]
+__all__ = ["bind", "is_loopback", "serve", "make_server"]
 
 
 def serve(
@@ -59,7 +59,7 @@ def serve(
         )
     with bind(host, port) as listening:
         shown = f"[{host}]" if ":" in host else host
-        server = server_of(create_app(generator, settings), settings)
+        server = make_server(create_app(generator, settings), settings)
         ready(f"http://{shown}:{listening.getsockname()[1]}")
         try:
             server.run(sockets=[listening])
@@ -68,7 +68,7 @@ def serve(
                 raise
 
 
-def server_of(app: Any, settings: Settings) -> uvicorn.Server:
+def make_server(app: Any, settings: Settings) -> uvicorn.Server:
     """A server that drops clients that are too slow, ready to run."""
 
     class Protocol(DeadlineProtocol):

@@ -12,7 +12,7 @@ from functools import partial
 from stylert.apps.serving.batcher import Batcher, ShuttingDown, Ticket
 from stylert.apps.serving.components import Components
 from stylert.apps.serving.draw_rate import DrawRate
-from stylert.apps.serving.drawing import columns_of, count_of, draw
+from stylert.apps.serving.drawing import count_columns, count_images, draw
 from stylert.apps.serving.encoding import Encoding
 from stylert.apps.serving.metrics import Metrics
 from stylert.apps.serving.request_session import RequestSession
@@ -99,7 +99,7 @@ class Service:
             format=format,
             layout=layout,
             quality=request.quality,
-            columns=columns_of(request),
+            columns=count_columns(request),
             output=request.output,
         )
         self._check_grid(encoding, images)
@@ -140,7 +140,7 @@ class Service:
         return self.generator.share(session)
 
     def _checked_count(self, request: PictureRequest) -> int:
-        images = count_of(request)
+        images = count_images(request)
         if images > self.settings.max_images:
             raise InvalidInput(
                 f"The request is for {images} images, expected up to {self.settings.max_images}."

@@ -17,12 +17,12 @@ from pathlib import Path
 
 import numpy as np
 
-from stylert.apps.serving.drawing import count_of
+from stylert.apps.serving.drawing import count_images
 from stylert.apps.serving.requests import InterpolateRequest
 from stylert.apps.serving.service import Overloaded, Service, TooSlow
 from stylert.apps.serving.video_request import VIDEO_TYPES, VideoRequest
 from stylert.apps.video import VideoFile
-from stylert.runtime.control.interpolation import frame_times
+from stylert.runtime.control.interpolation import make_frame_times
 from stylert.runtime.errors import InvalidInput
 
 __all__ = ["Videos"]
@@ -76,7 +76,7 @@ class Videos:
             raise InvalidInput("walk: got t or no frames, expected frames: how many to the next.")
         if walk.output != "image":
             raise InvalidInput(f"walk: got the output {walk.output!r}, expected 'image'.")
-        count, most = count_of(walk), self._service.settings.max_frames
+        count, most = count_images(walk), self._service.settings.max_frames
         if request.format in ("gif", "webp"):
             most = min(most, _MOST_HELD // (spec.img_height * spec.img_width * 3))
         if count > most:
@@ -84,7 +84,7 @@ class Videos:
                 f"walk: got {count} frames, expected up to {most} for {request.format}. Ask for "
                 "fewer from keyframe to keyframe, or for fewer keyframes."
             )
-        times = frame_times(len(walk.seeds), walk.frames, loop=walk.loop)
+        times = make_frame_times(len(walk.seeds), walk.frames, loop=walk.loop)
         segments = len(walk.seeds) if walk.loop else len(walk.seeds) - 1
         still = {"frames": None, "layout": None, "quality": None}
         return [walk.model_copy(update={**still, "t": float(t) / segments}) for t in times]

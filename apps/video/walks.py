@@ -10,20 +10,20 @@ import numpy as np
 
 from stylert.apps.video.ramps import Ramp
 from stylert.runtime.arguments import check_integer
-from stylert.runtime.control.interpolation import frame_times
+from stylert.runtime.control.interpolation import make_frame_times
 from stylert.runtime.errors import InvalidInput
-from stylert.runtime.images import grid_of
+from stylert.runtime.images import make_grid
 
 if TYPE_CHECKING:
     from stylert.runtime import Generator
 
-__all__ = ["frames_between", "walk_batch", "walk_grid", "walk_length"]
+__all__ = ["count_frames_between", "choose_walk_batch", "draw_walks", "count_walk_frames"]
 
 _MOST_SECONDS = 86_400  # from one keyframe to the next
 _MOST_WAITING = 64  # pictures of the walks of a grid that wait in memory
 
 
-def walk_grid(
+def draw_walks(
     generator: Generator,
     keyframes: Sequence[int] | np.ndarray,
     *,
@@ -36,7 +36,7 @@ def walk_grid(
 ) -> Iterator[np.ndarray]:
     """Draw a grid of walks, frame by frame: each cell goes through keyframes of its own.
 
-        frames = walk_grid(generator, range(12), columns=2, rows=2, loop=True)   # 3 keyframes each
+        frames = draw_walks(generator, range(12), columns=2, rows=2, loop=True)   # 3 keyframes each
 
     Up to `generator.max_batch` frames of every walk wait in memory.
 
@@ -63,8 +63,8 @@ def walk_grid(
     check_integer("rows", rows, 1)
     walks, count = columns * rows, len(keyframes)
     each = _keyframes_each(count, walks)
-    classes = _classes_of_walks(class_idx, walks=walks, keyframes=count)
-    length = len(frame_times(each, frames, loop=loop))
+    classes = _split_classes(class_idx, walks=walks, keyframes=count)
+    length = len(make_frame_times(each, frames, loop=loop))
     changing: dict[str, Any] = {
         name: value.over(length, loop=loop) if isinstance(value, Ramp) else value
         for name, value in options.items()
@@ -82,10 +82,10 @@ def walk_grid(
     ]
     if walks == 1:
         return cells[0]
-    return (grid_of(np.stack(images), columns, rows) for images in zip(*cells, strict=True))
+    return (make_grid(np.stack(images), columns, rows) for images in zip(*cells, strict=True))
 
 
-def walk_length(keyframes: int, frames: int, *, walks: int = 1, loop: bool = False) -> int:
+def count_walk_frames(keyframes: int, frames: int, *, walks: int = 1, loop: bool = False) -> int:
     """How many frames a grid of walks has.
 
     Args:
@@ -97,15 +97,15 @@ def walk_length(keyframes: int, frames: int, *, walks: int = 1, loop: bool = Fal
     Raises:
         InvalidInput: keyframes that the walks cannot share, or too many frames.
     """
-    return len(frame_times(_keyframes_each(keyframes, walks), frames, loop=loop))
+    return len(make_frame_times(_keyframes_each(keyframes, walks), frames, loop=loop))
 
 
-def walk_batch(batch: int, walks: int) -> int:
+def choose_walk_batch(batch: int, walks: int) -> int:
     """A `max_batch` for `Generator.open`: up to `batch`, so that few frames of all walks wait."""
     return max(1, min(batch, _MOST_WAITING // walks))
 
 
-def frames_between(seconds: float, fps: float) -> int:
+def count_frames_between(seconds: float, fps: float) -> int:
     """How many frames there are from one keyframe to the next, at least 1.
 
     Args:
@@ -120,7 +120,7 @@ def frames_between(seconds: float, fps: float) -> int:
     return max(1, round(seconds * fps))
 
 
-def _classes_of_walks(
+def _split_classes(
     class_idx: int | Sequence[int] | None, *, walks: int, keyframes: int
 ) -> list[int | Sequence[int] | None]:
     """For each walk its class, or one per keyframe."""

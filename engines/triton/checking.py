@@ -15,7 +15,7 @@ from stylert.engines.triton.plan_sets import PORTABLE
 from stylert.engines.triton.recipe import Recipe
 from stylert.engines.triton.schema import format_message, parse_config
 from stylert.engines.triton.writing import CONFIG, RECORD
-from stylert.runtime.bundle import Bundle, sha256_of
+from stylert.runtime.bundle import Bundle, hash_file
 from stylert.runtime.errors import BundleError, EngineError, InvalidInput
 from stylert.runtime.machine import visible_gpus
 from stylert.runtime.packages import installed_version
@@ -145,7 +145,7 @@ def _find_problems(path: Path, layout: Layout) -> Iterator[str]:
     for file in layout.files:
         if not (path / file.path).is_file():
             yield f"{file.path} is missing"
-        elif sha256_of(path / file.path) != file.sha256:
+        elif hash_file(path / file.path) != file.sha256:
             yield f"{file.path} is not what this bundle and this StyleRT give"
     if not (path / layout.placeholder).parent.is_dir():
         yield f"{layout.placeholder.parent} is missing"

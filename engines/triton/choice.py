@@ -8,7 +8,7 @@ from stylert.engines.request import need_half_graph
 from stylert.engines.triton.plan_sets import PlanSet, find_plan_sets
 from stylert.engines.triton.recipe import BACKENDS, DEVICES, Recipe
 from stylert.runtime.arguments import check_choice, check_integer, shown
-from stylert.runtime.backends.tensorrt.plans import Plan, plans_of
+from stylert.runtime.backends.tensorrt.plans import Plan, list_plans
 from stylert.runtime.backends.tensorrt.trust import UntrustedEngine, is_trusted, tell_untrusted
 from stylert.runtime.bundle import HALF, Bundle
 from stylert.runtime.errors import EngineError, InvalidInput
@@ -88,7 +88,7 @@ def _find_trusted_set(
         UntrustedEngine: there are sets, but none of them.
         EngineError: there is no set.
     """
-    plans = plans_of(bundle)
+    plans = list_plans(bundle)
     trusted = [plan for plan in plans if is_trusted(plan, trust_engines=trust_engines)]
     best, reasons = _find_best_set(bundle, plans, precision, tensorrt)
     if best is None:

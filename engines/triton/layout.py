@@ -16,8 +16,8 @@ from stylert.engines.triton.configs import (
 )
 from stylert.engines.triton.plan_sets import PlanSet, find_plan_sets
 from stylert.engines.triton.recipe import Recipe
-from stylert.runtime.backends.tensorrt.plans import plans_of
-from stylert.runtime.bundle import MANIFEST, Bundle, graph_key, sha256_of
+from stylert.runtime.backends.tensorrt.plans import list_plans
+from stylert.runtime.bundle import MANIFEST, Bundle, graph_key, hash_file
 from stylert.runtime.errors import EngineError
 
 __all__ = ["Layout", "RepositoryFile", "make_layout", "find_plans"]
@@ -74,7 +74,7 @@ def find_plans(bundle: Bundle, recipe: Recipe) -> PlanSet | None:
     """
     if not recipe.plans:
         return None
-    named = [plan for plan in plans_of(bundle) if plan.name in recipe.plans]
+    named = [plan for plan in list_plans(bundle) if plan.name in recipe.plans]
     missing = set(recipe.plans) - {plan.name for plan in named}
     sets, reasons = find_plan_sets(bundle, named)
     if missing or len(sets) != 1 or reasons:
@@ -93,7 +93,7 @@ def _list_files(
     listed: Mapping[str, Mapping[str, str]] = bundle.manifest["files"]
     if model == "front" or recipe.backend == "python":
         source = Path(str((front_model if model == "front" else graph_model).__file__))
-        yield "model.py", source, sha256_of(source)
+        yield "model.py", source, hash_file(source)
     if model == "front":
         if bundle.noise_inputs:
             yield "noise.npz", bundle.path / "noise.npz", listed["noise.npz"]["sha256"]
@@ -102,7 +102,7 @@ def _list_files(
             yield f"{plan.name}.plan", plan.file(bundle), plan.sha256
     elif recipe.backend == "python" and model == "synthesis":
         manifest = bundle.path / MANIFEST
-        yield f"bundle/{MANIFEST}", manifest, sha256_of(manifest)
+        yield f"bundle/{MANIFEST}", manifest, hash_file(manifest)
         for name, entry in listed.items():
             yield f"bundle/{name}", bundle.path / name, entry["sha256"]
     else:

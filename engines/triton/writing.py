@@ -10,7 +10,7 @@ from typing import Any
 
 from stylert.engines.triton.layout import Layout
 from stylert.engines.triton.schema import format_message
-from stylert.runtime.bundle import sha256_of
+from stylert.runtime.bundle import hash_file
 from stylert.runtime.errors import EngineError
 from stylert.runtime.files.publishing import check_folder, publish_folder
 
@@ -54,7 +54,7 @@ def _write(layout: Layout, record: Mapping[str, Any], folder: Path) -> None:
         target = folder / file.path
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(file.source, target)
-        if sha256_of(target) != file.sha256:
+        if hash_file(target) != file.sha256:
             raise EngineError(
                 f"{file.source} was changed since it was made: its SHA-256 is another. "
                 "Build or export it again."

@@ -36,7 +36,7 @@ from stylert.export.checkpoints.state_dict_families import (
 )
 from stylert.export.checkpoints.tensorflow.pickles import is_tensorflow, read_tensorflow
 from stylert.export.checkpoints.untrained import PREFIX, make_untrained
-from stylert.runtime.bundle import sha256_of
+from stylert.runtime.bundle import hash_file
 from stylert.runtime.errors import CheckpointError
 
 __all__ = ["read_checkpoint"]
@@ -208,7 +208,7 @@ def _read_kind(
 
 
 def _describe_source(path: Path) -> Source:
-    return Source(path.name, sha256_of(path), path.stat().st_size)
+    return Source(path.name, hash_file(path), path.stat().st_size)
 
 
 def _explain_no_generator(value: Any, foreign: ForeignNames, container: str) -> CheckpointError:

@@ -31,7 +31,7 @@ from stylert.export.parity.scenes import (
 from stylert.runtime.bundle import Bundle
 from stylert.runtime.generator import Generator
 from stylert.runtime.images import to_uint8
-from stylert.runtime.latents import z_from_seeds
+from stylert.runtime.latents import make_z
 from stylert.runtime.proof.parity import (
     STORED_WEIGHTS,
     TOLERANCES,
@@ -39,8 +39,8 @@ from stylert.runtime.proof.parity import (
     RoundingError,
     compare,
     compare_each,
+    find_worst,
     judge,
-    worst_of,
 )
 
 __all__ = ["BATCHES", "check_parity", "open_precisions"]
@@ -195,7 +195,7 @@ class _Check:
             options["truncation_cutoff"] = scene.psi.cutoff
         labels = make_labels(seeds, self.config)
         if output == "ws":
-            return generator.map(z_from_seeds(seeds, self.config.z_dim), labels, **options)
+            return generator.map(make_z(seeds, self.config.z_dim), labels, **options)
         controls: dict[str, Any] = {"output": output, **_make_controls(scene, seeds)}
         if scene.ws == "own":
             if scene.noise_mode == "seeded":
@@ -281,8 +281,8 @@ class _Check:
             scene=scene,
             batch=batch,
             images=len(self.seeds),
-            difference=worst_of(differences),
-            gate=judge(worst_of(differences), STORED_WEIGHTS),
+            difference=find_worst(differences),
+            gate=judge(find_worst(differences), STORED_WEIGHTS),
             precision=STORED_WEIGHTS,
             off_by_more_than_1=float(np.mean(off > 1)),
             off_by_more_than_4=float(np.mean(off > 4)),
@@ -326,10 +326,10 @@ class _Check:
             scene=one.scene,
             batch=one.batch,
             images=len(one.seeds),
-            difference=worst_of(one.differences),
+            difference=find_worst(one.differences),
             gate=0 if 0 in gates else max(gates),
             precision=one.precision,
-            exact=worst_of(found) if found else None,
+            exact=find_worst(found) if found else None,
         )
 
     def step(self, images: int) -> None:

@@ -22,9 +22,9 @@ from stylert.export.parity.scenes import (
     make_transforms,
 )
 from stylert.runtime.bundle import TensorSpec
-from stylert.runtime.latents import z_from_seeds
+from stylert.runtime.latents import make_z
 from stylert.runtime.noise import NoiseSource
-from stylert.runtime.transforms import inverse_transforms
+from stylert.runtime.transforms import invert_transforms
 
 __all__ = ["Reference"]
 
@@ -50,7 +50,7 @@ class Reference:
 
     def map_seeds(self, seeds: Sequence[int], psi: Psi) -> np.ndarray:
         """The styles [N, num_ws, w_dim] of seeds."""
-        z = self._to_tensor(z_from_seeds(seeds, self.config.z_dim))
+        z = self._to_tensor(make_z(seeds, self.config.z_dim))
         labels = make_labels(seeds, self.config)
         c = None if labels is None else self._to_tensor(labels)
         rows = self._to_tensor(make_psis(psi, seeds, self.config.num_ws))
@@ -85,7 +85,7 @@ class Reference:
         if scene.motion == "matrix":
             return {"transform": self._to_tensor(make_transforms([seed]))}
         if scene.motion == "seeded":
-            return {"transform": self._to_tensor(inverse_transforms(**make_motions([seed])))}
+            return {"transform": self._to_tensor(invert_transforms(**make_motions([seed])))}
         if scene.motion == "none":
             return {}
         if scene.noise_mode != "seeded":

@@ -18,11 +18,11 @@ __all__ = [
     "CURVES",
     "Curve",
     "cubic",
-    "frame_times",
+    "make_frame_times",
     "linear",
     "slerp",
     "slerp_path",
-    "times_of",
+    "check_times",
 ]
 
 Curve = Literal["slerp", "linear", "cubic"]
@@ -36,7 +36,7 @@ _PARALLEL = 1e-8  # sine of an angle that has no plane of its own in float64
 _CATMULL_ROM = np.array([[0, 2, 0, 0], [-1, 0, 1, 0], [2, -5, 4, -1], [-1, 3, -3, 1]]) / 2
 
 
-def frame_times(keyframes: int, frames: int, *, loop: bool) -> np.ndarray:
+def make_frame_times(keyframes: int, frames: int, *, loop: bool) -> np.ndarray:
     """The times of evenly spaced frames, the first of them on keyframe 0.
 
     Args:
@@ -57,7 +57,7 @@ def frame_times(keyframes: int, frames: int, *, loop: bool) -> np.ndarray:
     return np.arange(count) / frames
 
 
-def times_of(times: Any, keyframes: int, *, loop: bool) -> np.ndarray:
+def check_times(times: Any, keyframes: int, *, loop: bool) -> np.ndarray:
     """Check times on a way: one or several, within its ends.
 
     Args:

@@ -23,9 +23,9 @@ import numpy as np
 
 from stylert.runtime.arguments import shown
 from stylert.runtime.errors import InvalidInput
-from stylert.runtime.latents import seeds_of
+from stylert.runtime.latents import check_seeds
 
-__all__ = ["Groups", "Layers", "layer_groups", "layers_of"]
+__all__ = ["Groups", "Layers", "group_layers", "find_layers"]
 
 Layers = str | int | Iterable[str | int]  # 'fine', '0-6,8', 'coarse,8', 3, [0, 1, 2]
 Groups = Mapping[str, tuple[int, ...]]  # 'all', 'coarse', 'middle' and 'fine'
@@ -33,7 +33,7 @@ Groups = Mapping[str, tuple[int, ...]]  # 'all', 'coarse', 'middle' and 'fine'
 _LAST_COARSE, _LAST_MIDDLE = 1, 3  # doublings of 4 pixels: 8 and 32
 
 
-def layer_groups(family: str, num_ws: int) -> dict[str, tuple[int, ...]]:
+def group_layers(family: str, num_ws: int) -> dict[str, tuple[int, ...]]:
     """The ws of a generator by name: 'all', 'coarse', 'middle', 'fine'; small ones have no fine.
 
     Args:
@@ -47,12 +47,12 @@ def layer_groups(family: str, num_ws: int) -> dict[str, tuple[int, ...]]:
     return groups
 
 
-def layers_of(layers: Layers, groups: Groups) -> tuple[int, ...]:
+def find_layers(layers: Layers, groups: Groups) -> tuple[int, ...]:
     """The indices that a user means, each once and in their order.
 
     Args:
         layers: a name, an index, a range such as '0-6', several with commas between, or a sequence.
-        groups: of the generator, see `layer_groups`.
+        groups: of the generator, see `group_layers`.
 
     Raises:
         InvalidInput: an unknown name, a name that this generator has no layers for, an index out of
@@ -68,7 +68,7 @@ def layers_of(layers: Layers, groups: Groups) -> tuple[int, ...]:
             for part in item.split(","):
                 found.update(_part(part.strip(), groups))
         else:
-            found.update(seeds_of([item], name="layers", largest=len(groups["all"]) - 1))
+            found.update(check_seeds([item], name="layers", largest=len(groups["all"]) - 1))
     if not found:
         raise InvalidInput(f"layers: got none, expected {_expected(groups)}.")
     return tuple(sorted(found))

@@ -17,10 +17,10 @@ import numpy as np
 
 from stylert.runtime.arguments import check_choice, shown
 from stylert.runtime.errors import InvalidInput
-from stylert.runtime.latents import seeds_of
+from stylert.runtime.latents import check_seeds
 from stylert.runtime.noise import NOISE_MODES, UNIFORM, NoiseSource
 
-__all__ = ["NoiseLoop", "noise_of_frames"]
+__all__ = ["NoiseLoop", "make_frame_noise"]
 
 _SECOND_STREAM = 2  # the second field of one seed
 
@@ -59,7 +59,7 @@ class NoiseLoop:
         return fields
 
 
-def noise_of_frames(
+def make_frame_noise(
     source: NoiseSource, mode: str, seed: Any, turns: Any, *, frames: int, loop: bool
 ) -> Callable[[slice], dict[str, Any]]:
     """Check what a user asks for, and give what tells `synthesize` the noise of some frames.
@@ -94,7 +94,7 @@ def _two_fields(source: NoiseSource, seed: Any) -> Sequence[dict[str, np.ndarray
     """The noise at turn 0, and at a quarter turn."""
     if seed is None:
         raise InvalidInput("noise_seed: got None with noise_mode 'animated', expected one or two.")
-    seeds = seeds_of(seed, name="noise_seed")
+    seeds = check_seeds(seed, name="noise_seed")
     if len(seeds) > 2:
         raise InvalidInput(f"noise_seed: got {len(seeds)} seeds, expected one or two.")
     if len(seeds) == 2:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["PrincipalComponents", "principal_components", "with_fixed_sign"]
+__all__ = ["PrincipalComponents", "find_principal_components", "fix_sign"]
 
 
 @dataclass(frozen=True, eq=False)  # arrays have no one answer to ==
@@ -35,7 +35,7 @@ class PrincipalComponents:
         return direction
 
 
-def principal_components(batches: Iterable[np.ndarray], k: int) -> PrincipalComponents:
+def find_principal_components(batches: Iterable[np.ndarray], k: int) -> PrincipalComponents:
     """The principal components of samples that come in batches; memory does not grow with them.
 
     Args:
@@ -59,13 +59,13 @@ def principal_components(batches: Iterable[np.ndarray], k: int) -> PrincipalComp
     whole = max(variances.sum(), np.finfo(np.float64).tiny)
     return PrincipalComponents(
         mean=(origin + mean).astype(np.float32),
-        components=with_fixed_sign(vectors.T[::-1][:k]).astype(np.float32),
+        components=fix_sign(vectors.T[::-1][:k]).astype(np.float32),
         stddev=np.sqrt(variances[:k]).astype(np.float32),
         explained=(variances[:k] / whole).astype(np.float32),
     )
 
 
-def with_fixed_sign(vectors: np.ndarray) -> np.ndarray:
+def fix_sign(vectors: np.ndarray) -> np.ndarray:
     """Vectors [k, D], turned so that the largest number of each is positive.
 
     An eigenvector is as right with the other sign; so it is the same wherever it is computed.

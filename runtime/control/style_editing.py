@@ -10,12 +10,12 @@ import numpy as np
 
 from stylert.runtime.arguments import check_integer, shown
 from stylert.runtime.bundle import Bundle
-from stylert.runtime.control.layers import Layers, layer_groups, layers_of
-from stylert.runtime.control.pca import PrincipalComponents, principal_components
-from stylert.runtime.control.styles import as_styles, edit_styles
+from stylert.runtime.control.layers import Layers, find_layers, group_layers
+from stylert.runtime.control.pca import PrincipalComponents, find_principal_components
+from stylert.runtime.control.styles import check_styles, edit_styles
 from stylert.runtime.errors import InvalidInput
 from stylert.runtime.files.latent_files import load_direction, load_ws
-from stylert.runtime.latents import as_float32, seeds_of
+from stylert.runtime.latents import check_floats, check_seeds
 
 __all__ = ["StyleEditing"]
 
@@ -66,17 +66,17 @@ class StyleEditing:
             BundleError: the bundle's directions are damaged.
         """
         s = self.bundle.spec
-        ws = as_styles("ws", ws, num_ws=s.num_ws, w_dim=s.w_dim)
-        chosen = layers_of(layers, layer_groups(self.bundle.family, s.num_ws))
+        ws = check_styles("ws", ws, num_ws=s.num_ws, w_dim=s.w_dim)
+        chosen = find_layers(layers, group_layers(self.bundle.family, s.num_ws))
         if isinstance(direction, str):
             direction = self._direction_named(direction)
-        step = as_float32("direction", direction)
+        step = check_floats("direction", direction)
         if step.shape not in ((s.w_dim,), (s.num_ws, s.w_dim)):
             raise InvalidInput(
                 f"direction: got shape {step.shape}, expected {(s.w_dim,)} or "
                 f"{(s.num_ws, s.w_dim)}."
             )
-        amounts = as_float32("strength", strength, kinds="fiu")
+        amounts = check_floats("strength", strength, kinds="fiu")
         strip = len(ws) == 1 and amounts.ndim == 1 and len(amounts) > 0
         if amounts.shape not in ((1,), (len(ws),)) and not strip:
             raise InvalidInput(
@@ -112,7 +112,7 @@ class StyleEditing:
         """
         check_integer("samples", samples, 2, MAX_SAMPLES)
         check_integer("k", k, 1, self.bundle.spec.w_dim)
-        (seed,) = seeds_of([seed], name="seed")
+        (seed,) = check_seeds([seed], name="seed")
         classes = self.bundle.classes
         turns = range(classes.count) if class_idx is None and labels is None else [0]
         c = classes.make_labels(class_idx, labels, batch=len(turns), seeds=turns)
@@ -125,7 +125,7 @@ class StyleEditing:
                 label = None if c is None else c[np.arange(start, start + count) % len(c)]
                 yield self.map(z, label, truncation_psi=1)[:, 0]
 
-        return principal_components(batches(), k)
+        return find_principal_components(batches(), k)
 
     def load_ws(self, path: str | Path, *, key: str | None = None) -> np.ndarray:
         """Read the styles that a projector or an encoder found.

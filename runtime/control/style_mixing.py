@@ -10,10 +10,16 @@ import numpy as np
 
 from stylert.runtime.arguments import check_choice, shown
 from stylert.runtime.bundle import Bundle
-from stylert.runtime.control.interpolation import CURVES, Curve, frame_times, linear, times_of
-from stylert.runtime.control.layers import Layers, layer_groups, layers_of
-from stylert.runtime.control.noise_loop import noise_of_frames
-from stylert.runtime.control.styles import as_styles, mix_grid
+from stylert.runtime.control.interpolation import (
+    CURVES,
+    Curve,
+    check_times,
+    linear,
+    make_frame_times,
+)
+from stylert.runtime.control.layers import Layers, find_layers, group_layers
+from stylert.runtime.control.noise_loop import make_frame_noise
+from stylert.runtime.control.styles import check_styles, mix_grid
 from stylert.runtime.control.truncation import truncated
 from stylert.runtime.drawing_options import (
     DrawingOptions,
@@ -26,7 +32,7 @@ from stylert.runtime.drawing_options import (
 )
 from stylert.runtime.errors import InvalidInput
 from stylert.runtime.graph_inputs import GraphInputs
-from stylert.runtime.latents import as_float32, seeds_of, z_from_seeds
+from stylert.runtime.latents import check_floats, check_seeds, make_z
 from stylert.runtime.signatures import takes
 
 if TYPE_CHECKING:
@@ -53,7 +59,7 @@ class StyleMixing:
 
         See `stylert.runtime.control.layers`.
         """
-        return layer_groups(self.bundle.family, self.bundle.spec.num_ws)
+        return group_layers(self.bundle.family, self.bundle.spec.num_ws)
 
     @takes(StyleOptions)
     def styles(self, seeds: int | Iterable[int], **options: Unpack[StyleOptions]) -> np.ndarray:
@@ -71,7 +77,7 @@ class StyleMixing:
             EngineError: the backend failed, or the generator is closed.
         """
         refuse_unknown(options, StyleOptions)
-        feeds = self.inputs.feed_mapping(seeds_of(seeds), options)
+        feeds = self.inputs.feed_mapping(check_seeds(seeds), options)
         return np.asarray(self._run(("mapping",), feeds, "ws"))
 
     @takes(DrawingOptions)
@@ -109,7 +115,7 @@ class StyleMixing:
             EngineError: the backend failed, or the generator is closed.
         """
         refuse_unknown(options, DrawingOptions)
-        chosen = layers_of(layers, self.layer_groups)
+        chosen = find_layers(layers, self.layer_groups)
         styles, picture = _split(options)
         of_columns = {} if column_class_idx is None else {"class_idx": column_class_idx}
         if _are_styles(rows) and _are_styles(columns):
@@ -176,10 +182,10 @@ class StyleMixing:
         refuse_unknown(options, WalkOptions)
         styles, motion = _split(options)
         points, c = self._keyframes(keyframes, curve, loop, styles)
-        times = frame_times(len(points), frames, loop=loop)
+        times = make_frame_times(len(points), frames, loop=loop)
         N = len(times)
         psi = self._psi_between(keyframes, styles, N)
-        noise_of = noise_of_frames(
+        noise_of = make_frame_noise(
             self.inputs.noise, noise_mode, noise_seed, noise_turns, frames=N, loop=loop
         )
         motions = self.inputs.transforms(motion, batch=N)
@@ -226,7 +232,7 @@ class StyleMixing:
         """
         refuse_unknown(options, StyleOptions)
         points, c = self._keyframes(keyframes, curve, loop, options)
-        places = times_of(times, len(points), loop=loop)
+        places = check_times(times, len(points), loop=loop)
         psi = self._psi_between(keyframes, options, len(places))
         return self._way(points, c, curve, loop)(places, psi)
 
@@ -269,8 +275,8 @@ class StyleMixing:
     def _find_styles(self, name: str, sources: Sources, options: StyleOptions) -> np.ndarray:
         s = self.bundle.spec
         if _are_styles(sources):
-            return as_styles(name, sources, num_ws=s.num_ws, w_dim=s.w_dim)
-        return self.styles(seeds_of(sources, name=name), **options)
+            return check_styles(name, sources, num_ws=s.num_ws, w_dim=s.w_dim)
+        return self.styles(check_seeds(sources, name=name), **options)
 
     def _keyframes(
         self, keyframes: Any, curve: str, loop: object, options: StyleOptions
@@ -285,20 +291,20 @@ class StyleMixing:
                 _refuse_options({name: options.get(name) for name in ("class_idx", "labels")})
             if curve == "slerp":
                 raise InvalidInput("curve: got 'slerp' with ws, expected 'linear' or 'cubic'.")
-            ws = as_styles("keyframes", keyframes, num_ws=s.num_ws, w_dim=s.w_dim)
+            ws = check_styles("keyframes", keyframes, num_ws=s.num_ws, w_dim=s.w_dim)
             if not _has_class(options):
                 return ws, None
             return ws, self.inputs.make_labels(options, batch=len(ws), seeds=None)
         if _are_floats(keyframes):
-            z = as_float32("keyframes", keyframes)
+            z = check_floats("keyframes", keyframes)
             if z.ndim != 2 or z.shape[1] != s.z_dim or not z.any(axis=1).all():
                 raise InvalidInput(
                     f"keyframes: got shape {z.shape}, expected {('K', s.num_ws, s.w_dim)}, or "
                     f"{('K', s.z_dim)} that are not zero."
                 )
         else:
-            seeds = seeds_of(keyframes, name="keyframes")
-            z = z_from_seeds(seeds, s.z_dim)
+            seeds = check_seeds(keyframes, name="keyframes")
+            z = make_z(seeds, s.z_dim)
         c = self.inputs.make_labels(options, batch=len(z), seeds=seeds)
         if c is not None and classes.apart and curve == "slerp" and (c != c[0]).any():
             raise InvalidInput(

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 
 from stylert.runtime.errors import InvalidInput
-from stylert.runtime.latents import as_float32
+from stylert.runtime.latents import check_floats
 
-__all__ = ["as_styles", "edit_styles", "mix_grid", "mix_styles"]
+__all__ = ["check_styles", "edit_styles", "mix_grid", "mix_styles"]
 
 
-def as_styles(name: str, value: Any, *, num_ws: int, w_dim: int) -> np.ndarray:
+def check_styles(name: str, value: Any, *, num_ws: int, w_dim: int) -> np.ndarray:
     """Check styles: at least one [num_ws, w_dim] of finite floats.
 
     Args:
@@ -31,7 +31,7 @@ def as_styles(name: str, value: Any, *, num_ws: int, w_dim: int) -> np.ndarray:
     Raises:
         InvalidInput: another shape or dtype, or NaN or infinity.
     """
-    ws = as_float32(name, value)
+    ws = check_floats(name, value)
     if ws.ndim != 3 or ws.shape[1:] != (num_ws, w_dim) or not len(ws):
         raise InvalidInput(f"{name}: got shape {ws.shape}, expected {('N', num_ws, w_dim)}.")
     return ws

@@ -10,20 +10,20 @@ from typing import Any
 import numpy as np
 
 from stylert.runtime.arguments import shown
-from stylert.runtime.control.layers import Groups, layers_of
+from stylert.runtime.control.layers import Groups, find_layers
 from stylert.runtime.errors import InvalidInput
 
-__all__ = ["psi_of_layers", "truncated"]
+__all__ = ["make_psi_of_layers", "truncated"]
 
 _MOST = 1e38  # more does not fit into float32
 
 
-def psi_of_layers(psi: Mapping[Any, Any], groups: Groups) -> np.ndarray:
+def make_psi_of_layers(psi: Mapping[Any, Any], groups: Groups) -> np.ndarray:
     """A psi for every layer from a psi by name: {'coarse': 0.5, 'middle': 0.7, '8-17': 1}.
 
     Args:
         psi: numbers by layers; a later one replaces an earlier one, and the rest is 1, as trained.
-        groups: of the generator, see `layer_groups`.
+        groups: of the generator, see `group_layers`.
 
     Returns:
         [num_ws] float32.
@@ -37,7 +37,7 @@ def psi_of_layers(psi: Mapping[Any, Any], groups: Groups) -> np.ndarray:
             raise InvalidInput(
                 f"truncation_psi: got {shown(value)} for {shown(layers)}, expected a finite number."
             )
-        values[list(layers_of(layers, groups))] = value
+        values[list(find_layers(layers, groups))] = value
     return values
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["DirectionSet", "arrays_of", "direction_sets", "directions_by_name"]
+__all__ = ["DirectionSet", "make_direction_arrays", "read_direction_sets", "name_directions"]
 
 _FIELDS = ("vectors", "eigenvalues", "layers")
 
@@ -41,12 +41,12 @@ class DirectionSet:
         }
 
 
-def arrays_of(sets: Iterable[DirectionSet]) -> dict[str, np.ndarray]:
+def make_direction_arrays(sets: Iterable[DirectionSet]) -> dict[str, np.ndarray]:
     """What directions.npz holds: the arrays by name."""
     return {f"{s.name}.{field}": getattr(s, field) for s in sets for field in _FIELDS}
 
 
-def direction_sets(
+def read_direction_sets(
     arrays: Mapping[str, np.ndarray], *, num_ws: int, w_dim: int
 ) -> tuple[DirectionSet, ...]:
     """The sets in the arrays of directions.npz.
@@ -72,7 +72,7 @@ def direction_sets(
     return sets
 
 
-def directions_by_name(sets: Iterable[DirectionSet], *, num_ws: int) -> dict[str, np.ndarray]:
+def name_directions(sets: Iterable[DirectionSet], *, num_ws: int) -> dict[str, np.ndarray]:
     """Every direction for itself: [num_ws, w_dim] float32, zero in the layers that it is not for.
 
     All are read-only.

@@ -16,7 +16,7 @@ from stylert.runtime.arguments import shown
 from stylert.runtime.bundle import GeneratorSpec
 from stylert.runtime.errors import InvalidInput
 from stylert.runtime.files.arrays import holds_objects, read_header
-from stylert.runtime.latents import as_float32
+from stylert.runtime.latents import check_floats
 
 __all__ = ["fit_direction", "fit_ws", "is_pickled", "load_direction", "load_ws"]
 
@@ -130,7 +130,7 @@ def _floats(path: str | Path, key: str | None) -> np.ndarray:
         raise InvalidInput(f"path: got {shown(path)}, expected a .npy or .npz file.")
     try:
         with Path(path).open("rb") as file:
-            return as_float32(str(path), _array(Path(path), file, key))
+            return check_floats(str(path), _array(Path(path), file, key))
     except InvalidInput:
         raise
     except (OSError, MemoryError) as error:

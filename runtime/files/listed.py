@@ -15,7 +15,7 @@ from typing import Any
 from stylert.runtime.errors import BundleError
 from stylert.runtime.files.external_data import find_external_files
 
-__all__ = ["check_files", "check_name", "sha256_of"]
+__all__ = ["check_files", "check_name", "hash_file"]
 
 _PLAIN = re.compile(r"\w[\w.-]{0,99}", re.ASCII)  # the same file on all systems, and no folder
 _AGAIN = "Copy the bundle again, or export the checkpoint again."
@@ -50,7 +50,7 @@ def check_files(path: Path, files: Mapping[str, Mapping[str, Any]], *, check_has
             _check_graph(path, name, files)
 
 
-def sha256_of(path: Path) -> str:
+def hash_file(path: Path) -> str:
     """SHA-256 of a file, in hex."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
@@ -73,7 +73,7 @@ def _check_file(path: Path, name: str, entry: Mapping[str, Any], *, check_hash: 
         raise BundleError(
             f"Bundle {path}: {name} has {size} bytes, expected {entry.get('bytes')!r:.40}. {_AGAIN}"
         )
-    if check_hash and (digest := sha256_of(file)) != entry.get("sha256"):
+    if check_hash and (digest := hash_file(file)) != entry.get("sha256"):
         raise BundleError(
             f"Bundle {path}: {name} was changed: its SHA-256 is {digest[:12]}..., expected "
             f"{str(entry.get('sha256'))[:12]}.... {_AGAIN}"

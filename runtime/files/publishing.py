@@ -56,7 +56,7 @@ def publish_file(
     """
     path = Path(path)
     partial = beside or path.with_name(f".{path.name}.{os.getpid()}{PARTIAL}")
-    with naming(path), _parents_of(path):
+    with naming(path), _make_parents(path):
         try:
             yield partial
             if sync:
@@ -129,7 +129,7 @@ def publish_folder(path: str | Path) -> Iterator[Path]:
         place = Path(os.path.realpath(path))
         partial = place.with_name(f".{place.name}.{os.getpid()}{PARTIAL}")
         _remove_leftovers(place)
-        with _parents_of(place):
+        with _make_parents(place):
             try:
                 partial.mkdir()
                 yield partial
@@ -188,7 +188,7 @@ def _sync_all(folder: Path) -> None:
 
 
 @contextmanager
-def _parents_of(path: Path) -> Iterator[None]:
+def _make_parents(path: Path) -> Iterator[None]:
     """Make the missing folders above a path; after a failure they are removed again."""
     missing = list(takewhile(lambda folder: not folder.exists(), path.parents))
     try:

@@ -38,7 +38,7 @@ __all__ = [
     "compare_each",
     "judge",
     "measure_excess",
-    "worst_of",
+    "find_worst",
 ]
 
 
@@ -153,7 +153,7 @@ class RoundingError:
     def measure(cls, exact: np.ndarray, reference: np.ndarray) -> RoundingError:
         """Compare pictures [N, ...] in float64 with the same ones in float32."""
         each = compare_each(exact, reference)
-        worst = worst_of(each)
+        worst = find_worst(each)
         if not worst.finite:
             return cls(math.inf, math.inf, len(each))
         rms = math.sqrt(sum(one.rms**2 for one in each) / len(each))
@@ -170,7 +170,7 @@ def compare(reference: np.ndarray, candidate: np.ndarray) -> Difference:
     Raises:
         ValueError: the shapes differ, or there is nothing to compare.
     """
-    return worst_of(compare_each(reference, candidate))
+    return find_worst(compare_each(reference, candidate))
 
 
 def compare_each(reference: np.ndarray, candidate: np.ndarray) -> list[Difference]:
@@ -190,7 +190,7 @@ def compare_each(reference: np.ndarray, candidate: np.ndarray) -> list[Differenc
     return [_difference(a, b) for a, b in zip(reference, candidate, strict=True)]
 
 
-def worst_of(differences: Iterable[Difference]) -> Difference:
+def find_worst(differences: Iterable[Difference]) -> Difference:
     """The worst of several in every respect."""
     return functools.reduce(Difference.worst, differences)
 

@@ -190,11 +190,11 @@ def measure(bundle: Path) -> list[dict[str, Any]]:
             pair["http"]["latencies"] = [round(x, 4) for x in pair["http"].pop("result")]
             pair["http"]["batch_mean"] = rows / calls
             pairs.append(pair)
-            print(json.dumps(facts_of(pair)), file=sys.stderr, flush=True)
+            print(json.dumps(tell_facts(pair)), file=sys.stderr, flush=True)
     return pairs
 
 
-def facts_of(pair: dict[str, Any]) -> dict[str, float]:
+def tell_facts(pair: dict[str, Any]) -> dict[str, float]:
     """What a pair says."""
     bare, served = pair["bare"], pair["http"]
     both = served["cpu_seconds_per_image"] + served["client_cpu_seconds_per_image"]
@@ -225,7 +225,7 @@ def percentile(values: list[float], share: float) -> float:
 
 def summary(pairs: list[dict[str, Any]]) -> dict[str, Any]:
     """Medians over the pairs that count."""
-    facts = [facts_of(pair) for pair in pairs]
+    facts = [tell_facts(pair) for pair in pairs]
     kept = [one for one in facts if one["taken_by_others"] <= MOST_TAKEN]
     medians = {
         name: round(statistics.median(one[name] for one in kept or facts), 4) for name in facts[0]

@@ -26,7 +26,7 @@ from stylert.export.bundle_writer import export_bundle
 from stylert.export.checkpoints import StyleGAN2Config
 from stylert.export.checkpoints.untrained import make_untrained
 from stylert.runtime.generator import Generator
-from stylert.runtime.images import grid_of
+from stylert.runtime.images import make_grid
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ def test_styles_in_other_containers(run: Run, bundle: Path, generator: Generator
     with tarfile.open("shards/shard-000002.tar") as shard:
         assert shard.getnames() == ["000000004.webp", "000000004.json"]
     assert run(bundle, "--ws w.npy --grid 3x2 --out grid.png").code == 0
-    assert np.array_equal(pixels("grid.png"), grid_of(expected, 3, 2))
+    assert np.array_equal(pixels("grid.png"), make_grid(expected, 3, 2))
     np.save("one.npy", ws[2, 0])
     assert run(bundle, "--ws one.npy --out one.png").code == 0
     assert np.array_equal(pixels("one.png"), generator.synthesize(ws[2:3])[0])
@@ -216,7 +216,7 @@ def test_pickles_of_styles_need_no_torch(
 def test_a_sheet_of_truncation(run: Run, bundle: Path, generator: Generator) -> None:
     assert run(bundle, "--seeds 4,2 --truncation-psi=-1,0,0.5 --batch 1 --out sheet.png").code == 0
     tiles = [generator.generate([s], truncation_psi=p)[0] for s in (4, 2) for p in (-1, 0, 0.5)]
-    assert np.array_equal(pixels("sheet.png"), grid_of(np.stack(tiles), 3, 2))
+    assert np.array_equal(pixels("sheet.png"), make_grid(np.stack(tiles), 3, 2))
 
 
 def test_a_sheet_of_classes_and_noise(
@@ -227,7 +227,7 @@ def test_a_sheet_of_classes_and_noise(
     how: dict[str, Any] = {"class_idx": [3, 1], "noise_mode": "seeded", "truncation_cutoff": 2}
     columns = [conditional.generate([4, 2], truncation_psi=psi, **how) for psi in (0, 1)]
     tiles = np.stack(columns, axis=1).reshape(4, 32, 32, 3)
-    assert np.array_equal(pixels("sheet.png"), grid_of(tiles, 2, 2))
+    assert np.array_equal(pixels("sheet.png"), make_grid(tiles, 2, 2))
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,8 @@ import pytest
 import tensorrt_rtx
 
 from stylert.engines import build_engine
-from stylert.runtime.backends.tensorrt.plans import Plan, plans_of
-from stylert.runtime.bundle import ENGINES, HALF, Bundle, sealed, sha256_of
+from stylert.runtime.backends.tensorrt.plans import Plan, list_plans
+from stylert.runtime.bundle import ENGINES, HALF, Bundle, hash_file, sealed
 from stylert.runtime.errors import EngineError
 
 Refuses = Callable[..., AbstractContextManager[None]]
@@ -51,15 +51,15 @@ def test_a_bundle_becomes_engines(
     path = shutil.copytree(bundle_of(name), tmp_path / "bundle")
     built = build(path, batch="1,4,8")
     bundle = Bundle.open(path)
-    assert plans_of(bundle) == sorted(built, key=lambda plan: plan.name)
+    assert list_plans(bundle) == sorted(built, key=lambda plan: plan.name)
     assert [plan.name for plan in built] == [
         f"tensorrt_rtx-{VERSION}-sm89-fp32-mapping-b1_4_8",
         f"tensorrt_rtx-{VERSION}-sm89-fp16-synthesis-b1_4_8-image",
     ]
     for plan, graph in zip(built, ("mapping", HALF), strict=True):
         data = plan.read(bundle)
-        assert (len(data), plan.sha256) == (plan.size, sha256_of(plan.file(bundle)))
-        assert plan.onnx_sha256 == sha256_of(bundle.file(graph))
+        assert (len(data), plan.sha256) == (plan.size, hash_file(plan.file(bundle)))
+        assert plan.onnx_sha256 == hash_file(bundle.file(graph))
         assert plan.batches == ((1, 1, 1), (4, 4, 4), (8, 8, 8))
         assert (plan.compute_capabilities, plan.gpu) == (("8.9",), None)
         assert plan.build_seconds > 0
@@ -122,7 +122,7 @@ def test_a_changed_plan_is_built_again(own_bundle: Path) -> None:
     file = plan.file(Bundle.open(own_bundle))
     file.write_bytes(file.read_bytes()[:-1] + b"x")
     assert said(own_bundle) == []
-    assert plans_of(Bundle.open(own_bundle))[0].read(Bundle.open(own_bundle))
+    assert list_plans(Bundle.open(own_bundle))[0].read(Bundle.open(own_bundle))
 
 
 @pytest.mark.parametrize("damage", [b"", b"{", b"[]", b'{"schema": 2}'])
@@ -131,7 +131,7 @@ def test_a_damaged_sidecar_is_replaced(own_bundle: Path, damage: bytes) -> None:
     file = plan.file(Bundle.open(own_bundle))
     file.with_suffix(".json").write_bytes(damage)
     assert said(own_bundle) == []
-    assert len(plans_of(Bundle.open(own_bundle))) == 1
+    assert len(list_plans(Bundle.open(own_bundle))) == 1
 
 
 def test_a_changed_graph_is_built_again(own_bundle: Path, bundle_of: Callable[[str], Path]) -> None:
@@ -143,7 +143,7 @@ def test_a_changed_graph_is_built_again(own_bundle: Path, bundle_of: Callable[[s
     (own_bundle / "manifest.json").write_text(json.dumps(sealed(manifest)))
     new = mapping(own_bundle)
     assert new.name == old.name
-    assert new.onnx_sha256 == sha256_of(other / "mapping.onnx") != old.onnx_sha256
+    assert new.onnx_sha256 == hash_file(other / "mapping.onnx") != old.onnx_sha256
 
 
 def test_ctrl_c_cancels_the_builder_and_leaves_nothing(own_bundle: Path, left: Left) -> None:
@@ -190,7 +190,7 @@ def test_a_full_disk_leaves_no_half_engine(
     monkeypatch.setattr(Path, "replace", fail)
     with pytest.raises(OSError, match="No space"):
         build(own_bundle)
-    plans = plans_of(Bundle.open(own_bundle))
+    plans = list_plans(Bundle.open(own_bundle))
     assert left(own_bundle) == sorted(
         f"{plan.name}{suffix}" for plan in plans for suffix in (".json", ".plan")
     )

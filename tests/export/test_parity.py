@@ -309,7 +309,7 @@ def test_labels_are_hard_and_soft(make_checkpoint: MakeCheckpoint, tmp_path: Pat
 ONE = Scene(Psi(1.0), "const")
 
 
-def row_of(output: str, max_abs: float, *, passed: bool) -> ParityRow:
+def find_row(output: str, max_abs: float, *, passed: bool) -> ParityRow:
     found = Difference(max_abs / 10, max_abs, 90.0, True)
     return ParityRow(output, ONE, 1, 1, found, gate=int(passed))
 
@@ -474,9 +474,9 @@ def test_all_of_float64_is_over_the_same_scale() -> None:
 def test_worst_row_is_a_failed_one() -> None:
     report = ParityReport(
         (
-            row_of("image", 1, passed=True),
-            row_of("img", 1e-2, passed=True),
-            row_of("ws", 1e-3, passed=False),
+            find_row("image", 1, passed=True),
+            find_row("img", 1e-2, passed=True),
+            find_row("ws", 1e-3, passed=False),
         ),
     )
     assert not report.passed

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from stylert.runtime import bundle as bundle_module
-from stylert.runtime.bundle import MANIFEST, SCHEMA, Bundle, sealed, sha256_of
+from stylert.runtime.bundle import MANIFEST, SCHEMA, Bundle, hash_file, sealed
 from stylert.runtime.errors import BundleError, EngineError
 from stylert.runtime.generator import Generator
 from stylert.runtime.labels import Classes
@@ -41,7 +41,7 @@ def change_manifest(bundle: Path, change: Callable[[dict[str, Any]], object]) ->
 def reseal(bundle: Path, name: str) -> None:
     """Enter a file into the manifest as it is now."""
     file = bundle / name
-    entry = {"bytes": file.stat().st_size, "sha256": sha256_of(file)}
+    entry = {"bytes": file.stat().st_size, "sha256": hash_file(file)}
     change_manifest(bundle, lambda manifest: manifest["files"].update({name: entry}))
 
 
@@ -322,7 +322,7 @@ def test_a_checksum_that_is_no_text(bundle_copy: Path, refused: Callable[..., No
 # --- Files that are what the manifest says, and wrong.
 
 
-def arrays_of(bundle: Path) -> dict[str, np.ndarray]:
+def make_direction_arrays(bundle: Path) -> dict[str, np.ndarray]:
     with np.load(bundle / "noise.npz") as arrays:
         return dict(arrays)
 
@@ -351,7 +351,7 @@ class Gadget:
 
 @pytest.mark.parametrize("change", [without_one, of_another_shape, of_another_dtype])
 def test_noise_that_does_not_fit(bundle_copy: Path, refuses: Any, change: Any) -> None:
-    arrays = arrays_of(bundle_copy)
+    arrays = make_direction_arrays(bundle_copy)
     change(arrays)
     np.savez(bundle_copy / "noise.npz", **arrays)
     reseal(bundle_copy, "noise.npz")
@@ -376,7 +376,7 @@ def test_noise_that_is_a_pickle_is_not_loaded(
             np.save(target, objects)
 
     def archive() -> None:
-        np.savez(file, **{**arrays_of(bundle_copy), "noise_b8_conv0": objects})
+        np.savez(file, **{**make_direction_arrays(bundle_copy), "noise_b8_conv0": objects})
 
     for write in (archive, pickled, array):
         write()

@@ -21,7 +21,7 @@ from stylert.runtime.errors import BundleError, EngineError, InvalidInput, Style
 from stylert.runtime.feeds import Feeds
 from stylert.runtime.generator import Generator
 from stylert.runtime.images import to_uint8
-from stylert.runtime.latents import z_from_seeds
+from stylert.runtime.latents import make_z
 from stylert.runtime.proof.parity import TOLERANCES, compare
 
 GOLDENS = Path(__file__).parents[1] / "goldens"
@@ -111,11 +111,11 @@ def test_batch_and_place_do_not_change_an_image(
 
 def test_the_latent_of_a_seed_is_the_original_tools() -> None:
     rows = [np.random.RandomState(seed).randn(64).astype(np.float32) for seed in (0, 2**32 - 1)]
-    assert np.array_equal(z_from_seeds([0, 2**32 - 1], 64), np.stack(rows))
+    assert np.array_equal(make_z([0, 2**32 - 1], 64), np.stack(rows))
 
 
 def test_generate_is_map_then_synthesize(generator: Generator) -> None:
-    z = z_from_seeds([4, 5], generator.spec.z_dim)
+    z = make_z([4, 5], generator.spec.z_dim)
     assert np.array_equal(generator.generate([4, 5]), generator.synthesize(generator.map(z)))
 
 
@@ -147,7 +147,7 @@ def test_seeded_noise_depends_on_the_seed_of_the_image_alone(generator: Generato
 def test_given_noise(bundle: Path, max_batch: int) -> None:
     seeds = [1, 2, 3]
     with Generator.open(bundle, provider="cpu", max_batch=max_batch) as generator:
-        ws = generator.map(z_from_seeds(seeds, generator.spec.z_dim))
+        ws = generator.map(make_z(seeds, generator.spec.z_dim))
         own = generator.bundle.read_noise()
         nothing = {name: np.zeros_like(field) for name, field in own.items()}
         const, none = (
@@ -170,7 +170,7 @@ def test_given_noise(bundle: Path, max_batch: int) -> None:
 
 def test_psi_per_image_and_per_layer(generator: Generator) -> None:
     layers, seeds = generator.spec.num_ws, [1, 2, 3]
-    z = z_from_seeds(seeds, generator.spec.z_dim)
+    z = make_z(seeds, generator.spec.z_dim)
     mean = np.broadcast_to(generator.w_avg, (3, layers, generator.spec.w_dim))
     full = generator.map(z, truncation_psi=1)
     assert same(mean, generator.map(z, truncation_psi=0))
@@ -183,7 +183,7 @@ def test_psi_per_image_and_per_layer(generator: Generator) -> None:
 
 def test_the_cutoff_leaves_later_layers_as_they_are(generator: Generator) -> None:
     layers = generator.spec.num_ws
-    z = z_from_seeds([1], generator.spec.z_dim)
+    z = make_z([1], generator.spec.z_dim)
     full, cut = generator.map(z), generator.map(z, truncation_psi=0.5, truncation_cutoff=3)
     assert same(generator.map(z, truncation_psi=0.5)[:, :3], cut[:, :3])
     assert same(full[:, 3:], cut[:, 3:])

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stylert.runtime.images import grid_of, save_image, to_uint8
+from stylert.runtime.images import make_grid, save_image, to_uint8
 
 
 def noise(*shape: int) -> np.ndarray:
@@ -44,7 +44,7 @@ def test_a_grid_is_filled_row_by_row(
     count: int, columns: int | None, size: tuple[int, int]
 ) -> None:
     images = noise(count, 2, 3, 4)
-    grid = grid_of(images, columns)
+    grid = make_grid(images, columns)
     rows, columns = size
     assert grid.shape == (rows * 2, columns * 3, 4)
     for i in range(rows * columns):
@@ -56,17 +56,17 @@ def test_a_grid_is_filled_row_by_row(
 @pytest.mark.parametrize("columns", [0, -1])
 def test_a_grid_has_columns(refuses: Any, columns: int) -> None:
     with refuses(f"columns: got {columns}, expected at least 1"):
-        grid_of(noise(4, 2, 2, 3), columns)
+        make_grid(noise(4, 2, 2, 3), columns)
 
 
 def test_rows_without_images_are_black(refuses: Any) -> None:
     images = noise(3, 2, 2, 3)
-    grid = grid_of(images, 2, 4)
-    assert np.array_equal(grid[:4], grid_of(images, 2))
+    grid = make_grid(images, 2, 4)
+    assert np.array_equal(grid[:4], make_grid(images, 2))
     assert grid.shape == (8, 4, 3)
     assert not grid[4:].any()
     with refuses("rows: got 1, expected at least 2 for 3 images"):
-        grid_of(images, 2, 1)
+        make_grid(images, 2, 1)
 
 
 @pytest.mark.parametrize(("channels", "mode"), [(1, "L"), (2, "LA"), (3, "RGB"), (4, "RGBA")])

@@ -9,10 +9,10 @@ import pytest
 
 from stylert.runtime.latents import (
     MAX_SEED,
-    as_float32,
-    psi_per_layer,
-    seeds_of,
-    z_from_seeds,
+    check_floats,
+    check_seeds,
+    make_psi,
+    make_z,
 )
 
 
@@ -21,30 +21,30 @@ from stylert.runtime.latents import (
     [[3, MAX_SEED], (3, MAX_SEED), np.array([3, MAX_SEED]), np.array([3, MAX_SEED], np.uint32)],
 )
 def test_seeds(seeds: Any) -> None:
-    assert seeds_of(seeds) == [3, MAX_SEED]
-    assert all(type(seed) is int for seed in seeds_of(seeds))
+    assert check_seeds(seeds) == [3, MAX_SEED]
+    assert all(type(seed) is int for seed in check_seeds(seeds))
 
 
 @pytest.mark.parametrize("seed", [3, np.int8(3), np.uint64(3), np.array(3), [3], range(3, 4)])
 def test_one_seed(seed: Any) -> None:
-    assert seeds_of(seed) == [3]
+    assert check_seeds(seed) == [3]
 
 
 def test_a_class_is_checked_as_a_seed_is(refuses: Any) -> None:
-    assert seeds_of([0, 4], name="class_idx", largest=4) == [0, 4]
+    assert check_seeds([0, 4], name="class_idx", largest=4) == [0, 4]
     with refuses("class_idx: got 5, expected 0 to 4"):
-        seeds_of([0, 5], name="class_idx", largest=4)
+        check_seeds([0, 5], name="class_idx", largest=4)
 
 
 def test_latents_do_not_touch_the_global_state_of_numpy() -> None:
     np.random.seed(0)
     expected = np.random.RandomState(0).randn()
-    z = z_from_seeds([7, 7, 8], 16)
+    z = make_z([7, 7, 8], 16)
     assert np.random.randn() == expected
     assert z.dtype == np.float32
     assert np.array_equal(z[0], z[1])
     assert np.array_equal(z[2], np.random.RandomState(8).randn(16).astype(np.float32))
-    assert np.array_equal(z[2, :4], z_from_seeds([8], 4)[0])
+    assert np.array_equal(z[2, :4], make_z([8], 4)[0])
 
 
 @pytest.mark.parametrize(
@@ -60,20 +60,20 @@ def test_latents_do_not_touch_the_global_state_of_numpy() -> None:
     ],
 )
 def test_psi(psi: Any, cutoff: Any, expected: Any) -> None:
-    got = psi_per_layer(psi, cutoff, batch=2, num_ws=3)
+    got = make_psi(psi, cutoff, batch=2, num_ws=3)
     assert got.dtype == np.float32
     assert np.array_equal(got, np.array(expected, np.float32))
 
 
 def test_psi_does_not_change_what_it_is_given() -> None:
     given = np.full((2, 3), 0.5, np.float32)
-    psi_per_layer(given, 0, batch=2, num_ws=3)
+    make_psi(given, 0, batch=2, num_ws=3)
     assert (given == 0.5).all()
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, ">f4"])
 def test_floats_become_float32(dtype: Any) -> None:
-    array = as_float32("x", np.array([[0.5, 1.0]], dtype).T)
+    array = check_floats("x", np.array([[0.5, 1.0]], dtype).T)
     assert array.dtype == np.float32
     assert array.flags.c_contiguous
     assert array.tolist() == [[0.5], [1.0]]
@@ -82,6 +82,6 @@ def test_floats_become_float32(dtype: Any) -> None:
 def test_a_message_does_not_hold_a_whole_array(refuses: Any) -> None:
     for wrong in (np.full((500, 500), "x"), [["x"] * 500] * 500, "x" * 10_000):
         with refuses("truncation_psi: got "):
-            psi_per_layer(wrong, None, batch=1, num_ws=3)
+            make_psi(wrong, None, batch=1, num_ws=3)
         with refuses("seeds: got "):
-            seeds_of(wrong)
+            check_seeds(wrong)

@@ -16,14 +16,14 @@ from stylert.runtime.feeds import Feeds
 from stylert.runtime.generator import Generator
 from stylert.runtime.images import to_uint8
 from stylert.runtime.proof.parity import TOLERANCES, Tolerance, compare
-from stylert.runtime.transforms import inverse_transforms, transform_inputs
+from stylert.runtime.transforms import invert_transforms, make_transform_inputs
 
 NAME = "sg3-r-64"
 
 
 def matrices(*, batch: int = 1, **given: Any) -> np.ndarray:
     asked = {"transform": None, "translate": None, "rotate": None, **given}
-    return transform_inputs(**asked, batch=batch, taken=True)["transform"]
+    return make_transform_inputs(**asked, batch=batch, taken=True)["transform"]
 
 
 # --- The matrices.
@@ -42,7 +42,7 @@ def test_they_are_the_inverse_of_turning_and_then_moving() -> None:
     random = np.random.RandomState(0)
     translate, rotate = random.uniform(-1, 1, (5, 2)), random.uniform(-400, 400, 5)
     for matrix, (x, y), degrees in zip(
-        inverse_transforms(translate, rotate), translate, rotate, strict=True
+        invert_transforms(translate, rotate), translate, rotate, strict=True
     ):
         cos, sin = np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))
         forward = np.array([[cos, sin, x], [-sin, cos, y], [0, 0, 1]])
@@ -70,7 +70,7 @@ def test_one_for_all_or_one_for_each(batch: int) -> None:
 
 
 def test_graphs_without_the_input_get_none() -> None:
-    assert transform_inputs(None, None, None, batch=2, taken=False) == {}
+    assert make_transform_inputs(None, None, None, batch=2, taken=False) == {}
 
 
 PERSPECTIVE = [[1, 0, 0], [0, 1, 0], [0.1, 0, 1]]

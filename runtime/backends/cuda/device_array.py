@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from stylert.runtime.backends.cuda.device import Device, Event, Memory, Stream
-from stylert.runtime.backends.cuda.dlpack import CPU, CUDA, capsule_of
+from stylert.runtime.backends.cuda.dlpack import CPU, CUDA, make_capsule
 
 __all__ = ["DeviceArray"]
 
@@ -168,7 +168,7 @@ class DeviceArray:
                     f"for {tuple(dl_device)} with copy={copy}."
                 )
             array = self.numpy()
-            return capsule_of(
+            return make_capsule(
                 array.ctypes.data,
                 self.shape,
                 self.dtype,
@@ -179,7 +179,7 @@ class DeviceArray:
             )
         source = self.copy() if copy else self
         source._make_wait(stream)
-        return capsule_of(
+        return make_capsule(
             source.pointer,
             source.shape,
             source.dtype,

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["CPU", "CUDA", "DLPACK_VERSION", "capsule_of", "exported_count"]
+__all__ = ["CPU", "CUDA", "DLPACK_VERSION", "make_capsule", "exported_count"]
 
 CPU, CUDA = 1, 2  # DLDeviceType
 DLPACK_VERSION = (1, 0)
@@ -101,7 +101,7 @@ def _destroy(capsule: int) -> None:
 _destructor = _Destructor(_destroy)
 
 
-def capsule_of(
+def make_capsule(
     pointer: int,
     shape: Sequence[int],
     dtype: np.dtype[Any],

@@ -14,7 +14,7 @@ from stylert.runtime.backends.cuda.device import Device, Graph, Stream
 from stylert.runtime.backends.tensorrt.engine import BoundContext
 from stylert.runtime.errors import EngineError, StylertWarning
 
-__all__ = ["GraphPolicy", "Program", "program_of"]
+__all__ = ["GraphPolicy", "Program", "make_program"]
 
 
 @dataclass
@@ -67,7 +67,7 @@ class Program:
             self._contexts.clear()
 
 
-def program_of(
+def make_program(
     bind: Callable[[], Sequence[BoundContext]],
     device: Device,
     stream: Stream,

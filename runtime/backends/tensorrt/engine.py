@@ -125,7 +125,7 @@ class Engine:
         ]
         return max(256, *map(int, sizes))
 
-    def profile_of(self, batch: int) -> int | None:
+    def find_profile(self, batch: int) -> int | None:
         """Index of the narrowest profile that runs this very batch, None if none does."""
         fitting = [
             (most - least, index)
@@ -134,11 +134,11 @@ class Engine:
         ]
         return min(fitting)[1] if fitting else None
 
-    def row_of(self, name: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    def find_row(self, name: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
         """Shape and dtype of one row of an input or output."""
         return self._rows[name]
 
-    def rows_of(self, name: str, profile: int) -> tuple[int, int]:
+    def find_rows(self, name: str, profile: int) -> tuple[int, int]:
         """Least and largest first dimension that a profile allows an input."""
         key = (name, profile)
         if key not in self._limits:
@@ -168,7 +168,7 @@ class Engine:
         Raises:
             EngineError: TensorRT refuses one of them.
         """
-        profile = self.profile_of(batch)
+        profile = self.find_profile(batch)
         assert profile is not None
         context = self._new_context()
         context.set_device_memory(*scratch)
@@ -283,7 +283,7 @@ class Engine:
     def _check_profiles(self) -> None:
         count = int(self._engine.num_optimization_profiles)
         first = "z" if self.plan.graph == "mapping" else "ws"
-        got = [self.rows_of(first, profile) for profile in range(count)]
+        got = [self.find_rows(first, profile) for profile in range(count)]
         expected = [(least, most) for least, _, most in self.plan.batches]
         if got != expected:
             raise EngineError(

@@ -18,7 +18,7 @@ import numpy as np
 from stylert.runtime.backends.cuda.device import Device, Event, HostMemory, Memory, Stream
 from stylert.runtime.backends.cuda.device_array import DeviceArray
 from stylert.runtime.backends.cuda.launch_timer import LaunchTimer
-from stylert.runtime.backends.tensorrt.cuda_graphs import GraphPolicy, Program, program_of
+from stylert.runtime.backends.tensorrt.cuda_graphs import GraphPolicy, Program, make_program
 from stylert.runtime.backends.tensorrt.engine import Engine
 from stylert.runtime.backends.tensorrt.resident import ResidentArrays
 from stylert.runtime.bundle import is_noise
@@ -181,9 +181,9 @@ class Lane:
         if not is_noise(name):
             return batch
         engine = self._engines[stage]
-        profile = engine.profile_of(batch)
+        profile = engine.find_profile(batch)
         assert profile is not None
-        least, most = engine.rows_of(name, profile)
+        least, most = engine.find_rows(name, profile)
         wanted = 1 if given == 1 and least == 1 else batch
         if not least <= wanted <= most:
             raise EngineError(
@@ -212,7 +212,7 @@ class Lane:
         while len(self._programs) >= MAX_PROGRAMS:
             self._stream.sync()
             self._programs.popitem(last=False)[1].free()
-        program = program_of(
+        program = make_program(
             lambda: [
                 self._engines[stage].bind(
                     batch=batch,
@@ -232,7 +232,7 @@ class Lane:
 
     def _slot(self, stage: str, name: str) -> _Slot:
         if name not in self._slots:
-            shape, dtype = self._engines[stage].row_of(name)
+            shape, dtype = self._engines[stage].find_row(name)
             self._slots[name] = _Slot(self._device, self._stream, shape, dtype, self._max_batch)
         return self._slots[name]
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from stylert.runtime.backends.tensorrt.plans import Plan, plans_of
+from stylert.runtime.backends.tensorrt.plans import Plan, list_plans
 from stylert.runtime.backends.tensorrt.trust import UntrustedEngine, is_trusted, tell_untrusted
 from stylert.runtime.bundle import Bundle, graph_key
 from stylert.runtime.errors import EngineError, MissingExtra
@@ -59,7 +59,7 @@ def choose_plans(
         EngineError: none fits; the message says why and how to build one.
         MissingExtra: there are plans, but no package that runs them is installed.
     """
-    plans = plans_of(bundle)
+    plans = list_plans(bundle)
     trusted = [plan for plan in plans if is_trusted(plan, trust_engines=trust_engines)]
     choose = partial(
         _choose,

@@ -24,7 +24,7 @@ from stylert.runtime.bundle import ENGINES, Bundle, graph_key
 from stylert.runtime.errors import EngineError
 from stylert.runtime.files.json_files import read_json
 
-__all__ = ["PLAN_SCHEMA", "Plan", "plans_of"]
+__all__ = ["PLAN_SCHEMA", "Plan", "list_plans"]
 
 PLAN_SCHEMA = 1
 _MAX_SIDECAR = 2**20  # bytes
@@ -110,7 +110,7 @@ class Plan:
         return data
 
 
-def plans_of(bundle: Bundle) -> list[Plan]:
+def list_plans(bundle: Bundle) -> list[Plan]:
     """All plans that lie in a bundle, sorted by name. Their files are not read.
 
     Raises:

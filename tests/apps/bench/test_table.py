@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from stylert.apps.bench import BenchResult, CandidateReport, Measurement
-from stylert.apps.bench.table import table_of
+from stylert.apps.bench.table import make_table
 from stylert.runtime.proof.parity import Difference
 
 
@@ -31,7 +31,7 @@ def test_the_table() -> None:
         measurements=(Measurement("torch-eager", 4, turns, turns), on_gpu),
         roofline=(Measurement("gemm", 4, half, half),),
     )
-    cpu, gpu = table_of(result)
+    cpu, gpu = make_table(result)
     assert cpu == {
         "candidate": "torch-eager",
         "batch": "4",

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from stylert.apps.bench import torch_baselines
-from stylert.apps.bench.bench_backends import HALF_GEMM, NAMES, candidates_of, is_torch, on_gpu
+from stylert.apps.bench.bench_backends import HALF_GEMM, NAMES, is_torch, list_candidates, on_gpu
 from stylert.apps.bench.torch_baselines import (
     TRUNCATION_PSI,
     HalfGemm,
@@ -183,7 +183,7 @@ def test_on_a_gpu_float32_is_not_tf32(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_backends_by_name() -> None:
-    everything = candidates_of("b", checkpoint="c.pkl", network=None, max_batch=4)
+    everything = list_candidates("b", checkpoint="c.pkl", network=None, max_batch=4)
     assert tuple(everything) == NAMES
     for name, candidate in everything.items():
         assert candidate.name == name
@@ -196,7 +196,7 @@ def test_backends_by_name() -> None:
         assert ("max_batch" in candidate.options) != is_torch(name)
         assert candidate.options.get("trust_engines", False) is False
     assert callable(_load_factory(HALF_GEMM.factory))
-    without = candidates_of("b", checkpoint=None, network=None, max_batch=4, trust_engines=True)
+    without = list_candidates("b", checkpoint=None, network=None, max_batch=4, trust_engines=True)
     assert all(candidate.options["trust_engines"] for candidate in without.values())
     assert tuple(without) == tuple(name for name in NAMES if not is_torch(name))
 

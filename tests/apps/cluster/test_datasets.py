@@ -15,7 +15,7 @@ import pytest
 
 from stylert.apps.cluster.connection import opening_on
 from stylert.apps.cluster.dataset_actor import OpenedActor, ShardActor
-from stylert.apps.cluster.dataset_size import ActorSize, size_of_actors
+from stylert.apps.cluster.dataset_size import ActorSize, size_actors
 from stylert.apps.cluster.dataset_writing import write_dataset_on_ray
 from stylert.apps.datasets import DatasetJob, Seeds, write_dataset
 from stylert.apps.datasets.journal import Journal
@@ -28,7 +28,7 @@ GPUS = {"CPU": 32.0, "GPU": 8.0}
 
 def size(*machines: dict[str, float], **options: Any) -> ActorSize:
     defaults: dict[str, Any] = {"cpus": None, "gpus": None, "threads": None, "provider": "auto"}
-    return size_of_actors(machines, **{**defaults, **options})
+    return size_actors(machines, **{**defaults, **options})
 
 
 def test_without_gpus_an_actor_takes_a_machine() -> None:

@@ -12,7 +12,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from stylert.apps.serving.application import create_app
-from stylert.apps.serving.server import bind, server_of
+from stylert.apps.serving.server import bind, make_server
 from stylert.apps.serving.settings import Settings
 from stylert.runtime.generator import Generator
 
@@ -40,7 +40,7 @@ def server() -> Callable[..., Any]:
         settings = settings or Settings()
         app = create_app(served, settings) if isinstance(served, Generator) else served
         listening = bind("127.0.0.1", 0)
-        started = server_of(app, settings)
+        started = make_server(app, settings)
         thread = threading.Thread(target=started.run, kwargs={"sockets": [listening]})
         thread.start()
         try:

@@ -28,7 +28,7 @@ from stylert.apps.serving.settings import Settings
 from stylert.runtime.errors import InvalidInput, StylertWarning
 from stylert.runtime.feeds import Feeds
 from stylert.runtime.generator import Generator
-from stylert.runtime.latents import z_from_seeds
+from stylert.runtime.latents import make_z
 
 Server = Callable[..., Any]
 
@@ -40,7 +40,7 @@ class Held:
         self.go_on = threading.Event()
         self.running = threading.Event()
         self.calls: list[list[int]] = []
-        seeds = {z_from_seeds([i], generator.spec.z_dim)[0, 0]: i for i in range(100)}
+        seeds = {make_z([i], generator.spec.z_dim)[0, 0]: i for i in range(100)}
         with generator.lifetime.in_use() as session:
             run = session.run
 

@@ -13,7 +13,7 @@ import pytest
 
 from stylert.engines.triton import front_model, write_repository
 from stylert.runtime.bundle import Bundle
-from stylert.runtime.latents import psi_per_layer, z_from_seeds
+from stylert.runtime.latents import make_psi, make_z
 from stylert.runtime.noise import NoiseSource
 
 Front = Callable[[str], tuple[Any, Bundle]]
@@ -58,8 +58,8 @@ def test_the_defaults(name: str, front: Front) -> None:
     spec = bundle.spec
     classes = {"class_idx": column(1, 0)} if spec.c_dim else {}
     got = model(seed=column(0, 2**32 - 1), **classes)
-    np.testing.assert_array_equal(got.pop("z"), z_from_seeds([0, 2**32 - 1], spec.z_dim))
-    psi = psi_per_layer(spec.truncation_psi, spec.truncation_cutoff, batch=2, num_ws=spec.num_ws)
+    np.testing.assert_array_equal(got.pop("z"), make_z([0, 2**32 - 1], spec.z_dim))
+    psi = make_psi(spec.truncation_psi, spec.truncation_cutoff, batch=2, num_ws=spec.num_ws)
     np.testing.assert_array_equal(got.pop("truncation_psi"), psi)
     for noise, own in bundle.read_noise().items():
         np.testing.assert_array_equal(got.pop(noise), np.concatenate([own, own]))
@@ -127,7 +127,7 @@ def test_classes_that_are_looked_up_are_not_mixed(front: Front) -> None:
 def test_one_psi_holds_for_all_layers(front: Front) -> None:
     model, bundle = front("sg1-tf-32")  # whose own psi ends at a layer
     got = model(seed=column(1, 2), truncation_psi=np.array([[0.5], [0.25]], np.float32))
-    expected = psi_per_layer([0.5, 0.25], None, batch=2, num_ws=bundle.spec.num_ws)
+    expected = make_psi([0.5, 0.25], None, batch=2, num_ws=bundle.spec.num_ws)
     np.testing.assert_array_equal(got["truncation_psi"], expected)
 
 

@@ -17,7 +17,7 @@ from stylert.engines.triton import Recipe, check_repository, write_repository
 from stylert.engines.triton.schema import format_message, parse_config
 from stylert.runtime.backends.tensorrt.plans import Plan
 from stylert.runtime.backends.tensorrt.trust import UntrustedEngine
-from stylert.runtime.bundle import sealed, sha256_of
+from stylert.runtime.bundle import hash_file, sealed
 from stylert.runtime.errors import BundleError, EngineError, InvalidInput, MissingExtra
 from stylert.runtime.machine import Gpu
 
@@ -96,7 +96,7 @@ def test_with_onnx_graphs(own_bundle: Path, tmp_path: Path) -> None:
     }
     for name in ("mapping.onnx", "synthesis.fp16.onnx"):
         (copy,) = (tmp_path / "r").rglob(name)
-        assert sha256_of(copy) == sha256_of(own_bundle / name)
+        assert hash_file(copy) == hash_file(own_bundle / name)
 
 
 def test_weights_beside_a_graph_come_along(own_bundle: Path, tmp_path: Path) -> None:
@@ -104,7 +104,7 @@ def test_weights_beside_a_graph_come_along(own_bundle: Path, tmp_path: Path) -> 
     manifest = json.loads((own_bundle / "manifest.json").read_text())
     manifest["files"]["synthesis.onnx.data"] = {
         "bytes": 7,
-        "sha256": sha256_of(own_bundle / "synthesis.onnx.data"),
+        "sha256": hash_file(own_bundle / "synthesis.onnx.data"),
     }
     (own_bundle / "manifest.json").write_text(json.dumps(sealed(manifest)))
     write_repository(own_bundle, tmp_path / "r", device="cpu")

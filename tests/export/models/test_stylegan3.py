@@ -16,7 +16,7 @@ from stylert.export.families import build_model
 from stylert.export.models.filtered_lrelu import filtered_lrelu, normalized_conv2d
 from stylert.export.models.stylegan3 import StyleGAN3
 from stylert.runtime.proof.parity import TOLERANCES, compare
-from stylert.runtime.transforms import transform_inputs
+from stylert.runtime.transforms import make_transform_inputs
 
 AssertSame = Callable[..., None]
 
@@ -47,7 +47,7 @@ class Golden:
     def draw(self, ws: str = "ws_psi1", **motion: object) -> np.ndarray:
         """The first image of styles, moved."""
         motion = {"translate": None, "rotate": None, **motion}
-        feeds = transform_inputs(None, **motion, batch=1, taken=True)
+        feeds = make_transform_inputs(None, **motion, batch=1, taken=True)
         transform = torch.from_numpy(feeds["transform"])
         return self.model.synthesis(self.tensor(ws)[:1], transform=transform)[0].numpy()
 

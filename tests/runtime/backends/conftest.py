@@ -18,7 +18,7 @@ from stylert.runtime.backends.onnxruntime import OnnxRuntimeSession
 from stylert.runtime.backends.tensorrt.plans import Plan
 from stylert.runtime.backends.tensorrt.session import TensorRTSession
 from stylert.runtime.backends.tensorrt.trust import record_engine
-from stylert.runtime.bundle import ENGINES, Bundle, graph_key, sha256_of
+from stylert.runtime.bundle import ENGINES, Bundle, graph_key, hash_file
 from stylert.runtime.feeds import Feeds
 
 BUCKETS = ((1, 1, 1), (2, 2, 2), (4, 4, 4))
@@ -168,9 +168,9 @@ def _add_plan(bundle: Bundle, graph: str, noise: str, own: bool, fields: dict[st
     plan = Plan(
         name=name,
         graph=graph,
-        sha256=sha256_of(file),
+        sha256=hash_file(file),
         size=file.stat().st_size,
-        **{"onnx_sha256": sha256_of(onnx), **values},
+        **{"onnx_sha256": hash_file(onnx), **values},
     )
     (folder / f"{name}.json").write_text(json.dumps(plan.to_json()))
     if own:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stylert.runtime.backends.cuda.dlpack import CPU, capsule_of, exported_count
+from stylert.runtime.backends.cuda.dlpack import CPU, exported_count, make_capsule
 
 DTYPES = ("uint8", "int8", "int16", "int32", "int64", "float16", "float32", "float64", "bool")
 
@@ -29,7 +29,7 @@ class Producer:
 
     def __dlpack__(self, *, stream: Any = None, max_version: Any = None, **options: Any) -> Any:
         self.asked.append(max_version)
-        return capsule_of(
+        return make_capsule(
             self.array.ctypes.data,
             self.array.shape,
             self.array.dtype,
@@ -95,7 +95,7 @@ def test_memory_lives_as_long_as_the_consumer(versioned: bool) -> None:
     alive = weakref.ref(owner)
     before = exported_count()
     capsules = [
-        capsule_of(
+        make_capsule(
             array.ctypes.data, (4,), array.dtype, device=(CPU, 0), owner=owner, versioned=versioned
         )
     ]
@@ -128,7 +128,9 @@ def test_memory_lives_as_long_as_the_consumer(versioned: bool) -> None:
 @pytest.mark.parametrize("versioned", [False, True])
 def test_a_capsule_that_nobody_takes(versioned: bool) -> None:
     before = exported_count()
-    capsule = capsule_of(0, (4,), np.dtype("f4"), device=(CPU, 0), owner=None, versioned=versioned)
+    capsule = make_capsule(
+        0, (4,), np.dtype("f4"), device=(CPU, 0), owner=None, versioned=versioned
+    )
     name = "dltensor_versioned" if versioned else "dltensor"
     assert f'"{name}"' in repr(capsule)
     assert sys.getrefcount(capsule) == 2
@@ -139,7 +141,7 @@ def test_a_capsule_that_nobody_takes(versioned: bool) -> None:
 
 def test_a_capsule_dies_while_an_exception_is_on_its_way() -> None:
     def fail() -> None:
-        unused = capsule_of(0, (4,), np.dtype("f4"), device=(CPU, 0), owner=None, versioned=True)
+        unused = make_capsule(0, (4,), np.dtype("f4"), device=(CPU, 0), owner=None, versioned=True)
         assert unused is not None
         raise ValueError("mine")
 
@@ -153,7 +155,7 @@ def test_a_capsule_dies_while_an_exception_is_on_its_way() -> None:
 
 def test_the_versioned_form_field_by_field() -> None:
     array = np.zeros((2, 3), np.float16)
-    capsule = capsule_of(
+    capsule = make_capsule(
         array.ctypes.data,
         array.shape,
         array.dtype,
@@ -183,4 +185,4 @@ def test_the_versioned_form_field_by_field() -> None:
 @pytest.mark.parametrize("dtype", ["complex64", "datetime64[s]", ">f4", "S3"])
 def test_dtypes_that_dlpack_has_not(dtype: str) -> None:
     with pytest.raises(BufferError, match="DLPack: got dtype"):
-        capsule_of(0, (1,), np.dtype(dtype), device=(CPU, 0), owner=None, versioned=True)
+        make_capsule(0, (1,), np.dtype(dtype), device=(CPU, 0), owner=None, versioned=True)

@@ -12,8 +12,8 @@ from stylert.runtime.control.interpolation import (
     CURVES,
     MAX_FRAMES,
     cubic,
-    frame_times,
     linear,
+    make_frame_times,
     slerp,
     slerp_path,
 )
@@ -29,27 +29,27 @@ def normal(*shape: int) -> np.ndarray:
 
 
 def test_times() -> None:
-    assert frame_times(3, 2, loop=False).tolist() == [0, 0.5, 1, 1.5, 2]
-    assert frame_times(3, 2, loop=True).tolist() == [0, 0.5, 1, 1.5, 2, 2.5]
-    assert frame_times(2, 1, loop=False).tolist() == [0, 1]
+    assert make_frame_times(3, 2, loop=False).tolist() == [0, 0.5, 1, 1.5, 2]
+    assert make_frame_times(3, 2, loop=True).tolist() == [0, 0.5, 1, 1.5, 2, 2.5]
+    assert make_frame_times(2, 1, loop=False).tolist() == [0, 1]
 
 
 def test_times_meet_the_keyframes() -> None:
     for frames in (3, 7, 60, 1000):
-        times = frame_times(50, frames, loop=True)
+        times = make_frame_times(50, frames, loop=True)
         assert times[::frames].tolist() == list(range(50))
 
 
 @pytest.mark.parametrize("frames", [0, -1, 1.5, "60", None, True, 10**400, MAX_FRAMES])
 def test_frames_that_are_refused(refuses: Any, frames: Any) -> None:
     with refuses("frames: got ", "expected an integer of 1 to "):
-        frame_times(2, frames, loop=False)
+        make_frame_times(2, frames, loop=False)
 
 
 @pytest.mark.parametrize("keyframes", [0, 1])
 def test_too_few_keyframes(refuses: Any, keyframes: int) -> None:
     with refuses("keyframes: got ", "expected at least 2"):
-        frame_times(keyframes, 60, loop=True)
+        make_frame_times(keyframes, 60, loop=True)
 
 
 # --- All ways.
@@ -76,7 +76,7 @@ def test_every_way_passes_through_the_keyframes(way: Way, K: int, loop: bool) ->
 @pytest.mark.parametrize("way", CURVES.values(), ids=CURVES)
 def test_no_way_jumps(way: Way, loop: bool) -> None:
     keyframes = normal(4, 16)
-    times = np.append(frame_times(4, 500, loop=loop), 4.0 if loop else 3.0)
+    times = np.append(make_frame_times(4, 500, loop=loop), 4.0 if loop else 3.0)
     steps = np.linalg.norm(np.diff(way(keyframes, times, loop=loop), axis=0), axis=1)
     longest = np.linalg.norm(np.diff(keyframes, axis=0), axis=1).max()
     assert steps.max() < 4 * longest / 500
@@ -84,7 +84,7 @@ def test_no_way_jumps(way: Way, loop: bool) -> None:
 
 @pytest.mark.parametrize("way", CURVES.values(), ids=CURVES)
 def test_frames_do_not_depend_on_those_beside_them(way: Way) -> None:
-    keyframes, times = normal(5, 16), frame_times(5, 9, loop=True)
+    keyframes, times = normal(5, 16), make_frame_times(5, 9, loop=True)
     whole = way(keyframes, times, loop=True)
     parts = [way(keyframes, times[i : i + 4], loop=True) for i in range(0, len(times), 4)]
     assert np.array_equal(whole, np.concatenate(parts))

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stylert.runtime.control.layers import layer_groups, layers_of
+from stylert.runtime.control.layers import find_layers, group_layers
 
-GROUPS = layer_groups("stylegan2", 18)
+GROUPS = group_layers("stylegan2", 18)
 
 
 def span(first: int, last: int) -> tuple[int, ...]:
@@ -31,7 +31,7 @@ def span(first: int, last: int) -> tuple[int, ...]:
     ],
 )
 def test_groups(family: str, num_ws: int, coarse: Any, middle: Any, fine: Any) -> None:
-    groups = layer_groups(family, num_ws)
+    groups = group_layers(family, num_ws)
     assert groups == {
         "all": span(0, num_ws - 1),
         "coarse": coarse,
@@ -65,7 +65,7 @@ def test_groups(family: str, num_ws: int, coarse: Any, middle: Any, fine: Any) -
     ],
 )
 def test_what_a_user_may_write(layers: Any, expected: tuple[int, ...]) -> None:
-    assert layers_of(layers, GROUPS) == expected
+    assert find_layers(layers, GROUPS) == expected
 
 
 @pytest.mark.parametrize(
@@ -79,15 +79,15 @@ def test_what_a_user_may_write(layers: Any, expected: tuple[int, ...]) -> None:
 )
 def test_what_is_refused(refuses: Any, layers: Any) -> None:
     with refuses("layers: got ", "expected "):
-        layers_of(layers, GROUPS)
+        find_layers(layers, GROUPS)
 
 
 def test_a_group_that_a_small_generator_has_not(refuses: Any) -> None:
-    groups = layer_groups("stylegan2", 8)
+    groups = group_layers("stylegan2", 8)
     with refuses("layers: got 'fine', which this generator is too small for", "'middle' (3-7)"):
-        layers_of("coarse,fine", groups)
+        find_layers("coarse,fine", groups)
 
 
 def test_a_message_names_what_there_is(refuses: Any) -> None:
     with refuses("got 'rough', expected 'all' (0-17), 'coarse' (0-2), 'middle' (3-6), 'fine' (7-"):
-        layers_of("rough", GROUPS)
+        find_layers("rough", GROUPS)

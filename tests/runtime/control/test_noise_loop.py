@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from stylert.runtime.bundle import TensorSpec
-from stylert.runtime.control.noise_loop import NoiseLoop, noise_of_frames
+from stylert.runtime.control.noise_loop import NoiseLoop, make_frame_noise
 from stylert.runtime.noise import UNIFORM, NoiseSource
 
 INPUTS = (
@@ -22,7 +22,7 @@ SOURCE = NoiseSource(
 
 
 def frames(mode: str, seed: Any, turns: Any = 1.0, *, count: int = 8, loop: bool = True) -> Any:
-    return noise_of_frames(SOURCE, mode, seed, turns, frames=count, loop=loop)
+    return make_frame_noise(SOURCE, mode, seed, turns, frames=count, loop=loop)
 
 
 def test_the_circle_by_hand() -> None:
@@ -49,7 +49,7 @@ def test_every_frame_is_normal_noise() -> None:
 def test_every_frame_of_uniform_noise_is_uniform() -> None:
     inputs = (TensorSpec(UNIFORM, "float32", ("M", 1, 96, 96)),)
     source = NoiseSource(inputs, {UNIFORM: np.ones((1, 1, 96, 96), np.float32)})
-    noise = noise_of_frames(source, "animated", [3, 4], 1.0, frames=16, loop=True)
+    noise = make_frame_noise(source, "animated", [3, 4], 1.0, frames=16, loop=True)
     fields = noise(slice(0, 16))["noise"][UNIFORM]
     assert fields.shape == (16, 1, 96, 96)
     assert fields.dtype == np.float32
@@ -103,7 +103,7 @@ def test_other_modes() -> None:
 
 
 def test_a_network_without_noise() -> None:
-    noise = noise_of_frames(NoiseSource((), {}), "animated", 1, 1.0, frames=4, loop=True)
+    noise = make_frame_noise(NoiseSource((), {}), "animated", 1, 1.0, frames=4, loop=True)
     assert noise(slice(0, 2)) == {"noise": {}}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from stylert.runtime.control.pca import principal_components, with_fixed_sign
+from stylert.runtime.control.pca import find_principal_components, fix_sign
 
 DEVIATIONS = np.array([5.0, 3.0, 1.0, 0.5, 0.1, 0.1])
 
@@ -19,7 +19,7 @@ def samples(count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def test_the_axes_of_a_stretched_cloud() -> None:
     w, axes, mean = samples(20_000)
-    found = principal_components(np.array_split(w, 7), 4)
+    found = find_principal_components(np.array_split(w, 7), 4)
     assert found.components.shape == (4, 6)
     for array in (found.mean, found.components, found.stddev, found.explained):
         assert array.dtype == np.float32
@@ -34,27 +34,27 @@ def test_the_axes_of_a_stretched_cloud() -> None:
 
 def test_it_is_the_singular_value_decomposition() -> None:
     w, _, _ = samples(50)
-    found = principal_components([w], 6)
+    found = find_principal_components([w], 6)
     _, values, rows = np.linalg.svd(w - w.mean(axis=0), full_matrices=False)
     np.testing.assert_allclose(found.stddev, values / np.sqrt(49), rtol=1e-5)
-    np.testing.assert_allclose(found.components, with_fixed_sign(rows), atol=1e-5)
+    np.testing.assert_allclose(found.components, fix_sign(rows), atol=1e-5)
 
 
 def test_batches_do_not_matter() -> None:
     w, _, _ = samples(300)
-    whole = principal_components([w], 6)
+    whole = find_principal_components([w], 6)
     for parts in (2, 300):
-        found = principal_components(np.array_split(w, parts), 6)
+        found = find_principal_components(np.array_split(w, parts), 6)
         np.testing.assert_allclose(found.components, whole.components, atol=1e-5)
         np.testing.assert_allclose(found.stddev, whole.stddev, rtol=1e-5)
 
 
 def test_samples_that_are_all_the_same() -> None:
-    found = principal_components([np.ones((10, 3), np.float32)], 2)
+    found = find_principal_components([np.ones((10, 3), np.float32)], 2)
     assert found.stddev.tolist() == found.explained.tolist() == [0, 0]
 
 
 def test_the_sign_is_that_of_the_largest_number() -> None:
     vectors = np.array([[1.0, -3, 2], [0.5, 0.1, -0.2], [0, 0, -1]])
     expected = [[-1, 3, -2], [0.5, 0.1, -0.2], [0, 0, 1]]
-    assert np.array_equal(with_fixed_sign(vectors), expected)
+    assert np.array_equal(fix_sign(vectors), expected)

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 
 from stylert.runtime.bundle import Bundle
-from stylert.runtime.control.interpolation import cubic, frame_times, slerp_path
+from stylert.runtime.control.interpolation import cubic, make_frame_times, slerp_path
 from stylert.runtime.control.noise_loop import NoiseLoop
 from stylert.runtime.control.styles import mix_styles
 from stylert.runtime.feeds import Feeds
 from stylert.runtime.generator import Generator
-from stylert.runtime.latents import z_from_seeds
+from stylert.runtime.latents import make_z
 from stylert.runtime.proof.parity import TOLERANCES, compare
 
 
@@ -39,13 +39,13 @@ def frames_of(generator: Generator, keyframes: Any, **options: Any) -> np.ndarra
 
 
 def test_styles_are_those_of_map(generator: Generator) -> None:
-    z = z_from_seeds([4, 5], generator.spec.z_dim)
+    z = make_z([4, 5], generator.spec.z_dim)
     for options in ({}, {"truncation_psi": 0.5, "truncation_cutoff": 3}):
         assert np.array_equal(generator.styles([4, 5], **options), generator.map(z, **options))
 
 
 def test_styles_of_classes(conditional: Generator) -> None:
-    z = z_from_seeds([4, 5], conditional.spec.z_dim)
+    z = make_z([4, 5], conditional.spec.z_dim)
     expected = conditional.map(z, np.eye(5)[[3, 0]])
     assert np.array_equal(conditional.styles([4, 5], class_idx=[3, 0]), expected)
     soft = conditional.styles([4], labels=[0.25, 0, 0, 0.75, 0])
@@ -198,15 +198,15 @@ def test_the_frames_at_keyframes_are_their_images(
 
 def test_cubic_is_the_curve_through_the_styles(generator: Generator) -> None:
     ws = generator.styles([1, 2, 3])
-    expected = cubic(ws, frame_times(3, 5, loop=True), loop=True)
+    expected = cubic(ws, make_frame_times(3, 5, loop=True), loop=True)
     images = frames_of(generator, ws, frames=5, loop=True)
     assert same(generator.synthesize(expected, output="img"), images)
     assert same(images, frames_of(generator, [1, 2, 3], frames=5, loop=True, truncation_psi=1))
 
 
 def test_slerp_turns_the_latents(generator: Generator) -> None:
-    z = z_from_seeds([1, 2], generator.spec.z_dim)
-    path = slerp_path(z, frame_times(2, 4, loop=False))
+    z = make_z([1, 2], generator.spec.z_dim)
+    path = slerp_path(z, make_frame_times(2, 4, loop=False))
     expected = generator.synthesize(generator.map(path), output="img")
     for keyframes in ([1, 2], z):
         assert same(expected, frames_of(generator, keyframes, frames=4, curve="slerp"))

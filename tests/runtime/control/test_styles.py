@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stylert.runtime.control.styles import as_styles, edit_styles, mix_grid, mix_styles
+from stylert.runtime.control.styles import check_styles, edit_styles, mix_grid, mix_styles
 
 A = np.array([[[1, 2], [3, 4], [5, 6]]], np.float32)  # [1, 3, 2]
 B = -A
@@ -68,7 +68,7 @@ def test_edit_with_a_strength_for_each() -> None:
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 def test_styles_become_float32(dtype: Any) -> None:
-    ws = as_styles("ws", A.astype(dtype), num_ws=3, w_dim=2)
+    ws = check_styles("ws", A.astype(dtype), num_ws=3, w_dim=2)
     assert ws.dtype == np.float32
     assert np.array_equal(ws, A)
 
@@ -82,4 +82,4 @@ def test_styles_become_float32(dtype: Any) -> None:
 )
 def test_what_are_no_styles(refuses: Any, ws: Any) -> None:
     with refuses("rows: got ", "expected "):
-        as_styles("rows", ws, num_ws=3, w_dim=2)
+        check_styles("rows", ws, num_ws=3, w_dim=2)

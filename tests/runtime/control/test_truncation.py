@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stylert.runtime.control.layers import layer_groups
-from stylert.runtime.control.truncation import psi_of_layers, truncated
+from stylert.runtime.control.layers import group_layers
+from stylert.runtime.control.truncation import make_psi_of_layers, truncated
 
-GROUPS = layer_groups("stylegan2", 10)  # coarse 0-2, middle 3-6, fine 7-9
+GROUPS = group_layers("stylegan2", 10)  # coarse 0-2, middle 3-6, fine 7-9
 
 
 @pytest.mark.parametrize(
@@ -25,7 +25,7 @@ GROUPS = layer_groups("stylegan2", 10)  # coarse 0-2, middle 3-6, fine 7-9
     ],
 )
 def test_psi_by_layers(psi: Any, expected: list[float]) -> None:
-    got = psi_of_layers(psi, GROUPS)
+    got = make_psi_of_layers(psi, GROUPS)
     assert got.dtype == np.float32
     assert np.array_equal(got, np.array(expected, np.float32))
 
@@ -35,13 +35,13 @@ def test_psi_by_layers(psi: Any, expected: list[float]) -> None:
 )
 def test_a_psi_that_is_refused(refuses: Any, psi: Any) -> None:
     with refuses("truncation_psi: got ", " for 'fine', expected a finite number"):
-        psi_of_layers({"coarse": 0.5, "fine": psi}, GROUPS)
+        make_psi_of_layers({"coarse": 0.5, "fine": psi}, GROUPS)
 
 
 @pytest.mark.parametrize("layers", ["rough", 10, None, ("coarse", 1.5)])
 def test_layers_that_are_refused(refuses: Any, layers: Any) -> None:
     with refuses("layers: got ", "expected "):
-        psi_of_layers({layers: 0.5}, GROUPS)
+        make_psi_of_layers({layers: 0.5}, GROUPS)
 
 
 def test_truncated() -> None:

@@ -13,9 +13,9 @@ from stylert.runtime.bundle import Bundle
 from stylert.runtime.errors import BundleError
 from stylert.runtime.files.directions import (
     DirectionSet,
-    arrays_of,
-    direction_sets,
-    directions_by_name,
+    make_direction_arrays,
+    name_directions,
+    read_direction_sets,
 )
 
 VECTORS = np.array([[1, 0], [0, -1]], np.float32)
@@ -26,12 +26,12 @@ SETS = (
 
 
 def test_there_and_back() -> None:
-    arrays = arrays_of(SETS)
+    arrays = make_direction_arrays(SETS)
     assert sorted(arrays) == [
         *("one.eigenvalues", "one.layers", "one.vectors"),
         *("two.eigenvalues", "two.layers", "two.vectors"),
     ]
-    sets = direction_sets(arrays, num_ws=3, w_dim=2)
+    sets = read_direction_sets(arrays, num_ws=3, w_dim=2)
     assert [s.name for s in sets] == ["one", "two"]
     for before, after in zip(SETS, sets, strict=True):
         for field in ("vectors", "eigenvalues", "layers"):
@@ -44,7 +44,7 @@ def test_a_row_for_people() -> None:
 
 
 def test_directions_by_name() -> None:
-    named = directions_by_name(SETS, num_ws=3)
+    named = name_directions(SETS, num_ws=3)
     assert {name: array.tolist() for name, array in named.items()} == {
         "one_0": [[1, 0], [0, 0], [1, 0]],
         "one_1": [[0, -1], [0, 0], [0, -1]],
@@ -74,10 +74,10 @@ CHANGES: dict[str, Callable[[dict[str, Any]], Any]] = {
 
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
 def test_arrays_that_do_not_fit(change: Callable[[dict[str, Any]], Any]) -> None:
-    arrays = arrays_of(SETS)
+    arrays = make_direction_arrays(SETS)
     change(arrays)
     with pytest.raises((ValueError, KeyError), match="one"):
-        direction_sets(arrays, num_ws=3, w_dim=2)
+        read_direction_sets(arrays, num_ws=3, w_dim=2)
 
 
 # --- In a bundle. Here the checksums are not compared, so that what is behind them is reached.
@@ -106,7 +106,7 @@ def test_a_damaged_file_in_a_bundle(
     bundle_copy: Path, refuses: Any, change: Callable[[dict[str, Any]], Any]
 ) -> None:
     opened = Bundle.open(bundle_copy)
-    arrays = arrays_of(
+    arrays = make_direction_arrays(
         [DirectionSet("one", np.eye(64, dtype=np.float32), np.ones(64, np.float32), np.arange(3))]
     )
     change(arrays)

@@ -12,7 +12,7 @@ import numpy as np
 import onnx
 import pytest
 
-from stylert.runtime.bundle import MANIFEST, Bundle, sealed, sha256_of
+from stylert.runtime.bundle import MANIFEST, Bundle, hash_file, sealed
 from stylert.runtime.errors import BundleError
 from stylert.runtime.generator import Generator
 
@@ -28,7 +28,7 @@ def relist(bundle: Path, *names: str) -> None:
     manifest = json.loads((bundle / MANIFEST).read_bytes())
     for name in names:
         file = bundle / name
-        entry = {"bytes": file.stat().st_size, "sha256": sha256_of(file)}
+        entry = {"bytes": file.stat().st_size, "sha256": hash_file(file)}
         manifest["files"][name] = entry
     (bundle / MANIFEST).write_text(json.dumps(sealed(manifest)))
 

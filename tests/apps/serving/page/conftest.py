@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from stylert.apps.serving.application import create_app
-from stylert.apps.serving.server import bind, server_of
+from stylert.apps.serving.server import bind, make_server
 from stylert.apps.serving.settings import Settings
 from stylert.runtime.generator import Generator
 
@@ -70,7 +70,7 @@ def serving(bundle: Path, token: str | None) -> Iterator[str]:
     """The service of `stylert serve`, in a thread of this process."""
     settings = Settings(token=token)
     with Generator.open(bundle, provider="cpu") as generator, bind("127.0.0.1", 0) as listening:
-        server = server_of(create_app(generator, settings), settings)
+        server = make_server(create_app(generator, settings), settings)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()
         yield f"http://127.0.0.1:{listening.getsockname()[1]}/"

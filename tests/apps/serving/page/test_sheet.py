@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from stylert.runtime.generator import Generator
-from stylert.runtime.images import grid_of
+from stylert.runtime.images import make_grid
 
 Started = Callable[..., Any]
 Serve = Callable[..., str]
@@ -77,7 +77,7 @@ def test_a_sheet_can_be_kept(started: Started, generator: Generator, tmp_path: P
         shown.page.click("#sheet-download")
     assert download.value.suggested_filename == "seeds-0-to-23.png"
     download.value.save_as(tmp_path / "kept.png")
-    expected = grid_of(generator.generate(range(24)))
+    expected = make_grid(generator.generate(range(24)))
     np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "kept.png")), expected)
     shown.page.click("#sheet-close")
 

@@ -15,7 +15,7 @@ import pytest
 
 import stylert
 from stylert.runtime.backends.tensorrt import trust
-from stylert.runtime.backends.tensorrt.plans import Plan, plans_of
+from stylert.runtime.backends.tensorrt.plans import Plan, list_plans
 from stylert.runtime.backends.tensorrt.trust import UntrustedEngine, is_trusted, record_engine
 from stylert.runtime.bundle import Bundle
 from stylert.runtime.errors import EngineError, StylertWarning
@@ -53,7 +53,7 @@ def strangers(bundle_copy: Path, add_plans: Any, record: Path) -> Path:
 
 
 def test_asked_for_it_is_refused(gpu: Any, strangers: Path, refuses: Any) -> None:
-    plan = next(plan for plan in plans_of(Bundle.open(strangers)) if plan.graph == "synthesis")
+    plan = next(plan for plan in list_plans(Bundle.open(strangers)) if plan.graph == "synthesis")
     words = (f"{plan.name} is not one that you built", *COMMANDS)
     with refuses(*words, error=UntrustedEngine):
         stylert.open(strangers, backend="tensorrt")
@@ -107,8 +107,8 @@ def test_ones_own_goes_before_a_better_one(gpu: Any, strangers: Path, add_plans:
 def test_both_of_a_pair_are_to_be_trusted(
     gpu: Any, strangers: Path, add_plans: Any, refuses: Any, graph: str
 ) -> None:
-    (own,) = (plan for plan in plans_of(Bundle.open(strangers)) if plan.graph == graph)
-    (other,) = (plan for plan in plans_of(Bundle.open(strangers)) if plan.graph != graph)
+    (own,) = (plan for plan in list_plans(Bundle.open(strangers)) if plan.graph == graph)
+    (other,) = (plan for plan in list_plans(Bundle.open(strangers)) if plan.graph != graph)
     record_engine(own)
     with refuses(f"{other.name} is not one that you built", error=UntrustedEngine):
         stylert.open(strangers, backend="tensorrt")
