@@ -50,7 +50,7 @@ def test_a_mix_with_its_sources(generator: Generator, framed: bool) -> None:
 
 def test_the_corner_of_a_frame_is_transparent() -> None:
     class Opaque:
-        group_layers = {"all": (0, 1)}  # noqa: RUF012
+        layer_groups = {"all": (0, 1)}  # noqa: RUF012
 
         def synthesize(self, ws: np.ndarray) -> np.ndarray:
             return np.full((len(ws), 3, 3, 4), 255, np.uint8)
