@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stylert.commands import console
+from stylert.commands.latents import read_style_file
 from stylert.runtime.errors import StylertError
 
 if TYPE_CHECKING:
@@ -18,13 +19,20 @@ MOST_NAMED = 20  # of each kind; --json names them all
 
 
 def check_dataset(
-    path: Path, repair: Path | None, *, threads: int | None, trust_engines: bool, as_json: bool
+    path: Path,
+    repair: Path | None,
+    ws: Path | None,
+    *,
+    threads: int | None,
+    trust_engines: bool,
+    as_json: bool,
 ) -> None:
     """Compare the images of a data set with what was recorded; draw again what is not so.
 
     Args:
         path: the folder or zip file.
         repair: the bundle that draws again, None = draw nothing.
+        ws: the file whose styles were drawn, where no seeds were.
         threads: that read.
         trust_engines: run engines of the bundle that this user did not build, too.
         as_json: print the report as JSON.
@@ -38,9 +46,11 @@ def check_dataset(
         comparing = partial(progress, "comparing")
         report = verify_dataset(path, threads=threads, progress=comparing)
         drawn = 0
-        if repair is not None and report.places:
+        if repair is not None and (report.damaged or report.missing):
             with open_as_drawn(repair, path, trust_engines=trust_engines) as generator:
-                drawn = repair_dataset(generator, report, progress=partial(progress, "drawing"))
+                styles = None if ws is None else read_style_file(ws, generator.spec)
+                drawing = partial(progress, "drawing")
+                drawn = repair_dataset(generator, report, ws=styles, progress=drawing)
             report = verify_dataset(path, threads=threads, progress=comparing)
     if as_json:
         console.print_json({**report.to_json(), "drawn": drawn})

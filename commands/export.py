@@ -212,6 +212,7 @@ def verify(
     repair: Annotated[
         Path | None, in_set("Bundle of the data set, to draw again what is damaged or missing.")
     ] = None,
+    ws: Annotated[Path | None, in_set("File of ws that the data set was drawn of.")] = None,
     trust_engines: options.TrustEngines = False,
     as_json: AsJson = False,
 ) -> None:
@@ -225,15 +226,19 @@ def verify(
     """
     from stylert.apps.datasets import holds_dataset
 
-    if holds_dataset(path):
-        if checkpoint is not None:
-            raise InvalidInput(f"checkpoint: got one for {path}, which is a data set")
+    of_bundle = {"checkpoint": checkpoint, "seeds": seeds, "allow_chaotic": allow_chaotic}
+    of_bundle |= {"provider": provider != "cpu"}
+    of_dataset = {"repair": repair, "ws": ws, "trust_engines": trust_engines}
+    is_dataset = holds_dataset(path)
+    for name, value in (of_bundle if is_dataset else of_dataset).items():
+        if value:
+            kind = "a data set" if is_dataset else "no data set"
+            raise InvalidInput(f"{name}: got one for {path}, which is {kind}")
+    if is_dataset:
         read_as.refuse_any("data sets have no networks")
         return check_dataset(
-            path, repair, threads=threads, trust_engines=trust_engines, as_json=as_json
+            path, repair, ws, threads=threads, trust_engines=trust_engines, as_json=as_json
         )
-    if repair is not None:
-        raise InvalidInput(f"repair: got one for {path}, which is no data set")
     if checkpoint is None:
         read_as.refuse_any("it goes with --checkpoint")
         return _check_files(path, provider, threads, as_json=as_json)

@@ -8,24 +8,24 @@ from pathlib import Path
 from typing import BinaryIO
 
 from stylert.apps.datasets.job import DatasetJob
-from stylert.apps.datasets.names import LAYOUTS
+from stylert.apps.datasets.names import LAYOUTS, SUFFIXES
 from stylert.apps.datasets.reading import Flaw, Reading, Record, is_image_of, split
 
 __all__ = ["FolderReader"]
 
 
 class FolderReader:
-    """Reads a folder of images."""
+    """Reads a folder of images. Names are plain texts: Python keeps the parts of a `Path`."""
 
     def __init__(self, folder: Path, job: DatasetJob) -> None:
-        self._folder = folder
+        self._folder = str(folder)
         self._job = job
 
     def open(self, name: str) -> BinaryIO:
-        path = self._folder / name
-        if not path.is_file():
+        path = os.path.join(self._folder, name)
+        if not os.path.isfile(path):
             raise Flaw(name, missing=True)
-        return path.open("rb")
+        return open(path, "rb")
 
     def find(self, place: int, line: bytes, record: Record) -> Reading:
         return self._read_image
@@ -33,11 +33,11 @@ class FolderReader:
     def surplus(self) -> Iterator[str]:
         from PIL import Image
 
-        pictures = Image.registered_extensions()  # what readers open
+        pictures = {*Image.registered_extensions(), SUFFIXES[self._job.image_format]}
         labels = {*LAYOUTS.values()} - {self._job.layout_file}
-        for path in _walk(self._folder):
-            name = path.relative_to(self._folder).as_posix()
-            is_read = path.suffix.lower() in pictures or path.name in labels
+        for name in _list_files(self._folder):
+            is_picture = os.path.splitext(name)[1].lower() in pictures
+            is_read = is_picture or os.path.basename(name) in labels
             if is_read and not is_image_of(self._job, name):
                 yield name
 
@@ -48,11 +48,11 @@ class FolderReader:
             yield from split(file, record["bytes"])
 
 
-def _walk(folder: Path) -> Iterator[Path]:
+def _list_files(folder: str, prefix: str = "") -> Iterator[str]:
     """All files below a folder. Their names do not wait in memory, as those of `os.walk` do."""
     with os.scandir(folder) as entries:
         for entry in entries:
             if entry.is_dir(follow_symlinks=False):
-                yield from _walk(Path(entry))
+                yield from _list_files(entry.path, f"{prefix}{entry.name}/")
             else:
-                yield Path(entry)
+                yield prefix + entry.name

@@ -105,6 +105,7 @@ class DatasetJob:
                 )
 
     def _check_layout(self) -> None:
+        """Refuse a layout whose readers do not read these images."""
         if self.layout is None:
             return
         check_choice("layout", self.layout, tuple(LAYOUTS))
@@ -112,6 +113,11 @@ class DatasetJob:
             raise InvalidInput(
                 f"layout: got {shown(self.layout)} for WebDataset shards, whose samples have their "
                 "labels. Leave it out, or choose the container 'folder' or 'zip'."
+            )
+        if self.image_format == "npy":
+            raise InvalidInput(
+                f"layout: got {shown(self.layout)} for npy, which its readers do not read. Choose "
+                "another image_format."
             )
 
     def _check_styles(self) -> None:

@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from itertools import groupby
 from pathlib import Path
@@ -23,6 +24,7 @@ from stylert.apps.datasets.places import Places
 from stylert.apps.datasets.reading import Entry, Flaw, Reader, read_entries
 from stylert.apps.datasets.records import format_line, make_record
 from stylert.apps.datasets.store import Mended
+from stylert.apps.datasets.style_file import StyleFile
 from stylert.apps.datasets.verification import DatasetReport, open_stored
 from stylert.runtime.errors import InvalidInput
 from stylert.runtime.images import encode_image
@@ -62,6 +64,7 @@ def repair_dataset(
     generator: Generator,
     report: DatasetReport,
     *,
+    ws: StyleFile | None = None,
     progress: Progress = lambda done, total: None,
 ) -> int:
     """Draw again what a report says is damaged or missing; gives how many images that were.
@@ -75,6 +78,7 @@ def repair_dataset(
     Args:
         generator: what drew the data set, see `open_as_drawn`.
         report: of `verify_dataset`.
+        ws: the styles of the file that was drawn, where no seeds were.
         progress: called with the images that have been drawn, and how many will be.
 
     Raises:
@@ -84,6 +88,8 @@ def repair_dataset(
         OSError: the disk is full, or the place cannot be written.
     """
     container, job, stored = open_stored(report.path)
+    if job.ws is not None and report.places:
+        job = replace(job, ws=_check_styles(job.ws, ws))
     with locked_folder(container.folder, alone=True):
         check_same_job(
             stored,
@@ -105,6 +111,17 @@ def repair_dataset(
                 ) from None
     progress(len(report.places), len(report.places))
     return len(report.places)
+
+
+def _check_styles(drawn: StyleFile, ws: StyleFile | None) -> StyleFile:
+    """The styles that were drawn, if these are they."""
+    if ws is None or ws.sha256 != drawn.sha256:
+        got = "none" if ws is None else f"{ws.name} of SHA-256 {ws.sha256[:12]}..."
+        raise InvalidInput(
+            f"ws: got {got}, expected {drawn.name} of SHA-256 {drawn.sha256[:12]}..., whose styles "
+            "are the pictures of this data set."
+        )
+    return replace(ws, name=drawn.name)
 
 
 class _Drawn(NamedTuple):

@@ -7,10 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from stylert.cli import app, main
+from stylert.runtime.generator import Generator
 
 
 @pytest.fixture
@@ -52,11 +54,40 @@ def test_damage_is_named_and_repaired(
     assert {path.name: path.read_bytes() for path in Path("set").iterdir()} == before
 
 
+def test_labels_alone_are_repaired(run: Callable[..., str], bundle: Path) -> None:
+    run("generate", bundle, "--seeds", "0-2", "--out", "set", "--layout", "huggingface")
+    before = Path("set/metadata.jsonl").read_bytes()
+    Path("set/metadata.jsonl").write_bytes(b"")
+    assert "all 3 images are as they were written" in run("verify", "set", "--repair", bundle)
+    assert Path("set/metadata.jsonl").read_bytes() == before
+
+
+def test_styles_of_a_file(
+    run: Callable[..., str],
+    bundle: Path,
+    generator: Generator,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: Any,
+) -> None:
+    np.save("ws.npy", generator.map(np.random.RandomState(0).randn(2, generator.spec.z_dim)))
+    run("generate", bundle, "--ws", "ws.npy", "--out", "set")
+    before = Path("set/ws0001.png").read_bytes()
+    Path("set/ws0001.png").unlink()
+    code, error = fail(monkeypatch, capsys, "verify", "set", "--repair", bundle)
+    assert (code, "--ws: got none, expected ws.npy of SHA-256 " in error) == (2, True)
+    assert "Drew 1 images" in run("verify", "set", "--repair", bundle, "--ws", "ws.npy")
+    assert Path("set/ws0001.png").read_bytes() == before
+
+
 def test_what_does_not_go_together(
     run: Callable[..., str], bundle: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
-    code, error = fail(monkeypatch, capsys, "verify", bundle, "--repair", bundle)
-    assert (code, "--repair: got one for" in error) == (2, True)
+    for options in (("--repair", bundle), ("--ws", "x"), ("--trust-engines",)):
+        code, error = fail(monkeypatch, capsys, "verify", bundle, *options)
+        told = f"{options[0]}: got one for {bundle}, which is no data set"
+        assert (code, told in error) == (2, True), error
     run("generate", bundle, "--seeds", "1", "--out", "set")
-    code, error = fail(monkeypatch, capsys, "verify", "set", "--checkpoint", "x.pkl")
-    assert (code, "--checkpoint: got one for set, which is a data set" in error) == (2, True)
+    for options in (("--checkpoint", "x.pkl"), ("--seeds", 1), ("--allow-chaotic",)):
+        code, error = fail(monkeypatch, capsys, "verify", "set", *options)
+        told = f"{options[0]}: got one for set, which is a data set"
+        assert (code, told in error) == (2, True), error

@@ -172,5 +172,7 @@ def test_the_layout_is_of_the_job(tmp_path: Path, fake: Any, refuses: Any) -> No
         write_dataset(fake(), job(layout="huggingface"), tmp_path / "mine")
     with refuses("layout: got 'coco', expected 'huggingface' or 'stylegan'"):
         job(layout="coco")
+    with refuses("layout: got 'stylegan' for npy, which its readers do not read"):
+        job(layout="stylegan", image_format="npy")
     with refuses("layout: got 'stylegan' for WebDataset shards, whose samples have their labels"):
         job(layout="stylegan", container="webdataset")

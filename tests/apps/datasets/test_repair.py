@@ -13,6 +13,7 @@ import pytest
 from stylert.apps.datasets import (
     DatasetJob,
     Seeds,
+    StyleFile,
     open_as_drawn,
     repair_dataset,
     verify_dataset,
@@ -183,6 +184,29 @@ def test_a_processor_that_rounds_in_another_way_is_refused(
         repair_dataset(other, report)
     assert contents(tmp_path) == before
     assert repair_dataset(drawer(), report) == 1
+
+
+@pytest.mark.parametrize("container", ["folder", "zip", "webdataset"])
+def test_styles_of_a_file(
+    tmp_path: Path, generator: Generator, contents: Contents, refuses: Any, container: str
+) -> None:
+    ws = generator.map(np.random.RandomState(0).randn(4, generator.spec.z_dim))
+    styles = StyleFile("ws.npy", "1" * 64, ws)
+    kind = {"container": container, "image_format": "npy", "dtype": "float32"}
+    write_dataset(generator, job("0-3", ws=styles, **kind), tmp_path / "out")
+    whole = contents(tmp_path)
+    name = {"folder": "out/ws0002.npy", "zip": "out", "webdataset": "out/shard-000000.tar"}
+    broken = {**whole, name[container]: flip(whole[name[container]], 4000)}
+    put(tmp_path, broken)
+    report = verify_dataset(tmp_path / "out")
+    assert (len(report.damaged), len(report.places)) == (1, 1)
+    for wrong in (None, StyleFile("ws.npy", "2" * 64, ws)):
+        with refuses("ws: got ", "expected ws.npy of SHA-256 111111111111..., whose styles are"):
+            repair_dataset(generator, report, ws=wrong)
+        assert contents(tmp_path) == broken
+    moved = StyleFile("moved.npy", "1" * 64, ws)
+    assert repair_dataset(generator, report, ws=moved) == 1
+    assert contents(tmp_path) == whole
 
 
 def test_surplus_files_stay(tmp_path: Path, drawer: Any, refuses: Any) -> None:
