@@ -6,17 +6,18 @@ import importlib
 from typing import Any
 
 from stylert.runtime.errors import MissingExtra
+from stylert.runtime.packages import install_command
 
 __all__ = ["import_package"]
 
 
-def import_package(module: str, title: str, install: str) -> Any:
+def import_package(module: str, title: str, extra: str) -> Any:
     """Import a module.
 
     Args:
         module: its dotted name.
         title: of the package, for the message.
-        install: what pip takes.
+        extra: that brings it.
 
     Raises:
         MissingExtra: it is not installed, or not whole; the message has the command.
@@ -26,5 +27,5 @@ def import_package(module: str, title: str, install: str) -> Any:
     except (ImportError, OSError, RuntimeError) as error:  # the last is tritonclient's, of grpc
         reason = " ".join(str(error).split())
         raise MissingExtra(
-            f"{title} cannot be imported ({reason:.120}). Run: pip install '{install}'"
+            f"{title} cannot be imported ({reason:.120}). Run: {install_command(extra)}"
         ) from None

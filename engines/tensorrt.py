@@ -40,7 +40,7 @@ class TensorRT(Compiler):
             MissingExtra: the package is not installed, not whole, or too old.
             EngineError: there is no GPU.
         """
-        tensorrt = import_package("tensorrt", cls.title, "tensorrt>=10.12")
+        tensorrt = import_package("tensorrt", cls.title, "gpu")
         if tuple(int(n) for n in tensorrt.__version__.split(".")[:2]) < OLDEST:
             raise MissingExtra(
                 f"TensorRT: got {tensorrt.__version__}, expected 10.12 or newer. "

@@ -33,7 +33,7 @@ class TensorRTRTX(Compiler):
         Raises:
             MissingExtra: it is not installed, or not whole.
         """
-        return cls(import_package("tensorrt_rtx", cls.title, "stylert[rtx]"))
+        return cls(import_package("tensorrt_rtx", cls.title, "rtx"))
 
     @override
     def find_target(self, request: BuildRequest) -> Target:

@@ -295,7 +295,7 @@ def _read_manifest(path: Path) -> dict[str, Any]:
     if schema > SCHEMA:
         raise BundleError(
             f"Bundle {path} is of schema {schema}, this StyleRT reads {SCHEMA}. "
-            "Upgrade: pip install --upgrade stylert"
+            "Install a newer StyleRT, or export the checkpoint again with this one."
         )
     if schema < SCHEMA:
         raise BundleError(

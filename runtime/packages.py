@@ -6,11 +6,22 @@ wins and parts of the others stay behind. Two of them at once are therefore an e
 
 from __future__ import annotations
 
+import json
 from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+from urllib.request import url2pathname
 
 from stylert.runtime.errors import MissingExtra
 
-__all__ = ["ONNXRUNTIME", "installed_version", "need", "onnxruntime_distribution"]
+__all__ = [
+    "ONNXRUNTIME",
+    "install_command",
+    "installed_version",
+    "need",
+    "onnxruntime_distribution",
+]
 
 ONNXRUNTIME = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-directml", "onnxruntime-openvino")
 
@@ -43,12 +54,51 @@ def onnxruntime_distribution() -> str | None:
     return found[0] if found else None
 
 
+def install_command(extra: str) -> str:
+    """What to type to add an extra, such as `pip install '/home/me/stylert[cpu]'`.
+
+    StyleRT is on no public index, and its name there could be anybody's. So the command names what
+    this StyleRT was installed from (PEP 610), or the clone that it runs from.
+    """
+    source = _installed_from() or _clone()
+    if source is None:
+        return f"pip install '.[{extra}]' in a clone of StyleRT"
+    editable, place = source
+    name = f"stylert[{extra}] @ {place}" if "://" in place else f"{place}[{extra}]"
+    return f"pip install {'-e ' if editable else ''}'{name}'"
+
+
+def _installed_from() -> tuple[bool, str] | None:
+    """Whether it is editable, and the folder, wheel or address; None if it is not there now."""
+    import importlib.metadata
+
+    try:
+        text = importlib.metadata.distribution("stylert").read_text("direct_url.json")
+    except importlib.metadata.PackageNotFoundError:
+        return None
+    if not text:
+        return None
+    origin: dict[str, Any] = json.loads(text)
+    if vcs := origin.get("vcs_info"):
+        return False, f"{vcs['vcs']}+{origin['url']}@{vcs['commit_id']}"
+    url = urlsplit(origin["url"])
+    if url.scheme != "file":
+        return False, origin["url"]
+    path = Path(url2pathname(unquote(url.path)))
+    return (bool(origin.get("dir_info", {}).get("editable")), str(path)) if path.exists() else None
+
+
+def _clone() -> tuple[bool, str] | None:
+    folder = Path(__file__).resolve().parents[1]
+    return (False, str(folder)) if (folder / "pyproject.toml").is_file() else None
+
+
 def need(*modules: str, extra: str) -> None:
     """Refuse to go on without the packages of an extra; nothing is imported.
 
     Args:
         modules: what `import` takes.
-        extra: what pip takes: stylert[extra].
+        extra: its name in pyproject.toml.
 
     Raises:
         MissingExtra: a package is not installed.
@@ -56,5 +106,5 @@ def need(*modules: str, extra: str) -> None:
     missing = [module for module in modules if find_spec(module) is None]
     if missing:
         raise MissingExtra(
-            f"{', '.join(missing)}: not installed. Install: pip install 'stylert[{extra}]'"
+            f"{', '.join(missing)}: not installed. Install: {install_command(extra)}"
         )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from stylert.apps.bench.report import BenchResult, Row
 from stylert.runtime.errors import InvalidInput, MissingExtra
 from stylert.runtime.files.publishing import publish_file
+from stylert.runtime.packages import install_command
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -35,7 +36,7 @@ def plot(result: BenchResult, path: str | Path) -> None:
         from matplotlib.figure import Figure
     except ImportError:
         raise MissingExtra(
-            "The plot needs matplotlib, which is not installed. Run: pip install 'stylert[plot]'"
+            f"The plot needs matplotlib, which is not installed. Run: {install_command('plot')}"
         ) from None
 
     rows = result.rows()

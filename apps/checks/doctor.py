@@ -16,21 +16,21 @@ from typing import Literal
 from stylert.apps.checks.provider_probe import probe_provider
 from stylert.runtime.errors import EngineError, MissingExtra
 from stylert.runtime.machine import Gpu, driver_version, visible_gpus
-from stylert.runtime.packages import installed_version, onnxruntime_distribution
+from stylert.runtime.packages import install_command, installed_version, onnxruntime_distribution
 
 __all__ = ["JOBS", "Finding", "Status", "diagnose"]
 
 Status = Literal["ok", "missing", "broken", "conflict"]
 
-_CPU = "pip install 'stylert[cpu]'"
-_GPU = "pip install 'stylert[gpu]'"
-_RTX = "pip install 'stylert[rtx]'"
-_EXPORT = "pip install 'stylert[export]'"
-_PLOT = "pip install 'stylert[plot]'"
-_SERVE = "pip install 'stylert[serve]'"
-_RAY = "pip install 'stylert[ray]'"
-_TRITON = "pip install 'stylert[triton]'"
-_VIDEO = "pip install 'stylert[video]'"
+_CPU = install_command("cpu")
+_GPU = install_command("gpu")
+_RTX = install_command("rtx")
+_EXPORT = install_command("export")
+_PLOT = install_command("plot")
+_SERVE = install_command("serve")
+_RAY = install_command("ray")
+_TRITON = install_command("triton")
+_VIDEO = install_command("video")
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class _Package:
 
 
 _PACKAGES = (
-    _Package("numpy", "pip install stylert", ("numpy",)),
+    _Package("numpy", "pip install numpy", ("numpy",)),
     _Package("torch", _EXPORT, ("torch",)),
     _Package("onnx", _EXPORT, ("onnx",)),
     _Package("onnx_ir", _EXPORT, ("onnx-ir",)),

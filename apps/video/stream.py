@@ -17,6 +17,7 @@ import numpy as np
 
 from stylert.apps.video.pixels import even_sides, rgb
 from stylert.runtime.errors import EngineError, InvalidInput, MissingExtra, StylertWarning
+from stylert.runtime.packages import install_command
 
 __all__ = ["CONTAINERS", "Container", "Encoder", "VideoStream", "pyav"]
 
@@ -165,8 +166,8 @@ def pyav() -> ModuleType:
         import av
     except ImportError as error:
         raise MissingExtra(
-            f"PyAV, which writes videos: {error}. Install: pip install 'stylert[video]'; or write "
-            ".gif, .webp, or a folder of frames."
+            f"PyAV, which writes videos: {error}. Install: "
+            f"{install_command('video')}; or write .gif, .webp, or a folder of frames."
         ) from None
     return av
 
@@ -178,7 +179,7 @@ def _encoder(av: Any, kind: Container, suffix: str, crf: int | None) -> Encoder:
     if not there:
         raise EngineError(
             f"{best.codec}: this PyAV has no encoder for {suffix} ({best.name}). Install PyAV from "
-            "PyPI: pip install 'stylert[video]'"
+            "PyPI: pip install --force-reinstall --no-deps av"
         )
     chosen = there[0]
     if chosen is not best:

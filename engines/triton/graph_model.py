@@ -1,7 +1,7 @@
 """The models `mapping` and `synthesis` of a Triton repository that runs on CPUs with StyleRT.
 
 It is copied into the repository as it is, and runs in Triton's python backend, which needs
-`pip install 'stylert[cpu]'` there. Beside it lies what it runs: the whole `bundle/`, whose
+StyleRT with its extra `cpu` there. Beside it lies what it runs: the whole `bundle/`, whose
 synthesis it draws, or the mapping graph alone, which is too small to gain from more than ONNX
 Runtime itself.
 """

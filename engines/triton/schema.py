@@ -16,7 +16,7 @@ def load_schema() -> Any:
     Raises:
         MissingExtra: tritonclient is not installed, or without its gRPC part.
     """
-    grpc = import_package("tritonclient.grpc", "tritonclient", "stylert[triton]")
+    grpc = import_package("tritonclient.grpc", "tritonclient", "triton")
     return grpc.model_config_pb2
 
 

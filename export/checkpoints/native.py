@@ -26,6 +26,7 @@ from stylert.runtime.errors import CheckpointError, MissingExtra
 from stylert.runtime.files.class_names import check_class_names
 from stylert.runtime.files.publishing import publish_bytes
 from stylert.runtime.labels import Classes
+from stylert.runtime.packages import install_command
 
 __all__ = ["KEY", "read_safetensors", "write_native"]
 
@@ -159,5 +160,5 @@ def _import_safetensors(module: str) -> ModuleType:
         return importlib.import_module(module)
     except ImportError:
         raise MissingExtra(
-            "The native checkpoint format needs safetensors: pip install 'stylert[export]'."
+            f"The native checkpoint format needs safetensors: {install_command('export')}"
         ) from None

@@ -16,7 +16,7 @@ from stylert.runtime.bundle import Bundle, graph_key
 from stylert.runtime.errors import EngineError, InvalidInput, MissingExtra, StylertError
 from stylert.runtime.feeds import Feeds
 from stylert.runtime.machine import usable_cpus
-from stylert.runtime.packages import onnxruntime_distribution
+from stylert.runtime.packages import install_command, onnxruntime_distribution
 from stylert.runtime.session import ANY_BATCH, DLPackArray, Graphs
 
 if TYPE_CHECKING:
@@ -187,8 +187,8 @@ def available_providers() -> list[str]:
 def _import() -> Any:
     if onnxruntime_distribution() is None:
         raise MissingExtra(
-            "ONNX Runtime is not installed. Install it: pip install 'stylert[cpu]' "
-            "(or 'stylert[gpu]' for an NVIDIA GPU)"
+            f"ONNX Runtime is not installed. Install it: {install_command('cpu')} "
+            "('gpu' for 'cpu' with an NVIDIA GPU)"
         )
     import onnxruntime
 

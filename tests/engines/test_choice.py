@@ -14,6 +14,7 @@ from stylert.engines import build_engine, list_compilers
 from stylert.engines.choice import choose_compiler
 from stylert.runtime.errors import EngineError, MissingExtra
 from stylert.runtime.machine import Gpu
+from stylert.runtime.packages import install_command
 
 Refuses = Callable[..., AbstractContextManager[None]]
 GPU = Gpu(0, "NVIDIA L4", (8, 9))
@@ -46,7 +47,7 @@ def test_auto_says_why_it_takes_the_second(machine: Callable[..., None]) -> None
     machine(tensorrt=False, rtx=True, gpus=(GPU,))
     compiler, why = choose_compiler("auto")
     assert compiler.name == "tensorrt_rtx"
-    assert "pip install 'tensorrt>=10.12'" in why
+    assert install_command("gpu") in why
 
 
 def test_auto_takes_rtx_for_named_sms(machine: Callable[..., None]) -> None:
@@ -60,7 +61,7 @@ def test_without_any_compiler_one_line_says_what_is_missing(
     machine: Callable[..., None], own_bundle: Path, refuses: Refuses
 ) -> None:
     machine(tensorrt=False, rtx=False)
-    words = ("No compiler", "pip install 'tensorrt>=10.12'", "pip install 'stylert[rtx]'")
+    words = ("No compiler", install_command("gpu"), install_command("rtx"))
     with refuses(*words, error=EngineError):
         build_engine(own_bundle)
 
@@ -70,7 +71,7 @@ def test_a_named_compiler_is_not_replaced(machine: Callable[..., None], refuses:
     with refuses("TensorRT cannot be imported", "pip install", error=MissingExtra):
         choose_compiler("tensorrt")
     machine(tensorrt=True, rtx=False, gpus=(GPU,))
-    with refuses("TensorRT-RTX cannot be imported", "stylert[rtx]", error=MissingExtra):
+    with refuses("TensorRT-RTX cannot be imported", install_command("rtx"), error=MissingExtra):
         choose_compiler("tensorrt-rtx")
 
 

@@ -176,7 +176,7 @@ def test_a_wrong_schema(bundle_copy: Path, refused: Callable[..., None], schema:
 @pytest.mark.parametrize("schema", [SCHEMA + 1, 10**30])
 def test_a_newer_schema(bundle_copy: Path, refused: Callable[..., None], schema: int) -> None:
     (bundle_copy / MANIFEST).write_text(json.dumps({"schema": schema, "other": "keys"}))
-    refused(f"is of schema {schema}, this StyleRT reads {SCHEMA}.", "pip install --upgrade")
+    refused(f"is of schema {schema}, this StyleRT reads {SCHEMA}.", "Install a newer StyleRT")
 
 
 @pytest.mark.parametrize(

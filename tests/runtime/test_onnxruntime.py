@@ -112,7 +112,7 @@ def test_no_distribution_is_an_error(
     bundle: Path, refuses: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     installed(monkeypatch)
-    with refuses("ONNX Runtime is not installed", "'stylert[cpu]'", error=MissingExtra):
+    with refuses("ONNX Runtime is not installed", "[cpu]'", error=MissingExtra):
         Generator.open(bundle)
 
 

@@ -14,6 +14,7 @@ from stylert.runtime.backends.cuda.device import Event, Memory, Stream
 from stylert.runtime.backends.cuda.dlpack import CUDA
 from stylert.runtime.errors import EngineError, MissingExtra, StylertError
 from stylert.runtime.machine import visible_gpus
+from stylert.runtime.packages import install_command
 
 __all__ = ["CudaDevice", "open_device"]
 
@@ -54,8 +55,7 @@ class CudaDevice:
             from cuda.bindings import driver
         except ImportError:
             raise MissingExtra(
-                "cuda-core or cuda-bindings is not installed. Install both: "
-                "pip install 'stylert[gpu]'"
+                f"cuda-core or cuda-bindings is not installed. Install: {install_command('gpu')}"
             ) from None
         self._cuda: Any = cuda.core
         self._driver: Any = driver

@@ -20,10 +20,16 @@ from stylert.runtime.backends.tensorrt.refit_weights import with_float32_weights
 from stylert.runtime.backends.tensorrt.tensorrt_log import tensorrt_logger
 from stylert.runtime.bundle import GraphSpec
 from stylert.runtime.errors import EngineError, MissingExtra
+from stylert.runtime.packages import install_command
 
 __all__ = ["BoundContext", "Engine", "Package"]
 
-_INSTALL = {"tensorrt": "'stylert[gpu]'", "tensorrt_rtx": "'stylert[rtx]'"}
+_EXTRAS = {"tensorrt": "gpu", "tensorrt_rtx": "rtx"}
+
+
+def _install(package: str) -> str:
+    extra = _EXTRAS.get(package)
+    return install_command(extra) if extra else f"pip install {package.replace('_', '-')}"
 
 
 class Package:
@@ -41,8 +47,7 @@ class Package:
             self.trt: Any = importlib.import_module(name)
         except Exception as error:  # its libraries fail with OSError, RuntimeError, ...
             raise MissingExtra(
-                f"{name} does not load here: {_line(error)[:200]}. Install it: "
-                f"pip install {_INSTALL.get(name, name)}"
+                f"{name} does not load here: {_line(error)[:200]}. Install it: {_install(name)}"
             ) from None
         self.name = name
         self.version = str(self.trt.__version__)
@@ -199,7 +204,7 @@ class Engine:
         if not hasattr(trt, "OnnxParserRefitter"):
             raise EngineError(
                 f"refit: {self._package.name} has no ONNX parser, expected the full tensorrt. "
-                "Run: pip install 'stylert[gpu]'"
+                f"Run: {install_command('gpu')}"
             )
         try:
             refitter = trt.Refitter(self._engine, self._package.logger)

@@ -19,7 +19,7 @@ from stylert.apps.checks import doctor, provider_probe
 from stylert.apps.checks.doctor import JOBS, Finding, diagnose
 from stylert.runtime.errors import EngineError, MissingExtra
 from stylert.runtime.machine import Gpu
-from stylert.runtime.packages import onnxruntime_distribution
+from stylert.runtime.packages import install_command, onnxruntime_distribution
 
 Machine = Callable[..., dict[str, Finding]]
 
@@ -91,11 +91,11 @@ def test_a_bare_machine_is_told_what_to_install(machine: Machine) -> None:
     found = machine(packages={})
     remedies = {job: found[job].remedy for job in JOBS}
     assert all(found[job].status == "missing" for job in JOBS)
-    assert remedies["export"] == "pip install 'stylert[export]'"
-    assert remedies["run on CPU"] == "pip install stylert; pip install 'stylert[cpu]'"
+    assert remedies["export"] == install_command("export")
+    assert remedies["run on CPU"] == f"pip install numpy; {install_command('cpu')}"
     assert "NVIDIA GPU" in remedies["run on CUDA"]
-    assert remedies["run on CUDA"].endswith("pip install 'stylert[gpu]'")
-    assert remedies["build TensorRT-RTX"] == "pip install 'stylert[rtx]'"
+    assert remedies["run on CUDA"].endswith(install_command("gpu"))
+    assert remedies["build TensorRT-RTX"] == install_command("rtx")
 
 
 def test_a_gpu_machine_with_everything(machine: Machine) -> None:
@@ -212,5 +212,5 @@ def test_video_and_the_service_are_jobs(machine: Machine) -> None:
     assert found["write .mp4"].status == "ok"
     service = found["serve over HTTP"]
     assert (service.status, service.detail) == ("missing", "needs prometheus-client, uvicorn")
-    assert service.remedy == "pip install 'stylert[serve]'"
+    assert service.remedy == install_command("serve")
     assert service.row()["what to do"] == service.remedy

@@ -387,7 +387,7 @@ def test_animations_that_are_too_long_or_fast(
 
 def test_without_pyav(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refuses: Any) -> None:
     monkeypatch.setitem(sys.modules, "av", None)
-    with refuses("PyAV", "pip install 'stylert[video]'", error=MissingExtra):
+    with refuses("PyAV", "[video]'", error=MissingExtra):
         VideoFile(tmp_path / "walk.mp4")
     write_video(smooth(2), tmp_path / "walk.gif")
     write_video(smooth(2), tmp_path / "frames")

@@ -207,7 +207,7 @@ def test_without_tritonclient(
     own_bundle: Path, refuses: Refuses, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "tritonclient.grpc", None)
-    with refuses("pip install 'stylert[triton]'", error=MissingExtra):
+    with refuses("[triton]'", error=MissingExtra):
         write_repository(own_bundle, tmp_path / "r")
     assert not (tmp_path / "r").exists()
 

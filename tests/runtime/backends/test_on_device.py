@@ -205,6 +205,6 @@ def test_without_cuda_core(bundle: Path, refuses: Any, monkeypatch: pytest.Monke
     session.provider = "cuda"
     with (
         Generator(Bundle.open(bundle), session) as opened,
-        refuses("cuda-core", "pip install 'stylert[gpu]'", error=MissingExtra),
+        refuses("cuda-core", "[gpu]'", error=MissingExtra),
     ):
         opened.generate([1], on_device=True)
