@@ -7,9 +7,17 @@ JOBS       ?= 2
 DEMO   := examples/demo.safetensors
 PY     := .venv/bin/python
 READY  := .venv/.ready
+EXTRAS := export,cpu,rtx,serve,triton,ray,video,docs,dev
 OTHERS := build/portability/.ready
 LOWEST := build/lowest/.ready
 
+# Hundreds of lines, of which one dot each is shown, and the last ones when it fails.
+install = $(PY) -m pip install -c constraints.txt $(1) 2>&1 | tee -a .venv/pip.log \
+    | while read -r word rest; do if [ "$$word" = Collecting ]; then printf .; fi; done && echo \
+    || { tail -n 20 .venv/pip.log >&2; exit 1; }
+
+SHELL := bash
+.SHELLFLAGS := -o pipefail -c
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
@@ -86,7 +94,7 @@ $(READY): pyproject.toml constraints.txt Makefile
 	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 10) else "StyleRT needs Python >= 3.10, and $(PYTHON) is " + sys.version.split()[0] + ": run make PYTHON=python3.11")'
 	@$(PY) -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv \
 	    || { echo "No virtual environment: install Python's venv module (Debian: apt install python3-venv)" >&2; exit 1; }
-	@echo "Setting up .venv (some minutes the first time)"
-	$(PY) -m pip install -c constraints.txt setuptools
-	$(PY) -m pip install -c constraints.txt --no-build-isolation -e '.[export,cpu,rtx,serve,triton,ray,video,docs,dev]'
+	@echo "Setting up .venv: some minutes, the first time. What pip says is in .venv/pip.log"
+	@$(call install,setuptools)
+	@$(call install,--no-build-isolation -e '.[$(EXTRAS)]')
 	@touch $@
