@@ -20,6 +20,7 @@ import pytest
 
 from stylert.runtime.backends.cuda.cuda_device import CudaDevice
 from stylert.runtime.backends.cuda.device_array import DeviceArray
+from stylert.runtime.backends.cuda.dlpack import exported_count, sweep_capsules
 from stylert.runtime.backends.cuda.launch_timer import LaunchTimer
 from stylert.runtime.backends.tensorrt.session import TensorRTSession
 from stylert.runtime.bundle import Bundle
@@ -116,15 +117,21 @@ def graphs(device: CudaDevice) -> None:
         assert ran == [1]
 
 
+def filled(device: CudaDevice, stream: Any) -> DeviceArray:
+    """Zeros. The device is active."""
+    source = device.allocate(96, stream)
+    device.zero(source, stream)
+    array = DeviceArray.copy_of(
+        device, source.pointer, stream, shape=(2, 12), dtype=np.dtype(np.float32)
+    )
+    source.free()
+    return array
+
+
 def arrays(device: CudaDevice) -> None:
     with device.active():
         stream = device.open_stream()
-        source = device.allocate(96, stream)
-        device.zero(source, stream)
-        array = DeviceArray.copy_of(
-            device, source.pointer, stream, shape=(2, 12), dtype=np.dtype(np.float32)
-        )
-        source.free()
+        array = filled(device, stream)
     calls()
     assert not array.numpy().any()
     assert "cuStreamSynchronize" not in " ".join(calls())
@@ -136,7 +143,7 @@ def arrays(device: CudaDevice) -> None:
     calls()
     assert stub.fake_live() == 1  # the capsule keeps it
     del capsule
-    gc.collect()
+    sweep_capsules()
     assert stub.fake_live() == 0
     freed = calls()
     releases = freed[1].split()[1]
@@ -148,6 +155,21 @@ def arrays(device: CudaDevice) -> None:
         f"cuMemFreeAsync {releases}",
     ], freed
     assert releases != f"{stream.handle:x}"
+
+
+def refusals(device: CudaDevice) -> None:
+    """The real NumPy takes nothing of the GPU: it is told so, and nothing stays behind."""
+    with device.active():
+        stream = device.open_stream()
+        array = filled(device, stream)
+        for _ in range(3):
+            with pytest.raises(BufferError, match="its numpy"):
+                np.from_dlpack(array)
+            assert exported_count() == 0
+        assert np.from_dlpack(array, device="cpu").shape == array.shape
+    del array
+    gc.collect()
+    assert stub.fake_live() == 0
 
 
 def pictures(path: Path) -> None:
@@ -203,6 +225,7 @@ def main() -> None:
     memory_and_streams(device)
     graphs(device)
     arrays(device)
+    refusals(device)
     device.close()
     device.close()
     pictures(Path(sys.argv[1]))
