@@ -1,4 +1,6 @@
-"""Which packages are installed, from their metadata and names alone: nothing is imported.
+"""Which packages are installed, and the import of those that only some installations have.
+
+What is installed is told from metadata and names alone. Only `import_extra` imports anything.
 
 All ONNX Runtime distributions write the same folder `onnxruntime/`, so that the one installed last
 wins and parts of the others stay behind. Two of them at once are therefore an error here.
@@ -6,8 +8,11 @@ wins and parts of the others stay behind. Two of them at once are therefore an e
 
 from __future__ import annotations
 
+import importlib
 import json
+import re
 from importlib.util import find_spec
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -17,6 +22,7 @@ from stylert.runtime.errors import MissingExtra
 
 __all__ = [
     "ONNXRUNTIME",
+    "import_extra",
     "install_command",
     "installed_version",
     "need",
@@ -108,3 +114,54 @@ def need(*modules: str, extra: str) -> None:
         raise MissingExtra(
             f"{', '.join(missing)}: not installed. Install: {install_command(extra)}"
         )
+
+
+def import_extra(module: str, distribution: str, *, extra: str, at_least: str = "") -> Any:
+    """Import a module of a package that only some installations have.
+
+    Args:
+        module: its dotted name.
+        distribution: the name that pip has for the package.
+        extra: that brings it.
+        at_least: the oldest version that will do, '' = any.
+
+    Raises:
+        MissingExtra: the package is not installed, is too old, or does not load; the message says
+            which, and has the command that mends it.
+    """
+    version = installed_version(distribution)
+    if version is not None and _is_older(version, at_least):
+        raise MissingExtra(
+            f"{distribution} is too old: got {version}, expected >= {at_least}. "
+            f"Install: {install_command(extra)}"
+        )
+    try:
+        return importlib.import_module(module)
+    except Exception as error:  # libraries that do not load: OSError, RuntimeError, ...
+        if _is_absent(module, error):
+            raise MissingExtra(
+                f"{distribution} is not installed. Install: {install_command(extra)}"
+            ) from None
+        raise MissingExtra(
+            f"{distribution} {version or ''}".rstrip() + f" does not load: {_first_line(error)}. "
+            f"Install it anew: pip install --upgrade --force-reinstall {distribution}"
+        ) from error
+
+
+def _is_older(version: str, floor: str) -> bool:
+    got, wanted = ([int(number) for number in re.findall(r"\d+", v)] for v in (version, floor))
+    for mine, least in zip_longest(got[: len(wanted)], wanted, fillvalue=0):
+        if mine != least:
+            return mine < least
+    return False
+
+
+def _is_absent(module: str, error: Exception) -> bool:
+    """Whether it is the module itself that was not found, and not one that it imports."""
+    return isinstance(error, ModuleNotFoundError) and f"{module}.".startswith(f"{error.name}.")
+
+
+def _first_line(error: Exception) -> str:
+    """What went wrong, in at most 200 characters."""
+    text = str(error).strip() or type(error).__name__
+    return text.splitlines()[0].rstrip(" .")[:200]

@@ -16,7 +16,7 @@ from stylert.runtime.bundle import Bundle, graph_key
 from stylert.runtime.errors import EngineError, InvalidInput, MissingExtra, StylertError
 from stylert.runtime.feeds import Feeds
 from stylert.runtime.machine import usable_cpus
-from stylert.runtime.packages import install_command, onnxruntime_distribution
+from stylert.runtime.packages import import_extra, install_command, onnxruntime_distribution
 from stylert.runtime.session import ANY_BATCH, DLPackArray, Graphs
 
 if TYPE_CHECKING:
@@ -44,7 +44,8 @@ class OnnxRuntimeSession:
     Raises:
         InvalidInput: an unknown provider, or the bundle has no half-precision graph.
         BundleError: a graph's tensors are not those of the manifest.
-        MissingExtra: ONNX Runtime is not installed, or both of its distributions are.
+        MissingExtra: ONNX Runtime is not installed or does not load, or both of its distributions
+            are installed.
         EngineError: the provider is not there, or ONNX Runtime would have used another one.
     """
 
@@ -178,21 +179,21 @@ def available_providers() -> list[str]:
     """The providers of this ONNX Runtime that StyleRT knows: 'cpu', 'cuda'.
 
     Raises:
-        MissingExtra: ONNX Runtime is not installed, or both of its distributions are.
+        MissingExtra: ONNX Runtime is not installed or does not load, or both of its distributions
+            are installed.
     """
     listed = _import().get_available_providers()
     return [name for name, provider in PROVIDERS.items() if provider in listed]
 
 
 def _import() -> Any:
-    if onnxruntime_distribution() is None:
+    distribution = onnxruntime_distribution()
+    if distribution is None:
         raise MissingExtra(
             f"ONNX Runtime is not installed. Install it: {install_command('cpu')} "
             "('gpu' for 'cpu' with an NVIDIA GPU)"
         )
-    import onnxruntime
-
-    return onnxruntime
+    return import_extra("onnxruntime", distribution, extra="cpu")
 
 
 def _open_device(gpu: int) -> Device:

@@ -116,6 +116,17 @@ def test_no_distribution_is_an_error(
         Generator.open(bundle)
 
 
+def test_an_onnxruntime_that_does_not_load_is_no_missing_one(
+    bundle: Path, refuses: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(name: str) -> Any:
+        raise ImportError("GLIBC_2.99 not found\nand more")
+
+    monkeypatch.setattr(packages.importlib, "import_module", broken)
+    with refuses("onnxruntime", "does not load: GLIBC_2.99 not found. ", error=MissingExtra):
+        OnnxRuntimeSession(Bundle.open(bundle), provider="cpu")
+
+
 def test_the_threads_are_the_ones_asked_for(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     threads = {}
     real = onnxruntime.InferenceSession

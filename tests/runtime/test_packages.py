@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import shlex
+import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 
 from stylert.runtime.errors import MissingExtra
-from stylert.runtime.packages import install_command, need
+from stylert.runtime.packages import import_extra, install_command, need
 
 ROOT = Path(__file__).parents[2]
 
@@ -68,3 +69,68 @@ def test_without_a_clone_it_says_where_to_run_it(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(importlib.metadata, "distribution", missing)
     monkeypatch.setattr("stylert.runtime.packages.__file__", "/nowhere/stylert/runtime/packages.py")
     assert install_command("cpu") == "pip install '.[cpu]' in a clone of StyleRT"
+
+
+@pytest.fixture
+def broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Puts a package there that pip lists as 2.3.1, and whose import runs some code."""
+
+    def install(code: str) -> None:
+        (tmp_path / "brk").mkdir()
+        (tmp_path / "brk" / "__init__.py").write_text(code)
+        metadata = tmp_path / "brk_dist-2.3.1.dist-info" / "METADATA"
+        metadata.parent.mkdir()
+        metadata.write_text("Metadata-Version: 2.1\nName: brk-dist\nVersion: 2.3.1\n")
+        monkeypatch.syspath_prepend(str(tmp_path))
+
+    return install
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        ("raise ImportError('libx.so.3: cannot open\\nmore')", "libx.so.3: cannot open"),
+        ("raise OSError('no such symbol.')", "no such symbol"),
+        ("raise RuntimeError", "RuntimeError"),
+        ("import brk.inner", "No module named 'brk.inner'"),
+        ("import no_such_module", "No module named 'no_such_module'"),
+    ],
+)
+def test_a_package_that_does_not_load(
+    broken: Callable[[str], None],
+    refuses: Callable[..., AbstractContextManager[None]],
+    code: str,
+    reason: str,
+) -> None:
+    broken(code)
+    message = f"brk-dist 2.3.1 does not load: {reason}. Install it anew: pip install --upgrade "
+    with refuses(message, "--force-reinstall brk-dist", error=MissingExtra):
+        import_extra("brk", "brk-dist", extra="serve", at_least="2.3")
+
+
+@pytest.mark.parametrize("floor", ["2.4", "3", "2.3.2", "2.3.1.1", "10"])
+def test_a_package_that_is_too_old(
+    broken: Callable[[str], None],
+    refuses: Callable[..., AbstractContextManager[None]],
+    floor: str,
+) -> None:
+    broken("raise SystemExit")  # it is not even tried
+    message = f"brk-dist is too old: got 2.3.1, expected >= {floor}. "
+    with refuses(message, f"Install: {install_command('serve')}", error=MissingExtra):
+        import_extra("brk", "brk-dist", extra="serve", at_least=floor)
+
+
+@pytest.mark.parametrize("floor", ["", "2", "2.3", "2.3.1", "2.3.1.0", "1.9.9"])
+def test_a_package_that_is_new_enough(broken: Callable[[str], None], floor: str) -> None:
+    broken("answer = 42")
+    assert import_extra("brk", "brk-dist", extra="serve", at_least=floor).answer == 42
+    sys.modules.pop("brk")
+
+
+@pytest.mark.parametrize("module", ["no_such", "no_such.inner", "json.no_such"])
+def test_a_package_that_is_not_there(
+    refuses: Callable[..., AbstractContextManager[None]], module: str
+) -> None:
+    message = f"no-such is not installed. Install: {install_command('serve')}"
+    with refuses(message, error=MissingExtra):
+        import_extra(module, "no-such", extra="serve")

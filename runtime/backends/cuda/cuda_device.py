@@ -12,18 +12,21 @@ import numpy as np
 
 from stylert.runtime.backends.cuda.device import Event, Memory, Stream
 from stylert.runtime.backends.cuda.dlpack import CUDA
-from stylert.runtime.errors import EngineError, MissingExtra, StylertError
+from stylert.runtime.errors import EngineError, StylertError
 from stylert.runtime.machine import visible_gpus
-from stylert.runtime.packages import install_command
+from stylert.runtime.packages import import_extra, installed_version
 
 __all__ = ["CudaDevice", "open_device"]
+
+# As in pyproject.toml. cuda-core 1.2 does not load with older bindings (tried: 12.8).
+_CORE, _BINDINGS = "1.2", "12.9"
 
 
 def open_device(index: int = 0) -> CudaDevice:
     """A GPU. Where the machine has none, that is what is told, and not what else it lacks.
 
     Raises:
-        MissingExtra: cuda-core is not installed.
+        MissingExtra: cuda-core or cuda-bindings is not installed, is too old, or does not load.
         EngineError: there is no driver or no such GPU.
     """
     try:
@@ -45,35 +48,28 @@ class CudaDevice:
     libraries of the process.
 
     Raises:
-        MissingExtra: cuda-core is not installed.
+        MissingExtra: cuda-core or cuda-bindings is not installed, is too old, or does not load.
         EngineError: there is no driver or no such GPU.
     """
 
     def __init__(self, index: int = 0) -> None:
-        try:
-            import cuda.core
-            from cuda.bindings import driver
-        except ImportError:
-            raise MissingExtra(
-                f"cuda-core or cuda-bindings is not installed. Install: {install_command('gpu')}"
-            ) from None
-        self._cuda: Any = cuda.core
-        self._driver: Any = driver
+        self._driver, cuda = _import_cuda()
+        self._cuda = cuda
         self.index = index
         with _failing(f"opening GPU {index}", "Run 'stylert doctor' to see what is missing."):
             self.driver_call("cuInit", 0)
             before = self.driver_call("cuCtxGetCurrent")
             try:
-                self._device = cuda.core.Device(index)
+                self._device = cuda.Device(index)
                 self._device.set_current()
                 self._context = self.driver_call("cuCtxGetCurrent")
                 capability = self._device.compute_capability
                 self.name = str(self._device.name)
                 self.compute_capability = (int(capability[0]), int(capability[1]))
-                self._pool: Any = cuda.core.DeviceMemoryResource(
-                    self._device, cuda.core.DeviceMemoryResourceOptions()
+                self._pool: Any = cuda.DeviceMemoryResource(
+                    self._device, cuda.DeviceMemoryResourceOptions()
                 )
-                options = cuda.core.StreamOptions(nonblocking=True)
+                options = cuda.StreamOptions(nonblocking=True)
                 self._releases: Any = self._device.create_stream(options=options)
             finally:
                 self.driver_call("cuCtxSetCurrent", before)
@@ -145,7 +141,7 @@ class CudaDevice:
             # On a stream of its own: nobody else shall wait for the default stream.
             self._releases.wait(memory.stream.record())
             self._releases.wait(self._cuda.LEGACY_DEFAULT_STREAM.record())
-            memory.buffer.close(self._releases)
+            memory.free(self._releases)
 
     def capture(self, stream: Stream, work: Callable[[], None]) -> _CudaGraph:
         """Record what `work` queues on the stream, without running it, as a graph."""
@@ -209,10 +205,13 @@ class _CudaMemory:
         self.stream = stream
         self.pointer = int(buffer.handle)
 
-    def free(self) -> None:
-        if not self.buffer.is_closed:
+        self._freed = False
+
+    def free(self, stream: Any = None) -> None:
+        if not self._freed:
+            self._freed = True
             with _failing("freeing memory"):
-                self.buffer.close(self.stream)
+                self.buffer.close(self.stream if stream is None else stream)
 
 
 class _PinnedMemory:
@@ -251,6 +250,16 @@ class _CudaGraph:
     def __del__(self) -> None:
         with contextlib.suppress(Exception), self._device.active():
             self.free()
+
+
+def _import_cuda() -> tuple[Any, Any]:
+    """The driver of cuda-bindings, and cuda.core."""
+    gpu = installed_version("onnxruntime-gpu", "tensorrt") or not installed_version("tensorrt-rtx")
+    extra = "gpu" if gpu else "rtx"
+    driver = import_extra(
+        "cuda.bindings.driver", "cuda-bindings", extra=extra, at_least=_BINDINGS
+    )  # first: cuda.core imports it
+    return driver, import_extra("cuda.core", "cuda-core", extra=extra, at_least=_CORE)
 
 
 def _of(stream: Stream) -> Any:

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from stylert.runtime import packages
 from stylert.runtime.backends.cuda import cuda_device
 from stylert.runtime.backends.cuda.cuda_device import CudaDevice
 from stylert.runtime.backends.cuda.device import Device
@@ -39,10 +40,58 @@ PLAN = Plan(
 )
 
 
-def test_without_cuda_core(monkeypatch: pytest.MonkeyPatch, refuses: Any) -> None:
-    monkeypatch.setitem(sys.modules, "cuda.core", None)
-    with refuses("cuda-core or cuda-bindings is not installed", "pip install", error=MissingExtra):
+@pytest.mark.parametrize(
+    ("module", "distribution"),
+    [("cuda.core", "cuda-core"), ("cuda.bindings.driver", "cuda-bindings")],
+)
+def test_without_cuda_core(
+    monkeypatch: pytest.MonkeyPatch, refuses: Any, module: str, distribution: str
+) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
+    with refuses(f"{distribution} is not installed", "pip install", error=MissingExtra):
         CudaDevice()
+
+
+def test_the_command_brings_no_second_onnxruntime(
+    monkeypatch: pytest.MonkeyPatch, refuses: Any
+) -> None:
+    monkeypatch.setitem(sys.modules, "cuda.core", None)
+    for installed, extra in ({"tensorrt-rtx"}, "rtx"), ({"tensorrt-rtx", "tensorrt"}, "gpu"):
+        monkeypatch.setattr(
+            cuda_device,
+            "installed_version",
+            lambda *names, there=installed: "1" if there & {*names} else None,
+        )
+        with refuses("cuda-core is not installed", f"[{extra}]'", error=MissingExtra):
+            CudaDevice()
+
+
+@pytest.mark.parametrize(
+    ("distribution", "version", "floor"),
+    [
+        ("cuda-core", "1.1.1", "1.2"),
+        ("cuda-core", "0.9", "1.2"),
+        ("cuda-bindings", "12.8.0", "12.9"),
+    ],
+)
+def test_packages_that_are_too_old(
+    monkeypatch: pytest.MonkeyPatch, refuses: Any, distribution: str, version: str, floor: str
+) -> None:
+    real = packages.installed_version
+    monkeypatch.setattr(
+        packages,
+        "installed_version",
+        lambda name: version if name == distribution else real(name),
+    )
+    message = f"{distribution} is too old: got {version}, expected >= {floor}. Install: pip "
+    with refuses(message, error=MissingExtra):
+        CudaDevice()
+
+
+def test_the_floors_are_those_of_the_extras() -> None:
+    text = (Path(cuda_device.__file__).parents[3] / "pyproject.toml").read_text(encoding="utf-8")
+    assert set(re.findall(r'"cuda-core>=([\d.]+)"', text)) == {cuda_device._CORE}
+    assert set(re.findall(r'"cuda-bindings>=([\d.]+)"', text)) == {cuda_device._BINDINGS}
 
 
 @pytest.mark.skipif(bool(visible_gpus()), reason="there is a GPU")
@@ -87,7 +136,7 @@ def test_every_name_of_cuda_exists() -> None:
     core = pytest.importorskip("cuda.core", reason="cuda-core is not installed")
     bindings = importlib.import_module("cuda.bindings")
     importlib.import_module("cuda.bindings.driver")
-    for owner, name in names_after(cuda_device.__file__, {"cuda.core", "self._cuda"}):
+    for owner, name in names_after(cuda_device.__file__, {"cuda", "self._cuda"}):
         assert hasattr(core, name), f"{owner}.{name}"
     source = Path(cuda_device.__file__ or "").read_text(encoding="utf-8")
     calls = re.findall(r'driver_call\("(\w+)"', source)
@@ -99,7 +148,7 @@ def test_every_name_of_cuda_exists() -> None:
         core.Device: "set_current compute_capability name create_stream",
         core.Stream: "handle sync record wait",
         core.Event: "handle sync",
-        core.Buffer: "handle close is_closed fill",
+        core.Buffer: "handle close fill",
         core.DeviceMemoryResource: "allocate close",
     }.items():
         for name in names.split():
