@@ -21,14 +21,19 @@ from urllib.request import url2pathname
 from stylert.runtime.errors import MissingExtra
 
 __all__ = [
+    "OLDEST",
     "ONNXRUNTIME",
     "import_extra",
     "install_command",
     "installed_version",
+    "is_too_old",
     "need",
     "onnxruntime_distribution",
 ]
 
+# As in pyproject.toml. cuda-core 1.2 does not load with older bindings (12.8 was tried), and of an
+# older cuda-core not all releases load with all bindings.
+OLDEST = {"cuda-bindings": "12.9", "cuda-core": "1.2"}
 ONNXRUNTIME = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-directml", "onnxruntime-openvino")
 
 
@@ -44,6 +49,18 @@ def installed_version(*distributions: str) -> str | None:
     return None
 
 
+def is_too_old(distribution: str, version: str) -> bool:
+    """Whether a version is older than the oldest one of its distribution that will do."""
+    got, floor = (
+        [int(number) for number in re.findall(r"\d+", text)]
+        for text in (version, OLDEST.get(distribution, ""))
+    )
+    for mine, least in zip_longest(got[: len(floor)], floor, fillvalue=0):
+        if mine != least:
+            return mine < least
+    return False
+
+
 def onnxruntime_distribution() -> str | None:
     """Name of the ONNX Runtime distribution that is installed, None if none is.
 
@@ -52,10 +69,11 @@ def onnxruntime_distribution() -> str | None:
     """
     found = [name for name in ONNXRUNTIME if installed_version(name)]
     if len(found) > 1:
+        last = found[-1]
+        wanted = "'onnxruntime-gpu[cuda,cudnn]'" if last == "onnxruntime-gpu" else last
         raise MissingExtra(
             f"ONNX Runtime: got {' and '.join(found)}, which overwrite each other, expected one. "
-            f"Run: pip uninstall -y {' '.join(found)} && pip install {found[-1]}  "
-            f"# or {found[0]}"
+            f"Run: pip uninstall -y {' '.join(found)} && pip install {wanted}  # or {found[0]}"
         )
     return found[0] if found else None
 
@@ -116,23 +134,22 @@ def need(*modules: str, extra: str) -> None:
         )
 
 
-def import_extra(module: str, distribution: str, *, extra: str, at_least: str = "") -> Any:
+def import_extra(module: str, distribution: str, *, extra: str) -> Any:
     """Import a module of a package that only some installations have.
 
     Args:
         module: its dotted name.
         distribution: the name that pip has for the package.
         extra: that brings it.
-        at_least: the oldest version that will do, '' = any.
 
     Raises:
         MissingExtra: the package is not installed, is too old, or does not load; the message says
             which, and has the command that mends it.
     """
     version = installed_version(distribution)
-    if version is not None and _is_older(version, at_least):
+    if version is not None and is_too_old(distribution, version):
         raise MissingExtra(
-            f"{distribution} is too old: got {version}, expected >= {at_least}. "
+            f"{distribution} is too old: got {version}, expected >= {OLDEST[distribution]}. "
             f"Install: {install_command(extra)}"
         )
     try:
@@ -146,14 +163,6 @@ def import_extra(module: str, distribution: str, *, extra: str, at_least: str = 
             f"{distribution} {version or ''}".rstrip() + f" does not load: {_first_line(error)}. "
             f"Install it anew: pip install --upgrade --force-reinstall {distribution}"
         ) from error
-
-
-def _is_older(version: str, floor: str) -> bool:
-    got, wanted = ([int(number) for number in re.findall(r"\d+", v)] for v in (version, floor))
-    for mine, least in zip_longest(got[: len(wanted)], wanted, fillvalue=0):
-        if mine != least:
-            return mine < least
-    return False
 
 
 def _is_absent(module: str, error: Exception) -> bool:

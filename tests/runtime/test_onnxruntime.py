@@ -102,7 +102,8 @@ def test_two_distributions_are_an_error(
     installed(monkeypatch, "onnxruntime", "onnxruntime-gpu")
     with refuses(
         "got onnxruntime and onnxruntime-gpu",
-        "pip uninstall -y onnxruntime onnxruntime-gpu && pip install onnxruntime-gpu  # or onnx",
+        "pip uninstall -y onnxruntime onnxruntime-gpu && "
+        "pip install 'onnxruntime-gpu[cuda,cudnn]'  # or onnxruntime",
         error=MissingExtra,
     ):
         Generator.open(bundle)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import re
 import shlex
 import sys
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from stylert.runtime import packages
 from stylert.runtime.errors import MissingExtra
 from stylert.runtime.packages import import_extra, install_command, need
 
@@ -105,25 +107,30 @@ def test_a_package_that_does_not_load(
     broken(code)
     message = f"brk-dist 2.3.1 does not load: {reason}. Install it anew: pip install --upgrade "
     with refuses(message, "--force-reinstall brk-dist", error=MissingExtra):
-        import_extra("brk", "brk-dist", extra="serve", at_least="2.3")
+        import_extra("brk", "brk-dist", extra="serve")
 
 
 @pytest.mark.parametrize("floor", ["2.4", "3", "2.3.2", "2.3.1.1", "10"])
 def test_a_package_that_is_too_old(
     broken: Callable[[str], None],
     refuses: Callable[..., AbstractContextManager[None]],
+    monkeypatch: pytest.MonkeyPatch,
     floor: str,
 ) -> None:
     broken("raise SystemExit")  # it is not even tried
+    monkeypatch.setitem(packages.OLDEST, "brk-dist", floor)
     message = f"brk-dist is too old: got 2.3.1, expected >= {floor}. "
     with refuses(message, f"Install: {install_command('serve')}", error=MissingExtra):
-        import_extra("brk", "brk-dist", extra="serve", at_least=floor)
+        import_extra("brk", "brk-dist", extra="serve")
 
 
 @pytest.mark.parametrize("floor", ["", "2", "2.3", "2.3.1", "2.3.1.0", "1.9.9"])
-def test_a_package_that_is_new_enough(broken: Callable[[str], None], floor: str) -> None:
+def test_a_package_that_is_new_enough(
+    broken: Callable[[str], None], monkeypatch: pytest.MonkeyPatch, floor: str
+) -> None:
     broken("answer = 42")
-    assert import_extra("brk", "brk-dist", extra="serve", at_least=floor).answer == 42
+    monkeypatch.setitem(packages.OLDEST, "brk-dist", floor)
+    assert import_extra("brk", "brk-dist", extra="serve").answer == 42
     sys.modules.pop("brk")
 
 
@@ -134,3 +141,15 @@ def test_a_package_that_is_not_there(
     message = f"no-such is not installed. Install: {install_command('serve')}"
     with refuses(message, error=MissingExtra):
         import_extra(module, "no-such", extra="serve")
+
+
+def test_the_oldest_versions_are_those_of_the_extras() -> None:
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    for distribution, oldest in packages.OLDEST.items():
+        assert set(re.findall(rf'"{distribution}>=([\d.]+)"', text)) == {oldest}
+
+
+def test_the_gpus_onnxruntime_brings_its_libraries() -> None:
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    found = re.findall(r"onnxruntime-gpu([^>]*)>=", text)
+    assert found == ["[cuda,cudnn]"] * 2

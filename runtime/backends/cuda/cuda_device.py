@@ -18,9 +18,6 @@ from stylert.runtime.packages import import_extra, installed_version
 
 __all__ = ["CudaDevice", "open_device"]
 
-# As in pyproject.toml. cuda-core 1.2 does not load with older bindings (tried: 12.8).
-_CORE, _BINDINGS = "1.2", "12.9"
-
 
 def open_device(index: int = 0) -> CudaDevice:
     """A GPU. Where the machine has none, that is what is told, and not what else it lacks.
@@ -44,8 +41,8 @@ def open_device(index: int = 0) -> CudaDevice:
 class CudaDevice:
     """One NVIDIA GPU (CUDA_VISIBLE_DEVICES applies to the index).
 
-    Its memory comes from a stream-ordered pool of its own, so that `close` gives it back to other
-    libraries of the process.
+    Its memory comes from a stream-ordered pool of its own, which keeps what was freed for the next
+    pictures; `close` gives it back to other libraries of the process.
 
     Raises:
         MissingExtra: cuda-core or cuda-bindings is not installed, is too old, or does not load.
@@ -53,27 +50,34 @@ class CudaDevice:
     """
 
     def __init__(self, index: int = 0) -> None:
-        self._driver, cuda = _import_cuda()
-        self._cuda = cuda
+        self._driver, self._cuda = _import_cuda()
         self.index = index
         with _failing(f"opening GPU {index}", "Run 'stylert doctor' to see what is missing."):
             self.driver_call("cuInit", 0)
             before = self.driver_call("cuCtxGetCurrent")
             try:
-                self._device = cuda.Device(index)
+                self._device = self._cuda.Device(index)
                 self._device.set_current()
                 self._context = self.driver_call("cuCtxGetCurrent")
                 capability = self._device.compute_capability
                 self.name = str(self._device.name)
                 self.compute_capability = (int(capability[0]), int(capability[1]))
-                self._pool: Any = cuda.DeviceMemoryResource(
-                    self._device, cuda.DeviceMemoryResourceOptions()
-                )
-                options = cuda.StreamOptions(nonblocking=True)
+                self._pool = self._open_pool()
+                options = self._cuda.StreamOptions(nonblocking=True)
                 self._releases: Any = self._device.create_stream(options=options)
             finally:
                 self.driver_call("cuCtxSetCurrent", before)
         self.dlpack_device = (CUDA, index)
+
+    def _open_pool(self) -> Any:
+        pool = self._cuda.DeviceMemoryResource(
+            self._device, self._cuda.DeviceMemoryResourceOptions()
+        )
+        # By default a pool unmaps all that is unused whenever anybody waits for the GPU.
+        threshold = self._driver.CUmemPool_attribute.CU_MEMPOOL_ATTR_RELEASE_THRESHOLD
+        everything = self._driver.cuuint64_t(2**64 - 1)
+        self.driver_call("cuMemPoolSetAttribute", pool.handle, threshold, everything)
+        return pool
 
     @contextmanager
     def active(self) -> Iterator[None]:
@@ -257,9 +261,9 @@ def _import_cuda() -> tuple[Any, Any]:
     gpu = installed_version("onnxruntime-gpu", "tensorrt") or not installed_version("tensorrt-rtx")
     extra = "gpu" if gpu else "rtx"
     driver = import_extra(
-        "cuda.bindings.driver", "cuda-bindings", extra=extra, at_least=_BINDINGS
+        "cuda.bindings.driver", "cuda-bindings", extra=extra
     )  # first: cuda.core imports it
-    return driver, import_extra("cuda.core", "cuda-core", extra=extra, at_least=_CORE)
+    return driver, import_extra("cuda.core", "cuda-core", extra=extra)
 
 
 def _of(stream: Stream) -> Any:

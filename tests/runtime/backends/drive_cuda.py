@@ -220,6 +220,8 @@ def load(name: str) -> Any:
 def main() -> None:
     device = CudaDevice(0)
     assert (device.name, device.compute_capability) == ("Stub", (8, 9))
+    opened = calls()
+    assert opened[:2] == ["cuMemPoolCreate 0", f"releaseThreshold {2**64 - 1:x}"], opened
     assert stub.fake_depth() == 0  # the thread has its own context back
     refused(lambda: CudaDevice(1), "opening GPU 1 failed", "stylert doctor")
     memory_and_streams(device)

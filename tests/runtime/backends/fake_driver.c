@@ -81,6 +81,9 @@ CALL(cuEventElapsedTime, float *milliseconds, void *start, void *end) {
 CALL(cuMemPoolCreate, void **pool, void *p) { return *pool = handle(), note("cuMemPoolCreate", 0); }
 CALL(cuMemPoolDestroy, void *pool) { return note("cuMemPoolDestroy", NULL); }
 CALL(cuMemPoolGetAttribute, void *pool, int a, uint64_t *value) { return *value = 0, SUCCESS; }
+CALL(cuMemPoolSetAttribute, void *pool, int attribute, uint64_t *value) {
+    return note(attribute == 4 ? "releaseThreshold" : "cuMemPoolSetAttribute", (void *)*value);
+}
 CALL(cuMemAllocFromPoolAsync, void **pointer, size_t size, void *pool, void *stream) {
     if (size > (size_t)1 << 40) return OUT_OF_MEMORY;
     return *pointer = memory(size), note("cuMemAllocFromPoolAsync", stream);
@@ -129,6 +132,7 @@ static const struct {
     ENTRY(cuEventCreate), ENTRY(cuEventRecord), ENTRY(cuEventSynchronize),
     ENTRY(cuEventQuery), ENTRY(cuEventElapsedTime),
     ENTRY(cuMemPoolCreate), ENTRY(cuMemPoolDestroy), ENTRY(cuMemPoolGetAttribute),
+    ENTRY(cuMemPoolSetAttribute),
     ENTRY(cuMemAllocFromPoolAsync), ENTRY(cuMemFreeAsync), ENTRY(cuMemAllocHost),
     ENTRY(cuMemFreeHost), ENTRY(cuMemcpyAsync), ENTRY(cuMemsetD8Async),
     ENTRY(cuStreamBeginCapture), ENTRY(cuStreamEndCapture),
