@@ -26,6 +26,11 @@ if TYPE_CHECKING:
 
 __all__ = ["OnnxRuntimeSession", "available_providers"]
 
+# The float32 of the default has only the 10 bits of TF32. And the default search for a convolution's
+# kernel, EXHAUSTIVE, takes 8 times as long as HEURISTIC and finds none that is faster, as measured
+# by others (microsoft/onnxruntime#22705, sgl-project/sglang-omni#2176). Each convolution searches
+# again when the batch is of another size than the one before. DEFAULT is the slow way of old.
+_CUDA = {"use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC"}
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 
 
@@ -106,8 +111,7 @@ class OnnxRuntimeSession:
         name = PROVIDERS[self.provider]
         asked: Any = name
         if self.provider == "cuda":
-            # By default it would compute float32 with the 10 bits of TF32.
-            cuda = {"device_id": str(self.gpu), "use_tf32": "0"}
+            cuda = {"device_id": str(self.gpu), **_CUDA}
             if self._timer is not None:
                 cuda["user_compute_stream"] = str(self._stream.handle)
             asked = (name, cuda)

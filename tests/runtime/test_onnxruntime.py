@@ -68,7 +68,8 @@ def test_a_silent_fall_back_is_an_error(bundle: Path, refuses: Any, falls_back: 
     with refuses("provider 'cuda': ", f"fell back to ['{CPU}']", error=EngineError):
         Generator.open(bundle, provider="cuda")
     ((options, keywords),) = falls_back
-    asked = (CUDA, {"device_id": "0", "use_tf32": "0"})
+    options_of_cuda = {"use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC"}
+    asked = (CUDA, {"device_id": "0", **options_of_cuda})
     assert keywords == {"providers": [asked], "enable_fallback": 0}
     assert options.get_session_config_entry("session.disable_cpu_ep_fallback") == "1"
 
