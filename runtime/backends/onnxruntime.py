@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 
 __all__ = ["OnnxRuntimeSession", "available_providers"]
 
-# The float32 of the default has only the 10 bits of TF32. And the default search for a convolution's
-# kernel, EXHAUSTIVE, takes 8 times as long as HEURISTIC and finds none that is faster, as measured
-# by others (microsoft/onnxruntime#22705, sgl-project/sglang-omni#2176). Each convolution searches
-# again when the batch is of another size than the one before. DEFAULT is the slow way of old.
+# By default float32 has only the 10 bits of TF32. And the default search for a convolution's
+# kernel, EXHAUSTIVE, takes 8 times as long as HEURISTIC and finds none that is faster; others have
+# measured it (microsoft/onnxruntime#22705, sgl-project/sglang-omni#2176). Whenever a batch is of
+# another size than the one before, there is a search. DEFAULT takes slow kernels.
 _CUDA = {"use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC"}
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
 from stylert.runtime.backends.cuda.device import Event, Memory, Stream
-from stylert.runtime.backends.cuda.dlpack import CUDA
+from stylert.runtime.backends.cuda.dlpack import CUDA, sweep_capsules
+from stylert.runtime.backends.cuda.late_frees import LateFrees
 from stylert.runtime.errors import EngineError, StylertError
 from stylert.runtime.machine import visible_gpus
 from stylert.runtime.packages import import_extra, installed_version
@@ -68,6 +69,7 @@ class CudaDevice:
             finally:
                 self.driver_call("cuCtxSetCurrent", before)
         self.dlpack_device = (CUDA, index)
+        self.late_frees = LateFrees(self)
 
     def _open_pool(self) -> Any:
         pool = self._cuda.DeviceMemoryResource(
@@ -138,14 +140,32 @@ class CudaDevice:
         assert isinstance(event, _CudaEvent)
         self.driver_call("cuStreamWaitEvent", handle, event.event.handle, 0)
 
-    def free_after_default_stream(self, memory: Memory) -> None:
-        """Free memory once its own stream's and the default stream's work so far is done."""
+    def record_on(self, handle: int) -> _CudaEvent:
+        """Mark the end of a stream's work so far, of any library, by its handle."""
+        with _failing("creating an event"):
+            event = _CudaEvent(self._device.create_event())
+        self.driver_call("cuEventRecord", event.event.handle, handle)
+        return event
+
+    def free_after_default_stream(self, memory: Memory, events: Sequence[Event] = ()) -> None:
+        """Free memory once its own stream's and the default stream's work so far is done.
+
+        Args:
+            memory: to be freed. The device need not be active.
+            events: must have happened, too.
+        """
         assert isinstance(memory, _CudaMemory)
         with self.active(), _failing("freeing memory"):
             # On a stream of its own: nobody else shall wait for the default stream.
             self._releases.wait(memory.stream.record())
             self._releases.wait(self._cuda.LEGACY_DEFAULT_STREAM.record())
+            for event in events:
+                self.wait(int(self._releases.handle), event)
             memory.free(self._releases)
+
+    def sync(self) -> None:
+        """Wait on the host until all work of all libraries is done."""
+        self.driver_call("cuCtxSynchronize")
 
     def capture(self, stream: Stream, work: Callable[[], None]) -> _CudaGraph:
         """Record what `work` queues on the stream, without running it, as a graph."""
@@ -171,6 +191,8 @@ class CudaDevice:
 
     def close(self) -> None:
         """Give unused memory back. What was allocated and not freed stays valid."""
+        sweep_capsules()
+        self.late_frees.close()
         with _failing("closing the memory pool"):
             self._pool.close()
 

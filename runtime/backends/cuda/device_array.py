@@ -11,6 +11,8 @@ import numpy as np
 
 from stylert.runtime.backends.cuda.device import Device, Event, Memory, Stream
 from stylert.runtime.backends.cuda.dlpack import CPU, CUDA, make_capsule, sweep_capsules
+from stylert.runtime.backends.cuda.late_frees import Reader, reader_on
+from stylert.runtime.errors import EngineError
 
 __all__ = ["DeviceArray"]
 
@@ -25,7 +27,10 @@ class DeviceArray:
         tensor = torch.as_tensor(array, device="cuda")  # no copy; __cuda_array_interface__
 
     The memory is freed when the array and all who took it over are gone, after the work that the
-    default stream has by then. Who reads it on another stream keeps it until that work is done.
+    default stream has by then. Where DLPack gave it to another stream, it is freed after that
+    stream's work, too, when that stream takes the next array, or the generator is closed. Who reads
+    it on a stream that DLPack was not told of keeps the array until that work is done: with
+    `__cuda_array_interface__`, `stream=-1`, or one stream for the array and another for the work.
 
     Attributes:
         pointer: address of the first element.
@@ -235,6 +240,10 @@ class DeviceArray:
                 raise BufferError("DLPack: got stream 0, expected None, 1, 2 or a handle.")
             else:
                 self._device.wait(_LEGACY_STREAM if stream is None else stream, self.ready)
+                if stream not in (None, _LEGACY_STREAM):
+                    self._owner.readers.add(reader_on(stream))
+                    with contextlib.suppress(EngineError):  # it is of another context
+                        self._device.late_frees.visit(stream)
 
 
 class _Owner:
@@ -243,7 +252,11 @@ class _Owner:
     def __init__(self, device: Device, memory: Memory) -> None:
         self._device = device
         self._memory = memory
+        self.readers: set[Reader] = set()  # on streams that are not the default one
 
     def __del__(self) -> None:
         with contextlib.suppress(Exception):  # at the end of the process the driver may be gone
-            self._device.free_after_default_stream(self._memory)
+            if self.readers:
+                self._device.late_frees.add(self._memory, self.readers)
+            else:
+                self._device.free_after_default_stream(self._memory)

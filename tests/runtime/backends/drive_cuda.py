@@ -157,6 +157,44 @@ def arrays(device: CudaDevice) -> None:
     assert releases != f"{stream.handle:x}"
 
 
+def streams_of_others(device: CudaDevice) -> None:
+    """Memory is freed after the work of the stream that DLPack gave it to, once it comes again."""
+    with device.active():
+        producer, reader = device.open_stream(), device.open_stream()
+        read = [filled(device, producer) for _ in range(2)]
+        for array in read:
+            array.__dlpack__(stream=reader.handle, max_version=(1, 0))
+        del array
+        read.clear()
+        sweep_capsules()
+        assert stub.fake_live() == 2
+        following = filled(device, producer)
+        calls()
+        capsule = following.__dlpack__(stream=reader.handle, max_version=(1, 0))
+        came = calls()
+        assert came[:2] == [
+            f"cuStreamWaitEvent {reader.handle:x}",  # for the new one to be filled
+            f"cuEventRecord {reader.handle:x}",  # after all that was read of the old ones
+        ], came
+        releases = came[-1].split()[1]
+        one = [
+            f"cuEventRecord {producer.handle:x}",
+            f"cuStreamWaitEvent {releases}",
+            "cuEventRecord 1",
+            f"cuStreamWaitEvent {releases}",
+            f"cuStreamWaitEvent {releases}",  # for the reader
+            f"cuMemFreeAsync {releases}",
+        ]
+        assert came[2:] == one * 2, came
+        assert stub.fake_live() == 1
+        del capsule, following
+        sweep_capsules()
+    calls()
+    device.late_frees.close()
+    assert calls() == ["cuCtxSynchronize 0", *one[:4], one[5]]
+    assert stub.fake_live() == 0
+
+
 def refusals(device: CudaDevice) -> None:
     """The real NumPy takes nothing of the GPU: it is told so, and nothing stays behind."""
     with device.active():
@@ -228,6 +266,7 @@ def main() -> None:
     graphs(device)
     arrays(device)
     refusals(device)
+    streams_of_others(device)
     device.close()
     device.close()
     pictures(Path(sys.argv[1]))

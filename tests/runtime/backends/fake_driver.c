@@ -57,6 +57,7 @@ CALL(cuCtxPopCurrent, void **context) {
     return *context = contexts[--depth], SUCCESS;
 }
 CALL(cuCtxGetDevice, int *device) { return *device = 0, depth ? SUCCESS : INVALID_CONTEXT; }
+CALL(cuCtxSynchronize, void) { return note("cuCtxSynchronize", NULL); }
 CALL(cuStreamGetCtx, void *stream, void **context) { return *context = (void *)0xC0, SUCCESS; }
 CALL(cuCtxGetStreamPriorityRange, int *a, int *b) { return *a = 0, *b = -5, SUCCESS; }
 CALL(cuStreamCreateWithPriority, void **stream, unsigned flags, int priority) {
@@ -126,7 +127,7 @@ static const struct {
     ENTRY(cuInit), ENTRY(cuDriverGetVersion), ENTRY(cuDeviceGetCount), ENTRY(cuDeviceGet),
     ENTRY(cuDeviceGetName), ENTRY(cuDeviceGetAttribute), ENTRY(cuDevicePrimaryCtxRetain),
     ENTRY(cuCtxGetCurrent), ENTRY(cuCtxSetCurrent), ENTRY(cuCtxPushCurrent),
-    ENTRY(cuCtxPopCurrent), ENTRY(cuCtxGetDevice), ENTRY(cuStreamGetCtx),
+    ENTRY(cuCtxPopCurrent), ENTRY(cuCtxGetDevice), ENTRY(cuCtxSynchronize), ENTRY(cuStreamGetCtx),
     ENTRY(cuCtxGetStreamPriorityRange), ENTRY(cuStreamCreateWithPriority),
     ENTRY(cuStreamSynchronize), ENTRY(cuStreamDestroy), ENTRY(cuStreamWaitEvent),
     ENTRY(cuEventCreate), ENTRY(cuEventRecord), ENTRY(cuEventSynchronize),

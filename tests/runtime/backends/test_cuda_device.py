@@ -97,7 +97,7 @@ def test_without_a_gpu(refuses: Any) -> None:
 
 def test_it_is_a_device() -> None:
     wanted = {name for name in vars(Device) if not name.startswith("_")}
-    attributes = {"index", "name", "compute_capability", "dlpack_device"}
+    attributes = {"index", "name", "compute_capability", "dlpack_device", "late_frees"}
     assert attributes < wanted
     assert {name for name in wanted - attributes if not callable(getattr(CudaDevice, name, 0))} == (
         set()
@@ -140,7 +140,7 @@ def test_every_name_of_cuda_exists() -> None:
     assert bindings.driver.CUstreamCaptureMode.CU_STREAM_CAPTURE_MODE_THREAD_LOCAL == 1
     assert bindings.driver.CUmemPool_attribute.CU_MEMPOOL_ATTR_RELEASE_THRESHOLD == 4
     for kind, names in {
-        core.Device: "set_current compute_capability name create_stream",
+        core.Device: "set_current compute_capability name create_stream create_event",
         core.Stream: "handle sync record wait",
         core.Event: "handle sync",
         core.Buffer: "handle close fill",
