@@ -103,6 +103,8 @@ CALL(cuMemsetD8Async, void *target, unsigned char value, size_t size, void *stre
 CALL(cuStreamBeginCapture, void *stream, int mode) {
     return capturing = 1, note("cuStreamBeginCapture", (void *)(uintptr_t)mode);
 }
+CALL(cuStreamIsCapturing, void *stream, int *status) { return *status = capturing, SUCCESS; }
+CALL(cuStreamGetCaptureInfo, void *stream, int *status) { return *status = capturing, SUCCESS; }
 CALL(cuStreamEndCapture, void *stream, void **graph) {
     int valid = capturing == 1 && !getenv("FAKE_CAPTURE_FAILS");
     capturing = 0, *graph = valid ? handle() : NULL, note("cuStreamEndCapture", stream);
@@ -136,6 +138,7 @@ static const struct {
     ENTRY(cuMemPoolSetAttribute),
     ENTRY(cuMemAllocFromPoolAsync), ENTRY(cuMemFreeAsync), ENTRY(cuMemAllocHost),
     ENTRY(cuMemFreeHost), ENTRY(cuMemcpyAsync), ENTRY(cuMemsetD8Async),
+    ENTRY(cuStreamIsCapturing), ENTRY(cuStreamGetCaptureInfo),
     ENTRY(cuStreamBeginCapture), ENTRY(cuStreamEndCapture),
     ENTRY(cuGraphInstantiateWithFlags), ENTRY(cuGraphDestroy), ENTRY(cuGraphUpload), ENTRY(cuGraphLaunch),
     ENTRY(cuGraphExecDestroy), ENTRY(cuGetErrorName), ENTRY(cuGetErrorString),
