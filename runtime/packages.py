@@ -12,7 +12,6 @@ import importlib
 import json
 import re
 from importlib.util import find_spec
-from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -26,14 +25,15 @@ __all__ = [
     "import_extra",
     "install_command",
     "installed_version",
-    "is_too_old",
     "need",
     "onnxruntime_distribution",
+    "tell_too_old",
 ]
 
-# As in pyproject.toml. cuda-core 1.2 does not load with older bindings (12.8 was tried), and of an
-# older cuda-core not all releases load with all bindings.
-OLDEST = {"cuda-bindings": "12.9", "cuda-core": "1.2"}
+# As in pyproject.toml: the oldest that will do, of each major version from the first on. cuda-core
+# before 1.2 does not load with all bindings. With older bindings Python crashes as it ends: they
+# take the GIL for each call of the driver, and the last call of cuda-core comes after that.
+OLDEST = {"cuda-bindings": ("12.9.3", "13.0.2"), "cuda-core": ("1.2",)}
 ONNXRUNTIME = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-directml", "onnxruntime-openvino")
 
 
@@ -49,16 +49,23 @@ def installed_version(*distributions: str) -> str | None:
     return None
 
 
-def is_too_old(distribution: str, version: str) -> bool:
-    """Whether a version is older than the oldest one of its distribution that will do."""
-    got, floor = (
-        [int(number) for number in re.findall(r"\d+", text)]
-        for text in (version, OLDEST.get(distribution, ""))
-    )
-    for mine, least in zip_longest(got[: len(floor)], floor, fillvalue=0):
-        if mine != least:
-            return mine < least
-    return False
+def tell_too_old(distribution: str, version: str) -> str:
+    """The oldest version of a distribution that will do, if this one is older; else ''."""
+    got = _numbers(version)
+    for oldest in reversed(OLDEST.get(distribution, ())):
+        least = _numbers(oldest)
+        if got[0] >= least[0] or oldest == OLDEST[distribution][0]:
+            return oldest if got < least else ""
+    return ""
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    """The numbers of a release, without zeros at its end; 'rc1' and the like are left out."""
+    release = re.match(r"\d+(\.\d+)*", version)
+    numbers = [int(number) for number in release[0].split(".")] if release else [0]
+    while len(numbers) > 1 and not numbers[-1]:
+        numbers.pop()
+    return tuple(numbers)
 
 
 def onnxruntime_distribution() -> str | None:
@@ -147,9 +154,9 @@ def import_extra(module: str, distribution: str, *, extra: str) -> Any:
             which, and has the command that mends it.
     """
     version = installed_version(distribution)
-    if version is not None and is_too_old(distribution, version):
+    if version is not None and (oldest := tell_too_old(distribution, version)):
         raise MissingExtra(
-            f"{distribution} is too old: got {version}, expected >= {OLDEST[distribution]}. "
+            f"{distribution} is too old: got {version}, expected >= {oldest}. "
             f"Install: {install_command(extra)}"
         )
     try:

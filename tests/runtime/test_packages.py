@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from packaging.specifiers import SpecifierSet
 
 from stylert.runtime import packages
 from stylert.runtime.errors import MissingExtra
@@ -118,7 +119,7 @@ def test_a_package_that_is_too_old(
     floor: str,
 ) -> None:
     broken("raise SystemExit")  # it is not even tried
-    monkeypatch.setitem(packages.OLDEST, "brk-dist", floor)
+    monkeypatch.setitem(packages.OLDEST, "brk-dist", (floor,))
     message = f"brk-dist is too old: got 2.3.1, expected >= {floor}. "
     with refuses(message, f"Install: {install_command('serve')}", error=MissingExtra):
         import_extra("brk", "brk-dist", extra="serve")
@@ -129,7 +130,7 @@ def test_a_package_that_is_new_enough(
     broken: Callable[[str], None], monkeypatch: pytest.MonkeyPatch, floor: str
 ) -> None:
     broken("answer = 42")
-    monkeypatch.setitem(packages.OLDEST, "brk-dist", floor)
+    monkeypatch.setitem(packages.OLDEST, "brk-dist", (floor,))
     assert import_extra("brk", "brk-dist", extra="serve").answer == 42
     sys.modules.pop("brk")
 
@@ -145,8 +146,28 @@ def test_a_package_that_is_not_there(
 
 def test_the_oldest_versions_are_those_of_the_extras() -> None:
     text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
-    for distribution, oldest in packages.OLDEST.items():
-        assert set(re.findall(rf'"{distribution}>=([\d.]+)"', text)) == {oldest}
+    versions = (
+        "0.9 1.1.1 1.2.0 1.2.2 2.0 12 12.8.0 12.9.2 12.9.3 12.10 13.0.0 13.0.1 13.0.2 13.5 14.0"
+    )
+    for distribution in packages.OLDEST:
+        (admitted,) = {*re.findall(rf'"{distribution}([>=!~][^"]*)"', text)}
+        for version in versions.split():
+            told = packages.tell_too_old(distribution, version)
+            assert bool(told) != SpecifierSet(admitted).contains(version), (distribution, version)
+
+
+@pytest.mark.parametrize(
+    ("version", "told"),
+    [
+        ("11.8", "12.9.3"),
+        ("12.9.2", "12.9.3"),
+        ("13.0.1", "13.0.2"),
+        ("13.0.2rc1", ""),
+        ("?", "12.9.3"),
+    ],
+)
+def test_the_oldest_of_the_same_major_version_is_told(version: str, told: str) -> None:
+    assert packages.tell_too_old("cuda-bindings", version) == told
 
 
 def test_the_gpus_onnxruntime_brings_its_libraries() -> None:

@@ -129,13 +129,13 @@ def test_a_provider_that_is_listed_but_does_not_run_is_broken(machine: Machine) 
 
 def test_a_package_that_is_too_old_is_broken(machine: Machine) -> None:
     found = machine(
-        packages={"cuda-core": "1.1.1", "cuda-bindings": "12.9.0"},
+        packages={"cuda-core": "1.1.1", "cuda-bindings": "12.9.3"},
         modules=("cuda.core", "cuda.bindings"),
     )
     old = found["cuda-core"]
     assert (old.status, old.detail) == ("broken", "too old: got 1.1.1, expected >= 1.2")
     assert old.remedy == install_command("gpu")
-    assert found["cuda-bindings"] == Finding("cuda-bindings", "ok", "12.9.0")
+    assert found["cuda-bindings"] == Finding("cuda-bindings", "ok", "12.9.3")
 
 
 def test_two_onnxruntimes_are_a_conflict(machine: Machine) -> None:

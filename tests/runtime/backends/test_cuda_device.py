@@ -71,7 +71,8 @@ def test_the_command_brings_no_second_onnxruntime(
     [
         ("cuda-core", "1.1.1", "1.2"),
         ("cuda-core", "0.9", "1.2"),
-        ("cuda-bindings", "12.8.0", "12.9"),
+        ("cuda-bindings", "12.8.0", "12.9.3"),
+        ("cuda-bindings", "13.0.1", "13.0.2"),
     ],
 )
 def test_packages_that_are_too_old(
