@@ -190,7 +190,10 @@ class CudaDevice:
         return captured
 
     def close(self) -> None:
-        """Give unused memory back. What was allocated and not freed stays valid."""
+        """Give unused memory back. What was allocated and not freed stays valid.
+
+        It waits on the host for streams of other libraries that may still read what was let go of.
+        """
         sweep_capsules()
         self.late_frees.close()
         with _failing("closing the memory pool"):
@@ -230,7 +233,6 @@ class _CudaMemory:
         self.buffer = buffer
         self.stream = stream
         self.pointer = int(buffer.handle)
-
         self._freed = False
 
     def free(self, stream: Any = None) -> None:
@@ -280,12 +282,11 @@ class _CudaGraph:
 
 def _import_cuda() -> tuple[Any, Any]:
     """The driver of cuda-bindings, and cuda.core."""
+    # Beside [rtx] there may be [cpu], whose ONNX Runtime would collide with that of [gpu].
     gpu = installed_version("onnxruntime-gpu", "tensorrt") or not installed_version("tensorrt-rtx")
     extra = "gpu" if gpu else "rtx"
-    driver = import_extra(
-        "cuda.bindings.driver", "cuda-bindings", extra=extra
-    )  # first: cuda.core imports it
-    return driver, import_extra("cuda.core", "cuda-core", extra=extra)
+    driver = import_extra("cuda.bindings.driver", "cuda-bindings", extra=extra)
+    return driver, import_extra("cuda.core", "cuda-core", extra=extra)  # it imports the driver
 
 
 def _of(stream: Stream) -> Any:

@@ -210,6 +210,17 @@ def refusals(device: CudaDevice) -> None:
     assert stub.fake_live() == 0
 
 
+def closing(device: CudaDevice) -> None:
+    """A capsule that died alone gives its memory back when the device is closed."""
+    with device.active():
+        capsule = filled(device, device.open_stream()).__dlpack__(stream=None)
+    del capsule
+    assert stub.fake_live() == 1
+    device.close()
+    assert stub.fake_live() == 0
+    device.close()
+
+
 def pictures(path: Path) -> None:
     """The whole backend, over the real cuda-core: only TensorRT is a fake."""
     fake: Any = load("fake_tensorrt")
@@ -267,8 +278,7 @@ def main() -> None:
     arrays(device)
     refusals(device)
     streams_of_others(device)
-    device.close()
-    device.close()
+    closing(device)
     pictures(Path(sys.argv[1]))
     print("all is well")
 
