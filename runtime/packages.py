@@ -1,4 +1,6 @@
-"""Which packages are installed, from their metadata and names alone: nothing is imported.
+"""Which packages are installed, and the import of those that only some installations have.
+
+What is installed is told from metadata and names alone. Only `import_extra` imports anything.
 
 All ONNX Runtime distributions write the same folder `onnxruntime/`, so that the one installed last
 wins and parts of the others stay behind. Two of them at once are therefore an error here.
@@ -6,7 +8,9 @@ wins and parts of the others stay behind. Two of them at once are therefore an e
 
 from __future__ import annotations
 
+import importlib
 import json
+import re
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -16,13 +20,20 @@ from urllib.request import url2pathname
 from stylert.runtime.errors import MissingExtra
 
 __all__ = [
+    "OLDEST",
     "ONNXRUNTIME",
+    "import_extra",
     "install_command",
     "installed_version",
     "need",
     "onnxruntime_distribution",
+    "tell_too_old",
 ]
 
+# As in pyproject.toml: the oldest that will do, of each major version from the first on. cuda-core
+# before 1.2 does not load with all bindings. With older bindings Python crashes as it ends: they
+# take the GIL for each call of the driver, and the last call of cuda-core comes after that.
+OLDEST = {"cuda-bindings": ("12.9.3", "13.0.2"), "cuda-core": ("1.2",)}
 ONNXRUNTIME = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-directml", "onnxruntime-openvino")
 
 
@@ -38,6 +49,25 @@ def installed_version(*distributions: str) -> str | None:
     return None
 
 
+def tell_too_old(distribution: str, version: str) -> str:
+    """The oldest version of a distribution that will do, if this one is older; else ''."""
+    got = _numbers(version)
+    for oldest in reversed(OLDEST.get(distribution, ())):
+        least = _numbers(oldest)
+        if got[0] >= least[0] or oldest == OLDEST[distribution][0]:
+            return oldest if got < least else ""
+    return ""
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    """The numbers of a release, without zeros at its end; 'rc1' and the like are left out."""
+    release = re.match(r"\d+(\.\d+)*", version)
+    numbers = [int(number) for number in release[0].split(".")] if release else [0]
+    while len(numbers) > 1 and not numbers[-1]:
+        numbers.pop()
+    return tuple(numbers)
+
+
 def onnxruntime_distribution() -> str | None:
     """Name of the ONNX Runtime distribution that is installed, None if none is.
 
@@ -46,10 +76,11 @@ def onnxruntime_distribution() -> str | None:
     """
     found = [name for name in ONNXRUNTIME if installed_version(name)]
     if len(found) > 1:
+        last = found[-1]
+        wanted = "'onnxruntime-gpu[cuda,cudnn]'" if last == "onnxruntime-gpu" else last
         raise MissingExtra(
             f"ONNX Runtime: got {' and '.join(found)}, which overwrite each other, expected one. "
-            f"Run: pip uninstall -y {' '.join(found)} && pip install {found[-1]}  "
-            f"# or {found[0]}"
+            f"Run: pip uninstall -y {' '.join(found)} && pip install {wanted}  # or {found[0]}"
         )
     return found[0] if found else None
 
@@ -108,3 +139,45 @@ def need(*modules: str, extra: str) -> None:
         raise MissingExtra(
             f"{', '.join(missing)}: not installed. Install: {install_command(extra)}"
         )
+
+
+def import_extra(module: str, distribution: str, *, extra: str) -> Any:
+    """Import a module of a package that only some installations have.
+
+    Args:
+        module: its dotted name.
+        distribution: the name that pip has for the package.
+        extra: that brings it.
+
+    Raises:
+        MissingExtra: the package is not installed, is too old, or does not load; the message says
+            which, and has the command that mends it.
+    """
+    version = installed_version(distribution)
+    if version is not None and (oldest := tell_too_old(distribution, version)):
+        raise MissingExtra(
+            f"{distribution} is too old: got {version}, expected >= {oldest}. "
+            f"Install: {install_command(extra)}"
+        )
+    try:
+        return importlib.import_module(module)
+    except Exception as error:  # libraries that do not load: OSError, RuntimeError, ...
+        if _is_absent(module, error):
+            raise MissingExtra(
+                f"{distribution} is not installed. Install: {install_command(extra)}"
+            ) from None
+        raise MissingExtra(
+            f"{distribution} {version or ''}".rstrip() + f" does not load: {_first_line(error)}. "
+            f"Install it anew: pip install --upgrade --force-reinstall {distribution}"
+        ) from error
+
+
+def _is_absent(module: str, error: Exception) -> bool:
+    """Whether it is the module itself that was not found, and not one that it imports."""
+    return isinstance(error, ModuleNotFoundError) and f"{module}.".startswith(f"{error.name}.")
+
+
+def _first_line(error: Exception) -> str:
+    """What went wrong, in at most 200 characters."""
+    text = str(error).strip() or type(error).__name__
+    return text.splitlines()[0].rstrip(" .")[:200]

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stylert.apps.bench.report import BenchResult, Row
-from stylert.runtime.errors import InvalidInput, MissingExtra
+from stylert.runtime.errors import InvalidInput
 from stylert.runtime.files.publishing import publish_file
-from stylert.runtime.packages import install_command
+from stylert.runtime.packages import import_extra
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,17 +27,12 @@ def plot(result: BenchResult, path: str | Path) -> None:
     A bar is the rate of the median call; the dots are all calls.
 
     Raises:
-        MissingExtra: matplotlib is not installed.
+        MissingExtra: matplotlib is not installed, or does not load.
         InvalidInput: matplotlib does not know the format, or the file cannot be written.
     """
-    try:
-        import matplotlib as mpl
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise MissingExtra(
-            f"The plot needs matplotlib, which is not installed. Run: {install_command('plot')}"
-        ) from None
+    mpl = import_extra("matplotlib", "matplotlib", extra="plot")
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
 
     rows = result.rows()
     batches = list(dict.fromkeys(row.batch for row in rows))

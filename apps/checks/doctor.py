@@ -16,7 +16,12 @@ from typing import Literal
 from stylert.apps.checks.provider_probe import probe_provider
 from stylert.runtime.errors import EngineError, MissingExtra
 from stylert.runtime.machine import Gpu, driver_version, visible_gpus
-from stylert.runtime.packages import install_command, installed_version, onnxruntime_distribution
+from stylert.runtime.packages import (
+    install_command,
+    installed_version,
+    onnxruntime_distribution,
+    tell_too_old,
+)
 
 __all__ = ["JOBS", "Finding", "Status", "diagnose"]
 
@@ -121,6 +126,9 @@ def _package(package: _Package) -> Finding:
     if version and not importable:
         detail = f"pip lists {name} {version}, but there is no module {package.module}"
         return Finding(name, "broken", detail, f"pip install --force-reinstall {name}=={version}")
+    if version and (oldest := tell_too_old(name, version)):
+        detail = f"too old: got {version}, expected >= {oldest}"
+        return Finding(name, "broken", detail, package.remedy)
     if importable:
         return Finding(name, "ok", version or "of unknown version: not installed by pip")
     return Finding(name, "missing", "not installed", package.remedy)

@@ -7,12 +7,10 @@ The tensors have the names that `configs` lists; float16 is read, too.
 
 from __future__ import annotations
 
-import importlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -22,11 +20,11 @@ from stylert.export.checkpoints.configs import read_config
 from stylert.export.checkpoints.configs.config import Config
 from stylert.export.checkpoints.safe_pickle.quoting import quote
 from stylert.export.checkpoints.validation import check_shapes, check_values
-from stylert.runtime.errors import CheckpointError, MissingExtra
+from stylert.runtime.errors import CheckpointError
 from stylert.runtime.files.class_names import check_class_names
 from stylert.runtime.files.publishing import publish_bytes
 from stylert.runtime.labels import Classes
-from stylert.runtime.packages import install_command
+from stylert.runtime.packages import import_extra
 
 __all__ = ["KEY", "read_safetensors", "write_native"]
 
@@ -46,7 +44,7 @@ def write_native(checkpoint: Checkpoint, path: str | Path, *, overwrite: bool = 
 
     Raises:
         CheckpointError: the file is there, or cannot be written.
-        MissingExtra: safetensors is not installed.
+        MissingExtra: safetensors is not installed, or does not load.
     """
     target = Path(path)
     cannot = f"Cannot write {str(target)!r}"
@@ -70,7 +68,7 @@ def _serialise(checkpoint: Checkpoint) -> bytes:
         "notes": list(checkpoint.notes),
         "classes": list(checkpoint.class_names),
     }
-    save = _import_safetensors("safetensors.numpy").save
+    save = import_extra("safetensors.numpy", "safetensors", extra="export").save
     data: bytes = save(dict(checkpoint.tensors), metadata={KEY: json.dumps(metadata)})
     return data
 
@@ -84,9 +82,9 @@ def read_safetensors(path: Path, source: Source) -> Checkpoint:
 
     Raises:
         CheckpointError: it is damaged, or was written by a newer StyleRT.
-        MissingExtra: safetensors is not installed.
+        MissingExtra: safetensors is not installed, or does not load.
     """
-    library = _import_safetensors("safetensors")
+    library = import_extra("safetensors", "safetensors", extra="export")
     try:
         with library.safe_open(path, framework="np") as file:
             config, origin, notes, class_names = _read_metadata(file.metadata())
@@ -153,12 +151,3 @@ def _read_shapes(file: Any) -> dict[str, tuple[int, ...]]:
 
 def _to_float32(tensor: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(tensor, dtype=np.float32).reshape(tensor.shape)
-
-
-def _import_safetensors(module: str) -> ModuleType:
-    try:
-        return importlib.import_module(module)
-    except ImportError:
-        raise MissingExtra(
-            f"The native checkpoint format needs safetensors: {install_command('export')}"
-        ) from None

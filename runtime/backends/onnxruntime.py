@@ -16,7 +16,7 @@ from stylert.runtime.bundle import Bundle, graph_key
 from stylert.runtime.errors import EngineError, InvalidInput, MissingExtra, StylertError
 from stylert.runtime.feeds import Feeds
 from stylert.runtime.machine import usable_cpus
-from stylert.runtime.packages import install_command, onnxruntime_distribution
+from stylert.runtime.packages import import_extra, install_command, onnxruntime_distribution
 from stylert.runtime.session import ANY_BATCH, DLPackArray, Graphs
 
 if TYPE_CHECKING:
@@ -26,6 +26,11 @@ if TYPE_CHECKING:
 
 __all__ = ["OnnxRuntimeSession", "available_providers"]
 
+# By default float32 has only the 10 bits of TF32. And the default search for a convolution's
+# kernel, EXHAUSTIVE, takes 8 times as long as HEURISTIC and finds none that is faster; others have
+# measured it (microsoft/onnxruntime#22705, sgl-project/sglang-omni#2176). Whenever a batch is of
+# another size than the one before, there is a search. DEFAULT takes slow kernels.
+_CUDA = {"use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC"}
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 
 
@@ -44,7 +49,8 @@ class OnnxRuntimeSession:
     Raises:
         InvalidInput: an unknown provider, or the bundle has no half-precision graph.
         BundleError: a graph's tensors are not those of the manifest.
-        MissingExtra: ONNX Runtime is not installed, or both of its distributions are.
+        MissingExtra: ONNX Runtime is not installed or does not load, or both of its distributions
+            are installed.
         EngineError: the provider is not there, or ONNX Runtime would have used another one.
     """
 
@@ -105,8 +111,7 @@ class OnnxRuntimeSession:
         name = PROVIDERS[self.provider]
         asked: Any = name
         if self.provider == "cuda":
-            # By default it would compute float32 with the 10 bits of TF32.
-            cuda = {"device_id": str(self.gpu), "use_tf32": "0"}
+            cuda = {"device_id": str(self.gpu), **_CUDA}
             if self._timer is not None:
                 cuda["user_compute_stream"] = str(self._stream.handle)
             asked = (name, cuda)
@@ -178,21 +183,21 @@ def available_providers() -> list[str]:
     """The providers of this ONNX Runtime that StyleRT knows: 'cpu', 'cuda'.
 
     Raises:
-        MissingExtra: ONNX Runtime is not installed, or both of its distributions are.
+        MissingExtra: ONNX Runtime is not installed or does not load, or both of its distributions
+            are installed.
     """
     listed = _import().get_available_providers()
     return [name for name, provider in PROVIDERS.items() if provider in listed]
 
 
 def _import() -> Any:
-    if onnxruntime_distribution() is None:
+    distribution = onnxruntime_distribution()
+    if distribution is None:
         raise MissingExtra(
             f"ONNX Runtime is not installed. Install it: {install_command('cpu')} "
             "('gpu' for 'cpu' with an NVIDIA GPU)"
         )
-    import onnxruntime
-
-    return onnxruntime
+    return import_extra("onnxruntime", distribution, extra="cpu")
 
 
 def _open_device(gpu: int) -> Device:

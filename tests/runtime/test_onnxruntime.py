@@ -68,7 +68,8 @@ def test_a_silent_fall_back_is_an_error(bundle: Path, refuses: Any, falls_back: 
     with refuses("provider 'cuda': ", f"fell back to ['{CPU}']", error=EngineError):
         Generator.open(bundle, provider="cuda")
     ((options, keywords),) = falls_back
-    asked = (CUDA, {"device_id": "0", "use_tf32": "0"})
+    options_of_cuda = {"use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC"}
+    asked = (CUDA, {"device_id": "0", **options_of_cuda})
     assert keywords == {"providers": [asked], "enable_fallback": 0}
     assert options.get_session_config_entry("session.disable_cpu_ep_fallback") == "1"
 
@@ -102,7 +103,8 @@ def test_two_distributions_are_an_error(
     installed(monkeypatch, "onnxruntime", "onnxruntime-gpu")
     with refuses(
         "got onnxruntime and onnxruntime-gpu",
-        "pip uninstall -y onnxruntime onnxruntime-gpu && pip install onnxruntime-gpu  # or onnx",
+        "pip uninstall -y onnxruntime onnxruntime-gpu && "
+        "pip install 'onnxruntime-gpu[cuda,cudnn]'  # or onnxruntime",
         error=MissingExtra,
     ):
         Generator.open(bundle)
@@ -114,6 +116,17 @@ def test_no_distribution_is_an_error(
     installed(monkeypatch)
     with refuses("ONNX Runtime is not installed", "[cpu]'", error=MissingExtra):
         Generator.open(bundle)
+
+
+def test_an_onnxruntime_that_does_not_load_is_no_missing_one(
+    bundle: Path, refuses: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(name: str) -> Any:
+        raise ImportError("GLIBC_2.99 not found\nand more")
+
+    monkeypatch.setattr(packages.importlib, "import_module", broken)
+    with refuses("onnxruntime", "does not load: GLIBC_2.99 not found. ", error=MissingExtra):
+        OnnxRuntimeSession(Bundle.open(bundle), provider="cpu")
 
 
 def test_the_threads_are_the_ones_asked_for(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:

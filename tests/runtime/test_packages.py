@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import re
 import shlex
+import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from packaging.specifiers import SpecifierSet
 
+from stylert.runtime import packages
 from stylert.runtime.errors import MissingExtra
-from stylert.runtime.packages import install_command, need
+from stylert.runtime.packages import import_extra, install_command, need
 
 ROOT = Path(__file__).parents[2]
 
@@ -68,3 +72,105 @@ def test_without_a_clone_it_says_where_to_run_it(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(importlib.metadata, "distribution", missing)
     monkeypatch.setattr("stylert.runtime.packages.__file__", "/nowhere/stylert/runtime/packages.py")
     assert install_command("cpu") == "pip install '.[cpu]' in a clone of StyleRT"
+
+
+@pytest.fixture
+def broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Puts a package there that pip lists as 2.3.1, and whose import runs some code."""
+
+    def install(code: str) -> None:
+        (tmp_path / "brk").mkdir()
+        (tmp_path / "brk" / "__init__.py").write_text(code)
+        metadata = tmp_path / "brk_dist-2.3.1.dist-info" / "METADATA"
+        metadata.parent.mkdir()
+        metadata.write_text("Metadata-Version: 2.1\nName: brk-dist\nVersion: 2.3.1\n")
+        monkeypatch.syspath_prepend(str(tmp_path))
+
+    return install
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        ("raise ImportError('libx.so.3: cannot open\\nmore')", "libx.so.3: cannot open"),
+        ("raise OSError('no such symbol.')", "no such symbol"),
+        ("raise RuntimeError", "RuntimeError"),
+        ("import brk.inner", "No module named 'brk.inner'"),
+        ("import no_such_module", "No module named 'no_such_module'"),
+    ],
+)
+def test_a_package_that_does_not_load(
+    broken: Callable[[str], None],
+    refuses: Callable[..., AbstractContextManager[None]],
+    code: str,
+    reason: str,
+) -> None:
+    broken(code)
+    message = f"brk-dist 2.3.1 does not load: {reason}. Install it anew: pip install --upgrade "
+    with refuses(message, "--force-reinstall brk-dist", error=MissingExtra):
+        import_extra("brk", "brk-dist", extra="serve")
+
+
+@pytest.mark.parametrize("floor", ["2.4", "3", "2.3.2", "2.3.1.1", "10"])
+def test_a_package_that_is_too_old(
+    broken: Callable[[str], None],
+    refuses: Callable[..., AbstractContextManager[None]],
+    monkeypatch: pytest.MonkeyPatch,
+    floor: str,
+) -> None:
+    broken("raise SystemExit")  # it is not even tried
+    monkeypatch.setitem(packages.OLDEST, "brk-dist", (floor,))
+    message = f"brk-dist is too old: got 2.3.1, expected >= {floor}. "
+    with refuses(message, f"Install: {install_command('serve')}", error=MissingExtra):
+        import_extra("brk", "brk-dist", extra="serve")
+
+
+@pytest.mark.parametrize("floor", ["", "2", "2.3", "2.3.1", "2.3.1.0", "1.9.9"])
+def test_a_package_that_is_new_enough(
+    broken: Callable[[str], None], monkeypatch: pytest.MonkeyPatch, floor: str
+) -> None:
+    broken("answer = 42")
+    monkeypatch.setitem(packages.OLDEST, "brk-dist", (floor,))
+    assert import_extra("brk", "brk-dist", extra="serve").answer == 42
+    sys.modules.pop("brk")
+
+
+@pytest.mark.parametrize("module", ["no_such", "no_such.inner", "json.no_such"])
+def test_a_package_that_is_not_there(
+    refuses: Callable[..., AbstractContextManager[None]], module: str
+) -> None:
+    message = f"no-such is not installed. Install: {install_command('serve')}"
+    with refuses(message, error=MissingExtra):
+        import_extra(module, "no-such", extra="serve")
+
+
+def test_the_oldest_versions_are_those_of_the_extras() -> None:
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    versions = (
+        "0.9 1.1.1 1.2.0 1.2.2 2.0 12 12.8.0 12.9.2 12.9.3 12.10 13.0.0 13.0.1 13.0.2 13.5 14.0"
+    )
+    for distribution in packages.OLDEST:
+        (admitted,) = {*re.findall(rf'"{distribution}([>=!~][^"]*)"', text)}
+        for version in versions.split():
+            told = packages.tell_too_old(distribution, version)
+            assert bool(told) != SpecifierSet(admitted).contains(version), (distribution, version)
+
+
+@pytest.mark.parametrize(
+    ("version", "told"),
+    [
+        ("11.8", "12.9.3"),
+        ("12.9.2", "12.9.3"),
+        ("13.0.1", "13.0.2"),
+        ("13.0.2rc1", ""),
+        ("?", "12.9.3"),
+    ],
+)
+def test_the_oldest_of_the_same_major_version_is_told(version: str, told: str) -> None:
+    assert packages.tell_too_old("cuda-bindings", version) == told
+
+
+def test_the_gpus_onnxruntime_brings_its_libraries() -> None:
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    found = re.findall(r"onnxruntime-gpu([^>]*)>=", text)
+    assert found == ["[cuda,cudnn]"] * 2

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
 from stylert.runtime.backends.cuda.device import Event, Memory, Stream
-from stylert.runtime.backends.cuda.dlpack import CUDA
-from stylert.runtime.errors import EngineError, MissingExtra, StylertError
+from stylert.runtime.backends.cuda.dlpack import CUDA, sweep_capsules
+from stylert.runtime.backends.cuda.late_frees import LateFrees
+from stylert.runtime.errors import EngineError, StylertError
 from stylert.runtime.machine import visible_gpus
-from stylert.runtime.packages import install_command
+from stylert.runtime.packages import import_extra, installed_version
 
 __all__ = ["CudaDevice", "open_device"]
 
@@ -23,7 +24,7 @@ def open_device(index: int = 0) -> CudaDevice:
     """A GPU. Where the machine has none, that is what is told, and not what else it lacks.
 
     Raises:
-        MissingExtra: cuda-core is not installed.
+        MissingExtra: cuda-core or cuda-bindings is not installed, is too old, or does not load.
         EngineError: there is no driver or no such GPU.
     """
     try:
@@ -41,43 +42,44 @@ def open_device(index: int = 0) -> CudaDevice:
 class CudaDevice:
     """One NVIDIA GPU (CUDA_VISIBLE_DEVICES applies to the index).
 
-    Its memory comes from a stream-ordered pool of its own, so that `close` gives it back to other
-    libraries of the process.
+    Its memory comes from a stream-ordered pool of its own, which keeps what was freed for the next
+    pictures; `close` gives it back to other libraries of the process.
 
     Raises:
-        MissingExtra: cuda-core is not installed.
+        MissingExtra: cuda-core or cuda-bindings is not installed, is too old, or does not load.
         EngineError: there is no driver or no such GPU.
     """
 
     def __init__(self, index: int = 0) -> None:
-        try:
-            import cuda.core
-            from cuda.bindings import driver
-        except ImportError:
-            raise MissingExtra(
-                f"cuda-core or cuda-bindings is not installed. Install: {install_command('gpu')}"
-            ) from None
-        self._cuda: Any = cuda.core
-        self._driver: Any = driver
+        self._driver, self._cuda = _import_cuda()
         self.index = index
         with _failing(f"opening GPU {index}", "Run 'stylert doctor' to see what is missing."):
             self.driver_call("cuInit", 0)
             before = self.driver_call("cuCtxGetCurrent")
             try:
-                self._device = cuda.core.Device(index)
+                self._device = self._cuda.Device(index)
                 self._device.set_current()
                 self._context = self.driver_call("cuCtxGetCurrent")
                 capability = self._device.compute_capability
                 self.name = str(self._device.name)
                 self.compute_capability = (int(capability[0]), int(capability[1]))
-                self._pool: Any = cuda.core.DeviceMemoryResource(
-                    self._device, cuda.core.DeviceMemoryResourceOptions()
-                )
-                options = cuda.core.StreamOptions(nonblocking=True)
+                self._pool = self._open_pool()
+                options = self._cuda.StreamOptions(nonblocking=True)
                 self._releases: Any = self._device.create_stream(options=options)
             finally:
                 self.driver_call("cuCtxSetCurrent", before)
         self.dlpack_device = (CUDA, index)
+        self.late_frees = LateFrees(self)
+
+    def _open_pool(self) -> Any:
+        pool = self._cuda.DeviceMemoryResource(
+            self._device, self._cuda.DeviceMemoryResourceOptions()
+        )
+        # By default a pool unmaps all that is unused whenever anybody waits for the GPU.
+        threshold = self._driver.CUmemPool_attribute.CU_MEMPOOL_ATTR_RELEASE_THRESHOLD
+        everything = self._driver.cuuint64_t(2**64 - 1)
+        self.driver_call("cuMemPoolSetAttribute", pool.handle, threshold, everything)
+        return pool
 
     @contextmanager
     def active(self) -> Iterator[None]:
@@ -138,14 +140,32 @@ class CudaDevice:
         assert isinstance(event, _CudaEvent)
         self.driver_call("cuStreamWaitEvent", handle, event.event.handle, 0)
 
-    def free_after_default_stream(self, memory: Memory) -> None:
-        """Free memory once its own stream's and the default stream's work so far is done."""
+    def record_on(self, handle: int) -> _CudaEvent:
+        """Mark the end of a stream's work so far, of any library, by its handle."""
+        with _failing("creating an event"):
+            event = _CudaEvent(self._device.create_event())
+        self.driver_call("cuEventRecord", event.event.handle, handle)
+        return event
+
+    def free_after_default_stream(self, memory: Memory, events: Sequence[Event] = ()) -> None:
+        """Free memory once its own stream's and the default stream's work so far is done.
+
+        Args:
+            memory: to be freed. The device need not be active.
+            events: must have happened, too.
+        """
         assert isinstance(memory, _CudaMemory)
         with self.active(), _failing("freeing memory"):
             # On a stream of its own: nobody else shall wait for the default stream.
             self._releases.wait(memory.stream.record())
             self._releases.wait(self._cuda.LEGACY_DEFAULT_STREAM.record())
-            memory.buffer.close(self._releases)
+            for event in events:
+                self.wait(int(self._releases.handle), event)
+            memory.free(self._releases)
+
+    def sync(self) -> None:
+        """Wait on the host until all work of all libraries is done."""
+        self.driver_call("cuCtxSynchronize")
 
     def capture(self, stream: Stream, work: Callable[[], None]) -> _CudaGraph:
         """Record what `work` queues on the stream, without running it, as a graph."""
@@ -170,7 +190,12 @@ class CudaDevice:
         return captured
 
     def close(self) -> None:
-        """Give unused memory back. What was allocated and not freed stays valid."""
+        """Give unused memory back. What was allocated and not freed stays valid.
+
+        It waits on the host for streams of other libraries that may still read what was let go of.
+        """
+        sweep_capsules()
+        self.late_frees.close()
         with _failing("closing the memory pool"):
             self._pool.close()
 
@@ -208,11 +233,13 @@ class _CudaMemory:
         self.buffer = buffer
         self.stream = stream
         self.pointer = int(buffer.handle)
+        self._freed = False
 
-    def free(self) -> None:
-        if not self.buffer.is_closed:
+    def free(self, stream: Any = None) -> None:
+        if not self._freed:
+            self._freed = True
             with _failing("freeing memory"):
-                self.buffer.close(self.stream)
+                self.buffer.close(self.stream if stream is None else stream)
 
 
 class _PinnedMemory:
@@ -251,6 +278,15 @@ class _CudaGraph:
     def __del__(self) -> None:
         with contextlib.suppress(Exception), self._device.active():
             self.free()
+
+
+def _import_cuda() -> tuple[Any, Any]:
+    """The driver of cuda-bindings, and cuda.core."""
+    # Beside [rtx] there may be [cpu], whose ONNX Runtime would collide with that of [gpu].
+    gpu = installed_version("onnxruntime-gpu", "tensorrt") or not installed_version("tensorrt-rtx")
+    extra = "gpu" if gpu else "rtx"
+    driver = import_extra("cuda.bindings.driver", "cuda-bindings", extra=extra)
+    return driver, import_extra("cuda.core", "cuda-core", extra=extra)  # it imports the driver
 
 
 def _of(stream: Stream) -> Any:

@@ -6,11 +6,13 @@ the stream that it was allocated on. All calls but `active` need the device to b
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 import numpy as np
+
+from stylert.runtime.backends.cuda.late_frees import LateFrees
 
 __all__ = ["Device", "Event", "Graph", "HostMemory", "Memory", "Stream"]
 
@@ -98,6 +100,11 @@ class Device(Protocol):
         ...
 
     @property
+    def late_frees(self) -> LateFrees:
+        """The memory that other libraries may still read."""
+        ...
+
+    @property
     def dlpack_device(self) -> tuple[int, int]:
         """DLPack's type of device, and the index."""
         ...
@@ -142,8 +149,21 @@ class Device(Protocol):
         """Make a stream of any library, by its handle, wait for an event."""
         ...
 
-    def free_after_default_stream(self, memory: Memory) -> None:
-        """Free memory once its own stream's and the default stream's work so far is done."""
+    def record_on(self, handle: int) -> Event:
+        """Mark the end of a stream's work so far, of any library, by its handle."""
+        ...
+
+    def free_after_default_stream(self, memory: Memory, events: Sequence[Event] = ()) -> None:
+        """Free memory once its own stream's and the default stream's work so far is done.
+
+        Args:
+            memory: to be freed. The device need not be active.
+            events: must have happened, too.
+        """
+        ...
+
+    def sync(self) -> None:
+        """Wait on the host until all work of all libraries is done."""
         ...
 
     def capture(self, stream: Stream, work: Callable[[], None]) -> Graph:

@@ -10,21 +10,27 @@ from typing import Any, NoReturn
 import numpy as np
 
 from stylert.runtime.backends.cuda.device import Device, Event, Memory, Stream
-from stylert.runtime.backends.cuda.dlpack import CPU, CUDA, make_capsule
+from stylert.runtime.backends.cuda.dlpack import CPU, CUDA, make_capsule, sweep_capsules
+from stylert.runtime.backends.cuda.late_frees import Reader, reader_on
+from stylert.runtime.errors import EngineError
 
 __all__ = ["DeviceArray"]
 
 _LEGACY_STREAM = 1  # what DLPack's stream None means on CUDA
+_UNSAID: Any = object()
 
 
 class DeviceArray:
     """An array in the GPU's memory, C-contiguous, of its own: no later call writes to it.
 
         tensor = torch.from_dlpack(array)      # no copy; waits on the GPU, not on the host
-        tensor = torch.as_tensor(array)        # no copy; through __cuda_array_interface__
+        tensor = torch.as_tensor(array, device="cuda")  # no copy; __cuda_array_interface__
 
     The memory is freed when the array and all who took it over are gone, after the work that the
-    default stream has by then. Who reads it on another stream keeps it until that work is done.
+    default stream has by then. Where DLPack gave it to another stream, it is freed after that
+    stream's work, too, when that stream takes the next array, or the generator is closed. Who reads
+    it on a stream that DLPack was not told of keeps the array until that work is done: with
+    `__cuda_array_interface__`, `stream=-1`, or one stream for the array and another for the work.
 
     Attributes:
         pointer: address of the first element.
@@ -144,7 +150,7 @@ class DeviceArray:
     def __dlpack__(
         self,
         *,
-        stream: int | None = None,
+        stream: int | None = _UNSAID,
         max_version: tuple[int, int] | None = None,
         dl_device: tuple[int, int] | None = None,
         copy: bool | None = None,
@@ -153,6 +159,8 @@ class DeviceArray:
 
         Args:
             stream: handle of the consumer's stream, None or 1 = the default one, -1 = no waiting.
+                Not given, None is meant, but for who gives `max_version`: that is NumPy, which
+                would refuse the capsule.
             max_version: the newest DLPack that the consumer reads, None = before 1.0.
             dl_device: where the consumer wants it, None = here; the CPU is a copy.
             copy: True = always a copy, False = never one, None = where it must be.
@@ -161,6 +169,12 @@ class DeviceArray:
             BufferError: it cannot be given that way.
         """
         versioned = max_version is not None and max_version[0] >= 1
+        if stream is _UNSAID:
+            stream = None
+            if max_version is not None and self._is_out_of_reach(dl_device):
+                raise BufferError(
+                    "DLPack: the array is on the GPU; its numpy() is a copy on the host."
+                )
         if dl_device is not None and tuple(dl_device) != self._device.dlpack_device:
             if dl_device[0] != CPU or copy is False:
                 raise BufferError(
@@ -205,6 +219,15 @@ class DeviceArray:
             "stream": None,  # it is filled: nobody has to wait
         }
 
+    def __del__(self) -> None:
+        with contextlib.suppress(Exception):  # at the end of the process
+            sweep_capsules()  # or one that nobody took would keep the memory
+
+    def _is_out_of_reach(self, dl_device: tuple[int, int] | None) -> bool:
+        """Whether a consumer that knows no streams gets memory which it cannot read."""
+        here = self._device.dlpack_device
+        return here[0] == CUDA and (dl_device is None or tuple(dl_device) == here)
+
     def _make_wait(self, stream: int | None) -> None:
         if stream == -1:
             return
@@ -217,6 +240,10 @@ class DeviceArray:
                 raise BufferError("DLPack: got stream 0, expected None, 1, 2 or a handle.")
             else:
                 self._device.wait(_LEGACY_STREAM if stream is None else stream, self.ready)
+                if stream not in (None, _LEGACY_STREAM):
+                    self._owner.readers.add(reader_on(stream))
+                    with contextlib.suppress(EngineError):  # it is of another context
+                        self._device.late_frees.visit(stream)
 
 
 class _Owner:
@@ -225,7 +252,11 @@ class _Owner:
     def __init__(self, device: Device, memory: Memory) -> None:
         self._device = device
         self._memory = memory
+        self.readers: set[Reader] = set()  # on streams that are not the default one
 
     def __del__(self) -> None:
         with contextlib.suppress(Exception):  # at the end of the process the driver may be gone
-            self._device.free_after_default_stream(self._memory)
+            if self.readers:
+                self._device.late_frees.add(self._memory, self.readers)
+            else:
+                self._device.free_after_default_stream(self._memory)

@@ -1,20 +1,26 @@
 """DLPack capsules, made with ctypes: how an array's memory is handed to torch, CuPy, JAX or NumPy.
 
 The structures are those of dlpack.h (github.com/dmlc/dlpack), version 1.0 and the older unversioned
-form. A consumer takes a capsule over by renaming it, and calls the deleter when it is done; a
-capsule that nobody took is deleted by its own destructor. Until then `_exported` keeps the memory.
+form. A consumer takes a capsule over by renaming it, and calls the deleter when it is done. Until
+then `_exported` keeps the memory.
+
+A capsule that nobody took would be deleted by its destructor. But a consumer that refuses one drops
+it while its error is pending, and a destructor in Python would lose that error: ctypes runs it as
+if there was none. So a capsule has no destructor. `_exported` keeps it, and `sweep_capsules` finds
+those that nobody else has.
 """
 
 from __future__ import annotations
 
 import ctypes
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-__all__ = ["CPU", "CUDA", "DLPACK_VERSION", "make_capsule", "exported_count"]
+__all__ = ["CPU", "CUDA", "DLPACK_VERSION", "exported_count", "make_capsule", "sweep_capsules"]
 
 CPU, CUDA = 1, 2  # DLDeviceType
 DLPACK_VERSION = (1, 0)
@@ -68,37 +74,38 @@ class _Export:
     managed: _Managed | _ManagedVersioned
     sizes: Any  # the C array of the shape and the strides
     owner: object
+    capsule: Any
 
 
 _exported: dict[int, _Export] = {}  # by the address of the managed tensor
+_OURS = 2  # references to a capsule that only its _Export has, as sys.getrefcount counts them
 
 
 def _delete(address: int) -> None:
-    _exported.pop(address, None)
+    # A consumer that refuses may call this while its error is pending. `del` does not look at that;
+    # a call, `pop` for one, would fail of it, and the memory would stay for good.
+    del _exported[address]
 
 
 _deleter = _Deleter(_delete)  # kept here for good: consumers hold its address
 
-# ctypes.py_object would count references of a capsule that is being destroyed: so c_void_p.
-_Destructor = ctypes.PYFUNCTYPE(None, ctypes.c_void_p)
-_new = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_void_p, ctypes.c_char_p, _Destructor)(
+_new = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p)(
     ("PyCapsule_New", ctypes.pythonapi)
 )
-_is_valid = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_char_p)(
+_is_valid = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.py_object, ctypes.c_char_p)(
     ("PyCapsule_IsValid", ctypes.pythonapi)
 )
-_pointer = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p, ctypes.c_char_p)(
-    ("PyCapsule_GetPointer", ctypes.pythonapi)
-)
 
 
-def _destroy(capsule: int) -> None:
-    for name in (_NAME, _VERSIONED_NAME):  # a capsule that was taken over has another name
-        if _is_valid(capsule, name):
-            _delete(_pointer(capsule, name))
+def sweep_capsules() -> None:
+    """Let go of the memory of capsules that nobody took over and nobody has."""
+    for address, export in list(_exported.items()):
+        if sys.getrefcount(export.capsule) == _OURS and _is_untaken(export.capsule):
+            _exported.pop(address, None)  # another thread may have been here
 
 
-_destructor = _Destructor(_destroy)
+def _is_untaken(capsule: Any) -> bool:
+    return any(_is_valid(capsule, name) for name in (_NAME, _VERSIONED_NAME))
 
 
 def make_capsule(
@@ -144,13 +151,16 @@ def make_capsule(
         managed = _ManagedVersioned(*DLPACK_VERSION, None, _deleter, flags, tensor)
     else:
         managed = _Managed(tensor, None, _deleter)
+    sweep_capsules()
     address = ctypes.addressof(managed)
-    _exported[address] = _Export(managed, sizes, owner)
-    return _new(address, _VERSIONED_NAME if versioned else _NAME, _destructor)
+    capsule = _new(address, _VERSIONED_NAME if versioned else _NAME, None)
+    _exported[address] = _Export(managed, sizes, owner, capsule)
+    return capsule
 
 
 def exported_count() -> int:
     """How many capsules and consumers hold memory now."""
+    sweep_capsules()
     return len(_exported)
 
 

@@ -127,12 +127,25 @@ def test_a_provider_that_is_listed_but_does_not_run_is_broken(machine: Machine) 
     assert found["run on CPU"].status == "ok"
 
 
+def test_a_package_that_is_too_old_is_broken(machine: Machine) -> None:
+    found = machine(
+        packages={"cuda-core": "1.1.1", "cuda-bindings": "12.9.3"},
+        modules=("cuda.core", "cuda.bindings"),
+    )
+    old = found["cuda-core"]
+    assert (old.status, old.detail) == ("broken", "too old: got 1.1.1, expected >= 1.2")
+    assert old.remedy == install_command("gpu")
+    assert found["cuda-bindings"] == Finding("cuda-bindings", "ok", "12.9.3")
+
+
 def test_two_onnxruntimes_are_a_conflict(machine: Machine) -> None:
     found = machine(
         packages={"numpy": "2.4.6", "onnxruntime": "1.31.1", "onnxruntime-gpu": "1.31.1"},
         modules=("numpy",),
     )
-    uninstall = "pip uninstall -y onnxruntime onnxruntime-gpu && pip install onnxruntime-gpu"
+    uninstall = (
+        "pip uninstall -y onnxruntime onnxruntime-gpu && pip install 'onnxruntime-gpu[cuda,cudnn]'"
+    )
     for name in ("onnxruntime", "run on CPU", "run on CUDA"):
         assert found[name].status == "conflict"
         assert uninstall in found[name].remedy

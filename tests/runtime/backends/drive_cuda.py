@@ -20,6 +20,7 @@ import pytest
 
 from stylert.runtime.backends.cuda.cuda_device import CudaDevice
 from stylert.runtime.backends.cuda.device_array import DeviceArray
+from stylert.runtime.backends.cuda.dlpack import exported_count, sweep_capsules
 from stylert.runtime.backends.cuda.launch_timer import LaunchTimer
 from stylert.runtime.backends.tensorrt.session import TensorRTSession
 from stylert.runtime.bundle import Bundle
@@ -116,15 +117,21 @@ def graphs(device: CudaDevice) -> None:
         assert ran == [1]
 
 
+def filled(device: CudaDevice, stream: Any) -> DeviceArray:
+    """Zeros. The device is active."""
+    source = device.allocate(96, stream)
+    device.zero(source, stream)
+    array = DeviceArray.copy_of(
+        device, source.pointer, stream, shape=(2, 12), dtype=np.dtype(np.float32)
+    )
+    source.free()
+    return array
+
+
 def arrays(device: CudaDevice) -> None:
     with device.active():
         stream = device.open_stream()
-        source = device.allocate(96, stream)
-        device.zero(source, stream)
-        array = DeviceArray.copy_of(
-            device, source.pointer, stream, shape=(2, 12), dtype=np.dtype(np.float32)
-        )
-        source.free()
+        array = filled(device, stream)
     calls()
     assert not array.numpy().any()
     assert "cuStreamSynchronize" not in " ".join(calls())
@@ -136,7 +143,7 @@ def arrays(device: CudaDevice) -> None:
     calls()
     assert stub.fake_live() == 1  # the capsule keeps it
     del capsule
-    gc.collect()
+    sweep_capsules()
     assert stub.fake_live() == 0
     freed = calls()
     releases = freed[1].split()[1]
@@ -148,6 +155,70 @@ def arrays(device: CudaDevice) -> None:
         f"cuMemFreeAsync {releases}",
     ], freed
     assert releases != f"{stream.handle:x}"
+
+
+def streams_of_others(device: CudaDevice) -> None:
+    """Memory is freed after the work of the stream that DLPack gave it to, once it comes again."""
+    with device.active():
+        producer, reader = device.open_stream(), device.open_stream()
+        read = [filled(device, producer) for _ in range(2)]
+        for array in read:
+            array.__dlpack__(stream=reader.handle, max_version=(1, 0))
+        del array
+        read.clear()
+        sweep_capsules()
+        assert stub.fake_live() == 2
+        following = filled(device, producer)
+        calls()
+        capsule = following.__dlpack__(stream=reader.handle, max_version=(1, 0))
+        came = calls()
+        assert came[:2] == [
+            f"cuStreamWaitEvent {reader.handle:x}",  # for the new one to be filled
+            f"cuEventRecord {reader.handle:x}",  # after all that was read of the old ones
+        ], came
+        releases = came[-1].split()[1]
+        one = [
+            f"cuEventRecord {producer.handle:x}",
+            f"cuStreamWaitEvent {releases}",
+            "cuEventRecord 1",
+            f"cuStreamWaitEvent {releases}",
+            f"cuStreamWaitEvent {releases}",  # for the reader
+            f"cuMemFreeAsync {releases}",
+        ]
+        assert came[2:] == one * 2, came
+        assert stub.fake_live() == 1
+        del capsule, following
+        sweep_capsules()
+    calls()
+    device.late_frees.close()
+    assert calls() == ["cuCtxSynchronize 0", *one[:4], one[5]]
+    assert stub.fake_live() == 0
+
+
+def refusals(device: CudaDevice) -> None:
+    """The real NumPy takes nothing of the GPU: it is told so, and nothing stays behind."""
+    with device.active():
+        stream = device.open_stream()
+        array = filled(device, stream)
+        for _ in range(3):
+            with pytest.raises(BufferError, match="its numpy"):
+                np.from_dlpack(array)
+            assert exported_count() == 0
+        assert np.from_dlpack(array, device="cpu").shape == array.shape
+    del array
+    gc.collect()
+    assert stub.fake_live() == 0
+
+
+def closing(device: CudaDevice) -> None:
+    """A capsule that died alone gives its memory back when the device is closed."""
+    with device.active():
+        capsule = filled(device, device.open_stream()).__dlpack__(stream=None)
+    del capsule
+    assert stub.fake_live() == 1
+    device.close()
+    assert stub.fake_live() == 0
+    device.close()
 
 
 def pictures(path: Path) -> None:
@@ -198,13 +269,16 @@ def load(name: str) -> Any:
 def main() -> None:
     device = CudaDevice(0)
     assert (device.name, device.compute_capability) == ("Stub", (8, 9))
+    opened = calls()
+    assert opened[:2] == ["cuMemPoolCreate 0", f"releaseThreshold {2**64 - 1:x}"], opened
     assert stub.fake_depth() == 0  # the thread has its own context back
     refused(lambda: CudaDevice(1), "opening GPU 1 failed", "stylert doctor")
     memory_and_streams(device)
     graphs(device)
     arrays(device)
-    device.close()
-    device.close()
+    refusals(device)
+    streams_of_others(device)
+    closing(device)
     pictures(Path(sys.argv[1]))
     print("all is well")
 

@@ -11,13 +11,14 @@ import ctypes
 import itertools
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
 from stylert.runtime.backends.cuda.dlpack import CPU
+from stylert.runtime.backends.cuda.late_frees import LateFrees
 from stylert.runtime.errors import EngineError
 
 LEGACY = 1  # handle of the default stream
@@ -44,6 +45,7 @@ class FakeDevice:
         ] = []  # nothing is given back: a use after free is seen, not fatal
         self.waits: list[int] = []  # handles of the streams that were made to wait
         self.closed = 0
+        self.late_frees = LateFrees(self)
         self.lock = threading.RLock()
         self._active = threading.local()
         self._handles = itertools.count(0x1000, 0x10)
@@ -109,10 +111,18 @@ class FakeDevice:
         self.waits.append(handle)
         self.streams[handle].queue(event.run)
 
-    def free_after_default_stream(self, memory: FakeMemory) -> None:
+    def record_on(self, handle: int) -> FakeEvent:
+        self.call("record_on")
+        return FakeEvent(self.streams[handle], self.streams[handle].queued)
+
+    def free_after_default_stream(
+        self, memory: FakeMemory, events: Sequence[FakeEvent] = ()
+    ) -> None:
         with self.active():
             for stream in (memory.stream, self.default_stream):
                 self.releases.queue(self.record(stream).run)
+            for event in events:
+                self.releases.queue(event.run)
             memory.stream = self.releases
             memory.free()
 
@@ -130,8 +140,13 @@ class FakeDevice:
         finally:
             stream.captured = None
 
+    def sync(self) -> None:
+        self.call("sync_all")
+        self.finish()
+
     def close(self) -> None:
         self.closed += 1
+        self.late_frees.close()
 
     def finish(self) -> None:
         """Let all work come to its end."""

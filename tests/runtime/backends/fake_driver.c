@@ -57,6 +57,7 @@ CALL(cuCtxPopCurrent, void **context) {
     return *context = contexts[--depth], SUCCESS;
 }
 CALL(cuCtxGetDevice, int *device) { return *device = 0, depth ? SUCCESS : INVALID_CONTEXT; }
+CALL(cuCtxSynchronize, void) { return note("cuCtxSynchronize", NULL); }
 CALL(cuStreamGetCtx, void *stream, void **context) { return *context = (void *)0xC0, SUCCESS; }
 CALL(cuCtxGetStreamPriorityRange, int *a, int *b) { return *a = 0, *b = -5, SUCCESS; }
 CALL(cuStreamCreateWithPriority, void **stream, unsigned flags, int priority) {
@@ -81,6 +82,9 @@ CALL(cuEventElapsedTime, float *milliseconds, void *start, void *end) {
 CALL(cuMemPoolCreate, void **pool, void *p) { return *pool = handle(), note("cuMemPoolCreate", 0); }
 CALL(cuMemPoolDestroy, void *pool) { return note("cuMemPoolDestroy", NULL); }
 CALL(cuMemPoolGetAttribute, void *pool, int a, uint64_t *value) { return *value = 0, SUCCESS; }
+CALL(cuMemPoolSetAttribute, void *pool, int attribute, uint64_t *value) {
+    return note(attribute == 4 ? "releaseThreshold" : "cuMemPoolSetAttribute", (void *)*value);
+}
 CALL(cuMemAllocFromPoolAsync, void **pointer, size_t size, void *pool, void *stream) {
     if (size > (size_t)1 << 40) return OUT_OF_MEMORY;
     return *pointer = memory(size), note("cuMemAllocFromPoolAsync", stream);
@@ -99,6 +103,8 @@ CALL(cuMemsetD8Async, void *target, unsigned char value, size_t size, void *stre
 CALL(cuStreamBeginCapture, void *stream, int mode) {
     return capturing = 1, note("cuStreamBeginCapture", (void *)(uintptr_t)mode);
 }
+CALL(cuStreamIsCapturing, void *stream, int *status) { return *status = capturing, SUCCESS; }
+CALL(cuStreamGetCaptureInfo, void *stream, int *status) { return *status = capturing, SUCCESS; }
 CALL(cuStreamEndCapture, void *stream, void **graph) {
     int valid = capturing == 1 && !getenv("FAKE_CAPTURE_FAILS");
     capturing = 0, *graph = valid ? handle() : NULL, note("cuStreamEndCapture", stream);
@@ -123,14 +129,16 @@ static const struct {
     ENTRY(cuInit), ENTRY(cuDriverGetVersion), ENTRY(cuDeviceGetCount), ENTRY(cuDeviceGet),
     ENTRY(cuDeviceGetName), ENTRY(cuDeviceGetAttribute), ENTRY(cuDevicePrimaryCtxRetain),
     ENTRY(cuCtxGetCurrent), ENTRY(cuCtxSetCurrent), ENTRY(cuCtxPushCurrent),
-    ENTRY(cuCtxPopCurrent), ENTRY(cuCtxGetDevice), ENTRY(cuStreamGetCtx),
+    ENTRY(cuCtxPopCurrent), ENTRY(cuCtxGetDevice), ENTRY(cuCtxSynchronize), ENTRY(cuStreamGetCtx),
     ENTRY(cuCtxGetStreamPriorityRange), ENTRY(cuStreamCreateWithPriority),
     ENTRY(cuStreamSynchronize), ENTRY(cuStreamDestroy), ENTRY(cuStreamWaitEvent),
     ENTRY(cuEventCreate), ENTRY(cuEventRecord), ENTRY(cuEventSynchronize),
     ENTRY(cuEventQuery), ENTRY(cuEventElapsedTime),
     ENTRY(cuMemPoolCreate), ENTRY(cuMemPoolDestroy), ENTRY(cuMemPoolGetAttribute),
+    ENTRY(cuMemPoolSetAttribute),
     ENTRY(cuMemAllocFromPoolAsync), ENTRY(cuMemFreeAsync), ENTRY(cuMemAllocHost),
     ENTRY(cuMemFreeHost), ENTRY(cuMemcpyAsync), ENTRY(cuMemsetD8Async),
+    ENTRY(cuStreamIsCapturing), ENTRY(cuStreamGetCaptureInfo),
     ENTRY(cuStreamBeginCapture), ENTRY(cuStreamEndCapture),
     ENTRY(cuGraphInstantiateWithFlags), ENTRY(cuGraphDestroy), ENTRY(cuGraphUpload), ENTRY(cuGraphLaunch),
     ENTRY(cuGraphExecDestroy), ENTRY(cuGetErrorName), ENTRY(cuGetErrorString),

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from stylert.runtime import packages
 from stylert.runtime.backends.cuda import cuda_device
 from stylert.runtime.backends.cuda.cuda_device import CudaDevice
 from stylert.runtime.backends.cuda.device import Device
@@ -39,9 +40,52 @@ PLAN = Plan(
 )
 
 
-def test_without_cuda_core(monkeypatch: pytest.MonkeyPatch, refuses: Any) -> None:
+@pytest.mark.parametrize(
+    ("module", "distribution"),
+    [("cuda.core", "cuda-core"), ("cuda.bindings.driver", "cuda-bindings")],
+)
+def test_without_cuda_core(
+    monkeypatch: pytest.MonkeyPatch, refuses: Any, module: str, distribution: str
+) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
+    with refuses(f"{distribution} is not installed", "pip install", error=MissingExtra):
+        CudaDevice()
+
+
+def test_the_command_brings_no_second_onnxruntime(
+    monkeypatch: pytest.MonkeyPatch, refuses: Any
+) -> None:
     monkeypatch.setitem(sys.modules, "cuda.core", None)
-    with refuses("cuda-core or cuda-bindings is not installed", "pip install", error=MissingExtra):
+    for installed, extra in ({"tensorrt-rtx"}, "rtx"), ({"tensorrt-rtx", "tensorrt"}, "gpu"):
+        monkeypatch.setattr(
+            cuda_device,
+            "installed_version",
+            lambda *names, there=installed: "1" if there & {*names} else None,
+        )
+        with refuses("cuda-core is not installed", f"[{extra}]'", error=MissingExtra):
+            CudaDevice()
+
+
+@pytest.mark.parametrize(
+    ("distribution", "version", "floor"),
+    [
+        ("cuda-core", "1.1.1", "1.2"),
+        ("cuda-core", "0.9", "1.2"),
+        ("cuda-bindings", "12.8.0", "12.9.3"),
+        ("cuda-bindings", "13.0.1", "13.0.2"),
+    ],
+)
+def test_packages_that_are_too_old(
+    monkeypatch: pytest.MonkeyPatch, refuses: Any, distribution: str, version: str, floor: str
+) -> None:
+    real = packages.installed_version
+    monkeypatch.setattr(
+        packages,
+        "installed_version",
+        lambda name: version if name == distribution else real(name),
+    )
+    message = f"{distribution} is too old: got {version}, expected >= {floor}. Install: pip "
+    with refuses(message, error=MissingExtra):
         CudaDevice()
 
 
@@ -54,7 +98,7 @@ def test_without_a_gpu(refuses: Any) -> None:
 
 def test_it_is_a_device() -> None:
     wanted = {name for name in vars(Device) if not name.startswith("_")}
-    attributes = {"index", "name", "compute_capability", "dlpack_device"}
+    attributes = {"index", "name", "compute_capability", "dlpack_device", "late_frees"}
     assert attributes < wanted
     assert {name for name in wanted - attributes if not callable(getattr(CudaDevice, name, 0))} == (
         set()
@@ -87,7 +131,7 @@ def test_every_name_of_cuda_exists() -> None:
     core = pytest.importorskip("cuda.core", reason="cuda-core is not installed")
     bindings = importlib.import_module("cuda.bindings")
     importlib.import_module("cuda.bindings.driver")
-    for owner, name in names_after(cuda_device.__file__, {"cuda.core", "self._cuda"}):
+    for owner, name in names_after(cuda_device.__file__, {"self._cuda"}):
         assert hasattr(core, name), f"{owner}.{name}"
     source = Path(cuda_device.__file__ or "").read_text(encoding="utf-8")
     calls = re.findall(r'driver_call\("(\w+)"', source)
@@ -95,12 +139,13 @@ def test_every_name_of_cuda_exists() -> None:
     for call in calls:
         assert hasattr(bindings.driver, call), call
     assert bindings.driver.CUstreamCaptureMode.CU_STREAM_CAPTURE_MODE_THREAD_LOCAL == 1
+    assert bindings.driver.CUmemPool_attribute.CU_MEMPOOL_ATTR_RELEASE_THRESHOLD == 4
     for kind, names in {
-        core.Device: "set_current compute_capability name create_stream",
+        core.Device: "set_current compute_capability name create_stream create_event",
         core.Stream: "handle sync record wait",
         core.Event: "handle sync",
-        core.Buffer: "handle close is_closed fill",
-        core.DeviceMemoryResource: "allocate close",
+        core.Buffer: "handle close fill",
+        core.DeviceMemoryResource: "allocate close handle",
     }.items():
         for name in names.split():
             assert hasattr(kind, name), f"{kind.__name__}.{name}"

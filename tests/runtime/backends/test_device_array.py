@@ -123,6 +123,42 @@ def test_streams_that_mean_nothing(on_cuda: Any, fakes: Any, values: np.ndarray)
         array_on(fakes.new_device(), values).__dlpack__(stream=3)
 
 
+def test_numpy_is_told_what_to_do(on_cuda: Any, values: np.ndarray) -> None:
+    before = exported_count()
+    array = array_on(on_cuda, values)
+    for _ in range(3):
+        with pytest.raises(BufferError, match=r"^DLPack: .* on the GPU; its numpy\(\) is a copy"):
+            np.from_dlpack(array)
+    assert not on_cuda.waits
+    assert exported_count() == before
+    del array
+    gc.collect()
+    on_cuda.finish()
+    assert not on_cuda.live
+    assert np.array_equal(np.from_dlpack(array_on(on_cuda, values), device="cpu"), values)
+
+
+def test_the_default_stream_may_be_said(on_cuda: Any, values: np.ndarray) -> None:
+    array = array_on(on_cuda, values)
+    assert '"dltensor_versioned"' in repr(array.__dlpack__(stream=None, max_version=(1, 3)))
+    assert on_cuda.waits == [1]
+
+
+def test_a_capsule_that_nobody_takes_is_found_by_the_next_array(
+    on_cuda: Any, values: np.ndarray
+) -> None:
+    first, second = array_on(on_cuda, values), array_on(on_cuda, values)
+    capsule = first.__dlpack__(stream=1)
+    del first
+    gc.collect()
+    assert len(on_cuda.live) == 2
+    del capsule
+    del second
+    gc.collect()
+    on_cuda.finish()
+    assert not on_cuda.live
+
+
 def test_the_old_form(on_cuda: Any, values: np.ndarray) -> None:
     assert '"dltensor"' in repr(array_on(on_cuda, values).__dlpack__())
 

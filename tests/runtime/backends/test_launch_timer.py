@@ -97,7 +97,8 @@ def test_onnxruntime_runs_on_a_stream_that_is_watched(
     assert mapping == synthesis
     handle = int(mapping[1].pop("user_compute_stream"))
     assert handle in installed.device.streams
-    assert mapping == (CUDA, {"device_id": "2", "use_tf32": "0"})
+    options = {"use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC"}
+    assert mapping == (CUDA, {"device_id": "2", **options})
     assert session.describe()["gpu_index"] == 2
     installed.device.calls.clear()
     z = np.zeros((1, 64), np.float32)

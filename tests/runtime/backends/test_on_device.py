@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 
+from stylert.runtime.backends.cuda import cuda_device
 from stylert.runtime.backends.cuda.device_array import DeviceArray
 from stylert.runtime.backends.onnxruntime import OnnxRuntimeSession
 from stylert.runtime.bundle import Bundle
@@ -201,10 +202,11 @@ def test_onnxruntime_that_fails_frees_the_memory(cuda: Generator, fakes: Any, re
 def test_without_cuda_core(bundle: Path, refuses: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("cuda.core", "cuda.bindings"):
         monkeypatch.setitem(sys.modules, name, None)
+    monkeypatch.setattr(cuda_device, "installed_version", lambda *names: "1")  # onnxruntime-gpu
     session = OnnxRuntimeSession(Bundle.open(bundle), provider="cpu", threads=1)
     session.provider = "cuda"
     with (
         Generator(Bundle.open(bundle), session) as opened,
-        refuses("cuda-core", "[gpu]'", error=MissingExtra),
+        refuses("cuda-core is not installed", "[gpu]'", error=MissingExtra),
     ):
         opened.generate([1], on_device=True)
