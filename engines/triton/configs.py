@@ -138,6 +138,8 @@ def _use_onnx(config: Any, bundle: Bundle, recipe: Recipe, graph: str) -> None:
     if recipe.device == "gpu":  # by default, float32 would be computed with the 10 bits of TF32
         accelerators = config.optimization.execution_accelerators
         accelerators.gpu_execution_accelerator.add(name="cuda", parameters={"use_tf32": "0"})
+        # The heuristic search of cuDNN. An accelerator's own value is overwritten by this one.
+        _set_parameter(config, "cudnn_conv_algo_search", "1")
     elif graph == "mapping":
         _set_parameter(config, "intra_op_thread_count", "1")  # too small to gain from more
     elif recipe.threads is not None:

@@ -133,6 +133,7 @@ def test_onnxruntime_on_a_gpu_computes_in_float32(own_bundle: Path) -> None:
     config = layout(own_bundle, backend="onnxruntime").configs["synthesis"]
     (cuda,) = config.optimization.execution_accelerators.gpu_execution_accelerator
     assert (cuda.name, dict(cuda.parameters)) == ("cuda", {"use_tf32": "0"})
+    assert config.parameters["cudnn_conv_algo_search"].string_value == "1"  # HEURISTIC
     assert config.default_model_filename == "synthesis.fp16.onnx"
     assert [sample.batch_size for sample in config.model_warmup] == [*range(1, 9)]
     assert not config.optimization.cuda.graphs
