@@ -772,7 +772,7 @@ def test_doctor(run: Callable[..., Done]) -> None:
     for name in found:
         assert name in done.out
     if "missing" in found.values():
-        assert "stylert[" in done.out  # and not taken for markup
+        assert "[gpu]" in done.out  # and not taken for markup
 
 
 def test_build_engine(run: Callable[..., Done], bundle_copy: Path) -> None:
