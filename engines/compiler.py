@@ -1,4 +1,22 @@
-"""What every compiler does: parse, prove the precision, build, and publish all engines or none."""
+"""What every compiler does: parse, prove the precision, build, and publish all engines or none.
+
+It calls the builders themselves. Polygraphy (0.53.6) compares layers for us, see `verify --layers`,
+but its loaders cannot build what this does:
+
+- It drives either TensorRT or TensorRT-RTX: `POLYGRAPHY_USE_TENSORRT_RTX` chooses when it is
+  imported, once in a process. Here each call names its compiler.
+- What a builder logs goes to Polygraphy's own logger, and its error is "Invalid Engine". Here the
+  reason makes the one line of the error, and tells which convolutions need an island of float32.
+- A Ctrl-C that its logger meets ends the process by SIGTERM, so nothing that was begun is cleared
+  away; elsewhere it waits for the end of the build. Here the builder has a thread, and stops.
+- It ignores what `add_optimization_profile` and `set_timing_cache` return, and writes the timing
+  cache in place.
+- `CreateConfigRTX` leaves TF32 on, and has no option for that, nor for REQUIRE_USER_ALLOCATION.
+- Its loader of bytes gives the parser no path, by which the weights of graphs beyond 2 GB are
+  found; the one of paths parses the file as it is, whose half-stored weights a refit cannot load.
+
+With `PostprocessNetwork` and `PostprocessConfig` for all that, two calls would be left to it.
+"""
 
 from __future__ import annotations
 

@@ -78,7 +78,7 @@ _PACKAGES = (
         ("tensorrt-lean", "tensorrt-lean-cu13", "tensorrt-lean-cu12"),
     ),
     _Package("tensorrt_rtx", _RTX, ("tensorrt-rtx",)),
-    _Package("polygraphy", "pip install polygraphy", ("polygraphy",)),
+    _Package("polygraphy", _RTX, ("polygraphy",)),
     _Package("cuda.core", _GPU, ("cuda-core",)),
     _Package("cuda.bindings", _GPU, ("cuda-bindings",)),
     _Package("av", _VIDEO, ("av",)),
