@@ -7,7 +7,7 @@ dnnlib.util all lead to functions that import and call whatever they are told.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -16,7 +16,7 @@ from stylert.export.checkpoints.safe_pickle import arrays
 from stylert.export.checkpoints.safe_pickle.budget import Budget
 from stylert.export.checkpoints.safe_pickle.foreign import ForeignNames, ForeignObject
 from stylert.export.checkpoints.safe_pickle.pickle_machine import PickleMachine
-from stylert.export.checkpoints.safe_pickle.pickle_names import Buildable, Global
+from stylert.export.checkpoints.safe_pickle.pickle_names import Buildable, Global, RefusedName
 from stylert.export.checkpoints.safe_pickle.storages import STORAGE_TYPES, Tensor, make_tensor
 from stylert.export.checkpoints.safe_pickle.torch_stream import read_storage, read_stream
 from stylert.runtime.errors import CheckpointError
@@ -113,6 +113,7 @@ def _list_names(budget: Budget, foreign: ForeignNames | None) -> dict[tuple[str,
         ("numpy._core.multiarray", "scalar"): arrays.read_scalar,
         ("numpy.core.multiarray", "_reconstruct"): arrays.make_array,
         ("numpy._core.multiarray", "_reconstruct"): arrays.make_array,
+        ("dill._dill", "_create_array"): arrays.make_whole_array,  # StyleGAN-XL saves with dill
         ("numpy.core.numeric", "_frombuffer"): arrays.read_buffer,
         ("numpy._core.numeric", "_frombuffer"): arrays.read_buffer,
     }
@@ -131,6 +132,8 @@ def _list_names(budget: Budget, foreign: ForeignNames | None) -> dict[tuple[str,
     names |= {pair: Global(".".join(pair), new=new) for pair, new in classes.items()}
     names["numpy", "ndarray"] = arrays.NDARRAY
     names["torch", "Tensor"] = Global("torch.Tensor")
+    find_type = partial(_find_type, names=dict(names), foreign=foreign)
+    names["dill._dill", "_load_type"] = Global("dill._dill._load_type", call=find_type)
     return names | STORAGE_TYPES
 
 
@@ -158,6 +161,20 @@ def _drop_attributes(function: Any, kind: Any, arguments: Any, attributes: Any) 
     if type(function) is not Global or function.call is not make_tensor:
         raise CheckpointError("a tensor that is made in an unknown way")
     return make_tensor(*arguments)
+
+
+def _find_type(
+    name: Any, *, names: Mapping[tuple[str, str], Global], foreign: ForeignNames | None
+) -> Global | ForeignObject:
+    """A type of Python's own, which dill finds by a call: a mere name, too."""
+    if type(name) is not str:
+        raise CheckpointError("a type without a name")
+    known = names.get(("builtins", name))
+    if known is not None:
+        return known
+    if foreign is None:
+        raise RefusedName(f"builtins.{name}")
+    return foreign.resolve(f"builtins.{name}")
 
 
 def _make_set(items: Any, *, budget: Budget) -> set[str]:

@@ -22,6 +22,7 @@ __all__ = [
     "read_buffer",
     "make_array",
     "make_dtype",
+    "make_whole_array",
     "read_scalar",
 ]
 
@@ -105,6 +106,15 @@ def make_array(kind: Any, shape: Any, code: Any) -> PickledArray:
     if kind is not NDARRAY:
         raise CheckpointError("refuses a numpy array of another class")
     return PickledArray()
+
+
+def make_whole_array(function: Any, arguments: Any, state: Any, attributes: Any = None) -> Any:
+    """What stands for dill's _create_array: `make_array`, and its state at once."""
+    if type(function) is not Global or function.call is not make_array:
+        raise CheckpointError("refuses a numpy array of another class")
+    array = make_array(*arguments)
+    array.build(state)
+    return array
 
 
 def read_buffer(data: Any, dtype: Any, shape: Any, order: Any) -> PickledArray:
