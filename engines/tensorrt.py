@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import re
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +12,10 @@ from typing_extensions import override
 from stylert.engines.compiler import Compiler, Target
 from stylert.engines.packages import import_package
 from stylert.engines.request import BuildRequest
+from stylert.runtime.backends.tensorrt.plans import make_slug
 from stylert.runtime.errors import EngineError, InvalidInput, MissingExtra
 from stylert.runtime.files.publishing import publish_bytes
+from stylert.runtime.files.user_folders import find_cache_folder
 from stylert.runtime.machine import Gpu, visible_gpus
 
 __all__ = ["OLDEST", "TensorRT"]
@@ -66,7 +66,7 @@ class TensorRT(Compiler):
                 f"hardware_compatible: got a GPU of compute capability {self._capability}, "
                 "expected 8.0 (Ampere) or newer. Leave it out."
             )
-        name = "ampere_plus" if request.hardware_compatible else _make_slug(self.gpu.name)
+        name = "ampere_plus" if request.hardware_compatible else make_slug(self.gpu.name)
         return Target(name, (self._capability,), self.gpu.name)
 
     @override
@@ -78,7 +78,7 @@ class TensorRT(Compiler):
         if request.hardware_compatible:
             config.hardware_compatibility_level = trt.HardwareCompatibilityLevel.AMPERE_PLUS
         try:
-            timings = self._timing_cache.read_bytes()
+            timings = self._find_timings().read_bytes()
         except OSError:
             timings = b""
         for data in (timings, b""):  # a new one where TensorRT refuses the old one
@@ -92,19 +92,12 @@ class TensorRT(Compiler):
         if timing_cache is None:
             return
         with suppress(OSError):  # a home that cannot be written costs time, not the engine
-            publish_bytes(self._timing_cache, timing_cache.serialize())
+            publish_bytes(self._find_timings(), timing_cache.serialize())
 
     @property
     def _capability(self) -> str:
         return "{}.{}".format(*self.gpu.compute_capability)
 
-    @property
-    def _timing_cache(self) -> Path:
-        caches = os.environ.get("XDG_CACHE_HOME")
-        folder = Path(caches) if caches else Path.home() / ".cache"
-        name = f"tensorrt-{self.trt.__version__}-{_make_slug(self.gpu.name)}.timing"
-        return folder / "stylert" / name
-
-
-def _make_slug(name: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_") or "gpu"
+    def _find_timings(self) -> Path:
+        name = f"tensorrt-{self.trt.__version__}-{make_slug(self.gpu.name)}.timing"
+        return find_cache_folder() / name

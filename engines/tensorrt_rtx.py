@@ -60,6 +60,8 @@ class TensorRTRTX(Compiler):
 
     @override
     def configure(self, config: Any, request: BuildRequest) -> None:
+        # Else a wide profile may allocate while it runs, which no CUDA graph can capture.
+        config.set_flag(self.trt.BuilderFlag.REQUIRE_USER_ALLOCATION)
         capabilities = self.find_target(request).compute_capabilities
         config.num_compute_capabilities = len(capabilities)
         for i, capability in enumerate(capabilities):

@@ -128,9 +128,10 @@ def waiting_threads_sleep() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def own_data_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+def own_folders_of_the_user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """The record of the engines that were built is that of the tests, not that of who runs them."""
     with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("caches")))
         patch.setenv("XDG_DATA_HOME", str(tmp_path_factory.mktemp("data")))
         patch.delenv("STYLERT_TRUST_ENGINES", raising=False)
         yield

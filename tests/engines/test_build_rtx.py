@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import tensorrt_rtx
 
-from stylert.engines import build_engine
+from stylert.engines import build_engine, compiler
 from stylert.runtime.backends.tensorrt.plans import Plan, list_plans
 from stylert.runtime.bundle import ENGINES, HALF, Bundle, hash_file, sealed
 from stylert.runtime.errors import EngineError
@@ -91,6 +91,26 @@ def test_precision_outputs_and_batches_are_as_asked(
     assert (plan.outputs, plan.batches) == (outputs, batches)
     assert set(plan.census["convolutions"]) == census
     assert ("HALF" in plan.census["tensors"]) == ("HALF" in census)
+
+
+@pytest.mark.parametrize("batch", ["1", "1:4:8"])
+def test_nothing_is_allocated_while_an_engine_runs(
+    own_bundle: Path, batch: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No CUDA graph can be captured otherwise."""
+    configs = []
+    run = compiler.run_builder
+    monkeypatch.setattr(
+        compiler,
+        "run_builder",
+        lambda trt, builder, network, config, progress: (
+            configs.append(config) or run(trt, builder, network, config, progress)
+        ),
+    )
+    mapping(own_bundle, batch=batch)
+    (config,) = configs
+    assert config.get_flag(tensorrt_rtx.BuilderFlag.REQUIRE_USER_ALLOCATION)
+    assert not config.get_flag(tensorrt_rtx.BuilderFlag.TF32)
 
 
 def test_one_plan_holds_for_all_sms(own_bundle: Path) -> None:

@@ -92,10 +92,7 @@ def make_program(
 
     enqueue()  # what TensorRT sets up in a context's first run cannot be captured
     stream.sync()
-    if policy.enabled and policy.built_in:
-        if not all(context.captures_itself(stream.handle) for context in contexts):
-            policy.give_up("TensorRT-RTX cannot capture this plan")
-    elif policy.enabled:
+    if policy.enabled and not policy.built_in:
         try:
             return Program(contexts, device.capture(stream, enqueue))
         except EngineError as error:

@@ -17,6 +17,7 @@ import numpy as np
 from stylert.runtime.backends.cuda.device import Stream
 from stylert.runtime.backends.tensorrt.plans import Plan
 from stylert.runtime.backends.tensorrt.refit_weights import with_float32_weights
+from stylert.runtime.backends.tensorrt.runtime_cache import RuntimeCache
 from stylert.runtime.backends.tensorrt.tensorrt_log import tensorrt_logger
 from stylert.runtime.bundle import GraphSpec
 from stylert.runtime.errors import EngineError, MissingExtra
@@ -95,7 +96,8 @@ class Engine:
         plan: its sidecar.
         data: its bytes.
         graph: the graph that it was built from; their tensors must agree.
-        built_in_graphs: let TensorRT-RTX capture its CUDA graphs itself.
+        gpu: name of the GPU.
+        cuda_graphs: let TensorRT-RTX capture CUDA graphs, which it does itself.
 
     Raises:
         EngineError: TensorRT refuses the plan, or its tensors are not those of the graph.
@@ -108,13 +110,19 @@ class Engine:
         data: bytes,
         graph: GraphSpec,
         *,
-        built_in_graphs: bool = False,
+        gpu: str,
+        cuda_graphs: bool,
     ) -> None:
         self.plan = plan
         self._package = package
         self._engine = package.load(data, plan)
         self._trt = package.trt
-        self._built_in_graphs = built_in_graphs
+        self._cuda_graphs = cuda_graphs
+        self._runtime_cache: RuntimeCache | None = None
+        if package.name == "tensorrt_rtx":
+            config = self._engine.create_runtime_config()
+            self._runtime_cache = RuntimeCache(config, plan, package.version, gpu)
+            package.logger.clear()  # a cache that does not fit is no error
         self._rows: dict[str, tuple[tuple[int, ...], np.dtype[Any]]] = {}
         self._limits: dict[tuple[str, int], tuple[int, int]] = {}  # asked in every call
         self.inputs, self.outputs = self._names()
@@ -175,7 +183,8 @@ class Engine:
         """
         profile = self.find_profile(batch)
         assert profile is not None
-        context = self._new_context()
+        bound = self._new_context()
+        context = bound.context
         context.set_device_memory(*scratch)
         # The stream is synchronised before the first run's result is used, so this is ordered.
         self._must(
@@ -190,7 +199,12 @@ class Engine:
                 context.set_tensor_address(name, addresses[name]), f"set_tensor_address({name})"
             )
         self._check_shapes(context, batch)
-        return BoundContext(self._package, context, self.plan.graph)
+        return bound
+
+    def keep_kernels(self) -> None:
+        """Keep what TensorRT-RTX has compiled for the next start."""
+        if self._runtime_cache is not None:
+            self._runtime_cache.save()
 
     def refit(self, onnx: Path) -> None:
         """Replace the weights by those of another ONNX file of the same architecture.
@@ -223,18 +237,30 @@ class Engine:
         if not done:
             raise self._package.error("refit_cuda_engine returned False")
 
-    def _new_context(self) -> Any:
+    def _new_context(self) -> BoundContext:
         trt = self._trt
         managed = trt.ExecutionContextAllocationStrategy.USER_MANAGED
-        if self._built_in_graphs:
-            rtx = trt
-            config = self._engine.create_runtime_config()
-            config.set_execution_context_allocation_strategy(managed)
-            config.cuda_graph_strategy = rtx.CudaGraphStrategy.WHOLE_GRAPH_CAPTURE
-            context = self._engine.create_execution_context(config)
-        else:
+        if self._runtime_cache is None:
             context = self._engine.create_execution_context(managed)
-        return self._must(context, "create_execution_context")
+            return self._bound(context)
+        rtx = trt
+        config = self._engine.create_runtime_config()
+        config.set_execution_context_allocation_strategy(managed)
+        self._runtime_cache.attach(config)
+        # A context keeps its shapes. By default it would run with general kernels until those for
+        # them are compiled, and a picture could change in its last bit in between.
+        eager = rtx.DynamicShapesKernelSpecializationStrategy.EAGER
+        config.dynamic_shapes_kernel_specialization_strategy = eager
+        if self._cuda_graphs:
+            config.cuda_graph_strategy = rtx.CudaGraphStrategy.WHOLE_GRAPH_CAPTURE
+        context = self._engine.create_execution_context(config)
+        return self._bound(context, config, self._runtime_cache)
+
+    def _bound(
+        self, context: Any, config: Any = None, cache: RuntimeCache | None = None
+    ) -> BoundContext:
+        self._must(context, "create_execution_context")
+        return BoundContext(self._package, context, self.plan.graph, config, cache)
 
     def _must(self, returned: Any, call: str) -> Any:
         """What a call gave, unless it was None or False."""
@@ -300,10 +326,25 @@ class Engine:
 class BoundContext:
     """An execution context that is ready to run, and never changed: a CUDA graph relies on it."""
 
-    def __init__(self, package: Package, context: Any, graph: str) -> None:
+    def __init__(
+        self,
+        package: Package,
+        context: Any,
+        graph: str,
+        config: Any = None,
+        cache: RuntimeCache | None = None,
+    ) -> None:
         self._package = package
-        self._context = context
+        self.context = context
         self._graph = graph
+        self._config = config
+        self._cache = cache
+
+    def __del__(self) -> None:
+        # The context uses the config, and both use the cache; the bindings keep none of them.
+        del self.context
+        del self._config
+        del self._cache
 
     def enqueue(self, handle: int) -> None:
         """Queue one run on a stream.
@@ -312,15 +353,11 @@ class BoundContext:
             EngineError: TensorRT refuses.
         """
         try:
-            done = self._context.execute_async_v3(handle)
+            done = self.context.execute_async_v3(handle)
         except Exception as error:
             raise self._package.error(f"{self._graph}: execute_async_v3 failed", error) from error
         if not done:
             raise self._package.error(f"{self._graph}: execute_async_v3 returned {done}")
-
-    def captures_itself(self, handle: int) -> bool:
-        """Whether TensorRT-RTX replays this context as a CUDA graph on the stream."""
-        return bool(self._context.is_stream_capturable(handle))
 
 
 def _line(text: Any) -> str:

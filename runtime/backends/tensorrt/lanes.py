@@ -228,6 +228,8 @@ class Lane:
             self._policy,
         )
         self._programs[key] = program
+        for stage in stages:
+            self._engines[stage].keep_kernels()  # a process that is killed does not close
         return program
 
     def _slot(self, stage: str, name: str) -> _Slot:

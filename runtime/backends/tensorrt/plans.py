@@ -15,6 +15,7 @@ a name; it only keeps plans apart.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -24,7 +25,7 @@ from stylert.runtime.bundle import ENGINES, Bundle, graph_key
 from stylert.runtime.errors import EngineError
 from stylert.runtime.files.json_files import read_json
 
-__all__ = ["PLAN_SCHEMA", "Plan", "list_plans"]
+__all__ = ["PLAN_SCHEMA", "Plan", "list_plans", "make_slug"]
 
 PLAN_SCHEMA = 1
 _MAX_SIDECAR = 2**20  # bytes
@@ -130,3 +131,8 @@ def list_plans(bundle: Bundle) -> list[Plan]:
             )
         plans.append(plan)
     return plans
+
+
+def make_slug(name: str) -> str:
+    """The name of a GPU as part of a file's name: 'nvidia_l4'."""
+    return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_") or "gpu"

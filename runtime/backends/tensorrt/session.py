@@ -6,6 +6,7 @@ noise stays on the device, and pictures come as NumPy arrays or stay there (`Dev
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -162,10 +163,13 @@ class TensorRTSession:
         """Free the device's memory once the calls that run are done. Twice is no error."""
         with self._device.active():
             if self._lanes.close():
-                self._residents.free()
-                self._engines.clear()
-                self._package.release()
-                self._device.close()
+                with contextlib.ExitStack() as stack:  # from the last to the first, come what may
+                    stack.callback(self._device.close)
+                    stack.callback(self._package.release)
+                    stack.callback(self._engines.clear)
+                    for engine in self._engines.values():
+                        stack.callback(engine.keep_kernels)
+                    stack.callback(self._residents.free)
 
     def _check_outputs(self, plan: Plan, outputs: Sequence[str]) -> None:
         for name in outputs:
@@ -200,8 +204,8 @@ class TensorRTSession:
 
     def _open(self, bundle: Bundle, plan: Plan) -> Engine:
         graph = bundle.graphs[graph_key(plan.graph, plan.precision)]
-        data = plan.read(bundle)
-        return Engine(self._package, plan, data, graph, built_in_graphs=self._policy.built_in)
+        data, gpu = plan.read(bundle), self._device.name
+        return Engine(self._package, plan, data, graph, gpu=gpu, cuda_graphs=self._policy.enabled)
 
 
 class _Packages:

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import os
 import re
-import sys
 from pathlib import Path
 
 from stylert.runtime.backends.tensorrt.plans import Plan
 from stylert.runtime.errors import EngineError
+from stylert.runtime.files.user_folders import find_data_folder
 
 __all__ = ["UntrustedEngine", "is_trusted", "record_engine", "tell_untrusted"]
 
@@ -43,7 +43,7 @@ def is_trusted(plan: Plan, *, trust_engines: bool = False) -> bool:
     sha256 = str(plan.sha256)  # a stranger's, too: it must not lead elsewhere
     try:
         return bool(_SHA256.fullmatch(sha256)) and (_record() / sha256).is_file()
-    except (OSError, RuntimeError):  # RuntimeError: this user has no home
+    except OSError:
         return False
 
 
@@ -53,10 +53,7 @@ def record_engine(plan: Plan) -> None:
     Raises:
         OSError: the record cannot be written.
     """
-    try:
-        folder = _record()
-    except RuntimeError as error:
-        raise OSError(str(error)) from None
+    folder = _record()
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     number = os.open(folder / plan.sha256, os.O_WRONLY | os.O_CREAT, 0o600)
     with open(number, "w", encoding="utf-8") as file:
@@ -78,12 +75,4 @@ def tell_untrusted(plan: Plan, build: str) -> str:
 
 def _record() -> Path:
     """The folder whose files are named by the SHA-256 of this user's engines."""
-    data = Path(os.environ.get("XDG_DATA_HOME", ""))
-    if not data.is_absolute():
-        if sys.platform == "win32":
-            data = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-        elif sys.platform == "darwin":
-            data = Path.home() / "Library" / "Application Support"
-        else:
-            data = Path.home() / ".local" / "share"
-    return data / "stylert" / "engines"
+    return find_data_folder() / "engines"

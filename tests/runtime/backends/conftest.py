@@ -50,6 +50,7 @@ class Fakes:
             self._patch.setitem(sys.modules, name, None)  # importing it fails
 
     def install(self, name: str = "tensorrt", version: str | None = None) -> None:
+        self.module = FAKE_TENSORRT
         module = FAKE_TENSORRT.module_of(name, self.world, version or self.version)
         self._patch.setitem(sys.modules, name, module)
 

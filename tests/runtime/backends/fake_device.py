@@ -62,6 +62,10 @@ class FakeDevice:
         finally:
             self._active.depth = depth
 
+    @property
+    def is_active(self) -> bool:
+        return bool(getattr(self._active, "depth", 0))
+
     def open_stream(self) -> FakeStream:
         self.call("open_stream")
         stream = FakeStream(self, next(self._handles))
@@ -156,7 +160,7 @@ class FakeDevice:
     def call(self, name: str) -> None:
         """Count a call, and fail it if it was told to."""
         with self.lock:
-            assert getattr(self._active, "depth", 0), f"{name}: the device is not active"
+            assert self.is_active, f"{name}: the device is not active"
             self.calls[name] += 1
             if name in self.failing:
                 self.failing[name] -= 1

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import enum
 import json
+import weakref
 from collections import Counter
 from functools import cache
 from pathlib import Path
@@ -53,11 +54,14 @@ class World:
 
     def __init__(self, device: Any) -> None:
         self.device = device
+        self.rtx = False  # whether the module is tensorrt_rtx
         self.calls: Counter[str] = Counter()
         self.failing: dict[str, Any] = {}  # call -> what it returns, or an exception that it raises
         self.loaded: list[str] = []
         self.host_code: list[bool] = []
-        self.contexts: list[Context] = []
+        self.contexts: weakref.WeakSet[Context] = weakref.WeakSet()
+        self.compiled: list[Any] = []  # TensorRT-RTX: what no cache held
+        self.driver = "580.65.06"
         self.seen: list[tuple[str, dict[str, tuple[int, ...]]]] = []  # graph and shapes of each run
 
     def answer(self, call: str, returned: Any) -> Any:
@@ -125,28 +129,70 @@ class Engine:
         return 1000 * int(self.batches[profile][2])
 
     def create_runtime_config(self) -> RuntimeConfig:
-        return RuntimeConfig()
+        assert self.world.rtx, "not used here: full TensorRT has other strategies"
+        return RuntimeConfig(self)
 
     def create_execution_context(self, strategy: Any) -> Any:
+        config = None
         if isinstance(strategy, RuntimeConfig):
-            strategy = strategy.strategy
+            config, strategy = strategy, strategy.strategy
         assert strategy == ExecutionContextAllocationStrategy.USER_MANAGED
-        context = Context(self)
-        self.world.contexts.append(context)
+        context = Context(self, config)
+        self.world.contexts.add(context)
         return self.world.answer("create_execution_context", context)
 
 
 class RuntimeConfig:
-    strategy: Any = None
-    cuda_graph_strategy: Any = None
+    """Of TensorRT-RTX. Contexts use it, and do not keep it alive."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.strategy = ExecutionContextAllocationStrategy.STATIC
+        self.cuda_graph_strategy = CudaGraphStrategy.DISABLED
+        self.dynamic_shapes_kernel_specialization_strategy = (
+            DynamicShapesKernelSpecializationStrategy.LAZY
+        )
+        self.cache: weakref.ref[RuntimeCache] | None = None
 
     def set_execution_context_allocation_strategy(self, strategy: Any) -> None:
         self.strategy = strategy
 
+    def create_runtime_cache(self) -> RuntimeCache:
+        return RuntimeCache(self.engine.world)
+
+    def set_runtime_cache(self, cache: RuntimeCache) -> Any:
+        self.cache = weakref.ref(cache)
+        return self.engine.world.answer("set_runtime_cache", True)
+
+
+class RuntimeCache:
+    """What was compiled, by graph and shapes; it is for one driver."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.kernels: list[Any] = []
+
+    def deserialize(self, blob: bytes) -> Any:
+        assert self.world.device.is_active, "it asks the driver"
+        try:
+            driver, kernels = json.loads(blob)
+        except ValueError:
+            return self.world.answer("deserialize", False)
+        if driver != self.world.driver:
+            return self.world.answer("deserialize", False)
+        self.kernels = kernels
+        return self.world.answer("deserialize", True)
+
+    def serialize(self) -> Any:
+        """Gives memory of the host, which is no bytes."""
+        data = json.dumps([self.world.driver, self.kernels]).encode()
+        return self.world.answer("serialize", memoryview(data))
+
 
 class Context:
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, config: RuntimeConfig | None) -> None:
         self.engine = engine
+        self.config = None if config is None else weakref.ref(config)
         self.world = engine.world
         self.changes = 0  # a graph is only valid while this stays as it was
         self.runs = 0
@@ -186,14 +232,13 @@ class Context:
         shape = [batch, *self.engine.get_tensor_shape(name)[1:]]
         return self.world.answer("get_tensor_shape", shape)
 
-    def is_stream_capturable(self, stream: int) -> Any:
-        return self.world.answer("is_stream_capturable", True)
-
     def execute_async_v3(self, handle: int) -> Any:
         device = self.world.device
         stream = device.streams[handle]
         assert handle != 1, "the default stream"
         self.runs += 1
+        if self.config is not None:
+            self._compile(self.config())
         if stream.captured is not None and self.runs == 1:
             stream.invalid = "the context's first run"
         done = self.world.answer("execute_async_v3", True)
@@ -210,6 +255,16 @@ class Context:
 
             stream.queue(run)
         return done
+
+    def _compile(self, config: RuntimeConfig | None) -> None:
+        assert config is not None, "the config is gone before its context"
+        cache = config.cache and config.cache()
+        assert cache is not None, "the cache is gone before its context"
+        shapes = sorted((name, list(shape)) for name, shape in self.shapes.items())
+        kernel = json.loads(json.dumps([self.engine.graph, shapes]))
+        if kernel not in cache.kernels:
+            cache.kernels.append(kernel)
+            self.world.compiled.append(kernel)
 
     def _run(
         self, onnx: str, shapes: dict[str, tuple[int, ...]], addresses: dict[str, int]
@@ -275,6 +330,12 @@ class CudaGraphStrategy(enum.IntEnum):
     WHOLE_GRAPH_CAPTURE = 1
 
 
+class DynamicShapesKernelSpecializationStrategy(enum.IntEnum):
+    LAZY = 0
+    EAGER = 1
+    NONE = 2
+
+
 def module_of(name: str, world: World, version: str = VERSION) -> Any:
     """A module that `import` can find in `sys.modules`."""
     module: Any = ModuleType(name)
@@ -289,6 +350,8 @@ def module_of(name: str, world: World, version: str = VERSION) -> Any:
         module.OnnxParserRefitter = OnnxParserRefitter
     if name == "tensorrt_rtx":
         module.CudaGraphStrategy = CudaGraphStrategy
+        module.DynamicShapesKernelSpecializationStrategy = DynamicShapesKernelSpecializationStrategy
+        world.rtx = True
     return module
 
 

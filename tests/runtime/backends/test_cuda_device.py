@@ -161,8 +161,10 @@ def test_every_name_of_tensorrt_rtx_exists() -> None:
         "get_tensor_shape get_tensor_profile_shape num_optimization_profiles "
         "get_device_memory_size_for_profile_v2 create_execution_context create_runtime_config",
         trt.IExecutionContext: "set_device_memory set_optimization_profile_async set_input_shape "
-        "set_tensor_address infer_shapes get_tensor_shape execute_async_v3 is_stream_capturable",
-        trt.IRuntimeConfig: "set_execution_context_allocation_strategy cuda_graph_strategy",
+        "set_tensor_address infer_shapes get_tensor_shape execute_async_v3",
+        trt.IRuntimeConfig: "set_execution_context_allocation_strategy cuda_graph_strategy "
+        "create_runtime_cache set_runtime_cache dynamic_shapes_kernel_specialization_strategy",
+        trt.tensorrt_rtx.IRuntimeCache: "serialize deserialize",
         trt.Refitter: "get_missing_weights refit_cuda_engine",
         trt.OnnxParserRefitter: "refit_from_bytes num_errors get_error",
     }.items():

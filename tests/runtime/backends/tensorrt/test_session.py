@@ -644,21 +644,6 @@ def test_tensorrt_rtx_captures_its_own_graphs(
     session.close()
 
 
-def test_tensorrt_rtx_that_cannot_capture(
-    fakes: Any, bundle_copy: Path, add_plans: Any, feeds_of: Any, expected: Any
-) -> None:
-    fakes.install("tensorrt_rtx", "1.7.1.116")
-    fakes.world.failing["is_stream_capturable"] = False
-    add_plans(bundle_copy, compiler="tensorrt_rtx", version="1.7.1.116")
-    session = fakes.open(bundle_copy)
-    feeds = feeds_of(3)
-    with pytest.warns(StylertWarning, match="TensorRT-RTX cannot capture"):
-        drawn = session.run(BOTH, feeds, ["img"])
-    assert same(drawn[0], expected(feeds, ["img"])[0])
-    assert session.describe()["cuda_graphs"] is False
-    session.close()
-
-
 def test_without_any_package(fakes: Any, engines: Path, refuses: Any) -> None:
     with refuses("tensorrt does not load", error=MissingExtra):
         fakes.open(engines)

@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 
 import stylert
-from stylert.runtime.backends.tensorrt import trust
 from stylert.runtime.backends.tensorrt.plans import Plan, list_plans
 from stylert.runtime.backends.tensorrt.trust import UntrustedEngine, is_trusted, record_engine
 from stylert.runtime.bundle import Bundle
@@ -185,33 +184,6 @@ def test_a_sidecar_whose_hash_is_none(record: Path, plan: Plan, sha256: Any) -> 
     record_engine(plan)
     (record / ("A" * 64)).touch()
     assert not is_trusted(replace(plan, sha256=sha256))
-
-
-@pytest.mark.parametrize(
-    ("platform", "variables", "folder"),
-    [
-        ("linux", {}, "home/.local/share"),
-        ("linux", {"XDG_DATA_HOME": "relative"}, "home/.local/share"),
-        ("darwin", {}, "home/Library/Application Support"),
-        ("win32", {}, "home/AppData/Local"),
-        ("win32", {"LOCALAPPDATA": "/local"}, "/local"),
-        ("darwin", {"XDG_DATA_HOME": "/data"}, "/data"),
-    ],
-)
-def test_where_it_is(
-    platform: str,
-    variables: dict[str, str],
-    folder: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    for name in ("XDG_DATA_HOME", "LOCALAPPDATA"):
-        monkeypatch.delenv(name, raising=False)
-    for name, value in variables.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setattr(Path, "home", lambda: tmp_path / "home")
-    monkeypatch.setattr(trust.sys, "platform", platform)
-    assert trust._record() == tmp_path / folder / "stylert" / "engines"
 
 
 def test_a_user_without_a_home(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
