@@ -70,15 +70,17 @@ class OpenCandidate(Protocol):
         From its first kernel to its last, gaps included: not the host's work before and after, nor
         the copy of the images to the host (but see a candidate that cannot leave that out).
         """
+        return None
 
     def describe(self) -> Mapping[str, Any]:
         """Say what really runs: 'device' ('cpu' or 'cuda'), 'precision' ('fp32'), versions, ..."""
 
     def close(self) -> None:
         """Free what the candidate holds."""
+        return
 
 
-class _GeneratorCandidate:
+class _GeneratorCandidate(OpenCandidate):
     """A `Generator` on one backend: from seeds to images, as an application would."""
 
     def __init__(
@@ -124,13 +126,11 @@ class _GeneratorCandidate:
 def open_generator(
     *,
     bundle: str | Path,  # the bundle's directory
-    threads: int,  # of one call on the CPU
     max_batch: int,  # the largest batch that will be timed
     backend: str = "onnxruntime",
     provider: str = "cpu",
-    precision: str = "auto",
-    trust_engines: bool = False,
     class_idx: int | None = None,  # of all images; None = seed mod c_dim
+    **opening: Any,  # the other arguments of `Generator.open`
 ) -> OpenCandidate:
     """Open a bundle as `Generator.open` does, on a GPU with its clock, and make it a candidate.
 
@@ -144,24 +144,18 @@ def open_generator(
 
     timer = None
     if provider != "cpu":
-        from stylert.runtime.backends.cuda.cuda_device import open_device
+        from stylert.runtime.backends.cuda.device import open_device
 
         timer = LaunchTimer(open_device())
     opened = Bundle.open(bundle)
     session, choice = open_session(
-        opened,
-        backend=backend,
-        provider=provider,
-        precision=precision,
-        threads=threads,
-        trust_engines=trust_engines,
-        timer=timer,
+        opened, backend=backend, provider=provider, timer=timer, **opening
     )
     generator = Generator(opened, session, max_batch=max_batch, choice=choice)
     return _GeneratorCandidate(generator, timer, class_idx)
 
 
-class _Gemm:
+class _Gemm(OpenCandidate):
     """A float32 matrix product in NumPy, the same for every batch size."""
 
     def __init__(self, threads: int):
@@ -180,9 +174,6 @@ class _Gemm:
         np.matmul(self._a, self._b, out=self._y)
         return np.broadcast_to(self._y, (self._batch, 1, *self._y.shape))  # [N, 1, M, N], a view
 
-    def device_seconds(self) -> None:
-        return None
-
     def describe(self) -> dict[str, Any]:
         blas = np.show_config(mode="dicts") or {}
         library = blas.get("Build Dependencies", {}).get("blas", {})
@@ -194,9 +185,6 @@ class _Gemm:
             "blas": f"{library.get('name', '?')} {library.get('version', '?')}",
             "version": np.__version__,
         }
-
-    def close(self) -> None:
-        pass
 
 
 def open_gemm(*, threads: int) -> OpenCandidate:

@@ -8,13 +8,15 @@ half path, see `models.layers.modulated_conv2d`. On a GPU, float32 means float32
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import torch
+from typing_extensions import override
 
-from stylert.apps.bench.candidates import HALF_GEMM_SHAPE, TRUNCATION_PSI
+from stylert.apps.bench.candidates import HALF_GEMM_SHAPE, TRUNCATION_PSI, OpenCandidate
 from stylert.export.checkpoints import Checkpoint, StyleGAN2Config, read_checkpoint
 from stylert.export.checkpoints.assumptions import Assumptions
 from stylert.export.families import build_model
@@ -28,7 +30,7 @@ from stylert.runtime.latents import make_z
 __all__ = ["HalfGemm", "TorchCandidate", "open_compiled", "open_eager", "open_half_gemm"]
 
 
-class TorchCandidate:
+class TorchCandidate(OpenCandidate):
     """A reference that draws from z, as its users run it: in inference mode.
 
     Args:
@@ -59,13 +61,11 @@ class TorchCandidate:
         self.clock = clock
         self.draw: Any = model
         if compiled:
-            options: dict[str, Any] = {}
-            if device == "cuda":
-                options = {"mode": "reduce-overhead", "dynamic": False}
-            self.draw = torch.compile(model, **options)
+            on_gpu: dict[str, Any] = {"mode": "reduce-overhead", "dynamic": False}
+            self.draw = torch.compile(model, **(on_gpu if device == "cuda" else {}))
 
+    @override
     def prepare(self, batch: int) -> None:
-        """Make the inputs of seeds 0 .. batch-1; a compiled model compiles for this batch."""
         config = self.model.config
         c = Classes(config.c_dim).make_labels(self.class_idx, None, batch=batch, seeds=range(batch))
         z = make_z(range(batch), config.z_dim)
@@ -74,8 +74,8 @@ class TorchCandidate:
         if self.compiled:
             self.run()
 
+    @override
     def run(self) -> np.ndarray:
-        """Draw the images [N, C, H, W] float32 into host memory."""
         with torch.inference_mode():
             if self.clock is not None:
                 self.clock.start()
@@ -85,12 +85,12 @@ class TorchCandidate:
             array: np.ndarray = images.cpu().numpy()
         return array
 
+    @override
     def device_seconds(self) -> float | None:
-        """What the last run took on the GPU, without the copy to the host; None on the CPU."""
         return None if self.clock is None else self.clock.seconds()
 
+    @override
     def describe(self) -> dict[str, Any]:
-        """What runs where."""
         facts = {
             "backend": "torch.compile" if self.compiled else "torch",
             "version": torch.__version__,
@@ -102,8 +102,8 @@ class TorchCandidate:
             facts |= {"gpu": torch.cuda.get_device_name(), "tf32": False, "cudnn_benchmark": True}
         return facts
 
+    @override
     def close(self) -> None:
-        """Let go of the weights."""
         del self.model, self.draw
 
 
@@ -128,7 +128,7 @@ class CudaClock:
         return float(self._start.elapsed_time(self._stop)) * 1e-3
 
 
-class HalfGemm:
+class HalfGemm(OpenCandidate):
     """A product of two half matrices on the GPU: its roofline, the same for every batch size."""
 
     def __init__(self, clock: CudaClock, *, device: str = "cuda") -> None:
@@ -140,24 +140,24 @@ class HalfGemm:
         self._y = torch.empty(M, N, dtype=torch.float16, device=device)  # [M, N]
         self._batch = 0
 
+    @override
     def prepare(self, batch: int) -> None:
-        """Take note of the batch size, which changes nothing."""
         self._batch = batch
 
+    @override
     def run(self) -> np.ndarray:
-        """Multiply, and wait; the result is no image."""
         self._clock.start()
         torch.matmul(self._a, self._b, out=self._y)
         self._clock.stop()
         self._clock.seconds()
         return np.zeros((self._batch, 1, 1, 1), np.float32)
 
+    @override
     def device_seconds(self) -> float:
-        """What the last run took on the GPU."""
         return self._clock.seconds()
 
+    @override
     def describe(self) -> dict[str, Any]:
-        """What runs where."""
         return {
             "backend": "torch",
             "version": torch.__version__,
@@ -166,8 +166,8 @@ class HalfGemm:
             "precision": "fp16",
         }
 
+    @override
     def close(self) -> None:
-        """Let go of the matrices."""
         del self._a, self._b, self._y
 
 
@@ -181,6 +181,7 @@ def open_eager(
     device: str = "cpu",
     precision: str = "fp32",
     class_idx: int | None = None,
+    compiled: bool = False,
 ) -> TorchCandidate:
     """Eager PyTorch.
 
@@ -193,29 +194,27 @@ def open_eager(
         device: 'cpu' or 'cuda'.
         precision: 'fp32', or 'fp16' for the official half path.
         class_idx: of all images of a conditional network; None = seed mod c_dim.
+        compiled: through torch.compile instead.
 
     Raises:
         EngineError: 'cuda', and PyTorch has no GPU here.
         InvalidInput: 'fp16' for a family that has no such path here.
     """
-    options = (assume, weights, device, precision, class_idx)
-    return _open(checkpoint, threads, network, *options, compiled=False)
+    torch.set_num_threads(threads)
+    if device == "cuda":
+        _require_cuda()
+    read = read_checkpoint(checkpoint, network=network, assume=Assumptions(**assume))
+    return TorchCandidate(
+        _model(round_weights(read, weights), precision).to(device),
+        device=device,
+        precision=precision,
+        compiled=compiled,
+        clock=CudaClock() if device == "cuda" else None,
+        class_idx=class_idx,
+    )
 
 
-def open_compiled(
-    *,
-    checkpoint: str,
-    threads: int,
-    network: str | None = None,
-    assume: Mapping[str, Any] = MappingProxyType({}),
-    weights: str = "fp32",
-    device: str = "cpu",
-    precision: str = "fp32",
-    class_idx: int | None = None,
-) -> TorchCandidate:
-    """The same through torch.compile; see `open_eager`."""
-    options = (assume, weights, device, precision, class_idx)
-    return _open(checkpoint, threads, network, *options, compiled=True)
+open_compiled = partial(open_eager, compiled=True)  # whose name the benchmark's file tells
 
 
 def open_half_gemm(*, threads: int) -> HalfGemm:
@@ -227,34 +226,6 @@ def open_half_gemm(*, threads: int) -> HalfGemm:
     torch.set_num_threads(threads)
     _require_cuda()
     return HalfGemm(CudaClock())
-
-
-def _open(
-    checkpoint: str,
-    threads: int,
-    network: str | None,
-    assume: Mapping[str, Any],
-    weights: str,
-    device: str,
-    precision: str,
-    class_idx: int | None,
-    *,
-    compiled: bool,
-) -> TorchCandidate:
-    torch.set_num_threads(threads)
-    if device == "cuda":
-        _require_cuda()
-    read = read_checkpoint(checkpoint, network=network, assume=Assumptions(**assume))
-    model = _model(round_weights(read, weights), precision).to(device)
-    clock = CudaClock() if device == "cuda" else None
-    return TorchCandidate(
-        model,
-        device=device,
-        precision=precision,
-        compiled=compiled,
-        clock=clock,
-        class_idx=class_idx,
-    )
 
 
 def _model(checkpoint: Checkpoint, precision: str) -> GeneratorModel:

@@ -201,9 +201,9 @@ def _import() -> Any:
 
 
 def _open_device(gpu: int) -> Device:
-    from stylert.runtime.backends.cuda.cuda_device import CudaDevice
+    from stylert.runtime.backends.cuda.device import Device
 
-    return CudaDevice(gpu)
+    return Device(gpu)
 
 
 @contextmanager

@@ -111,9 +111,9 @@ class PickleMachine:
             self._refuse(opcode)
 
     def _refuse(self, opcode: int) -> NoReturn:
-        name = _REFUSED.get(opcode)
-        if name is None:
-            raise ValueError("unknown opcode")
+        from pickletools import code2op  # slow to load
+
+        name = code2op[chr(opcode)].name  # a LookupError of what is no operation at all
         raise CheckpointError(
             f"refuses the pickle operation {name} at byte {self.position - 1}: "
             "no checkpoint needs it"
@@ -374,24 +374,4 @@ _ACTIONS: dict[int, Callable[[PickleMachine], object]] = {
     ord("u"): lambda m: m._set_items(m._pop_mark()),
     ord("b"): lambda m: m._build(),
     0x98: lambda m: None,  # marks a buffer as read-only, which all views here are
-}
-
-# Operations that exist and that no checkpoint of protocol 2 to 5 has.
-_REFUSED: dict[int, str] = {
-    ord("P"): "PERSID",
-    _BINPERSID: "BINPERSID",
-    ord("i"): "INST",
-    ord("o"): "OBJ",
-    _NEWOBJ_EX: "NEWOBJ_EX",
-    0x82: "EXT1",
-    0x83: "EXT2",
-    0x84: "EXT4",
-    0x97: "NEXT_BUFFER",
-    ord("I"): "INT",
-    ord("L"): "LONG",
-    ord("F"): "FLOAT",
-    ord("S"): "STRING",
-    ord("V"): "UNICODE",
-    ord("p"): "PUT",
-    ord("g"): "GET",
 }

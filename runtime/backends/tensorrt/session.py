@@ -224,7 +224,7 @@ class _Packages:
 
 
 def _open_device(gpu: int) -> Device:
-    from stylert.runtime.backends.cuda.cuda_device import open_device
+    from stylert.runtime.backends.cuda.device import open_device
 
     return open_device(gpu)
 

@@ -1,4 +1,4 @@
-"""Runs the real CudaDevice over the real cuda-core on a stub of the driver; see test_cuda_device.
+"""Runs the real Device over the real cuda-core on a stub of the driver; see test_cuda_device.
 
 LD_LIBRARY_PATH=<folder of the stub's libcuda.so.1> python drive_cuda.py BUNDLE
 """
@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stylert.runtime.backends.cuda.cuda_device import CudaDevice
+from stylert.runtime.backends.cuda.device import Device
 from stylert.runtime.backends.cuda.device_array import DeviceArray
 from stylert.runtime.backends.cuda.dlpack import exported_count, sweep_capsules
 from stylert.runtime.backends.cuda.launch_timer import LaunchTimer
@@ -45,7 +45,7 @@ def refused(call: Any, *words: str) -> None:
     assert "\n" not in str(caught.value)
 
 
-def memory_and_streams(device: CudaDevice) -> None:
+def memory_and_streams(device: Device) -> None:
     with device.active():
         assert stub.fake_depth() == 1
         stream = device.open_stream()
@@ -83,7 +83,7 @@ def memory_and_streams(device: CudaDevice) -> None:
     assert stub.fake_live() == 0
 
 
-def graphs(device: CudaDevice) -> None:
+def graphs(device: Device) -> None:
     with device.active():
         stream = device.open_stream()
         calls()
@@ -117,7 +117,7 @@ def graphs(device: CudaDevice) -> None:
         assert ran == [1]
 
 
-def filled(device: CudaDevice, stream: Any) -> DeviceArray:
+def filled(device: Device, stream: Any) -> DeviceArray:
     """Zeros. The device is active."""
     source = device.allocate(96, stream)
     device.zero(source, stream)
@@ -128,7 +128,7 @@ def filled(device: CudaDevice, stream: Any) -> DeviceArray:
     return array
 
 
-def arrays(device: CudaDevice) -> None:
+def arrays(device: Device) -> None:
     with device.active():
         stream = device.open_stream()
         array = filled(device, stream)
@@ -157,7 +157,7 @@ def arrays(device: CudaDevice) -> None:
     assert releases != f"{stream.handle:x}"
 
 
-def streams_of_others(device: CudaDevice) -> None:
+def streams_of_others(device: Device) -> None:
     """Memory is freed after the work of the stream that DLPack gave it to, once it comes again."""
     with device.active():
         producer, reader = device.open_stream(), device.open_stream()
@@ -195,7 +195,7 @@ def streams_of_others(device: CudaDevice) -> None:
     assert stub.fake_live() == 0
 
 
-def refusals(device: CudaDevice) -> None:
+def refusals(device: Device) -> None:
     """The real NumPy takes nothing of the GPU: it is told so, and nothing stays behind."""
     with device.active():
         stream = device.open_stream()
@@ -210,7 +210,7 @@ def refusals(device: CudaDevice) -> None:
     assert stub.fake_live() == 0
 
 
-def closing(device: CudaDevice) -> None:
+def closing(device: Device) -> None:
     """A capsule that died alone gives its memory back when the device is closed."""
     with device.active():
         capsule = filled(device, device.open_stream()).__dlpack__(stream=None)
@@ -267,12 +267,12 @@ def load(name: str) -> Any:
 
 
 def main() -> None:
-    device = CudaDevice(0)
+    device = Device(0)
     assert (device.name, device.compute_capability) == ("Stub", (8, 9))
     opened = calls()
     assert opened[:2] == ["cuMemPoolCreate 0", f"releaseThreshold {2**64 - 1:x}"], opened
     assert stub.fake_depth() == 0  # the thread has its own context back
-    refused(lambda: CudaDevice(1), "opening GPU 1 failed", "stylert doctor")
+    refused(lambda: Device(1), "opening GPU 1 failed", "stylert doctor")
     memory_and_streams(device)
     graphs(device)
     arrays(device)

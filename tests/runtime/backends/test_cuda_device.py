@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import inspect
 import os
 import re
 import shutil
@@ -15,8 +16,7 @@ from typing import Any
 import pytest
 
 from stylert.runtime import packages
-from stylert.runtime.backends.cuda import cuda_device
-from stylert.runtime.backends.cuda.cuda_device import CudaDevice
+from stylert.runtime.backends.cuda import device as cuda_device
 from stylert.runtime.backends.cuda.device import Device
 from stylert.runtime.backends.tensorrt import engine
 from stylert.runtime.backends.tensorrt.engine import Package
@@ -49,7 +49,7 @@ def test_without_cuda_core(
 ) -> None:
     monkeypatch.setitem(sys.modules, module, None)
     with refuses(f"{distribution} is not installed", "pip install", error=MissingExtra):
-        CudaDevice()
+        Device()
 
 
 def test_the_command_brings_no_second_onnxruntime(
@@ -63,7 +63,7 @@ def test_the_command_brings_no_second_onnxruntime(
             lambda *names, there=installed: "1" if there & {*names} else None,
         )
         with refuses("cuda-core is not installed", f"[{extra}]'", error=MissingExtra):
-            CudaDevice()
+            Device()
 
 
 @pytest.mark.parametrize(
@@ -86,23 +86,24 @@ def test_packages_that_are_too_old(
     )
     message = f"{distribution} is too old: got {version}, expected >= {floor}. Install: pip "
     with refuses(message, error=MissingExtra):
-        CudaDevice()
+        Device()
 
 
 @pytest.mark.skipif(bool(visible_gpus()), reason="there is a GPU")
 def test_without_a_gpu(refuses: Any) -> None:
     pytest.importorskip("cuda.core", reason="cuda-core is not installed")
     with refuses("CUDA: opening GPU 0 failed", "stylert doctor", error=EngineError):
-        CudaDevice()
+        Device()
 
 
-def test_it_is_a_device() -> None:
-    wanted = {name for name in vars(Device) if not name.startswith("_")}
+def test_the_fake_of_the_tests_has_the_calls_of_a_device(fakes: Any) -> None:
     attributes = {"index", "name", "compute_capability", "dlpack_device", "late_frees"}
-    assert attributes < wanted
-    assert {name for name in wanted - attributes if not callable(getattr(CudaDevice, name, 0))} == (
-        set()
-    )
+    assert attributes <= vars(fakes.device).keys()
+    calls = {name for name in vars(Device) if not name.startswith("_")} - {"driver_call"}
+    assert len(calls) > 10
+    for name in calls:
+        real, fake = getattr(Device, name), getattr(type(fakes.device), name)
+        assert [*inspect.signature(fake).parameters] == [*inspect.signature(real).parameters], name
 
 
 def test_the_real_cuda_core_on_a_stub_of_the_driver(engines: Path, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stylert.runtime.backends.cuda.cuda_device import CudaDevice
+from stylert.runtime.backends.cuda.device import Device
 from stylert.runtime.backends.cuda.launch_timer import LaunchTimer
 from stylert.runtime.backends.onnxruntime import OnnxRuntimeSession, available_providers
 from stylert.runtime.backends.tensorrt.session import TensorRTSession
@@ -189,7 +189,7 @@ def test_memory_does_not_grow_in_1000_calls(session: TensorRTSession, feeds_of: 
 
 
 def test_the_gpus_clock(built: Callable[..., Path], feeds_of: Any) -> None:
-    timer = LaunchTimer(CudaDevice())
+    timer = LaunchTimer(Device())
     path = built("sg2-skip-32", "fp32")
     session = TensorRTSession(Bundle.open(path), device=timer.device, timer=timer)
     for count in (1, 4, 4):
@@ -202,7 +202,7 @@ def test_the_gpus_clock(built: Callable[..., Path], feeds_of: Any) -> None:
 def test_the_gpus_clock_of_onnxruntime(bundle_of: Callable[[str], Path]) -> None:
     if "cuda" not in available_providers():
         pytest.skip("this ONNX Runtime has no CUDA provider")
-    timer = LaunchTimer(CudaDevice())
+    timer = LaunchTimer(Device())
     bundle = Bundle.open(bundle_of("sg2-skip-32"))
     session = OnnxRuntimeSession(bundle, provider="cuda", timer=timer)
     with Generator(bundle, session) as ours, Generator.open(bundle.path, provider="cpu") as cpu:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from stylert.runtime.backends.cuda import cuda_device
+from stylert.runtime.backends.cuda import device as cuda_device
 from stylert.runtime.backends.cuda.device_array import DeviceArray
 from stylert.runtime.backends.onnxruntime import OnnxRuntimeSession
 from stylert.runtime.bundle import Bundle

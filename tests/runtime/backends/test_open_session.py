@@ -103,8 +103,8 @@ def test_a_machine_without_a_gpu(
     def no_device(index: int) -> None:
         raise MissingExtra("cuda-core is not installed")
 
-    monkeypatch.setattr("stylert.runtime.backends.cuda.cuda_device.CudaDevice", no_device)
-    seen = "stylert.runtime.backends.cuda.cuda_device.visible_gpus"
+    monkeypatch.setattr("stylert.runtime.backends.cuda.device.Device", no_device)
+    seen = "stylert.runtime.backends.cuda.device.visible_gpus"
     monkeypatch.setattr(seen, list)
     words = ("this machine shows none", "nvidia-smi", "backend='onnxruntime'")
     with refuses(*words, error=EngineError):
