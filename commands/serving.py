@@ -54,12 +54,8 @@ def serve(
     from stylert.apps.serving.server import serve as serve_http
     from stylert.apps.serving.settings import Settings
 
-    settings = Settings(
-        max_queue=limits.max_queue,
-        max_images=min(limits.max_images, limits.max_queue),
-        draw_seconds=limits.draw_seconds,
-        token=limits.token,
-    )
+    most = min(limits.max_images, limits.max_queue)
+    settings = Settings(**{**vars(limits), "max_images": most})
     with where.open(bundle) as generator:
         console.say(generator.choice)
         ready = _tell_address(bundle)

@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from stylert.apps.bench import BenchResult, run_bench
 from stylert.apps.bench.bench_backends import HALF_GEMM, NAMES, is_torch, list_candidates, on_gpu
@@ -62,10 +63,7 @@ def bench_bundle(
     trust_engines: bool = False,
     class_idx: int | str | None = None,
     batches: Sequence[int] = (1, 4, 8),
-    threads: int | None = None,
-    rounds: int = 10,
-    max_seconds: float = 120.0,
-    progress: Callable[[str, float], None] = lambda message, share: None,
+    **timing: Any,
 ) -> BenchResult:
     """Time backends of a bundle in turn, each in its own process, and compare their images.
 
@@ -79,10 +77,7 @@ def bench_bundle(
         class_idx: of all images of a conditional network, a number or a name; None = seed mod
             c_dim.
         batches: batch sizes.
-        threads: CPU threads, None = all that are usable.
-        rounds: turns of each backend.
-        max_seconds: for the turns of a batch size.
-        progress: called with what comes next, and the share done, 0 to 1.
+        timing: other arguments of `run_bench`: threads, rounds, max_seconds, progress, ...
 
     Raises:
         BundleError: the bundle is incomplete or damaged.
@@ -105,12 +100,9 @@ def bench_bundle(
         batches=batches,
         macs_per_image=multiply_adds(opened),
         reference_error=reference_error(opened),
-        threads=threads,
-        rounds=rounds,
-        max_seconds=max_seconds,
         device_gemm=HALF_GEMM if any(map(on_gpu, backends)) else None,
         subject=f"{opened.family} {opened.spec.img_height}x{opened.spec.img_width}",
-        progress=progress,
+        **timing,
     )
 
 

@@ -35,10 +35,7 @@ class Lane:
         self._description: dict[str, Any] = {}
         self._startup_seconds: float | None = None
         self._pinned = 0
-        self._other_cpus: list[float | None] = []
-        self._rounds: list[tuple[float, ...]] = []
-        self._cpu_rounds: list[tuple[float, ...]] = []
-        self._device_rounds: list[tuple[float | None, ...]] = []
+        self._turns: list[dict[str, Any]] = []  # what the worker told of each
 
     def start(self) -> None:
         """Start the worker, up to its first images."""
@@ -50,20 +47,15 @@ class Lane:
 
     def prepare(self, batch: int) -> None:
         """Make the inputs, and warm up."""
-        self._rounds, self._cpu_rounds, self._other_cpus = [], [], []
-        self._device_rounds = []
+        self._turns = []
         with self._failing(f"batch {batch}, warm-up"):
             warmup, pin = self._settings.warmup, self._settings.pin
             self._pinned = self._ask("prepare", batch=batch, warmup=warmup, pin=pin)["pinned"]
 
     def turn(self, batch: int) -> None:
         """Time one call, or several short ones."""
-        with self._failing(f"batch {batch}, round {len(self._rounds) + 1}"):
-            reply = self._ask("turn", min_seconds=self._settings.min_seconds)
-            self._rounds.append(tuple(reply["seconds"]))
-            self._cpu_rounds.append(tuple(reply["cpu_seconds"]))
-            self._device_rounds.append(tuple(reply["device_seconds"]))
-            self._other_cpus.append(reply["other_cpus"])
+        with self._failing(f"batch {batch}, round {len(self._turns) + 1}"):
+            self._turns.append(self._ask("turn", min_seconds=self._settings.min_seconds))
 
     def finish(self, batch: int) -> None:
         """Keep what was measured, and write the images that were made last."""
@@ -72,10 +64,10 @@ class Lane:
             self.measurements[batch] = Measurement(
                 candidate=self.candidate.name,
                 batch=batch,
-                rounds=tuple(self._rounds),
-                cpu_rounds=tuple(self._cpu_rounds),
-                device_rounds=tuple(self._device_rounds),
-                other_cpus=tuple(self._other_cpus),
+                rounds=tuple(tuple(turn["seconds"]) for turn in self._turns),
+                cpu_rounds=tuple(tuple(turn["cpu_seconds"]) for turn in self._turns),
+                device_rounds=tuple(tuple(turn["device_seconds"]) for turn in self._turns),
+                other_cpus=tuple(turn["other_cpus"] for turn in self._turns),
                 pinned=self._pinned,
                 peak_mb=reply["peak_mb"],
             )

@@ -132,14 +132,8 @@ def open_bundle(options: RayOptions, *, cpus: float, gpus: float) -> Generator:
             f"The machine {machine} has no bundle at {options.bundle}. Copy it there, or to a file "
             "system that all machines share."
         )
-    opening = opening_on(
-        cpus=cpus,
-        gpus=gpus,
-        backend=options.backend,
-        provider=options.provider,
-        precision=options.precision,
-        trust_engines=options.trust_engines,
-    )
+    where = options.model_dump(include={"backend", "provider", "precision", "trust_engines"})
+    opening = opening_on(cpus=cpus, gpus=gpus, **where)
     generator = Generator.open(options.bundle, max_batch=options.batch, **opening)
     sha256 = generator.bundle.manifest.get("sha256")
     if options.sha256 not in (None, sha256):

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from queue import SimpleQueue
-from typing import Generic, TypeVar
+from typing import TypeVar
 
 from stylert.runtime.arguments import check_integer
 from stylert.runtime.machine import usable_cpus
@@ -56,52 +56,33 @@ def open_pipeline(
     Raises:
         BaseException: at the end, what encoding or writing raised, the first of them.
     """
+    room = threading.Semaphore(waiting)
+    queue: SimpleQueue[Future[Encoded] | None] = SimpleQueue()
+    failures: list[BaseException] = []
+
+    def write_all() -> None:
+        while (future := queue.get()) is not None:
+            try:
+                if not failures:
+                    write(future.result())
+            except BaseException as error:  # to be raised where it is waited for
+                failures.append(error)
+            room.release()
+
+    def put(item: Drawn) -> bool:
+        room.acquire()
+        is_taken = not failures
+        if is_taken:
+            queue.put(pool.submit(encode, item))
+        return is_taken
+
     with ThreadPoolExecutor(encoders, thread_name_prefix="encode") as pool:
-        writer = _Writer(write, waiting)
-
-        def put(item: Drawn) -> bool:
-            has_room = writer.has_room()
-            if has_room:
-                writer.put(pool.submit(encode, item))
-            return has_room
-
+        writer = threading.Thread(target=write_all, name="write")
+        writer.start()
         try:
             yield put
         finally:
-            writer.end()
-    if writer.failure is not None:
-        raise writer.failure
-
-
-class _Writer(Generic[Encoded]):
-    """The thread that writes, and the queue before it."""
-
-    def __init__(self, write: Callable[[Encoded], None], waiting: int) -> None:
-        self.failure: BaseException | None = None
-        self._write = write
-        self._room = threading.Semaphore(waiting)
-        self._queue: SimpleQueue[Future[Encoded] | None] = SimpleQueue()
-        self._thread = threading.Thread(target=self._run, name="write")
-        self._thread.start()
-
-    def has_room(self) -> bool:
-        """Wait until one more may wait. False: it has failed, and takes no more."""
-        self._room.acquire()
-        return self.failure is None
-
-    def put(self, future: Future[Encoded]) -> None:
-        self._queue.put(future)
-
-    def end(self) -> None:
-        """Write what waits, and end the thread."""
-        self._queue.put(None)
-        self._thread.join()
-
-    def _run(self) -> None:
-        while (future := self._queue.get()) is not None:
-            try:
-                if self.failure is None:
-                    self._write(future.result())
-            except BaseException as error:  # to be raised where it is waited for
-                self.failure = error
-            self._room.release()
+            queue.put(None)
+            writer.join()
+    if failures:
+        raise failures[0]

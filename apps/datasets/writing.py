@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -111,7 +112,7 @@ class DatasetWriter:
             return
         # What does not fit the generator shows when it draws: before anything is made or removed.
         places = next(self.job.batches(0, self._generator.max_batch))
-        self._first[places] = self.job.arrange(self.job.make_call(self._generator, places)())
+        self._first[places] = self.job.draw(self._generator, places)
         self._container.folder.mkdir(parents=True, exist_ok=True)
         with locked_folder(self._container.folder, alone=True):
             if force:
@@ -164,10 +165,9 @@ class DatasetWriter:
                         progress(self._found + self._written, total)
                         images = self._first.pop(places, None)
                         if images is None:
-                            call = self.job.make_call(self._generator, places)
-                            images = self.job.arrange(call())
+                            images = self.job.draw(self._generator, places)
                         fresh = zip(places, images, strict=True)
-                        drawn = (_Drawn(shard, i, image) for i, image in fresh if i >= missing)
+                        drawn = ((shard, i, image) for i, image in fresh if i >= missing)
                         if not all(map(put, drawn)):
                             break
             finally:
@@ -232,25 +232,15 @@ class DatasetWriter:
                 if places.stop > missing:
                     yield shard, places, missing
 
-    def _encode(self, drawn: _Drawn) -> _Encoded:
-        data = encode_image(drawn.image, **self.job.encoding)
-        return _Encoded(drawn.shard, make_record(self.job, drawn.place, data), data)
+    def _encode(self, drawn: tuple[Shard, int, np.ndarray]) -> Callable[[], None]:
+        """Encode an image; gives what writes it into its shard."""
+        shard, place, image = drawn
+        data = encode_image(image, **self.job.encoding)
+        return partial(shard.append, make_record(self.job, place, data), data)
 
-    def _write(self, encoded: _Encoded) -> None:
-        encoded.shard.append(encoded.record, encoded.data)
+    def _write(self, append: Callable[[], None]) -> None:
+        append()
         self._written += 1
-
-
-class _Drawn(NamedTuple):
-    shard: Shard
-    place: int
-    image: np.ndarray
-
-
-class _Encoded(NamedTuple):
-    shard: Shard
-    record: Mapping[str, Any]
-    data: bytes
 
 
 def _container(name: str, out: Path) -> Container:

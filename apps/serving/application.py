@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -102,7 +103,7 @@ def create_app(generator: Generator | str | Path, settings: Settings | None = No
     app = FastAPI(
         title="StyleRT",
         description="Pictures of a StyleGAN generator.",
-        version=_version(),
+        version=version("stylert"),
         docs_url=None,  # these two would load scripts from elsewhere
         redoc_url=None,
         lifespan=lifespan,
@@ -216,9 +217,3 @@ def _open(path: str | Path, settings: Settings) -> Generator:
     if settings.max_batch is None:
         return Generator.open(path)
     return Generator.open(path, max_batch=settings.max_batch)
-
-
-def _version() -> str:
-    from importlib.metadata import version
-
-    return version("stylert")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -17,12 +18,13 @@ __all__ = ["GeneratorModel"]
 class GeneratorModel(nn.Module):
     """A whole generator: `mapping` from z to ws, `synthesis` from ws to the image."""
 
-    synthesis: nn.Module
+    synthesis_class: ClassVar[Callable[..., nn.Module]]  # of the family
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, **options: Any) -> None:
         super().__init__()
         self.config = config
         self.mapping = MappingNetwork(config)
+        self.synthesis = type(self).synthesis_class(config, **options)
 
     @classmethod
     def from_checkpoint(cls, checkpoint: Checkpoint, **options: Any) -> Self:
@@ -30,7 +32,7 @@ class GeneratorModel(nn.Module):
 
         Args:
             checkpoint: of this family.
-            **options: what the family's model takes besides its configuration.
+            **options: what the family's synthesis takes besides its configuration.
         """
         with torch.device("meta"):  # no time lost on weights that are overwritten
             model = cls(checkpoint.config, **options)

@@ -23,16 +23,6 @@ __all__ = ["Lucidrains", "LucidrainsSynthesis"]
 Noise = str | Mapping[str, Tensor]  # 'const', 'none', or the map with the key ''
 
 
-class Lucidrains(GeneratorModel):
-    """The whole generator."""
-
-    config: LucidrainsConfig
-
-    def __init__(self, config: LucidrainsConfig) -> None:
-        super().__init__(config)
-        self.synthesis = LucidrainsSynthesis(config)
-
-
 class LucidrainsSynthesis(nn.Module):
     """The synthesis network: ws [N, num_ws, w_dim], one for each block, to images [N, C, S, S]."""
 
@@ -63,6 +53,12 @@ class LucidrainsSynthesis(nn.Module):
             rgb = more if rgb is None else block.enlarge(rgb) + more
         assert rgb is not None
         return 2 * rgb - 1  # it is drawn from 0 to 1
+
+
+class Lucidrains(GeneratorModel):
+    """The whole generator."""
+
+    synthesis_class = LucidrainsSynthesis
 
 
 class Start(nn.Module):

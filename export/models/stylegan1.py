@@ -22,16 +22,6 @@ __all__ = ["StyleGAN1", "Synthesis1"]
 Noise = str | Mapping[str, Tensor]  # 'const', 'none', or maps keyed 'b8.conv0'
 
 
-class StyleGAN1(GeneratorModel):
-    """The whole generator of a StyleGAN 1."""
-
-    config: StyleGAN1Config
-
-    def __init__(self, config: StyleGAN1Config) -> None:
-        super().__init__(config)
-        self.synthesis = Synthesis1(config)
-
-
 class Synthesis1(nn.Module):
     """The synthesis network: ws [N, num_ws, w_dim] to images [N, C, H, W] (figure 1b)."""
 
@@ -52,6 +42,12 @@ class Synthesis1(nn.Module):
             x = self.get_submodule(f"b{4 << i}")(x, ws[:, 2 * i], ws[:, 2 * i + 1], noise)
         images: Tensor = self.torgb(x)
         return images
+
+
+class StyleGAN1(GeneratorModel):
+    """The whole generator of a StyleGAN 1."""
+
+    synthesis_class = Synthesis1
 
 
 class Block(nn.Module):

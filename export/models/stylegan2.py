@@ -22,24 +22,14 @@ __all__ = ["StyleGAN2", "Synthesis2"]
 Noise = str | Mapping[str, Tensor]  # 'const', 'none', or maps keyed 'b8.conv0'
 
 
-class StyleGAN2(GeneratorModel):
-    """The whole generator of a StyleGAN2.
+class Synthesis2(nn.Module):
+    """The synthesis network: ws [N, num_ws, w_dim] to images [N, C, H, W].
 
     Args:
         config: the architecture.
         half_blocks: names of the blocks that compute in half precision ('b32', ...). It is how the
             official code draws on a GPU; the reference of the export has none.
     """
-
-    config: StyleGAN2Config
-
-    def __init__(self, config: StyleGAN2Config, *, half_blocks: Collection[str] = ()) -> None:
-        super().__init__(config)
-        self.synthesis = Synthesis2(config, half_blocks)
-
-
-class Synthesis2(nn.Module):
-    """The synthesis network: ws [N, num_ws, w_dim] to images [N, C, H, W]."""
 
     def __init__(self, config: StyleGAN2Config, half_blocks: Collection[str] = ()) -> None:
         super().__init__()
@@ -61,6 +51,12 @@ class Synthesis2(nn.Module):
             ws = ws[:, block.num_convs :]  # a block's ToRGB shares its w with the next block
         assert img is not None
         return img
+
+
+class StyleGAN2(GeneratorModel):
+    """The whole generator of a StyleGAN2."""
+
+    synthesis_class = Synthesis2
 
 
 class Block(nn.Module):

@@ -24,16 +24,6 @@ from stylert.export.models.layers import FullyConnected
 __all__ = ["StyleGAN3", "Synthesis3"]
 
 
-class StyleGAN3(GeneratorModel):
-    """The whole generator of a StyleGAN3, T or R."""
-
-    config: StyleGAN3Config
-
-    def __init__(self, config: StyleGAN3Config) -> None:
-        super().__init__(config)
-        self.synthesis = Synthesis3(config)
-
-
 class Synthesis3(nn.Module):
     """The synthesis network: ws [N, num_ws, w_dim] to images [N, C, H, W]."""
 
@@ -57,6 +47,12 @@ class Synthesis3(nn.Module):
         for layer, w in zip(others, ws.unbind(1)[1:], strict=True):
             x = layer(x, w)
         return x * self.output_scale
+
+
+class StyleGAN3(GeneratorModel):
+    """The whole generator of a StyleGAN3, T or R."""
+
+    synthesis_class = Synthesis3
 
 
 class FourierInput(nn.Module):

@@ -135,9 +135,9 @@ class Config(ABC):
         """Name and shape of every tensor of the synthesis, but filters of any size."""
 
     @property
-    @abstractmethod
     def filter_names(self) -> tuple[str, ...]:
         """Tensors that are filters of a size that the checkpoint chooses, [t, t] or [t], if any."""
+        return ()
 
     @abstractmethod
     def count_synthesis_multiply_adds(self) -> int:
@@ -211,7 +211,7 @@ class Config(ABC):
 
     def to_json(self) -> dict[str, Any]:
         """The configuration as plain JSON types."""
-        return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
+        return {name: _to_json(value) for name, value in asdict(self).items()}
 
     @classmethod
     def from_json(cls: type[AnyConfig], data: Mapping[str, Any]) -> AnyConfig:
@@ -227,6 +227,13 @@ class Config(ABC):
             return cls(**fields)
         except TypeError as error:
             raise CheckpointError(f"the {cls.title} configuration is incomplete: {error}") from None
+
+
+def _to_json(value: Any) -> Any:
+    """Tuples as lists, those in records, too."""
+    if isinstance(value, dict):
+        return {name: _to_json(item) for name, item in value.items()}
+    return [_to_json(item) for item in value] if isinstance(value, tuple) else value
 
 
 def check_integer(name: str, value: Any, least: int, most: int) -> None:

@@ -71,11 +71,6 @@ class LucidrainsConfig(BlockConfig):
     def num_ws(self) -> int:
         return len(self.channels)  # each drives all layers of a block
 
-    @property
-    @override
-    def filter_names(self) -> tuple[str, ...]:
-        return ()  # the blur is always [1, 2, 1]
-
     @override
     def list_synthesis_shapes(self) -> Shapes:
         wide = previous = self.channels[0]

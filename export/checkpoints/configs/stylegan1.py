@@ -54,11 +54,6 @@ class StyleGAN1Config(BlockConfig):
                 "the instance normalisation leaves nothing of a single one"
             )
 
-    @property
-    @override
-    def filter_names(self) -> tuple[str, ...]:
-        return ()  # the blur is always [1, 2, 1]
-
     def is_fused(self, resolution: int) -> bool:
         """Whether the block `resolution` upsamples by a transposed convolution."""
         return resolution >= self.fused_from

@@ -22,7 +22,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
@@ -234,11 +234,6 @@ class StyleGAN3Config(Config):
     def max_fan_in(self) -> int:
         return max(layer.in_channels * layer.kernel**2 for layer in self.layers)
 
-    @property
-    @override
-    def filter_names(self) -> tuple[str, ...]:
-        return ()  # the sizes of all filters are known
-
     @override
     def list_synthesis_shapes(self) -> Shapes:
         wide = self.input_channels
@@ -285,14 +280,6 @@ class StyleGAN3Config(Config):
             "layers": ", ".join(self.block_names),
             "trained in": f"float32, {len(half)} layers in half" if half else "float32",
         }
-
-    @override
-    def to_json(self) -> dict[str, Any]:
-        layers = [
-            {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(layer).items()}
-            for layer in self.layers
-        ]
-        return super().to_json() | {"layers": layers}
 
     @classmethod
     @override

@@ -111,9 +111,10 @@ class PickleMachine:
             self._refuse(opcode)
 
     def _refuse(self, opcode: int) -> NoReturn:
-        from pickletools import code2op  # slow to load
+        from pickletools import opcodes  # slow to load
 
-        name = code2op[chr(opcode)].name  # a LookupError of what is no operation at all
+        names = {ord(known.code): known.name for known in opcodes}
+        name = names[opcode]  # a LookupError of what is no operation at all
         raise CheckpointError(
             f"refuses the pickle operation {name} at byte {self.position - 1}: "
             "no checkpoint needs it"
