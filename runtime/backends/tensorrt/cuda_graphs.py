@@ -6,15 +6,21 @@ is never changed afterwards: another shape, address, batch or set of weights get
 
 from __future__ import annotations
 
+import gc
+import threading
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from stylert.runtime.backends.cuda.device import Device, Graph, Stream
 from stylert.runtime.backends.tensorrt.engine import BoundContext
 from stylert.runtime.errors import EngineError, StylertWarning
 
 __all__ = ["GraphPolicy", "Program", "make_program"]
+
+_CAPTURING = threading.RLock()  # one at a time: the collector is the whole process's
 
 
 @dataclass
@@ -79,23 +85,42 @@ def make_program(
         bind: makes new contexts, all bound.
         device: what they run on, active.
         stream: that they run on. It is synchronised.
-        policy: told if the capture fails; the program then runs without a graph.
+        policy: told if the capture fails twice; the program then runs without a graph.
 
     Raises:
         EngineError: the contexts do not run at all.
     """
-    contexts = bind()
-
-    def enqueue() -> None:
-        for context in contexts:
-            context.enqueue(stream.handle)
-
-    enqueue()  # what TensorRT sets up in a context's first run cannot be captured
-    stream.sync()
-    if policy.enabled and not policy.built_in:
+    for _ in range(2):  # what broke one capture may have been something else of this thread
+        contexts = bind()
+        _enqueue(contexts, stream)  # what is set up in a context's first run cannot be captured
+        stream.sync()
+        if not policy.enabled or policy.built_in:
+            return Program(contexts, None)
         try:
-            return Program(contexts, device.capture(stream, enqueue))
+            with _no_garbage_collection():
+                return Program(
+                    contexts, device.capture(stream, partial(_enqueue, contexts, stream))
+                )
         except EngineError as error:
-            policy.give_up(str(error))
-        contexts = bind()  # the failed capture may have left traces in the others
-    return Program(contexts, None)
+            reason = str(error)
+    policy.give_up(reason)
+    return Program(bind(), None)  # the failed capture may have left traces in the others
+
+
+def _enqueue(contexts: Sequence[BoundContext], stream: Stream) -> None:
+    for context in contexts:
+        context.enqueue(stream.handle)
+
+
+@contextmanager
+def _no_garbage_collection() -> Iterator[None]:
+    """What Python's collector frees on the GPU in this thread would make a capture invalid."""
+    with _CAPTURING:
+        gc.collect()
+        enabled = gc.isenabled()
+        gc.disable()
+        try:
+            yield
+        finally:
+            if enabled:
+                gc.enable()

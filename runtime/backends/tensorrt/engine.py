@@ -1,13 +1,11 @@
-"""TensorRT as it is called here: by tensor names, with every return value checked.
+"""An engine as it is called here: by tensor names, with every return value checked.
 
-TensorRT reports failures as False, None or a list of names, and writes the reason to its logger. So
-each of our errors names the call, the tensor, and what the logger said last. The three packages
-`tensorrt`, `tensorrt_lean` and `tensorrt_rtx` share this API; `trt` below is any of them.
+TensorRT reports failures by an exception, as False, None or a list of names, and writes the reason
+to its logger. So each of our errors names the call, the tensor, and what the logger said last.
 """
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,77 +13,15 @@ from typing import Any
 import numpy as np
 
 from stylert.runtime.backends.cuda.device import Stream
+from stylert.runtime.backends.tensorrt.package import IN_TURN, Package, one_line
 from stylert.runtime.backends.tensorrt.plans import Plan
 from stylert.runtime.backends.tensorrt.refit_weights import with_float32_weights
 from stylert.runtime.backends.tensorrt.runtime_cache import RuntimeCache
-from stylert.runtime.backends.tensorrt.tensorrt_log import tensorrt_logger
 from stylert.runtime.bundle import GraphSpec
-from stylert.runtime.errors import EngineError, MissingExtra
+from stylert.runtime.errors import EngineError
 from stylert.runtime.packages import install_command
 
-__all__ = ["BoundContext", "Engine", "Package"]
-
-_EXTRAS = {"tensorrt": "gpu", "tensorrt_rtx": "rtx"}
-
-
-def _install(package: str) -> str:
-    extra = _EXTRAS.get(package)
-    return install_command(extra) if extra else f"pip install {package.replace('_', '-')}"
-
-
-class Package:
-    """One of the TensorRT packages, with the runtime that opens plans.
-
-    Args:
-        name: 'tensorrt', 'tensorrt_lean' or 'tensorrt_rtx'.
-
-    Raises:
-        MissingExtra: it is not installed, or does not load.
-    """
-
-    def __init__(self, name: str) -> None:
-        try:
-            self.trt: Any = importlib.import_module(name)
-        except Exception as error:  # its libraries fail with OSError, RuntimeError, ...
-            raise MissingExtra(
-                f"{name} does not load here: {_line(error)[:200]}. Install it: {_install(name)}"
-            ) from None
-        self.name = name
-        self.version = str(self.trt.__version__)
-        self.logger = tensorrt_logger(self.trt)
-        self._runtime: Any = None
-
-    def load(self, data: bytes, plan: Plan) -> Any:
-        """Deserialise a plan whose checksum was checked. The device must be active.
-
-        Raises:
-            EngineError: TensorRT refuses it.
-        """
-        trt = self.trt
-        try:
-            if self._runtime is None:
-                self._runtime = trt.Runtime(self.logger)
-            # A version-compatible plan carries code of the host; no other plan may.
-            self._runtime.engine_host_code_allowed = bool(plan.options.get("version_compatible"))
-            engine = self._runtime.deserialize_cuda_engine(data)
-        except Exception as error:
-            raise self.error(f"deserialize_cuda_engine of {plan.name} failed", error) from error
-        if engine is None:
-            raise self.error(f"deserialize_cuda_engine of {plan.name} returned None")
-        return engine
-
-    def release(self) -> None:
-        """Let go of TensorRT's runtime, after all engines."""
-        self._runtime = None
-
-    def error(self, what: str, cause: Exception | None = None) -> EngineError:
-        """An error that also tells what the logger said last."""
-        said = self.logger.take()
-        self.logger.clear()
-        reasons = [_line(cause)] if cause else []
-        reasons += [said] if said and said not in reasons else []
-        reason = "; ".join(reasons) or "it gave no reason"
-        return EngineError(f"{self.name} {self.version}: {what} ({reason[:300]}).")
+__all__ = ["BoundContext", "Engine"]
 
 
 class Engine:
@@ -181,10 +117,28 @@ class Engine:
         Raises:
             EngineError: TensorRT refuses one of them.
         """
+        try:
+            with IN_TURN:
+                bound = self._new_context()
+                self._set_up(bound.context, batch, rows, addresses, scratch, stream)
+        except EngineError:
+            raise
+        except Exception as error:  # some calls give False, and some raise
+            what = f"{self.plan.graph}: setting up a batch of {batch} failed"
+            raise self._package.error(what, error) from error
+        return bound
+
+    def _set_up(
+        self,
+        context: Any,
+        batch: int,
+        rows: Mapping[str, int],
+        addresses: Mapping[str, int],
+        scratch: tuple[int, int],
+        stream: Stream,
+    ) -> None:
         profile = self.find_profile(batch)
         assert profile is not None
-        bound = self._new_context()
-        context = bound.context
         context.set_device_memory(*scratch)
         # The stream is synchronised before the first run's result is used, so this is ordered.
         self._must(
@@ -199,7 +153,6 @@ class Engine:
                 context.set_tensor_address(name, addresses[name]), f"set_tensor_address({name})"
             )
         self._check_shapes(context, batch)
-        return bound
 
     def keep_kernels(self) -> None:
         """Keep what TensorRT-RTX has compiled for the next start."""
@@ -221,12 +174,13 @@ class Engine:
                 f"Run: {install_command('gpu')}"
             )
         try:
-            refitter = trt.Refitter(self._engine, self._package.logger)
-            parser = trt.OnnxParserRefitter(refitter, self._package.logger)
-            fits = parser.refit_from_bytes(with_float32_weights(onnx), str(onnx))
-            reasons = [_line(parser.get_error(i).desc()) for i in range(parser.num_errors)]
-            missing = refitter.get_missing_weights() if fits else []
-            done = bool(fits) and not missing and refitter.refit_cuda_engine()
+            with IN_TURN:
+                refitter = trt.Refitter(self._engine, self._package.logger)
+                parser = trt.OnnxParserRefitter(refitter, self._package.logger)
+                fits = parser.refit_from_bytes(with_float32_weights(onnx), str(onnx))
+                reasons = [one_line(parser.get_error(i).desc()) for i in range(parser.num_errors)]
+                missing = refitter.get_missing_weights() if fits else []
+                done = bool(fits) and not missing and refitter.refit_cuda_engine()
         except Exception as error:
             raise self._package.error(f"refit from {onnx.name} failed", error) from error
         if not fits:
@@ -269,10 +223,7 @@ class Engine:
         return returned
 
     def _check_shapes(self, context: Any, batch: int) -> None:
-        try:
-            missing = context.infer_shapes()
-        except Exception as error:
-            raise self._package.error(f"{self.plan.graph}: infer_shapes failed", error) from error
+        missing = context.infer_shapes()
         if missing:
             raise self._package.error(
                 f"{self.plan.graph}: infer_shapes lacks the shape of {', '.join(missing)}"
@@ -358,7 +309,3 @@ class BoundContext:
             raise self._package.error(f"{self._graph}: execute_async_v3 failed", error) from error
         if not done:
             raise self._package.error(f"{self._graph}: execute_async_v3 returned {done}")
-
-
-def _line(text: Any) -> str:
-    return " ".join(str(text).split())

@@ -13,8 +13,9 @@ from typing import Any
 from stylert.runtime.backends.cuda.device import Device
 from stylert.runtime.backends.cuda.launch_timer import LaunchTimer
 from stylert.runtime.backends.tensorrt.cuda_graphs import GraphPolicy
-from stylert.runtime.backends.tensorrt.engine import Engine, Package
+from stylert.runtime.backends.tensorrt.engine import Engine
 from stylert.runtime.backends.tensorrt.lanes import Lane, LanePool
+from stylert.runtime.backends.tensorrt.package import Package
 from stylert.runtime.backends.tensorrt.plan_choice import COMPILERS, choose_plans
 from stylert.runtime.backends.tensorrt.plans import Plan
 from stylert.runtime.backends.tensorrt.resident import ResidentArrays

@@ -14,6 +14,8 @@ _LEVELS = {
     "INTERNAL_ERROR": logging.CRITICAL,
     "ERROR": logging.ERROR,
     "WARNING": logging.INFO,  # TensorRT warns of what is no concern of the user's
+    "INFO": logging.DEBUG,
+    "VERBOSE": logging.DEBUG // 2,  # a build has thousands: only for those who ask for this level
 }
 _KEPT = 100  # errors; a builder that fails writes a few
 
@@ -23,10 +25,13 @@ def tensorrt_logger(trt: Any) -> Any:
     """The one logger of a TensorRT package (`trt` is its module) in this process.
 
     TensorRT goes on to use the first logger that it is given, in builders and runtimes alike, so
-    there must be no second. It passes everything on to Python's logger 'stylert.tensorrt', and
-    keeps the errors: `clear()` before a call, then `reason` is what they say in one line, and
-    `take()` the last of them, once.
+    there must be no second. It passes everything on to Python's logger 'stylert.tensorrt' (what
+    TensorRT calls verbose at level 5, below DEBUG), and keeps the errors: `clear()` before a call,
+    then `reason` is what they say in one line, and `take()` the last of them, once.
     """
+    # To ask a severity for its name takes longer than all the rest.
+    severities = trt.ILogger.Severity
+    levels = {getattr(severities, name): level for name, level in _LEVELS.items()}
 
     class Logger(trt.ILogger):  # type: ignore[misc]
         def __init__(self) -> None:
@@ -34,10 +39,12 @@ def tensorrt_logger(trt: Any) -> Any:
             self.errors: deque[str] = deque(maxlen=_KEPT)
 
         def log(self, severity: Any, msg: str) -> None:
-            level = _LEVELS.get(severity.name, logging.DEBUG)
+            level = levels[severity]
             if level >= logging.ERROR:
                 self.errors.append(" ".join(msg.split()))
-            _log.log(min(level, logging.INFO), "%s", msg)  # an error is raised, not printed
+                level = logging.INFO  # an error is raised, not printed
+            if _log.isEnabledFor(level):
+                _log.log(level, "%s", msg)
 
         def clear(self) -> None:
             self.errors.clear()

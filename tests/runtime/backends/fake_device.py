@@ -37,6 +37,7 @@ class FakeDevice:
         self.dlpack_device = dlpack_device
         self.calls: Counter[str] = Counter()
         self.failing: dict[str, int] = {}  # call -> how many more of them succeed before one fails
+        self.broken: set[str] = set()  # calls that always fail
         self.streams: dict[int, FakeStream] = {}
         self.live: dict[int, np.ndarray] = {}  # memory on the device by address
         self.pinned_live: dict[int, np.ndarray] = {}
@@ -162,6 +163,8 @@ class FakeDevice:
         with self.lock:
             assert self.is_active, f"{name}: the device is not active"
             self.calls[name] += 1
+            if name in self.broken:
+                raise EngineError(f"CUDA: {name} returned CUDA_ERROR_UNKNOWN.")
             if name in self.failing:
                 self.failing[name] -= 1
                 if self.failing[name] < 0:

@@ -54,6 +54,7 @@ class World:
 
     def __init__(self, device: Any) -> None:
         self.device = device
+        self.logger: Any = None
         self.rtx = False  # whether the module is tensorrt_rtx
         self.calls: Counter[str] = Counter()
         self.failing: dict[str, Any] = {}  # call -> what it returns, or an exception that it raises
@@ -63,6 +64,10 @@ class World:
         self.compiled: list[Any] = []  # TensorRT-RTX: what no cache held
         self.driver = "580.65.06"
         self.seen: list[tuple[str, dict[str, tuple[int, ...]]]] = []  # graph and shapes of each run
+
+    def log(self, severity: Severity, message: str) -> None:
+        """To the logger of the last runtime, as TensorRT does."""
+        self.logger.log(severity, message)
 
     def answer(self, call: str, returned: Any) -> Any:
         self.calls[call] += 1
@@ -78,14 +83,14 @@ class Runtime:
     world: World
 
     def __init__(self, logger: Any) -> None:
-        self.logger = logger
+        self.world.logger = logger
         self.engine_host_code_allowed = False
 
     def deserialize_cuda_engine(self, data: bytes) -> Any:
         self.world.host_code.append(self.engine_host_code_allowed)
         if "deserialize_cuda_engine" in self.world.failing:
-            self.logger.log(Severity.WARNING, "not this one")
-            self.logger.log(Severity.ERROR, "Serialization assertion\nfailed")
+            self.world.log(Severity.WARNING, "not this one")
+            self.world.log(Severity.ERROR, "Serialization assertion\nfailed")
         return self.world.answer("deserialize_cuda_engine", Engine(self.world, json.loads(data)))
 
 
@@ -207,8 +212,12 @@ class Context:
         self.changes += 1
 
     def set_optimization_profile_async(self, profile: int, stream: int) -> Any:
+        """Never gives False: the bindings raise."""
         self.profile = profile
         self.changes += 1
+        if "set_optimization_profile_async" in self.world.failing:
+            self.world.log(Severity.ERROR, "profile index is\ninvalid")
+            raise RuntimeError("Error in set optimization profile async.")
         return self.world.answer("set_optimization_profile_async", True)
 
     def set_input_shape(self, name: str, shape: tuple[int, ...]) -> Any:

@@ -18,8 +18,8 @@ import pytest
 from stylert.runtime import packages
 from stylert.runtime.backends.cuda import device as cuda_device
 from stylert.runtime.backends.cuda.device import Device
-from stylert.runtime.backends.tensorrt import engine
-from stylert.runtime.backends.tensorrt.engine import Package
+from stylert.runtime.backends.tensorrt import engine, package
+from stylert.runtime.backends.tensorrt.package import Package
 from stylert.runtime.backends.tensorrt.plans import Plan
 from stylert.runtime.errors import EngineError, MissingExtra
 from stylert.runtime.machine import visible_gpus
@@ -154,8 +154,9 @@ def test_every_name_of_cuda_exists() -> None:
 
 def test_every_name_of_tensorrt_rtx_exists() -> None:
     trt = pytest.importorskip("tensorrt_rtx", reason="tensorrt-rtx is not installed")
-    for owner, name in names_after(engine.__file__, {"trt", "rtx", "self._trt"}):
-        assert hasattr(trt, name), f"{owner}.{name}"
+    for file in (engine.__file__, package.__file__):
+        for owner, name in names_after(file, {"trt", "rtx", "self._trt"}):
+            assert hasattr(trt, name), f"{owner}.{name}"
     for kind, names in {
         trt.Runtime: "deserialize_cuda_engine engine_host_code_allowed",
         trt.ICudaEngine: "num_io_tensors get_tensor_name get_tensor_mode get_tensor_dtype "
@@ -175,22 +176,22 @@ def test_every_name_of_tensorrt_rtx_exists() -> None:
 
 def test_the_real_runtime_tells_why_it_refuses(refuses: Any) -> None:
     pytest.importorskip("tensorrt_rtx", reason="tensorrt-rtx is not installed")
-    package = Package("tensorrt_rtx")
-    assert package.version[0].isdigit()
+    opened = Package("tensorrt_rtx")
+    assert opened.version[0].isdigit()
     for _ in range(2):
         with refuses(
-            f"tensorrt_rtx {package.version}: deserialize_cuda_engine of broken",
+            f"tensorrt_rtx {opened.version}: deserialize_cuda_engine of broken",
             "(",
             error=EngineError,
         ) as _:
-            package.load(b"no plan", PLAN)
+            opened.load(b"no plan", PLAN)
 
 
 def test_a_package_that_does_not_load(monkeypatch: pytest.MonkeyPatch, refuses: Any) -> None:
     def broken(name: str) -> Any:
         raise OSError("libnvinfer.so.11: cannot open\nshared object file")
 
-    monkeypatch.setattr(engine.importlib, "import_module", broken)
+    monkeypatch.setattr(package.importlib, "import_module", broken)
     with refuses("tensorrt does not load here: libnvinfer.so.11", "[gpu]'", error=MissingExtra):
         Package("tensorrt")
 

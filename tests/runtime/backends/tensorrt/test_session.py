@@ -6,6 +6,7 @@ import gc
 import json
 import shutil
 import threading
+import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from stylert.runtime.backends.tensorrt.package import IN_TURN
 from stylert.runtime.backends.tensorrt.session import TensorRTSession
 from stylert.runtime.bundle import Bundle
 from stylert.runtime.errors import EngineError, MissingExtra, StylertWarning
@@ -241,7 +243,7 @@ def test_without_a_capture_it_runs_eagerly_and_says_so(
     if reason == "in_capture":
         installed.world.failing["in_capture"] = True
     else:
-        installed.device.failing["capture" if reason == "begin" else "end_capture"] = 0
+        installed.device.broken.add("capture" if reason == "begin" else "end_capture")
     feeds = feeds_of(2)
     with pytest.warns(StylertWarning, match="Without CUDA graphs"):
         drawn = session.run(BOTH, feeds, ["img"])
@@ -250,8 +252,89 @@ def test_without_a_capture_it_runs_eagerly_and_says_so(
     description = session.describe()
     assert description["cuda_graphs"] is False
     assert description["cuda_graphs_why"]
-    assert installed.device.calls["capture"] == 1
+    assert installed.device.calls["capture"] == 2  # once more, and never again
     assert installed.device.calls["launch"] == 0
+
+
+@pytest.mark.parametrize("call", ["capture", "end_capture"])
+def test_a_capture_that_fails_once_is_tried_again(
+    installed: Any, session: TensorRTSession, feeds_of: Any, expected: Any, call: str
+) -> None:
+    installed.device.failing[call] = 0
+    for _ in range(2):
+        drawn = session.run(BOTH, feeds_of(2), ["img"])
+        assert same(drawn[0], expected(feeds_of(2), ["img"])[0])
+    assert session.describe()["cuda_graphs"] is True
+    assert installed.device.calls["launch"] == 2
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+@pytest.mark.parametrize("fails", [False, True])
+def test_no_garbage_is_collected_while_a_capture_runs(
+    installed: Any,
+    session: TensorRTSession,
+    feeds_of: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    enabled: bool,
+    fails: bool,
+) -> None:
+    """A finalizer that frees something on the GPU would make the capture invalid."""
+    seen = []
+    capture = type(installed.device).capture
+
+    def collecting(device: Any, stream: Any, work: Any) -> Any:
+        seen.append((gc.isenabled(), forgotten() is None))
+        if fails and len(seen) == 1:
+            raise EngineError("CUDA: no.")
+        return capture(device, stream, work)
+
+    class Forgotten:
+        def __init__(self) -> None:
+            self.itself = self  # only the collector finds it
+
+    monkeypatch.setattr(type(installed.device), "capture", collecting)
+    forgotten = weakref.ref(Forgotten())
+    try:
+        if not enabled:
+            gc.disable()
+        session.run(BOTH, feeds_of(2), ["img"])
+        assert gc.isenabled() is enabled
+    finally:
+        gc.enable()
+    assert seen == [(False, True)] * (2 if fails else 1)
+
+
+def test_engines_are_set_up_in_turn(
+    installed: Any, engines: Path, feeds_of: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """TensorRT logs with a lock of its own held, and Python's lock is needed to log."""
+    owned = []
+    kinds = {
+        installed.module.Runtime: ["deserialize_cuda_engine"],
+        installed.module.Engine: ["create_execution_context"],
+        installed.module.Context: [
+            "set_optimization_profile_async",
+            "set_input_shape",
+            "set_tensor_address",
+            "infer_shapes",
+        ],
+    }
+
+    def noting(real: Any) -> Any:
+        def call(*args: Any) -> Any:
+            owned.append(IN_TURN._is_owned())  # type: ignore[attr-defined]
+            return real(*args)
+
+        return call
+
+    for kind, names in kinds.items():
+        for name in names:
+            monkeypatch.setattr(kind, name, noting(getattr(kind, name)))
+    session = installed.open(engines)
+    session.run(BOTH, feeds_of(2), ["img"])
+    session.close()
+    assert len(owned) > 10
+    assert all(owned)
 
 
 def test_cuda_graphs_can_be_switched_off(
@@ -379,11 +462,17 @@ def test_a_later_call_may_fail_too(
     ("call", "wrong", "words"),
     [
         ("create_execution_context", None, ["create_execution_context returned None"]),
-        ("set_optimization_profile_async", False, ["set_optimization_profile_async(1)", "False"]),
+        (
+            "set_optimization_profile_async",
+            RuntimeError,  # the fake has the bindings' own words
+            ["setting up a batch of 2 failed (Error in set opt", "; profile index is invalid)"],
+        ),
+        ("create_execution_context", RuntimeError("no"), ["setting up a batch of 2 failed (no)"]),
+        ("set_input_shape", TypeError("bad"), ["mapping: setting up a batch of 2 failed (bad)"]),
         ("set_input_shape", False, ["set_input_shape(z, (2, 64)) returned False"]),
         ("set_tensor_address", False, ["set_tensor_address(z) returned False"]),
         ("infer_shapes", ["z", "ws"], ["infer_shapes lacks the shape of z, ws"]),
-        ("infer_shapes", RuntimeError("no\nway"), ["infer_shapes failed (no way)"]),
+        ("infer_shapes", RuntimeError("no\nway"), ["setting up a batch of 2 failed (no way)"]),
         ("get_tensor_shape", [1, 2], ["get_tensor_shape(ws) gave (1, 2)", "(2, 8, 64)"]),
         ("execute_async_v3", False, ["mapping: execute_async_v3 returned False"]),
         ("execute_async_v3", TypeError("bad"), ["execute_async_v3 failed (bad)"]),
