@@ -6,9 +6,16 @@ import os
 import signal
 import sys
 import warnings
+from pathlib import Path
 from typing import Annotated, NoReturn
 
-import typer
+try:
+    import typer
+
+    import stylert
+except ModuleNotFoundError as missing:  # `python3 cli.py` where nothing is installed yet
+    clone = Path(__file__).resolve().parent
+    sys.exit(f"error: {missing.name} is not installed. Run: pip install '{clone}[cpu]'")
 
 from stylert.commands import console
 from stylert.commands.bench import bench
@@ -43,8 +50,6 @@ for command in COMMANDS:
 
 def _print_version(value: bool) -> None:
     if value:
-        import stylert
-
         typer.echo(f"stylert {stylert.__version__}")
         raise typer.Exit
 

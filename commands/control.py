@@ -144,7 +144,7 @@ def _list_directions(path: Path, *, as_json: bool) -> None:
     if not sets:
         return console.say(f"{path} has no directions. Export again, or use pca:0 or a file.")
     console.print_table([s.row() for s in sets], title=str(path))
-    return console.say("And pca:0, pca:1, ...: what varies most in w. Or a .npy or .npz file.")
+    return console.say("And pca:0, pca:1, ...: what varies most in w. Or a .npy, .npz or .pt file.")
 
 
 def _find_direction(

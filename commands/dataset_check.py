@@ -57,9 +57,7 @@ def check_dataset(
     else:
         _tell(report, drawn)
     if not report.is_whole:
-        advice = "" if repair is not None else " Repair it: add repair=BUNDLE"
-        found = len(report.damaged) + len(report.missing) + len(report.surplus)
-        raise StylertError(f"{path}: {found} things are not as they were written.{advice}")
+        raise StylertError(f"{path}: {_count_flaws(report)}.{_advise(report, repair)}")
 
 
 def _tell(report: DatasetReport, drawn: int) -> None:
@@ -74,3 +72,16 @@ def _tell(report: DatasetReport, drawn: int) -> None:
         if len(names) > MOST_NAMED:
             console.say(f"{what}: and {len(names) - MOST_NAMED} more")
     return None
+
+
+def _count_flaws(report: DatasetReport) -> str:
+    found = len(report.damaged) + len(report.missing) + len(report.surplus)
+    things, they = ("thing is", "it was") if found == 1 else ("things are", "they were")
+    return f"{found} {things} not as {they} written"
+
+
+def _advise(report: DatasetReport, repair: Path | None) -> str:
+    """What to do about what is not whole."""
+    if repair is None and (report.damaged or report.missing):
+        return " Repair it: add repair=BUNDLE"
+    return " Remove what is surplus: no repair does." if report.surplus else ""

@@ -7,8 +7,11 @@ style_mixing.py, gen_video.py, projector.py. Options of the same name and meanin
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Collection, Sequence
 from itertools import zip_longest
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 __all__ = ["OFFICIAL_OPTIONS", "explain_official", "is_checkpoint", "tell_next_step"]
 
@@ -49,9 +52,12 @@ def explain_official(words: Sequence[str], options: Collection[str]) -> str | No
     for name, value in _list_options(words):
         if name == _NETWORK and name in options:
             if is_checkpoint(value):
-                found.append(f"{name} names a network in the file here: pass {value} without it")
+                how = "download it first, and pass the file" if "://" in value else f"pass {value}"
+                found.append(f"{name} names a network in the file here: {how} without it")
         elif name == _NETWORK and "bundle" in options:
-            found.append(f"{name} is the argument BUNDLE here: {tell_next_step(value)}")
+            is_bundle = value and Path(value).is_dir()
+            step = f"pass {value} without it" if is_bundle else tell_next_step(value)
+            found.append(f"{name} is the argument BUNDLE here: {step}")
         elif name not in options and (ours := OFFICIAL_OPTIONS.get(name)) in options:
             found.append(f"{name} is {ours} here{_MORE.get(name, '')}")
     return f"{'; '.join(dict.fromkeys(found))}." if found else None
@@ -59,11 +65,14 @@ def explain_official(words: Sequence[str], options: Collection[str]) -> str | No
 
 def tell_next_step(checkpoint: str) -> str:
     """What to do with a checkpoint, or the address of one, where a bundle is expected."""
-    checkpoint = checkpoint or "CHECKPOINT"
     if "://" in checkpoint:
-        name = checkpoint.rstrip("/").rpartition("/")[2]
-        return f"download {checkpoint} first, and export it: stylert export {name} --out BUNDLE"
-    return f"export it first: stylert export {checkpoint} --out BUNDLE"
+        name = Path(unquote(urlsplit(checkpoint).path)).name
+        return f"download {checkpoint} first, and export it: {_tell_export(name)}"
+    return f"export it first: {_tell_export(checkpoint)}"
+
+
+def _tell_export(file: str) -> str:
+    return f"stylert export {shlex.quote(file or 'CHECKPOINT')} --out BUNDLE"
 
 
 def is_checkpoint(text: str) -> bool:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
+from stylert.apps.video.stream import CONTAINERS
 from stylert.commands.options import in_panel
 from stylert.runtime.errors import InvalidInput
 from stylert.runtime.images import NPY, image_format
@@ -82,6 +83,8 @@ class Storage:
         """
         if path.suffix == ".tar":
             raise InvalidInput(f"{path}: shards need a folder, and shard_size=1000 or another")
+        if path.suffix.lower() in CONTAINERS and not path.is_dir():
+            raise InvalidInput(f"{path} is a video, expected pictures. Films: stylert video")
         fitting = "zip" if path.suffix == ".zip" and not path.is_dir() else "folder"
         container = self.container or ("webdataset" if self.shard_size else fitting)
         if self.shard_size and container != "webdataset":

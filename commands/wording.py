@@ -19,7 +19,7 @@ __all__ = ["put_in_options"]
 
 _HEAD = re.compile(r"^\w+(, \w+)*(?=: (got|expected|this) )")  # the arguments that are wrong
 _VALUE = re.compile(r"(?<![\w/.'-])(?P<name>\w+)=(?P<value>'[^']*'|[\w<]+)")
-_NAME = re.compile(r"(?<![\w/.'-])\w+_\w+(?![\w/.'=-])")  # no word of English
+_NAME = re.compile(r"(?<![\w/.'-])\w+_\w+(?![\w/'=-]|\.\w)")  # no word of English
 
 
 def put_in_options(message: str, parameters: Iterable[Any]) -> str:

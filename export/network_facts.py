@@ -16,6 +16,8 @@ from stylert.runtime.proof.bundle_facts import reading_manifest, tell_half, tell
 
 __all__ = ["read_facts", "tell_rows"]
 
+_MOST_NAMES = 20  # of classes, in a row
+
 
 def read_facts(path: str | Path) -> dict[str, Any]:
     """The manifest of a bundle, and under 'directions' which sets of them it holds.
@@ -45,10 +47,18 @@ def tell_rows(path: str | Path, facts: Mapping[str, Any]) -> list[tuple[str, str
         config = read_config(facts["family"], facts["config"])
         return [
             *config.summarize().items(),
+            *_tell_classes(facts.get("classes") or ()),
             *_tell_styles(config, facts.get("directions", ())),
             *_tell_work(facts),
             *_tell_files(facts),
         ]
+
+
+def _tell_classes(names: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """What the classes are called, where that is known; the first of many."""
+    if names:
+        more = ", ..." if len(names) > _MOST_NAMES else ""
+        yield "names of classes", ", ".join(names[:_MOST_NAMES]) + more
 
 
 def _tell_styles(config: Config, directions: Sequence[Any]) -> Iterator[tuple[str, str]]:

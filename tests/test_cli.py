@@ -159,6 +159,22 @@ def test_no_command_shows_the_help(run: Callable[..., Done]) -> None:
     assert not done.err
 
 
+@pytest.mark.parametrize("missing", ["typer", "stylert", "numpy"])
+def test_a_clone_of_which_nothing_is_installed(missing: str, tmp_path: Path) -> None:
+    """`python3 cli.py` says what to install, and not that a module is missing."""
+    hidden = (
+        f"import sys, runpy; sys.modules[{missing!r}] = None; sys.argv = ['cli.py', '--help']; "
+    )
+    clone = Path(__file__).resolve().parents[1]
+    run_it = f"runpy.run_path({str(clone / 'cli.py')!r}, run_name='__main__')"
+    done = subprocess.run(
+        [sys.executable, "-c", hidden + run_it], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    said = f"error: {missing} is not installed. Run: pip install '{clone}[cpu]'\n"
+    assert done.stderr == said
+
+
 def test_version(run: Callable[..., Done]) -> None:
     assert run("--version") == Done(0, f"stylert {stylert.__version__}\n", "")
 

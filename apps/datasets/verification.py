@@ -132,8 +132,8 @@ def open_stored(path: str | Path) -> tuple[Container, DatasetJob, bytes]:
         container = WebDataset(path)
     if not container.is_complete():
         raise InvalidInput(
-            f"{path} has no {MANIFEST}, so it is not complete. Write it to its end first, with the "
-            "same call."
+            f"{path} has no {MANIFEST}, so it is not complete. Write it to its end first: what "
+            "wrote it goes on."
         )
     return container, job, stored
 

@@ -50,8 +50,9 @@ class AdmissionMiddleware:
         headers = Headers(scope=scope)
         host = host_name(headers.get("host", ""))
         if self._hosts is not None and host not in self._hosts:
-            expected = " or ".join(self._hosts)
-            return error_response(421, f"Host: got {shown(host)}, expected {expected}.")
+            names = ", ".join(self._hosts)
+            message = f"Host: got {shown(host)}, expected a name of the service: {names}."
+            return error_response(421, message)
         if self._expected is None or self._is_open(scope["path"]):
             return None
         given = headers.get("authorization", "").encode("latin-1")

@@ -84,8 +84,9 @@ def _describe_unfit(errors: Any) -> tuple[int, str]:
     if not field:
         got = "none" if first["type"] == "missing" else shown(first["input"])
         return 422, f"body: got {got}, {_EXPECTED}."
-    # A field may be one of several types, and fits none: what fits best fails deepest.
-    deepest = max((e for e in errors if e["loc"][1:2] == field), key=lambda e: len(e["loc"]))
+    # A field may be one of several types, and fits none: what fits best fails deepest, and there by
+    # its value rather than by its type.
+    deepest = max((e for e in errors if e["loc"][1:2] == field), key=_rate_fit)
     indices = (part for part in deepest["loc"][2:] if isinstance(part, int))
     place = ".".join((str(field[0])[:40], *map(str, indices)))
     if deepest["type"] == "extra_forbidden":
@@ -93,3 +94,8 @@ def _describe_unfit(errors: Any) -> tuple[int, str]:
     if deepest["type"] == "missing":
         return 422, f"{place}: got none. Pass it."
     return 422, f"{place}: got {shown(deepest['input'])}. {deepest['msg']}."
+
+
+def _rate_fit(error: Any) -> tuple[int, bool]:
+    """How near a value came to one of the types of its field."""
+    return len(error["loc"]), not error["type"].endswith("_type")

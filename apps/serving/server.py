@@ -49,8 +49,8 @@ def serve(
     settings = settings or Settings()
     settings = replace(settings, token=find_token(settings.token))
     if is_loopback(host):
-        local = ("localhost", "127.0.0.1", "[::1]", *({host} - {"::1"}))
-        settings = settings if settings.hosts else replace(settings, hosts=local)
+        local = dict.fromkeys(("localhost", "127.0.0.1", "[::1]", *({host} - {"::1"})))
+        settings = settings if settings.hosts else replace(settings, hosts=tuple(local))
     elif settings.token is None:
         warnings.warn(
             f"{host}: everybody who reaches this address can use the service. Pass a token.",

@@ -66,7 +66,7 @@ class Settings:
             got = "another" if self.token.strip() else "an empty one"
             raise InvalidInput(
                 f"token: got {got}, expected printable ASCII characters without spaces; leave it "
-                "out to ask for no token."
+                "out, and STYLERT_TOKEN unset, to ask for no token."
             )
 
 

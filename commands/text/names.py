@@ -1,4 +1,4 @@
-"""Names: 'ant,bee,cat', or a text file with one on a line."""
+"""Names: 'ant,bee,cat', or a text file with one on a line; and names of files of arrays."""
 
 from __future__ import annotations
 
@@ -7,7 +7,15 @@ from pathlib import Path
 from stylert.runtime.arguments import shown
 from stylert.runtime.errors import InvalidInput
 
-__all__ = ["parse_names"]
+__all__ = ["names_array_file", "parse_names"]
+
+_ARRAYS = (".npy", ".npz", ".pt", ".pth", ".pkl", ".pickle")
+_PICTURES = (".png", ".jpg", ".jpeg", ".webp")  # who reads one says what to do instead
+
+
+def names_array_file(text: str) -> bool:
+    """Whether a text names a file of styles or of a direction, or a picture in its place."""
+    return text.lower().endswith(_ARRAYS + _PICTURES)
 
 
 def parse_names(text: str) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from stylert.commands.text.names import names_array_file
 from stylert.runtime.arguments import shown
 from stylert.runtime.errors import InvalidInput
 
@@ -25,8 +26,6 @@ Source = Path | list[int]
 
 _MOST_SEEDS = 100_000  # of a list that is in memory as a whole
 _MOST_CLASSES = 1_000_000
-_SUFFIXES = (".npy", ".npz", ".pt", ".pth")
-_PICTURES = (".png", ".jpg", ".jpeg", ".webp")  # who reads one says what to do instead
 
 
 def parse_seeds(text: str) -> Seeds:
@@ -73,8 +72,8 @@ def parse_classes(text: str) -> int | str | tuple[int | str, ...]:
 
 def parse_source(text: str) -> Source:
     """Read seeds as `parse_seed_list` does, or a file: named like one of ws, or there."""
-    is_file = not set("0123456789,- ").issuperset(text)
-    if is_file and (text.lower().endswith(_SUFFIXES + _PICTURES) or os.path.isfile(text)):
+    is_file = names_array_file(text) or os.path.isfile(text)
+    if is_file and not set("0123456789,- ").issuperset(text):
         return Path(text)
     return parse_seed_list(text)
 

@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 
 from stylert.apps.video.ramps import Ramp
+from stylert.commands.text.names import names_array_file
 from stylert.commands.text.numbers import parse_numbers
 from stylert.runtime.arguments import shown
 from stylert.runtime.errors import InvalidInput
@@ -53,7 +54,7 @@ def parse_turn(text: str) -> float | tuple[float, ...] | Ramp:
 def parse_direction(text: str) -> int | Path | str:
     """Read the number of a principal component, a file, or a name; whether it is there is open."""
     if not text.startswith(_COMPONENT):
-        return Path(text) if text.endswith((".npy", ".npz", ".pt")) else text
+        return Path(text) if names_array_file(text) else text
     index = text.removeprefix(_COMPONENT)
     if not (index.isdecimal() and len(index) <= _DIGITS):
         raise InvalidInput(f"got {shown(text)}, expected a component such as {_COMPONENT}0")

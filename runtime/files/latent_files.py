@@ -191,7 +191,8 @@ def _chosen(path: Path, names: list[str], key: str | None) -> str:
     if wanted not in names:
         there = ", ".join(map(repr, names[:8])) or "none"
         raise InvalidInput(
-            f"{path}: got no array {shown(wanted)}, expected one of those in it: {there}. Pass key."
+            f"{path}: got no array {shown(wanted)}, expected one of those in it: {there}. "
+            f"Save a file of one array, or in Python pass key."
         )
     return wanted
 

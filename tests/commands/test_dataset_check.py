@@ -51,6 +51,11 @@ def test_damage_is_named_and_repaired(
     told = json.loads(CliRunner().invoke(app, ["verify", "set", "--json"]).output)
     assert (told["missing"], told["damaged"]) == (["seed0003.png"], ["seed0004.png"])
     assert "Drew 2 images again." in run("verify", "set", "--repair", bundle)
+    Path("set/other.png").write_bytes(before["seed0000.png"])
+    surplus = "set: 1 thing is not as it was written. Remove what is surplus: no repair does."
+    assert surplus in fail(monkeypatch, capsys, "verify", "set")[1]
+    assert surplus in fail(monkeypatch, capsys, "verify", "set", "--repair", bundle)[1]
+    Path("set/other.png").unlink()
     assert {path.name: path.read_bytes() for path in Path("set").iterdir()} == before
 
 

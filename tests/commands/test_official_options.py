@@ -44,10 +44,16 @@ def test_the_guide_has_the_table(theirs: str, ours: str) -> None:
             "--network ftp://a//b.pkl",
             "download ftp://a//b.pkl first, and export it: stylert export ",
         ),
+        (
+            "--network=https://a/my%20net.pkl?download=1",
+            "net.pkl?download=1 first, and export it: stylert export 'my net.pkl' --out BUNDLE.",
+        ),
+        ("--network=tests", "--network is the argument BUNDLE here: pass tests without it."),
         ("--num-keyframes=3", "--num-keyframes is --seeds here (a keyframe for each)."),
     ],
 )
-def test_what_is_told(line: str, expected: str) -> None:
+def test_what_is_told(line: str, expected: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(GUIDE.parents[1])
     assert expected in (explain_official(line.split(), OPTIONS) or "")
 
 
@@ -61,3 +67,5 @@ def test_what_is_left_to_click(line: str) -> None:
 def test_the_name_of_a_network_is_our_own_option() -> None:
     assert explain_official(["--network", "G"], ["--network"]) is None
     assert "pass a.PKL without it" in (explain_official(["--network=a.PKL"], ["--network"]) or "")
+    address = explain_official(["--network=https://a/b.pkl"], ["--network"])
+    assert "download it first, and pass the file without it" in (address or "")

@@ -77,6 +77,7 @@ def test_how_images_are_stored(path: str, options: dict[str, Any], expected: Any
     ("path", "options", "message"),
     [
         ("x.tar", {}, "x.tar: shards need a folder, and shard_size=1000 or another"),
+        ("walk.MP4", {}, "walk.MP4 is a video, expected pictures. Films: stylert video"),
         ("x", {"shard_size": 1, "container": "zip"}, "shard_size: got one for a zip, expected"),
         ("file", {}, "file is a file, expected the name of a folder"),
         ("file", {"shard_size": 1}, "file is a file, expected the name of a folder"),

@@ -43,6 +43,12 @@ COMMANDS: Any = typer.main.get_command(cli.app)
             "TensorRT-RTX: refittable=True needs compiler='tensorrt'; build others.",
             "TensorRT-RTX: --refittable needs --compiler tensorrt; build others.",
         ),
+        (
+            "generate",
+            "which they do not read. Choose another image_format. So, image_format.",
+            "which they do not read. Choose another --format. So, --format.",
+        ),
+        ("generate", "a.image_format and image_format.x", "a.image_format and image_format.x"),
         ("build-engine", "sm: got none, as in sm='86,89'.", "--sm: got none, as in --sm 86,89."),
     ],
 )

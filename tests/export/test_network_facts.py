@@ -61,6 +61,16 @@ def test_every_note_is_told(tiny: Checkpoint) -> None:
     assert [value for key, value in tell_rows("x", facts) if key == "note"] == ["one", "two"]
 
 
+def test_names_of_classes_are_told(tiny_bundle: Path) -> None:
+    facts = read_facts(tiny_bundle)
+    assert "names of classes" not in dict(tell_rows("x", facts))
+    assert (
+        dict(tell_rows("x", facts | {"classes": ["ant", "bee"]}))["names of classes"] == "ant, bee"
+    )
+    many = dict(tell_rows("x", facts | {"classes": list(map(str, range(1000)))}))
+    assert many["names of classes"].endswith("18, 19, ...")
+
+
 @pytest.mark.parametrize("key", ["family", "config", "statistics", "provenance", "half", "files"])
 def test_a_manifest_that_tells_nonsense(
     tiny_bundle: Path, refuses: Callable[..., AbstractContextManager[None]], key: str

@@ -71,7 +71,7 @@ def test_classes_are_bounded(refuses: Refuses) -> None:
         parse_classes("0-1000000")
 
 
-@pytest.mark.parametrize("name", ["ws.npy", "a/ws.npz", "a.pt", "a.pth", "here", "a.PNG", "a.jpg"])
+@pytest.mark.parametrize("name", ["ws.npy", "a/ws.npz", "a.pt", "a.PKL", "here", "a.PNG", "a.jpg"])
 def test_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.chdir(tmp_path)
     Path("here").write_text("")

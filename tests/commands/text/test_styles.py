@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from stylert.apps.video.ramps import Ramp
+from stylert.commands.text.seeds import parse_source
 from stylert.commands.text.styles import (
     parse_direction,
     parse_motion,
@@ -80,6 +81,11 @@ def test_a_component_a_file_or_a_name() -> None:
     assert parse_direction("pca:63") == 63
     assert parse_direction("a/age.npz") == Path("a/age.npz")
     assert parse_direction("sefa_all_0") == "sefa_all_0"
+
+
+@pytest.mark.parametrize("name", ["a.NPY", "a.pt", "./a.pth", "a.pkl", "a.png"])
+def test_files_of_directions_are_those_of_styles(name: str) -> None:
+    assert parse_direction(name) == parse_source(name) == Path(name)
 
 
 @pytest.mark.parametrize("text", ["pca:", "pca:x", "pca:-1", "pca:" + "9" * 5000])

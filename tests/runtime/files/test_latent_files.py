@@ -121,7 +121,7 @@ def test_the_array_that_is_meant(tmp_path: Path, refuses: Any) -> None:
     path = tmp_path / "several.npz"
     np.savez(path, a=W, b=-W)
     assert np.array_equal(load_ws(path, SPEC, key="b")[0], -W)
-    with refuses("got no array 'w', expected one of those in it: 'a', 'b'. Pass key"):
+    with refuses("got no array 'w', expected one of those in it: 'a', 'b'. Save a file of one"):
         load_ws(path, SPEC)
     with refuses("got no array 'c', expected one of those in it: 'a', 'b'"):
         load_direction(path, SPEC, key="c")
