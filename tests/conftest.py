@@ -1,25 +1,29 @@
-"""What all tests share: the GPU switch, the report's header, and the fixtures."""
+"""What all tests share: the report's header, and the fixtures."""
 
 from __future__ import annotations
 
 import gc
 import importlib.metadata
+import importlib.util
 import json
 import os
 import platform
 import shutil
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 from filelock import FileLock
 
-from stylert.runtime.bundle import sealed
+from stylert.runtime.bundle import Bundle, sealed
 from stylert.runtime.errors import InvalidInput, StylertError
+from stylert.runtime.feeds import Feeds
 from stylert.runtime.generator import Generator
 from stylert.runtime.machine import visible_gpus
 from stylert.runtime.proof.parity import RoundingError, compare, measure_excess
@@ -35,17 +39,26 @@ EXCESS = "excess"  # the property of a test: how much of its bounds a golden's a
 REPORTED = ("numpy", "torch", "onnx", "onnxruntime", "onnxruntime-gpu", "tensorrt", "tensorrt-rtx")
 
 
+def load_beside(file: str, name: str) -> ModuleType:
+    """A module in a file beside another: with --import-mode=importlib tests are on no path."""
+    spec = importlib.util.spec_from_file_location(name, Path(file).with_name(f"{name}.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # for the dataclasses and pickles of the module
+    spec.loader.exec_module(module)
+    return module
+
+
+REQUIRE_GPU = load_beside(__file__, "require_gpu")
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption(
-        "--require-gpu",
-        action="store_true",
-        help="fail when there is no NVIDIA GPU, where the gpu tests would be skipped",
-    )
+    REQUIRE_GPU.add_options(parser)
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    if config.getoption("--require-gpu") and not visible_gpus():
-        raise pytest.UsageError("--require-gpu: got no NVIDIA GPU. Check that nvidia-smi works.")
+    config.pluginmanager.register(REQUIRE_GPU.GpuTests(config))
 
 
 def pytest_report_header() -> list[str]:
@@ -58,10 +71,6 @@ def pytest_report_header() -> list[str]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    needing = [item for item in items if item.get_closest_marker("gpu")]
-    if needing and not visible_gpus():
-        for item in needing:
-            item.add_marker(pytest.mark.skip(reason="no NVIDIA GPU (--require-gpu makes it fail)"))
     _slow_first(items)
 
 
@@ -208,6 +217,29 @@ def bundle_of(goldens: Path, exports: Path) -> Callable[[str], Path]:
 def bundle(goldens: Path, exports: Path) -> Path:
     """A bundle that was verified when it was exported: 32x32, RGB. To be read only."""
     return _export_once(goldens / "sg2-skip-32.pkl", exports / "verified", verify_seeds=2)
+
+
+@pytest.fixture(scope="session")
+def feeds_of(bundle: Path) -> Callable[..., Feeds]:
+    """Inputs of mapping and synthesis for some images, with noise as asked."""
+    opened = Bundle.open(bundle)
+    const = opened.read_noise()
+    none = {name: np.zeros_like(array) for name, array in const.items()}
+
+    def feeds(batch: int, *, seed: int = 0, noise: str = "const") -> Feeds:
+        random = np.random.RandomState(seed)
+        constants = {"const": const, "none": none}.get(noise, {})
+        rows = batch if noise == "own" else 1
+        fields = {
+            name: random.randn(rows, *array.shape[1:]).astype(np.float32)
+            for name, array in const.items()
+            if not constants
+        }
+        z = random.randn(batch, opened.spec.z_dim).astype(np.float32)
+        psi = np.full((batch, opened.spec.num_ws), 0.7, np.float32)
+        return Feeds(batch, {"z": z, "truncation_psi": psi, **fields}, constants)
+
+    return feeds
 
 
 @pytest.fixture(scope="session")

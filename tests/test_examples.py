@@ -109,7 +109,7 @@ def test_torch_zero_copy(bundle: Path, tmp_path: Path) -> None:
 
 
 @needs("torch")
-@pytest.mark.gpu
+@pytest.mark.gpu("cuda", "onnxruntime", "torch")
 def test_torch_zero_copy_on_a_gpu(bundle: Path, tmp_path: Path) -> None:
     said = run(FOLDER / "torch_zero_copy.py", bundle, cwd=tmp_path)
     assert "torch.uint8 on cuda:0\n" in said

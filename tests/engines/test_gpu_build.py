@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -14,12 +15,12 @@ from stylert.runtime.backends.tensorrt.plans import Plan
 from stylert.runtime.backends.tensorrt.tensorrt_log import tensorrt_logger
 from stylert.runtime.bundle import Bundle
 
-pytestmark = pytest.mark.gpu
+pytestmark = pytest.mark.gpu("cuda", "tensorrt")
 
 
 @pytest.fixture(scope="module")
 def trt() -> Any:
-    return pytest.importorskip("tensorrt", reason="the package tensorrt is not installed")
+    return importlib.import_module("tensorrt")
 
 
 @pytest.fixture(autouse=True)

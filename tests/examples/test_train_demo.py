@@ -364,7 +364,7 @@ def test_the_discriminator_learns_to_tell_pictures_from_noise(pictures: Pictures
     assert losses[-1] < losses[0] / 3, losses
 
 
-@pytest.mark.gpu
+@pytest.mark.gpu("torch")
 def test_it_trains_on_a_gpu_as_on_the_cpu(tmp_path: Path) -> None:
     first = {}
     for device in ("cpu", "cuda"):

@@ -163,7 +163,7 @@ def test_an_error_while_it_runs_is_one_line(bundle: Path, refuses: Any) -> None:
         session.run(("mapping",), Feeds(1, wrong), ["ws"])
 
 
-@pytest.mark.gpu
+@pytest.mark.gpu("onnxruntime")
 @pytest.mark.parametrize("name", ["sg2-skip-32", "sg2-hot-64", "sg2-cond-32"])
 def test_cuda_draws_what_the_cpu_draws(bundle_of: Callable[[str], Path], name: str) -> None:
     options: dict[str, Any] = {"noise_mode": "seeded", "output": "img"}

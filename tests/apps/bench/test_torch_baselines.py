@@ -201,14 +201,12 @@ def test_backends_by_name() -> None:
     assert tuple(without) == tuple(name for name in NAMES if not is_torch(name))
 
 
-@pytest.mark.gpu
+@pytest.mark.gpu("torch")
 @pytest.mark.parametrize("factory", [open_eager, open_compiled])
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
 def test_a_gpu_draws_what_the_cpu_draws(
     goldens: Path, factory: Callable[..., TorchCandidate], precision: str
 ) -> None:
-    if not torch.cuda.is_available():
-        pytest.skip("this torch has no CUDA")
     path = str(goldens / "sg2-fp16-64.pkl")
     reference = open_eager(checkpoint=path, threads=1)
     candidate = factory(checkpoint=path, threads=1, device="cuda", precision=precision)
@@ -221,10 +219,8 @@ def test_a_gpu_draws_what_the_cpu_draws(
         assert 0 < seconds < 10
 
 
-@pytest.mark.gpu
+@pytest.mark.gpu("torch")
 def test_the_roofline_on_a_gpu() -> None:
-    if not torch.cuda.is_available():
-        pytest.skip("this torch has no CUDA")
     gemm = open_half_gemm(threads=1)
     gemm.prepare(1)
     gemm.run()

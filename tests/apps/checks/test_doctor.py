@@ -202,7 +202,7 @@ def test_the_probe_refuses_a_provider_that_is_not_there() -> None:
         provider_probe.probe_provider("NoSuchProvider")
 
 
-@pytest.mark.gpu
+@pytest.mark.gpu("onnxruntime")
 def test_the_probe_runs_on_the_gpu() -> None:
     provider_probe.probe_provider("CUDAExecutionProvider")
 

@@ -111,29 +111,6 @@ def reference(bundle: Path) -> Iterator[OnnxRuntimeSession]:
 
 
 @pytest.fixture(scope="session")
-def feeds_of(bundle: Path) -> Callable[..., Feeds]:
-    """Inputs of mapping and synthesis for some images, with noise as asked."""
-    opened = Bundle.open(bundle)
-    const = opened.read_noise()
-    none = {name: np.zeros_like(array) for name, array in const.items()}
-
-    def feeds(batch: int, *, seed: int = 0, noise: str = "const") -> Feeds:
-        random = np.random.RandomState(seed)
-        constants = {"const": const, "none": none}.get(noise, {})
-        rows = batch if noise == "own" else 1
-        fields = {
-            name: random.randn(rows, *array.shape[1:]).astype(np.float32)
-            for name, array in const.items()
-            if not constants
-        }
-        z = random.randn(batch, opened.spec.z_dim).astype(np.float32)
-        psi = np.full((batch, opened.spec.num_ws), 0.7, np.float32)
-        return Feeds(batch, {"z": z, "truncation_psi": psi, **fields}, constants)
-
-    return feeds
-
-
-@pytest.fixture(scope="session")
 def expected(reference: OnnxRuntimeSession) -> Callable[..., list[np.ndarray]]:
     """What ONNX Runtime draws of the same inputs."""
 

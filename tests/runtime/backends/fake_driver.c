@@ -1,7 +1,10 @@
 // libcuda.so.1 in the host's memory: enough of the CUDA driver API (cuda.h) that the real cuda-core
-// and cuda-bindings run without a GPU. Work is done at once, and every call is logged by its name.
+// and cuda-bindings run without a GPU. Work is done at once, or while its stream is captured, whenever
+// the graph is launched. Every call is logged by its name.
 // What is not here answers CUDA_SUCCESS and does nothing.
 
+#include <malloc.h>
+#include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,19 +17,58 @@ enum { CAPTURE_UNSUPPORTED = 900, CAPTURE_INVALIDATED = 901 };
 static __thread void *contexts[16];
 static __thread int depth;
 static uintptr_t handles = 0x1000;
-static int capturing;  // CUstreamCaptureStatus: 0 none, 1 active, 2 invalidated
-static long live;
+static long live, bytes;
 static char text[1 << 16];
 static size_t written;
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
-static Result note(const char *call, void *stream) {
-    if (written < sizeof text - 64)
-        written += snprintf(text + written, 64, "%s %lx\n", call, (unsigned long)stream);
+// A thread captures one stream at a time, and each thread its own: CAPTURE_MODE_THREAD_LOCAL.
+static __thread int capturing;  // CUstreamCaptureStatus: 0 none, 1 active, 2 invalidated
+static __thread void *captured;
+typedef struct Node {
+    struct Node *next;
+    void (*call)(void *);  // else a copy, or without a source a fill
+    void *target;
+    const void *source;
+    size_t size;
+    unsigned char value;
+} Node;
+static __thread Node *first, **last;
+
+static void run(const Node *node) {
+    if (node->call)
+        node->call(node->target);
+    else if (node->source)
+        memcpy(node->target, node->source, node->size);
+    else
+        memset(node->target, node->value, node->size);
+}
+
+static Result queue(void *stream, Node node) {
+    if (capturing != 1 || stream != captured) return run(&node), SUCCESS;
+    Node *kept = malloc(sizeof node);  // for good: graphs are few
+    *kept = node, *last = kept, last = &kept->next;
     return SUCCESS;
 }
 
-static void *handle(void) { return (void *)(handles += 16); }
-static void *memory(size_t size) { return live++, aligned_alloc(256, (size + 255) / 256 * 256); }
+static Result note(const char *call, void *stream) {
+    pthread_mutex_lock(&lock);
+    if (written < sizeof text - 64)
+        written += snprintf(text + written, 64, "%s %lx\n", call, (unsigned long)stream);
+    pthread_mutex_unlock(&lock);
+    return SUCCESS;
+}
+
+static void *handle(void) { return (void *)__atomic_add_fetch(&handles, 16, __ATOMIC_SEQ_CST); }
+static void count(long blocks, void *pointer) {
+    __atomic_add_fetch(&live, blocks, __ATOMIC_SEQ_CST);
+    __atomic_add_fetch(&bytes, blocks * (long)malloc_usable_size(pointer), __ATOMIC_SEQ_CST);
+}
+static void *memory(size_t size) {
+    void *pointer = aligned_alloc(256, (size + 255) / 256 * 256);
+    return count(1, pointer), pointer;
+}
+static void release(void *pointer) { count(-1, pointer), free(pointer); }
 
 const char *fake_log(void) { return text; }
 void fake_clear(void) { written = 0, text[0] = 0; }
@@ -90,32 +132,50 @@ CALL(cuMemAllocFromPoolAsync, void **pointer, size_t size, void *pool, void *str
     return *pointer = memory(size), note("cuMemAllocFromPoolAsync", stream);
 }
 CALL(cuMemFreeAsync, void *pointer, void *stream) {
-    return live--, free(pointer), note("cuMemFreeAsync", stream);
+    return release(pointer), note("cuMemFreeAsync", stream);
 }
 CALL(cuMemAllocHost, void **pointer, size_t size) { return *pointer = memory(size), SUCCESS; }
-CALL(cuMemFreeHost, void *pointer) { return live--, free(pointer), note("cuMemFreeHost", NULL); }
+CALL(cuMemFreeHost, void *pointer) { return release(pointer), note("cuMemFreeHost", NULL); }
+CALL(cuMemGetInfo, size_t *unused, size_t *total) {
+    return *total = (size_t)1 << 40, *unused = *total - bytes, SUCCESS;
+}
 CALL(cuMemcpyAsync, void *target, void *source, size_t size, void *stream) {
-    return memcpy(target, source, size), note("cuMemcpyAsync", stream);
+    queue(stream, (Node){.target = target, .source = source, .size = size});
+    return note("cuMemcpyAsync", stream);
 }
 CALL(cuMemsetD8Async, void *target, unsigned char value, size_t size, void *stream) {
-    return memset(target, value, size), note("cuMemsetD8Async", stream);
+    queue(stream, (Node){.target = target, .size = size, .value = value});
+    return note("cuMemsetD8Async", stream);
+}
+Result cuLaunchHostFunc(void *stream, void (*call)(void *), void *data) {
+    return queue(stream, (Node){.call = call, .target = data});
 }
 CALL(cuStreamBeginCapture, void *stream, int mode) {
-    return capturing = 1, note("cuStreamBeginCapture", (void *)(uintptr_t)mode);
+    capturing = 1, captured = stream, first = NULL, last = &first;
+    return note("cuStreamBeginCapture", (void *)(uintptr_t)mode);
 }
-CALL(cuStreamIsCapturing, void *stream, int *status) { return *status = capturing, SUCCESS; }
-CALL(cuStreamGetCaptureInfo, void *stream, int *status) { return *status = capturing, SUCCESS; }
+CALL(cuStreamIsCapturing, void *stream, int *status) {
+    return *status = stream == captured ? capturing : 0, SUCCESS;
+}
+CALL(cuStreamGetCaptureInfo, void *stream, int *status) {
+    return my_cuStreamIsCapturing(stream, status);
+}
 CALL(cuStreamEndCapture, void *stream, void **graph) {
     int valid = capturing == 1 && !getenv("FAKE_CAPTURE_FAILS");
-    capturing = 0, *graph = valid ? handle() : NULL, note("cuStreamEndCapture", stream);
+    Node *head = calloc(1, sizeof *head);  // so that an empty graph is none of the failed ones
+    head->next = first, capturing = 0, captured = NULL, *graph = valid ? head : NULL;
+    note("cuStreamEndCapture", stream);
     return valid ? SUCCESS : CAPTURE_INVALIDATED;
 }
 CALL(cuGraphInstantiateWithFlags, void **executable, void *graph, unsigned long long flags) {
-    return *executable = handle(), note("cuGraphInstantiate", NULL);
+    return *executable = graph, note("cuGraphInstantiate", NULL);
 }
 CALL(cuGraphDestroy, void *graph) { return note("cuGraphDestroy", NULL); }
 CALL(cuGraphUpload, void *executable, void *stream) { return note("cuGraphUpload", stream); }
-CALL(cuGraphLaunch, void *executable, void *stream) { return note("cuGraphLaunch", stream); }
+CALL(cuGraphLaunch, void *executable, void *stream) {
+    for (Node *node = ((Node *)executable)->next; node; node = node->next) run(node);
+    return note("cuGraphLaunch", stream);
+}
 CALL(cuGraphExecDestroy, void *executable) { return note("cuGraphExecDestroy", NULL); }
 CALL(cuGetErrorName, int error, const char **name) { return *name = "CUDA_ERROR", SUCCESS; }
 CALL(cuGetErrorString, int error, const char **name) { return *name = "of the stub", SUCCESS; }
@@ -137,7 +197,7 @@ static const struct {
     ENTRY(cuMemPoolCreate), ENTRY(cuMemPoolDestroy), ENTRY(cuMemPoolGetAttribute),
     ENTRY(cuMemPoolSetAttribute),
     ENTRY(cuMemAllocFromPoolAsync), ENTRY(cuMemFreeAsync), ENTRY(cuMemAllocHost),
-    ENTRY(cuMemFreeHost), ENTRY(cuMemcpyAsync), ENTRY(cuMemsetD8Async),
+    ENTRY(cuMemFreeHost), ENTRY(cuMemGetInfo), ENTRY(cuMemcpyAsync), ENTRY(cuMemsetD8Async),
     ENTRY(cuStreamIsCapturing), ENTRY(cuStreamGetCaptureInfo),
     ENTRY(cuStreamBeginCapture), ENTRY(cuStreamEndCapture),
     ENTRY(cuGraphInstantiateWithFlags), ENTRY(cuGraphDestroy), ENTRY(cuGraphUpload), ENTRY(cuGraphLaunch),
@@ -151,3 +211,12 @@ Result cuGetProcAddress_v2(const char *name, void **call, int version, uint64_t 
     if (found) *found = 0;
     return SUCCESS;
 }
+
+// What machine.py asks of the library itself.
+#define EXPORT(name) __typeof__(my_##name) name __attribute__((alias("my_" #name)))
+EXPORT(cuInit);
+EXPORT(cuDeviceGetCount);
+EXPORT(cuDeviceGet);
+EXPORT(cuDeviceGetName);
+EXPORT(cuDeviceGetAttribute);
+EXPORT(cuGetErrorString);
