@@ -23,6 +23,9 @@ class Engine:
         str, in_where("Compiler: tensorrt, tensorrt-rtx, or auto: what this machine can use.")
     ] = "auto"
     sm: Annotated[str, in_where("GPUs for TensorRT-RTX, as 86,89,120; by default those here.")] = ""
+    gpu: Annotated[
+        int | None, in_where("GPU to build on, counted from 0; by default the first.", min=0)
+    ] = None
     precision: Annotated[str, in_engine("Precision of the synthesis: fp16 or fp32.")] = "fp16"
     batch: Annotated[
         str, in_engine("Batch sizes: 1,4,8 for an engine for each, or 1:4:8 for one for a range.")

@@ -32,6 +32,7 @@ def build_engine(
     output: str = "image",
     graphs: Sequence[str] = GRAPHS,
     sm: str = "",
+    gpu: int | None = None,
     optimization_level: int | None = None,
     workspace: int | None = None,
     version_compatible: bool = False,
@@ -54,6 +55,7 @@ def build_engine(
         output: what the synthesis gives: 'image' (uint8), 'img' (float32), or 'both'.
         graphs: 'mapping', 'synthesis', or both.
         sm: for TensorRT-RTX: what to build for, e.g. '86,89,120'; '' = this machine's GPUs.
+        gpu: index of the GPU that TensorRT builds on, None = the first. TensorRT-RTX builds for it.
         optimization_level: 0 (fast build) to 5 (fast engine), None = the compiler's own default.
         workspace: bytes that a kernel may use as scratch, None = all.
         version_compatible: later versions of TensorRT run the engine, too.
@@ -87,6 +89,6 @@ def build_engine(
         hardware_compatible=hardware_compatible,
         refittable=refittable,
     )
-    chosen, why = choose_compiler(compiler, sms=sms)
+    chosen, why = choose_compiler(compiler, sms=sms, gpu=gpu)
     say(f"Compiler {why}.")
     return build_engines(chosen, request, force=force, progress=progress, say=say)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any
 
 from stylert.runtime.errors import EngineError
@@ -15,7 +15,14 @@ Progress = Callable[[str, int, int], None]  # what is going on, steps done, step
 _PERIOD = 0.1  # seconds between two reports
 
 
-def run_builder(trt: Any, builder: Any, network: Any, config: Any, progress: Progress) -> Any:
+def run_builder(
+    trt: Any,
+    builder: Any,
+    network: Any,
+    config: Any,
+    progress: Progress,
+    active: Callable[[], AbstractContextManager[None]] = nullcontext,
+) -> Any:
     """Build the engine of a network: its plan as a buffer, None if the builder failed.
 
     The builder works in a thread of its own and lets the interpreter run, so that a
@@ -28,6 +35,7 @@ def run_builder(trt: Any, builder: Any, network: Any, config: Any, progress: Pro
         network: its INetworkDefinition.
         config: its IBuilderConfig.
         progress: called in the caller's thread with the builder's innermost phase of several steps.
+        active: makes the GPU that builds the current one of a thread.
     """
     steps = _Steps()
     monitor = _make_monitor(trt, steps)
@@ -39,7 +47,10 @@ def run_builder(trt: Any, builder: Any, network: Any, config: Any, progress: Pro
 
     def work() -> None:
         try:
-            result.append(builder.build_serialized_network(network, config))
+            with active():
+                result.append(builder.build_serialized_network(network, config))
+        except EngineError as error:
+            result.append(error)
         except Exception as error:  # whatever the bindings raise
             reason = " ".join(str(error).split())
             result.append(EngineError(f"The builder failed: {type(error).__name__}: {reason:.250}"))

@@ -13,7 +13,7 @@ from stylert.runtime.packages import installed_version
 
 __all__ = ["COMPILERS", "CompilerStatus", "choose_compiler", "list_compilers"]
 
-COMPILERS: dict[str, Callable[[], Compiler]] = {  # the best first
+COMPILERS: dict[str, Callable[[int | None], Compiler]] = {  # the best first
     "tensorrt": TensorRT.load,
     "tensorrt-rtx": TensorRTRTX.load,
 }
@@ -45,30 +45,35 @@ def list_compilers() -> list[CompilerStatus]:
     ]
 
 
-def choose_compiler(name: str, *, sms: tuple[str, ...] = ()) -> tuple[Compiler, str]:
+def choose_compiler(
+    name: str, *, sms: tuple[str, ...] = (), gpu: int | None = None
+) -> tuple[Compiler, str]:
     """The compiler of this name, and why it was chosen.
 
     Args:
         name: a key of COMPILERS, or 'auto': TensorRT where there is a GPU for it and no SMs are
             named, else TensorRT-RTX.
         sms: the SMs to build for.
+        gpu: index of the GPU to build on, or for; None = the first, or all.
 
     Raises:
-        InvalidInput: there is no such compiler.
+        InvalidInput: there is no such compiler, or no such GPU.
         StylertError: it cannot be used here; the message says what is missing.
     """
     if name in COMPILERS:
-        return COMPILERS[name](), f"{name}: as asked for"
+        return COMPILERS[name](gpu), f"{name}: as asked for"
     if name != "auto":
         raise InvalidInput(
             f"compiler: got {name!r:.40}, expected auto or one of {', '.join(COMPILERS)}."
         )
     if sms:
-        return TensorRTRTX.load(), "tensorrt-rtx: it builds for the SMs that are named"
+        return TensorRTRTX.load(gpu), "tensorrt-rtx: it builds for the SMs that are named"
     problems = []
     for candidate, load in COMPILERS.items():
         try:
-            compiler = load()
+            compiler = load(gpu)
+        except InvalidInput:
+            raise
         except StylertError as error:
             problems.append(str(error))
             continue
@@ -79,7 +84,7 @@ def choose_compiler(name: str, *, sms: tuple[str, ...] = ()) -> tuple[Compiler, 
 
 def _find_problem(name: str) -> str | None:
     try:
-        COMPILERS[name]()
+        COMPILERS[name](None)
     except StylertError as error:
         return str(error)
     return None

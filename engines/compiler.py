@@ -26,7 +26,7 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -34,6 +34,7 @@ from typing import Any, ClassVar
 from stylert.engines.building import Progress, run_builder
 from stylert.engines.parsed_graph import ParsedGraph
 from stylert.engines.request import BuildRequest
+from stylert.runtime.backends.tensorrt.driver_remedy import tell_driver
 from stylert.runtime.backends.tensorrt.plans import Plan
 from stylert.runtime.backends.tensorrt.tensorrt_log import tensorrt_logger
 from stylert.runtime.backends.tensorrt.trust import is_trusted, record_engine
@@ -73,6 +74,14 @@ class Compiler(ABC):
             InvalidInput: it asks for something that this compiler cannot do.
         """
 
+    def active(self) -> AbstractContextManager[None]:
+        """Make the GPU that builds the calling thread's, if one is needed.
+
+        Raises:
+            EngineError: it cannot be used.
+        """
+        return nullcontext()
+
     @abstractmethod
     def configure(self, config: Any, request: BuildRequest) -> None:
         """Set what is special to this compiler, on an IBuilderConfig."""
@@ -111,7 +120,8 @@ def build_engines(
             draft = _draft_plan(compiler, request, target, graph)
             plan = None if force else _find_up_to_date(draft, request.bundle, say)
             if plan is None:
-                plan, data = _compile(compiler, request, draft, progress, say)
+                with compiler.active():
+                    plan, data = _compile(compiler, request, draft, progress, say)
                 _record(plan, say)
                 built.enter_context(_publish(plan, request.bundle, data))
             else:
@@ -183,6 +193,7 @@ def _compile(
             parsed.network,
             config,
             lambda phase, done, total: progress(f"{draft.graph}: {phase}", done, total),
+            compiler.active,
         )
         compiler.learn(config)
         if data is not None:
@@ -217,8 +228,10 @@ def _make_builder(compiler: Compiler, logger: Any) -> Any:
     try:
         return compiler.trt.Builder(logger)
     except TypeError:  # pybind11's word for a factory that returned nothing
+        remedy = tell_driver(compiler.name, logger.reason)
         raise EngineError(
-            f"{compiler.title} {compiler.trt.__version__} does not start: {logger.reason:.300}"
+            f"{compiler.title} {compiler.trt.__version__} does not start: {logger.reason:.200}. "
+            f"{remedy}".rstrip(". ")
         ) from None
 
 

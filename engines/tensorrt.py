@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,10 @@ from typing import Any
 from typing_extensions import override
 
 from stylert.engines.compiler import Compiler, Target
+from stylert.engines.gpus import find_gpu
 from stylert.engines.packages import import_package
 from stylert.engines.request import BuildRequest
+from stylert.runtime.backends.cuda.device import open_device
 from stylert.runtime.backends.tensorrt.plans import make_slug
 from stylert.runtime.errors import EngineError, InvalidInput, MissingExtra
 from stylert.runtime.files.publishing import publish_bytes
@@ -33,10 +36,14 @@ class TensorRT(Compiler):
     gpu: Gpu
 
     @classmethod
-    def load(cls) -> TensorRT:
+    def load(cls, gpu: int | None = None) -> TensorRT:
         """Import the package and find the GPU.
 
+        Args:
+            gpu: its index, None = the first.
+
         Raises:
+            InvalidInput: there is no GPU of this index.
             MissingExtra: the package is not installed, not whole, or too old.
             EngineError: there is no GPU.
         """
@@ -52,7 +59,23 @@ class TensorRT(Compiler):
                 "TensorRT builds on an NVIDIA GPU only, and there is none. Engines for RTX cards "
                 "are built without: compiler='tensorrt-rtx', sm='89'."
             )
-        return cls(tensorrt, gpus[0])  # the device that is current in a new thread
+        return cls(tensorrt, find_gpu(gpus, 0 if gpu is None else gpu))
+
+    @override
+    @contextmanager
+    def active(self) -> Iterator[None]:
+        try:
+            device = open_device(self.gpu.index)
+        except MissingExtra:
+            if self.gpu.index:
+                raise
+            yield  # the first GPU is what CUDA takes by itself
+            return
+        try:
+            with device.active():
+                yield
+        finally:
+            device.close()
 
     @override
     def find_target(self, request: BuildRequest) -> Target:

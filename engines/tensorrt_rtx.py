@@ -8,6 +8,7 @@ from typing import Any
 from typing_extensions import override
 
 from stylert.engines.compiler import Compiler, Target
+from stylert.engines.gpus import find_gpu
 from stylert.engines.packages import import_package
 from stylert.engines.request import BuildRequest
 from stylert.runtime.errors import InvalidInput
@@ -26,19 +27,29 @@ class TensorRTRTX(Compiler):
     name = "tensorrt_rtx"
     title = "TensorRT-RTX"
 
+    gpu: int | None = None  # index of the GPU to build for where no SMs are named, None = all
+
     @classmethod
-    def load(cls) -> TensorRTRTX:
+    def load(cls, gpu: int | None = None) -> TensorRTRTX:
         """Import the package.
+
+        Args:
+            gpu: index of the GPU to build for, None = all that are here.
 
         Raises:
             MissingExtra: it is not installed, or not whole.
         """
-        return cls(import_package("tensorrt_rtx", cls.title, "rtx"))
+        return cls(import_package("tensorrt_rtx", cls.title, "rtx"), gpu)
 
     @override
     def find_target(self, request: BuildRequest) -> Target:
         self._check_options(request)
-        sms = request.sms or tuple("{}{}".format(*gpu.compute_capability) for gpu in visible_gpus())
+        if request.sms and self.gpu is not None:
+            raise InvalidInput(
+                f"gpu: got {self.gpu} beside sm='{','.join(request.sms):.40}', expected one of the "
+                "two: what to build for is a GPU of this machine, or SMs."
+            )
+        sms = request.sms or self._list_own()
         if not sms:
             raise InvalidInput(
                 "sm: got none and found no NVIDIA GPU, expected the SMs of the cards to build for "
@@ -71,6 +82,12 @@ class TensorRTRTX(Compiler):
     @override
     def learn(self, config: Any) -> None:
         pass  # it does not time kernels when it builds, but where the engine runs
+
+    def _list_own(self) -> tuple[str, ...]:
+        gpus = visible_gpus()
+        if self.gpu is not None:
+            gpus = [find_gpu(gpus, self.gpu)]
+        return tuple("{}{}".format(*gpu.compute_capability) for gpu in gpus)
 
     def _list_known(self) -> list[str]:
         names = self.trt.ComputeCapability.__members__

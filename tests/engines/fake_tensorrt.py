@@ -6,6 +6,10 @@ for its own version only, and records what it was configured with.
 
 from __future__ import annotations
 
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import tensorrt_rtx
@@ -26,17 +30,46 @@ class FakeTensorRT:
         self.__version__ = version
         self.without_kernel = without_kernel
         self.error: str | None = None  # what every build fails with
-        self.starts = True  # whether there is a driver
+        self.starts = ""  # why it does not
         self.configs: list[FakeConfig] = []
+        self.used: dict[str, int | None] = {}  # the GPU that was current, by call
+        self.devices = Counter[str]()
+        self._current = threading.local()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(tensorrt_rtx, name)
 
     def Builder(self, logger: Any) -> FakeBuilder:  # noqa: N802
-        if not self.starts:
-            logger.log(tensorrt_rtx.ILogger.Severity.ERROR, "CUDA initialization failure: 35")
+        self.used["Builder"] = self.current()
+        if self.starts:
+            logger.log(tensorrt_rtx.ILogger.Severity.ERROR, self.starts)
             raise TypeError("pybind11::init(): factory function returned nullptr")
         return FakeBuilder(self, logger)
+
+    def current(self) -> int | None:
+        """The GPU of this thread."""
+        return getattr(self._current, "gpu", None)
+
+    def open_device(self, index: int) -> FakeDevice:
+        self.devices["opened"] += 1
+        return FakeDevice(self, index)
+
+
+class FakeDevice:
+    """A GPU that can be made a thread's own."""
+
+    def __init__(self, trt: FakeTensorRT, index: int) -> None:
+        self._trt = trt
+        self._index = index
+
+    @contextmanager
+    def active(self) -> Iterator[None]:
+        self._trt._current.gpu = self._index
+        yield
+        self._trt._current.gpu = None
+
+    def close(self) -> None:
+        self._trt.devices["closed"] += 1
 
 
 class FakeBuilder:
@@ -59,6 +92,7 @@ class FakeBuilder:
         return config
 
     def build_serialized_network(self, network: Any, config: FakeConfig) -> bytes | None:
+        self._trt.used["build_serialized_network"] = self._trt.current()
         config.timings += b"+"
         parsed = ParsedGraph.__new__(ParsedGraph)  # only to look at the network
         parsed.trt, parsed.network = self._trt, network

@@ -12,6 +12,8 @@ import tensorrt_rtx
 
 from stylert.engines import build_engine, list_compilers
 from stylert.engines.choice import choose_compiler
+from stylert.engines.tensorrt_rtx import TensorRTRTX
+from stylert.runtime.backends.tensorrt.plan_choice import RTX_CAPABILITIES
 from stylert.runtime.errors import EngineError, MissingExtra
 from stylert.runtime.machine import Gpu
 from stylert.runtime.packages import install_command
@@ -95,6 +97,30 @@ def test_rtx_builds_for_this_machines_cards(
     machine(tensorrt=False, rtx=True, gpus=(Gpu(0, "NVIDIA H100", (9, 0)),))
     with refuses("SM '90'", "compiler='tensorrt'"):
         build_engine(own_bundle, compiler="tensorrt-rtx")
+
+
+def test_rtx_builds_for_one_of_this_machines_cards(
+    machine: Callable[..., None], own_bundle: Path, refuses: Refuses
+) -> None:
+    machine(tensorrt=False, rtx=True, gpus=(GPU, Gpu(1, "NVIDIA RTX 5090", (12, 0))))
+    options: dict[str, Any] = {"batch": "1", "graphs": ("mapping",)}
+    for compiler in ("auto", "tensorrt-rtx"):
+        (plan,) = build_engine(own_bundle, compiler=compiler, gpu=1, **options)
+        assert plan.compute_capabilities == ("12.0",)
+    with refuses("gpu: got 1 beside sm='89'"):
+        build_engine(own_bundle, gpu=1, sm="89", **options)
+    with refuses("gpu: got 2, expected one of this machine's: 0 (NVIDIA L4), 1 (NVIDIA RTX 5090)"):
+        build_engine(own_bundle, gpu=2, **options)
+    machine(tensorrt=False, rtx=True)
+    with refuses("gpu: got 0, expected one of this machine's: none"):
+        build_engine(own_bundle, gpu=0, **options)
+
+
+def test_the_runtime_knows_what_rtx_builds_for(machine: Callable[..., None]) -> None:
+    """Else it names a command that cannot work."""
+    machine(tensorrt=False, rtx=True)
+    known = TensorRTRTX.load()._list_known()
+    assert known == ["{}{}".format(*capability) for capability in RTX_CAPABILITIES]
 
 
 def test_importing_the_engines_loads_no_compiler(tmp_path: Path) -> None:

@@ -39,6 +39,7 @@ def install(
         trt = fake_tensorrt(**options)
         monkeypatch.setitem(sys.modules, "tensorrt", trt)
         monkeypatch.setattr("stylert.engines.tensorrt.visible_gpus", lambda: list(gpus))
+        monkeypatch.setattr("stylert.engines.tensorrt.open_device", trt.open_device)
         return trt
 
     return install
@@ -62,6 +63,46 @@ def test_the_plan_tells_where_it_was_built(own_bundle: Path, trt: Any) -> None:
     assert (plan.gpu, plan.compute_capabilities) == ("NVIDIA L4 (24 GB)", ("8.9",))
     assert plan.census["convolutions"]["HALF"] == 12
     assert plan.fp32_islands == ()
+
+
+@pytest.mark.parametrize("gpu", [None, 0, 1])
+def test_the_gpu_that_was_asked_for_builds(
+    own_bundle: Path, install: Callable[..., Any], gpu: int | None
+) -> None:
+    """CUDA takes the first in every new thread."""
+    trt = install(gpus=(GPU, Gpu(1, "NVIDIA L40S", (8, 9))))
+    plan = build(own_bundle, gpu=gpu)
+    assert plan.gpu == ("NVIDIA L40S" if gpu else "NVIDIA L4 (24 GB)")
+    assert ("-nvidia_l40s-" in plan.name) == (gpu == 1)
+    assert trt.used == {"Builder": gpu or 0, "build_serialized_network": gpu or 0}
+    assert trt.devices == {"opened": 2, "closed": 2}
+    assert trt.current() is None
+
+
+def test_a_gpu_that_is_not_there(
+    own_bundle: Path, install: Callable[..., Any], refuses: Refuses
+) -> None:
+    install(gpus=(GPU, Gpu(1, "NVIDIA L40S", (8, 9))))
+    with refuses("gpu: got 2, expected one of this machine's: 0 (NVIDIA L4 (24 GB)), 1 (NVIDIA"):
+        build(own_bundle, gpu=2)
+    for wrong in (-1, True, 0.0):
+        with refuses("gpu: got", "expected an integer"):
+            build(own_bundle, gpu=wrong)
+
+
+def test_without_cuda_core_only_the_first_gpu_builds(
+    own_bundle: Path, install: Callable[..., Any], refuses: Refuses, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trt = install(gpus=(GPU, Gpu(1, "NVIDIA L40S", (8, 9))))
+
+    def missing(index: int) -> Any:
+        raise MissingExtra("cuda-core is not installed. Install: ...")
+
+    monkeypatch.setattr("stylert.engines.tensorrt.open_device", missing)
+    assert build(own_bundle).gpu == "NVIDIA L4 (24 GB)"
+    with refuses("cuda-core is not installed", error=MissingExtra):
+        build(own_bundle, gpu=1)
+    assert len(trt.configs) == 1
 
 
 def test_nothing_is_set_that_was_not_asked_for(own_bundle: Path, trt: Any) -> None:
@@ -226,6 +267,10 @@ def test_without_a_gpu_it_names_the_compiler_that_needs_none(
 def test_a_builder_that_does_not_start_says_why(
     own_bundle: Path, trt: Any, refuses: Refuses
 ) -> None:
-    trt.starts = False
-    with refuses("TensorRT 11.4.0.106", "CUDA initialization failure: 35", error=EngineError):
+    trt.starts = "CUDA initialization failure with error: 35. Please check your CUDA installation"
+    words = ("TensorRT 11.4.0.106", "with error: 35", "update it to 580 or newer", "tensorrt-cu12")
+    with refuses(*words, error=EngineError):
+        build(own_bundle)
+    trt.starts = "no memory"
+    with refuses("does not start: no memory", error=EngineError):
         build(own_bundle)

@@ -34,6 +34,7 @@ class Engine:
         graph: the graph that it was built from; their tensors must agree.
         gpu: name of the GPU.
         cuda_graphs: let TensorRT-RTX capture CUDA graphs, which it does itself.
+        rebuild: the command that builds it again.
 
     Raises:
         EngineError: TensorRT refuses the plan, or its tensors are not those of the graph.
@@ -48,10 +49,12 @@ class Engine:
         *,
         gpu: str,
         cuda_graphs: bool,
+        rebuild: str,
     ) -> None:
         self.plan = plan
         self._package = package
-        self._engine = package.load(data, plan)
+        self._rebuild = f"Build it again: {rebuild}"
+        self._engine = package.load(data, plan, self._rebuild)
         self._trt = package.trt
         self._cuda_graphs = cuda_graphs
         self._runtime_cache: RuntimeCache | None = None
@@ -249,7 +252,7 @@ class Engine:
         if set(self.inputs) != wanted or not set(self.outputs) <= {t.name for t in graph.outputs}:
             raise EngineError(
                 f"{self.plan.name}: got tensors {sorted({*self.inputs, *self.outputs})}, expected "
-                f"the inputs {sorted(wanted)}. Build it again: stylert build-engine"
+                f"the inputs {sorted(wanted)}. {self._rebuild}"
             )
         for name in (*self.inputs, *self.outputs):
             spec = known[name]
@@ -258,7 +261,7 @@ class Engine:
             if dtype != np.dtype(spec.dtype) or shape != tuple(spec.shape[1:]):
                 raise EngineError(
                     f"{self.plan.name}: {name} is {dtype} {shape}, expected {spec.dtype} "
-                    f"{spec.shape[1:]}. Build it again: stylert build-engine"
+                    f"{spec.shape[1:]}. {self._rebuild}"
                 )
             self._rows[name] = (shape, dtype)
 
@@ -270,7 +273,7 @@ class Engine:
         if got != expected:
             raise EngineError(
                 f"{self.plan.name}: its profiles hold the batches {got}, but the sidecar says "
-                f"{expected}. Build it again: stylert build-engine"
+                f"{expected}. {self._rebuild}"
             )
 
 

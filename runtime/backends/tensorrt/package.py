@@ -6,6 +6,7 @@ import importlib
 import threading
 from typing import Any
 
+from stylert.runtime.backends.tensorrt.driver_remedy import tell_driver
 from stylert.runtime.backends.tensorrt.plans import Plan
 from stylert.runtime.backends.tensorrt.tensorrt_log import tensorrt_logger
 from stylert.runtime.errors import EngineError, MissingExtra
@@ -46,8 +47,13 @@ class Package:
         self.logger = tensorrt_logger(self.trt)
         self._runtime: Any = None
 
-    def load(self, data: bytes, plan: Plan) -> Any:
+    def load(self, data: bytes, plan: Plan, remedy: str = "") -> Any:
         """Deserialise a plan whose checksum was checked. The device must be active.
+
+        Args:
+            data: the plan.
+            plan: its sidecar.
+            remedy: what to do if it is refused.
 
         Raises:
             EngineError: TensorRT refuses it.
@@ -63,23 +69,33 @@ class Package:
                 )
                 engine = self._runtime.deserialize_cuda_engine(data)
         except Exception as error:
-            raise self.error(f"deserialize_cuda_engine of {plan.name} failed", error) from error
+            what = f"deserialize_cuda_engine of {plan.name} failed"
+            raise self.error(what, error, remedy=remedy) from error
         if engine is None:
-            raise self.error(f"deserialize_cuda_engine of {plan.name} returned None")
+            what = f"deserialize_cuda_engine of {plan.name} returned None"
+            raise self.error(what, remedy=remedy)
         return engine
 
     def release(self) -> None:
         """Let go of TensorRT's runtime, after all engines."""
         self._runtime = None
 
-    def error(self, what: str, cause: Exception | None = None) -> EngineError:
-        """An error that also tells what the logger said last."""
+    def error(self, what: str, cause: Exception | None = None, *, remedy: str = "") -> EngineError:
+        """An error that also tells what the logger said last.
+
+        Args:
+            what: failed.
+            cause: what it raised.
+            remedy: what to do, unless the reason asks for something else.
+        """
         said = self.logger.take()
         self.logger.clear()
         reasons = [one_line(cause)] if cause else []
         reasons += [said] if said and said not in reasons else []
         reason = "; ".join(reasons) or "it gave no reason"
-        return EngineError(f"{self.name} {self.version}: {what} ({reason[:300]}).")
+        remedy = tell_driver(self.name, reason) or remedy
+        reason = reason[: 150 if remedy else 300]
+        return EngineError(f"{self.name} {self.version}: {what} ({reason}). {remedy}".rstrip())
 
 
 def one_line(text: Any) -> str:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from stylert.runtime.backends.tensorrt.plans import Plan, list_plans
 from stylert.runtime.backends.tensorrt.trust import UntrustedEngine, is_trusted, tell_untrusted
 from stylert.runtime.bundle import Bundle, graph_key
 from stylert.runtime.errors import EngineError, MissingExtra
+from stylert.runtime.machine import Gpu
 
 __all__ = ["Choice", "choose_plans"]
 
@@ -19,6 +20,7 @@ PACKAGES: Mapping[str, tuple[str, ...]] = {
     "tensorrt_rtx": ("tensorrt_rtx",),
 }
 COMPILERS = {"tensorrt": "tensorrt", "tensorrt_rtx": "tensorrt-rtx"}  # as the command line says
+RTX_CAPABILITIES = ((8, 0), (8, 6), (8, 9), (12, 0), (12, 1))  # that TensorRT-RTX builds for
 _AMPERE = (8, 0)
 
 
@@ -30,13 +32,13 @@ class Choice:
     synthesis: Plan
     package: str
     version: str
+    note: str = ""  # what the user should know of it
 
 
 def choose_plans(
     bundle: Bundle,
     *,
-    compute_capability: tuple[int, int],
-    gpu: str,
+    gpu: Gpu,
     precision: str,
     version_of: Callable[[str], str],
     trust_engines: bool = False,
@@ -44,12 +46,12 @@ def choose_plans(
     """The best pair of plans that runs here, of those that this user built or trusts.
 
     Half precision goes before single, full TensorRT before TensorRT-RTX, a plan of this very
-    version before a version-compatible one, and larger batches before smaller ones.
+    version before a version-compatible one, one that was built on such a GPU before others, and
+    larger batches before smaller ones.
 
     Args:
         bundle: with the plans.
-        compute_capability: of the GPU.
-        gpu: its name.
+        gpu: that they are to run on.
         precision: 'fp16', 'fp32', or 'auto' for any.
         version_of: gives the version of a package by its name, or raises `MissingExtra`.
         trust_engines: take those of others, too.
@@ -64,7 +66,6 @@ def choose_plans(
     choose = partial(
         _choose,
         bundle,
-        compute_capability=compute_capability,
         gpu=gpu,
         precision=precision,
         version_of=version_of,
@@ -76,7 +77,7 @@ def choose_plans(
             raise
     choice = choose(plans)  # or what is wrong with all of them
     plan = next(plan for plan in (choice.synthesis, choice.mapping) if plan not in trusted)
-    build = _command(bundle, [plan], compute_capability, precision)
+    build = _command(bundle, [plan], gpu, precision)
     raise UntrustedEngine(tell_untrusted(plan, build))
 
 
@@ -84,8 +85,7 @@ def _choose(
     bundle: Bundle,
     plans: Sequence[Plan],
     *,
-    compute_capability: tuple[int, int],
-    gpu: str,
+    gpu: Gpu,
     precision: str,
     version_of: Callable[[str], str],
 ) -> Choice:
@@ -96,7 +96,7 @@ def _choose(
         for plan in plans
         if plan.graph == "synthesis" and precision in ("auto", plan.precision)
     ]
-    build = _command(bundle, syntheses, compute_capability, precision)
+    build = _command(bundle, syntheses, gpu, precision)
     if not syntheses:
         kind = "engine" if precision == "auto" else f"{precision} engine"
         raise EngineError(f"The bundle {bundle.path} has no {kind}. Build one: {build}")
@@ -106,7 +106,7 @@ def _choose(
     reasons = []
     choices = []
     for synthesis in syntheses:
-        reason = _misfit(bundle, synthesis, compute_capability, versions)
+        reason = _misfit(bundle, synthesis, gpu.compute_capability, versions)
         if reason:
             reasons.append(reason)
             continue
@@ -116,7 +116,7 @@ def _choose(
             for plan in mappings
             if (plan.compiler, plan.batches) == (synthesis.compiler, synthesis.batches)
             and _package(plan, versions) == package
-            and _misfit(bundle, plan, compute_capability, versions) is None
+            and _misfit(bundle, plan, gpu.compute_capability, versions) is None
         ]
         if not partners:
             reasons.append(f"{synthesis.name} has no mapping plan of the same kind and batches")
@@ -124,20 +124,22 @@ def _choose(
         mapping = max(partners, key=lambda plan: plan.version == versions[package])
         choices.append(Choice(mapping, synthesis, package, versions[package]))
     if not choices:
-        major, minor = compute_capability
+        major, minor = gpu.compute_capability
         raise EngineError(
-            f"No engine of the bundle runs on this GPU ({gpu}, {major}.{minor}): {reasons[0]}. "
-            f"Build one: {build}"
+            f"No engine of the bundle runs on this GPU ({gpu.name}, {major}.{minor}): "
+            f"{reasons[0]}. Build one: {build}"
         )
-    return max(choices, key=_rank)
+    best = max(choices, key=partial(_rank, gpu=gpu))
+    return replace(best, note=_tell_other_gpu(bundle, best.synthesis, gpu))
 
 
-def _rank(choice: Choice) -> tuple[bool, bool, bool, int, int]:
+def _rank(choice: Choice, *, gpu: Gpu) -> tuple[bool, bool, bool, bool, int, int]:
     plan = choice.synthesis
     return (
         plan.precision == "fp16",
         plan.compiler == "tensorrt",
         plan.version == choice.version,
+        plan.gpu in (None, gpu.name),
         max(most for _, _, most in plan.batches),
         len(plan.outputs),
     )
@@ -203,18 +205,27 @@ def _misfit(
     return None
 
 
-def _command(
-    bundle: Bundle,
-    plans: Sequence[Plan],
-    capability: tuple[int, int],
-    precision: str,
-) -> str:
+def _tell_other_gpu(bundle: Bundle, plan: Plan, gpu: Gpu) -> str:
+    """What to know of a plan that was built on another GPU, '' if there is nothing."""
+    if plan.gpu in (None, gpu.name) or plan.options.get("hardware_compatible"):
+        return ""
+    build = _command(bundle, [plan], gpu, plan.precision)
+    return (
+        f"{plan.name} was built on {plan.gpu} and runs on {gpu.name}, perhaps not with its "
+        f"best kernels. For this GPU: {build}"
+    )
+
+
+def _command(bundle: Bundle, plans: Sequence[Plan], gpu: Gpu, precision: str) -> str:
     """The command that builds what is missing."""
     compilers = {plan.compiler for plan in plans}
-    compiler = "tensorrt_rtx" if compilers == {"tensorrt_rtx"} else "tensorrt"
+    rtx = compilers == {"tensorrt_rtx"} and gpu.compute_capability in RTX_CAPABILITIES
+    compiler = "tensorrt_rtx" if rtx else "tensorrt"
     words = ["stylert", "build-engine", str(bundle.path), "--compiler", COMPILERS[compiler]]
-    if compiler == "tensorrt_rtx":
-        words += ["--sm", "{}{}".format(*capability)]
+    if rtx:
+        words += ["--sm", "{}{}".format(*gpu.compute_capability)]
+    elif gpu.index:
+        words += ["--gpu", str(gpu.index)]
     if precision == "auto" and "fp16" not in bundle.precisions:
         precision = "fp32"
     if precision != "auto":

@@ -7,6 +7,7 @@ noise stays on the device, and pictures come as NumPy arrays or stay there (`Dev
 from __future__ import annotations
 
 import contextlib
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,8 +21,9 @@ from stylert.runtime.backends.tensorrt.plan_choice import COMPILERS, choose_plan
 from stylert.runtime.backends.tensorrt.plans import Plan
 from stylert.runtime.backends.tensorrt.resident import ResidentArrays
 from stylert.runtime.bundle import Bundle, graph_key
-from stylert.runtime.errors import EngineError, InvalidInput
+from stylert.runtime.errors import EngineError, InvalidInput, StylertWarning
 from stylert.runtime.feeds import Feeds
+from stylert.runtime.machine import Gpu
 from stylert.runtime.session import DLPackArray, Graphs
 
 __all__ = ["TensorRTSession"]
@@ -71,12 +73,13 @@ class TensorRTSession:
         try:
             self._choice = choose_plans(
                 bundle,
-                compute_capability=self._device.compute_capability,
-                gpu=self._device.name,
+                gpu=Gpu(self._device.index, self._device.name, self._device.compute_capability),
                 precision=precision,
                 version_of=packages.version_of,
                 trust_engines=trust_engines,
             )
+            if self._choice.note:
+                warnings.warn(self._choice.note, StylertWarning, stacklevel=2)
             self._package = packages.get(self._choice.package)
             self._policy = _policy(cuda_graphs, self._package.name)
             with self._device.active():
@@ -205,8 +208,16 @@ class TensorRTSession:
 
     def _open(self, bundle: Bundle, plan: Plan) -> Engine:
         graph = bundle.graphs[graph_key(plan.graph, plan.precision)]
-        data, gpu = plan.read(bundle), self._device.name
-        return Engine(self._package, plan, data, graph, gpu=gpu, cuda_graphs=self._policy.enabled)
+        compiler = COMPILERS[plan.compiler]
+        return Engine(
+            self._package,
+            plan,
+            plan.read(bundle),
+            graph,
+            gpu=self._device.name,
+            cuda_graphs=self._policy.enabled,
+            rebuild=f"stylert build-engine {bundle.path} --compiler {compiler} --force",
+        )
 
 
 class _Packages:

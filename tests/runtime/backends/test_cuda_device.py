@@ -106,7 +106,10 @@ def test_the_fake_of_the_tests_has_the_calls_of_a_device(fakes: Any) -> None:
         assert [*inspect.signature(fake).parameters] == [*inspect.signature(real).parameters], name
 
 
-def test_the_real_cuda_core_on_a_stub_of_the_driver(engines: Path, tmp_path: Path) -> None:
+def test_the_real_cuda_core_on_a_stub_of_the_driver(
+    engines: Path, tmp_path: Path, add_plans: Any
+) -> None:
+    add_plans(engines, gpu="Stub")
     pytest.importorskip("cuda.core", reason="cuda-core is not installed")
     compiler = shutil.which("gcc") or shutil.which("cc")
     if compiler is None or sys.platform != "linux":

@@ -12,7 +12,7 @@ import pytest
 from stylert.runtime.backends.tensorrt.plan_choice import Choice, choose_plans
 from stylert.runtime.bundle import Bundle
 from stylert.runtime.errors import EngineError, MissingExtra
-from stylert.runtime.machine import visible_gpus
+from stylert.runtime.machine import Gpu, visible_gpus
 
 INSTALLED = {"tensorrt": "11.4.0.106"}
 BOTH = ("image", "img")
@@ -25,6 +25,7 @@ def choose(bundle_copy: Path) -> Callable[..., Choice]:
         *,
         precision: str = "auto",
         compute_capability: tuple[int, int] = (8, 9),
+        index: int = 0,
     ) -> Choice:
         packages = INSTALLED if installed is None else installed
 
@@ -35,8 +36,7 @@ def choose(bundle_copy: Path) -> Callable[..., Choice]:
 
         return choose_plans(
             Bundle.open(bundle_copy),
-            compute_capability=compute_capability,
-            gpu="NVIDIA L4",
+            gpu=Gpu(index, "NVIDIA L4", compute_capability),
             precision=precision,
             version_of=version_of,
         )
@@ -153,6 +153,44 @@ def test_rtx_plans_name_the_sm_to_build_for(
         choose({"tensorrt_rtx": "1.7.1.116"}, compute_capability=(12, 0))
 
 
+@pytest.mark.parametrize("capability", [(9, 0), (10, 0), (7, 5)])
+def test_where_tensorrt_rtx_builds_nothing_the_other_compiler_is_named(
+    choose: Any, bundle_copy: Path, add_plans: Any, refuses: Any, capability: tuple[int, int]
+) -> None:
+    """An H100 that gets a bundle for desktop cards."""
+    add_plans(bundle_copy, compiler="tensorrt_rtx", version="1.7.1.116")
+    command = f"Build one: stylert build-engine {bundle_copy} --compiler tensorrt --gpu 2"
+    with refuses(command, "for compute capability 8.9", error=EngineError):
+        choose({"tensorrt_rtx": "1.7.1.116"}, compute_capability=capability, index=2)
+
+
+def test_another_gpu_of_the_same_kind_is_told(
+    choose: Any, bundle_copy: Path, add_plans: Any
+) -> None:
+    """TensorRT timed the kernels on the other one."""
+    other = add_plans(bundle_copy, gpu="NVIDIA L40S", batches=((1, 1, 1), (8, 8, 8)))
+    choice = choose(index=1)
+    assert choice.synthesis == other[1]
+    assert choice.note == (
+        f"{other[1].name} was built on NVIDIA L40S and runs on NVIDIA L4, perhaps not with its "
+        f"best kernels. For this GPU: stylert build-engine {bundle_copy} --compiler tensorrt "
+        "--gpu 1 --precision fp32"
+    )
+    own = add_plans(bundle_copy, gpu="NVIDIA L4")
+    choice = choose(index=1)
+    assert ([choice.mapping, choice.synthesis], choice.note) == (own, "")
+
+
+@pytest.mark.parametrize(
+    "fields", [{"gpu": None}, {"gpu": "NVIDIA L40S", "options": {"hardware_compatible": True}}]
+)
+def test_engines_for_many_gpus_are_not_told_of(
+    choose: Any, bundle_copy: Path, add_plans: Any, fields: dict[str, Any]
+) -> None:
+    add_plans(bundle_copy, **fields)
+    assert choose().note == ""
+
+
 def test_nothing_is_installed(choose: Any, bundle_copy: Path, add_plans: Any, refuses: Any) -> None:
     add_plans(bundle_copy)
     with refuses("tensorrt does not load here", error=MissingExtra):
@@ -170,8 +208,7 @@ def test_half_goes_before_single(
     for precision, expected in (("auto", "fp16"), ("fp16", "fp16"), ("fp32", "fp32")):
         choice = choose_plans(
             bundle,
-            compute_capability=(8, 9),
-            gpu="",
+            gpu=Gpu(0, "NVIDIA L4", (8, 9)),
             precision=precision,
             version_of=INSTALLED.get,  # type: ignore[arg-type]
         )

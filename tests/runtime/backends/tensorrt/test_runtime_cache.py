@@ -33,7 +33,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def rtx(fakes: Any, bundle_copy: Path, add_plans: Any, folder: Path) -> Any:
     """A fake GPU with TensorRT-RTX; `rtx.bundle` has engines for it."""
     fakes.install("tensorrt_rtx", VERSION)
-    add_plans(bundle_copy, compiler="tensorrt_rtx", version=VERSION)
+    add_plans(bundle_copy, compiler="tensorrt_rtx", version=VERSION, gpu=None)
     fakes.bundle = bundle_copy
     return fakes
 

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from stylert.runtime.backends.tensorrt import driver_remedy
 from stylert.runtime.backends.tensorrt.package import IN_TURN
 from stylert.runtime.backends.tensorrt.session import TensorRTSession
 from stylert.runtime.bundle import Bundle
@@ -500,10 +501,58 @@ def test_every_answer_of_tensorrt_is_checked(
 def test_a_plan_that_tensorrt_refuses(
     installed: Any, engines: Path, refuses: Any, wrong: Any
 ) -> None:
+    """It is whole and of this version, so that only a forced build replaces it."""
     installed.world.failing["deserialize_cuda_engine"] = wrong
-    with refuses("deserialize_cuda_engine", "Serialization assertion failed", error=EngineError):
+    command = f"Build it again: stylert build-engine {engines} --compiler tensorrt --force"
+    words = ("deserialize_cuda_engine", "Serialization assertion failed", command)
+    with refuses(*words, error=EngineError):
         installed.open(engines)
     assert installed.device.closed == 1
+
+
+@pytest.mark.parametrize(
+    ("version", "told"),
+    [("535.104.05", "driver 535.104.05 is too old"), (None, "driver is missing or too old")],
+)
+@pytest.mark.parametrize(
+    "reason",
+    [
+        "CUDA initialization failure with error: 35. Please check your CUDA installation",
+        "Error Code 1: Cuda Runtime (CUDA driver version is insufficient for CUDA runtime version)",
+    ],
+)
+def test_a_driver_that_is_too_old(
+    installed: Any,
+    engines: Path,
+    refuses: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    version: str | None,
+    told: str,
+    reason: str,
+) -> None:
+    """To build again would not help."""
+    monkeypatch.setattr(driver_remedy, "driver_version", lambda: version)
+
+    def start(self: Any, logger: Any) -> None:
+        logger.log(logger.Severity.ERROR, reason)
+        raise TypeError("pybind11::init(): factory function returned nullptr")
+
+    monkeypatch.setattr(installed.module.Runtime, "__init__", start)
+    remedy = "update it to 580 or newer. Or, from 535 on, take CUDA 12 in a new environment: "
+    words = (told, remedy, "pip install tensorrt-cu12 'cuda-bindings<13'")
+    with refuses(*words, error=EngineError) as _:
+        installed.open(engines)
+
+
+def test_an_engine_of_another_gpu_is_told(
+    installed: Any, bundle_copy: Path, add_plans: Any, feeds_of: Any, expected: Any
+) -> None:
+    add_plans(bundle_copy, gpu="NVIDIA L40S")
+    with pytest.warns(StylertWarning, match="built on NVIDIA L40S and runs on Fake GPU"):
+        session = installed.open(bundle_copy)
+    feeds = feeds_of(2)
+    assert same(session.run(BOTH, feeds, ["img"])[0], expected(feeds, ["img"])[0])
+    session.close()
 
 
 def test_a_changed_plan_is_never_deserialised(installed: Any, engines: Path, refuses: Any) -> None:
