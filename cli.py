@@ -25,8 +25,9 @@ from stylert.commands.control import edit, mix
 from stylert.commands.demo import demo
 from stylert.commands.drawing import generate
 from stylert.commands.engines import build_engine, triton
-from stylert.commands.export import PARITY, convert, export, verify
+from stylert.commands.export import PARITY, convert, export
 from stylert.commands.serving import ray, serve
+from stylert.commands.verification import verify
 from stylert.commands.video import video
 from stylert.runtime.errors import InvalidInput, ParityError, StylertError
 

@@ -1,43 +1,39 @@
-"""`stylert export`, `convert` and `verify`: from a checkpoint to a bundle, and the proof of it."""
+"""`stylert export` and `convert`: from a checkpoint to a bundle, or to a file of weights."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.filesize import decimal
 
-from stylert.apps.checks.bundle_check import check_bundle
 from stylert.commands import console, options
-from stylert.commands.dataset_check import check_dataset
 from stylert.commands.options import (
     AsJson,
     Force,
-    argue_bundle,
     in_checkpoint,
     in_output,
     in_panel,
 )
 from stylert.commands.target_files import check_new
 from stylert.commands.text.names import parse_names
-from stylert.runtime.errors import InvalidInput, ParityError
+from stylert.runtime.errors import InvalidInput
 from stylert.runtime.packages import need
 
 if TYPE_CHECKING:
     from stylert.export.checkpoints import Assumptions, Checkpoint
 
-__all__ = ["PARITY", "ReadAs", "convert", "export", "need_export", "verify"]
+__all__ = ["COMPARED", "PARITY", "AllowChaotic", "ReadAs", "convert", "export", "in_proof"]
+__all__ += ["need_export"]
 
 PARITY = "Against PyTorch in float32"  # the title of its table
 
 in_proof = in_panel("Proof")
 in_half = in_panel("Half precision")
 in_stored = in_panel("What the bundle holds")
-in_set = in_panel("Data set")
 
 COMPARED = "Pictures compared in each scene; by default 32, 16 or 8, by the network's size."
 AllowChaotic = Annotated[
@@ -198,89 +194,3 @@ def convert(
 
         write_native(read_as.read(checkpoint), target, overwrite=force)
     console.say(f"Wrote {target} ({decimal(target.stat().st_size)}).")
-
-
-def verify(
-    path: Annotated[Path, argue_bundle("Folder of a bundle; or a data set, folder or zip file.")],
-    *,
-    checkpoint: Annotated[str | None, in_proof("Checkpoint to compare with, in PyTorch.")] = None,
-    read_as: ReadAs,
-    seeds: Annotated[int | None, in_proof(COMPARED, min=1)] = None,
-    allow_chaotic: AllowChaotic = False,
-    provider: options.Provider = "cpu",
-    threads: options.Threads = None,
-    repair: Annotated[
-        Path | None, in_set("Bundle of the data set, to draw again what is damaged or missing.")
-    ] = None,
-    ws: Annotated[Path | None, in_set("File of ws that the data set was drawn of.")] = None,
-    trust_engines: options.TrustEngines = False,
-    as_json: AsJson = False,
-) -> None:
-    """Check a bundle's files; with its checkpoint, compare the pictures with PyTorch again.
-
-    Of a data set, every image is compared with what was recorded when it was written.
-
-    Example: stylert verify ffhq-bundle --checkpoint ffhq.pkl
-
-    Example: stylert verify images --repair ffhq-bundle
-    """
-    from stylert.apps.datasets import holds_dataset
-
-    of_bundle = {"checkpoint": checkpoint, "seeds": seeds, "allow_chaotic": allow_chaotic}
-    of_bundle |= {"provider": provider != "cpu"}
-    of_dataset = {"repair": repair, "ws": ws, "trust_engines": trust_engines}
-    is_dataset = holds_dataset(path)
-    for name, value in (of_bundle if is_dataset else of_dataset).items():
-        if value:
-            kind = "a data set" if is_dataset else "no data set"
-            raise InvalidInput(f"{name}: got one for {path}, which is {kind}")
-    if is_dataset:
-        read_as.refuse_any("data sets have no networks")
-        return check_dataset(
-            path, repair, ws, threads=threads, trust_engines=trust_engines, as_json=as_json
-        )
-    if checkpoint is None:
-        read_as.refuse_any("it goes with --checkpoint")
-        return _check_files(path, provider, threads, as_json=as_json)
-    need_export()
-    from stylert.export.parity import make_parity_error
-    from stylert.export.verification import verify_bundle
-
-    model = read_as.read(checkpoint)
-    with console.show_progress() as progress:
-        report = verify_bundle(
-            path,
-            model,
-            seeds=None if seeds is None else range(seeds),
-            allow_chaotic=allow_chaotic,
-            provider=provider,
-            threads=threads,
-            progress=partial(progress, "comparing with PyTorch"),
-            say=console.warn,
-        )
-    for line in report.notes:
-        console.warn(line)
-    if as_json:
-        console.print_json({"parity": report.to_json()})
-    if not report.passed:
-        raise make_parity_error(report)  # the table is told with it
-    if not as_json:
-        console.print_table(report.make_table(), title=PARITY)
-    return None
-
-
-def _check_files(bundle: Path, provider: str, threads: int | None, *, as_json: bool) -> None:
-    check = check_bundle(bundle, provider=provider, threads=threads)
-    if as_json:
-        console.print_json(check.to_json())
-    else:
-        console.say(f"{bundle}: the files are as they were exported. {check.choice}.")
-        for precision, d in check.batch_differences.items():
-            how_far = f"{d.max_abs:.1g} at most ({precision})"
-            console.say(f"Images drawn together and alone differ by {how_far}.")
-        when = "It was not compared with PyTorch at export."
-        if check.difference_at_export is not None:
-            when = f"Compared with PyTorch at export: max |d| {check.difference_at_export:.1g}."
-        console.say(f"{when} Compare again: add --checkpoint FILE")
-    if failures := check.failures():
-        raise ParityError(failures[0])

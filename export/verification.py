@@ -12,13 +12,14 @@ import onnx
 from stylert.export.checkpoints import Checkpoint
 from stylert.export.int16_rounding import round_weights
 from stylert.runtime.bundle import MANIFEST, Bundle
-from stylert.runtime.errors import BundleError
+from stylert.runtime.errors import BundleError, InvalidInput
 from stylert.runtime.proof.bundle_facts import reading_manifest, stored_weights, tell_half
 
 if TYPE_CHECKING:
+    from stylert.export.layers import LayerReport
     from stylert.export.parity import ParityReport
 
-__all__ = ["check_graphs", "check_provenance", "verify_bundle"]
+__all__ = ["check_graphs", "check_provenance", "compare_bundle_layers", "verify_bundle"]
 
 
 def verify_bundle(
@@ -72,6 +73,35 @@ def verify_bundle(
             allow_chaotic=allow_chaotic,
             progress=progress,
         )
+
+
+def compare_bundle_layers(
+    path: str | Path, checkpoint: Checkpoint | None = None, *, threads: int | None = None
+) -> LayerReport:
+    """Compare what each layer of a bundle's graphs hands on, in every precision that it has.
+
+    Args:
+        path: the directory.
+        checkpoint: what it was exported from, None = compare half precision with float32.
+        threads: CPU threads of ONNX Runtime, None = all.
+
+    Raises:
+        InvalidInput: there is nothing to compare with.
+        BundleError: it is damaged, or of another architecture.
+        EngineError: a graph does not run.
+    """
+    from stylert.export.layers import compare_layers  # loads torch
+
+    bundle = Bundle.open(path)
+    if checkpoint is None and len(bundle.precisions) == 1:
+        raise InvalidInput(
+            f"layers: {path} has one precision only, expected another one or a checkpoint to "
+            "compare with. Pass checkpoint=FILE."
+        )
+    if checkpoint is not None:
+        check_provenance(bundle, checkpoint)
+        checkpoint = round_weights(checkpoint, stored_weights(bundle))
+    return compare_layers(bundle, checkpoint, threads=threads)
 
 
 def check_graphs(bundle: Bundle) -> None:

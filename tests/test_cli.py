@@ -424,6 +424,31 @@ def test_verify_with_other_weights(run: Callable[..., Done], bundle: Path, optio
         assert not done.out
 
 
+def test_verify_layer_by_layer(
+    run: Callable[..., Done], bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = run("verify", bundle, "--checkpoint", CHECKPOINT, "--seeds", "1", "--layers")
+    assert (done.code, done.err) == (0, "")
+    assert "b32.conv1" in done.out
+    assert "\nfp32: no layer drifts.\nfp16: no layer drifts.\n" in done.out
+    done = run("verify", bundle, "--layers", "--json")
+    assert json.loads(done.out)["layers"]["first_drift"] == {"fp16": None}
+    other = ("--checkpoint", CHECKPOINT, "--network", "G", "--seeds", "1", "--layers")
+    done = run("verify", bundle, *other)
+    assert done.code == 1
+    assert "fp32: the first layer that drifts is fc0 (" in done.out
+    assert done.err.splitlines()[-1].startswith("error: Parity failed in ")
+    done = run("verify", bundle, *other, "--json")
+    assert json.loads(done.out)["layers"]["first_drift"]["fp32"] == "fc0"
+    monkeypatch.setattr(
+        "stylert.runtime.packages.find_spec", lambda name: name != "polygraphy" or None
+    )
+    done = run("verify", bundle, "--layers")
+    assert done.code == 1
+    assert "polygraphy: not installed. Install: pip install" in done.error
+    assert "[rtx]'" in done.error
+
+
 @pytest.mark.parametrize(
     ("key", "value"),
     [("parity", {}), ("parity", {"rows": []}), ("parity", 7), ("statistics", None), ("config", {})],

@@ -152,7 +152,11 @@ class RoundingError:
     @classmethod
     def measure(cls, exact: np.ndarray, reference: np.ndarray) -> RoundingError:
         """Compare pictures [N, ...] in float64 with the same ones in float32."""
-        each = compare_each(exact, reference)
+        return cls.gather(compare_each(exact, reference))
+
+    @classmethod
+    def gather(cls, each: Sequence[Difference]) -> RoundingError:
+        """The error of all pictures from that of each."""
         worst = find_worst(each)
         if not worst.finite:
             return cls(math.inf, math.inf, len(each))
