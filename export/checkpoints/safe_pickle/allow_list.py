@@ -15,6 +15,7 @@ from typing import Any
 from stylert.export.checkpoints.safe_pickle import arrays
 from stylert.export.checkpoints.safe_pickle.budget import Budget
 from stylert.export.checkpoints.safe_pickle.foreign import ForeignNames, ForeignObject
+from stylert.export.checkpoints.safe_pickle.keys import make_dict, pick_flat
 from stylert.export.checkpoints.safe_pickle.pickle_machine import PickleMachine
 from stylert.export.checkpoints.safe_pickle.pickle_names import Buildable, Global, RefusedName
 from stylert.export.checkpoints.safe_pickle.storages import STORAGE_TYPES, Tensor, make_tensor
@@ -104,9 +105,11 @@ def _list_names(budget: Budget, foreign: ForeignNames | None) -> dict[tuple[str,
         ("torch", "device"): lambda kind, index=None: PickledObject("device"),
         ("types", "SimpleNamespace"): partial(PickledObject, "Namespace"),
         ("pathlib", "PosixPath"): lambda *parts: PickledObject("PosixPath"),
-        ("collections", "OrderedDict"): dict,  # its items come later, one by one
+        ("collections", "OrderedDict"): partial(_make_dict, budget=budget),
         ("builtins", "set"): partial(_make_set, budget=budget),
         ("__builtin__", "set"): partial(_make_set, budget=budget),
+        ("builtins", "bytes"): lambda: b"",  # protocol 2 writes no bytes like this
+        ("__builtin__", "bytes"): lambda: b"",
         ("_codecs", "encode"): partial(_encode, budget=budget),
         ("numpy", "dtype"): partial(arrays.make_dtype, foreign=foreign),
         ("numpy.core.multiarray", "scalar"): arrays.read_scalar,
@@ -177,12 +180,19 @@ def _find_type(
     return foreign.resolve(f"builtins.{name}")
 
 
-def _make_set(items: Any, *, budget: Budget) -> set[str]:
-    if type(items) is list:
-        budget.operate(len(items))
-        if all(type(item) in (str, ForeignObject) for item in items):
-            return set(items)
-    raise CheckpointError("a set of something else than names")
+def _make_dict(pairs: Any = (), *, budget: Budget) -> dict[Any, Any]:
+    """Of no pairs, mostly: they come later, one by one."""
+    if type(pairs) not in (list, tuple):
+        raise CheckpointError("a dict of no pairs")
+    budget.operate(len(pairs))
+    return make_dict(pairs)
+
+
+def _make_set(items: Any, *, budget: Budget) -> set[Any]:
+    if type(items) is not list:
+        raise CheckpointError("a set of no list")
+    budget.operate(len(items))
+    return pick_flat(items)
 
 
 def _encode(text: Any, encoding: Any, *, budget: Budget) -> bytes:

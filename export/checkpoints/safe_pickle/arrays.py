@@ -11,7 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from stylert.export.checkpoints.safe_pickle.foreign import ForeignNames, ForeignObject
+from stylert.export.checkpoints.safe_pickle.foreign import (
+    ForeignNames,
+    ForeignObject,
+    find_foreign,
+)
 from stylert.export.checkpoints.safe_pickle.pickle_names import Buildable, Global
 from stylert.runtime.errors import CheckpointError
 
@@ -29,7 +33,8 @@ __all__ = [
 NDARRAY = Global("numpy.ndarray")
 _CODES = frozenset(("b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8"))
 _OBJECTS = "O8"
-_MAX_DIMENSIONS = 8
+_UNREAD = np.dtype("V1")  # of arrays that are left alone: their order of bytes is not ours
+_MAX_DIMENSIONS = 64  # as many as NumPy has
 
 
 class PickledDtype(Buildable):
@@ -45,7 +50,7 @@ class PickledDtype(Buildable):
         if type(state) is not tuple or len(state) < 5 or any(x is not None for x in state[2:5]):
             raise CheckpointError("refuses a numpy type that is not plain numbers")
         if state[1] not in ("<", "|"):
-            raise CheckpointError("refuses numpy data that is not little-endian")
+            self.dtype = _UNREAD
 
 
 def make_dtype(
@@ -57,7 +62,7 @@ def make_dtype(
     objects: bool = False,
 ) -> PickledDtype | ForeignObject:
     """What stands for numpy.dtype(code, align, copy)."""
-    if foreign is not None and code not in _CODES:
+    if foreign is not None and (type(code) is not str or code not in _CODES):
         return foreign.resolve("numpy.dtype").make()
     return PickledDtype(code, objects=objects)
 
@@ -78,7 +83,7 @@ class PickledArray(Buildable):
         """Take version, shape, element type, order and data."""
         _version, shape, dtype, fortran, data = state
         if type(dtype) is ForeignObject:
-            self.array = np.zeros(0, dtype="V1")
+            self.array = np.zeros(0, _UNREAD)
         elif type(dtype) is PickledDtype and dtype.dtype.hasobject and type(data) is list:
             self.objects = data
         else:
@@ -95,6 +100,8 @@ class PickledArray(Buildable):
         Raises:
             CheckpointError: it holds no floats.
         """
+        if self.array.dtype == _UNREAD:
+            raise CheckpointError("holds no little-endian numbers, expected floats")
         if self.array.dtype.kind != "f":
             raise CheckpointError(f"holds {self.array.dtype.name}, expected floats")
         with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is found later
@@ -110,6 +117,8 @@ def make_array(kind: Any, shape: Any, code: Any) -> PickledArray:
 
 def make_whole_array(function: Any, arguments: Any, state: Any, attributes: Any = None) -> Any:
     """What stands for dill's _create_array: `make_array`, and its state at once."""
+    if type(arguments) is tuple and len(arguments) == 3 and (foreign := find_foreign(arguments)):
+        return foreign
     if type(function) is not Global or function.call is not make_array:
         raise CheckpointError("refuses a numpy array of another class")
     array = make_array(*arguments)
@@ -124,10 +133,10 @@ def read_buffer(data: Any, dtype: Any, shape: Any, order: Any) -> PickledArray:
     return result
 
 
-def read_scalar(dtype: Any, data: Any) -> bool | int | float:
-    """What stands for numpy's scalar: a plain Python number."""
-    value: bool | int | float = _view(data, dtype, (), fortran=False).item()
-    return value
+def read_scalar(dtype: Any, data: Any) -> bool | int | float | None:
+    """What stands for numpy's scalar: a plain Python number, None if it is not read."""
+    value = _view(data, dtype, (), fortran=False)
+    return value.item() if value.size else None
 
 
 def _view(data: Any, dtype: Any, shape: Any, *, fortran: bool) -> np.ndarray:
@@ -135,6 +144,8 @@ def _view(data: Any, dtype: Any, shape: Any, *, fortran: bool) -> np.ndarray:
     numeric = type(dtype) is PickledDtype and not dtype.dtype.hasobject
     if not numeric or not isinstance(data, (bytes, memoryview)):
         raise CheckpointError("refuses a numpy array that is not plain numbers")
+    if dtype.dtype == _UNREAD:
+        return np.zeros(0, _UNREAD)
     if (
         type(shape) is not tuple
         or len(shape) > _MAX_DIMENSIONS

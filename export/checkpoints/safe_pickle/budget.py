@@ -6,7 +6,7 @@ from stylert.runtime.errors import CheckpointError
 
 __all__ = ["Budget"]
 
-MAX_OPERATIONS = 500_000  # a snapshot of three 1024 px networks takes about 60,000
+MAX_OPERATIONS = 1_000_000  # three 1024 px networks take 60,000; a log of each step, more
 
 
 class Budget:

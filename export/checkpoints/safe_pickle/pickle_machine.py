@@ -22,6 +22,7 @@ from stylert.export.checkpoints.safe_pickle.foreign import (
     ForeignObject,
     find_foreign,
 )
+from stylert.export.checkpoints.safe_pickle.keys import pair_up, pick_flat
 from stylert.export.checkpoints.safe_pickle.pickle_names import Buildable, Global, RefusedName
 from stylert.export.checkpoints.safe_pickle.quoting import quote
 from stylert.runtime.errors import CheckpointError
@@ -29,7 +30,6 @@ from stylert.runtime.errors import CheckpointError
 __all__ = ["PickleMachine"]
 
 MAX_OPEN_MARKS = 256  # a snapshot takes about 30
-MAX_STACK = 10_000  # values between two marks; pickle itself writes at most 2000
 MAX_LONG_BYTES = 32  # the longest integer that a checkpoint has takes 10
 MAX_LINE = 512  # bytes of a line of text: the names of the GLOBAL operation
 
@@ -175,8 +175,6 @@ class PickleMachine:
     # The stack. A mark puts the stack aside and starts a new one.
 
     def _push(self, value: Any) -> None:
-        if len(self._stack) >= MAX_STACK:
-            raise CheckpointError("the pickle is nested too deeply")
         self._stack.append(value)
 
     def _pop(self) -> Any:
@@ -222,14 +220,14 @@ class PickleMachine:
     def _add(self, items: list[Any]) -> None:
         target = self._stack[-1]
         if type(target) is set:
-            target.update(_check_key(item) for item in items)
+            target.update(pick_flat(items))
         elif type(target) is not ForeignObject:
             raise TypeError("add to what is no set")
 
     def _set_items(self, items: list[Any]) -> None:
         target = self._stack[-1]
         if type(target) is dict:
-            target.update(_pair_up(items))
+            target.update(pair_up(items))
         elif type(target) is not ForeignObject:
             raise TypeError("items for what is no dict")
 
@@ -258,6 +256,7 @@ class PickleMachine:
         function = self._pop()
         if type(arguments) is not tuple or type(function) not in (Global, ForeignObject):
             raise TypeError("a call of what is no function")
+        self._budget.operate(len(arguments))
         if foreign := find_foreign((function, *arguments)):
             return foreign
         if function.call is None:
@@ -297,21 +296,10 @@ class PickleMachine:
         if self._persistent is None:
             self._refuse(_BINPERSID)
         persistent_id = self._pop()
+        self._budget.operate(len(persistent_id) if type(persistent_id) is tuple else 1)
         return find_foreign(persistent_id) or self._persistent(persistent_id)
 
 
-def _check_key(value: Any) -> Any:
-    """A value fit to be a key: one that hashes in a short time, without recursion."""
-    if type(value) in _FLAT or isinstance(value, Buildable):
-        return value
-    raise TypeError("key of a container type")
-
-
-def _pair_up(items: list[Any]) -> dict[Any, Any]:
-    return {_check_key(k): v for k, v in zip(items[::2], items[1::2], strict=True)}
-
-
-_FLAT = (str, int, float, bool, type(None), Global, ForeignObject)
 _STOP = ord(".")
 _BINPERSID = ord("Q")
 _NEWOBJ_EX = 0x92
@@ -344,9 +332,9 @@ _LITERALS: dict[int, Callable[[PickleMachine], Any]] = {
     ord("]"): lambda m: [],
     ord("l"): lambda m: m._pop_mark(),
     ord("}"): lambda m: {},
-    ord("d"): lambda m: _pair_up(m._pop_mark()),
+    ord("d"): lambda m: pair_up(m._pop_mark()),
     0x8F: lambda m: set(),
-    0x91: lambda m: frozenset(_check_key(item) for item in m._pop_mark()),
+    0x91: lambda m: frozenset(pick_flat(m._pop_mark())),
     ord("h"): lambda m: m._memo[m._take_unsigned(1)],
     ord("j"): lambda m: m._memo[m._take_unsigned(4)],
     ord("c"): lambda m: m._find_global(),

@@ -25,7 +25,7 @@ __all__ = [
     "make_tensor",
 ]
 
-MAX_DIMENSIONS = 8
+MAX_DIMENSIONS = 64  # as many as torch has
 MAX_EXTENT = 2**48  # sizes, strides and offsets beyond it are nonsense, and might overflow
 
 _BFLOAT16 = "BFloat16Storage"  # the upper half of a float32; NumPy has no such type
@@ -43,6 +43,11 @@ _DTYPES = {
     "ByteStorage": "|u1",
     "BoolStorage": "|b1",
     "UntypedStorage": "|u1",
+    "QInt8Storage": "|i1",  # quantised tensors are foreign, their storages have a size
+    "QUInt8Storage": "|u1",
+    "QUInt4x2Storage": "|u1",
+    "QUInt2x4Storage": "|u1",
+    "QInt32Storage": "<i4",
 }
 STORAGE_TYPES = {("torch", name): Global(name) for name in _DTYPES if name != "UntypedStorage"}
 STORAGE_TYPES["torch.storage", "UntypedStorage"] = Global("UntypedStorage")
@@ -158,8 +163,11 @@ def make_tensor(
     stride: Any,
     requires_grad: Any = False,
     backward_hooks: Any = None,
+    metadata: Any = None,
 ) -> Tensor:
     """What stands for torch._utils._rebuild_tensor_v2.
+
+    Metadata are marks of values that are another sign than their bytes ('neg', 'conj').
 
     Raises:
         CheckpointError: the arguments do not describe a tensor.
@@ -174,7 +182,13 @@ def make_tensor(
         or not _are_counts([*size, *stride])
     ):
         raise CheckpointError("a tensor's storage, offset, size or stride is none")
+    if metadata:
+        storage = Storage(storage.described, _refuse_marks)
     return Tensor(storage, offset, size, stride)
+
+
+def _refuse_marks() -> memoryview:
+    raise CheckpointError("is a negated or conjugated view, expected plain values")
 
 
 def compute_tensor(compute: Callable[[], np.ndarray], shape: tuple[int, ...]) -> Tensor:

@@ -117,8 +117,10 @@ class _Stream:
         self._position = machine.position
         return value
 
-    def _load_storage(self, persistent_id: Any) -> Storage:
-        """A storage, whose elements come later."""
+    def _load_storage(self, persistent_id: Any) -> Storage | Global:
+        """A storage, whose elements come later, or a class, which comes with its source text."""
+        if persistent_id[0] == "module" and type(persistent_id[1]) is Global:
+            return persistent_id[1]
         described = describe_storage(persistent_id)
         key = described.key
         if self._described.setdefault(key, described) != described:

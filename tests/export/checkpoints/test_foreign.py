@@ -77,6 +77,7 @@ HONEST: dict[str, Any] = {
     "namespaces": [argparse.Namespace(a=1), types.SimpleNamespace(lr=1)],
     "values": [datetime(2026, 1, 1), uuid.UUID(int=1), slice(1, 2), range(3), 1j, bytearray(b"a")],
     "functions": [functools.partial(len, "a"), len, torch.nn.functional.relu],
+    "containers as keys": {("a", (1,)): 2, b"b": 3, "set": {1, "a", None}, "sets": {(1, 2)}},
     "random": [np.random.RandomState(0), torch.get_rng_state()],
     "networks": [torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.Conv2d(1, 2, 3))],
     "other arrays": [
@@ -87,8 +88,21 @@ HONEST: dict[str, Any] = {
         np.zeros(2, np.complex128),
         np.str_("text"),
         np.asfortranarray(np.full((2, 3), "x")),
+        np.zeros(2, ">f4"),
+        np.dtype(">f8").type(1),
+        np.zeros((0, 3)),
+        np.zeros((1,) * 20),
     ],
-    "complex": torch.zeros(2, dtype=torch.complex64),
+    "other tensors": [
+        torch.zeros(2, dtype=torch.complex64),
+        torch.zeros(2, dtype=torch.complex64).conj(),
+        torch._neg_view(torch.ones(2)),
+        torch.zeros((1,) * 20),
+        torch.zeros(2, 0),
+        torch.eye(2).to_sparse(),
+        torch.zeros(1, device="meta"),
+        torch.nn.DataParallel(torch.nn.Embedding(2, 3)),
+    ],
     "keys": {0.5: 1, collections.OrderedDict: 2, torch.float16: 1, Path("a"): 2, len: 3},
     "dtype of a set": {torch.float16, torch.float32},
 }
@@ -113,6 +127,13 @@ def test_what_honest_files_hold(name: str, protocol: int, archive: bool, tmp_pat
 def same_tensors(got: Checkpoint, expected: Checkpoint) -> None:
     assert got.config == expected.config
     assert all(np.array_equal(got.tensors[name], expected.tensors[name]) for name in got.tensors)
+
+
+def test_a_log_of_each_step(tmp_path: Path) -> None:
+    value = torch.load(FIELD / "ros-extra.pt", weights_only=True)
+    value |= {"log": [0.5] * 600_000, "names": ("name",) * 20_000}
+    torch.save(value, tmp_path / "file.pt")
+    same_tensors(read_checkpoint(tmp_path / "file.pt"), read_checkpoint(FIELD / "ros-extra.pt"))
 
 
 def test_optimisers_and_schedulers(tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ SAYS = {
     "text.txt": "text file",
     "html_error_page.pkl": "web page",
     "other_dict.pkl": "a dict with the keys 'a', 'b'",
-    "deep_nesting.pkl": "nested too deeply",
+    "deep_nesting.pkl": "it is a pickle of a list",
 }
 LOADS = {
     "evil_module_src.pkl": (8, 8),  # its channels

@@ -339,7 +339,7 @@ TENSORS: dict[str, tuple[tuple[Any, ...], str]] = {
     "expanded": ((0, 0, (2**15, 2**9, 2**9), (0, 0, 0)), "claim more data than"),
     "repeated": ((0, 0, (7, 4, 4), (0, 4, 1)), "reaches outside its data|shape|num"),
     "ranks differ": ((0, 0, (6, 4, 4), (16, 4)), "storage, offset, size or stride"),
-    "many dimensions": ((0, 0, (1,) * 40, (1,) * 40), "storage, offset, size or stride"),
+    "many dimensions": ((0, 0, (1,) * 65, (1,) * 65), "storage, offset, size or stride"),
     "no integers": ((0, 0, (6.0, 4, 4), (16, 4, 1)), "storage, offset, size or stride"),
     "empty": ((0, 0, (6, 0, 4), (16, 4, 1)), "const_shape: got 0"),
 }
@@ -364,7 +364,8 @@ STREAMS: dict[str, tuple[dict[str, Any], str]] = {
     "numel": ({"numel": 97}, "claims 97 elements of float32, and 384 bytes"),
     "negative": ({"numel": -1}, "described as 'storage'"),
     "keys": ({"keys": ["0", "1"]}, "other storages than its value uses"),
-    "kind": ({"kind": "QInt8Storage"}, "refuses 'torch.QInt8Storage'"),
+    "kind": ({"kind": "Int7Storage"}, "refuses 'torch.Int7Storage'"),
+    "quantised": ({"kind": "QInt8Storage"}, "b4.const: holds int8, expected floats"),
     "complex": ({"kind": "ComplexFloatStorage"}, "claims 96 elements of complex64"),
     "integers": ({"kind": "IntStorage"}, "b4.const: holds int32, expected floats"),
     "no storage": ({"described": "0", "keys": []}, "not described as one"),
