@@ -1,0 +1,1 @@
+"""OpenVINO, on processors and on GPUs and NPUs of Intel. Loaded where it is used."""
