@@ -91,9 +91,14 @@ class Where:
     """Where a generator runs: what `Generator.open` takes, on any machine."""
 
     backend: Annotated[
-        str, in_where("Backend: onnxruntime, tensorrt, or auto: an engine that runs here, if any.")
+        str,
+        in_where("Backend: onnxruntime, openvino, tensorrt, or auto: an engine that runs, if any."),
     ] = "auto"
     provider: Provider = "auto"
+    device: Annotated[
+        str | None,
+        in_where("Device of OpenVINO: cpu, the default, gpu or npu; gpu.1 is the second GPU."),
+    ] = None
     precision: Precision = "auto"
     max_batch: Annotated[int, in_where("Images drawn at a time, at most.", "--batch", min=1)] = 8
     trust_engines: TrustEngines = False

@@ -82,6 +82,7 @@ class Generator(StyleMixing, StyleEditing):
         *,
         backend: str = "auto",
         provider: str = "auto",
+        device: str | None = None,
         precision: str = "auto",
         threads: int | None = None,
         gpu: int | None = None,
@@ -94,9 +95,10 @@ class Generator(StyleMixing, StyleEditing):
 
         Args:
             path: the directory that `stylert export` wrote.
-            backend: 'onnxruntime', 'tensorrt' (an engine of `stylert build-engine`), or 'auto': an
-                engine in the bundle that runs here, else ONNX Runtime.
+            backend: 'onnxruntime', 'openvino', 'tensorrt' (an engine of `stylert build-engine`), or
+                'auto': an engine in the bundle that runs here, else ONNX Runtime.
             provider: 'cpu', 'cuda', or 'auto': CUDA where this ONNX Runtime and machine have it.
+            device: of OpenVINO: 'cpu' (None), 'gpu', 'npu', or one of several, as 'gpu.1'.
             precision: 'fp32', 'fp16' (mixed, as the checkpoint was trained), or 'auto': half on a
                 GPU if the bundle has it.
             threads: CPU threads of one call, None = all CPUs that this process may use.
@@ -109,8 +111,8 @@ class Generator(StyleMixing, StyleEditing):
             check_files: compare the SHA-256 of the bundle's files with the manifest.
 
         Raises:
-            InvalidInput: an unknown backend, provider or precision, a count out of range, or a path
-                that is none.
+            InvalidInput: an unknown backend, provider, device or precision, a count out of range,
+                or a path that is none.
             BundleError: the bundle is incomplete, changed, or of a newer schema.
             MissingExtra: the backend's package is not installed.
             EngineError: the backend or the provider does not run here.
@@ -133,6 +135,7 @@ class Generator(StyleMixing, StyleEditing):
             bundle,
             backend=backend,
             provider=provider,
+            device=device,
             precision=precision,
             threads=threads,
             gpu=gpu,

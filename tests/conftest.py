@@ -26,7 +26,14 @@ from stylert.runtime.errors import InvalidInput, StylertError
 from stylert.runtime.feeds import Feeds
 from stylert.runtime.generator import Generator
 from stylert.runtime.machine import visible_gpus
-from stylert.runtime.proof.parity import RoundingError, compare, measure_excess
+from stylert.runtime.proof.bundle_facts import reference_error
+from stylert.runtime.proof.parity import (
+    TOLERANCES,
+    RoundingError,
+    compare,
+    judge,
+    measure_excess,
+)
 
 if TYPE_CHECKING:
     from stylert.export.checkpoints import Checkpoint
@@ -36,7 +43,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 TESTS = Path(__file__).parent
 EXCESS = "excess"  # the property of a test: how much of its bounds a golden's arrays take
-REPORTED = ("numpy", "torch", "onnx", "onnxruntime", "onnxruntime-gpu", "tensorrt", "tensorrt-rtx")
+REPORTED = ("numpy", "torch", "onnx", "onnxruntime", "onnxruntime-gpu", "openvino")
+REPORTED += ("tensorrt", "tensorrt-rtx")
 
 
 def load_beside(file: str, name: str) -> ModuleType:
@@ -188,6 +196,49 @@ def assert_same(record_property: Callable[[str, object], None]) -> Callable[...,
             excess = compare(truth, got).excess(error.tolerance())
         record_property(EXCESS, excess)
         assert excess <= 1 / 2, (found, excess)
+
+    return check
+
+
+@pytest.fixture(scope="session")
+def assert_backend_draws() -> Callable[..., None]:
+    """Asserts that a backend draws what ONNX Runtime draws on the CPU, by the gates of the proof.
+
+    Each layer has the w of another image, for with equal ones a layer that takes the wrong w would
+    pass. And what is drawn alone is what is drawn with others.
+    """
+
+    def check(bundle: Path, *, most: float = TOLERANCES["fp32"].max_abs, **opening: Any) -> None:
+        options: dict[str, Any] = {"precision": "fp32", "threads": 1}
+        with (
+            Generator.open(bundle, backend="onnxruntime", provider="cpu", **options) as reference,
+            Generator.open(bundle, **{**options, **opening}) as generator,
+        ):
+            error = reference_error(generator.bundle)
+
+            def compare_drawn(one: Any, other: Any) -> None:
+                found = compare(one, other)
+                assert judge(found, "fp32", error), found
+                assert found.max_abs <= most, found
+
+            chosen = {"class_idx": [0, 1, 1]} if generator.spec.c_dim else {}
+            styles = [
+                opened.styles([3, 4, 5], truncation_psi=0.7, truncation_cutoff=2, **chosen)
+                for opened in (reference, generator)
+            ]
+            np.testing.assert_allclose(styles[1], styles[0], rtol=0, atol=1e-5)
+            layers = range(generator.spec.num_ws)
+            ws = np.stack([np.roll(styles[0], k, axis=0)[:, k] for k in layers], axis=1)
+            draws: list[dict[str, Any]] = [{}]
+            if generator.bundle.noise_inputs:
+                draws += [{"noise_mode": "none"}, {"noise_mode": "seeded", "noise_seed": [7, 8, 9]}]
+            if any(t.name == "transform" for t in generator.bundle.graphs["synthesis"].inputs):
+                draws.append({"rotate": 30, "translate": (0.2, -0.1)})
+            for drawing in draws:
+                expected = reference.synthesize(ws, output="img", **drawing)
+                compare_drawn(expected, generator.synthesize(ws, output="img", **drawing))
+            alone = generator.synthesize(ws[2:], output="img")
+            compare_drawn(reference.synthesize(ws, output="img")[2:], alone)
 
     return check
 

@@ -132,7 +132,8 @@ def open_bundle(options: RayOptions, *, cpus: float, gpus: float) -> Generator:
             f"The machine {machine} has no bundle at {options.bundle}. Copy it there, or to a file "
             "system that all machines share."
         )
-    where = options.model_dump(include={"backend", "provider", "precision", "trust_engines"})
+    places = {"backend", "provider", "device", "precision", "trust_engines"}
+    where = options.model_dump(include=places)
     opening = opening_on(cpus=cpus, gpus=gpus, **where)
     generator = Generator.open(options.bundle, max_batch=options.batch, **opening)
     sha256 = generator.bundle.manifest.get("sha256")

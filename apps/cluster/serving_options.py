@@ -36,6 +36,7 @@ class RayOptions(BaseModel):
     gpus: float = Field(0, ge=0)  # of a replica, a part of one, too
     backend: str = "auto"
     provider: str = "auto"  # without a GPU of its own, a replica uses the CPU
+    device: str | None = None  # of OpenVINO
     precision: str = "auto"
     trust_engines: bool = False  # run engines that the user of a replica did not build, too
     batch: int = Field(8, ge=1)  # images drawn at a time

@@ -25,7 +25,7 @@ SCHEMA = 1
 # Of what `Generator.describe` says, that which decides how images are rounded.
 DRAWN_WITH = (
     *("backend", "package", "version", "provider", "gpu", "compute_capability"),
-    *("precision", "threads", "plans"),
+    *("device", "device_name", "precision", "threads", "plans"),
 )
 SECTIONS = ("settings", "bundle", "drawn_with")
 MOST_TOLD = 3

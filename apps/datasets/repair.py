@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 __all__ = ["open_as_drawn", "repair_dataset"]
 
-OPENED_WITH = ("backend", "provider", "precision", "threads")  # of a job.json
+OPENED_WITH = ("backend", "provider", "device", "precision", "threads")  # of a job.json
 
 Progress = Callable[[int, int], None]  # images that have been drawn again, and all
 

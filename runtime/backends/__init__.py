@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["BACKENDS", "PRECISIONS", "DLPackArray", "Session", "open_session"]
 
-BACKENDS = ("onnxruntime", "tensorrt")
+BACKENDS = ("onnxruntime", "openvino", "tensorrt")
 PRECISIONS = ("fp32", "fp16")
 
 
@@ -24,6 +24,7 @@ def open_session(
     *,
     backend: str = "auto",
     provider: str = "auto",
+    device: str | None = None,
     precision: str = "auto",
     threads: int | None = None,
     gpu: int | None = None,
@@ -40,7 +41,7 @@ def open_session(
         The session, and a sentence that says what was chosen and why.
 
     Raises:
-        InvalidInput: an unknown backend or provider, or a GPU for the provider 'cpu'.
+        InvalidInput: an unknown backend, provider or device, or some that do not go together.
         MissingExtra, EngineError: what was asked for is not installed, or does not run here.
     """
     if backend not in ("auto", *BACKENDS):
@@ -53,6 +54,12 @@ def open_session(
             f"{', '.join(bundle.precisions)}. Make it: stylert export CHECKPOINT --out "
             "BUNDLE --half native"
         )
+    if device is not None and backend != "openvino":
+        raise InvalidInput(
+            f"device: got {device!r} with backend {backend!r}, expected backend='openvino'."
+        )
+    if backend == "openvino":
+        return _open_openvino(bundle, provider, device, precision, threads, gpu, timer)
     if gpu is not None and provider == "cpu":
         raise InvalidInput(f"gpu: got {gpu} with provider 'cpu', expected None or 'cuda'.")
     open_engines = partial(_open_tensorrt, bundle, precision, gpu or 0, lanes, timer, trust_engines)
@@ -104,6 +111,40 @@ def _open_tensorrt(
     )
 
 
+def _open_openvino(
+    bundle: Bundle,
+    provider: str,
+    device: str | None,
+    precision: str,
+    threads: int | None,
+    gpu: int | None,
+    timer: LaunchTimer | None,
+    reason: str = "as asked",
+) -> tuple[Session, str]:
+    from stylert.runtime.backends.openvino.session import OpenVINOSession
+
+    device = "cpu" if device is None else device
+    for name, value in (("gpu", gpu), ("timer", timer)):
+        if value is not None:
+            raise InvalidInput(
+                f"{name}: got one with backend 'openvino', whose devices go by name: device='gpu'."
+            )
+    if provider not in ("auto", device):
+        raise InvalidInput(
+            f"provider: got {provider!r} with OpenVINO's device {device!r}, expected 'auto'."
+        )
+    chosen = "fp32" if precision == "auto" else precision
+    session = OpenVINOSession(bundle, device=device, precision=chosen, threads=threads)
+    where = f"{device}, {chosen}{' graph computed in fp32' if chosen == 'fp16' else ''}"
+    if device == "cpu":
+        where += f", {_tell_threads(session.threads)}"
+    return session, f"openvino {session.describe()['version']} on {where}: {reason}"
+
+
+def _tell_threads(count: int) -> str:
+    return f"{count} thread{'s' if count > 1 else ''}"
+
+
 def _open_onnxruntime(
     bundle: Bundle,
     provider: str,
@@ -134,5 +175,5 @@ def _open_onnxruntime(
     session = opened(provider)
     where = f"{provider}{f':{gpu}' if gpu else ''}, {session.precision}"
     if provider == "cpu":
-        where += f", {session.threads} thread{'s' if session.threads > 1 else ''}"
+        where += f", {_tell_threads(session.threads)}"
     return session, f"onnxruntime on {where}: {reason}"

@@ -31,6 +31,7 @@ __all__ = ["OnnxRuntimeSession", "available_providers"]
 # measured it (microsoft/onnxruntime#22705, sgl-project/sglang-omni#2176). Whenever a batch is of
 # another size than the one before, there is a search. DEFAULT takes slow kernels.
 _CUDA = {"use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC"}
+_DTYPES = {"tensor(float)": "float32", "tensor(uint8)": "uint8"}
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 
 
@@ -128,7 +129,10 @@ class OnnxRuntimeSession:
                 "Run 'stylert doctor' to see what is missing."
             )
         spec = bundle.graphs[graph]
-        check_tensors(session, spec, bundle)
+        tensors = (*session.get_inputs(), *session.get_outputs())
+        check_tensors(
+            {t.name: (_DTYPES.get(t.type, t.type), t.shape) for t in tensors}, spec, bundle
+        )
         return session, tuple(t.name for t in spec.inputs)
 
     def run(

@@ -1,32 +1,30 @@
-"""Whether a graph in ONNX Runtime has the tensors that the bundle's manifest names."""
+"""Whether an opened graph has the tensors that the bundle's manifest names."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
 
 from stylert.runtime.bundle import MANIFEST, Bundle, GraphSpec
 from stylert.runtime.errors import BundleError
 
 __all__ = ["check_tensors"]
 
-_DTYPES = {"tensor(float)": "float32", "tensor(uint8)": "uint8"}
+Found = Mapping[str, tuple[str, list[int | str]]]  # dtype and shape by name
 
 
-def check_tensors(session: Any, spec: GraphSpec, bundle: Bundle) -> None:
+def check_tensors(found: Found, spec: GraphSpec, bundle: Bundle) -> None:
     """Refuse a graph that takes or gives something else than the manifest says.
 
     Args:
-        session: an `onnxruntime.InferenceSession` of the graph.
+        found: dtype and shape of its inputs and outputs; a text is a dimension that may vary.
         spec: what the manifest says of it.
         bundle: the bundle, for the message.
 
     Raises:
         BundleError: a tensor is missing, or of another dtype or shape.
     """
-    found = {t.name: t for t in (*session.get_inputs(), *session.get_outputs())}
     for t in (*spec.inputs, *spec.outputs):
-        node = found.get(t.name)
-        dtype, shape = (_DTYPES.get(node.type, node.type), node.shape) if node else ("nothing", [])
+        dtype, shape = found.get(t.name, ("nothing", []))
         fits = dtype == t.dtype and len(shape) == len(t.shape)
         if not fits or any(a != b for a, b in zip(shape, t.shape, strict=True) if type(b) is int):
             raise BundleError(
