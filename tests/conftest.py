@@ -10,6 +10,7 @@ import os
 import platform
 import shutil
 import signal
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -152,6 +153,19 @@ def own_folders_of_the_user(tmp_path_factory: pytest.TempPathFactory) -> Iterato
         patch.setenv("XDG_DATA_HOME", str(tmp_path_factory.mktemp("data")))
         patch.delenv("STYLERT_TRUST_ENGINES", raising=False)
         yield
+
+
+@pytest.fixture(scope="session")
+def driver_stub(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for LD_LIBRARY_PATH, with a libcuda.so.1 that shows one GPU and has none."""
+    compiler = shutil.which("gcc") or shutil.which("cc")
+    if compiler is None or sys.platform != "linux":
+        pytest.skip("no C compiler for the stub of libcuda.so.1")
+    folder = tmp_path_factory.mktemp("stub")
+    options = ["-shared", "-fPIC", "-O1", "-pthread", "-Wl,-soname,libcuda.so.1"]
+    source = TESTS / "runtime" / "backends" / "fake_driver.c"
+    subprocess.run([compiler, *options, "-o", folder / "libcuda.so.1", source], check=True)
+    return folder
 
 
 @pytest.fixture(scope="session")

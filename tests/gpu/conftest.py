@@ -37,6 +37,12 @@ def is_close() -> Callable[[Generator, np.ndarray, np.ndarray, str], bool]:
 
 
 @pytest.fixture(scope="session")
+def load_tests_module() -> Callable[[str], ModuleType]:
+    """Loads a module of the tests by its path, for instance 'gpu/onnx_on_torch.py'."""
+    return lambda file: _load(file, Path(file).stem)
+
+
+@pytest.fixture(scope="session")
 def stand_in() -> Iterator[ModuleType | None]:
     """The stand-in for TensorRT, where TensorRT is not installed. It is in place until the end."""
     if importlib.util.find_spec("tensorrt") is not None:
@@ -48,6 +54,12 @@ def stand_in() -> Iterator[ModuleType | None]:
         trt = module.stand_in(fake, _load("gpu/onnx_on_torch.py", "onnx_on_torch"))
         patch.setitem(sys.modules, "tensorrt", trt)
         yield module
+
+
+@pytest.fixture
+def release_memory(stand_in: ModuleType | None) -> Callable[[], None]:
+    """Gives back what the stand-in keeps. No engine may be open."""
+    return (lambda: None) if stand_in is None else stand_in.release_memory
 
 
 @pytest.fixture(autouse=True)

@@ -10,7 +10,6 @@ host's memory over the stub of the driver (fake_driver.c), whose graphs call bac
 from __future__ import annotations
 
 import ctypes
-import threading
 from collections.abc import Callable
 from functools import cache
 from types import ModuleType
@@ -32,10 +31,11 @@ def stand_in(fake: ModuleType, graphs: ModuleType) -> Any:
     """
     if HAS_CUDA:
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+        torch.backends.cuda.matmul.allow_fp16_reduced_precision_reduction = False
         torch.backends.cudnn.deterministic = True  # a replay draws what eager kernels draw
 
     @cache
-    def graph_of(path: str, turn: int) -> Any:
+    def graph_of(path: str) -> Any:
         return graphs.TorchGraph(path, "cuda" if HAS_CUDA else "cpu")
 
     class Context(fake.Context):  # type: ignore[name-defined, misc]
@@ -45,7 +45,7 @@ def stand_in(fake: ModuleType, graphs: ModuleType) -> Any:
             self, onnx: str, shapes: dict[str, tuple[int, ...]], addresses: dict[str, int]
         ) -> None:
             engine = self.engine
-            graph = graph_of(onnx, 0)
+            graph = graph_of(onnx)
             pointer, size = self.memory
             assert size >= engine.get_device_memory_size_for_profile_v2(self.profile)
             self._view(pointer, (size,), np.dtype(np.uint8)).fill_(0x55)
@@ -80,6 +80,14 @@ def view(pointer: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> torch.Te
     size = int(np.prod(shape)) * dtype.itemsize
     raw = np.ctypeslib.as_array((ctypes.c_uint8 * size).from_address(pointer))
     return torch.from_numpy(raw.view(dtype).reshape(shape))
+
+
+def release_memory() -> None:
+    """Give back what torch keeps. No engine may be open: captured graphs use that memory, too."""
+    if HAS_CUDA:
+        torch.cuda.synchronize()
+        torch._C._cuda_clearCublasWorkspaces()  # one for each stream that there ever was
+        torch.cuda.empty_cache()
 
 
 class Streams:
@@ -117,15 +125,14 @@ class Stream:
             with torch.cuda.stream(torch.cuda.ExternalStream(self._handle)):
                 run()
         else:
-            _queue_on_host(self._handle, run)
+            _queue_on_host(self._handle, run, captured=bool(self.captured))
 
 
 _kept: list[Any] = []  # the stub's graphs call them as long as they live
-_lock = threading.Lock()
 failures: list[BaseException] = []  # of what a graph of the stub called
 
 
-def _queue_on_host(handle: int, run: Callable[[], None]) -> None:
+def _queue_on_host(handle: int, run: Callable[[], None], *, captured: bool) -> None:
     """On the stub's stream: at once, or whenever the graph that is being captured is launched."""
 
     def call(_: Any) -> None:
@@ -135,7 +142,7 @@ def _queue_on_host(handle: int, run: Callable[[], None]) -> None:
             failures.append(error)
 
     callback = _HOST_CALL(call)
-    with _lock:
+    if captured:
         _kept.append(callback)
     status = ctypes.CDLL("libcuda.so.1").cuLaunchHostFunc(ctypes.c_void_p(handle), callback, None)
     assert status == 0

@@ -157,7 +157,9 @@ def test_two_threads(built: Callable[..., Path], feeds_of: Any, lanes: int) -> N
     single.close()
 
 
-def test_closed_memory_is_given_back(built: Callable[..., Path], feeds_of: Any) -> None:
+def test_closed_memory_is_given_back(
+    built: Callable[..., Path], feeds_of: Any, release_memory: Callable[[], None]
+) -> None:
     from cuda.bindings import driver
 
     path = built("sg2-skip-32", "fp32")
@@ -167,6 +169,7 @@ def test_closed_memory_is_given_back(built: Callable[..., Path], feeds_of: Any) 
         session.run(BOTH, feeds_of(4), ["img"])
         device = session._device
         session.close()
+        release_memory()
         with device.active():
             free.append(int(driver.cuMemGetInfo()[1]))
     assert free[1] - free[-1] < 32 << 20
