@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from stylert.apps.checks.bundle_check import check_bundle
 from stylert.commands import console, options
@@ -23,7 +25,6 @@ from stylert.runtime.packages import need
 
 if TYPE_CHECKING:
     from stylert.export.checkpoints import Checkpoint
-    from stylert.export.layers import LayerReport
 
 __all__ = ["verify"]
 
@@ -38,6 +39,12 @@ def verify(
     checkpoint: Annotated[str | None, in_proof("Checkpoint to compare with, in PyTorch.")] = None,
     read_as: ReadAs,
     seeds: Annotated[int | None, in_proof(COMPARED, min=1)] = None,
+    engine: Annotated[
+        bool, in_proof("Prove what an engine draws on this GPU, the best one.", "--engine")
+    ] = False,
+    plan: Annotated[
+        str | None, in_proof("The same of the engine of this name; see build-engine.")
+    ] = None,
     layers: Annotated[
         bool, in_proof("Compare layer by layer, too, and name the first that drifts.", "--layers")
     ] = False,
@@ -53,6 +60,8 @@ def verify(
 ) -> None:
     """Check a bundle's files; with its checkpoint, compare the pictures with PyTorch again.
 
+    An engine is compared with the float32 graph that the export compared with PyTorch.
+
     Of a data set, every image is compared with what was recorded when it was written.
 
     Example: stylert verify ffhq-bundle --checkpoint ffhq.pkl
@@ -64,8 +73,9 @@ def verify(
     from stylert.apps.datasets import holds_dataset
 
     of_bundle = {"checkpoint": checkpoint, "seeds": seeds, "allow_chaotic": allow_chaotic}
-    of_bundle |= {"layers": layers, "provider": provider != "cpu"}
-    of_dataset = {"repair": repair, "ws": ws, "trust_engines": trust_engines}
+    of_bundle |= {"engine": engine, "plan": plan, "layers": layers, "provider": provider != "cpu"}
+    engine = engine or plan is not None
+    of_dataset = {"repair": repair, "ws": ws, "trust_engines": trust_engines and not engine}
     is_dataset = holds_dataset(path)
     for name, value in (of_bundle if is_dataset else of_dataset).items():
         if value:
@@ -78,54 +88,89 @@ def verify(
         )
     if checkpoint is None:
         read_as.refuse_any("it goes with --checkpoint")
-        if layers:
-            return _print_layers(_compare_layers(path, None, threads), as_json=as_json)
+    if not (checkpoint or engine or layers):
         return _check_files(path, provider, threads, as_json=as_json)
-    need_export()
-    from stylert.export.parity import make_parity_error
-    from stylert.export.verification import verify_bundle
-
-    model = read_as.read(checkpoint)
-    with console.show_progress() as progress:
-        report = verify_bundle(
-            path,
-            model,
-            seeds=None if seeds is None else range(seeds),
-            allow_chaotic=allow_chaotic,
-            provider=provider,
-            threads=threads,
-            progress=partial(progress, "comparing with PyTorch"),
-            say=console.warn,
+    model = None
+    proofs: dict[str, Proof] = {}
+    if checkpoint is not None:
+        need_export()
+        model = read_as.read(checkpoint)
+        proofs["parity"] = _compare_with_pytorch(
+            path, model, seeds, allow_chaotic=allow_chaotic, provider=provider, threads=threads
         )
-    for line in report.notes:
-        console.warn(line)
-    drift = _compare_layers(path, model, threads) if layers else None
+    if engine:
+        proofs["engine"] = _check_engine(path, plan, seeds, trust_engines, threads)
+    if layers:
+        proofs["layers"] = _compare_layers(path, model, threads)
     if as_json:
-        found = {} if drift is None else {"layers": drift.to_json()}
-        console.print_json({"parity": report.to_json(), **found})
-    elif drift is not None:
-        _print_layers(drift, as_json=False)
-    if not report.passed:
-        raise make_parity_error(report)  # the table is told with it
-    if not as_json:
-        console.print_table(report.make_table(), title=PARITY)
+        console.print_json({name: proof.report.to_json() for name, proof in proofs.items()})
+    failures = [proof.error for proof in proofs.values() if proof.error is not None]
+    for proof in proofs.values():
+        if not as_json and getattr(proof.error, "report", None) is None:  # it is told with it
+            console.print_table(proof.report.make_table(), title=proof.title)
+            for line in proof.lines:
+                console.say(line)
+    if failures:
+        raise failures[0]
     return None
 
 
-def _compare_layers(path: Path, checkpoint: Checkpoint | None, threads: int | None) -> LayerReport:
+@dataclass(frozen=True)
+class Proof:
+    """One of the things that `verify` was asked for."""
+
+    title: str  # of its table
+    report: Any  # with `make_table` and `to_json`
+    error: ParityError | None = None  # if it failed
+    lines: Sequence[str] = ()  # below the table
+
+
+def _compare_with_pytorch(
+    path: Path, checkpoint: Checkpoint, seeds: int | None, **settings: Any
+) -> Proof:
+    from stylert.export.parity import make_parity_error
+    from stylert.export.verification import verify_bundle
+
+    with console.show_progress() as progress:
+        report = verify_bundle(
+            path,
+            checkpoint,
+            seeds=None if seeds is None else range(seeds),
+            progress=partial(progress, "comparing with PyTorch"),
+            say=console.warn,
+            **settings,
+        )
+    for line in report.notes:
+        console.warn(line)
+    return Proof(PARITY, report, None if report.passed else make_parity_error(report))
+
+
+def _check_engine(
+    path: Path, plan: str | None, seeds: int | None, trust_engines: bool, threads: int | None
+) -> Proof:
+    from stylert.engines.verification import PICTURES, check_engine
+
+    with console.show_progress() as progress:
+        check = check_engine(
+            path,
+            plan=plan,
+            seeds=range(PICTURES if seeds is None else seeds),
+            trust_engines=trust_engines,
+            threads=threads,
+            progress=partial(progress, "comparing the engine"),
+        )
+    title = f"{check.plans[-1]} ({check.where}) against the float32 graph on the processor"
+    return Proof(title, check, None if check.passed else check.make_error())
+
+
+def _compare_layers(path: Path, checkpoint: Checkpoint | None, threads: int | None) -> Proof:
     need_export()
     need("polygraphy", extra="rtx")
     from stylert.export.verification import compare_bundle_layers
 
     with console.err.status("comparing layer by layer"):
-        return compare_bundle_layers(path, checkpoint, threads=threads)
-
-
-def _print_layers(report: LayerReport, *, as_json: bool) -> None:
-    if as_json:
-        return console.print_json({"layers": report.to_json()})
-    console.print_table(report.make_table(), title=LAYERS)
-    return console.say("\n".join(report.tell()))
+        report = compare_bundle_layers(path, checkpoint, threads=threads)
+    return Proof(LAYERS, report, lines=report.tell())
 
 
 def _check_files(bundle: Path, provider: str, threads: int | None, *, as_json: bool) -> None:

@@ -33,6 +33,7 @@ from stylert.runtime.generator import Generator
 from stylert.runtime.images import to_uint8
 from stylert.runtime.latents import make_z
 from stylert.runtime.proof.parity import (
+    MAX_SHARE_OFF,
     STORED_WEIGHTS,
     TOLERANCES,
     Difference,
@@ -47,7 +48,6 @@ __all__ = ["BATCHES", "check_parity", "open_precisions"]
 
 BATCHES = (1, 4)  # of float32; half precision is compared at the last
 ALONE = 4  # pictures drawn at batch 1
-MAX_SHARE_OFF = 0.02  # of the bytes: a float off by 1e-4 is 0.013 of a step from its edge
 # Beyond this share of gate 1, float64 is drawn in any case: it is near the bounds of the gate, and
 # a machine that rounds in another way may be beyond them without PyTorch at hand.
 NEAR = 0.5

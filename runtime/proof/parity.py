@@ -26,6 +26,7 @@ __all__ = [
     "CHAOTIC_RMS",
     "LEAST_RANGE",
     "MAX_FACTOR",
+    "MAX_SHARE_OFF",
     "RMS_FACTOR",
     "RMS_FLOOR",
     "STORED_WEIGHTS",
@@ -73,6 +74,7 @@ MAX_FACTOR = 8.0
 RMS_FLOOR = 1e-7  # of the reference's rms: float32 itself has no more digits
 CHAOTIC_RMS = 1e-3  # a network whose float32 is further off proves nothing
 
+MAX_SHARE_OFF = 0.02  # of float32's bytes: a float off by 1e-4 is 0.013 of a step from its edge
 LEAST_RANGE = 0.05  # of a picture for its PSNR: a flatter one counts as if it had this
 
 

@@ -9,10 +9,10 @@ from functools import partial
 from stylert.runtime.backends.tensorrt.plans import Plan, list_plans
 from stylert.runtime.backends.tensorrt.trust import UntrustedEngine, is_trusted, tell_untrusted
 from stylert.runtime.bundle import Bundle, graph_key
-from stylert.runtime.errors import EngineError, MissingExtra
+from stylert.runtime.errors import EngineError, InvalidInput, MissingExtra
 from stylert.runtime.machine import Gpu
 
-__all__ = ["Choice", "choose_plans"]
+__all__ = ["Choice", "choose_plans", "find_named"]
 
 # The packages that run a compiler's plans; the first that does is taken.
 PACKAGES: Mapping[str, tuple[str, ...]] = {
@@ -42,6 +42,7 @@ def choose_plans(
     precision: str,
     version_of: Callable[[str], str],
     trust_engines: bool = False,
+    plan: str | None = None,
 ) -> Choice:
     """The best pair of plans that runs here, of those that this user built or trusts.
 
@@ -55,13 +56,15 @@ def choose_plans(
         precision: 'fp16', 'fp32', or 'auto' for any.
         version_of: gives the version of a package by its name, or raises `MissingExtra`.
         trust_engines: take those of others, too.
+        plan: name of the one for the synthesis, None = any.
 
     Raises:
+        InvalidInput: the bundle has no plan of this name.
         UntrustedEngine: some fit, and all that do are of others.
         EngineError: none fits; the message says why and how to build one.
         MissingExtra: there are plans, but no package that runs them is installed.
     """
-    plans = list_plans(bundle)
+    plans = find_named(list_plans(bundle), plan)
     trusted = [plan for plan in plans if is_trusted(plan, trust_engines=trust_engines)]
     choose = partial(
         _choose,
@@ -76,9 +79,22 @@ def choose_plans(
         if trusted == plans:
             raise
     choice = choose(plans)  # or what is wrong with all of them
-    plan = next(plan for plan in (choice.synthesis, choice.mapping) if plan not in trusted)
-    build = _command(bundle, [plan], gpu, precision)
-    raise UntrustedEngine(tell_untrusted(plan, build))
+    other = next(one for one in (choice.synthesis, choice.mapping) if one not in trusted)
+    build = _command(bundle, [other], gpu, precision)
+    raise UntrustedEngine(tell_untrusted(other, build))
+
+
+def find_named(plans: Sequence[Plan], name: str | None) -> list[Plan]:
+    """Those for the mapping, and of those for the synthesis the one of this name, None = all.
+
+    Raises:
+        InvalidInput: there is none of this name.
+    """
+    names = [plan.name for plan in plans if plan.graph == "synthesis"]
+    if name is not None and name not in names:
+        known = f"one of {', '.join(names)}" if names else "none: the bundle has no engine"
+        raise InvalidInput(f"plan: got {name!r:.120}, expected {known}.")
+    return [plan for plan in plans if plan.graph != "synthesis" or name in (None, plan.name)]
 
 
 def _choose(

@@ -43,6 +43,7 @@ class TensorRTSession:
         device: the GPU itself, None = open it.
         timer: takes the time of the launches on that device, None = nobody asks.
         trust_engines: also run plans that this user did not build; see `trust.py`.
+        plan: name of the one for the synthesis, None = the best that runs here.
 
     Attributes:
         max_batch: images of one call at most.
@@ -63,6 +64,7 @@ class TensorRTSession:
         device: Device | None = None,
         timer: LaunchTimer | None = None,
         trust_engines: bool = False,
+        plan: str | None = None,
     ) -> None:
         if isinstance(lanes, bool) or not isinstance(lanes, int) or lanes < 1:
             raise InvalidInput(f"lanes: got {lanes!r}, expected an integer of at least 1.")
@@ -77,6 +79,7 @@ class TensorRTSession:
                 precision=precision,
                 version_of=packages.version_of,
                 trust_engines=trust_engines,
+                plan=plan,
             )
             if self._choice.note:
                 warnings.warn(self._choice.note, StylertWarning, stacklevel=2)

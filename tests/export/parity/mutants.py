@@ -26,10 +26,9 @@ from stylert.export.models import filtered_lrelu as layers3
 from stylert.export.models import lucidrains, stylegan1, stylegan2, stylegan3
 from stylert.export.models.layers import modulated_conv2d, upfirdn2d, upsample2d
 from stylert.export.parity import reference as parity_reference
-from stylert.export.parity.check import MAX_SHARE_OFF
 from stylert.export.parity.scenes import Psi, make_labels, make_psis
 from stylert.runtime import images
-from stylert.runtime.proof.parity import compare_each, measure_excess
+from stylert.runtime.proof.parity import MAX_SHARE_OFF, compare_each, measure_excess
 
 Damage = AbstractContextManager[Any]
 

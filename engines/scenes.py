@@ -1,0 +1,111 @@
+"""What an engine draws to be verified: the scenes of the proof, without PyTorch.
+
+In the last one each layer has the w of another seed, and noise or a transform of its own: with
+equal ws an engine that reads the wrong layer's w passes unseen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from stylert.runtime.generator import Generator
+from stylert.runtime.latents import make_z
+from stylert.runtime.transforms import TRANSFORM
+
+__all__ = ["EngineScene", "list_scenes"]
+
+Draw = Callable[[Generator, Sequence[int], str], Any]  # of some seeds, 'img' or 'image'
+
+
+@dataclass(frozen=True)
+class EngineScene:
+    """One way to draw pictures, or styles."""
+
+    name: str
+    seeds: tuple[int, ...]
+    draw_some: Draw
+    of_styles: bool = False
+
+    def draw(self, generator: Generator, batch: int, output: str) -> np.ndarray:
+        """All pictures [N, ...], so many at a time."""
+        starts = range(0, len(self.seeds), batch)
+        parts = [self.draw_some(generator, self.seeds[i : i + batch], output) for i in starts]
+        return np.concatenate(parts)
+
+
+def list_scenes(graph: Generator, seeds: Sequence[int]) -> list[EngineScene]:
+    """The scenes of a bundle.
+
+    Args:
+        graph: its float32 graphs, which give the ws that are drawn as they are.
+        seeds: of the pictures.
+    """
+    spec = graph.spec
+    inputs = {tensor.name for tensor in graph.bundle.graphs["synthesis"].inputs}
+    noise = inputs - {"ws", TRANSFORM}
+    middle = max(1, spec.num_ws // 2)
+    mixed = {seed: _mix_layers(graph, seed) for seed in seeds}
+
+    def map_styles(generator: Generator, some: Sequence[int], output: str) -> Any:
+        psis = [np.random.RandomState([seed, 3]).uniform(0, 1, spec.num_ws) for seed in some]
+        z, labels = make_z(some, spec.z_dim), _make_labels(graph, some)
+        return generator.map(z, labels, truncation_psi=np.array(psis, np.float32))
+
+    def draw_whole(generator: Generator, some: Sequence[int], output: str) -> Any:
+        return _generate(generator, some, output, truncation_psi=1.0)
+
+    def draw_cut(generator: Generator, some: Sequence[int], output: str) -> Any:
+        options: dict[str, Any] = {"noise_mode": "none"} if noise else {}
+        if TRANSFORM in inputs:
+            options = {"translate": (0.2, -0.1), "rotate": 30.0}
+        cut = {"truncation_psi": 0.7, "truncation_cutoff": middle}
+        return _generate(generator, some, output, **cut, **options)
+
+    def draw_mixed(generator: Generator, some: Sequence[int], output: str) -> Any:
+        options: dict[str, Any] = {"output": output}
+        if noise:
+            options |= {"noise_mode": "seeded", "noise_seed": list(some)}
+        if TRANSFORM in inputs:
+            options |= {"transform": np.stack([_make_transform(seed) for seed in some])}
+        return generator.synthesize(np.stack([mixed[seed] for seed in some]), **options)
+
+    chosen = tuple(seeds)
+    return [
+        EngineScene("a psi of its own for every layer", chosen, map_styles, of_styles=True),
+        EngineScene("psi 1", chosen, draw_whole),
+        EngineScene(f"psi 0.7 to layer {middle}", chosen, draw_cut),
+        EngineScene("another w in every layer", chosen, draw_mixed),
+    ]
+
+
+def _generate(generator: Generator, seeds: Sequence[int], output: str, **options: Any) -> Any:
+    options |= {"labels": _make_labels(generator, seeds), "output": output}
+    return generator.generate(seeds, **options)
+
+
+def _make_labels(generator: Generator, seeds: Sequence[int]) -> np.ndarray | None:
+    """The class seed mod c_dim, None of an unconditional generator."""
+    count = generator.spec.c_dim
+    return np.eye(count, dtype=np.float32)[[seed % count for seed in seeds]] if count else None
+
+
+def _mix_layers(graph: Generator, seed: int) -> np.ndarray:
+    """Styles [num_ws, w_dim] with the w of another seed in every layer."""
+    layers = graph.spec.num_ws
+    others = np.random.RandomState([seed, 5]).randint(0, 2**32, layers, np.uint64).tolist()
+    ws = graph.map(
+        make_z(others, graph.spec.z_dim), _make_labels(graph, others), truncation_psi=1.0
+    )
+    own: np.ndarray = ws[:, 0]
+    return own
+
+
+def _make_transform(seed: int) -> np.ndarray:
+    """A matrix [3, 3] that also scales and shears."""
+    matrix = np.eye(3, dtype=np.float32)
+    matrix[:2] += np.random.RandomState([seed, 4]).uniform(-0.3, 0.3, (2, 3))
+    return matrix
