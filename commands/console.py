@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from functools import partial
 from typing import Any
 
@@ -15,9 +17,15 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from stylert.commands.progress_log import log_progress
-
-__all__ = ["note", "print_json", "print_table", "say", "show_image_progress", "show_progress"]
+__all__ = [
+    "log_progress",
+    "note",
+    "print_json",
+    "print_table",
+    "say",
+    "show_image_progress",
+    "show_progress",
+]
 __all__ += ["tell", "tell_result", "warn"]
 
 # Tables that go to a file or a pipe are not squeezed into 80 columns.
@@ -103,6 +111,30 @@ def show_image_progress() -> Iterator[Callable[[int, int], None]]:
         return
     with show_progress(_Rate()) as progress:
         yield partial(progress, "drawing")
+
+
+def log_progress(
+    say: Callable[[str], None], *, seconds: float, clock: Callable[[], float] = time.monotonic
+) -> Callable[[int, int], None]:
+    """What takes the images that are there and will be, and says so every so many seconds.
+
+    A line is such as '2048 of 50000 images, 68.3 images/s, 0:11:42 left'.
+    """
+    started = told = clock()
+    there: int | None = None  # when it started: they say nothing of the rate
+
+    def update(done: int, total: int) -> None:
+        nonlocal told, there
+        there = done if there is None else there
+        now = clock()
+        if done <= there or now <= started or now - told < seconds:
+            return
+        told = now
+        rate = (done - there) / (now - started)
+        left = timedelta(seconds=round((total - done) / rate))
+        say(f"{done} of {total} images, {rate:.1f} images/s, {left} left")
+
+    return update
 
 
 class _Rate(bars.ProgressColumn):

@@ -14,7 +14,7 @@ from stylert.commands.figures import draw_mix, draw_strip
 from stylert.commands.latents import read_direction, read_ws
 from stylert.commands.options import AsJson, BundleFolder, Force, WhereHere, in_output
 from stylert.commands.picture import Picture, in_picture
-from stylert.commands.target_files import check_channels, check_picture, write_picture
+from stylert.commands.target_files import check_channels, check_picture
 from stylert.commands.text.numbers import parse_strengths
 from stylert.commands.text.seeds import Source, parse_classes, parse_seed_list, parse_source
 from stylert.commands.text.styles import parse_direction
@@ -22,6 +22,7 @@ from stylert.runtime.bundle import Bundle
 from stylert.runtime.drawing_options import StyleOptions
 from stylert.runtime.errors import InvalidInput
 from stylert.runtime.generator import Generator
+from stylert.runtime.images import save_image
 
 __all__ = ["edit", "mix"]
 
@@ -72,7 +73,7 @@ def mix(
             progress=partial(progress, "drawing"),
             **picture.to_image_options(),
         )
-    write_picture(figure, out, quality=quality)
+    save_image(figure, out, quality=quality)
     _tell(generator, figure, out, as_json=as_json)
 
 
@@ -132,7 +133,7 @@ def edit(
             progress=partial(progress, "drawing"),
             **picture.to_image_options(),
         )
-    write_picture(figure, out, quality=quality)
+    save_image(figure, out, quality=quality)
     return _tell(generator, figure, out, as_json=as_json)
 
 

@@ -18,13 +18,14 @@ from stylert.commands.latents import read_style_file
 from stylert.commands.options import AsJson, BundleFolder, WhereHere, in_output, in_where
 from stylert.commands.picture import Picture, in_picture
 from stylert.commands.storage import Storage, is_picture
-from stylert.commands.target_files import check_channels, check_picture, write_picture
+from stylert.commands.target_files import check_channels, check_picture
 from stylert.commands.text.numbers import MOST_CELLS, parse_grid
 from stylert.commands.text.seeds import parse_seeds
 from stylert.commands.text.styles import parse_psis
 from stylert.runtime.bundle import Bundle
 from stylert.runtime.drawing_options import DrawingOptions
 from stylert.runtime.errors import InvalidInput, StylertError
+from stylert.runtime.images import save_image
 
 if TYPE_CHECKING:
     from stylert.apps.datasets import DatasetJob, Seeds
@@ -111,7 +112,7 @@ def generate(
     with where.open(bundle) as generator, console.show_progress() as progress:
         check_channels(out, generator.spec.img_channels)
         figure = draw(generator, progress=partial(progress, "drawing"))
-    write_picture(figure, out, quality=storage.quality)
+    save_image(figure, out, quality=storage.quality)
     facts = {"backend": generator.choice, "files": [str(out)]}
     return console.tell_result(facts, generator.choice, f"Wrote {out}.", as_json=as_json)
 

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-
 from stylert.runtime.errors import InvalidInput
-from stylert.runtime.images import holds_channels, image_format, save_image
+from stylert.runtime.images import holds_channels, image_format
 
-__all__ = ["check_channels", "check_new", "check_picture", "write_picture"]
+__all__ = ["check_channels", "check_new", "check_picture"]
 
 
 def check_new(path: Path, *, force: bool) -> None:
@@ -40,8 +38,3 @@ def check_channels(path: Path, channels: int) -> None:
             f"{path}: got pictures of {channels} channels, which no {path.suffix} file holds; "
             f"expected {'.png' if holds_channels('PNG', channels) else '.npy'}"
         )
-
-
-def write_picture(picture: np.ndarray, path: Path, *, quality: int | None = None) -> None:
-    """Write a picture [H, W, C], whole or not at all; missing folders are made."""
-    save_image(picture, path, quality=quality)

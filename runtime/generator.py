@@ -20,6 +20,7 @@ from stylert.runtime.drawing_options import (
     Output,
     PictureOptions,
     check_output,
+    takes,
 )
 from stylert.runtime.errors import EngineError, InvalidInput
 from stylert.runtime.feeds import Feeds
@@ -27,7 +28,6 @@ from stylert.runtime.graph_inputs import GraphInputs
 from stylert.runtime.labels import Classes
 from stylert.runtime.lifetime import Lifetime
 from stylert.runtime.session import DLPackArray, Graphs, Session, join
-from stylert.runtime.signatures import takes
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack

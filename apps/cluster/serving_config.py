@@ -34,7 +34,7 @@ def serve_yaml(options: RayOptions, *, host: str = "127.0.0.1", port: int = 8000
     from ray.serve.schema import ServeDeploySchema
 
     check_integer("port", port, 1, 65535)
-    arguments = pinned(options).model_dump(exclude={*SERVES, "token"}, exclude_defaults=True)
+    given = pinned(options).model_dump(exclude={*SERVES, "token"}, exclude_defaults=True)
     content: dict[str, Any] = {
         "proxy_location": "EveryNode",
         "http_options": {"host": host, "port": port},
@@ -43,7 +43,7 @@ def serve_yaml(options: RayOptions, *, host: str = "127.0.0.1", port: int = 8000
                 "name": "stylert",
                 "route_prefix": "/",
                 "import_path": IMPORT_PATH,
-                "args": _plain(arguments),
+                "args": {k: list(v) if isinstance(v, tuple) else v for k, v in given.items()},
                 "deployments": [{"name": NAME, **options.deployment()}],
             }
         ],
@@ -51,7 +51,3 @@ def serve_yaml(options: RayOptions, *, host: str = "127.0.0.1", port: int = 8000
     ServeDeploySchema.model_validate(content)  # what Serve would refuse is a mistake of ours
     text: str = yaml.safe_dump(content, sort_keys=False)
     return text
-
-
-def _plain(arguments: dict[str, Any]) -> dict[str, Any]:
-    return {k: list(v) if isinstance(v, tuple) else v for k, v in arguments.items()}

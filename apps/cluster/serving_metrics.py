@@ -7,11 +7,12 @@ labels, behind 'ray_', and say of which replica they are.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from stylert.apps.serving.metrics import SECONDS, SIZES, Metrics
+from stylert.apps.serving.metrics import COUNTED, Metrics
 
 __all__ = ["Twins", "tell_ray"]
 
@@ -27,27 +28,10 @@ def tell_ray(metrics: Metrics) -> Callable[[], None]:
     """
     from ray.serve.metrics import Counter, Gauge, Histogram
 
-    theirs: dict[str, Any] = {
-        "requests": Counter(
-            "stylert_requests", "Requests answered.", tag_keys=("method", "route", "status")
-        ),
-        "seconds": Histogram(
-            "stylert_request_seconds",
-            "Time from a request's headers to the end of its answer.",
-            boundaries=list(SECONDS),
-            tag_keys=("route",),
-        ),
-        "batches": Histogram(
-            "stylert_batch_size",
-            "Rows of a call to the backend.",
-            boundaries=list(SIZES),
-            tag_keys=("call",),
-        ),
-        "images": Counter("stylert_images", "Images sent."),
-    }
-    names = {"requests": ("method", "route", "status"), "seconds": ("route",), "batches": ("call",)}
-    for name, twin in theirs.items():
-        setattr(metrics, name, Twins(getattr(metrics, name), twin, names.get(name, ())))
+    for name, (title, text, labels, bounds) in COUNTED.items():
+        kind = partial(Histogram, boundaries=list(bounds)) if bounds else Counter
+        twin = kind(title, text, tag_keys=labels)
+        setattr(metrics, name, Twins(getattr(metrics, name), twin, labels))
     gauges: dict[str, Gauge] = {}
 
     def tell() -> None:

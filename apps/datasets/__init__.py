@@ -4,10 +4,9 @@ Every image has a line in the manifest. A job that was stopped, even by a crash,
 was, and ends with the bytes that it would have had. One that was damaged is repaired to them.
 """
 
-from stylert.apps.datasets.job import DatasetJob
+from stylert.apps.datasets.job import DatasetJob, StyleFile
 from stylert.apps.datasets.repair import open_as_drawn, repair_dataset
 from stylert.apps.datasets.seeds import Seeds
-from stylert.apps.datasets.style_file import StyleFile
 from stylert.apps.datasets.verification import DatasetReport, holds_dataset, verify_dataset
 from stylert.apps.datasets.writing import DatasetResult, DatasetWriter, write_dataset
 

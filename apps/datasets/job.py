@@ -11,7 +11,6 @@ import numpy as np
 
 from stylert.apps.datasets.names import LAYOUTS, SUFFIXES, image_name
 from stylert.apps.datasets.seeds import Seeds
-from stylert.apps.datasets.style_file import StyleFile
 from stylert.runtime.arguments import check_choice, check_integer, shown
 from stylert.runtime.bundle import GeneratorSpec
 from stylert.runtime.drawing_options import (
@@ -27,7 +26,7 @@ from stylert.runtime.labels import Classes
 if TYPE_CHECKING:
     from stylert.runtime import Generator
 
-__all__ = ["CONTAINERS", "DatasetJob"]
+__all__ = ["CONTAINERS", "DatasetJob", "StyleFile"]
 
 CONTAINERS = ("folder", "zip", "webdataset")
 DTYPES = ("uint8", "float32")
@@ -36,6 +35,34 @@ LOSSY = ("jpeg", "webp")
 _QUALITY = 95  # of JPEG and WebP
 _COMPRESSION = 1  # of PNG: a third of the time of Pillow's 6, for 5 % more bytes of a photo
 _METHOD = 2  # of WebP: half the time of Pillow's 4, for as many bytes and 0.2 dB less
+
+
+@dataclass(frozen=True)
+class StyleFile:
+    """The styles of a file: row i is drawn as image i.
+
+    Attributes:
+        name: of the file, for job.json and the manifest.
+        sha256: of the file.
+        ws: [N, num_ws, w_dim] floats, None = only the name is known, and nothing can be drawn.
+    """
+
+    name: str
+    sha256: str
+    ws: np.ndarray | None = field(default=None, compare=False, repr=False)
+
+    def __len__(self) -> int:
+        return 0 if self.ws is None else len(self.ws)
+
+    def take(self, places: range) -> np.ndarray:
+        """The styles of some images: [n, num_ws, w_dim].
+
+        Raises:
+            InvalidInput: only the name is known.
+        """
+        if self.ws is None:
+            raise InvalidInput(f"ws: got only the name of {self.name}, expected its styles, too.")
+        return self.ws[places.start : places.stop]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from typing_extensions import override
+
 from stylert.apps.datasets.growing_file import GrowingFile
 from stylert.apps.datasets.locks import lock_alone
 from stylert.runtime.errors import InvalidInput
@@ -16,7 +18,7 @@ from stylert.runtime.errors import InvalidInput
 __all__ = ["Journal"]
 
 
-class Journal:
+class Journal(GrowingFile):
     """A file of lines that is written under another name until it is complete.
 
     One process at a time has it open; the system frees it when that process dies.
@@ -30,14 +32,13 @@ class Journal:
     """
 
     def __init__(self, path: Path) -> None:
-        self._pending: list[bytes] = []
-        self._file = GrowingFile(path)
-        self.path, self.partial = path, self._file.partial
+        super().__init__(path)
+        self._pending: list[bytes] = []  # lost by `close`
         try:
-            lock_alone(self._file.fileno(), path)
+            lock_alone(self.fileno(), path)
             self._check_unfinished()
         except BaseException:
-            self._file.close()
+            self.close()
             raise
 
     @property
@@ -56,10 +57,6 @@ class Journal:
                     return
                 yield line
 
-    def cut(self, size: int) -> None:
-        """Forget all behind the first bytes."""
-        self._file.cut(size)
-
     def add(self, line: bytes) -> None:
         """Keep a line for the next `commit`."""
         self._pending.append(line)
@@ -70,17 +67,13 @@ class Journal:
 
     def commit(self) -> None:
         """Write the lines that were added. What they tell of must be on the disk already."""
-        self._file.append(b"".join(self._pending))
+        self.append(b"".join(self._pending))
         self._pending.clear()
 
+    @override
     def finish(self) -> None:
-        """Write all, and give the file its name."""
         self.commit()
-        self._file.finish()
-
-    def close(self) -> None:
-        """Let go of the file. Lines that were not committed are lost."""
-        self._file.close()
+        super().finish()
 
     def _check_unfinished(self) -> None:
         """Refuse to begin again what another process has finished since the caller looked."""

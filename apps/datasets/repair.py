@@ -17,14 +17,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from stylert.apps.datasets.identity import check_same_job, describe_job
-from stylert.apps.datasets.job import DatasetJob
+from stylert.apps.datasets.job import DatasetJob, StyleFile
 from stylert.apps.datasets.locks import locked_folder
 from stylert.apps.datasets.pipeline import choose_threads
 from stylert.apps.datasets.places import Places
 from stylert.apps.datasets.reading import Entry, Flaw, Reader, read_entries
 from stylert.apps.datasets.records import format_line, make_record
 from stylert.apps.datasets.store import Mended
-from stylert.apps.datasets.style_file import StyleFile
 from stylert.apps.datasets.verification import DatasetReport, open_stored
 from stylert.runtime.errors import InvalidInput
 from stylert.runtime.images import encode_image

@@ -10,7 +10,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-__all__ = ["FailureMiddleware", "HeadersMiddleware", "error_response"]
+__all__ = ["FailureMiddleware", "HeadMiddleware", "HeadersMiddleware", "error_response"]
 
 _log = logging.getLogger("stylert.serving")
 
@@ -87,3 +87,16 @@ class FailureMiddleware:
             _log.error("%s %s failed", scope["method"], scope["path"], exc_info=error)
             message = "Something went wrong in the service. Look into its log, which says what."
             await error_response(500, message)(scope, receive, send)
+
+
+class HeadMiddleware:
+    """Takes HEAD, which health checks send, to the routes of GET: the server sends no body."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] == "http" and scope["method"] == "HEAD":
+            scope = {**scope, "method": "GET"}
+        await self._app(scope, receive, send)

@@ -14,12 +14,11 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from stylert.apps.serving.admission import AdmissionMiddleware
-from stylert.apps.serving.answers import FailureMiddleware, HeadersMiddleware
+from stylert.apps.serving.answers import FailureMiddleware, HeadersMiddleware, HeadMiddleware
 from stylert.apps.serving.encoding import MEDIA_TYPES, ZIP, accepted
 from stylert.apps.serving.error_answers import ERRORS, add_error_answers
 from stylert.apps.serving.facts import tell_facts
 from stylert.apps.serving.freed_memory import give_back_freed_memory
-from stylert.apps.serving.head_requests import HeadMiddleware
 from stylert.apps.serving.json_bodies import JsonRoute
 from stylert.apps.serving.limits import LimitsMiddleware
 from stylert.apps.serving.metrics import CONTENT_TYPE, CountingMiddleware, Metrics

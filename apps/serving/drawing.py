@@ -20,6 +20,7 @@ from stylert.runtime import Generator
 from stylert.runtime.control.interpolation import make_frame_times
 from stylert.runtime.control.layers import find_layers
 from stylert.runtime.control.styles import mix_styles
+from stylert.runtime.drawing_options import DrawingOptions, PictureOptions, StyleOptions
 from stylert.runtime.errors import InvalidInput
 
 __all__ = ["count_columns", "count_images", "draw"]
@@ -77,7 +78,7 @@ def draw(request: Any, generator: Generator, find_direction: FindDirection) -> n
 def _generate(
     request: GenerateRequest, generator: Generator, find_direction: FindDirection
 ) -> np.ndarray:
-    options = request.drawing_options()
+    options = request.find_options(DrawingOptions)
     return generator.generate(request.seeds, output=request.output, **options)
 
 
@@ -91,7 +92,7 @@ def _mix(request: MixRequest, generator: Generator, find_direction: FindDirectio
         _list(request.columns),
         layers=request.layers,
         output=request.output,
-        **request.drawing_options(),
+        **request.find_options(DrawingOptions),
     )
     return grid.reshape(-1, *grid.shape[2:])
 
@@ -105,19 +106,21 @@ def _interpolate(
         _times(request),
         curve=request.curve,
         loop=request.loop,
-        **request.style_options(),
+        **request.find_options(StyleOptions),
     )
     ws = _mix_in(ws, request, generator)
     ws = _move(ws, request.directions or {}, request, generator, find_direction)
-    return generator.synthesize(ws, output=request.output, **request.picture_options())
+    return generator.synthesize(ws, output=request.output, **request.find_options(PictureOptions))
 
 
 @draw.register
 def _edit(request: EditRequest, generator: Generator, find_direction: FindDirection) -> np.ndarray:
     steps = _steps(request)
-    ws = _mix_in(generator.styles(request.seeds, **request.style_options()), request, generator)
+    ws = _mix_in(
+        generator.styles(request.seeds, **request.find_options(StyleOptions)), request, generator
+    )
     ws = _move(ws, steps, request, generator, find_direction)
-    return generator.synthesize(ws, output=request.output, **request.picture_options())
+    return generator.synthesize(ws, output=request.output, **request.find_options(PictureOptions))
 
 
 def _mix_in(ws: np.ndarray, request: StyledRequest, generator: Generator) -> np.ndarray:
@@ -126,7 +129,7 @@ def _mix_in(ws: np.ndarray, request: StyledRequest, generator: Generator) -> np.
         raise InvalidInput("mix_seeds, mix_layers: got one of them, expected both or neither.")
     if request.mix_seeds is None:
         return ws
-    other = generator.styles(request.mix_seeds, **request.style_options())
+    other = generator.styles(request.mix_seeds, **request.find_options(StyleOptions))
     if len(other) != len(ws) and 1 not in (len(other), len(ws)):
         raise InvalidInput(f"mix_seeds: got {len(other)}, expected 1 or {len(ws)}.")
     return mix_styles(ws, other, find_layers(request.mix_layers or (), generator.layer_groups))

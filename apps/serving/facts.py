@@ -14,6 +14,11 @@ from stylert.runtime.transforms import TRANSFORM
 
 __all__ = ["tell_facts"]
 
+_LIMITS = (
+    *("max_images", "max_queue", "max_side", "max_frames", "max_body"),
+    *("draw_seconds", "video_seconds"),
+)
+
 
 def tell_facts(generator: Generator, settings: Settings) -> dict[str, Any]:
     """The facts as plain JSON types.
@@ -38,13 +43,5 @@ def tell_facts(generator: Generator, settings: Settings) -> dict[str, Any]:
         "backend": generator.choice,
         "formats": list(MEDIA_TYPES),
         "videos": writable_videos(),
-        "limits": {
-            "max_images": settings.max_images,
-            "max_queue": settings.max_queue,
-            "max_side": settings.max_side,
-            "max_frames": settings.max_frames,
-            "max_body": settings.max_body,
-            "draw_seconds": settings.draw_seconds,
-            "video_seconds": settings.video_seconds,
-        },
+        "limits": {name: getattr(settings, name) for name in _LIMITS},
     }

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 
 from prometheus_client import (
     CollectorRegistry,
@@ -16,42 +17,41 @@ from prometheus_client import (
 )
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-__all__ = ["SECONDS", "SIZES", "CountingMiddleware", "Metrics"]
+__all__ = ["COUNTED", "CountingMiddleware", "Metrics"]
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)  # bounds of the buckets
 SIZES = (1, 2, 4, 8, 16, 32, 64)  # of batches
+# Title, text, labels, and the bounds of a histogram, which a counter does not have.
+COUNTED: Mapping[str, tuple[str, str, tuple[str, ...], tuple[float, ...]]] = {
+    "requests": ("stylert_requests", "Requests answered.", ("method", "route", "status"), ()),
+    "seconds": (
+        "stylert_request_seconds",
+        "Time from a request's headers to the end of its answer.",
+        ("route",),
+        SECONDS,
+    ),
+    "batches": ("stylert_batch_size", "Rows of a call to the backend.", ("call",), SIZES),
+    "images": ("stylert_images", "Images sent.", (), ()),
+}
 _METHODS = ("GET", "HEAD", "POST")
 
 
 class Metrics:
-    """The numbers of one service, in a registry of its own."""
+    """The numbers of one service, in a registry of its own; the first are those of COUNTED."""
+
+    requests: Counter
+    seconds: Histogram
+    batches: Histogram
+    images: Counter
 
     def __init__(self) -> None:
         self._registry = registry = CollectorRegistry()
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
-        self.requests = Counter(
-            "stylert_requests",
-            "Requests answered.",
-            ["method", "route", "status"],
-            registry=registry,
-        )
-        self.seconds = Histogram(
-            "stylert_request_seconds",
-            "Time from a request's headers to the end of its answer.",
-            ["route"],
-            buckets=SECONDS,
-            registry=registry,
-        )
-        self.batches = Histogram(
-            "stylert_batch_size",
-            "Rows of a call to the backend.",
-            ["call"],
-            buckets=SIZES,
-            registry=registry,
-        )
-        self.images = Counter("stylert_images", "Images sent.", registry=registry)
+        for name, (title, text, labels, bounds) in COUNTED.items():
+            kind = partial(Histogram, buckets=bounds) if bounds else Counter
+            setattr(self, name, kind(title, text, labels, registry=registry))
         self._queue = Gauge(
             "stylert_queue_depth", "Rows that wait for the backend.", registry=registry
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -28,6 +28,8 @@ Seeds = Seed | Annotated[list[Seed], Field(min_length=1)]
 Class = Annotated[int, Field(ge=0)] | Annotated[str, Field(min_length=1, max_length=100)]
 Layers = str | int | Annotated[list[str | int], Field(min_length=1)]
 Row = list[Number]
+
+Options = TypeVar("Options", StyleOptions, PictureOptions, DrawingOptions)
 
 
 class PictureRequest(BaseModel):
@@ -73,24 +75,13 @@ class PictureRequest(BaseModel):
     ] = None
     quality: Annotated[int | None, Field(ge=1, le=100, description="Of jpeg and webp.")] = None
 
-    def style_options(self) -> StyleOptions:
-        """How its seeds become styles."""
-        return cast(StyleOptions, self._find_options(StyleOptions))
-
-    def picture_options(self) -> PictureOptions:
-        """How its styles become pictures."""
-        return cast(PictureOptions, self._find_options(PictureOptions))
-
-    def drawing_options(self) -> DrawingOptions:
-        """Both."""
-        return cast(DrawingOptions, self._find_options(DrawingOptions))
-
-    def _find_options(self, options: type) -> Any:
-        names = options.__annotations__.keys() & type(self).model_fields.keys()
+    def find_options(self, kind: type[Options]) -> Options:
+        """How its seeds become styles, its styles pictures, or both: by the kind of options."""
+        names = kind.__annotations__.keys() & type(self).model_fields.keys()
         values = {name: getattr(self, name) for name in names}
         if isinstance(values.get("labels"), dict):  # by class, which are integers again
             values["labels"] = {_index(key): weight for key, weight in values["labels"].items()}
-        return values
+        return cast(Options, values)
 
 
 class MovedRequest(PictureRequest):

@@ -12,7 +12,6 @@ from stylert.export import lowering
 from stylert.export.checkpoints import Checkpoint, LucidrainsConfig
 from stylert.export.checkpoints.configs.lucidrains import HEAD_FEATURES, HEADS
 from stylert.export.graphs.modulation import ModulatedEmitter
-from stylert.export.lowering_upsampling import make_blur_kernel
 from stylert.export.onnx_graph import GraphBuilder
 from stylert.runtime.noise import UNIFORM
 
@@ -114,7 +113,7 @@ class _Synthesis(ModulatedEmitter):
                 img = self.double(img)
                 pads = g.constant("pads", np.array([0, 0, 1, 1, 0, 0, 1, 1]))
                 img = g.op("Pad", img, pads, name="mirror", mode="reflect")
-                blur = make_blur_kernel(channels)
+                blur = lowering.make_blur_kernel(channels)
                 img = self.conv(img, blur, [0] * 4, "blur", group=channels, dtype="float32")
         with g.scope(f"{block}.torgb"):
             styles = self.styles(f"synthesis.{block}.torgb", index)

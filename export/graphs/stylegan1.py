@@ -15,7 +15,6 @@ import onnx_ir as ir
 from stylert.export import lowering
 from stylert.export.checkpoints import Checkpoint, StyleGAN1Config
 from stylert.export.graphs.emitter import SynthesisEmitter
-from stylert.export.lowering_upsampling import make_blur_kernel, make_box_kernel, transpose_weight
 from stylert.export.onnx_graph import GraphBuilder
 
 __all__ = ["build_stylegan1_graph"]
@@ -88,16 +87,23 @@ class _Synthesis(SynthesisEmitter):
             x = self.graph.op(
                 "ConvTranspose",
                 x,
-                self.weight("conv_weight", transpose_weight(weight, fused=fused)),
+                self.weight("conv_weight", lowering.transpose_weight(weight, fused=fused)),
                 name="conv",
                 kernel_shape=[3, 3],
                 strides=[2, 2],
             )
             self.watched.append(x)
-            x = self.conv(x, make_box_kernel(channels), [0, 0, 0, 0], "box", group=channels)
+            x = self.conv(
+                x, lowering.make_box_kernel(channels), [0, 0, 0, 0], "box", group=channels
+            )
             self.watched.append(x)
             x = self.conv(
-                x, make_blur_kernel(channels), [1, 1, 1, 1], "blur", bias=bias, group=channels
+                x,
+                lowering.make_blur_kernel(channels),
+                [1, 1, 1, 1],
+                "blur",
+                bias=bias,
+                group=channels,
             )
             return self.finish(x, layer, index, factors)
 

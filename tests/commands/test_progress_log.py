@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stylert.commands.progress_log import log_progress
+from stylert.commands.console import log_progress
 
 
 def lines_of(start: float, *calls: tuple[float, int], total: int, seconds: float) -> list[str]:

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from stylert.export.lowering_upsampling import make_blur_kernel, make_box_kernel, transpose_weight
+from stylert.export.lowering import make_blur_kernel, make_box_kernel, transpose_weight
 from stylert.export.models.stylegan1 import blur, up_convolution
 
 EXACT = 1e-12
