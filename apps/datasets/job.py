@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import numbers
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -266,12 +267,18 @@ class DatasetJob:
 
     def draw(self, generator: Generator, places: range) -> np.ndarray:
         """Draw images together: [N, H, W, C] of `dtype`."""
+        return self.arrange(self.make_call(generator, places)())
+
+    def make_call(self, generator: Generator, places: range) -> Callable[[], np.ndarray]:
+        """The call of a generator that draws images together, for `arrange`."""
         output: Any = "image" if self.dtype == "uint8" else "img"
         if self.ws is None:
-            drawn: np.ndarray = generator.generate(**self.make_arguments(places), output=output)
-        else:
-            options = self._make_picture_options(places)
-            drawn = generator.synthesize(self.ws.take(places), output=output, **options)
+            return partial(generator.generate, **self.make_arguments(places), output=output)
+        options = self._make_picture_options(places)
+        return partial(generator.synthesize, self.ws.take(places), output=output, **options)
+
+    def arrange(self, drawn: np.ndarray) -> np.ndarray:
+        """What a generator gave, as [N, H, W, C]."""
         return drawn if self.dtype == "uint8" else drawn.transpose(0, 2, 3, 1)
 
     def name_image(self, place: int) -> str:

@@ -112,7 +112,7 @@ class DatasetWriter:
             return
         # What does not fit the generator shows when it draws: before anything is made or removed.
         places = next(self.job.batches(0, self._generator.max_batch))
-        self._first[places] = self.job.draw(self._generator, places)
+        self._first[places] = self.job.arrange(self.job.make_call(self._generator, places)())
         self._container.folder.mkdir(parents=True, exist_ok=True)
         with locked_folder(self._container.folder, alone=True):
             if force:
@@ -165,7 +165,8 @@ class DatasetWriter:
                         progress(self._found + self._written, total)
                         images = self._first.pop(places, None)
                         if images is None:
-                            images = self.job.draw(self._generator, places)
+                            call = self.job.make_call(self._generator, places)
+                            images = self.job.arrange(call())
                         fresh = zip(places, images, strict=True)
                         drawn = ((shard, i, image) for i, image in fresh if i >= missing)
                         if not all(map(put, drawn)):
