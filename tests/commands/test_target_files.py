@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stylert.commands.target_files import check_channels, check_new, check_picture, write_picture
+from stylert.commands.target_files import check_channels, check_new, check_picture
+from stylert.runtime.images import save_image
 
 Refuses = Callable[..., AbstractContextManager[None]]
 PICTURE = np.arange(48, dtype=np.uint8).reshape(4, 4, 3)
@@ -24,7 +25,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_picture_in_a_new_folder() -> None:
     path = Path("a/b/one.png")
     check_picture(path, force=False)
-    write_picture(PICTURE, path)
+    save_image(PICTURE, path)
     with Image.open("a/b/one.png") as image:
         assert np.array_equal(np.asarray(image), PICTURE)
 
@@ -32,7 +33,7 @@ def test_a_picture_in_a_new_folder() -> None:
 def test_the_quality_is_the_files() -> None:
     for name, quality in (("low.jpg", 1), ("high.jpg", 100)):
         check_picture(Path(name), quality=quality, force=False)
-        write_picture(PICTURE, Path(name), quality=quality)
+        save_image(PICTURE, Path(name), quality=quality)
     assert Path("low.jpg").stat().st_size < Path("high.jpg").stat().st_size
 
 
@@ -43,7 +44,7 @@ def test_a_file_is_replaced_with_force_alone(refuses: Refuses) -> None:
         with refuses("one.png exists. Pass force=True to replace it, or choose another name."):
             check(path, force=False)
         check(path, force=True)
-    write_picture(PICTURE, path)
+    save_image(PICTURE, path)
     assert path.read_bytes().startswith(b"\x89PNG")
 
 
