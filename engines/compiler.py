@@ -101,12 +101,7 @@ def build_engines(
 ) -> list[Plan]:
     """Build what was asked for into the bundle's `engines/` folder. All of it, or nothing.
 
-    Args:
-        compiler: the compiler.
-        request: what to build.
-        force: build again what is up to date.
-        progress: called as the work goes on.
-        say: called with a line on each decision.
+    The last three arguments are those of `build_engine`.
 
     Raises:
         InvalidInput: the request asks for something that this compiler cannot do.

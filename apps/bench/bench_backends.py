@@ -61,15 +61,8 @@ def list_candidates(
 ) -> dict[str, Candidate]:
     """All candidates by name; those of PyTorch only with a checkpoint.
 
-    Args:
-        bundle: the directory.
-        checkpoint: the file that it was exported from, or 'untrained:NAME'.
-        network: of the checkpoint, None = the default.
-        assume: what a state dict does not tell, see `read_checkpoint`.
-        max_batch: the largest batch that will be timed.
-        weights: what the bundle stores them as.
-        trust_engines: also run engines that this user did not build.
-        class_idx: of all images of a conditional network; None = seed mod c_dim.
+    The arguments are those of `bench_bundle`; besides, the largest batch that will be timed, and
+    what the bundle stores its weights as.
     """
     chosen = {} if class_idx is None else {"class_idx": class_idx}
     of_bundle = {"bundle": bundle, "max_batch": max_batch, "trust_engines": trust_engines}

@@ -11,8 +11,9 @@ from stylert.engines.triton.checking import Repository, check_repository
 from stylert.engines.triton.choice import choose_recipe
 from stylert.engines.triton.layout import make_layout
 from stylert.engines.triton.recipe import BACKENDS, DEVICES, Recipe
-from stylert.engines.triton.writing import check_target, publish
+from stylert.engines.triton.writing import RECORD, write_files
 from stylert.runtime.bundle import Bundle
+from stylert.runtime.files.publishing import check_folder, publish_folder
 
 __all__ = [
     "BACKENDS",
@@ -68,7 +69,8 @@ def write_repository(
         MissingExtra: tritonclient is not installed.
         OSError: the disk is full, or the folder cannot be written.
     """
-    check_target(Path(out), force=force)
+    kind = "Triton repository of StyleRT's"
+    check_folder(Path(out), force=force, kind=kind, files=[RECORD])
     opened = Bundle.open(bundle)
     recipe, why = choose_recipe(
         opened,
@@ -83,5 +85,6 @@ def write_repository(
     layout = make_layout(opened, recipe)
     say(f"Backend {why}.")
     repository = Repository(Path(out), opened, recipe, layout)
-    publish(layout, repository.make_record(), Path(out))
+    with publish_folder(out) as folder:
+        write_files(layout, repository.make_record(), folder)
     return repository

@@ -28,18 +28,7 @@ def choose_recipe(
     max_batch: int | None = None,
     trust_engines: bool = False,
 ) -> tuple[Recipe, str]:
-    """What runs the graphs, and why.
-
-    Args:
-        bundle: the bundle.
-        backend: one of BACKENDS, or 'auto': TensorRT if the bundle has engines that Triton can
-            serve, else ONNX Runtime.
-        device: 'gpu', 'cpu', or 'auto': the GPU, but for the backend 'python'.
-        precision: 'fp16', 'fp32', or 'auto': half on a GPU if the bundle has it.
-        tensorrt: version of TensorRT in the server's container, as '10.13'; '' = the newest that
-            the bundle has engines of.
-        max_batch: images of one launch, None = as many as the engines hold, else 8.
-        trust_engines: also take engines that this user did not build.
+    """What runs the graphs, and why. The arguments are those of `write_repository`.
 
     Raises:
         InvalidInput: an unknown value, or values that do not go together.

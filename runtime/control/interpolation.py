@@ -1,7 +1,8 @@
 """Ways from keyframe to keyframe: slerp between latents z, straight lines and curves between ws.
 
-A way takes keyframes [K, ...] and times [T], where time i is keyframe i, and gives [T, ...]. On a
-loop, time K is keyframe 0 again.
+A way takes keyframes [K, ...] floats (latents are [K, D]) and times [T] in [0, K - 1], where time i
+is keyframe i, and gives [T, ...] float32. On a loop it goes on from the last keyframe to the first:
+times may be of any size, and time K is keyframe 0 again.
 """
 
 from __future__ import annotations
@@ -117,31 +118,13 @@ def slerp(a: np.ndarray, b: np.ndarray, share: np.ndarray) -> np.ndarray:
 
 
 def slerp_path(keyframes: np.ndarray, times: np.ndarray, *, loop: bool = False) -> np.ndarray:
-    """From latent to latent by `slerp`; the direction changes at once at a keyframe.
-
-    Args:
-        keyframes: [K, D] floats.
-        times: [T] in [0, K - 1], on a loop of any size.
-        loop: go on from the last keyframe to the first.
-
-    Returns:
-        [T, D] float32.
-    """
+    """From latent to latent by `slerp`; the direction changes at once at a keyframe."""
     left, share = _segments(len(keyframes), times, loop)
     return slerp(keyframes[left], keyframes[(left + 1) % len(keyframes)], share)
 
 
 def linear(keyframes: np.ndarray, times: np.ndarray, *, loop: bool = False) -> np.ndarray:
-    """Straight lines from keyframe to keyframe; the direction changes at once at a keyframe.
-
-    Args:
-        keyframes: [K, ...] floats.
-        times: [T] in [0, K - 1], on a loop of any size.
-        loop: go on from the last keyframe to the first.
-
-    Returns:
-        [T, ...] float32.
-    """
+    """Straight lines from keyframe to keyframe; the direction changes at once at a keyframe."""
     left, share = _segments(len(keyframes), times, loop)
     share = share.reshape(-1, *[1] * (keyframes.ndim - 1))
     right = keyframes[(left + 1) % len(keyframes)]
@@ -153,14 +136,6 @@ def cubic(keyframes: np.ndarray, times: np.ndarray, *, loop: bool = False) -> np
 
     At a keyframe it moves in parallel to the line between its neighbours; on a loop that holds for
     all, else it leaves the first one and meets the last one straight.
-
-    Args:
-        keyframes: [K, ...] floats.
-        times: [T] in [0, K - 1], on a loop of any size.
-        loop: go on from the last keyframe to the first.
-
-    Returns:
-        [T, ...] float32.
     """
     K = len(keyframes)
     left, share = _segments(K, times, loop)

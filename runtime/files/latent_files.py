@@ -28,19 +28,12 @@ _KEY = "w"  # what NVIDIA's projector calls its array
 
 
 def load_ws(path: str | Path, spec: GeneratorSpec, *, key: str | None = None) -> np.ndarray:
-    """Read styles that an encoder or a projector found.
+    """Read styles [N, num_ws, w_dim] float32; `Generator.load_ws` says of what, and what it raises.
 
     Args:
-        path: a .npy or .npz file with [N, num_ws, w_dim], [num_ws, w_dim], or one w for all layers:
-            [w_dim], [1, w_dim] or [N, 1, w_dim] floats.
+        path: the file.
         spec: of the generator that is to draw them.
-        key: name of the array in a .npz file, None = 'w', or the only one.
-
-    Returns:
-        [N, num_ws, w_dim] float32.
-
-    Raises:
-        InvalidInput: no such file, another kind of file, or an array that does not fit.
+        key: name of the array in a .npz file.
     """
     return fit_ws(path, _floats(path, key), spec)
 
@@ -65,18 +58,12 @@ def fit_ws(path: str | Path, ws: np.ndarray, spec: GeneratorSpec) -> np.ndarray:
 
 
 def load_direction(path: str | Path, spec: GeneratorSpec, *, key: str | None = None) -> np.ndarray:
-    """Read a direction for `Generator.edit`.
+    """Read a direction [w_dim] or [num_ws, w_dim] float32; see `Generator.load_direction`.
 
     Args:
-        path: a .npy or .npz file with [w_dim] or [num_ws, w_dim] floats, or one row of such.
+        path: the file.
         spec: of the generator that is to be edited.
-        key: name of the array in a .npz file, None = 'w', or the only one.
-
-    Returns:
-        [w_dim] or [num_ws, w_dim] float32.
-
-    Raises:
-        InvalidInput: no such file, another kind of file, or an array that does not fit.
+        key: name of the array in a .npz file.
     """
     return fit_direction(path, _floats(path, key), spec)
 
