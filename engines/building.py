@@ -37,9 +37,7 @@ def run_builder(
         progress: called in the caller's thread with the builder's innermost phase of several steps.
         active: makes the GPU that builds the current one of a thread.
     """
-    steps = _Steps()
-    monitor = _make_monitor(trt, steps)
-    config.progress_monitor = monitor
+    config.progress_monitor = monitor = _make_monitor(trt)
     result: list[Any] = []
     ended = (
         threading.Event()
@@ -60,10 +58,10 @@ def run_builder(
     threading.Thread(target=work, name="stylert-build", daemon=True).start()
     try:
         while not ended.wait(_PERIOD):
-            for name, done, total in steps.find_current():
+            for name, done, total in monitor.find_current():
                 progress(name, done, total)
     except BaseException:
-        steps.cancelled = True
+        monitor.cancelled = True
         while not ended.is_set():  # it uses what would be freed; another Ctrl-C changes nothing
             with suppress(KeyboardInterrupt):
                 ended.wait()
@@ -73,47 +71,34 @@ def run_builder(
     return result[0]
 
 
-class _Steps:
-    """Where a builder is: phases within phases, each with a number of steps."""
-
-    def __init__(self) -> None:
-        self.cancelled = False
-        self._phases: dict[str, tuple[int, int]] = {}  # steps done and in all, the innermost last
-        self._lock = threading.Lock()  # builders may report from several threads
-
-    def start(self, name: str, steps: int) -> None:
-        with self._lock:
-            self._phases[name] = (0, steps)
-
-    def step(self, name: str, step: int) -> None:
-        with self._lock:
-            if name in self._phases:
-                self._phases[name] = (step + 1, self._phases[name][1])
-
-    def finish(self, name: str) -> None:
-        with self._lock:
-            self._phases.pop(name, None)
-
-    def find_current(self) -> list[tuple[str, int, int]]:
-        """The innermost phase of more than one step: name, steps done, steps in all."""
-        with self._lock:
-            long = [(name, *steps) for name, steps in self._phases.items() if steps[1] > 1]
-        return long[-1:]
-
-
-def _make_monitor(trt: Any, steps: _Steps) -> Any:
+def _make_monitor(trt: Any) -> Any:
     class Monitor(trt.IProgressMonitor):  # type: ignore[misc]
+        """Where a builder is: phases within phases, each with a number of steps."""
+
         def __init__(self) -> None:
             trt.IProgressMonitor.__init__(self)  # pybind11 wants this form
+            self.cancelled = False
+            self._phases: dict[str, tuple[int, int]] = {}  # steps done and in all, innermost last
+            self._lock = threading.Lock()  # builders may report from several threads
 
         def phase_start(self, phase_name: str, parent_phase: str | None, num_steps: int) -> None:
-            steps.start(phase_name, num_steps)
+            with self._lock:
+                self._phases[phase_name] = (0, num_steps)
 
         def step_complete(self, phase_name: str, step: int) -> bool:
-            steps.step(phase_name, step)
-            return not steps.cancelled
+            with self._lock:
+                if phase_name in self._phases:
+                    self._phases[phase_name] = (step + 1, self._phases[phase_name][1])
+            return not self.cancelled
 
         def phase_finish(self, phase_name: str) -> None:
-            steps.finish(phase_name)
+            with self._lock:
+                self._phases.pop(phase_name, None)
+
+        def find_current(self) -> list[tuple[str, int, int]]:
+            """The innermost phase of more than one step: name, steps done, steps in all."""
+            with self._lock:
+                long = [(name, *steps) for name, steps in self._phases.items() if steps[1] > 1]
+            return long[-1:]
 
     return Monitor()

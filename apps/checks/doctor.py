@@ -27,16 +27,6 @@ __all__ = ["JOBS", "Finding", "Status", "diagnose"]
 
 Status = Literal["ok", "missing", "broken", "conflict"]
 
-_CPU = install_command("cpu")
-_GPU = install_command("gpu")
-_RTX = install_command("rtx")
-_EXPORT = install_command("export")
-_PLOT = install_command("plot")
-_SERVE = install_command("serve")
-_RAY = install_command("ray")
-_TRITON = install_command("triton")
-_VIDEO = install_command("video")
-
 
 @dataclass(frozen=True)
 class Finding:
@@ -57,38 +47,30 @@ class Finding:
         }
 
 
-@dataclass(frozen=True)
-class _Package:
-    module: str  # what `import` takes
-    remedy: str
-    distributions: tuple[str, ...]  # the names that pip has for it, the first one shown
-
-
-_PACKAGES = (
-    _Package("numpy", "pip install numpy", ("numpy",)),
-    _Package("torch", _EXPORT, ("torch",)),
-    _Package("onnx", _EXPORT, ("onnx",)),
-    _Package("onnx_ir", _EXPORT, ("onnx-ir",)),
-    _Package("safetensors", _EXPORT, ("safetensors",)),
-    _Package("psutil", _EXPORT, ("psutil",)),
-    _Package("tensorrt", _GPU, ("tensorrt", "tensorrt-cu13", "tensorrt-cu12")),
-    _Package(
-        "tensorrt_lean",
-        "pip install tensorrt-lean",
-        ("tensorrt-lean", "tensorrt-lean-cu13", "tensorrt-lean-cu12"),
-    ),
-    _Package("tensorrt_rtx", _RTX, ("tensorrt-rtx",)),
-    _Package("polygraphy", _RTX, ("polygraphy",)),
-    _Package("cuda.core", _GPU, ("cuda-core",)),
-    _Package("cuda.bindings", _GPU, ("cuda-bindings",)),
-    _Package("av", _VIDEO, ("av",)),
-    _Package("fastapi", _SERVE, ("fastapi",)),
-    _Package("prometheus_client", _SERVE, ("prometheus-client",)),
-    _Package("uvicorn", _SERVE, ("uvicorn",)),
-    _Package("ray", _RAY, ("ray",)),
-    _Package("tritonclient", _TRITON, ("tritonclient",)),
-    _Package("matplotlib", _PLOT, ("matplotlib",)),
-)
+# By the name that pip has for a package, in the order in which they are told: what `import` takes,
+# and the extra that brings it, '' = pip installs it by itself.
+_PACKAGES: Mapping[str, tuple[str, str]] = {
+    "numpy": ("numpy", ""),
+    "torch": ("torch", "export"),
+    "onnx": ("onnx", "export"),
+    "onnx-ir": ("onnx_ir", "export"),
+    "safetensors": ("safetensors", "export"),
+    "psutil": ("psutil", "export"),
+    "tensorrt": ("tensorrt", "gpu"),
+    "tensorrt-lean": ("tensorrt_lean", ""),
+    "tensorrt-rtx": ("tensorrt_rtx", "rtx"),
+    "polygraphy": ("polygraphy", "rtx"),
+    "cuda-core": ("cuda.core", "gpu"),
+    "cuda-bindings": ("cuda.bindings", "gpu"),
+    "av": ("av", "video"),
+    "fastapi": ("fastapi", "serve"),
+    "prometheus-client": ("prometheus_client", "serve"),
+    "uvicorn": ("uvicorn", "serve"),
+    "ray": ("ray", "ray"),
+    "tritonclient": ("tritonclient", "triton"),
+    "matplotlib": ("matplotlib", "plot"),
+}
+_OF_EACH_CUDA = ("tensorrt", "tensorrt-lean")  # which pip also has as NAME-cu13 and NAME-cu12
 
 # What each job needs, by the names of the findings.
 _NEEDS: Mapping[str, tuple[str, ...]] = {
@@ -119,19 +101,21 @@ def _python() -> Finding:
     return Finding("Python", "ok", f"{platform.python_version()} ({sys.executable})")
 
 
-def _package(package: _Package) -> Finding:
-    name = package.distributions[0]
-    version = installed_version(*package.distributions)
-    importable = _is_importable(package.module)
+def _package(name: str) -> Finding:
+    module, extra = _PACKAGES[name]
+    remedy = install_command(extra) if extra else f"pip install {name}"
+    others = (f"{name}-cu13", f"{name}-cu12") if name in _OF_EACH_CUDA else ()
+    version = installed_version(name, *others)
+    importable = _is_importable(module)
     if version and not importable:
-        detail = f"pip lists {name} {version}, but there is no module {package.module}"
+        detail = f"pip lists {name} {version}, but there is no module {module}"
         return Finding(name, "broken", detail, f"pip install --force-reinstall {name}=={version}")
     if version and (oldest := tell_too_old(name, version)):
         detail = f"too old: got {version}, expected >= {oldest}"
-        return Finding(name, "broken", detail, package.remedy)
+        return Finding(name, "broken", detail, remedy)
     if importable:
         return Finding(name, "ok", version or "of unknown version: not installed by pip")
-    return Finding(name, "missing", "not installed", package.remedy)
+    return Finding(name, "missing", "not installed", remedy)
 
 
 def _is_importable(module: str) -> bool:
@@ -167,7 +151,7 @@ def _onnxruntime(gpu: Finding) -> list[Finding]:
         detail, _, remedy = str(error).partition(" Run: ")
         return [Finding(name, "conflict", detail, remedy) for name in names]
     if distribution is None:
-        remedies = (_CPU, _CPU, _GPU)
+        remedies = map(install_command, ("cpu", "cpu", "gpu"))
         return [
             Finding(name, "missing", "ONNX Runtime is not installed", remedy)
             for name, remedy in zip(names, remedies, strict=True)
@@ -190,7 +174,7 @@ def _onnxruntime(gpu: Finding) -> list[Finding]:
 def _cuda(distribution: str, available: Sequence[str], gpu: Finding) -> Finding:
     name = "CUDAExecutionProvider"
     if name not in available:
-        remedy = f"pip uninstall -y {distribution} && {_GPU}"
+        remedy = f"pip uninstall -y {distribution} && {install_command('gpu')}"
         return Finding(name, "missing", f"{distribution} is built without it", remedy)
     if gpu.status != "ok":
         return Finding(name, gpu.status, "installed, but no GPU can be used", gpu.remedy)

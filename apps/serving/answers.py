@@ -10,7 +10,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-__all__ = ["FailureMiddleware", "HeadMiddleware", "HeadersMiddleware", "error_response"]
+__all__ = ["AnswerMiddleware", "HeadMiddleware", "error_response"]
 
 _log = logging.getLogger("stylert.serving")
 
@@ -45,48 +45,39 @@ def error_response(status: int, message: str, headers: Mapping[str, str] | None 
     )
 
 
-class HeadersMiddleware:
-    """Puts the headers that protect the page onto every answer."""
+class AnswerMiddleware:
+    """Puts the headers that protect the page onto every answer.
+
+    What nobody expected is a 500 that tells nothing of the inside; the log does.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
+        if scope["type"] != "http":
+            return await self._app(scope, receive, send)
+        started = False
 
         async def with_headers(message: Message) -> None:
+            nonlocal started
             if message["type"] == "http.response.start":
+                started = True
                 headers = MutableHeaders(scope=message)
                 for name, value in _HEADERS.items():
                     headers.setdefault(name, value)
             await send(message)
 
-        await self._app(scope, receive, with_headers if scope["type"] == "http" else send)
-
-
-class FailureMiddleware:
-    """Answers what nobody expected with a 500 that tells nothing of the inside; the log does."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request."""
-        started = False
-
-        async def noting(message: Message) -> None:
-            nonlocal started
-            started = started or message["type"] == "http.response.start"
-            await send(message)
-
         try:
-            await self._app(scope, receive, noting)
+            await self._app(scope, receive, with_headers)
         except Exception as error:
-            if scope["type"] != "http" or started:  # too late for another answer
+            if started:  # too late for another answer
                 raise
             _log.error("%s %s failed", scope["method"], scope["path"], exc_info=error)
             message = "Something went wrong in the service. Look into its log, which says what."
-            await error_response(500, message)(scope, receive, send)
+            await error_response(500, message)(scope, receive, with_headers)
+        return None
 
 
 class HeadMiddleware:

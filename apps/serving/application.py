@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from stylert.apps.serving.admission import AdmissionMiddleware
-from stylert.apps.serving.answers import FailureMiddleware, HeadersMiddleware, HeadMiddleware
+from stylert.apps.serving.answers import AnswerMiddleware, HeadMiddleware
 from stylert.apps.serving.encoding import MEDIA_TYPES, ZIP, accepted
 from stylert.apps.serving.error_answers import ERRORS, add_error_answers
 from stylert.apps.serving.facts import tell_facts
@@ -192,8 +192,7 @@ def _add_middleware(app: FastAPI, settings: Settings, metrics: Metrics) -> None:
     app.add_middleware(
         AdmissionMiddleware, token=settings.token, hosts=settings.hosts, open_routes=OPEN_ROUTES
     )
-    app.add_middleware(FailureMiddleware)
-    app.add_middleware(HeadersMiddleware)
+    app.add_middleware(AnswerMiddleware)
     routes = frozenset({"/", *app.openapi()["paths"]})
     app.add_middleware(CountingMiddleware, metrics=metrics, routes=routes)
     app.add_middleware(UnreadBodyMiddleware, seconds=settings.read_seconds)
