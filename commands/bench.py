@@ -144,7 +144,7 @@ def bench(
 
 
 def _print(result: BenchResult, sizing: Sizing | None, *, notes: list[str]) -> None:
-    from stylert.apps.bench.table import make_table
+    from stylert.apps.bench.report import make_table
 
     title = f"{result.subject}, {result.settings['threads']} threads"
     console.print_table(make_table(result), title=title, numbers=True)

@@ -17,7 +17,7 @@ import numpy as np
 from stylert.runtime.errors import InvalidInput
 from stylert.runtime.proof.parity import Difference
 
-__all__ = ["SCHEMA", "BenchResult", "CandidateReport", "Measurement", "Row", "plain"]
+__all__ = ["SCHEMA", "BenchResult", "CandidateReport", "Measurement", "Row", "make_table", "plain"]
 
 SCHEMA = 3  # 1 knew no GPU and 2 no rms; both can still be read
 DISTURBANCE = 0.2  # CPUs beyond the free ones that others may use; the kernel counts in 10 ms
@@ -312,3 +312,28 @@ def plain(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     return os.fspath(value) if isinstance(value, os.PathLike) else value
+
+
+def make_table(result: BenchResult) -> list[dict[str, str]]:
+    """The rows of a result as texts, by heading; '-' is what was not measured."""
+    return [
+        {
+            "candidate": row.candidate,
+            "batch": str(row.batch),
+            "median": f"{row.median * 1e3:.1f} ms",
+            "p95": f"{row.p95 * 1e3:.1f} ms",
+            "on the GPU": _or_dash(row.device_median, "{:.2f} ms", 1e3),
+            "images/s": f"{row.images_per_second:.2f}",
+            "speed": _or_dash(row.speedup, "{:.2f}x"),
+            "GFLOP/s": f"{row.gflops:.0f}",
+            "of GEMM": _or_dash(row.roofline_percent, "{:.0f} %"),
+            "peak MB": _or_dash(row.peak_mb, "{:.0f}"),
+            "start-up": _or_dash(row.startup_seconds, "{:.1f} s"),
+            "max |d|": _or_dash(row.difference.max_abs if row.difference else None, "{:.1g}"),
+        }
+        for row in result.rows()
+    ]
+
+
+def _or_dash(value: float | None, form: str, factor: float = 1) -> str:
+    return "-" if value is None else form.format(value * factor)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 
 from stylert.apps.bench.candidates import GEMM, GEMM_SHAPE, HALF_GEMM_SHAPE, Candidate
-from stylert.apps.bench.contestant import Lane, open_lanes
+from stylert.apps.bench.entrant import Entrant, open_entrants
 from stylert.apps.bench.machine import describe_machine
 from stylert.apps.bench.report import BenchResult, plain
 from stylert.apps.bench.settings import Settings, check_candidates, check_positive, choose
@@ -70,11 +70,11 @@ def run_bench(
         reference_error=reference_error,
     )
     machine = describe_machine()  # before the benchmark itself is the load
-    with open_lanes([*rooflines, *candidates], settings) as everyone:
-        gemms, lanes = everyone[: len(rooflines)], everyone[len(rooflines) :]
-        _time(gemms, lanes, settings, reference, progress)
-    if not any(lane.measurements for lane in lanes):
-        reasons = "; ".join(f"{lane.candidate.name}: {lane.failure}" for lane in lanes)
+    with open_entrants([*rooflines, *candidates], settings) as everyone:
+        gemms, entrants = everyone[: len(rooflines)], everyone[len(rooflines) :]
+        _time(gemms, entrants, settings, reference, progress)
+    if not any(entrant.measurements for entrant in entrants):
+        reasons = "; ".join(f"{entrant.candidate.name}: {entrant.failure}" for entrant in entrants)
         raise EngineError(f"No candidate could be timed. {reasons}")
     return BenchResult(
         subject=subject,
@@ -85,12 +85,12 @@ def run_bench(
         baseline=baseline,
         gemm_shape=GEMM_SHAPE,
         gemm=gemms[0].report(),
-        candidates=tuple(lane.report() for lane in lanes),
+        candidates=tuple(entrant.report() for entrant in entrants),
         measurements=tuple(
-            lane.measurements[batch]
+            entrant.measurements[batch]
             for batch in settings.batches
-            for lane in lanes
-            if batch in lane.measurements
+            for entrant in entrants
+            if batch in entrant.measurements
         ),
         roofline=tuple(gemms[0].measurements.values()),
         device_gemm_shape=HALF_GEMM_SHAPE if device_gemm else None,
@@ -100,14 +100,14 @@ def run_bench(
 
 
 def _time(
-    gemms: list[Lane],
-    lanes: list[Lane],
+    gemms: list[Entrant],
+    entrants: list[Entrant],
     settings: Settings,
     reference: str | None,
     progress: Progress,
 ) -> None:
     """Start all; then for each batch size warm up, time the rounds, compare the images."""
-    everyone = [*gemms, *lanes]
+    everyone = [*gemms, *entrants]
     steps = len(everyone) + len(settings.batches) * (len(everyone) + settings.rounds)
     done = 0
 
@@ -116,38 +116,40 @@ def _time(
         progress(message, done / steps)
         done += count
 
-    def running() -> list[Lane]:
-        return [lane for lane in everyone if lane.failure is None]
+    def running() -> list[Entrant]:
+        return [entrant for entrant in everyone if entrant.failure is None]
 
-    for lane in everyone:
-        step(f"start {lane.candidate.name}")
-        lane.start()
+    for entrant in everyone:
+        step(f"start {entrant.candidate.name}")
+        entrant.start()
     for batch in settings.batches:
-        for lane in everyone:
-            step(f"batch {batch}: warm up {lane.candidate.name}")
-            if lane.failure is None:
-                lane.prepare(batch)
+        for entrant in everyone:
+            step(f"batch {batch}: warm up {entrant.candidate.name}")
+            if entrant.failure is None:
+                entrant.prepare(batch)
         start = time.monotonic()
         for number in range(settings.rounds):
-            if not any(lane.failure is None for lane in lanes):
+            if not any(entrant.failure is None for entrant in entrants):
                 return
             spent = time.monotonic() - start
             if number >= FEWEST_ROUNDS and spent * (number + 1) / number > settings.max_seconds:
                 step(f"batch {batch}: time is up", settings.rounds - number)
                 break
             step(f"batch {batch}: round {number + 1} of {settings.rounds}")
-            for lane in running():
-                lane.turn(batch)
-        for lane in running():
-            lane.finish(batch)
-        _compare(lanes, batch, reference)
+            for entrant in running():
+                entrant.turn(batch)
+        for entrant in running():
+            entrant.finish(batch)
+        _compare(entrants, batch, reference)
     progress("done", 1.0)
 
 
-def _compare(lanes: list[Lane], batch: int, reference: str | None) -> None:
+def _compare(entrants: list[Entrant], batch: int, reference: str | None) -> None:
     """Compare the images of all that finished a batch size with the reference's, if it did."""
-    finished = {lane.candidate.name: lane for lane in lanes if batch in lane.measurements}
+    finished = {
+        entrant.candidate.name: entrant for entrant in entrants if batch in entrant.measurements
+    }
     if reference in finished:
         right = finished.pop(reference)
-        for lane in finished.values():
-            lane.compare(batch, right)
+        for entrant in finished.values():
+            entrant.compare(batch, right)

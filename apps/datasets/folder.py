@@ -7,13 +7,13 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
-from stylert.apps.datasets.folder_reader import FolderReader
 from stylert.apps.datasets.job import DatasetJob
 from stylert.apps.datasets.layouts import make_layout
 from stylert.apps.datasets.names import IMAGE_NAME, LAYOUTS, MANIFEST, SUFFIXES, partial
 from stylert.apps.datasets.places import Places
+from stylert.apps.datasets.reading import Flaw, Reading, Record, is_image_of, split
 from stylert.apps.datasets.records import read_record
 from stylert.apps.datasets.seeds import Seeds
 from stylert.apps.datasets.store import Container, Mended, Store
@@ -54,8 +54,8 @@ class Folder(Container):
         if job.layout_file is not None and not (self.folder / job.layout_file).exists():
             self._write_layout(job, job.layout_file)
 
-    def open_reader(self, job: DatasetJob) -> AbstractContextManager[FolderReader]:
-        return nullcontext(FolderReader(self.folder, job))
+    def open_reader(self, job: DatasetJob) -> AbstractContextManager[_FolderReader]:
+        return nullcontext(_FolderReader(self.folder, job))
 
     def mend(self, job: DatasetJob, images: Iterable[Mended], redrawn: Places) -> None:
         store = _FolderStore(self.folder)
@@ -138,3 +138,47 @@ def _read_files(
         return Seeds.parse(settings["seeds"]), kind, others
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return frozenset(), ("", ""), ()
+
+
+class _FolderReader:
+    """Reads a folder of images. Names are plain texts: Python keeps the parts of a `Path`."""
+
+    def __init__(self, folder: Path, job: DatasetJob) -> None:
+        self._folder = str(folder)
+        self._job = job
+
+    def open(self, name: str) -> BinaryIO:
+        path = os.path.join(self._folder, name)
+        if not os.path.isfile(path):
+            raise Flaw(name, missing=True)
+        return open(path, "rb")
+
+    def find(self, place: int, line: bytes, record: Record) -> Reading:
+        return self._read_image
+
+    def surplus(self) -> Iterator[str]:
+        from PIL import Image
+
+        pictures = {*Image.registered_extensions(), SUFFIXES[self._job.image_format]}
+        labels = {*LAYOUTS.values()} - {self._job.layout_file}
+        for name in _list_files(self._folder):
+            is_picture = os.path.splitext(name)[1].lower() in pictures
+            is_read = is_picture or os.path.basename(name) in labels
+            if is_read and not is_image_of(self._job, name):
+                yield name
+
+    def _read_image(self, line: bytes, record: Record) -> Iterator[bytes]:
+        with self.open(record["file"]) as file:
+            if os.fstat(file.fileno()).st_size != record["bytes"]:
+                raise Flaw(record["file"])
+            yield from split(file, record["bytes"])
+
+
+def _list_files(folder: str, prefix: str = "") -> Iterator[str]:
+    """All files below a folder. Their names do not wait in memory, as those of `os.walk` do."""
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                yield from _list_files(entry.path, f"{prefix}{entry.name}/")
+            else:
+                yield prefix + entry.name

@@ -5,21 +5,23 @@ It is made in a folder, NAME.zip.partial, which can be gone on with; at the end 
 
 from __future__ import annotations
 
+import io
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
-from zipfile import BadZipFile
+from typing import Any, BinaryIO, cast
+from zipfile import ZIP64_LIMIT, BadZipFile, ZipInfo
 from zipfile import ZipFile as Archive
 
 from stylert.apps.datasets.folder import Folder
 from stylert.apps.datasets.job import DatasetJob
 from stylert.apps.datasets.names import JOB, MANIFEST, partial
 from stylert.apps.datasets.places import Places
+from stylert.apps.datasets.reading import Flaw, Reading, Record, is_image_of, split
 from stylert.apps.datasets.store import Container, Mended, Store
-from stylert.apps.datasets.zip_reader import ZipReader, make_entry
 from stylert.runtime.arguments import shown
 from stylert.runtime.errors import InvalidInput
 from stylert.runtime.files.publishing import publish_file
@@ -69,9 +71,9 @@ class ZipFile(Container):
             self.folder.rmdir()
 
     @contextmanager
-    def open_reader(self, job: DatasetJob) -> Iterator[ZipReader]:
+    def open_reader(self, job: DatasetJob) -> Iterator[_ZipReader]:
         try:
-            yield ZipReader(self.out, job)
+            yield _ZipReader(self.out, job)
         except BadZipFile:
             raise InvalidInput(
                 f"{self.out}: its directory is damaged, or its end is cut off, so that nothing in "
@@ -79,7 +81,7 @@ class ZipFile(Container):
             ) from None
 
     def mend(self, job: DatasetJob, images: Iterable[Mended], redrawn: Places) -> None:
-        for name in ZipReader(self.out, job).surplus():
+        for name in _ZipReader(self.out, job).surplus():
             raise InvalidInput(
                 f"{self.out}: got {shown(name)} in it, which is not of the data set. Take it out "
                 "first."
@@ -112,7 +114,7 @@ def _pack(files: Iterable[Path], target: Path) -> None:
     """Store files as they are: of nobody, at no time, so that equal images make equal files."""
     with Archive(target, "w") as archive:
         for path in files:
-            entry = make_entry(path.name)
+            entry = _make_entry(path.name)
             try:
                 source = path.open("rb")
             except FileNotFoundError:
@@ -136,3 +138,80 @@ def _read_job(path: Path) -> bytes | None:
         lengths = len(JOB).to_bytes(2, "little") + b"\0\0"  # of the name, and of what follows it
         ours = header.startswith(b"PK\3\4") and header[26:] == lengths + JOB.encode()
         return file.read(size) if ours and size <= LARGEST_JOB else None
+
+
+def _make_entry(name: str) -> ZipInfo:
+    """An entry of nobody, at no time, so that equal images make equal files."""
+    entry = ZipInfo(name)  # of 1 January 1980, the first day that there is
+    entry.create_system, entry.external_attr = 3, 0o100644 << 16  # as on Unix, everywhere
+    return entry
+
+
+class _ZipReader:
+    """Reads a zip file, each entry by itself, in any thread.
+
+    Raises:
+        BadZipFile: it has no directory.
+    """
+
+    def __init__(self, path: Path, job: DatasetJob) -> None:
+        self._path = path
+        self._job = job
+        with Archive(path) as archive:
+            self._entries = archive.NameToInfo
+
+    @contextmanager
+    def open(self, name: str) -> Iterator[BinaryIO]:
+        with self._open(name) as (file, size):
+            yield cast(BinaryIO, io.BufferedReader(_Part(file, size)))
+
+    def find(self, place: int, line: bytes, record: Record) -> Reading:
+        return self._read_image
+
+    def surplus(self) -> Iterator[str]:
+        own = (JOB, MANIFEST, self._job.layout_file)
+        for name in self._entries:
+            if name not in own and not is_image_of(self._job, name):
+                yield name
+
+    @contextmanager
+    def _open(self, name: str) -> Iterator[tuple[BinaryIO, int]]:
+        """The file at the bytes of an entry, and how many they are.
+
+        `zipfile` itself would compare their sum, and give none of them where it is another.
+        """
+        if name not in self._entries:
+            raise Flaw(name, missing=True)
+        told, entry = self._entries[name], _make_entry(name)
+        entry.CRC = told.CRC
+        entry.file_size = entry.compress_size = told.file_size
+        header = entry.FileHeader(zip64=told.file_size * 1.05 > ZIP64_LIMIT)  # as `zipfile` decides
+        with self._path.open("rb") as file:
+            file.seek(told.header_offset)
+            same = file.read(len(header)) == header
+            yield file, told.file_size
+            if not same:  # what follows may be whole
+                raise Flaw(name)
+
+    def _read_image(self, line: bytes, record: Record) -> Iterator[bytes]:
+        with self._open(record["file"]) as (file, size):
+            if size != record["bytes"]:
+                raise Flaw(record["file"])
+            yield from split(file, size)
+
+
+class _Part(io.RawIOBase):
+    """The next bytes of a file, as a file."""
+
+    def __init__(self, file: BinaryIO, size: int) -> None:
+        self._file = file
+        self._left = size
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        part = self._file.read(min(len(buffer), self._left))
+        self._left -= len(part)
+        buffer[: len(part)] = part
+        return len(part)

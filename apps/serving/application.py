@@ -24,6 +24,7 @@ from stylert.apps.serving.limits import LimitsMiddleware
 from stylert.apps.serving.metrics import CONTENT_TYPE, CountingMiddleware, Metrics
 from stylert.apps.serving.page_files import page_file
 from stylert.apps.serving.requests import (
+    VIDEO_TYPES,
     EditRequest,
     Format,
     GenerateRequest,
@@ -31,11 +32,11 @@ from stylert.apps.serving.requests import (
     Layout,
     MixRequest,
     PictureRequest,
+    VideoRequest,
 )
 from stylert.apps.serving.service import Service
 from stylert.apps.serving.settings import Settings
 from stylert.apps.serving.unread_bodies import UnreadBodyMiddleware
-from stylert.apps.serving.video_request import VIDEO_TYPES, VideoRequest
 from stylert.apps.serving.videos import Videos
 from stylert.runtime import Generator
 from stylert.runtime.arguments import shown

@@ -6,8 +6,8 @@ from typing import Any
 
 from stylert.apps.serving.components import list_components
 from stylert.apps.serving.encoding import MEDIA_TYPES
+from stylert.apps.serving.requests import writable_videos
 from stylert.apps.serving.settings import Settings
-from stylert.apps.serving.video_request import writable_videos
 from stylert.runtime import Generator
 from stylert.runtime.proof.bundle_facts import noise_strength
 from stylert.runtime.transforms import TRANSFORM

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import Annotated, Any, Literal, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -9,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from stylert.runtime.drawing_options import DrawingOptions, PictureOptions, StyleOptions
 
 __all__ = [
+    "VIDEO_TYPES",
     "EditRequest",
     "Format",
     "GenerateRequest",
@@ -17,6 +19,8 @@ __all__ = [
     "MixRequest",
     "PictureRequest",
     "StyledRequest",
+    "VideoRequest",
+    "writable_videos",
 ]
 
 Layout = Literal["image", "grid", "zip"]
@@ -28,6 +32,14 @@ Seeds = Seed | Annotated[list[Seed], Field(min_length=1)]
 Class = Annotated[int, Field(ge=0)] | Annotated[str, Field(min_length=1, max_length=100)]
 Layers = str | int | Annotated[list[str | int], Field(min_length=1)]
 Row = list[Number]
+
+VIDEO_TYPES: dict[str, str] = {
+    "mp4": "video/mp4",
+    "webm": "video/webm",
+    "webp": "image/webp",
+    "gif": "image/gif",
+}
+_OF_PYAV = ("mp4", "webm")  # the others are Pillow's, which is always there
 
 Options = TypeVar("Options", StyleOptions, PictureOptions, DrawingOptions)
 
@@ -192,6 +204,34 @@ class EditRequest(StyledRequest):
     seeds: Seeds
     direction: str | None = None
     strength: Number | Annotated[Row, Field(min_length=1)] | None = None
+
+
+class VideoRequest(BaseModel):
+    """A walk as a file that plays."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        strict=True,
+        json_schema_extra={
+            "examples": [{"walk": {"seeds": [1, 2], "frames": 4}, "format": "webp", "fps": 8}]
+        },
+    )
+
+    walk: Annotated[
+        InterpolateRequest,
+        Field(description="As for /interpolate, with `frames`; one value of each for all frames."),
+    ]
+    format: Annotated[
+        Literal["mp4", "webm", "webp", "gif"],
+        Field(description="mp4 and webm need PyAV on the server; see `videos` of /info."),
+    ] = "mp4"
+    fps: Annotated[float, Field(ge=1, le=60, description="Frames a second.")] = 30
+
+
+def writable_videos() -> list[str]:
+    """The formats that this machine can write, the best first."""
+    missing = _OF_PYAV if find_spec("av") is None else ()
+    return [name for name in VIDEO_TYPES if name not in missing]
 
 
 def _index(key: str) -> Any:

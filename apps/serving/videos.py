@@ -18,9 +18,8 @@ from pathlib import Path
 import numpy as np
 
 from stylert.apps.serving.drawing import count_images
-from stylert.apps.serving.requests import InterpolateRequest
+from stylert.apps.serving.requests import VIDEO_TYPES, InterpolateRequest, VideoRequest
 from stylert.apps.serving.service import Overloaded, Service, TooSlow
-from stylert.apps.serving.video_request import VIDEO_TYPES, VideoRequest
 from stylert.apps.video import VideoFile
 from stylert.runtime.control.interpolation import make_frame_times
 from stylert.runtime.errors import InvalidInput

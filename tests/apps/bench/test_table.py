@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from stylert.apps.bench import BenchResult, CandidateReport, Measurement
-from stylert.apps.bench.table import make_table
+from stylert.apps.bench.report import make_table
 from stylert.runtime.proof.parity import Difference
 
 

@@ -211,7 +211,7 @@ def test_a_disk_that_has_lost_a_part(write: Any, monkeypatch: pytest.MonkeyPatch
             raise OSError(number, "of the disk", file.name)
         return split(file, size)
 
-    monkeypatch.setattr("stylert.apps.datasets.folder_reader.split", fail)
+    monkeypatch.setattr("stylert.apps.datasets.folder.split", fail)
     number = errno.EIO
     assert found(verify_dataset(out)) == (["seed0004.png"], [], [], [4])
     number = errno.EACCES

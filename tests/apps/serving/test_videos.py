@@ -16,9 +16,9 @@ from PIL import Image, ImageSequence
 
 from stylert.apps.serving.application import create_app
 from stylert.apps.serving.metrics import Metrics
+from stylert.apps.serving.requests import VideoRequest
 from stylert.apps.serving.service import Overloaded, Service, TooSlow
 from stylert.apps.serving.settings import Settings
-from stylert.apps.serving.video_request import VideoRequest
 from stylert.apps.serving.videos import Videos
 from stylert.runtime.generator import Generator
 

@@ -17,10 +17,10 @@ from stylert.apps.bench.settings import Settings
 from stylert.apps.bench.worker import Worker, WorkerFailed
 from stylert.runtime.proof.parity import TOLERANCES, compare, judge
 
-__all__ = ["Lane", "open_lanes"]
+__all__ = ["Entrant", "open_entrants"]
 
 
-class Lane:
+class Entrant:
     """One candidate: its worker, and what was measured so far. A failure ends its worker."""
 
     def __init__(self, candidate: Candidate, settings: Settings, folder: Path):
@@ -72,7 +72,7 @@ class Lane:
                 peak_mb=reply["peak_mb"],
             )
 
-    def compare(self, batch: int, reference: Lane) -> None:
+    def compare(self, batch: int, reference: Entrant) -> None:
         """Compare the images that were made last with the reference's."""
         with self._failing(f"batch {batch}, parity"):
             precision = str(self._description.get("precision"))
@@ -130,18 +130,18 @@ class Lane:
 
 
 @contextmanager
-def open_lanes(candidates: Sequence[Candidate], settings: Settings) -> Iterator[list[Lane]]:
-    """Give each candidate a lane. No worker outlives them, whatever happens (Ctrl-C, for one)."""
+def open_entrants(candidates: Sequence[Candidate], settings: Settings) -> Iterator[list[Entrant]]:
+    """Make each candidate an entrant. No worker outlives them, whatever happens, such as Ctrl-C."""
     with tempfile.TemporaryDirectory(prefix="stylert-bench-") as root:
-        lanes = []
+        entrants = []
         for number, candidate in enumerate(candidates):
             folder = Path(root, str(number))
             folder.mkdir()
-            lanes.append(Lane(candidate, settings, folder))
+            entrants.append(Entrant(candidate, settings, folder))
         try:
-            yield lanes
-            for lane in lanes:
-                lane.close()
+            yield entrants
+            for entrant in entrants:
+                entrant.close()
         finally:
-            for lane in lanes:
-                lane.kill()
+            for entrant in entrants:
+                entrant.kill()
