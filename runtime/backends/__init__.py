@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from stylert.runtime.bundle import ENGINES, Bundle
 from stylert.runtime.errors import EngineError, InvalidInput, MissingExtra, StylertWarning
+from stylert.runtime.packages import installed_version, onnxruntime_distribution
 from stylert.runtime.session import DLPackArray, Session
 
 if TYPE_CHECKING:
@@ -59,7 +60,11 @@ def open_session(
             f"device: got {device!r} with backend {backend!r}, expected backend='openvino'."
         )
     if backend == "openvino":
-        return _open_openvino(bundle, provider, device, precision, threads, gpu, timer)
+        if gpu is not None:
+            raise InvalidInput(
+                f"gpu: got {gpu} with backend 'openvino', whose devices go by name: device='gpu'."
+            )
+        return _open_openvino(bundle, provider, device, precision, threads, "as asked")
     if gpu is not None and provider == "cpu":
         raise InvalidInput(f"gpu: got {gpu} with provider 'cpu', expected None or 'cuda'.")
     open_engines = partial(_open_tensorrt, bundle, precision, gpu or 0, lanes, timer, trust_engines)
@@ -78,9 +83,15 @@ def open_session(
             without = "; its engines are not trusted"
         except (EngineError, MissingExtra) as error:
             without = f"; its engines do not run here ({error})"
+    tuned = (backend, provider, gpu) == ("auto", "auto", None) and precision != "fp16"
+    if tuned and not onnxruntime_distribution() and installed_version("openvino"):
+        reason = f"auto, ONNX Runtime is not installed{without}"
+        return _open_openvino(bundle, provider, device, precision, threads, reason)
     if gpu is not None and provider == "auto":  # then the CPU is not wanted instead
         provider = "cuda"
-    session, choice = _open_onnxruntime(bundle, provider, precision, threads, gpu or 0, timer)
+    session, choice = _open_onnxruntime(
+        bundle, provider, precision, threads, gpu or 0, timer, tuned=tuned
+    )
     return session, choice + without
 
 
@@ -117,18 +128,11 @@ def _open_openvino(
     device: str | None,
     precision: str,
     threads: int | None,
-    gpu: int | None,
-    timer: LaunchTimer | None,
-    reason: str = "as asked",
+    reason: str,
 ) -> tuple[Session, str]:
     from stylert.runtime.backends.openvino.session import OpenVINOSession
 
     device = "cpu" if device is None else device
-    for name, value in (("gpu", gpu), ("timer", timer)):
-        if value is not None:
-            raise InvalidInput(
-                f"{name}: got one with backend 'openvino', whose devices go by name: device='gpu'."
-            )
     if provider not in ("auto", device):
         raise InvalidInput(
             f"provider: got {provider!r} with OpenVINO's device {device!r}, expected 'auto'."
@@ -152,8 +156,11 @@ def _open_onnxruntime(
     threads: int | None,
     gpu: int,
     timer: LaunchTimer | None,
+    *,
+    tuned: bool,  # on the CPU, the fastest backend will do
 ) -> tuple[Session, str]:
     from stylert.runtime.backends.onnxruntime import OnnxRuntimeSession, available_providers
+    from stylert.runtime.backends.tuned_choice import choose_on_cpu
 
     def opened(name: str) -> OnnxRuntimeSession:
         # Half precision pays on a GPU only: a CPU converts every value back and forth.
@@ -172,6 +179,14 @@ def _open_onnxruntime(
                 return session, f"onnxruntime on cuda, {session.precision}: auto, CUDA is there"
             except EngineError as error:
                 reason = f"auto, CUDA does not run here ({error})"
+    if tuned:
+        chosen, why = choose_on_cpu(bundle)
+        if chosen == "openvino":
+            try:
+                return _open_openvino(bundle, provider, None, precision, threads, f"auto, {why}")
+            except (EngineError, MissingExtra) as error:
+                why = f"OpenVINO is {why}, but does not run ({error})"
+        reason += f"; {why}" if why else ""
     session = opened(provider)
     where = f"{provider}{f':{gpu}' if gpu else ''}, {session.precision}"
     if provider == "cpu":

@@ -10,7 +10,7 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from stylert.runtime import packages
+from stylert.runtime import backends, packages
 from stylert.runtime.backends import open_session
 from stylert.runtime.backends.onnxruntime import (
     OnnxRuntimeSession,
@@ -50,9 +50,10 @@ def falls_back(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 
 def installed(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
-    monkeypatch.setattr(
-        packages, "installed_version", lambda name: "1.0" if name in names else None
-    )
+    for module in (packages, backends):
+        monkeypatch.setattr(
+            module, "installed_version", lambda name: "1.0" if name in names else None
+        )
 
 
 @without_cuda
@@ -85,8 +86,8 @@ def test_auto_says_why_it_is_not_cuda(bundle: Path) -> None:
 @without_cuda
 def test_auto_without_cuda(bundle: Path) -> None:
     session, choice = open_session(Bundle.open(bundle), threads=2)
-    why = "auto, this ONNX Runtime has no CUDA provider"
-    assert choice == f"onnxruntime on cpu, fp32, 2 threads: {why}"
+    why = "auto, this ONNX Runtime has no CUDA provider; stylert tune BUNDLE finds the fastest"
+    assert choice == f"onnxruntime on cpu, fp32, 2 threads: {why} of onnxruntime and openvino"
     assert session.describe() == {
         "backend": "onnxruntime",
         "version": onnxruntime.__version__,

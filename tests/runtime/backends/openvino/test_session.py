@@ -220,7 +220,7 @@ def test_the_first_of_several_devices() -> None:
     ("options", "words"),
     [
         ({"provider": "cuda"}, ("provider: got 'cuda'", "'cpu'")),
-        ({"gpu": 0}, ("gpu: got one", "device='gpu'")),
+        ({"gpu": 0}, ("gpu: got 0", "device='gpu'")),
         ({"backend": "onnxruntime", "device": "cpu"}, ("device: got 'cpu'", "backend='openvino'")),
         ({"backend": "auto", "device": "gpu"}, ("device: got 'gpu'", "backend='openvino'")),
     ],
