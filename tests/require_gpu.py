@@ -64,13 +64,19 @@ class GpuTests:
         if self._required is not None and not visible_gpus():
             raise pytest.UsageError(f"--require-gpu: got {NO_GPU}. Check that nvidia-smi works.")
 
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """On a borrowed GPU, what nothing else shows comes first."""
+        if self._required is not None:
+            items.sort(key=lambda item: not item.nodeid.startswith("tests/gpu/"))
+
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
         needs = needs_of(item)
         if needs is not None:
             missing = "" if visible_gpus() else NO_GPU
             for need in needs:
-                missing = missing or why_not(need, self._stand_in)
+                missing = missing or why_not(need, stand_in=self._stand_in)
             if missing:
                 pytest.skip(f"{missing} (--require-gpu makes it fail)")
 
@@ -110,7 +116,7 @@ class GpuTests:
             told = ", ".join(f"{number} {outcome}" for outcome, number in count.items())
             terminalreporter.write_line(f"{name:64} {needs:24} {told}")
         for need, what in NEEDS.items():
-            missing = why_not(need, self._stand_in)
+            missing = why_not(need, stand_in=self._stand_in)
             if missing:
                 terminalreporter.write_line(f"not here: {what} ({missing})")
 
@@ -138,11 +144,11 @@ def source_of(collector: pytest.Collector) -> str:
 
 
 @cache
-def why_not(need: str, stand_in: bool) -> str:
+def why_not(need: str, *, stand_in: bool) -> str:
     """Why something is of no use here, '' if it is of use."""
     try:
         if need == "engines":
-            return why_not("tensorrt", False) and ("" if stand_in else "no TensorRT")
+            return why_not("tensorrt", stand_in=False) and ("" if stand_in else "no TensorRT")
         return LOOKS[need]()
     except Exception as error:  # libraries fail with OSError, RuntimeError, ...
         lines = str(error).splitlines() or [type(error).__name__]

@@ -7,10 +7,10 @@ python=${PYTHON:-python3}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-export PYTHONPATH=$work
+export PYTHONPATH=$work${PYTHONPATH+:$PYTHONPATH}
 if [ "${1-}" = --wheels ]; then # into a folder of its own: the machine's packages stay as they are
     "$python" -m pip install -q --no-index --no-deps --no-compile --target "$work/site" "${2:?--wheels: expected a folder}"/*.whl
-    PYTHONPATH=$work/site:$work
+    PYTHONPATH=$work/site:$PYTHONPATH
     shift 2
 fi
 ln -s "$PWD" "$work/stylert" # the repository is the package
@@ -28,10 +28,11 @@ print(",".join(names))
 PYTHON
 )
 
-export CUBLAS_WORKSPACE_CONFIG=:4096:8        # the same picture on every stream
+export CUBLAS_WORKSPACE_CONFIG=:16:8          # the same picture on every stream
 export XLA_PYTHON_CLIENT_PREALLOCATE=false    # else JAX takes three quarters of the memory
 export PYTHONUNBUFFERED=1
 files=$(grep -rl 'mark\.gpu' tests --include='test_*.py' | grep -v '^tests/gpu/')
 # The newest NumPy and torch may warn of what ours do not.
-timeout --kill-after=10 470 "$python" -m pytest -q -o filterwarnings=default -p no:cacheprovider \
+# In the end as by Ctrl-C, so that the table is there whatever happens.
+timeout --signal=INT --kill-after=20 "${LIMIT:-450}" "$python" -m pytest -q -o filterwarnings=default -p no:cacheprovider \
     -m gpu --stand-in "--require-gpu=$names" tests/gpu $files "$@"

@@ -129,7 +129,7 @@ class Stream:
 
 
 _kept: list[Any] = []  # the stub's graphs call them as long as they live
-failures: list[BaseException] = []  # of what a graph of the stub called
+_failures: list[BaseException] = []
 
 
 def _queue_on_host(handle: int, run: Callable[[], None], *, captured: bool) -> None:
@@ -138,11 +138,18 @@ def _queue_on_host(handle: int, run: Callable[[], None], *, captured: bool) -> N
     def call(_: Any) -> None:
         try:
             run()
-        except BaseException as error:  # there is no Python frame to raise it into
-            failures.append(error)
+        except BaseException as error:
+            _failures.append(error)
 
     callback = _HOST_CALL(call)
     if captured:
         _kept.append(callback)
     status = ctypes.CDLL("libcuda.so.1").cuLaunchHostFunc(ctypes.c_void_p(handle), callback, None)
     assert status == 0
+    raise_failure()
+
+
+def raise_failure() -> None:
+    """Raise what a call of the stub raised: it had nobody to raise it into."""
+    if _failures:
+        raise _failures.pop(0)
