@@ -38,13 +38,13 @@ from stylert.runtime.errors import CheckpointError
 from stylert.runtime.files.json_files import read_json
 from stylert.runtime.noise import UNIFORM, draw_noise
 
-__all__ = ["is_lucidrains", "read_lucidrains"]
+__all__ = ["LUCIDRAINS_MARK", "is_lucidrains", "read_lucidrains"]
 
 OPTIONS = ".config.json"  # beside the file, with the options of the training
 _LATENTS = 2000  # whose mean is the average w, as in the package
 _NOISE_SEED = 0
 _LR_MULTIPLIER = 0.1  # of the mapping network, unless the options say otherwise
-_FIRST = "blocks.0.to_style1.weight"  # every generator has it
+LUCIDRAINS_MARK = "blocks.0.to_style1.weight"  # every generator has it
 _MAPPINGS = {"GE": "SE", "G": "S"}  # of each generator
 _MAX_LAYERS = 256
 _MAX_BLOCKS = 10  # 2048 pixels: a file of more would ask for a map of noise far above its own size
@@ -135,9 +135,9 @@ def _list_generators(value: Any) -> Iterator[_Generator]:
     holders = [(None, value), *(value.items() if type(value) is dict else ())]
     for holder, tensors in holders:
         for name in tensors if type(tensors) is dict else ():
-            if type(name) is not str or not f".{name}".endswith(f".{_FIRST}"):
+            if type(name) is not str or not f".{name}".endswith(f".{LUCIDRAINS_MARK}"):
                 continue
-            before = name.removesuffix(_FIRST)
+            before = name.removesuffix(LUCIDRAINS_MARK)
             network = next((n for n in _MAPPINGS if f".{before}".endswith(f".{n}.")), "")
             prefix = before.removesuffix(f"{network}.") if network else before
             yield _Generator(holder, prefix, network, tensors)

@@ -10,7 +10,12 @@ from typing import Any
 
 from stylert.export.checkpoints.assumptions import NOTHING_SAID, Assumptions
 from stylert.export.checkpoints.checkpoint import Checkpoint, Source
-from stylert.export.checkpoints.lucidrains import is_lucidrains, read_lucidrains
+from stylert.export.checkpoints.containers import find_generators
+from stylert.export.checkpoints.lucidrains import (
+    LUCIDRAINS_MARK,
+    is_lucidrains,
+    read_lucidrains,
+)
 from stylert.export.checkpoints.native import KEY, read_safetensors
 from stylert.export.checkpoints.nvlabs.networks import is_nvlabs, read_networks
 from stylert.export.checkpoints.rosinality.lookalikes import (
@@ -18,7 +23,11 @@ from stylert.export.checkpoints.rosinality.lookalikes import (
     list_tensor_shapes,
     refuse_look_alikes,
 )
-from stylert.export.checkpoints.rosinality.state_dicts import is_rosinality, read_state_dicts
+from stylert.export.checkpoints.rosinality.state_dicts import (
+    ROSINALITY_MARK,
+    is_rosinality,
+    read_state_dicts,
+)
 from stylert.export.checkpoints.safe_pickle.allow_list import read_pickle, read_torch_stream
 from stylert.export.checkpoints.safe_pickle.foreign import ForeignNames, refuse_foreign
 from stylert.export.checkpoints.safe_pickle.mapped_file import map_file
@@ -29,6 +38,7 @@ from stylert.export.checkpoints.safe_pickle.torch_stream import TORCH_MAGIC
 from stylert.export.checkpoints.safe_pickle.zip_records import ZipRecords
 from stylert.export.checkpoints.safetensors_dict import read_tensor_dict
 from stylert.export.checkpoints.state_dict_families import (
+    STATE_DICT_MARKS,
     has_state_dicts,
     read_state_dict,
     refuse_state_dicts,
@@ -62,6 +72,8 @@ _KINDS: tuple[tuple[Callable[[Any], bool], _Read], ...] = (
     (is_nvlabs, read_networks),
     (is_tensorflow, read_tensorflow),
 )
+# How the names of tensors end that tell a state dict of some family.
+_MARKS = tuple(f".{mark}" for mark in (ROSINALITY_MARK, LUCIDRAINS_MARK, *STATE_DICT_MARKS))
 
 
 def read_checkpoint(
@@ -204,7 +216,15 @@ def _read_kind(
             return read(value, network, _describe_source(path))
     if has_state_dicts(value):
         return read_state_dict(value, network, _describe_source(path), assume)
-    return None
+    found = find_generators(value, _MARKS, network)
+    if found is None or found[0].parts is value:
+        return None
+    holder, rest = found
+    checkpoint = _read_kind(holder.parts, path, rest, assume)
+    if checkpoint is None or not holder.path:
+        return checkpoint
+    note = f"the generator is in {quote(holder.name)} of the file"
+    return replace(checkpoint, notes=(*checkpoint.notes, note))
 
 
 def _describe_source(path: Path) -> Source:

@@ -26,7 +26,13 @@ from stylert.export.checkpoints.state_dicts import (
 from stylert.export.checkpoints.tensorflow.genforce import read_genforce_stylegan1
 from stylert.runtime.errors import CheckpointError
 
-__all__ = ["has_state_dicts", "read_state_dict", "refuse_state_dicts", "tell_expected"]
+__all__ = [
+    "STATE_DICT_MARKS",
+    "has_state_dicts",
+    "read_state_dict",
+    "refuse_state_dicts",
+    "tell_expected",
+]
 
 Tensors = dict[str, Tensor]
 
@@ -167,3 +173,4 @@ _FAMILIES = (
         _read_mmgeneration,
     ),
 )
+STATE_DICT_MARKS = tuple(family.mark for family in _FAMILIES)

@@ -18,7 +18,7 @@ from stylert.export.checkpoints.safe_pickle.quoting import quote, quote_some, su
 from stylert.export.checkpoints.safe_pickle.storages import Tensor, compute_tensor
 from stylert.runtime.errors import CheckpointError
 
-__all__ = ["ALONE", "StateDict", "choose_state_dict", "find_state_dicts"]
+__all__ = ["ALONE", "StateDict", "choose_state_dict", "find_state_dicts", "pick_average"]
 
 ALONE = "the only network"
 AVERAGES = ("G_ema", "g_ema", "generator_ema", "generator_smooth", "decoder", ALONE)
@@ -26,7 +26,7 @@ _DEEPEST = 3  # dicts in dicts
 _MOST_DICTS = 4096
 _MOST_DOTS = 8  # in a tensor's name
 _MOST = 16  # networks in a file
-_NAME = re.compile(r"[\w. -]{1,80}", re.ASCII)
+_NAME = re.compile(r"[\w. -]{1,80}")
 _WRAPPERS = ("module", "_orig_mod")  # of DataParallel and torch.compile
 _HOLDERS = ("state_dict", "model")  # keys that say nothing
 
@@ -118,10 +118,18 @@ def choose_state_dict(names: Collection[str], network: str | None) -> tuple[str,
         for name in names:
             if name == average or name.rpartition(".")[2] == average:
                 return name, ""
+    for name in pick_average(names):
+        return name, ""
     if len(names) > 1:
         raise CheckpointError(f"the file has several generators: {there}")
     (name,) = names
     return name, f"the file has no average generator: {quote(name)} was read"
+
+
+def pick_average(names: Collection[str]) -> list[str]:
+    """The one name that says to be an average ('params_ema'), if there is one."""
+    averages = [name for name in names if name.lower().endswith("ema")]
+    return averages if len(averages) == 1 else []
 
 
 def _list_prefixes(entries: dict[Any, Any], mark: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from itertools import islice
 from typing import Any
@@ -19,6 +20,7 @@ __all__ = ["choose_network", "find_networks"]
 ALONE = "the only network"
 AVERAGE = "G_ema"  # what the official tools call it
 _PLACES = ("G", "D", AVERAGE)  # the names in a tuple of three
+_NAME = re.compile(r"[\w. -]{1,80}")
 _MAX_NETWORKS = 16
 _MAX_PARTS = 1000  # that are looked at of one container
 _DEEPEST = 2  # containers in each other
@@ -74,7 +76,7 @@ def _choose_default(generators: list[str], there: str) -> tuple[str, tuple[str, 
 def _walk(value: Any, prefix: str, depth: int) -> Iterator[tuple[str, PersistentObject]]:
     """The networks in a container and in those right in it, with their names."""
     for name, part in islice(_list_parts(value), _MAX_PARTS):
-        if type(name) is not str or not name.isidentifier() or len(name) > 40:
+        if type(name) is not str or not _NAME.fullmatch(name):
             continue
         network = _unwrap(part)
         if type(network) is PersistentObject:

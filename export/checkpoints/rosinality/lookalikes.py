@@ -12,31 +12,30 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from itertools import islice
 from typing import Any
 
+from stylert.export.checkpoints.containers import walk_containers
 from stylert.export.checkpoints.safe_pickle.pickle_names import RefusedName
 from stylert.export.checkpoints.safe_pickle.storages import Tensor
 from stylert.runtime.errors import CheckpointError
 
 __all__ = ["explain", "refuse_look_alikes", "list_tensor_shapes"]
 
-_MAX_DICTS = 256  # that are looked into: one dict may stand under a great many keys
 _MAX_TENSORS = 20_000
 Shapes = Mapping[str, tuple[int, ...]]  # by the tensor's name
 
 
 def list_tensor_shapes(value: Any) -> dict[str, tuple[int, ...]]:
-    """The shapes of the tensors in a dict, and in the dicts right in it.
+    """The shapes of the tensors in a value, in containers, too.
 
-    A tensor's name begins with that of the dict which it is in.
+    A tensor's name begins with the keys that lead to it.
     """
     return dict(islice(_walk_tensors(value), _MAX_TENSORS))
 
 
 def _walk_tensors(value: Any) -> Iterator[tuple[str, tuple[int, ...]]]:
-    parts = value.items() if type(value) is dict else ()
-    for holder, tensors in [("", value), *islice(parts, _MAX_DICTS)]:
-        for name, tensor in tensors.items() if type(tensors) is dict else ():
+    for container in walk_containers(value):
+        for name, tensor in container.parts.items():
             if type(tensor) is Tensor:
-                yield f"{holder}.{name}".lstrip("."), tensor.shape
+                yield ".".join((*container.path, str(name))), tensor.shape
 
 
 def refuse_look_alikes(shapes: Shapes, foreign: Collection[str] = ()) -> None:

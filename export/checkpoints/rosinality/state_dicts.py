@@ -29,19 +29,20 @@ from stylert.export.checkpoints.safe_pickle.arrays import PickledArray
 from stylert.export.checkpoints.safe_pickle.foreign import refuse_foreign
 from stylert.export.checkpoints.safe_pickle.quoting import quote, quote_some, suggest_networks
 from stylert.export.checkpoints.safe_pickle.storages import Tensor
+from stylert.export.checkpoints.state_dicts import pick_average
 from stylert.export.checkpoints.validation import check_shapes, check_size, check_values
 from stylert.runtime.errors import CheckpointError
 
-__all__ = ["read_state_dicts", "is_rosinality"]
+__all__ = ["ROSINALITY_MARK", "is_rosinality", "read_state_dicts"]
 
 ALONE = "the only network"
 _DEFAULTS = ("g_ema", "decoder", ALONE)
 _MAX_GENERATORS = 16
 _MAX_DICTS = 256  # that are looked into: one dict may stand under a great many keys
-_NAME = re.compile(r"[\w. -]{1,80}", re.ASCII)  # of a generator
+_NAME = re.compile(r"[\w. -]{1,80}")  # of a generator
 _WRAPPERS = ("module", "_orig_mod", "")  # of DataParallel and torch.compile
 _LR_MULTIPLIER = 0.01  # of the mapping network, unless the arguments of the training say otherwise
-_INPUT = "input.input"  # every generator has these two tensors
+ROSINALITY_MARK = "input.input"  # every generator has these two tensors
 _FIRST = "conv1.conv.weight"
 _AVERAGE = "latent_avg"
 
@@ -103,7 +104,7 @@ def read_state_dicts(value: Any, network: str | None, source: Source) -> Checkpo
     tensors["mapping.w_avg"] = average_latents(config, tensors) if w_avg is None else w_avg
     check_values({"mapping.w_avg": tensors["mapping.w_avg"]})
     remarks = [note, *note_missing(state), _note_rest(value, chosen)]
-    if network is None and chosen.name not in _DEFAULTS:
+    if network is None and chosen.name not in (*_DEFAULTS, *pick_average(generators)):
         remarks.append(f"the file has no average generator: {quote(chosen.name)} was read")
     if config.const_shape != (4, 4):
         remarks.append("the image is {} pixels high and {} wide".format(*config.img_shape))
@@ -128,9 +129,9 @@ def _find_generators(value: Any) -> dict[str, _Generator]:
         if type(holder) is not str:
             continue
         for name in tensors:
-            if type(name) is not str or not f".{name}".endswith(f".{_INPUT}"):
+            if type(name) is not str or not f".{name}".endswith(f".{ROSINALITY_MARK}"):
                 continue
-            generator = _Generator(holder, name.removesuffix(_INPUT), tensors)
+            generator = _Generator(holder, name.removesuffix(ROSINALITY_MARK), tensors)
             named = _NAME.fullmatch(generator.name) and len(found) < _MAX_GENERATORS
             if named and f"{generator.prefix}{_FIRST}" in tensors:
                 found[generator.name] = generator
@@ -140,7 +141,7 @@ def _find_generators(value: Any) -> dict[str, _Generator]:
 def _choose_generator(generators: dict[str, _Generator], network: str | None) -> _Generator:
     there = quote_some(generators, _MAX_GENERATORS)
     if network is None:
-        likely = [name for name in _DEFAULTS if name in generators]
+        likely = [name for name in _DEFAULTS if name in generators] or pick_average(generators)
         if not likely and len(generators) > 1:
             raise CheckpointError(
                 f"the file has several generators: choose one of {there}"

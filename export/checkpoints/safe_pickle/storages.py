@@ -15,6 +15,7 @@ from stylert.export.checkpoints.safe_pickle.quoting import quote
 from stylert.runtime.errors import CheckpointError
 
 __all__ = [
+    "MAX_EXTENT",
     "STORAGE_TYPES",
     "DescribedStorage",
     "Storage",

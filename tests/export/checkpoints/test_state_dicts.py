@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import math
 import pickle
@@ -80,6 +81,11 @@ CONTAINERS: dict[str, Callable[[StateDict], Any]] = {
     "networks": lambda state: {"G": state, "D": {"b4.out.weight": torch.zeros(2)}, "G_ema": state},
     "two deep": lambda state: {"model": {"G_ema": state}, "step": 7},
     "three deep": lambda state: {"a": {"b": {"G_ema": state}}},
+    "six deep": lambda state: {"a": {"b": {"c": {"d": {"e": {"G_ema": state}}}}}},
+    "a list": lambda state: [{"step": 3}, {"G_ema": state}],
+    "a list of its own": lambda state: {"nets": [[{"D": {"w": torch.zeros(1)}, "G_ema": state}]]},
+    "a tuple of steps": lambda state: {100: (7, {"G_ema": state})},
+    "a namespace": lambda state: {"run": argparse.Namespace(nets={"G_ema": state})},
     "with others": lambda state: {**state, "epoch": 3, "encoder.weight": torch.zeros(2)},
     "decoder": lambda state: {
         "state_dict": prefixed(state, "decoder."),
@@ -342,6 +348,17 @@ def test_types_that_are_not_read(tmp_path: Path) -> None:
 
 
 # Files that are made to take time or memory.
+
+
+@pytest.mark.parametrize("entry", [b"[],", b'"":{"dtype":"F32","shape":[],"data_offsets":[0,4]},'])
+def test_headers_are_small(entry: bytes, tmp_path: Path) -> None:
+    """JSON takes thirty times its own size in memory."""
+    many = 5 * 2**20 // len(entry) * entry
+    header = b'{"a":[' + many + b"0]}" if entry[:1] == b"[" else b"{" + many + b'"a":0}'
+    path = tmp_path / "file.safetensors"
+    path.write_bytes(len(header).to_bytes(8, "little") + header + bytes(4))
+    with pytest.raises(CheckpointError, match=r"takes \d+ bytes, expected at most 4194304"):
+        read_checkpoint(path)
 
 
 def test_a_dict_that_is_there_many_times() -> None:
