@@ -11,6 +11,7 @@ from __future__ import annotations
 import importlib
 import json
 import re
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ __all__ = [
     "installed_version",
     "need",
     "onnxruntime_distribution",
+    "openvino_distribution",
     "tell_too_old",
 ]
 
@@ -35,6 +37,11 @@ __all__ = [
 # take the GIL for each call of the driver, and the last call of cuda-core comes after that.
 OLDEST = {"cuda-bindings": ("12.9.3", "13.0.2"), "cuda-core": ("1.2",)}
 ONNXRUNTIME = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-directml", "onnxruntime-openvino")
+OPENVINO = ("openvino", "openvino-nightly")
+
+# Packages without which another is imported: openvino (2026.4.1) would send an event to a web
+# service as it is imported, asked by nobody. Where the package for that is missing, it sends none.
+_WITHOUT = {"openvino": "openvino_telemetry"}
 
 
 def installed_version(*distributions: str) -> str | None:
@@ -74,12 +81,26 @@ def onnxruntime_distribution() -> str | None:
     Raises:
         MissingExtra: more than one is installed.
     """
-    found = [name for name in ONNXRUNTIME if installed_version(name)]
+    return _find_one("ONNX Runtime", ONNXRUNTIME)
+
+
+def openvino_distribution() -> str | None:
+    """Name of the OpenVINO distribution that is installed, None if none is.
+
+    Raises:
+        MissingExtra: more than one is installed.
+    """
+    return _find_one("OpenVINO", OPENVINO)
+
+
+def _find_one(library: str, distributions: tuple[str, ...]) -> str | None:
+    """The one of several distributions of a library that is installed, None if none is."""
+    found = [name for name in distributions if installed_version(name)]
     if len(found) > 1:
         last = found[-1]
         wanted = "'onnxruntime-gpu[cuda,cudnn]'" if last == "onnxruntime-gpu" else last
         raise MissingExtra(
-            f"ONNX Runtime: got {' and '.join(found)}, which overwrite each other, expected one. "
+            f"{library}: got {' and '.join(found)}, which overwrite each other, expected one. "
             f"Run: pip uninstall -y {' '.join(found)} && pip install {wanted}  # or {found[0]}"
         )
     return found[0] if found else None
@@ -160,7 +181,7 @@ def import_extra(module: str, distribution: str, *, extra: str) -> Any:
             f"Install: {install_command(extra)}"
         )
     try:
-        return importlib.import_module(module)
+        return _import_without(module, _WITHOUT.get(module))
     except Exception as error:  # libraries that do not load: OSError, RuntimeError, ...
         if _is_absent(module, error):
             raise MissingExtra(
@@ -170,6 +191,17 @@ def import_extra(module: str, distribution: str, *, extra: str) -> Any:
             f"{distribution} {version or ''}".rstrip() + f" does not load: {_first_line(error)}. "
             f"Install it anew: pip install --upgrade --force-reinstall {distribution}"
         ) from error
+
+
+def _import_without(module: str, other: str | None) -> Any:
+    """Import a module as if another one, which nobody has imported yet, were not installed."""
+    if other is None or {module, other} & sys.modules.keys():
+        return importlib.import_module(module)
+    sys.modules[other] = None  # type: ignore[assignment]
+    try:
+        return importlib.import_module(module)
+    finally:
+        del sys.modules[other]
 
 
 def _is_absent(module: str, error: Exception) -> bool:

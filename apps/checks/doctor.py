@@ -1,7 +1,8 @@
 """What works on this machine, and what to install for the rest: `stylert doctor` prints it.
 
 Packages are looked up in their metadata and not imported, so nothing heavy loads and a broken torch
-cannot stop the examination. ONNX Runtime is the exception: each provider runs a small model.
+cannot stop the examination. ONNX Runtime and OpenVINO are the exceptions: each provider and each
+device runs a small model, and the library is told that then was loaded.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from stylert.apps.checks.loaded_libraries import tell_libraries
+from stylert.apps.checks.openvino_probe import list_devices, probe_device
 from stylert.apps.checks.provider_probe import probe_provider
 from stylert.runtime.errors import EngineError, MissingExtra
 from stylert.runtime.machine import Gpu, driver_version, visible_gpus
@@ -20,6 +23,7 @@ from stylert.runtime.packages import (
     install_command,
     installed_version,
     onnxruntime_distribution,
+    openvino_distribution,
     tell_too_old,
 )
 
@@ -72,10 +76,14 @@ _PACKAGES: Mapping[str, tuple[str, str]] = {
 }
 _OF_EACH_CUDA = ("tensorrt", "tensorrt-lean")  # which pip also has as NAME-cu13 and NAME-cu12
 
+# Of ONNX Runtime, with whole libraries of their own in them. What it loads is what we ask for.
+_PLUG_INS = ("onnxruntime-ep-openvino", "onnxruntime-ep-webgpu", "onnxruntime-ep-nv-tensorrt-rtx")
+
 # What each job needs, by the names of the findings.
 _NEEDS: Mapping[str, tuple[str, ...]] = {
     "export": ("torch", "onnx", "onnx-ir", "safetensors"),
     "run on CPU": ("numpy", "CPUExecutionProvider"),
+    "run on OpenVINO": ("numpy", "OpenVINO on cpu"),
     "run on CUDA": ("numpy", "GPU", "CUDAExecutionProvider"),
     "build TensorRT": ("GPU", "tensorrt"),
     "build TensorRT-RTX": ("tensorrt-rtx",),  # it compiles ahead of time, without a GPU
@@ -91,7 +99,8 @@ def diagnose() -> list[Finding]:
     Nothing is changed, and nothing that is wrong here raises: it is a finding.
     """
     gpu = _gpu()
-    findings = [_python(), *map(_package, _PACKAGES), gpu, *_onnxruntime(gpu)]
+    findings = [_python(), *map(_package, _PACKAGES), gpu, *_onnxruntime(gpu), *_openvino()]
+    findings += [_plug_in(name) for name in _PLUG_INS if installed_version(name)]
     by_name = {finding.name: finding for finding in findings}
     jobs = [_job(job, [by_name[need] for need in needs]) for job, needs in _NEEDS.items()]
     return findings + jobs
@@ -186,7 +195,38 @@ def _provider(name: str, remedy: str) -> Finding:
         probe_provider(name)
     except EngineError as error:
         return Finding(name, "broken", str(error), remedy)
-    return Finding(name, "ok", "ran a convolution")
+    return Finding(name, "ok", f"ran a convolution: {tell_libraries('onnxruntime', 'cudnn')}")
+
+
+def _plug_in(name: str) -> Finding:
+    return Finding(name, "ok", f"{installed_version(name)}: a plug-in that StyleRT does not load")
+
+
+def _openvino() -> list[Finding]:
+    """The distribution that is installed, and each of its devices."""
+    names = ("openvino", "OpenVINO on cpu")
+    try:
+        distribution = openvino_distribution()
+    except MissingExtra as error:
+        detail, _, remedy = str(error).partition(" Run: ")
+        return [Finding(name, "conflict", detail, remedy) for name in names]
+    install = install_command("openvino")
+    if distribution is None:
+        return [Finding(name, "missing", "OpenVINO is not installed", install) for name in names]
+    reinstall = f"pip install --force-reinstall {distribution}"
+    try:
+        devices = list_devices()
+    except (EngineError, MissingExtra) as error:
+        return [Finding(name, "broken", str(error), reinstall) for name in names]
+    version = f"{distribution} {installed_version(distribution)}"
+    return [Finding("openvino", "ok", version), *(_device(name, reinstall) for name in devices)]
+
+
+def _device(name: str, remedy: str) -> Finding:
+    try:
+        return Finding(f"OpenVINO on {name}", "ok", f"ran a convolution: {probe_device(name)}")
+    except EngineError as error:
+        return Finding(f"OpenVINO on {name}", "broken", str(error), remedy)
 
 
 def _job(name: str, needs: Sequence[Finding]) -> Finding:

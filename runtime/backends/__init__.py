@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from stylert.runtime.bundle import ENGINES, Bundle
 from stylert.runtime.errors import EngineError, InvalidInput, MissingExtra, StylertWarning
-from stylert.runtime.packages import installed_version, onnxruntime_distribution
+from stylert.runtime.packages import onnxruntime_distribution, openvino_distribution
 from stylert.runtime.session import DLPackArray, Session
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def open_session(
         except (EngineError, MissingExtra) as error:
             without = f"; its engines do not run here ({error})"
     tuned = (backend, provider, gpu) == ("auto", "auto", None) and precision != "fp16"
-    if tuned and not onnxruntime_distribution() and installed_version("openvino"):
+    if tuned and not onnxruntime_distribution() and openvino_distribution():
         reason = f"auto, ONNX Runtime is not installed{without}"
         return _open_openvino(bundle, provider, device, precision, threads, reason)
     if gpu is not None and provider == "auto":  # then the CPU is not wanted instead

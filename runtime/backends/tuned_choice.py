@@ -21,7 +21,11 @@ from stylert.runtime.files.json_files import read_json
 from stylert.runtime.files.publishing import publish_bytes
 from stylert.runtime.files.user_folders import find_data_folder
 from stylert.runtime.machine import usable_cpus
-from stylert.runtime.packages import installed_version, onnxruntime_distribution
+from stylert.runtime.packages import (
+    installed_version,
+    onnxruntime_distribution,
+    openvino_distribution,
+)
 
 __all__ = ["DEFAULT", "Timings", "choose_on_cpu", "list_versions", "note_timings", "read_timings"]
 
@@ -65,9 +69,12 @@ def list_versions() -> dict[str, str]:
     """The versions of the backends for the CPU that are installed, by name.
 
     Raises:
-        MissingExtra: two distributions of ONNX Runtime overwrite each other.
+        MissingExtra: two distributions of one of them overwrite each other.
     """
-    distributions = {"onnxruntime": onnxruntime_distribution(), "openvino": "openvino"}
+    distributions = {
+        "onnxruntime": onnxruntime_distribution(),
+        "openvino": openvino_distribution(),
+    }
     versions = {
         name: installed_version(distribution)
         for name, distribution in distributions.items()
@@ -77,12 +84,11 @@ def list_versions() -> dict[str, str]:
 
 
 def choose_on_cpu(bundle: Bundle) -> tuple[str, str]:
-    """The backend for a bundle on this processor, and why; '' where only one is installed.
-
-    Raises:
-        MissingExtra: two distributions of ONNX Runtime overwrite each other.
-    """
-    versions = list_versions()
+    """The backend for a bundle on this processor, and why; '' where only one is installed."""
+    try:
+        versions = list_versions()
+    except MissingExtra as error:
+        return DEFAULT, str(error)
     if len(versions) == 1:
         return DEFAULT, ""
     timings = read_timings(bundle)

@@ -10,7 +10,7 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from stylert.runtime import backends, packages
+from stylert.runtime import packages
 from stylert.runtime.backends import open_session
 from stylert.runtime.backends.onnxruntime import (
     OnnxRuntimeSession,
@@ -50,10 +50,9 @@ def falls_back(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 
 def installed(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
-    for module in (packages, backends):
-        monkeypatch.setattr(
-            module, "installed_version", lambda name: "1.0" if name in names else None
-        )
+    monkeypatch.setattr(
+        packages, "installed_version", lambda name: "1.0" if name in names else None
+    )
 
 
 @without_cuda

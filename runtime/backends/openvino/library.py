@@ -2,36 +2,25 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from stylert.runtime.errors import EngineError, InvalidInput, StylertError
-from stylert.runtime.packages import import_extra
+from stylert.runtime.packages import import_extra, openvino_distribution
 
 __all__ = ["check_device", "failing", "import_openvino", "list_devices", "tell_line"]
 
 KINDS = ("cpu", "gpu", "npu")  # not AUTO, MULTI or HETERO, which choose by themselves
-_TELEMETRY = "openvino_telemetry"
 
 
 def import_openvino() -> Any:
-    """The module, imported without a word to its maker.
-
-    Its import would send an event to a web service, asked by nobody (openvino 2026.4.1). Where the
-    package for that is missing, it sends none; so it is missing meanwhile.
+    """The module.
 
     Raises:
-        MissingExtra: it is not installed, or does not load.
+        MissingExtra: it is not installed, does not load, or two distributions overwrite each other.
     """
-    if "openvino" in sys.modules or _TELEMETRY in sys.modules:
-        return import_extra("openvino", "openvino", extra="openvino")
-    sys.modules[_TELEMETRY] = None  # type: ignore[assignment]
-    try:
-        return import_extra("openvino", "openvino", extra="openvino")
-    finally:
-        del sys.modules[_TELEMETRY]
+    return import_extra("openvino", openvino_distribution() or "openvino", extra="openvino")
 
 
 def list_devices(core: Any) -> list[str]:

@@ -15,11 +15,15 @@ import onnx
 import onnx.reference
 import pytest
 
-from stylert.apps.checks import doctor, provider_probe
+from stylert.apps.checks import doctor, loaded_libraries, openvino_probe, provider_probe
 from stylert.apps.checks.doctor import JOBS, Finding, diagnose
 from stylert.runtime.errors import EngineError, MissingExtra
 from stylert.runtime.machine import Gpu
-from stylert.runtime.packages import install_command, onnxruntime_distribution
+from stylert.runtime.packages import (
+    install_command,
+    onnxruntime_distribution,
+    openvino_distribution,
+)
 
 Machine = Callable[..., dict[str, Finding]]
 
@@ -35,6 +39,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
         gpus: tuple[Gpu, ...] = (),
         providers: tuple[str, ...] = ("CPUExecutionProvider",),
         broken: tuple[str, ...] = (),
+        devices: tuple[str, ...] = ("cpu",),
     ) -> dict[str, Finding]:
         def version(name: str) -> str:
             if name not in packages:
@@ -51,7 +56,15 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
         )
         monkeypatch.setattr(doctor, "visible_gpus", lambda: list(gpus))
         monkeypatch.setattr(doctor, "driver_version", lambda: "580.65.06")
+
+        def probe_device(name: str) -> str:
+            if name in broken:
+                raise EngineError(f"{name}: no OpenCL here")
+            return "Some Device; plug_in 1.2; libplug_in.so in /there"
+
         monkeypatch.setattr(doctor, "probe_provider", probe)
+        monkeypatch.setattr(doctor, "probe_device", probe_device)
+        monkeypatch.setattr(doctor, "list_devices", lambda: list(devices))
         monkeypatch.setattr("onnxruntime.get_available_providers", lambda: list(providers))
         return {finding.name: finding for finding in diagnose()}
 
@@ -151,6 +164,62 @@ def test_two_onnxruntimes_are_a_conflict(machine: Machine) -> None:
         assert uninstall in found[name].remedy
     with pytest.raises(MissingExtra, match="overwrite each other"):
         onnxruntime_distribution()
+
+
+def test_two_openvinos_are_a_conflict(machine: Machine) -> None:
+    found = machine(packages={"numpy": "2.4.6", "openvino": "2026.4.1", "openvino-nightly": "2027"})
+    remedy = (
+        "pip uninstall -y openvino openvino-nightly && pip install openvino-nightly  # or openvino"
+    )
+    for name in ("openvino", "OpenVINO on cpu"):
+        assert found[name].status == "conflict"
+        assert found[name].detail.startswith("OpenVINO: got openvino and openvino-nightly, which")
+        assert found[name].remedy == remedy
+    assert found["run on OpenVINO"].status == "conflict"
+    with pytest.raises(MissingExtra, match="overwrite each other"):
+        openvino_distribution()
+
+
+def test_every_device_of_openvino(machine: Machine) -> None:
+    found = machine(
+        packages={"numpy": "2.4.6", "openvino": "2026.4.1"},
+        modules=("numpy", "openvino"),
+        devices=("cpu", "gpu.0", "npu"),
+        broken=("npu",),
+    )
+    assert found["openvino"] == Finding("openvino", "ok", "openvino 2026.4.1")
+    ran = "ran a convolution: Some Device; plug_in 1.2; libplug_in.so in /there"
+    assert found["OpenVINO on cpu"] == Finding("OpenVINO on cpu", "ok", ran)
+    assert found["OpenVINO on gpu.0"].status == "ok"
+    assert found["OpenVINO on npu"].status == "broken"
+    assert found["OpenVINO on npu"].remedy == "pip install --force-reinstall openvino"
+    assert found["run on OpenVINO"].status == "ok"
+
+
+def test_plug_ins_are_told(machine: Machine) -> None:
+    found = machine(packages={"onnxruntime-ep-openvino": "1.8.1"})
+    assert found["onnxruntime-ep-openvino"].detail.startswith("1.8.1: a plug-in that StyleRT does")
+    assert "onnxruntime-ep-webgpu" not in found
+
+
+def test_the_library_that_ran_is_told() -> None:
+    found = {finding.name: finding.detail for finding in diagnose()}
+    assert "libopenvino_intel_cpu_plugin.so in /" in found["OpenVINO on cpu"]
+    assert "openvino_intel_cpu_plugin 20" in found["OpenVINO on cpu"]
+    assert "onnxruntime_pybind11_state" in found["CPUExecutionProvider"]
+    assert "site-packages/onnxruntime/capi" in found["CPUExecutionProvider"]
+
+
+def test_where_the_system_does_not_tell_libraries(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loaded_libraries, "_MAPS", tmp_path / "none")
+    assert "does not tell" in loaded_libraries.tell_libraries("onnxruntime")
+
+
+def test_the_probe_refuses_a_device_that_is_not_there() -> None:
+    with pytest.raises(EngineError, match=r"^xyz: Device with \"XYZ\" name is not registered"):
+        openvino_probe.probe_device("xyz")
 
 
 def test_metadata_without_a_module_is_broken(machine: Machine) -> None:
