@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import sys
 import warnings
@@ -14,8 +15,8 @@ try:
 
     import stylert
 except ModuleNotFoundError as missing:  # `python3 cli.py` where nothing is installed yet
-    clone = Path(__file__).resolve().parent
-    sys.exit(f"error: {missing.name} is not installed. Run: pip install '{clone}[cpu]'")
+    clone = shlex.quote(f"{Path(__file__).resolve().parent}[cpu]")
+    sys.exit(f"error: {missing.name} is not installed. Run: pip install {clone}")
 
 from stylert.commands import console
 from stylert.commands.bench import bench

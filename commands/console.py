@@ -40,12 +40,12 @@ LOG_SECONDS = 30.0  # between two lines of progress where stderr is no terminal
 
 def say(line: str) -> None:
     """A line on stdout, never broken in two."""
-    out.print(line, soft_wrap=True)
+    out.print(_escape(line), soft_wrap=True)
 
 
 def tell(kind: str, line: str) -> None:
     """A line on stderr: a note, a warning, or an error."""
-    err.print(f"{kind}: {line}", style=LINES[kind], soft_wrap=True)
+    err.print(f"{kind}: {_escape(line)}", style=LINES[kind], soft_wrap=True)
 
 
 note = partial(tell, "note")
@@ -74,12 +74,17 @@ def print_table(
     on_stderr: bool = False,
 ) -> None:
     """Print rows, which are texts by heading."""
-    table = Table(title=title, title_justify="left", show_header=header)
+    table = Table(title=title and _escape(title), title_justify="left", show_header=header)
     for i, heading in enumerate(rows[0]):
         table.add_column(heading, justify="right" if numbers and i else "left")
     for row in rows:
-        table.add_row(*(Text(cell, CELLS.get(cell, "")) for cell in row.values()))
+        table.add_row(*(Text(_escape(cell), CELLS.get(cell, "")) for cell in row.values()))
     (err if on_stderr else out).print(table)
+
+
+def _escape(text: str) -> str:
+    r"""A text that a stranger may have written, with \x1b for what would steer the terminal."""
+    return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -28,4 +29,4 @@ def demo(
     write_demo(out, force=force)
     names = Bundle.open(out).classes.names
     console.say(f"Wrote {out}. Its classes: {', '.join(names)}.")
-    console.say(f"Draw with: stylert generate {out} --seeds 0-15 --out images")
+    console.say(f"Draw with: stylert generate {shlex.quote(str(out))} --seeds 0-15 --out images")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -157,7 +158,9 @@ def export(
         console.print_table(report.make_table(), title=PARITY)
     size = sum(file.stat().st_size for file in out.rglob("*") if file.is_file())
     console.say(f"Wrote {out} ({decimal(size)}).")
-    return console.say(f"Draw with: stylert generate {out} --seeds 0-15 --out images")
+    return console.say(
+        f"Draw with: stylert generate {shlex.quote(str(out))} --seeds 0-15 --out images"
+    )
 
 
 Target = typer.Argument(help="File to write: .safetensors, or .npy of latents.", metavar="OUT")

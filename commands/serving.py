@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -105,7 +106,7 @@ def ray(
     text = serve_yaml(options, host=host, port=port)
     check_new(out, force=force)
     out.write_text(text, encoding="utf-8")
-    return console.say(f"Wrote {out}. Deploy it: serve deploy {out}")
+    return console.say(f"Wrote {out}. Deploy it: serve deploy {shlex.quote(str(out))}")
 
 
 def _tell_address(bundle: Path) -> Any:

@@ -201,6 +201,8 @@ class Bundle:
         most = sum(4 * math.prod(shape) + 1024 for shape in expected.values())
         with self._arrays("noise.npz", most) as (headers, arrays):
             for name, shape in expected.items():
+                if name not in headers:
+                    raise ValueError(f"it has no {name}")
                 if headers[name] != (shape, float32):
                     raise BundleError(
                         f"Bundle {self.path}: noise.npz has {name} as {headers[name][1]} "
@@ -277,8 +279,9 @@ def _digest(manifest: Mapping[str, Any]) -> str:
 
 
 def _read_manifest(path: Path) -> dict[str, Any]:
+    out = shlex.quote(str(path))
     if not path.exists():
-        raise BundleError(f"No bundle at {path}. Make one: stylert export CHECKPOINT --out {path}")
+        raise BundleError(f"No bundle at {path}. Make one: stylert export CHECKPOINT --out {out}")
     file = path / MANIFEST
     if not path.is_dir() or not file.is_file():
         raise BundleError(
@@ -300,7 +303,7 @@ def _read_manifest(path: Path) -> dict[str, Any]:
     if schema < SCHEMA:
         raise BundleError(
             f"Bundle {path} is of schema {schema}, this StyleRT reads {SCHEMA}. Export the "
-            f"checkpoint again: stylert export {_source(manifest)} --out {path} --force"
+            f"checkpoint again: stylert export {_source(manifest)} --out {out} --force"
         )
     return dict(manifest)
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import importlib
 import json
 import re
+import shlex
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -117,7 +118,7 @@ def install_command(extra: str) -> str:
         return f"pip install '.[{extra}]' in a clone of StyleRT"
     editable, place = source
     name = f"stylert[{extra}] @ {place}" if "://" in place else f"{place}[{extra}]"
-    return f"pip install {'-e ' if editable else ''}'{name}'"
+    return f"pip install {'-e ' if editable else ''}{shlex.quote(name)}"
 
 
 def _installed_from() -> tuple[bool, str] | None:

@@ -13,7 +13,14 @@ from stylert.apps.datasets.job import DatasetJob
 from stylert.apps.datasets.layouts import make_layout
 from stylert.apps.datasets.names import IMAGE_NAME, LAYOUTS, MANIFEST, SUFFIXES, partial
 from stylert.apps.datasets.places import Places
-from stylert.apps.datasets.reading import Flaw, Reading, Record, is_image_of, split
+from stylert.apps.datasets.reading import (
+    Flaw,
+    Reading,
+    Record,
+    is_image_of,
+    open_regular,
+    split,
+)
 from stylert.apps.datasets.records import read_record
 from stylert.apps.datasets.seeds import Seeds
 from stylert.apps.datasets.store import Container, Mended, Store
@@ -148,10 +155,7 @@ class _FolderReader:
         self._job = job
 
     def open(self, name: str) -> BinaryIO:
-        path = os.path.join(self._folder, name)
-        if not os.path.isfile(path):
-            raise Flaw(name, missing=True)
-        return open(path, "rb")
+        return open_regular(self._folder, name)
 
     def find(self, place: int, line: bytes, record: Record) -> Reading:
         return self._read_image

@@ -7,9 +7,11 @@ not as it was written.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
 from stylert.apps.datasets.job import DatasetJob
@@ -18,7 +20,7 @@ from stylert.apps.datasets.records import read_record
 from stylert.runtime.errors import InvalidInput
 
 __all__ = ["CHUNK", "Entry", "Flaw", "Reader", "Reading", "Record"]
-__all__ += ["is_image_of", "read_entries", "split"]
+__all__ += ["is_image_of", "open_regular", "read_entries", "split"]
 
 CHUNK = 1 << 20  # bytes that are read at a time
 LONGEST_LINE = 1 << 20  # bytes of a manifest's line; one with 1000 soft labels has 20,000
@@ -124,6 +126,18 @@ def read_entries(job: DatasetJob, reader: Reader) -> Iterator[Entry]:
             yield Entry(range(place, len(job.seeds)))
         elif damaged and not lost:
             raise Flaw(MANIFEST)
+
+
+def open_regular(folder: str | Path, name: str) -> BinaryIO:
+    """Open a file of a data set.
+
+    Raises:
+        Flaw: there is none; a folder or a pipe of that name is none.
+    """
+    path = os.path.join(folder, name)
+    if not os.path.isfile(path):
+        raise Flaw(name, missing=True)
+    return open(path, "rb")
 
 
 def split(file: BinaryIO, size: int) -> Iterator[bytes]:

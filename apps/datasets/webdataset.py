@@ -27,7 +27,7 @@ from stylert.apps.datasets.names import (
     shard_name,
 )
 from stylert.apps.datasets.places import Places
-from stylert.apps.datasets.reading import Flaw, Reading, Record, split
+from stylert.apps.datasets.reading import Flaw, Reading, Record, open_regular, split
 from stylert.apps.datasets.store import Container, Mended, Store
 from stylert.apps.datasets.tar_format import BLOCK, make_end, make_header, make_rest, measure_sample
 
@@ -151,10 +151,7 @@ class _ShardReader:
         self._start: int | None = 0  # where its sample begins; None: nobody knows
 
     def open(self, name: str) -> BinaryIO:
-        try:
-            return (self._folder / name).open("rb")
-        except FileNotFoundError:
-            raise Flaw(name, missing=True) from None
+        return open_regular(self._folder, name)
 
     def find(self, place: int, line: bytes, record: Record) -> Reading:
         shard = self._job.shard(number := place // self._job.shard_size)
@@ -192,11 +189,7 @@ def _read_image(
     path: Path, start: int | None, is_last: bool, line: bytes, record: Record
 ) -> Iterator[bytes]:
     """The image of a sample, whose other bytes are compared; with the last one the shard's end."""
-    try:
-        file = path.open("rb")
-    except FileNotFoundError:
-        raise Flaw(path.name, missing=True) from None
-    with file:
+    with open_regular(path.parent, path.name) as file:
         if start is None:
             raise Flaw(path.name)
         name = f"{path.name}/{record['file']}"
@@ -216,7 +209,7 @@ def _find_next(path: Path, name: bytes, start: int, size: int) -> int:
 
     The size may be wrong, as it is of a line that may be damaged.
     """
-    with suppress(FileNotFoundError), path.open("rb") as file:
+    with suppress(Flaw), open_regular(path.parent, path.name) as file:
         file.seek(start + size)
         if not _begins(file.read(BLOCK), name):
             found = _search(path, name, start, start + WRONG_DIGIT * size)
@@ -226,7 +219,7 @@ def _find_next(path: Path, name: bytes, start: int, size: int) -> int:
 
 def _search(path: Path, name: bytes, start: int, stop: int | None = None) -> int | None:
     """Where the first member of a name begins, in a part of a shard."""
-    with suppress(FileNotFoundError), path.open("rb") as file:
+    with suppress(Flaw), open_regular(path.parent, path.name) as file:
         file.seek(start)
         while (block := file.read(BLOCK)) and (stop is None or file.tell() <= stop):
             if _begins(block, name):

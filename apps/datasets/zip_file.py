@@ -77,7 +77,7 @@ class ZipFile(Container):
         except BadZipFile:
             raise InvalidInput(
                 f"{self.out}: its directory is damaged, or its end is cut off, so that nothing in "
-                "it can be found. Pass force=True to start over."
+                "it can be found. Move it, and draw the data set again."
             ) from None
 
     def mend(self, job: DatasetJob, images: Iterable[Mended], redrawn: Places) -> None:

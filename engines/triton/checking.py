@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,10 +85,11 @@ def check_repository(bundle: str | Path, repository: str | Path) -> Repository:
     path = Path(repository)
     record = _read_record(path)
     opened = Bundle.open(bundle)
+    words = ("stylert", "triton", str(bundle), "--out", str(path), "--force")
+    again = f"Write it again: {shlex.join(words)}"
     if record.get("bundle") != opened.manifest["sha256"]:
         raise BundleError(
-            f"Repository {path} was written from another export than {bundle}. "
-            f"Write it again: stylert triton {bundle} --out {path} --force"
+            f"Repository {path} was written from another export than {bundle}. {again}"
         )
     try:
         recipe = Recipe.from_json(record["recipe"])
@@ -97,10 +99,7 @@ def check_repository(bundle: str | Path, repository: str | Path) -> Repository:
     problems = list(_find_problems(path, layout))
     if problems:
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-        raise BundleError(
-            f"Repository {path}: {problems[0]}{more}. "
-            f"Write it again: stylert triton {bundle} --out {path} --force"
-        )
+        raise BundleError(f"Repository {path}: {problems[0]}{more}. {again}")
     _check_gpus(path, opened, recipe)
     return Repository(path, opened, recipe, layout)
 
@@ -110,7 +109,7 @@ def _read_record(path: Path) -> Mapping[str, Any]:
     if not file.is_file():
         raise InvalidInput(
             f"{path} is no repository of 'stylert triton': it has no {RECORD}. "
-            f"Write one: stylert triton BUNDLE --out {path}"
+            f"Write one: stylert triton BUNDLE --out {shlex.quote(str(path))}"
         )
     try:
         record = json.loads(file.read_bytes())

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stylert.runtime.backends.tensor_check import check_tensors
+from stylert.runtime.backends.tensor_check import check_results, check_tensors
 from stylert.runtime.bundle import Bundle, graph_key
 from stylert.runtime.errors import EngineError, InvalidInput, MissingExtra, StylertError
 from stylert.runtime.feeds import Feeds
@@ -84,6 +84,8 @@ class OnnxRuntimeSession:
         self.gpu = gpu
         self._version = ort.__version__
         self._outputs = bundle.graphs[graph_key("synthesis", precision)].outputs
+        of_all = (*bundle.graphs["mapping"].outputs, *self._outputs)
+        self._specs = {t.name: t for t in of_all}
         self._bound: BoundOutputs | None = None  # made when it is first asked for
         self._lock = threading.Lock()  # of its making
         self._timer = timer
@@ -151,6 +153,7 @@ class OnnxRuntimeSession:
                 elif on_device and self.provider == "cuda":
                     return self._bound_outputs().run(session, inputs, outputs, feeds.count)
             drawn: list[np.ndarray] = session.run(list(outputs), inputs)
+        check_results(drawn, [self._specs[name] for name in outputs], count=feeds.count)
         return drawn
 
     def refit(self, bundle: Bundle) -> None:

@@ -16,6 +16,8 @@ import numpy as np
 
 __all__ = ["DirectionSet", "make_direction_arrays", "read_direction_sets", "name_directions"]
 
+MAX_BYTES = 2**30  # of all directions in memory; those of an export take 3 MB with 18 x 512
+
 _FIELDS = ("vectors", "eigenvalues", "layers")
 
 
@@ -65,10 +67,15 @@ def read_direction_sets(
         dtypes = [array.dtype for array in (s.vectors, s.eigenvalues, s.layers)]
         if shapes != [(*k, w_dim), k, n] or dtypes != [np.float32, np.float32, np.int64]:
             raise ValueError(f"{s.name!r:.40} has arrays of the shapes {shapes}")
+        if not s.name.isprintable() or not len(s.vectors):
+            raise ValueError(f"{s.name!r:.40} is no printable name, or a set of no directions")
         if len(n) != 1 or not all(0 <= layer < num_ws for layer in s.layers):
             raise ValueError(f"{s.name!r:.40} has the layers {s.layers!r:.40}")
         if not np.isfinite(s.vectors).all():
             raise ValueError(f"{s.name!r:.40} has a NaN or infinity")
+    size = 4 * num_ws * w_dim * sum(len(s.vectors) for s in sets)
+    if size > MAX_BYTES:
+        raise ValueError(f"its directions take {size} bytes by name, expected up to {MAX_BYTES}")
     return sets
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,11 @@ def read_json(path: Path, *, most: int) -> Any:
         ValueError: it is larger, deeper than 16, or no JSON.
         OSError: it cannot be read.
     """
-    if (size := path.stat().st_size) > most:
-        raise ValueError(f"it has {size} bytes, expected at most {most}")
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode):  # a pipe would be waited for, and a device has no end
+        raise ValueError("it is no regular file")
+    if found.st_size > most:
+        raise ValueError(f"it has {found.st_size} bytes, expected at most {most}")
     too_deep = f"its lists and objects lie more than {MAX_DEPTH} deep in each other"
     try:
         value = json.loads(path.read_bytes())

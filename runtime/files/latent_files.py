@@ -7,6 +7,7 @@ No pickle is ever loaded: the files of torch.save and arrays of objects are conv
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 from typing import IO
 
@@ -136,7 +137,8 @@ def _array(path: Path, file: IO[bytes], key: str | None) -> np.ndarray:
     if _is_pickle(file):
         raise InvalidInput(
             f"{path}: it is a pickle, as torch.save writes it, which the runtime does not open. "
-            f"Convert it: stylert convert {path} {_name_converted(path)}"
+            f"Convert it: stylert convert {shlex.quote(str(path))} "
+            f"{shlex.quote(str(_name_converted(path)))}"
         )
     head = file.read(6)
     file.seek(0)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -66,7 +67,7 @@ def _check_file(path: Path, name: str, entry: Mapping[str, Any], *, check_hash: 
     if not file.resolve().is_relative_to(path.resolve()):
         raise BundleError(
             f"Bundle {path}: {name} is a link to a file outside of the bundle. If you know that "
-            f"file, copy the bundle without links: cp -rL {path} COPY"
+            f"file, copy the bundle without links: cp -rL {shlex.quote(str(path))} COPY"
         )
     size = file.stat().st_size
     if size != entry.get("bytes"):
@@ -76,7 +77,7 @@ def _check_file(path: Path, name: str, entry: Mapping[str, Any], *, check_hash: 
     if check_hash and (digest := hash_file(file)) != entry.get("sha256"):
         raise BundleError(
             f"Bundle {path}: {name} was changed: its SHA-256 is {digest[:12]}..., expected "
-            f"{str(entry.get('sha256'))[:12]}.... {_AGAIN}"
+            f"{ascii(str(entry.get('sha256')))[1:13]}.... {_AGAIN}"
         )
 
 

@@ -434,6 +434,11 @@ def test_names_of_classes(named_bundle: Path, conditional_bundle: Path) -> None:
         assert np.array_equal(mixed, generator.generate([1], labels={3: 1, 0: 3}))
 
 
+def test_the_commands_of_messages_can_be_pasted(tmp_path: Path, refuses: Any) -> None:
+    with refuses(f"stylert export CHECKPOINT --out '{tmp_path}/a b'", error=BundleError):
+        Bundle.open(tmp_path / "a b")
+
+
 @pytest.mark.parametrize("names", [["a"], "abcde", 5, {"a": 1}, ["1", "2", "3", "4", "5"]])
 def test_names_of_classes_that_are_refused(
     named_bundle: Path, tmp_path: Path, refuses: Any, names: Any

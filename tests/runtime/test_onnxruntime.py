@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 
@@ -17,7 +19,7 @@ from stylert.runtime.backends.onnxruntime import (
     available_providers,
     usable_cpus,
 )
-from stylert.runtime.bundle import Bundle
+from stylert.runtime.bundle import MANIFEST, Bundle, hash_file, sealed
 from stylert.runtime.errors import EngineError, MissingExtra
 from stylert.runtime.feeds import Feeds
 from stylert.runtime.generator import Generator
@@ -160,6 +162,50 @@ def test_an_error_while_it_runs_is_one_line(bundle: Path, refuses: Any) -> None:
     wrong = {"z": np.ones((1, 3), np.float32), "truncation_psi": np.ones((1, 8), np.float32)}
     with refuses("ONNX Runtime failed: ", error=EngineError):
         session.run(("mapping",), Feeds(1, wrong), ["ws"])
+
+
+@pytest.mark.parametrize("shape", [(1, 32, 32, 3), (2, 64, 32, 3), (0, 32, 32, 3)])
+def test_a_graph_that_gives_another_shape_than_it_says(
+    bundle_copy: Path, refuses: Any, shape: tuple[int, ...]
+) -> None:
+    """What an ONNX file says of its outputs binds nobody who writes one."""
+    path = bundle_copy / "synthesis.onnx"
+    write_constant_image(path, shape)
+    manifest = json.loads((bundle_copy / MANIFEST).read_bytes())
+    listed = manifest["graphs"]["synthesis"]["outputs"]
+    listed[:] = [output for output in listed if output["name"] == "image"]
+    entry = {"bytes": path.stat().st_size, "sha256": hash_file(path)}
+    manifest["files"]["synthesis.onnx"] = entry
+    (bundle_copy / MANIFEST).write_text(json.dumps(sealed(manifest)))
+    with Generator.open(bundle_copy, provider="cpu", threads=1) as generator:
+        got = f"image: the graph gave the shape {shape}, expected (2, 32, 32, 3)"
+        with refuses(got, error=EngineError):
+            generator.generate([1, 2])
+
+
+def write_constant_image(path: Path, shape: tuple[int, ...]) -> None:
+    """Have a synthesis graph say [N, 32, 32, 3], and give zeros of a shape."""
+    model = onnx.load_model(path)
+    said = ["N", 32, 32, 3]
+    black = onnx.helper.make_tensor("black", onnx.TensorProto.UINT8, [1], [0])
+    graph = onnx.helper.make_graph(
+        [  # the shape is known at the run alone
+            onnx.helper.make_node("Shape", ["ws"], ["of_ws"]),
+            onnx.helper.make_node("Mul", ["of_ws", "zero"], ["zeros"]),
+            onnx.helper.make_node("ReduceSum", ["zeros"], ["none"], keepdims=0),
+            onnx.helper.make_node("Add", ["given", "none"], ["shape"]),
+            onnx.helper.make_node("ConstantOfShape", ["shape"], ["image"], value=black),
+        ],
+        "another",
+        model.graph.input,
+        [onnx.helper.make_tensor_value_info("image", onnx.TensorProto.UINT8, said)],
+        [
+            onnx.helper.make_tensor("zero", onnx.TensorProto.INT64, [1], [0]),
+            onnx.helper.make_tensor("given", onnx.TensorProto.INT64, [4], shape),
+        ],
+    )
+    model.graph.CopyFrom(graph)
+    onnx.save_model(model, path)
 
 
 @pytest.mark.gpu("onnxruntime")

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -99,7 +100,7 @@ class Plan:
         Raises:
             EngineError: the file is missing or was changed, or it was built from another graph.
         """
-        rebuild = f"Build it again: stylert build-engine {bundle.path}"
+        rebuild = f"Build it again: stylert build-engine {shlex.quote(str(bundle.path))}"
         path = self.file(bundle)
         if self.onnx_sha256 != bundle.graph_sha256(graph_key(self.graph, self.precision)):
             raise EngineError(f"{path.name} was built from another bundle's graph. {rebuild}")
@@ -123,7 +124,8 @@ def list_plans(bundle: Bundle) -> list[Plan]:
             plan = Plan.from_json(read_json(path, most=_MAX_SIDECAR))
         except (OSError, ValueError, TypeError) as error:
             raise EngineError(
-                f"{path} is damaged ({error}). Delete it, then: stylert build-engine {bundle.path}"
+                f"{path} is damaged ({error}). Delete it, then: stylert build-engine "
+                f"{shlex.quote(str(bundle.path))}"
             ) from None
         if plan.name != path.stem:
             raise EngineError(

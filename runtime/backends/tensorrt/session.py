@@ -7,6 +7,7 @@ noise stays on the device, and pictures come as NumPy arrays or stay there (`Dev
 from __future__ import annotations
 
 import contextlib
+import shlex
 import warnings
 from collections.abc import Sequence
 from typing import Any
@@ -183,7 +184,8 @@ class TensorRTSession:
             if name not in plan.outputs:
                 raise EngineError(
                     f"{plan.name} has the outputs {', '.join(plan.outputs)}, got {name!r}. Build "
-                    f"it with both: stylert build-engine {self._bundle.path} --compiler "
+                    "it with both: stylert build-engine "
+                    f"{shlex.quote(str(self._bundle.path))} --compiler "
                     f"{COMPILERS[plan.compiler]} --output both"
                 )
 

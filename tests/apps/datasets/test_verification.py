@@ -273,11 +273,18 @@ def test_a_stranger_may_claim_any_number_of_images(write: Any) -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
-def test_a_stranger_may_put_anything_in_the_place_of_a_file(write: Any) -> None:
-    out = write()
-    (out / "seed0002.png").unlink()
-    os.mkfifo(out / "seed0002.png")  # who opens it waits for ever
-    assert found(verify_dataset(out)) == ([], ["seed0002.png"], [], [2])
+@pytest.mark.parametrize("put", [os.mkdir, getattr(os, "mkfifo", os.mkdir)])
+@pytest.mark.parametrize(
+    ("container", "name", "places"),
+    [("folder", "seed0002.png", [2]), ("webdataset", "shard-000000.tar", [0, 1, 2, 3])],
+)
+def test_a_stranger_may_put_anything_in_the_place_of_a_file(
+    write: Any, put: Callable[[Path], None], container: str, name: str, places: list[int]
+) -> None:
+    out = write(container=container)
+    (out / name).unlink()
+    put(out / name)  # who opens a pipe waits for ever
+    assert found(verify_dataset(out)) == ([], [name], [], places)
 
 
 @pytest.mark.parametrize("container", CONTAINERS)

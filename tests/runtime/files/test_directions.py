@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,9 @@ CHANGES: dict[str, Callable[[dict[str, Any]], Any]] = {
     "a negative layer": lambda a: a.update({"one.layers": np.array([-1])}),
     "layers of rank 2": lambda a: a.update({"one.layers": np.array([[0]])}),
     "float layers": lambda a: a.update({"one.layers": np.array([0.0])}),
+    "none": lambda a: a.update(
+        {"one.vectors": VECTORS[:0], "one.eigenvalues": np.ones(0, np.float32)}
+    ),
     "NaN": lambda a: a.update({"one.vectors": VECTORS * np.nan}),
 }
 
@@ -78,6 +82,19 @@ def test_arrays_that_do_not_fit(change: Callable[[dict[str, Any]], Any]) -> None
     change(arrays)
     with pytest.raises((ValueError, KeyError), match="one"):
         read_direction_sets(arrays, num_ws=3, w_dim=2)
+
+
+def test_a_name_that_would_steer_the_terminal() -> None:
+    arrays = make_direction_arrays([replace(SETS[0], name="one\x1b[31m")])
+    with pytest.raises(ValueError, match="is no printable name"):
+        read_direction_sets(arrays, num_ws=3, w_dim=2)
+
+
+def test_memory_is_bounded_before_it_is_taken() -> None:
+    """A set is small in the file, and num_ws times as large by name."""
+    arrays = make_direction_arrays(SETS)
+    with pytest.raises(ValueError, match="its directions take 1440000000 bytes by name, expected"):
+        read_direction_sets(arrays, num_ws=60_000_000, w_dim=2)
 
 
 # --- In a bundle. Here the checksums are not compared, so that what is behind them is reached.

@@ -224,6 +224,10 @@ def test_a_damaged_sidecar(choose: Any, bundle_copy: Path, add_plans: Any, refus
         file.write_text(wrong)
         with refuses("is damaged", error=EngineError):
             choose()
+    file.unlink()
+    file.symlink_to("/dev/zero")  # it has no end, and its size is 0
+    with refuses("is damaged (it is no regular file)", error=EngineError):
+        choose()
 
 
 def test_the_plans_of_the_real_compiler(
