@@ -11,7 +11,7 @@ from stylert.engines.compiler import Compiler, Target
 from stylert.engines.gpus import find_gpu
 from stylert.engines.packages import import_package
 from stylert.engines.request import BuildRequest
-from stylert.runtime.errors import InvalidInput
+from stylert.runtime.errors import EngineError, InvalidInput
 from stylert.runtime.machine import visible_gpus
 
 __all__ = ["TensorRTRTX"]
@@ -77,7 +77,11 @@ class TensorRTRTX(Compiler):
         config.num_compute_capabilities = len(capabilities)
         for i, capability in enumerate(capabilities):
             sm = getattr(self.trt.ComputeCapability, f"SM{capability.replace('.', '')}")
-            config.set_compute_capability(sm, i)
+            if not config.set_compute_capability(sm, i):
+                raise EngineError(
+                    f"TensorRT-RTX {self.trt.__version__} refuses compute capability {capability}. "
+                    "Leave its SM out, or use another version."
+                )
 
     @override
     def learn(self, config: Any) -> None:

@@ -6,6 +6,7 @@ import importlib.util
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any, cast
 
 import numpy as np
@@ -15,7 +16,6 @@ from onnx import TensorProto, helper, numpy_helper
 
 from stylert.runtime.bundle import ENGINES
 
-FAKE = Path(__file__).with_name("fake_tensorrt.py")
 SaveOnnx = Callable[..., Path]
 
 
@@ -38,13 +38,39 @@ def left() -> Callable[[Path], list[str]]:
 
 @pytest.fixture(scope="session")
 def fake_tensorrt() -> type[Any]:
-    """The class of `fake_tensorrt.py`: tests are no package, so it is loaded by its path."""
-    spec = importlib.util.spec_from_file_location("fake_tensorrt", FAKE)
+    """The class of `fake_tensorrt.py`."""
+    return cast(type[Any], load("fake_tensorrt.py").FakeTensorRT)
+
+
+@pytest.fixture(scope="session")
+def load_module() -> Callable[[str], ModuleType]:
+    """Loads a module by its path from this folder."""
+    return load
+
+
+@pytest.fixture(scope="session")
+def surfaces(pytestconfig: pytest.Config) -> dict[str, Any]:
+    """What the real bindings have, by version; fetched once into pytest's cache folder."""
+    cache = pytestconfig.cache
+    assert cache is not None
+    folder = cache.mkdir("tensorrt-bindings")
+    real = load("real_bindings.py")
+    found = {
+        version: real.find_surface(spec, folder / version)
+        for version, spec in real.BINDINGS.items()
+    }
+    return found | {"rtx": real.dump_surface("tensorrt_rtx")}
+
+
+def load(file: str) -> ModuleType:
+    """A module by its path, from this folder: tests are no package."""
+    path = Path(__file__).parent / file
+    spec = importlib.util.spec_from_file_location(f"engines_{path.stem}", path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return cast(type[Any], module.FakeTensorRT)
+    return module
 
 
 @pytest.fixture

@@ -78,12 +78,12 @@ class FakeBuilder:
         self._logger = logger
         self._real = tensorrt_rtx.Builder(logger)
 
-    def create_network(self, flags: int) -> Any:
+    def create_network(self, flags: int) -> tensorrt_rtx.INetworkDefinition:
         strongly_typed = int(tensorrt_rtx.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
         assert flags == 1 << strongly_typed, "on 10.x, it would choose the precision itself"
         return self._real.create_network(flags)
 
-    def create_optimization_profile(self) -> Any:
+    def create_optimization_profile(self) -> tensorrt_rtx.IOptimizationProfile:
         return self._real.create_optimization_profile()
 
     def create_builder_config(self) -> FakeConfig:
@@ -91,7 +91,7 @@ class FakeBuilder:
         self._trt.configs.append(config)
         return config
 
-    def build_serialized_network(self, network: Any, config: FakeConfig) -> bytes | None:
+    def build_serialized_network(self, network: Any, config: FakeConfig) -> memoryview | None:
         self._trt.used["build_serialized_network"] = self._trt.current()
         config.timings += b"+"
         parsed = ParsedGraph.__new__(ParsedGraph)  # only to look at the network
@@ -101,15 +101,16 @@ class FakeBuilder:
         errors += [self._trt.error] if self._trt.error else []
         for error in errors:
             self._logger.log(tensorrt_rtx.ILogger.Severity.ERROR, error)
-        return None if errors else b"plan of " + network.name.encode()
+        return None if errors else memoryview(b"plan of " + network.name.encode())
 
 
 class FakeTimingCache:
     def __init__(self, data: bytes) -> None:
         self.data = data
 
-    def serialize(self) -> bytes:
-        return self.data
+    def serialize(self) -> memoryview:
+        """Gives memory of the host, which is no bytes."""
+        return memoryview(self.data)
 
 
 class FakeConfig:
@@ -130,15 +131,15 @@ class FakeConfig:
     def clear_flag(self, flag: Any) -> None:
         self.flags.discard(flag)
 
-    def set_memory_pool_limit(self, pool: Any, size: int) -> None:
-        self.pools[pool] = size
+    def set_memory_pool_limit(self, pool: Any, pool_size: int) -> None:
+        self.pools[pool] = pool_size
 
     def add_optimization_profile(self, profile: Any) -> int:
         self.profiles.append(profile)
         return int(self.real.add_optimization_profile(profile))
 
-    def create_timing_cache(self, data: bytes) -> FakeTimingCache | None:
-        return FakeTimingCache(data)
+    def create_timing_cache(self, serialized_timing_cache: bytes) -> FakeTimingCache | None:
+        return FakeTimingCache(serialized_timing_cache)
 
     def set_timing_cache(self, cache: FakeTimingCache, ignore_mismatch: bool) -> bool:
         header = self.trt.__version__.encode()
@@ -147,5 +148,5 @@ class FakeConfig:
         self.timings = cache.data or header
         return True
 
-    def get_timing_cache(self) -> FakeTimingCache:
+    def get_timing_cache(self) -> FakeTimingCache | None:
         return FakeTimingCache(self.timings)

@@ -1,27 +1,18 @@
-"""All that our code calls of TensorRT exists in the real bindings of 10.16, 11.4 and TensorRT-RTX.
+"""All that our code asks of TensorRT is as the real bindings have it: names, arguments, results.
 
-The bindings of TensorRT come from PyPI without the libraries that they bind. Empty libraries of the
-same names make them importable, which is enough to see their classes, members and signatures.
+Those of the oldest version that we admit, of the newest, and of TensorRT-RTX; see real_bindings.py.
 """
 
 from __future__ import annotations
 
 import ast
-import json
-import os
-import subprocess
-import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
-BINDINGS = {
-    "10.16": "tensorrt_cu13_bindings==10.16.1.11",
-    "11.4": "tensorrt_cu13_bindings==11.4.0.106",
-}
 SOURCES = sorted(
     path
     for folder in ("engines", "runtime")
@@ -60,27 +51,35 @@ OBJECTS = {
     "user": ("ILayer",),
 }
 
-STUBS = """
-int getInferLibVersion(void) { return 0; }
-int getNvOnnxParserVersion(void) { return 0; }
-void *createInferBuilder_INTERNAL(void *a, int b) { return 0; }
-void *createInferRefitter_INTERNAL(void *a, void *b, int c) { return 0; }
-void *createInferRuntime_INTERNAL(void *a, int b) { return 0; }
-void *createNvOnnxParser_INTERNAL(void *a, void *b, int c) { return 0; }
-void *createNvOnnxParserRefitter_INTERNAL(void *a, void *b, int c) { return 0; }
-void *getBuilderPluginRegistry(int a) { return 0; }
-void *getPluginRegistry(void) { return 0; }
-_Bool initLibNvInferPlugins(void *a, const char *b) { return 0; }
-"""
-DUMP = """
-import importlib, json, sys
-trt = importlib.import_module(sys.argv[1])
-members = lambda v: {m: str(getattr(v, m).__doc__) for m in dir(v)}
-surface = {n: members(v) if isinstance(v, type) else {} for n, v in vars(trt).items()}
-print(json.dumps({"__version__": trt.__version__, "surface": surface}))
-"""
-
-Surface = Mapping[str, Mapping[str, str]]  # members by class, and their signatures
+# What our code takes the calls to give; of what is no bool and no None, none may be at times.
+RETURNS = {
+    "None": "__init__ clear_flag set_device_memory set_execution_context_allocation_strategy "
+    "set_flag set_input set_memory_pool_limit set_shape unmark_output",
+    "bool": "deserialize execute_async_v3 parse refit_cuda_engine refit_from_bytes "
+    "set_compute_capability set_input_shape set_optimization_profile_async set_runtime_cache "
+    "set_tensor_address set_timing_cache",
+    "int": "add_optimization_profile get_device_memory_size_for_profile_v2",
+    "str": "desc get_tensor_name node_name node_operator",
+    "list[str]": "get_missing_weights infer_shapes",
+    "Dims": "get_tensor_shape",
+    "list[Dims]": "get_tensor_profile_shape",
+    "DataType": "get_tensor_dtype",
+    "TensorIOMode": "get_tensor_mode",
+    "IHostMemory": "build_serialized_network serialize",
+    "IBuilderConfig": "create_builder_config",
+    "ICastLayer": "add_cast",
+    "ICudaEngine": "deserialize_cuda_engine",
+    "IExecutionContext": "create_execution_context",
+    "ILayer": "get_layer",
+    "INetworkDefinition": "create_network",
+    "IOptimizationProfile": "create_optimization_profile",
+    "IRuntimeCache": "create_runtime_cache",
+    "IRuntimeConfig": "create_runtime_config",
+    "ITensor": "get_input get_output",
+    "ITimingCache": "create_timing_cache get_timing_cache",
+    "ParserError": "get_error",
+}
+RETURNED = {name: kind for kind, names in RETURNS.items() for name in names.split()}
 
 
 class Use(NamedTuple):
@@ -89,20 +88,56 @@ class Use(NamedTuple):
     where: str
     classes: tuple[str, ...]  # one of these must have the member, () = the module
     names: tuple[str, ...]  # what is looked up, the outermost first
-    keywords: tuple[str, ...]  # of the call, if it is one
+    call: tuple[int, tuple[str, ...]] | None  # how many arguments, and which by name; -1 = any
+    assigned: bool
+    ignored: bool  # what the call gives
     rtx: bool  # only TensorRT-RTX is asked for it
 
-    def missing_in(self, surface: Surface) -> str | None:
-        """What of it a surface lacks."""
-        first, *rest = self.names
+    @property
+    def title(self) -> str:
+        """As a message has it."""
+        return ".".join(("/".join(self.classes) or "trt", *self.names))
+
+    def find_members(self, surface: Any) -> dict[str, Any]:
+        """What it may be, by the class that has it."""
+        kinds = self.classes or (self.names[0],)
+        name = self.names[0] if self.classes else "__init__" if self.call else self.names[-1]
+        if not self.classes and len(self.names) > 1:
+            name = self.names[1]
+        return {kind: surface[kind][name] for kind in kinds if name in surface.get(kind, ())}
+
+    def find_fault(self, surface: Any) -> str | None:
+        """What is wrong with it where a surface is what there is."""
+        if not self.classes and self.names[0] not in surface:
+            return f"{self.where}: {self.title} does not exist"
+        if not self.classes and not surface[self.names[0]]:
+            return None  # a function of Python, or what the module has imported
+        if not self.classes and len(self.names) == 1 and self.call is None:
+            return None  # the class itself
+        members = self.find_members(surface)
+        if not members:
+            return f"{self.where}: {self.title} does not exist"
+        if self.assigned and not any(member.settable for member in members.values()):
+            return f"{self.where}: {self.title} cannot be set"
+        signatures = [s for member in members.values() for s in member.signatures]
+        if self.call is None:
+            return f"{self.where}: {self.title} is not called" if signatures else None
+        if not signatures:
+            return f"{self.where}: {self.title} is called, and is no function"
+        count, keywords = self.call
+        if self.names[-1] == "__init__" and len(self.names) > 1:
+            count -= 1  # the object itself
+        if count >= 0 and not any(s.takes(count, keywords) for s in signatures):
+            return f"{self.where}: {self.title} does not take {count} arguments and {keywords}"
         if not self.classes:
-            found = first in surface and (not rest or rest[0] in surface[first])
-            return None if found else f"{self.where}: trt.{'.'.join(self.names)}"
-        docs = [surface[kind][first] for kind in self.classes if first in surface[kind]]
-        if not docs:
-            return f"{self.where}: {' or '.join(self.classes)}.{first}"
-        lacks = [k for k in self.keywords if not any(f"{k}:" in doc for doc in docs)]
-        return f"{self.where}: {first}({lacks[0]}=...)" if lacks else None
+            return None  # it makes an object
+        wanted, given = RETURNED.get(self.names[-1]), {s.returns for s in signatures}
+        if given != {wanted}:
+            return f"{self.where}: {self.title} gives {given}, and not {wanted}"
+        if self.ignored != (wanted == "None"):
+            what = "is not looked at" if self.ignored else "is always None"
+            return f"{self.where}: what {self.title} gives {what}"
+        return None
 
 
 def chain(node: ast.Attribute) -> tuple[str, list[str]]:
@@ -124,64 +159,35 @@ def uses(path: Path) -> Iterator[Use]:
     file = path.relative_to(ROOT).as_posix()
     tree = ast.parse(source)
     calls = {id(node.func): node for node in ast.walk(tree) if isinstance(node, ast.Call)}
+    ignored = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
     for node in ast.walk(tree):
         if not isinstance(node, ast.Attribute):
             continue
         start, names = chain(node)
         if start:
-            call = calls.get(id(node))
-            keywords = tuple(k.arg for k in call.keywords if k.arg) if call else ()
-            rtx = start in RTX or file in RTX_FILES or names[0] in RTX_MEMBERS
             classes = OBJECTS.get(start, ())
-            yield Use(f"{file}:{node.lineno}", classes, tuple(names), keywords, rtx)
+            inner = bool(classes) and len(names) > 1  # layer.name.startswith(...) calls no layer
+            call = None if inner else calls.get(id(node))
+            rtx = start in RTX or file in RTX_FILES or names[0] in RTX_MEMBERS
+            yield Use(
+                where=f"{file}:{node.lineno}",
+                classes=classes,
+                names=tuple(names),
+                call=None if call is None else count_arguments(call),
+                assigned=isinstance(node.ctx, ast.Store) and not inner,
+                ignored=id(call) in ignored,
+                rtx=rtx,
+            )
 
 
-@pytest.fixture(scope="module")
-def surfaces(pytestconfig: pytest.Config) -> dict[str, Surface]:
-    """The bindings' classes, downloaded once into pytest's cache folder."""
-    cache = pytestconfig.cache
-    assert cache is not None
-    folder = cache.mkdir("tensorrt-bindings")
-    found = {version: _surface(spec, folder / version) for version, spec in BINDINGS.items()}
-    found["rtx"] = _dump("tensorrt_rtx", {})["surface"]
-    return found
+def count_arguments(call: ast.Call) -> tuple[int, tuple[str, ...]]:
+    """How many arguments a call has, -1 where that is not to be seen, and the names of others."""
+    starred = any(isinstance(argument, ast.Starred) for argument in call.args)
+    return -1 if starred else len(call.args), tuple(k.arg for k in call.keywords if k.arg)
 
 
-def _surface(spec: str, folder: Path) -> Surface:
-    file = folder / f"{spec}.json"
-    if not file.exists():
-        folder.mkdir(exist_ok=True)
-        pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--upgrade"]
-        _run([*pip, "--target", str(folder / "site"), spec])
-        (folder / "stubs.c").write_text(STUBS)
-        major = spec.partition("==")[2].partition(".")[0]
-        for name in ("nvinfer", "nvonnxparser", "nvinfer_plugin"):
-            library = f"lib{name}.so.{major}"
-            flags = ["-shared", "-fPIC", "-w", f"-Wl,-soname,{library}"]
-            _run(["cc", *flags, "-o", str(folder / library), str(folder / "stubs.c")])
-        paths = {"LD_LIBRARY_PATH": str(folder), "PYTHONPATH": str(folder / "site")}
-        dump = _dump("tensorrt_bindings", paths)
-        assert dump["__version__"] == spec.partition("==")[2]
-        file.write_text(json.dumps(dump["surface"]))
-    surface: Surface = json.loads(file.read_text())
-    return surface
-
-
-def _dump(module: str, paths: dict[str, str]) -> dict[str, dict[str, dict[str, str]]]:
-    dump: dict[str, dict[str, dict[str, str]]] = json.loads(
-        _run([sys.executable, "-c", DUMP, module], os.environ | paths)
-    )
-    return dump
-
-
-def _run(command: list[str], env: Mapping[str, str] | None = None) -> str:
-    run = subprocess.run(command, capture_output=True, text=True, env=env)
-    assert run.returncode == 0, f"{' '.join(command)}: {run.stderr[-2000:]}"
-    return run.stdout
-
-
-def test_the_surfaces_are_the_real_ones(surfaces: dict[str, Surface]) -> None:
-    assert "FP16" in surfaces["10.16"]["BuilderFlag"]
+def test_the_surfaces_are_the_real_ones(surfaces: dict[str, Any]) -> None:
+    assert "FP16" in surfaces["10.12"]["BuilderFlag"]
     assert "FP16" not in surfaces["11.4"]["BuilderFlag"]
     assert "ComputeCapability" in surfaces["rtx"]
     assert "ComputeCapability" not in surfaces["11.4"]
@@ -201,32 +207,52 @@ def test_the_finder_sees_what_is_used() -> None:
 
 
 @pytest.mark.parametrize(
-    ("source", "lacks"),
+    ("source", "fault"),
     [
-        ("trt.BuilderFlag.FP16", "trt.BuilderFlag.FP16"),
-        ("self.trt.IInt8Calibrator()", "trt.IInt8Calibrator"),
-        ("layer.precision = trt.DataType.HALF", "ILayer"),
-        ("engine.device_memory_size", "ICudaEngine.device_memory_size"),
-        ("config.set_timing_cache(cache, ignore=False)", "set_timing_cache(ignore=...)"),
+        ("trt.BuilderFlag.FP16", "trt.BuilderFlag.FP16 does not exist"),
+        ("self.trt.IInt8Calibrator()", "trt.IInt8Calibrator does not exist"),
+        ("layer.precision = trt.DataType.HALF", "ICastLayer.precision does not exist"),
+        ("engine.device_memory_size", "ICudaEngine.device_memory_size does not exist"),
+        ("engine.num_io_tensors()", "is called, and is no function"),
+        ("engine.num_io_tensors = 3", "cannot be set"),
+        ("if parser.num_errors and engine.get_tensor_name: pass", "get_tensor_name is not called"),
+        ("x = config.set_timing_cache(cache, ignore=False)", "does not take 1 arguments and ("),
+        ("x = config.set_timing_cache(cache)", "does not take 1 arguments and ("),
+        ("x = engine.get_tensor_name(1, 2)", "does not take 2 arguments"),
+        ("x = trt.Builder()", "trt.Builder does not take 0 arguments"),
+        ("context.set_input_shape(a, b)", "gives is not looked at"),
+        ("x = context.set_device_memory(a, b)", "gives is always None"),
+        ("x = engine.create_engine_inspector()", "gives {'EngineInspector'}, and not None"),
     ],
 )
-def test_what_11_has_removed_would_be_found(
-    surfaces: dict[str, Surface], tmp_path: Path, source: str, lacks: str,
+def test_a_fault_would_be_found(
+    surfaces: dict[str, Any],
+    tmp_path: Path,
+    source: str,
+    fault: str,
     monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+) -> None:
     path = tmp_path / "source.py"
     path.write_text(source)
     monkeypatch.setitem(uses.__globals__, "ROOT", tmp_path)
-    missing = [use.missing_in(surfaces["11.4"]) for use in uses(path)]
-    assert any(lacks in (line or "") for line in missing), missing
+    faults = [use.find_fault(surfaces["11.4"]) for use in uses(path)]
+    assert any(fault in (line or "") for line in faults), faults
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.relative_to(ROOT).as_posix())
-def test_all_that_is_used_exists(path: Path, surfaces: dict[str, Surface]) -> None:
-    missing = [
-        f"{version}: {lack}"
+def test_all_that_is_used_is_as_it_is_used(path: Path, surfaces: dict[str, Any]) -> None:
+    faults = [
+        f"{version}: {fault}"
         for use in uses(path)
         for version, surface in surfaces.items()
-        if (version == "rtx" or not use.rtx) and (lack := use.missing_in(surface))
+        if (version == "rtx" or not use.rtx) and (fault := use.find_fault(surface))
     ]
-    assert not missing, "\n".join(missing)
+    assert not faults, "\n".join(faults)
+
+
+def test_every_class_is_used() -> None:
+    """Else what a name stands for has changed, and nothing is looked at any more."""
+    used = {name for path in SOURCES for use in uses(path) for name in use.classes}
+    assert used == {kind for kinds in OBJECTS.values() for kind in kinds}
+    called = {use.names[-1] for path in SOURCES for use in uses(path) if use.call and use.classes}
+    assert called | {"__init__"} == set(RETURNED)

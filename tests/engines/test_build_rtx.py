@@ -99,18 +99,26 @@ def test_nothing_is_allocated_while_an_engine_runs(
 ) -> None:
     """No CUDA graph can be captured otherwise."""
     configs = []
-    run = compiler.run_builder
-    monkeypatch.setattr(
-        compiler,
-        "run_builder",
-        lambda trt, builder, network, config, progress: (
-            configs.append(config) or run(trt, builder, network, config, progress)
-        ),
-    )
+    make = compiler._make_config
+
+    def keep(*arguments: Any) -> Any:
+        configs.append(make(*arguments))
+        return configs[-1]
+
+    monkeypatch.setattr(compiler, "_make_config", keep)
     mapping(own_bundle, batch=batch)
     (config,) = configs
     assert config.get_flag(tensorrt_rtx.BuilderFlag.REQUIRE_USER_ALLOCATION)
     assert not config.get_flag(tensorrt_rtx.BuilderFlag.TF32)
+
+
+def test_an_sm_that_the_builder_refuses(
+    own_bundle: Path, refuses: Refuses, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would build for another one."""
+    monkeypatch.setattr(tensorrt_rtx.IBuilderConfig, "set_compute_capability", lambda *_: False)
+    with refuses(VERSION, "refuses compute capability 8.9", error=EngineError):
+        mapping(own_bundle)
 
 
 def test_one_plan_holds_for_all_sms(own_bundle: Path) -> None:

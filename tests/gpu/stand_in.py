@@ -55,7 +55,7 @@ def stand_in(fake: ModuleType, graphs: ModuleType) -> Any:
             }
             self.world.seen.append((engine.graph, shapes))
             for name, made in zip(engine.outputs, graph.run(feeds, engine.outputs), strict=True):
-                dtype = np.dtype(engine.get_tensor_dtype(name))
+                dtype = np.dtype(fake.nptype(engine.get_tensor_dtype(name)))
                 self._view(addresses[name], tuple(made.shape), dtype).copy_(made)
 
         def _view(self, pointer: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> torch.Tensor:

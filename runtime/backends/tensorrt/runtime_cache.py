@@ -71,7 +71,8 @@ class RuntimeCache:
 
     def attach(self, config: Any) -> None:
         """Let the contexts of a runtime config use it."""
-        config.set_runtime_cache(self._cache)
+        if not config.set_runtime_cache(self._cache) and self._file is not None:
+            self._give_up("TensorRT-RTX does not take its own cache")
 
     def save(self) -> None:
         """Keep what was compiled since. Whatever prevents that is told once, and is no error."""
@@ -99,9 +100,9 @@ class RuntimeCache:
         except Exception:
             return False
 
-    def _give_up(self, error: Exception) -> None:
+    def _give_up(self, why: Exception | str) -> None:
         self._file = None
-        reason = " ".join(str(error).split())
+        reason = " ".join(str(why).split())
         warnings.warn(
             f"Compiled kernels cannot be kept ({reason:.200}): TensorRT-RTX compiles them again at "
             "each start, which takes seconds. Set XDG_CACHE_HOME to a folder that can be written.",

@@ -10,6 +10,7 @@ import enum
 import json
 import weakref
 from collections import Counter
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -40,6 +41,25 @@ class ExecutionContextAllocationStrategy(enum.IntEnum):
     STATIC = 0
     ON_PROFILE_CHANGE = 1
     USER_MANAGED = 2
+
+
+class DataType(enum.IntEnum):
+    FLOAT = 0
+    HALF = 1
+    INT8 = 2
+    INT32 = 3
+    BOOL = 4
+    UINT8 = 5
+
+
+def nptype(trt_type: DataType) -> type:
+    """What NumPy calls a type; the bindings raise where it has none."""
+    kinds = {DataType.FLOAT: np.float32, DataType.HALF: np.float16, DataType.UINT8: np.uint8}
+    if trt_type not in kinds:
+        raise TypeError(
+            f"Could not resolve TensorRT datatype to an equivalent numpy datatype. {trt_type}"
+        )
+    return kinds[trt_type]
 
 
 class ILogger:
@@ -79,6 +99,19 @@ class World:
         return returned
 
 
+class Dims:
+    """Sizes of a tensor: a sequence, and neither a list nor a tuple."""
+
+    def __init__(self, sizes: Sequence[int]) -> None:
+        self._sizes = tuple(sizes)
+
+    def __len__(self) -> int:
+        return len(self._sizes)
+
+    def __getitem__(self, index: int) -> int:
+        return self._sizes[index]
+
+
 class Runtime:
     world: World
 
@@ -86,12 +119,17 @@ class Runtime:
         self.world.logger = logger
         self.engine_host_code_allowed = False
 
-    def deserialize_cuda_engine(self, data: bytes) -> Any:
+    def deserialize_cuda_engine(self, serialized_engine: bytes) -> Engine | None:
         self.world.host_code.append(self.engine_host_code_allowed)
+        try:
+            engine = Engine(self.world, json.loads(serialized_engine))
+        except ValueError:
+            self.world.log(Severity.ERROR, "Magic tag does not match")
+            return None
         if "deserialize_cuda_engine" in self.world.failing:
             self.world.log(Severity.WARNING, "not this one")
             self.world.log(Severity.ERROR, "Serialization assertion\nfailed")
-        return self.world.answer("deserialize_cuda_engine", Engine(self.world, json.loads(data)))
+        return self.world.answer("deserialize_cuda_engine", engine)
 
 
 class Engine:
@@ -116,28 +154,26 @@ class Engine:
     def get_tensor_mode(self, name: str) -> TensorIOMode:
         return TensorIOMode.INPUT if name in self.inputs else TensorIOMode.OUTPUT
 
-    def get_tensor_dtype(self, name: str) -> str:
-        dtype = {"tensor(float)": "float32", "tensor(uint8)": "uint8"}[self.tensors[name].type]
-        return str(self.world.answer("get_tensor_dtype", dtype))
+    def get_tensor_dtype(self, name: str) -> DataType:
+        kinds = {"tensor(float)": DataType.FLOAT, "tensor(uint8)": DataType.UINT8}
+        return self.world.answer("get_tensor_dtype", kinds[self.tensors[name].type])
 
-    def get_tensor_shape(self, name: str) -> list[int]:
-        return [size if isinstance(size, int) else -1 for size in self.tensors[name].shape]
+    def get_tensor_shape(self, name: str) -> Dims:
+        return Dims(self._sizes(name))
 
-    def get_tensor_profile_shape(self, name: str, profile: int) -> list[list[int]]:
-        assert name in self.inputs
-        sizes = list(self.batches[profile])
-        if name.startswith("noise") and self.noise != "own":
-            sizes = [1, 1, 1] if self.noise == "shared" else [1, *sizes[1:]]
-        return [[size, *self.get_tensor_shape(name)[1:]] for size in sizes]
+    def get_tensor_profile_shape(self, name: str, profile_index: int) -> list[Dims]:
+        return [Dims(sizes) for sizes in self.find_limits(name, profile_index)]
 
-    def get_device_memory_size_for_profile_v2(self, profile: int) -> int:
-        return 1000 * int(self.batches[profile][2])
+    def get_device_memory_size_for_profile_v2(self, profile_index: int) -> int:
+        return 1000 * int(self.batches[profile_index][2])
 
     def create_runtime_config(self) -> RuntimeConfig:
         assert self.world.rtx, "not used here: full TensorRT has other strategies"
         return RuntimeConfig(self)
 
-    def create_execution_context(self, strategy: Any) -> Any:
+    def create_execution_context(
+        self, strategy: ExecutionContextAllocationStrategy | RuntimeConfig
+    ) -> Context | None:
         config = None
         if isinstance(strategy, RuntimeConfig):
             config, strategy = strategy, strategy.strategy
@@ -145,6 +181,17 @@ class Engine:
         context = Context(self, config)
         self.world.contexts.add(context)
         return self.world.answer("create_execution_context", context)
+
+    def find_limits(self, name: str, profile: int) -> list[list[int]]:
+        """The least, best and largest sizes of an input."""
+        assert name in self.inputs
+        rows = list(self.batches[profile])
+        if name.startswith("noise") and self.noise != "own":
+            rows = [1, 1, 1] if self.noise == "shared" else [1, *rows[1:]]
+        return [[size, *self._sizes(name)[1:]] for size in rows]
+
+    def _sizes(self, name: str) -> list[int]:
+        return [size if isinstance(size, int) else -1 for size in self.tensors[name].shape]
 
 
 class RuntimeConfig:
@@ -165,9 +212,10 @@ class RuntimeConfig:
     def create_runtime_cache(self) -> RuntimeCache:
         return RuntimeCache(self.engine.world)
 
-    def set_runtime_cache(self, cache: RuntimeCache) -> Any:
-        self.cache = weakref.ref(cache)
-        return self.engine.world.answer("set_runtime_cache", True)
+    def set_runtime_cache(self, cache: RuntimeCache) -> bool:
+        if taken := self.engine.world.answer("set_runtime_cache", True):
+            self.cache = weakref.ref(cache)
+        return taken
 
 
 class RuntimeCache:
@@ -177,7 +225,7 @@ class RuntimeCache:
         self.world = world
         self.kernels: list[Any] = []
 
-    def deserialize(self, blob: bytes) -> Any:
+    def deserialize(self, blob: bytes) -> bool:
         assert self.world.device.is_active, "it asks the driver"
         try:
             driver, kernels = json.loads(blob)
@@ -188,7 +236,7 @@ class RuntimeCache:
         self.kernels = kernels
         return self.world.answer("deserialize", True)
 
-    def serialize(self) -> Any:
+    def serialize(self) -> memoryview | None:
         """Gives memory of the host, which is no bytes."""
         data = json.dumps([self.world.driver, self.kernels]).encode()
         return self.world.answer("serialize", memoryview(data))
@@ -206,45 +254,46 @@ class Context:
         self.addresses: dict[str, int] = {}
         self.memory = (0, 0)
 
-    def set_device_memory(self, pointer: int, size: int) -> None:
-        assert pointer % 256 == 0
-        self.memory = (pointer, size)
+    def set_device_memory(self, memory: int, size: int) -> None:
+        assert memory % 256 == 0
+        self.memory = (memory, size)
         self.changes += 1
 
-    def set_optimization_profile_async(self, profile: int, stream: int) -> Any:
+    def set_optimization_profile_async(self, profile_index: int, stream_handle: int) -> bool:
         """Never gives False: the bindings raise."""
-        self.profile = profile
+        self.profile = profile_index
         self.changes += 1
         if "set_optimization_profile_async" in self.world.failing:
             self.world.log(Severity.ERROR, "profile index is\ninvalid")
             raise RuntimeError("Error in set optimization profile async.")
         return self.world.answer("set_optimization_profile_async", True)
 
-    def set_input_shape(self, name: str, shape: tuple[int, ...]) -> Any:
-        least, _, most = self.engine.get_tensor_profile_shape(name, self.profile)
+    def set_input_shape(self, name: str, shape: tuple[int, ...]) -> bool:
+        assert type(shape) in (tuple, list, Dims)
+        least, _, most = self.engine.find_limits(name, self.profile)
         fits = all(a <= size <= b for a, size, b in zip(least, shape, most, strict=True))
         self.shapes[name] = tuple(shape)
         self.changes += 1
         return self.world.answer("set_input_shape", fits)
 
-    def set_tensor_address(self, name: str, pointer: int) -> Any:
-        self.addresses[name] = pointer
+    def set_tensor_address(self, name: str, memory: int) -> bool:
+        self.addresses[name] = memory
         self.changes += 1
         return self.world.answer("set_tensor_address", name in self.engine.tensors)
 
-    def infer_shapes(self) -> Any:
+    def infer_shapes(self) -> list[str]:
         missing = [name for name in self.engine.inputs if name not in self.shapes]
         return self.world.answer("infer_shapes", missing)
 
-    def get_tensor_shape(self, name: str) -> Any:
+    def get_tensor_shape(self, name: str) -> Dims:
         batch = self.shapes["z" if self.engine.graph == "mapping" else "ws"][0]
-        shape = [batch, *self.engine.get_tensor_shape(name)[1:]]
-        return self.world.answer("get_tensor_shape", shape)
+        shape = [batch, *tuple(self.engine.get_tensor_shape(name))[1:]]
+        return Dims(self.world.answer("get_tensor_shape", shape))
 
-    def execute_async_v3(self, handle: int) -> Any:
+    def execute_async_v3(self, stream_handle: int) -> bool:
         device = self.world.device
-        stream = device.streams[handle]
-        assert handle != 1, "the default stream"
+        stream = device.streams[stream_handle]
+        assert stream_handle != 1, "the default stream"
         self.runs += 1
         if self.config is not None:
             self._compile(self.config())
@@ -267,7 +316,7 @@ class Context:
 
     def _compile(self, config: RuntimeConfig | None) -> None:
         assert config is not None, "the config is gone before its context"
-        cache = config.cache and config.cache()
+        cache = RuntimeCache(self.world) if config.cache is None else config.cache()
         assert cache is not None, "the cache is gone before its context"
         shapes = sorted((name, list(shape)) for name, shape in self.shapes.items())
         kernel = json.loads(json.dumps([self.engine.graph, shapes]))
@@ -301,10 +350,10 @@ class Refitter:
         self.world = engine.world
         self.onnx = ""
 
-    def get_missing_weights(self) -> Any:
+    def get_missing_weights(self) -> list[str]:
         return self.world.answer("get_missing_weights", [])
 
-    def refit_cuda_engine(self) -> Any:
+    def refit_cuda_engine(self) -> bool:
         done = self.world.answer("refit_cuda_engine", True)
         if done:
             self.engine.onnx = self.onnx
@@ -321,7 +370,7 @@ class OnnxParserRefitter:
         self.refitter = refitter
         self.num_errors = 0
 
-    def refit_from_bytes(self, model: bytes, path: str) -> Any:
+    def refit_from_bytes(self, model: bytes, path: str) -> bool:
         assert Path(path).is_file()
         names = [tensor.name for tensor in onnx.load_from_string(model).graph.initializer]
         assert not [name for name in names if name.endswith("_half")], "no engine has such weights"
@@ -352,10 +401,10 @@ def module_of(name: str, world: World, version: str = VERSION) -> Any:
     module.ILogger = ILogger
     module.TensorIOMode = TensorIOMode
     module.ExecutionContextAllocationStrategy = ExecutionContextAllocationStrategy
-    module.nptype = np.dtype
+    module.nptype = nptype
     module.Runtime = type("Runtime", (Runtime,), {"world": world})
+    module.Refitter = Refitter
     if name != "tensorrt_lean":
-        module.Refitter = Refitter
         module.OnnxParserRefitter = OnnxParserRefitter
     if name == "tensorrt_rtx":
         module.CudaGraphStrategy = CudaGraphStrategy

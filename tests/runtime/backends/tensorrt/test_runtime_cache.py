@@ -147,6 +147,13 @@ def test_bindings_that_raise_do_not_stop_it(rtx: Any, draw: Draw) -> None:
         draw(1, 2)
 
 
+def test_a_cache_that_is_not_taken_is_told(rtx: Any, draw: Draw) -> None:
+    rtx.world.failing["set_runtime_cache"] = False
+    with pytest.warns(StylertWarning, match=r"cannot be kept \(TensorRT-RTX does not") as told:
+        draw(1, 2)
+    assert len(told) == 2  # one for each engine
+
+
 def test_a_folder_that_cannot_be_written_is_told_and_stops_nothing(
     rtx: Any, draw: Draw, folder: Path
 ) -> None:

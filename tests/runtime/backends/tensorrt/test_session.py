@@ -566,7 +566,7 @@ def test_a_changed_plan_is_never_deserialised(installed: Any, engines: Path, ref
 def test_a_plan_whose_tensors_are_not_the_bundles(
     installed: Any, engines: Path, refuses: Any
 ) -> None:
-    installed.world.failing["get_tensor_dtype"] = "float16"
+    installed.world.failing["get_tensor_dtype"] = installed.module.DataType.HALF
     with refuses("is float16", "expected float32", "stylert build-engine", error=EngineError):
         installed.open(engines)
 
