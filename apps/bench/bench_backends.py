@@ -24,6 +24,7 @@ _FACTORIES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "onnxruntime": (_GENERATOR, {"provider": "cpu"}),
     "onnxruntime-cuda": (_GENERATOR, {"provider": "cuda", "precision": "fp32"}),
     "onnxruntime-fp16": (_GENERATOR, {"provider": "cuda", "precision": "fp16"}),
+    "openvino": (_GENERATOR, {"backend": "openvino"}),
     "tensorrt": (_GENERATOR, {"backend": "tensorrt", "provider": "auto"}),
     "torch-eager": (_EAGER, {}),
     "torch-eager-cuda": (_EAGER, {"device": "cuda"}),
@@ -45,7 +46,7 @@ def is_torch(name: str) -> bool:
 
 def on_gpu(name: str) -> bool:
     """Whether a candidate runs on a GPU."""
-    return name not in ("onnxruntime", "torch-eager", "torch-compile")
+    return name not in ("onnxruntime", "openvino", "torch-eager", "torch-compile")
 
 
 def list_candidates(

@@ -14,7 +14,7 @@ from stylert.export.checkpoints import Checkpoint
 from stylert.export.checkpoints.assumptions import NOTHING_SAID, Assumptions
 from stylert.runtime.bundle import Bundle
 from stylert.runtime.errors import InvalidInput
-from stylert.runtime.packages import need
+from stylert.runtime.packages import need, openvino_distribution
 from stylert.runtime.proof.bundle_facts import multiply_adds, reference_error, stored_weights
 
 __all__ = ["MAY_FAIL", "bench_bundle", "bundle_of", "parse_backends"]
@@ -39,7 +39,8 @@ def parse_backends(text: str | None, *, with_checkpoint: bool) -> list[str]:
         MissingExtra: torch is not installed.
     """
     if not text:
-        return list(_WITH_A_CHECKPOINT if with_checkpoint else _OF_A_BUNDLE)
+        names = _WITH_A_CHECKPOINT if with_checkpoint else _OF_A_BUNDLE
+        return [*names, "openvino"] if openvino_distribution() else list(names)
     names = text.split(",")
     for backend in names:
         if backend not in NAMES:

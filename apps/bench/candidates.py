@@ -117,7 +117,7 @@ class _GeneratorCandidate(OpenCandidate):
 
     def describe(self) -> dict[str, Any]:
         description = self._generator.describe()
-        return {"device": description["provider"], **description}
+        return {"device": description.get("provider"), **description}
 
     def close(self) -> None:
         self._generator.close()

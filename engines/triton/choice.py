@@ -34,6 +34,11 @@ def choose_recipe(
         InvalidInput: an unknown value, or values that do not go together.
         EngineError: the bundle has no engines that Triton can serve, or a sidecar is damaged.
     """
+    if backend == "openvino":  # which StyleRT itself has
+        raise InvalidInput(
+            "backend: got 'openvino', which is only fast with one size of batch, and Triton's own "
+            f"batches vary; expected 'auto' or one of {BACKENDS}."
+        )
     check_choice("backend", backend, ("auto", *BACKENDS))
     check_choice("device", device, ("auto", *DEVICES))
     check_choice("precision", precision, ("auto", "fp16", "fp32"))

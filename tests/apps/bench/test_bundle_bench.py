@@ -27,9 +27,12 @@ def test_backends_that_were_asked_for() -> None:
     assert parse_backends(text, with_checkpoint=True) == ["torch-eager-cuda", "onnxruntime"]
 
 
-def test_backends_that_the_files_at_hand_allow() -> None:
-    assert parse_backends(None, with_checkpoint=False) == ["onnxruntime"]
+def test_backends_that_the_files_at_hand_allow(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert parse_backends(None, with_checkpoint=False) == ["onnxruntime", "openvino"]
     names = ["torch-eager", "torch-compile", "onnxruntime"]
+    assert parse_backends(None, with_checkpoint=True) == [*names, "openvino"]
+    monkeypatch.setattr(bundle_bench, "openvino_distribution", lambda: None)
+    assert parse_backends(None, with_checkpoint=False) == ["onnxruntime"]
     assert parse_backends(None, with_checkpoint=True) == names
 
 

@@ -98,6 +98,7 @@ def test_what_is_asked_for(
     ("options", "words", "error"),
     [
         ({"backend": "tf"}, ["backend: got 'tf'"], InvalidInput),
+        ({"backend": "openvino"}, ["backend: got 'openvino'", "batches vary"], InvalidInput),
         ({"device": "tpu"}, ["device: got 'tpu'"], InvalidInput),
         ({"precision": "int8"}, ["precision: got 'int8'"], InvalidInput),
         ({"max_batch": 0}, ["max_batch: got 0"], InvalidInput),
