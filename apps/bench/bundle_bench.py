@@ -39,8 +39,8 @@ def parse_backends(text: str | None, *, with_checkpoint: bool) -> list[str]:
         MissingExtra: torch is not installed.
     """
     if not text:
-        names = _WITH_A_CHECKPOINT if with_checkpoint else _OF_A_BUNDLE
-        return [*names, "openvino"] if openvino_distribution() else list(names)
+        ours = _WITH_A_CHECKPOINT if with_checkpoint else _OF_A_BUNDLE
+        return [*ours, "openvino"] if openvino_distribution() else list(ours)
     names = text.split(",")
     for backend in names:
         if backend not in NAMES:
