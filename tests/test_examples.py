@@ -5,10 +5,12 @@ from __future__ import annotations
 import ast
 import importlib.util
 import os
+import re
+import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -71,7 +73,8 @@ def test_each_is_short_and_says_how_to_run_it(name: str) -> None:
     text = (FOLDER / name).read_text(encoding="utf-8")
     assert len(text.splitlines()) <= MOST_LINES
     shown = ast.get_docstring(ast.parse(text)) or ""
-    assert f"python examples/{name} BUNDLE" in shown or "uvicorn --app-dir examples" in shown
+    ways = (f"python examples/{name} BUNDLE", "uvicorn --app-dir examples", f"examples/{name}:")
+    assert any(way in shown for way in ways)
 
 
 def test_ten_lines(bundle: Path, generator: Generator, tmp_path: Path) -> None:
@@ -155,3 +158,55 @@ def display() -> Iterator[str]:
 @needs("tkinter")
 def test_live_view_in_a_window(bundle: Path, tmp_path: Path, display: str) -> None:
     run(FOLDER / "live_view.py", bundle, "--frames", "20", cwd=tmp_path, DISPLAY=display)
+
+
+POLYGRAPHY = "import sys; sys.modules['tensorrt'] = None; from polygraphy.tools import main; main()"
+
+
+@pytest.mark.parametrize(
+    ("golden", "graph"), [("sg2-cond-32", "mapping"), ("sg3-t-64", "synthesis")]
+)
+def test_polygraphy_feeds(
+    golden: str,
+    graph: str,
+    bundle_of: Callable[[str], Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With classes and noise, and with a transform; docs/polygraphy.md has the demo network."""
+    path = bundle_of(golden)
+    words = ["run", path / f"{graph}.onnx", "--onnxrt", "--validate", "--data-loader-script"]
+    script = f"{FOLDER}/polygraphy_feeds.py:feed_{graph}"
+    said = run("-c", POLYGRAPHY, *words, script, cwd=tmp_path, BUNDLE=str(path))
+    assert "Iteration: 3" in said
+    assert "PASSED" in said
+    monkeypatch.setenv("BUNDLE", str(path))
+    spec = importlib.util.spec_from_file_location("feeds", FOLDER / "polygraphy_feeds.py")
+    assert spec is not None
+    assert spec.loader is not None
+    example = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(example)
+    rows = [row.tobytes() for feeds in example.feed_synthesis() for row in feeds["ws"][0]]
+    assert len(set(rows)) == len(rows)  # no layer of no picture has the w of another
+
+
+def test_arguments_of_polygraphy_on_a_gpu_are_read(
+    bundle_of: Callable[[str], Path], tmp_path: Path
+) -> None:
+    """They come as far as the package that needs the GPU."""
+    text = (FOLDER.parent / "docs" / "polygraphy.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"<!-- test: skip [^\n]*-->\n```sh\n(.*?)```", text, re.DOTALL)
+    assert len(blocks) == 2
+    (tmp_path / "examples").symlink_to(FOLDER)
+    (tmp_path / "demo-bundle").symlink_to(bundle_of("sg2-cond-32"))
+    for block in blocks:
+        first, *words = shlex.split(block.replace("\\\n", " "))
+        assert first == "polygraphy"
+        done = subprocess.run(
+            [sys.executable, "-c", POLYGRAPHY, *words],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert "Module: 'tensorrt' is required" in done.stdout + done.stderr, done.stderr
