@@ -15,8 +15,9 @@ from pathlib import Path
 
 from stylert.runtime.errors import EngineError
 
-__all__ = ["Gpu", "driver_version", "usable_cpus", "visible_gpus"]
+__all__ = ["CUDA_13_DRIVER", "Gpu", "driver_version", "usable_cpus", "visible_gpus"]
 
+CUDA_13_DRIVER = 580  # the first driver for it
 _WINDOWS = sys.platform == "win32"
 _DRIVER = "nvcuda.dll" if _WINDOWS else "libcuda.so.1"
 _MANAGEMENT = "nvml.dll" if _WINDOWS else "libnvidia-ml.so.1"

@@ -18,7 +18,7 @@ from stylert.apps.checks.loaded_libraries import tell_libraries
 from stylert.apps.checks.openvino_probe import list_devices, probe_device
 from stylert.apps.checks.provider_probe import probe_provider
 from stylert.runtime.errors import EngineError, MissingExtra
-from stylert.runtime.machine import Gpu, driver_version, visible_gpus
+from stylert.runtime.machine import CUDA_13_DRIVER, Gpu, driver_version, visible_gpus
 from stylert.runtime.packages import (
     install_command,
     installed_version,
@@ -143,7 +143,11 @@ def _gpu() -> Finding:
         remedy = "use a machine with an NVIDIA GPU and its driver"
         return Finding("GPU", "missing", "no NVIDIA driver or no device", remedy)
     names = ", ".join(f"{gpu.name} ({_capability(gpu)})" for gpu in gpus)
-    return Finding("GPU", "ok", f"{len(gpus)}: {names}; driver {driver_version() or 'unknown'}")
+    driver = driver_version() or "unknown"
+    major = driver.partition(".")[0]
+    if major.isdecimal() and int(major) < CUDA_13_DRIVER:  # packages of CUDA 12 run
+        driver += f" (CUDA 13 needs {CUDA_13_DRIVER} or newer)"
+    return Finding("GPU", "ok", f"{len(gpus)}: {names}; driver {driver}")
 
 
 def _capability(gpu: Gpu) -> str:

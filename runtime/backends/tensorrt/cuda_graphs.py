@@ -16,6 +16,7 @@ from functools import partial
 
 from stylert.runtime.backends.cuda.device import Device, Graph, Stream
 from stylert.runtime.backends.tensorrt.engine import BoundContext
+from stylert.runtime.backends.tensorrt.package import IN_TURN
 from stylert.runtime.errors import EngineError, StylertWarning
 
 __all__ = ["GraphPolicy", "Program", "make_program"]
@@ -91,8 +92,9 @@ def make_program(
         EngineError: the contexts do not run at all.
     """
     for _ in range(2):  # what broke one capture may have been something else of this thread
-        contexts = bind()
-        _enqueue(contexts, stream)  # what is set up in a context's first run cannot be captured
+        with IN_TURN:
+            contexts = bind()
+            _enqueue(contexts, stream)  # what a first run sets up and compiles cannot be captured
         stream.sync()
         if not policy.enabled or policy.built_in:
             return Program(contexts, None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from stylert.runtime.machine import driver_version
+from stylert.runtime.machine import CUDA_13_DRIVER, driver_version
 
 __all__ = ["tell_driver"]
 
@@ -25,6 +25,6 @@ def tell_driver(package: str, reason: str) -> str:
     found = f"driver {version} is too old" if version else "driver is missing or too old"
     older = f"{package.replace('_', '-')}-cu12"
     return (
-        f"The NVIDIA {found}: update it to 580 or newer. Or, from 535 on, take CUDA 12 in a new "
-        f"environment: pip install {older} 'cuda-bindings<13'"
+        f"The NVIDIA {found}: update it to {CUDA_13_DRIVER} or newer. Or, from 535 on, take CUDA "
+        f"12 in a new environment: pip install {older} 'cuda-bindings<13'"
     )

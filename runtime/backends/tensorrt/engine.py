@@ -59,8 +59,9 @@ class Engine:
         self._cuda_graphs = cuda_graphs
         self._runtime_cache: RuntimeCache | None = None
         if package.name == "tensorrt_rtx":
-            config = self._engine.create_runtime_config()
-            self._runtime_cache = RuntimeCache(config, plan, package.version, gpu)
+            with IN_TURN:
+                config = self._engine.create_runtime_config()
+                self._runtime_cache = RuntimeCache(config, plan, package.version, gpu)
             package.logger.clear()  # a cache that does not fit is no error
         self._rows: dict[str, tuple[tuple[int, ...], np.dtype[Any]]] = {}
         self._limits: dict[tuple[str, int], tuple[int, int]] = {}  # asked in every call
@@ -160,7 +161,8 @@ class Engine:
     def keep_kernels(self) -> None:
         """Keep what TensorRT-RTX has compiled for the next start."""
         if self._runtime_cache is not None:
-            self._runtime_cache.save()
+            with IN_TURN:
+                self._runtime_cache.save()
 
     def refit(self, onnx: Path) -> None:
         """Replace the weights by those of another ONNX file of the same architecture.

@@ -111,6 +111,25 @@ def test_a_bare_machine_is_told_what_to_install(machine: Machine) -> None:
     assert remedies["build TensorRT-RTX"] == install_command("rtx")
 
 
+@pytest.mark.parametrize(
+    ("driver", "told"),
+    [
+        ("535.104.05", "driver 535.104.05 (CUDA 13 needs 580 or newer)"),
+        ("580.65.06", "driver 580.65.06"),
+        (None, "driver unknown"),
+    ],
+)
+def test_a_driver_that_is_too_old_for_cuda_13(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, driver: str | None, told: str
+) -> None:
+    gpus = (Gpu(0, "NVIDIA L4", (8, 9)),)
+    machine(packages={}, gpus=gpus)  # which sets all others
+    monkeypatch.setattr(doctor, "driver_version", lambda: driver)
+    (gpu,) = [finding for finding in diagnose() if finding.name == "GPU"]
+    assert gpu.status == "ok"  # packages of CUDA 12 run
+    assert gpu.detail.endswith(told)
+
+
 def test_a_gpu_machine_with_everything(machine: Machine) -> None:
     found = machine(
         packages={"numpy": "2.4.6", "onnxruntime-gpu": "1.31.1", "tensorrt-cu13": "11.4.0"},

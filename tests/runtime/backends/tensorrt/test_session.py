@@ -306,36 +306,38 @@ def test_no_garbage_is_collected_while_a_capture_runs(
 
 
 def test_engines_are_set_up_in_turn(
-    installed: Any, engines: Path, feeds_of: Any, monkeypatch: pytest.MonkeyPatch
+    fakes: Any, bundle_copy: Path, add_plans: Any, feeds_of: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """TensorRT logs with a lock of its own held, and Python's lock is needed to log."""
-    owned = []
-    kinds = {
-        installed.module.Runtime: ["deserialize_cuda_engine"],
-        installed.module.Engine: ["create_execution_context"],
-        installed.module.Context: [
-            "set_optimization_profile_async",
-            "set_input_shape",
-            "set_tensor_address",
-            "infer_shapes",
-        ],
-    }
+    fakes.install("tensorrt_rtx", "1.7.1.116")
+    add_plans(bundle_copy, compiler="tensorrt_rtx", version="1.7.1.116")
+    owned: dict[str, list[bool]] = {}
 
-    def noting(real: Any) -> Any:
+    def noting(name: str, real: Any) -> Any:
         def call(*args: Any) -> Any:
-            owned.append(IN_TURN._is_owned())  # type: ignore[attr-defined]
+            owned.setdefault(name, []).append(IN_TURN._is_owned())  # type: ignore[attr-defined]
             return real(*args)
 
         return call
 
-    for kind, names in kinds.items():
-        for name in names:
-            monkeypatch.setattr(kind, name, noting(getattr(kind, name)))
-    session = installed.open(engines)
-    session.run(BOTH, feeds_of(2), ["img"])
-    session.close()
-    assert len(owned) > 10
-    assert all(owned)
+    for kind, names in {
+        fakes.module.Runtime: "deserialize_cuda_engine",
+        fakes.module.Engine: "create_runtime_config create_execution_context",
+        fakes.module.RuntimeCache: "serialize deserialize",
+        fakes.module.Context: "set_optimization_profile_async set_input_shape set_tensor_address "
+        "infer_shapes execute_async_v3",
+    }.items():
+        for name in names.split():
+            monkeypatch.setattr(kind, name, noting(name, getattr(kind, name)))
+    for _ in range(2):  # the second time with kernels that were kept
+        session = fakes.open(bundle_copy)
+        for count in (2, 4, 2):
+            session.run(BOTH, feeds_of(count), ["img"])
+        session.close()
+    runs = [True, True, False, False]  # the first of both contexts, and the call's own
+    assert owned.pop("execute_async_v3") == [*runs, *runs, False, False] * 2
+    assert len(owned) == 9
+    assert all(all(times) for times in owned.values()), owned
 
 
 def test_cuda_graphs_can_be_switched_off(
