@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -59,11 +60,17 @@ _SIGNATURES = {
     b"\x1f\x8b": "it is a gzip archive: unpack it first",
     b"BZh": "it is a bzip2 archive: unpack it first",
     b"7z\xbc\xaf": "it is a 7z archive: unpack it first",
+    b"\xfd7zXZ": "it is an xz archive: unpack it first",
+    b"\x28\xb5\x2f\xfd": "it is a zstd archive: unpack it first",
+    b"Rar!": "it is a rar archive: unpack it first",
     b"\x93NUMPY": "it is a NumPy array, and no checkpoint",
     b"\x89PNG": "it is an image, and no checkpoint",
     b"\xff\xd8\xff": "it is an image, and no checkpoint",
     b"version https://git-lfs": "it is a Git LFS pointer: fetch the file with 'git lfs pull'",
 }
+
+# How pickles of protocols 0 and 1 begin: a dict, a list, an object, or the mark of torch.save.
+_OLD_PICKLE = re.compile(rb"\([dl]p0\n|[\]}]q\0|\(?c[\w.]+\n\w+\n|L\d+L\n\.")
 
 # The kinds of values in a file, by pickle or by torch.save: what tells them, and what reads them.
 _Read = Callable[[Any, str | None, Source], Checkpoint]
@@ -261,6 +268,10 @@ def _tell_what_it_is(head: bytes) -> str:
             return meaning
     if head[:1] == b"\x08" and head[2:3] in (b"\x12", b"\x1a", b"\x3a", b"\x42"):
         return "not supported: an ONNX file, which is exported already"
+    if head[257:262] == b"ustar":
+        return "it is a tar archive: unpack it first"
+    if _OLD_PICKLE.match(head):
+        return "a pickle of protocol 0 or 1, expected 2 to 5; save it with another"
     text = head.lstrip(b"\xef\xbb\xbf \t\r\n")
     if text[:1] == b"<":
         return "it looks like a web page: the download failed, download it again"

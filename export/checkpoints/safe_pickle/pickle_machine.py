@@ -115,9 +115,11 @@ class PickleMachine:
 
         names = {ord(known.code): known.name for known in opcodes}
         name = names[opcode]  # a LookupError of what is no operation at all
+        why = "no checkpoint needs it"
+        if opcode in _OLD:
+            why = "pickle protocols 0 and 1 have it, expected 2 to 5; save the file with another"
         raise CheckpointError(
-            f"refuses the pickle operation {name} at byte {self.position - 1}: "
-            "no checkpoint needs it"
+            f"refuses the pickle operation {name} at byte {self.position - 1}: {why}"
         )
 
     # Reading.
@@ -364,3 +366,4 @@ _ACTIONS: dict[int, Callable[[PickleMachine], object]] = {
     ord("b"): lambda m: m._build(),
     0x98: lambda m: None,  # marks a buffer as read-only, which all views here are
 }
+_OLD = frozenset(b"ILFSVpg")

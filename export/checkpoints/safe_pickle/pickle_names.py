@@ -25,14 +25,17 @@ class Global:
     new: Callable[[], Any] | None = None
 
 
+_OTHER_TENSORS = "torch._utils._rebuild_"  # quantised, sparse, of 8 bits, without data
+
+
 class RefusedName(CheckpointError):
     """A pickle uses a name that is not in the list: `name`, with its module."""
 
     def __init__(self, name: str, place: str = "") -> None:
-        super().__init__(
-            f"{place}{': ' if place else ''}refuses {quote(name)}: it is none of the types in a "
-            "StyleGAN checkpoint, and could run code"
-        )
+        why = "it is none of the types in a StyleGAN checkpoint, and could run code"
+        if name.startswith(_OTHER_TENSORS):
+            why = "it makes no plain tensor; save it as a dense one of float32, on the CPU"
+        super().__init__(f"{place}{': ' if place else ''}refuses {quote(name)}: {why}")
         self.name = name
 
 

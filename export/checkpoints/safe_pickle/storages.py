@@ -77,7 +77,7 @@ class DescribedStorage:
             kind = "bfloat16" if self.kind == _BFLOAT16 else np.dtype(_DTYPES[self.kind]).name
             raise CheckpointError(
                 f"a torch storage claims {self.numel} elements of {kind}, and "
-                f"{num_bytes} bytes are there"
+                f"{num_bytes} bytes are there; download it again"
             )
 
 

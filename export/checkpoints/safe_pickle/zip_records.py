@@ -74,7 +74,8 @@ class ZipRecords:
             raise CheckpointError(f"the record {quote(name)} is missing; download it again")
         if entry.method or entry.packed != entry.size or entry.flags & _ENCRYPTED:
             raise CheckpointError(
-                f"the record {quote(name)} is compressed or encrypted, which torch.save never does"
+                f"the record {quote(name)} is compressed or encrypted, which torch.save never "
+                "does; pack it again with zip -0"
             )
         start = entry.offset + _LOCAL.size
         header = self._data[entry.offset : start]

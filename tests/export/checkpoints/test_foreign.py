@@ -225,6 +225,20 @@ def test_in_a_state_dict(key: str, writer: Any, tmp_path: Path) -> None:
         read_checkpoint(tmp_path / "file.pt")
 
 
+def test_tensors_that_are_not_plain(tmp_path: Path) -> None:
+    value = torch.load(FIELD / "ros-extra.pt", weights_only=True)
+    weight = value["g_ema"]["conv1.conv.weight"]
+    for other in (weight.to_sparse(), weight.to("meta"), weight.to(torch.float8_e4m3fn)):
+        value["g_ema"]["conv1.conv.weight"] = other
+        torch.save(value, tmp_path / "file.pt")
+        with pytest.raises(CheckpointError, match="makes no plain tensor; save it as a dense one"):
+            read_checkpoint(tmp_path / "file.pt")
+    value["g_ema"]["conv1.conv.weight"] = torch._neg_view(weight)
+    torch.save(value, tmp_path / "file.pt")
+    with pytest.raises(CheckpointError, match=r"conv1\.conv\.weight: is a negated or conjugated"):
+        read_checkpoint(tmp_path / "file.pt")
+
+
 def put(path: str, kind: str, name: Any, value: bytes) -> Callable[[Any, Any], None]:
     def edit(network: Any, writer: Any) -> None:
         target = network.at(path) if path else network

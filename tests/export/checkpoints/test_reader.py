@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mmap
 import os
+import pickle
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -21,13 +22,19 @@ CONTENTS: dict[str, tuple[bytes, str]] = {
     "json": (b'[{"a": 1}]', "looks like a text file"),
     "lfs": (b"version https://git-lfs.github.com/spec/v1\noid sha256:0", "git lfs pull"),
     "hdf5": (b"\x89HDF\r\n\x1a\n", "not supported yet: an HDF5 file"),
+    "xz": (b"\xfd7zXZ\x00", "xz archive: unpack it"),
+    "zstd": (b"\x28\xb5\x2f\xfd", "zstd archive: unpack it"),
+    "tar": (b"G.pkl".ljust(257, b"\0") + b"ustar\x0000", "tar archive: unpack it"),
+    "old pickle": (pickle.dumps({"G": 1}, 0), "protocol 0 or 1, expected 2 to 5"),
+    "old pickle of a list": (pickle.dumps([1, 2], 1), "protocol 0 or 1, expected 2 to 5"),
+    "old torch": (b"L119547037146038801333356L\n.", "protocol 0 or 1, expected 2 to 5"),
     "gzip": (b"\x1f\x8b\x08\x00", "gzip archive: unpack it"),
     "png": (b"\x89PNG\r\n", "an image"),
     "npy": (b"\x93NUMPY\x01\x00", "NumPy array"),
     "onnx": (b"\x08\x0a\x12\x07pytorch:", "an ONNX file"),
     "zip": (b"PK\x03\x04broken", "damaged zip"),
     "unknown": (b"\x01\x02\x03\x04\x05", "starts with the bytes 01 02 03 04"),
-    "old pickle": (b"(lp0\ncos\nsystem\n.", "text file"),
+    "old gadget": (b"(lp0\ncos\nsystem\n.", "protocol 0 or 1"),
     "protocol": (b"\x80\x09N.", "got pickle protocol 9, expected 2 to 5"),
     "a byte": (b"\x80", "ends early"),
     "none": (b"\x80\x04N.", "a pickle of a NoneType"),
