@@ -28,6 +28,7 @@ from stylert.export.checkpoints.nvlabs.modules import Modules
 from stylert.export.checkpoints.rosinality.average_latent import SEED, average_latents
 from stylert.export.checkpoints.safe_pickle.quoting import quote, quote_some
 from stylert.export.checkpoints.safe_pickle.storages import Tensor
+from stylert.export.checkpoints.state_dicts import as_tensor
 from stylert.export.checkpoints.validation import (
     check_names,
     check_shapes,
@@ -150,9 +151,7 @@ def _read_state(generator: _Generator) -> Modules:
     for name, tensor in generator.tensors.items():
         short = name.removeprefix(generator.prefix) if type(name) is str else ""
         if short.startswith(parts):
-            if type(tensor) is not Tensor:
-                raise CheckpointError(f"{quote(name)} is a {type(tensor).__name__}, and no tensor")
-            tensors[short] = tensor
+            tensors[short] = as_tensor(name, tensor)
     return Modules(tensors=tensors)
 
 

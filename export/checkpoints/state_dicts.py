@@ -18,7 +18,14 @@ from stylert.export.checkpoints.safe_pickle.quoting import quote, quote_some, su
 from stylert.export.checkpoints.safe_pickle.storages import Tensor, compute_tensor
 from stylert.runtime.errors import CheckpointError
 
-__all__ = ["ALONE", "StateDict", "choose_state_dict", "find_state_dicts", "pick_average"]
+__all__ = [
+    "ALONE",
+    "StateDict",
+    "as_tensor",
+    "choose_state_dict",
+    "find_state_dicts",
+    "pick_average",
+]
 
 ALONE = "the only network"
 AVERAGES = ("G_ema", "g_ema", "generator_ema", "generator_smooth", "decoder", ALONE)
@@ -69,7 +76,7 @@ class StateDict:
             if in_scope or (is_named and type(value) is Tensor):
                 if name.count(".") > _MOST_DOTS:
                     raise CheckpointError(f"{quote(name)} is no name of a tensor")
-                tensors[name] = _as_tensor(name, value)
+                tensors[name] = as_tensor(name, value)
         return tensors
 
     def list_others(self, scopes: str) -> list[str]:
@@ -158,8 +165,12 @@ def _walk_dicts(value: Any) -> Iterator[tuple[tuple[str, ...], dict[Any, Any]]]:
         waiting += [((*holders, key), value) for key, value in inner[id(entries)][:room]]
 
 
-def _as_tensor(name: str, value: Any) -> Tensor:
-    """An entry of a state dict; NumPy's arrays serve as well."""
+def as_tensor(name: str, value: Any) -> Tensor:
+    """An entry of a state dict; NumPy's arrays serve as well.
+
+    Raises:
+        CheckpointError: it is neither.
+    """
     if type(value) is PickledArray:
         return compute_tensor(partial(_check_floats, value.array), value.array.shape)
     refuse_foreign(value, name)

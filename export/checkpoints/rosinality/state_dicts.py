@@ -29,7 +29,7 @@ from stylert.export.checkpoints.safe_pickle.arrays import PickledArray
 from stylert.export.checkpoints.safe_pickle.foreign import refuse_foreign
 from stylert.export.checkpoints.safe_pickle.quoting import quote, quote_some, suggest_networks
 from stylert.export.checkpoints.safe_pickle.storages import Tensor
-from stylert.export.checkpoints.state_dicts import pick_average
+from stylert.export.checkpoints.state_dicts import as_tensor, pick_average
 from stylert.export.checkpoints.validation import check_shapes, check_size, check_values
 from stylert.runtime.errors import CheckpointError
 
@@ -162,10 +162,9 @@ def _read_state(generator: _Generator) -> Modules:
         if type(name) is not str or not name.startswith(generator.prefix):
             continue
         refuse_foreign(tensor, quote(name))
-        if type(tensor) is Tensor:
-            tensors[name.removeprefix(generator.prefix)] = tensor
-        elif "." in name:  # others are 'opts' and the like, beside the tensors of a bare state dict
-            raise CheckpointError(f"{quote(name)} is a {type(tensor).__name__}, and no tensor")
+        # Others are 'opts' and the like, beside the tensors of a bare state dict.
+        if type(tensor) in (Tensor, PickledArray) or "." in name:
+            tensors[name.removeprefix(generator.prefix)] = as_tensor(name, tensor)
     return Modules(tensors=tensors)
 
 

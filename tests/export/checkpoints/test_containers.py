@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
@@ -36,6 +37,23 @@ def test_files_of_torch(name: str, wrap: str, tmp_path: Path) -> None:
     assert (got.config, got.source.network) == (expected.config, expected.source.network)
     assert all(np.array_equal(got.tensors[key], expected.tensors[key]) for key in got.tensors)
     assert any(note.startswith("the generator is in '") for note in got.notes)
+
+
+def as_arrays(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: as_arrays(part) for key, part in value.items()}
+    return value.numpy() if isinstance(value, torch.Tensor) else value
+
+
+@pytest.mark.parametrize(
+    "name", ["rosinality-32.pt", "field/luci16.pt", "field/genforce.pth", "field/ada-statedict.pt"]
+)
+def test_state_dicts_of_arrays(name: str, tmp_path: Path) -> None:
+    value = as_arrays(torch.load(GOLDENS / name, weights_only=True))
+    (tmp_path / "file.pkl").write_bytes(pickle.dumps(value))
+    got, expected = read_checkpoint(tmp_path / "file.pkl"), read_checkpoint(GOLDENS / name)
+    assert got.config == expected.config
+    assert all(np.array_equal(got.tensors[key], expected.tensors[key]) for key in got.tensors)
 
 
 @pytest.mark.parametrize("tail", ["", ".G_ema"])
