@@ -92,7 +92,7 @@ def ray(
     Example: stylert ray ffhq-bundle --gpus 0.5 --replicas 1:16 --out serve.yaml
     """
     need("ray", extra="ray")
-    from stylert.apps.cluster.serving_config import serve_yaml
+    from stylert.apps.cluster.serving import serve_yaml
     from stylert.apps.cluster.serving_options import RayOptions
     from stylert.apps.cluster.serving_server import serve_on_ray
 

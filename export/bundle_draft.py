@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -127,7 +128,7 @@ class BundleDraft:
                 file.name: {"bytes": file.stat().st_size, "sha256": hash_file(file)}
                 for file in files
             },
-            "graphs": {name: graph.to_json() for name, graph in self._graphs.items()},
+            "graphs": {name: asdict(graph) for name, graph in self._graphs.items()},
             "weights": self.weights,
             "half": self.half.to_json(),
         }

@@ -71,10 +71,6 @@ class TensorSpec:
     dtype: str
     shape: tuple[int | str, ...]  # a string names a dimension that may vary
 
-    def to_json(self) -> dict[str, Any]:
-        """The specification as plain JSON types."""
-        return {"name": self.name, "dtype": self.dtype, "shape": list(self.shape)}
-
 
 @dataclass(frozen=True)
 class GraphSpec:
@@ -83,14 +79,6 @@ class GraphSpec:
     file: str
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
-
-    def to_json(self) -> dict[str, Any]:
-        """The specification as plain JSON types."""
-        return {
-            "file": self.file,
-            "inputs": [t.to_json() for t in self.inputs],
-            "outputs": [t.to_json() for t in self.outputs],
-        }
 
 
 @dataclass(frozen=True)

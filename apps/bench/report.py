@@ -136,10 +136,7 @@ class BenchResult:
         Raises:
             KeyError: There is no such candidate.
         """
-        for report in self.candidates:
-            if report.name == name:
-                return report
-        raise KeyError(name)
+        return {report.name: report for report in self.candidates}[name]
 
     def measurement(self, candidate: str | None, batch: int) -> Measurement | None:
         """Return a candidate's measurement at a batch size, None if there is none."""

@@ -24,15 +24,28 @@ from stylert.apps.cluster.serving_options import RayOptions
 from stylert.apps.serving.admission import find_token
 from stylert.apps.serving.application import create_app
 from stylert.runtime import Generator
+from stylert.runtime.arguments import check_integer
 from stylert.runtime.bundle import Bundle
 from stylert.runtime.errors import BundleError, StylertError
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
-__all__ = ["NAME", "Replica", "app", "application", "draw_something", "open_bundle", "pinned"]
+__all__ = [
+    "NAME",
+    "Replica",
+    "app",
+    "application",
+    "draw_something",
+    "open_bundle",
+    "pinned",
+    "serve_yaml",
+]
 
 NAME = "StyleRT"  # of the deployment
+IMPORT_PATH = "stylert.apps.cluster.serving:app"
+# These are Serve's own, and in the file as such: they can be changed without new replicas.
+SERVES = ("min_replicas", "max_replicas", "cpus", "gpus")
 
 
 def app(arguments: Mapping[str, Any]) -> Any:
@@ -76,6 +89,43 @@ def pinned(options: RayOptions) -> RayOptions:
     if sha256 is None:
         sha256 = str(Bundle.open(bundle, check_files=False).manifest.get("sha256"))
     return options.model_copy(update={"bundle": bundle, "sha256": sha256})
+
+
+def serve_yaml(options: RayOptions, *, host: str = "127.0.0.1", port: int = 8000) -> str:
+    """The configuration of a cluster that serves one bundle. The token is not in it.
+
+    Args:
+        options: of the deployment; its bundle is read here, for the SHA-256.
+        host: the address at which every machine listens; '0.0.0.0' is reached by others.
+        port: the port at which every machine listens.
+
+    Raises:
+        MissingExtra: Ray is not installed.
+        InvalidInput: a port out of range.
+        BundleError: there is no bundle.
+    """
+    import_serve()
+    import yaml
+    from ray.serve.schema import ServeDeploySchema
+
+    check_integer("port", port, 1, 65535)
+    given = pinned(options).model_dump(exclude={*SERVES, "token"}, exclude_defaults=True)
+    content: dict[str, Any] = {
+        "proxy_location": "EveryNode",
+        "http_options": {"host": host, "port": port},
+        "applications": [
+            {
+                "name": "stylert",
+                "route_prefix": "/",
+                "import_path": IMPORT_PATH,
+                "args": {k: list(v) if isinstance(v, tuple) else v for k, v in given.items()},
+                "deployments": [{"name": NAME, **options.deployment()}],
+            }
+        ],
+    }
+    ServeDeploySchema.model_validate(content)  # what Serve would refuse is a mistake of ours
+    text: str = yaml.safe_dump(content, sort_keys=False)
+    return text
 
 
 class Replica:

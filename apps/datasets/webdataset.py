@@ -1,7 +1,8 @@
 """A data set as WebDataset shards: shard-000000.tar, ..., manifest.jsonl and job.json in a folder.
 
 A sample is a run of members whose names begin alike: 000000012.png, 000000012.json (its line of
-the manifest) and, where images have a class, 000000012.cls (its number).
+the manifest) and, where images have a class, 000000012.cls (its number). They are of nobody, at
+no time, so that equal images make equal files.
 https://github.com/webdataset/webdataset
 """
 
@@ -10,14 +11,15 @@ from __future__ import annotations
 import functools
 import os
 import shutil
+import tarfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext, suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from stylert.apps.datasets.growing_file import GrowingFile
 from stylert.apps.datasets.job import DatasetJob
+from stylert.apps.datasets.journal import GrowingFile
 from stylert.apps.datasets.names import (
     MANIFEST,
     SHARD_NAME,
@@ -29,10 +31,10 @@ from stylert.apps.datasets.names import (
 from stylert.apps.datasets.places import Places
 from stylert.apps.datasets.reading import Flaw, Reading, Record, open_regular, split
 from stylert.apps.datasets.store import Container, Mended, Store
-from stylert.apps.datasets.tar_format import BLOCK, make_end, make_header, make_rest, measure_sample
 
 __all__ = ["WebDataset"]
 
+BLOCK = tarfile.BLOCKSIZE  # 512: headers and files begin at multiples of it
 WRONG_DIGIT = 10  # how many times larger a sample may be than a damaged line says
 
 
@@ -82,10 +84,10 @@ class WebDataset(Container):
         with self.write_file(shard_name(number)) as shard:
             for image in images:
                 manifest.write(image.line)
-                shard.write(make_header(image.record))
+                shard.write(_make_header(image.record))
                 shard.write(image.load())
-                shard.write(make_rest(image.record, image.line))
-            shard.write(make_end(shard.tell()))
+                shard.write(_make_rest(image.record, image.line))
+            shard.write(_make_end(shard.tell()))
 
     def _list_shards(self) -> list[Path]:
         """All files that are named as shards, or as what belongs to one."""
@@ -112,7 +114,7 @@ class _TarStore(Store):
         self._size = 0  # of the samples
 
     def holds(self, record: Mapping[str, Any], line: bytes) -> bool:
-        size = self._size + measure_sample(record, line)
+        size = self._size + _measure_sample(record, line)
         if size > self._there:
             return False
         self._size = size
@@ -122,13 +124,13 @@ class _TarStore(Store):
         self._file.cut(self._size)
 
     def append(self, record: Mapping[str, Any], line: bytes, data: bytes) -> None:
-        self._file.append(make_header(record) + data + make_rest(record, line))
+        self._file.append(_make_header(record) + data + _make_rest(record, line))
 
     def sync(self) -> None:
         self._file.sync()
 
     def finish(self) -> None:
-        self._file.append(make_end(self._file.size))
+        self._file.append(_make_end(self._file.size))
         self._file.finish()
 
     def close(self) -> None:
@@ -165,7 +167,7 @@ class _ShardReader:
         self._start = start
         if start is not None and not is_last:
             following = self._name_sample(place + 1)
-            self._start = _find_next(path, following, start, measure_sample(record, line))
+            self._start = _find_next(path, following, start, _measure_sample(record, line))
         return functools.partial(_read_image, path, start, is_last)
 
     def surplus(self) -> Iterator[str]:
@@ -194,13 +196,13 @@ def _read_image(
             raise Flaw(path.name)
         name = f"{path.name}/{record['file']}"
         file.seek(start)
-        if file.read(BLOCK) != make_header(record):
+        if file.read(BLOCK) != _make_header(record):
             raise Flaw(name)
         yield from split(file, record["bytes"])
-        rest = make_rest(record, line)
+        rest = _make_rest(record, line)
         if file.read(len(rest)) != rest:
             raise Flaw(name)
-        if is_last and file.read(len(end := make_end(file.tell())) + 1) != end:
+        if is_last and file.read(len(end := _make_end(file.tell())) + 1) != end:
             raise Flaw(path.name)
 
 
@@ -229,3 +231,38 @@ def _search(path: Path, name: bytes, start: int, stop: int | None = None) -> int
 
 def _begins(block: bytes, name: bytes) -> bool:
     return block.startswith(name + b"\0")
+
+
+def _make_header(record: Record) -> bytes:
+    """What a sample begins with; the bytes of its image follow."""
+    return _make_member(record["file"], record["bytes"])
+
+
+def _make_rest(record: Record, line: bytes) -> bytes:
+    """What follows the image: its line of the manifest and, where it has one, its class."""
+    key = record["file"].partition(".")[0]
+    members = [(f"{key}.json", line.rstrip(b"\n"))]
+    if "class_idx" in record:
+        members.append((f"{key}.cls", str(record["class_idx"]).encode()))
+    others = (_make_member(name, len(data)) + _pad(data) for name, data in members)
+    return bytes(-record["bytes"] % BLOCK) + b"".join(others)
+
+
+def _make_end(size: int) -> bytes:
+    """What follows samples of so many bytes, so that the tar file is complete."""
+    return bytes(2 * BLOCK + -(size + 2 * BLOCK) % tarfile.RECORDSIZE)
+
+
+def _measure_sample(record: Record, line: bytes) -> int:
+    """The bytes of a sample."""
+    return BLOCK + int(record["bytes"]) + len(_make_rest(record, line))
+
+
+def _make_member(name: str, size: int) -> bytes:
+    header = tarfile.TarInfo(name)
+    header.size = size
+    return header.tobuf(tarfile.USTAR_FORMAT)
+
+
+def _pad(data: bytes) -> bytes:
+    return data + bytes(-len(data) % BLOCK)

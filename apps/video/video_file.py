@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -25,20 +25,7 @@ _MOST_FPS = 1000
 _CLOSE = 1e-3
 _DENOMINATOR = 1001
 
-
-class FrameSink(Protocol):
-    """What takes frames one by one."""
-
-    codec: str  # as people know it
-
-    def add(self, image: np.ndarray) -> None:
-        """Take the next frame: [H, W, C] uint8, all of one shape."""
-
-    def finish(self) -> None:
-        """Write what is still on its way."""
-
-    def close(self) -> None:
-        """Free everything, after `finish` or an error."""
+FrameSink: TypeAlias = VideoStream | Animation | FrameFolder  # takes frames one by one
 
 
 @dataclass(frozen=True)

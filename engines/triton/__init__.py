@@ -9,9 +9,8 @@ from typing import Any
 
 from stylert.engines.triton.checking import Repository, check_repository
 from stylert.engines.triton.choice import choose_recipe
-from stylert.engines.triton.layout import make_layout
+from stylert.engines.triton.layout import RECORD, make_layout, write_files
 from stylert.engines.triton.recipe import BACKENDS, DEVICES, Recipe
-from stylert.engines.triton.writing import RECORD, write_files
 from stylert.runtime.bundle import Bundle
 from stylert.runtime.files.publishing import check_folder, publish_folder
 

@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from stylert.engines.triton.choice import tell_build
-from stylert.engines.triton.layout import Layout, find_plans, make_layout
+from stylert.engines.triton.layout import CONFIG, RECORD, Layout, find_plans, make_layout
 from stylert.engines.triton.plan_sets import PORTABLE
 from stylert.engines.triton.recipe import Recipe
 from stylert.engines.triton.schema import format_message, parse_config
-from stylert.engines.triton.writing import CONFIG, RECORD
 from stylert.runtime.bundle import Bundle, hash_file
 from stylert.runtime.errors import BundleError, EngineError, InvalidInput
 from stylert.runtime.machine import visible_gpus

@@ -1,7 +1,9 @@
-"""What a model repository consists of: the models' configurations, and the files beside them."""
+"""What a model repository consists of: configurations, files, and what it was made from."""
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,11 +18,24 @@ from stylert.engines.triton.configs import (
 )
 from stylert.engines.triton.plan_sets import PlanSet, find_plan_sets
 from stylert.engines.triton.recipe import Recipe
+from stylert.engines.triton.schema import format_message
 from stylert.runtime.backends.tensorrt.plans import list_plans
 from stylert.runtime.bundle import MANIFEST, Bundle, graph_key, hash_file
 from stylert.runtime.errors import EngineError
 
-__all__ = ["Layout", "RepositoryFile", "make_layout", "find_plans"]
+__all__ = [
+    "CONFIG",
+    "RECORD",
+    "Layout",
+    "RepositoryFile",
+    "find_plans",
+    "make_layout",
+    "write_files",
+]
+
+
+CONFIG = "config.pbtxt"
+RECORD = "stylert.json"  # in the repository's root, where Triton looks for folders only
 
 
 @dataclass(frozen=True)
@@ -110,3 +125,32 @@ def _list_files(
         for name in (file, f"{file}.data"):  # large weights lie beside their graph
             if name in listed:
                 yield name, bundle.path / name, listed[name]["sha256"]
+
+
+def write_files(layout: Layout, record: Mapping[str, Any], folder: Path) -> None:
+    """Write a repository.
+
+    Args:
+        layout: what it consists of.
+        record: what it was made from, for a later check.
+        folder: an empty one.
+
+    Raises:
+        EngineError: a source is not what its bundle says.
+        OSError: the disk is full, or the folder cannot be written.
+    """
+    for name, config in layout.configs.items():
+        (folder / name).mkdir()
+        (folder / name / CONFIG).write_text(format_message(config) + "\n", encoding="utf-8")
+    for file in layout.files:
+        target = folder / file.path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file.source, target)
+        if hash_file(target) != file.sha256:
+            raise EngineError(
+                f"{file.source} was changed since it was made: its SHA-256 is another. "
+                "Build or export it again."
+            )
+    (folder / layout.placeholder).parent.mkdir(parents=True)
+    (folder / layout.placeholder).touch()
+    (folder / RECORD).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")

@@ -12,8 +12,14 @@ from typing import Any
 import pytest
 import yaml
 
-from stylert.apps.cluster.serving import app, application, draw_something, open_bundle, pinned
-from stylert.apps.cluster.serving_config import serve_yaml
+from stylert.apps.cluster.serving import (
+    app,
+    application,
+    draw_something,
+    open_bundle,
+    pinned,
+    serve_yaml,
+)
 from stylert.apps.cluster.serving_metrics import Twins
 from stylert.apps.cluster.serving_options import RayOptions
 from stylert.apps.serving.metrics import Metrics

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from stylert.apps.datasets import DatasetJob, DatasetWriter, Seeds, write_dataset
-from stylert.apps.datasets.growing_file import GrowingFile
+from stylert.apps.datasets.journal import GrowingFile
 from stylert.apps.datasets.shard import Shard
 from stylert.runtime.drawing_options import DrawingOptions
 from stylert.runtime.files.publishing import naming

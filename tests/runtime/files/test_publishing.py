@@ -65,7 +65,7 @@ def test_nobody_else_publishes() -> None:
     }
     assert found == {
         "runtime/files/publishing.py",
-        "apps/datasets/growing_file.py",  # which is synced as it grows
+        "apps/datasets/journal.py",  # which is synced as it grows
         "apps/datasets/webdataset.py",  # takes a shard's name away again
     }
 
