@@ -1,15 +1,19 @@
-"""The benchmark of a bundle: its backends side by side, and PyTorch. It loads no torch itself."""
+"""The benchmark of a bundle: its backends side by side, and PyTorch. It loads no torch itself.
+
+Of the names, '-cuda' is float32 on a GPU and '-fp16' half precision there; the plain ones are the
+CPU's, but 'tensorrt', which takes the best engine of the bundle.
+"""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from stylert.apps.bench import BenchResult, run_bench
-from stylert.apps.bench.bench_backends import HALF_GEMM, NAMES, is_torch, list_candidates, on_gpu
+from stylert.apps.bench import BenchResult, Candidate, run_bench
 from stylert.export.checkpoints import Checkpoint
 from stylert.export.checkpoints.assumptions import NOTHING_SAID, Assumptions
 from stylert.runtime.bundle import Bundle
@@ -17,21 +21,84 @@ from stylert.runtime.errors import InvalidInput
 from stylert.runtime.packages import need, openvino_distribution
 from stylert.runtime.proof.bundle_facts import multiply_adds, reference_error, stored_weights
 
-__all__ = ["MAY_FAIL", "bench_bundle", "bundle_of", "parse_backends"]
+__all__ = [
+    *("HALF_GEMM", "MAY_FAIL", "NAMES", "bench_bundle", "bundle_of"),
+    *("is_torch", "list_candidates", "on_gpu", "parse_backends"),
+]
 
 # What nobody asked for by name may fail: torch.compile needs a C++ compiler.
 MAY_FAIL = ("torch-compile",)
 
+_GENERATOR = "stylert.apps.bench.candidates:open_generator"
+_EAGER = "stylert.apps.bench.torch_baselines:open_eager"
+_COMPILED = "stylert.apps.bench.torch_baselines:open_compiled"
+
+_FACTORIES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
+    "onnxruntime": (_GENERATOR, {"provider": "cpu"}),
+    "onnxruntime-cuda": (_GENERATOR, {"provider": "cuda", "precision": "fp32"}),
+    "onnxruntime-fp16": (_GENERATOR, {"provider": "cuda", "precision": "fp16"}),
+    "openvino": (_GENERATOR, {"backend": "openvino"}),
+    "tensorrt": (_GENERATOR, {"backend": "tensorrt", "provider": "auto"}),
+    "torch-eager": (_EAGER, {}),
+    "torch-eager-cuda": (_EAGER, {"device": "cuda"}),
+    "torch-eager-fp16": (_EAGER, {"device": "cuda", "precision": "fp16"}),
+    "torch-compile": (_COMPILED, {}),
+    "torch-compile-cuda": (_COMPILED, {"device": "cuda"}),
+    "torch-compile-fp16": (_COMPILED, {"device": "cuda", "precision": "fp16"}),
+}
+NAMES = tuple(_FACTORIES)
+
+# The roofline of all that runs on a GPU.
+HALF_GEMM = Candidate("gemm-fp16", "stylert.apps.bench.torch_baselines:open_half_gemm")
+
 _OF_A_BUNDLE = ("onnxruntime",)
 _WITH_A_CHECKPOINT = ("torch-eager", "torch-compile", "onnxruntime")
+
+
+def is_torch(name: str) -> bool:
+    """Whether a candidate is PyTorch, which draws from the checkpoint."""
+    return name.startswith("torch-")
+
+
+def on_gpu(name: str) -> bool:
+    """Whether a candidate runs on a GPU."""
+    return name not in ("onnxruntime", "openvino", "torch-eager", "torch-compile")
+
+
+def list_candidates(
+    bundle: str | Path,
+    *,
+    checkpoint: str | None,
+    network: str | None,
+    assume: Assumptions = NOTHING_SAID,
+    max_batch: int,
+    weights: str = "fp32",
+    trust_engines: bool = False,
+    class_idx: int | None = None,
+) -> dict[str, Candidate]:
+    """All candidates by name; those of PyTorch only with a checkpoint.
+
+    The arguments are those of `bench_bundle`; besides, the largest batch that will be timed, and
+    what the bundle stores its weights as.
+    """
+    chosen = {} if class_idx is None else {"class_idx": class_idx}
+    of_bundle = {"bundle": bundle, "max_batch": max_batch, "trust_engines": trust_engines}
+    of_checkpoint = {"checkpoint": checkpoint, "network": network, "assume": asdict(assume)}
+    of_checkpoint["weights"] = weights
+    return {
+        name: Candidate(
+            name, factory, {**(of_checkpoint if is_torch(name) else of_bundle), **own, **chosen}
+        )
+        for name, (factory, own) in _FACTORIES.items()
+        if checkpoint is not None or not is_torch(name)
+    }
 
 
 def parse_backends(text: str | None, *, with_checkpoint: bool) -> list[str]:
     """Read which backends to time.
 
     Args:
-        text: names of `bench_backends`, with commas between; None = all that the files at hand
-            allow on the CPU.
+        text: of `NAMES`, with commas between; None = all that the files at hand allow on the CPU.
         with_checkpoint: whether there is the bundle's checkpoint, which PyTorch draws from.
 
     Raises:
@@ -70,7 +137,7 @@ def bench_bundle(
 
     Args:
         bundle: the directory.
-        backends: names of `bench_backends`.
+        backends: of `NAMES`.
         checkpoint: the file that it was exported from, or 'untrained:NAME'; for PyTorch.
         network: of the checkpoint, None = the default.
         assume: what a state dict does not tell, see `read_checkpoint`.

@@ -134,7 +134,8 @@ def _connect(ray: Any, address: str) -> None:
         raise _nobody(address) from error
     except Exception as error:  # other versions of Ray or Python; or a plain one: too slow a start
         ray.shutdown()
-        raise EngineError(f"Ray at {address}: {_joined(error)}") from error
+        reason = _cut(" ".join(str(error).split()) or type(error).__name__)
+        raise EngineError(f"Ray at {address}: {reason}") from error
 
 
 @contextmanager
@@ -168,10 +169,6 @@ def _nobody(address: str) -> EngineError:
         f"No Ray cluster {where}. Start one with: ray start --head; or pass the address local, "
         "which starts Ray here."
     )
-
-
-def _joined(error: BaseException) -> str:
-    return _cut(" ".join(str(error).split()) or type(error).__name__)
 
 
 def _cut(text: str) -> str:

@@ -156,14 +156,11 @@ class Fleet:
             if shard is not None:
                 done.append((shard, result is None))
             elif isinstance(result, OpenedActor):
-                self._admit(member, result)
+                self._first = self._first or result
+                result.check_draws_as(self._first)
+                member.facts = result
             member.task = member.shard = None
         return done
-
-    def _admit(self, member: _Member, facts: OpenedActor) -> None:
-        self._first = self._first or facts
-        facts.check_draws_as(self._first)
-        member.facts = facts
 
     def _replace(self, member: _Member, error: Exception) -> None:
         self._ray.kill(member.handle)  # it may be out of reach alone, and still run

@@ -57,7 +57,10 @@ class WebDataset(Container):
 
     def finish(self, job: DatasetJob) -> None:
         if not self.is_complete():  # the manifest of all follows from those of the shards
-            self._join_manifests(job.shards)
+            with self.write_file(MANIFEST) as manifest:
+                for shard in range(job.shards):
+                    with self.journal(shard).open("rb") as part:
+                        shutil.copyfileobj(part, manifest)
         for shard in range(job.shards):
             self.journal(shard).unlink(missing_ok=True)
 
@@ -95,12 +98,6 @@ class WebDataset(Container):
             return []
         with os.scandir(self.folder) as entries:
             return [Path(entry) for entry in entries if SHARD_NAME.fullmatch(entry.name)]
-
-    def _join_manifests(self, shards: int) -> None:
-        with self.write_file(MANIFEST) as manifest:
-            for shard in range(shards):
-                with self.journal(shard).open("rb") as part:
-                    shutil.copyfileobj(part, manifest)
 
 
 class _TarStore(Store):
@@ -244,8 +241,10 @@ def _make_rest(record: Record, line: bytes) -> bytes:
     members = [(f"{key}.json", line.rstrip(b"\n"))]
     if "class_idx" in record:
         members.append((f"{key}.cls", str(record["class_idx"]).encode()))
-    others = (_make_member(name, len(data)) + _pad(data) for name, data in members)
-    return bytes(-record["bytes"] % BLOCK) + b"".join(others)
+    rest = bytes(-record["bytes"] % BLOCK)
+    for name, data in members:
+        rest += _make_member(name, len(data)) + data + bytes(-len(data) % BLOCK)
+    return rest
 
 
 def _make_end(size: int) -> bytes:
@@ -262,7 +261,3 @@ def _make_member(name: str, size: int) -> bytes:
     header = tarfile.TarInfo(name)
     header.size = size
     return header.tobuf(tarfile.USTAR_FORMAT)
-
-
-def _pad(data: bytes) -> bytes:
-    return data + bytes(-len(data) % BLOCK)

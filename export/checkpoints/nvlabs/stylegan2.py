@@ -86,6 +86,7 @@ def read_stylegan2(modules: Modules) -> Reading:
 def _read_config(modules: Modules) -> StyleGAN2Config:
     blocks = _list_blocks(modules)
     layers = _list_layers(modules, blocks)
+    to_rgbs = [f"{block}.torgb" for block in blocks if f"{block}.torgb" in modules.objects]
     const = modules.find_shape("synthesis.b4.const", 3)
     config = StyleGAN2Config(
         **read_mapping(modules),
@@ -94,7 +95,7 @@ def _read_config(modules: Modules) -> StyleGAN2Config:
         channels=tuple(modules.find_shape(f"{block}.conv1.bias", 1)[0] for block in blocks),
         architecture=read_common(modules, blocks, "architecture"),
         activation=read_common(modules, layers, "activation"),
-        conv_clamp=read_clamp(modules, [*layers, *_list_to_rgbs(modules, blocks)]),
+        conv_clamp=read_clamp(modules, [*layers, *to_rgbs]),
         use_noise=read_common(modules, layers, "use_noise") is True,
         num_fp16_res=_count_fp16_res(modules, blocks),
     )
@@ -154,10 +155,6 @@ def _list_layers(modules: Modules, blocks: list[str]) -> list[str]:
         for i, block in enumerate(blocks)
         for conv in (("conv1",) if i == 0 else ("conv0", "conv1"))
     ]
-
-
-def _list_to_rgbs(modules: Modules, blocks: list[str]) -> list[str]:
-    return [f"{block}.torgb" for block in blocks if f"{block}.torgb" in modules.objects]
 
 
 def _count_fp16_res(modules: Modules, blocks: list[str]) -> int:

@@ -135,7 +135,7 @@ def _rename_layer(kind: str, number: int, leaf: str, tensor: Tensor) -> Tensors:
     if kind == "layer" and leaf == "noise":
         return {f"noises.noise_{number}": tensor}
     if leaf == "style.bias":
-        tensor = _derive(tensor, _add_1, tensor.shape)
+        tensor = _derive(tensor, lambda bias: bias + np.float32(1), tensor.shape)
     elif leaf == "filter.kernel":
         tensor = _derive(tensor, _as_kernel, tensor.shape[-2:])
     elif leaf == "weight":
@@ -160,10 +160,6 @@ def _turn_kernels(weight: np.ndarray) -> np.ndarray:
 
 def _keep(tensor: np.ndarray) -> np.ndarray:
     return tensor
-
-
-def _add_1(bias: np.ndarray) -> np.ndarray:
-    return bias + np.float32(1)
 
 
 def _derive(tensor: Tensor, change: Change, shape: tuple[int, ...]) -> Tensor:

@@ -153,10 +153,6 @@ class PickleMachine:
             raise CheckpointError(f"the pickle has an integer of {len(data)} bytes")
         return int.from_bytes(data, "little", signed=True)
 
-    def _take_float(self) -> float:
-        value: float = struct.unpack(">d", self._take(8))[0]
-        return value
-
     def _take_line(self) -> str:
         window = bytes(self._data[self.position : self.position + MAX_LINE])
         line = self._take(window.index(b"\n") + 1)
@@ -198,9 +194,6 @@ class PickleMachine:
             self._stack.pop()
         else:
             self._pop_mark()
-
-    def _duplicate(self) -> None:
-        self._push(self._stack[-1])
 
     def _put(self, index: int) -> None:
         self._memo[index] = self._stack[-1]
@@ -245,10 +238,6 @@ class PickleMachine:
             raise RefusedName(f"{module}.{name}")
         return self._foreign.resolve(f"{module}.{name}")
 
-    def _find_global(self) -> Global | ForeignObject:
-        module = self._take_line()
-        return self._resolve(module, self._take_line())
-
     def _find_stack_global(self) -> Global | ForeignObject:
         name = self._pop()
         return self._resolve(self._pop(), name)
@@ -288,10 +277,8 @@ class PickleMachine:
         target = self._stack[-1]
         if isinstance(target, Buildable):
             target.build(state)
-        elif type(target) not in (
-            dict,
-            ForeignObject,
-        ):  # a dict class may have attributes: nothing we need
+        # A dict class may have attributes: nothing we need.
+        elif type(target) not in (dict, ForeignObject):
             raise CheckpointError("refuses to change the state of a plain value")
 
     def _load_persistent(self) -> Any:
@@ -316,7 +303,7 @@ _LITERALS: dict[int, Callable[[PickleMachine], Any]] = {
     ord("M"): lambda m: m._take_unsigned(2),
     0x8A: lambda m: m._take_long(1),
     0x8B: lambda m: m._take_long(4),
-    ord("G"): lambda m: m._take_float(),
+    ord("G"): lambda m: struct.unpack(">d", m._take(8))[0],
     ord("X"): lambda m: m._take_text(4),
     0x8C: lambda m: m._take_text(1),
     0x8D: lambda m: m._take_text(8),
@@ -339,7 +326,7 @@ _LITERALS: dict[int, Callable[[PickleMachine], Any]] = {
     0x91: lambda m: frozenset(pick_flat(m._pop_mark())),
     ord("h"): lambda m: m._memo[m._take_unsigned(1)],
     ord("j"): lambda m: m._memo[m._take_unsigned(4)],
-    ord("c"): lambda m: m._find_global(),
+    ord("c"): lambda m: m._resolve(m._take_line(), m._take_line()),
     0x93: lambda m: m._find_stack_global(),
     ord("R"): lambda m: m._reduce(),
     0x81: lambda m: m._make_object(),
@@ -354,7 +341,7 @@ _ACTIONS: dict[int, Callable[[PickleMachine], object]] = {
     ord("("): lambda m: m._mark(),
     ord("0"): lambda m: m._discard(),
     ord("1"): lambda m: m._pop_mark(),
-    ord("2"): lambda m: m._duplicate(),
+    ord("2"): lambda m: m._push(m._stack[-1]),
     ord("q"): lambda m: m._put(m._take_unsigned(1)),
     ord("r"): lambda m: m._put(m._take_unsigned(4)),
     0x94: lambda m: m._put(len(m._memo)),

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from stylert.apps.bench import torch_baselines
-from stylert.apps.bench.bench_backends import HALF_GEMM, NAMES, is_torch, list_candidates, on_gpu
+from stylert.apps.bench.bundle_bench import HALF_GEMM, NAMES, is_torch, list_candidates, on_gpu
 from stylert.apps.bench.torch_baselines import (
     TRUNCATION_PSI,
     HalfGemm,
