@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from stylert.apps.bench.candidates import Candidate
 from stylert.runtime.errors import InvalidInput
 from stylert.runtime.proof.parity import Difference
 
@@ -73,12 +74,9 @@ class Measurement:
 
 
 @dataclass(frozen=True)
-class CandidateReport:
+class CandidateReport(Candidate):
     """What is known of a candidate as a whole."""
 
-    name: str
-    factory: str
-    options: Mapping[str, Any] = field(default_factory=dict)
     description: Mapping[str, Any] = field(default_factory=dict)  # its own: device, versions, ...
     startup_seconds: float | None = None  # from the start of its process to its first images
     peak_mb: float | None = None  # the memory high-water mark of its process, at the end

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from stylert.export.checkpoints.configs.config import Config
 from stylert.export.checkpoints.safe_pickle.allow_list import PersistentObject, PickledObject
 from stylert.export.checkpoints.safe_pickle.foreign import refuse_foreign, refuse_foreign_values
 from stylert.export.checkpoints.safe_pickle.quoting import quote
 from stylert.export.checkpoints.safe_pickle.storages import Tensor
 from stylert.runtime.errors import CheckpointError
 
-__all__ = ["Modules", "walk_modules"]
+__all__ = ["Modules", "Reading", "walk_modules"]
 
 MAX_MODULES = 10_000
 MAX_DEPTH = 8
@@ -78,6 +80,20 @@ class Modules:
     def num_elements(self) -> int:
         """Elements of all tensors together, as they are claimed."""
         return sum(math.prod(tensor.shape) for tensor in self.tensors.values())
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """What a reader makes of modules: the configuration, and how tensors become a checkpoint's."""
+
+    config: Config
+    format: str  # of the file, e.g. 'stylegan3 pickle'
+    filled: Mapping[str, np.ndarray]  # tensors that the network lacks
+    copies: Mapping[str, str] = field(default_factory=dict)  # tensors that must equal another one
+    unused: frozenset[str] = frozenset()  # tensors that a layer holds and never uses
+    classes: frozenset[str] = frozenset()  # names that the family's own modules have
+    unknown_arguments: tuple[str, ...] = ()  # that it was made with
+    notes: tuple[str, ...] = ()
 
 
 def walk_modules(network: PersistentObject) -> Modules:

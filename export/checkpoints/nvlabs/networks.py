@@ -14,8 +14,7 @@ import numpy as np
 
 from stylert.export.checkpoints.checkpoint import Checkpoint, Source
 from stylert.export.checkpoints.nvlabs.mapping import drop_idle_table
-from stylert.export.checkpoints.nvlabs.modules import Modules, walk_modules
-from stylert.export.checkpoints.nvlabs.reading import Reading
+from stylert.export.checkpoints.nvlabs.modules import Modules, Reading, walk_modules
 from stylert.export.checkpoints.nvlabs.snapshots import choose_network, find_networks
 from stylert.export.checkpoints.nvlabs.stylegan2 import read_stylegan2
 from stylert.export.checkpoints.nvlabs.stylegan3 import read_stylegan3

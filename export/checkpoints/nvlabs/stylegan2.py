@@ -20,8 +20,7 @@ from stylert.export.checkpoints.nvlabs.mapping import (
     list_mapping_arguments,
     read_mapping,
 )
-from stylert.export.checkpoints.nvlabs.modules import Modules
-from stylert.export.checkpoints.nvlabs.reading import Reading
+from stylert.export.checkpoints.nvlabs.modules import Modules, Reading
 from stylert.export.checkpoints.safe_pickle.quoting import quote, quote_some
 from stylert.runtime.errors import CheckpointError
 
