@@ -27,6 +27,7 @@ class Shard:
     Attributes:
         places: of its images, among all.
         next_place: of the image that comes next.
+        is_open: whether images are still to come.
 
     Raises:
         InvalidInput: the journal is damaged or another's, or another process writes it.
@@ -37,7 +38,7 @@ class Shard:
         self.places = job.shard(number)
         self.next_place = self.places.start
         self._job = job
-        self._open = True
+        self.is_open = True
         self._lock = threading.Lock()  # an impatient interrupt closes while the last is appended
         self._committed = time.monotonic()
         self._journal = Journal(container.journal(number))
@@ -52,11 +53,6 @@ class Shard:
         except BaseException:
             self._close()
             raise
-
-    @property
-    def is_open(self) -> bool:
-        """Whether images are still to come."""
-        return self._open
 
     def append(self, record: Mapping[str, Any], data: bytes) -> None:
         """Write the next image: its record, and its file's bytes."""
@@ -73,7 +69,7 @@ class Shard:
     def close(self) -> None:
         """Leave it to be gone on with; nothing once it is finished."""
         with self._lock:
-            if self._open:
+            if self.is_open:
                 with suppress(OSError):  # a full disk: what is not in the journal is drawn again
                     self._commit()
                 self._close()
@@ -112,9 +108,9 @@ class Shard:
             self._commit()
             self._store.finish()
             self._journal.finish()
-            self._open = False
+            self.is_open = False
 
     def _close(self) -> None:
-        self._open = False
+        self.is_open = False
         self._store.close()
         self._journal.close()
