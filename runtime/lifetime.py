@@ -21,6 +21,9 @@ class Lifetime:
 
     Args:
         session: what is lent; nobody else may close it.
+
+    Attributes:
+        closed: whether `close` was called; calls that began before may still run.
     """
 
     def __init__(self, session: Session) -> None:
@@ -28,12 +31,7 @@ class Lifetime:
         self._process = os.getpid()
         self._lock = threading.Lock()  # of the two below
         self._calls = 0  # that use the session now
-        self._closed = False
-
-    @property
-    def closed(self) -> bool:
-        """Whether `close` was called; calls that began before may still run."""
-        return self._closed
+        self.closed = False
 
     @contextmanager
     def in_use(self) -> Iterator[Session]:
@@ -44,7 +42,7 @@ class Lifetime:
         """
         self.refuse_after_fork()  # before the lock, which the parent may have held at the fork
         with self._lock:
-            if self._closed:
+            if self.closed:
                 raise EngineError("This generator is closed. Open it again: stylert.open(path)")
             self._calls += 1
         try:
@@ -52,18 +50,18 @@ class Lifetime:
         finally:
             with self._lock:
                 self._calls -= 1
-                last = self._closed and not self._calls
+                last = self.closed and not self._calls
             if last:
                 self._session.close()
 
     def close(self) -> None:
         """Close the session as soon as no call uses it; in a forked child, leave it alone."""
         if self._is_of_another_process():
-            self._closed = True
+            self.closed = True
             return
         with self._lock:
-            unused = not self._closed and not self._calls
-            self._closed = True
+            unused = not self.closed and not self._calls
+            self.closed = True
         if unused:
             self._session.close()
 
