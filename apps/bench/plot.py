@@ -81,32 +81,16 @@ def _draw_panel(
     rates = [row.images_per_second for row in rows]
     bar_colours = [colours[row.candidate] for row in rows]
     dots: dict[str, Any] = {"s": 7, "color": INK, "alpha": 0.35, "linewidths": 0, "zorder": 3}
-    clear = {"facecolor": "white", "edgecolor": "none", "pad": 1.5}  # of the lines behind a label
+    beside: dict[str, Any] = {"xytext": (7, 0), "textcoords": "offset points", "va": "center"}
+    beside["bbox"] = {"facecolor": "white", "edgecolor": "none", "pad": 1.5}  # hides the lines
     axes.barh(places, rates, height=0.68, color=bar_colours, zorder=2)
     for place, row in zip(places, rows, strict=True):
         calls = [row.batch / seconds for seconds in _samples(result, row)]
         axes.scatter(calls, [place] * len(calls), **dots)
         end = max(*calls, row.images_per_second)
-        label = axes.annotate(
-            _number(row.images_per_second),
-            (end, place),
-            xytext=(7, 0),
-            textcoords="offset points",
-            va="center",
-            weight="bold",
-            bbox=clear,
-        )
-        axes.annotate(
-            _details(row, result.baseline),
-            (1, 0.5),
-            xycoords=label,
-            xytext=(7, 0),
-            textcoords="offset points",
-            va="center",
-            size=8.5,
-            bbox=clear,
-            color=FAINT,
-        )
+        rate, details = _number(row.images_per_second), _details(row, result.baseline)
+        label = axes.annotate(rate, (end, place), weight="bold", **beside)
+        axes.annotate(details, (1, 0.5), xycoords=label, size=8.5, color=FAINT, **beside)
     axes.set_yticks(places, [row.candidate for row in rows])
     axes.set_title(f"batch {rows[0].batch}", loc="left", size=10, weight="bold", pad=4)
     axes.tick_params(axis="y", length=0, labelcolor=INK)

@@ -12,15 +12,13 @@ Soft labels are lists of numbers in both.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator
 
 from stylert.apps.datasets.job import DatasetJob
+from stylert.apps.datasets.reading import Record
 from stylert.apps.datasets.records import format_line
 
 __all__ = ["make_layout"]
-
-Record = Mapping[str, Any]
 
 
 def make_layout(job: DatasetJob, records: Iterable[Record]) -> Iterator[bytes]:
