@@ -104,7 +104,8 @@ class PickleMachine:
 
     def _step(self, opcode: int) -> None:
         if literal := _LITERALS.get(opcode):
-            self._push(literal(self))
+            value = literal(self)  # it may put another stack in place
+            self._stack.append(value)
         elif action := _ACTIONS.get(opcode):
             action(self)
         else:
@@ -172,12 +173,6 @@ class PickleMachine:
 
     # The stack. A mark puts the stack aside and starts a new one.
 
-    def _push(self, value: Any) -> None:
-        self._stack.append(value)
-
-    def _pop(self) -> Any:
-        return self._stack.pop()
-
     def _mark(self) -> None:
         if len(self._outer_stacks) >= MAX_OPEN_MARKS:
             raise CheckpointError("the pickle is nested too deeply")
@@ -202,7 +197,7 @@ class PickleMachine:
     # What is put into a foreign one is dropped.
 
     def _pop_tuple(self, size: int) -> tuple[Any, ...]:
-        items = [self._pop() for _ in range(size)]
+        items = [self._stack.pop() for _ in range(size)]
         return tuple(reversed(items))
 
     def _extend(self, items: list[Any]) -> None:
@@ -239,12 +234,12 @@ class PickleMachine:
         return self._foreign.resolve(f"{module}.{name}")
 
     def _find_stack_global(self) -> Global | ForeignObject:
-        name = self._pop()
-        return self._resolve(self._pop(), name)
+        name = self._stack.pop()
+        return self._resolve(self._stack.pop(), name)
 
     def _reduce(self) -> Any:
-        arguments = self._pop()
-        function = self._pop()
+        arguments = self._stack.pop()
+        function = self._stack.pop()
         if type(arguments) is not tuple or type(function) not in (Global, ForeignObject):
             raise TypeError("a call of what is no function")
         self._budget.operate(len(arguments))
@@ -255,8 +250,8 @@ class PickleMachine:
         return function.call(*arguments)
 
     def _make_object(self) -> Any:
-        arguments = self._pop()
-        kind = self._pop()
+        arguments = self._stack.pop()
+        kind = self._stack.pop()
         if type(kind) is ForeignObject:
             return kind.make()
         if type(kind) is not Global:
@@ -267,13 +262,13 @@ class PickleMachine:
 
     def _make_keyword_object(self) -> Any:
         """Only classes that we do not know are made with arguments by name."""
-        _keywords, _arguments, kind = self._pop(), self._pop(), self._pop()
+        _keywords, _arguments, kind = self._stack.pop(), self._stack.pop(), self._stack.pop()
         if type(kind) is not ForeignObject:
             self._refuse(_NEWOBJ_EX)
         return kind.make()
 
     def _build(self) -> None:
-        state = self._pop()
+        state = self._stack.pop()
         target = self._stack[-1]
         if isinstance(target, Buildable):
             target.build(state)
@@ -284,7 +279,7 @@ class PickleMachine:
     def _load_persistent(self) -> Any:
         if self._persistent is None:
             self._refuse(_BINPERSID)
-        persistent_id = self._pop()
+        persistent_id = self._stack.pop()
         self._budget.operate(len(persistent_id) if type(persistent_id) is tuple else 1)
         return find_foreign(persistent_id) or self._persistent(persistent_id)
 
@@ -341,11 +336,11 @@ _ACTIONS: dict[int, Callable[[PickleMachine], object]] = {
     ord("("): lambda m: m._mark(),
     ord("0"): lambda m: m._discard(),
     ord("1"): lambda m: m._pop_mark(),
-    ord("2"): lambda m: m._push(m._stack[-1]),
+    ord("2"): lambda m: m._stack.append(m._stack[-1]),
     ord("q"): lambda m: m._put(m._take_unsigned(1)),
     ord("r"): lambda m: m._put(m._take_unsigned(4)),
     0x94: lambda m: m._put(len(m._memo)),
-    ord("a"): lambda m: m._extend([m._pop()]),
+    ord("a"): lambda m: m._extend([m._stack.pop()]),
     ord("e"): lambda m: m._extend(m._pop_mark()),
     0x90: lambda m: m._add(m._pop_mark()),
     ord("s"): lambda m: m._set_items(list(m._pop_tuple(2))),
