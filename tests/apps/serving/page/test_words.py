@@ -118,3 +118,15 @@ def test_noise_that_does_nothing_is_not_offered(
     shown.open_panels()
     assert shown.page.is_hidden("#noise-hint")
     assert shown.page.is_visible("#noise-modes")
+
+
+@pytest.mark.parametrize("size", [(1280, 800), (320, 568)])
+def test_long_names_stay_in_the_page(
+    started: Started, changed: Changed, size: tuple[int, int]
+) -> None:
+    names = ["W" * 100, "a b " * 24 + "x", "é" * 90, "<b>", "house"]
+    shown = started("seed=1", of=changed("sg2-cond-32", classes=names))
+    shown.resize(size)
+    assert shown.page.evaluate("document.documentElement.scrollWidth") == size[0]
+    right = "(one) => one.getBoundingClientRect().right"
+    assert shown.page.locator("#class-row label").first.evaluate(right) <= size[0]
