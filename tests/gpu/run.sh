@@ -2,16 +2,19 @@
 # All tests that need a GPU, on a machine with one, within 8 minutes. See README.md beside this file.
 #   tests/gpu/run.sh [--wheels FOLDER] [more arguments of pytest]
 set -euo pipefail
+if [ "${1-}" = --wheels ]; then
+    wheels=$(realpath "${2:?--wheels: expected a folder}")
+    shift 2
+fi
 cd "$(dirname "$0")/../.."
 python=${PYTHON:-python3}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-export PYTHONPATH=$work${PYTHONPATH+:$PYTHONPATH}
-if [ "${1-}" = --wheels ]; then # into a folder of its own: the machine's packages stay as they are
-    "$python" -m pip install -q --no-index --no-deps --no-compile --target "$work/site" "${2:?--wheels: expected a folder}"/*.whl
+export PYTHONPATH=$work${PYTHONPATH:+:$PYTHONPATH}
+if [ -n "${wheels-}" ]; then # into a folder of their own: the machine's packages stay as they are
+    "$python" -m pip install -q --no-index --no-deps --no-compile --target "$work/site" "$wheels"/*.whl
     PYTHONPATH=$work/site:$PYTHONPATH
-    shift 2
 fi
 ln -s "$PWD" "$work/stylert" # the repository is the package
 

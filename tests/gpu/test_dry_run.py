@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -12,10 +13,27 @@ import pytest
 HERE = Path(__file__).parent
 
 
-def test_the_stand_in_draws_over_the_stub(driver_stub: Path, tmp_path: Path) -> None:
+@pytest.fixture
+def wheels(tmp_path: Path) -> Path:
+    """A folder with the wheel of a plugin of pytest, which says when it is loaded."""
+    folder = tmp_path / "wheels"
+    folder.mkdir()
+    with zipfile.ZipFile(folder / "carried-1-py3-none-any.whl", "w") as wheel:
+        wheel.writestr("carried.py", 'def pytest_report_header():\n    return "it was carried"\n')
+        for file, text in {
+            "METADATA": "Metadata-Version: 2.1\nName: carried\nVersion: 1\n",
+            "WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+            "RECORD": "",
+        }.items():
+            wheel.writestr(f"carried-1.dist-info/{file}", text)
+    return folder
+
+
+def test_the_stand_in_draws_over_the_stub(driver_stub: Path, wheels: Path, tmp_path: Path) -> None:
     pytest.importorskip("cuda.core", reason="cuda-core is not installed")
     done = subprocess.run(
-        [HERE / "run.sh", "--require-gpu=cuda,engines", f"--basetemp={tmp_path / 'base'}",
+        [HERE / "run.sh", "--wheels", wheels, "-p", "carried", "-v",
+         "--require-gpu=cuda,engines", f"--basetemp={tmp_path / 'base'}",
          "--deselect=tests/runtime/test_machine.py::test_the_real_driver", "-p", "no:xdist"],
         env={**os.environ, "LD_LIBRARY_PATH": str(driver_stub), "PYTHON": sys.executable},
         capture_output=True,
@@ -25,6 +43,7 @@ def test_the_stand_in_draws_over_the_stub(driver_stub: Path, tmp_path: Path) -> 
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     lines = done.stdout.splitlines()
+    assert "it was carried" in lines
     for name in (
         "engine parity",
         "a replay equals eager",

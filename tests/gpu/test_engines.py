@@ -28,6 +28,8 @@ pytestmark = pytest.mark.gpu("cuda", "engines")
 
 GOLDENS = ("sg2-skip-32", "sg2-fp16-64", "sg2-hot-64")
 SEEDS = range(6)
+# A pool takes memory of the GPU in large pieces. The stub of the driver counts bytes.
+SLACK = 32 << 20 if torch.cuda.is_available() else 0
 
 
 def drawing(path: Path, **options: Any) -> Generator:
@@ -122,7 +124,7 @@ def test_memory_does_not_grow(session: TensorRTSession, feeds_of: Any) -> None:
     use(24)
     before = free()
     use(1000 if torch.cuda.is_available() else 48)
-    assert before - free() < 32 << 20  # the pool may round up once
+    assert before - free() <= SLACK
 
 
 @pytest.mark.gpu("torch")  # the stub's clock stands still
@@ -172,7 +174,7 @@ def test_closed_memory_is_given_back(
         release_memory()
         with device.active():
             free.append(int(driver.cuMemGetInfo()[1]))
-    assert free[1] - free[-1] < 32 << 20
+    assert free[1] - free[-1] <= SLACK
 
 
 def test_refit(

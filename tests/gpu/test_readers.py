@@ -94,7 +94,7 @@ def test_memory_is_given_back_in_the_end() -> None:
         device.close()
         with device.active():
             free.append(int(device.driver_call("cuMemGetInfo")))
-    assert free[0] - free[-1] < 16 << 20
+    assert free[0] - free[-1] <= (16 << 20 if torch.cuda.is_available() else 0)
 
 
 @pytest.mark.gpu("torch")
