@@ -53,6 +53,8 @@ def assume_modules(tensors: dict[str, Tensor], assume: Assumptions) -> tuple[Mod
             module.state.update(activation=activation, bias_gain=lr)
         elif path.endswith((".affine", ".embed", ".skip")):
             module.state.update(activation="linear", bias_gain=1)
+    if "mapping.embed.weight" in tensors and "mapping.embed.bias" not in tensors:
+        _attach_table(modules)
     if "synthesis.input" in modules.objects:
         assume.refuse_others("conv_clamp", "mapping_lr", "num_fp16_res")
         _attach_stylegan3(modules, conv_clamp=bound, num_fp16_res=half)
@@ -75,6 +77,13 @@ def _list_paths(tensors: dict[str, Tensor]) -> list[str]:
         parts = name.split(".")
         paths |= {".".join(parts[:i]): None for i in range(1, len(parts))}
     return sorted(paths, key=lambda path: path.count("."))
+
+
+def _attach_table(modules: Modules) -> None:
+    """StyleGAN-XL's table of classes, and the layer behind it, where classes are used."""
+    modules.objects["mapping.embed"] = PersistentObject("Embedding", {"max_norm": None})
+    if behind := modules.objects.get("mapping.embed_proj"):
+        behind.state.update(activation="lrelu", bias_gain=1)
 
 
 def _attach_stylegan2(

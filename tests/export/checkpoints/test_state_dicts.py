@@ -69,6 +69,14 @@ def test_every_network_of_nvlabs(name: str, tmp_path: Path) -> None:
     assert got.notes[0].startswith("a state dict does not tell these")
 
 
+@pytest.mark.parametrize("name", ["field/xl-cond", "field/xl-uncond"])
+def test_stylegan_xl(name: str, tmp_path: Path) -> None:
+    """Its classes are a table, without a bias; without classes, nothing uses it."""
+    expected = read_checkpoint(GOLDENS / f"{name}.pkl")
+    torch.save(state_of(name), tmp_path / "file.pt")
+    assert_equal(read_checkpoint(tmp_path / "file.pt", assume=said_of(expected)), expected)
+
+
 def prefixed(state: StateDict, prefix: str) -> dict[str, Any]:
     return {f"{prefix}{name}": tensor for name, tensor in state.items()}
 
