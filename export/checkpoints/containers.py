@@ -16,7 +16,7 @@ from stylert.export.checkpoints.safe_pickle.allow_list import (
 from stylert.export.checkpoints.safe_pickle.quoting import name_some, suggest_networks
 from stylert.runtime.errors import CheckpointError
 
-__all__ = ["Container", "find_generators", "walk_containers"]
+__all__ = ["Container", "find_generators", "says_average", "walk_containers"]
 
 _DEEPEST = 8
 _MOST = 4096  # containers
@@ -79,7 +79,7 @@ def find_generators(
     for holder in found.values():
         if network is not None and f"{network}.".startswith(f"{holder.name}."):
             return holder, network[len(holder.name) + 1 :] or None
-    likely = [holder for holder in found.values() if "ema" in holder.name.lower()]
+    likely = [holder for holder in found.values() if says_average(holder.name)]
     likely = likely if len(likely) == 1 else list(found.values())
     if len(likely) > 1:
         names = [holder.name for holder in likely]
@@ -87,6 +87,11 @@ def find_generators(
             f"the file has several generators, in {name_some(names)}{suggest_networks(names)}"
         )
     return (likely[0], network) if likely else None
+
+
+def says_average(name: str) -> bool:
+    """Whether a name, or a part of it, says an average of weights: 'G_ema', 'ema.net'."""
+    return any(part.startswith("ema") or part.endswith("ema") for part in name.lower().split("."))
 
 
 def _list_parts(value: Any) -> dict[Any, Any] | None:

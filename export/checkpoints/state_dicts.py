@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from stylert.export.checkpoints.containers import says_average
 from stylert.export.checkpoints.safe_pickle.arrays import PickledArray
 from stylert.export.checkpoints.safe_pickle.foreign import refuse_foreign
 from stylert.export.checkpoints.safe_pickle.quoting import quote, quote_some, suggest_networks
@@ -135,7 +136,7 @@ def choose_state_dict(names: Collection[str], network: str | None) -> tuple[str,
 
 def pick_average(names: Collection[str]) -> list[str]:
     """The one name that says to be an average ('params_ema'), if there is one."""
-    averages = [name for name in names if name.lower().endswith("ema")]
+    averages = [name for name in names if says_average(name)]
     return averages if len(averages) == 1 else []
 
 

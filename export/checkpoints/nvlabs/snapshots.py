@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
+from stylert.export.checkpoints.containers import says_average
 from stylert.export.checkpoints.safe_pickle.allow_list import (
     PARALLEL,
     PersistentObject,
@@ -62,7 +63,7 @@ def choose_network(
 def _choose_default(generators: list[str], there: str) -> tuple[str, tuple[str, ...]]:
     if ALONE in generators or AVERAGE in generators:
         return (ALONE if ALONE in generators else AVERAGE), ()
-    averages = [name for name in generators if name.lower().endswith("ema")]
+    averages = [name for name in generators if says_average(name)]
     if len(averages) == 1:
         return averages[0], ()
     likely = averages or ["G"] * ("G" in generators) or generators

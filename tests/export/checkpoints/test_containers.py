@@ -81,6 +81,17 @@ def test_keys(key: str, writer: Any) -> None:
     assert read_checkpoint(writer.file(data)).source.network == key
 
 
+@pytest.mark.parametrize("key", ["G_ema", "gEMA", "ema", "ema_model"])
+@pytest.mark.parametrize("inner", [None, "net"])
+def test_keys_of_averages(key: str, inner: str | None, writer: Any) -> None:
+    network = writer.generator(writer.config())
+    other = writer.generator(writer.config(mapping_layers=3))
+    value = {"G": other, key: {inner: network} if inner else network}
+    checkpoint = read_checkpoint(writer.file(writer.dump(value)))
+    assert checkpoint.config == writer.config()
+    assert checkpoint.notes == ()
+
+
 def test_a_number_as_key(writer: Any) -> None:
     data = writer.dump({500: writer.generator(writer.config())})
     assert read_checkpoint(writer.file(data)).source.network == "500"
