@@ -20,6 +20,7 @@ from stylert.commands.export import (
     need_export,
 )
 from stylert.commands.options import AsJson, argue_bundle, in_panel
+from stylert.runtime.bundle import Bundle
 from stylert.runtime.errors import InvalidInput, ParityError
 from stylert.runtime.packages import need
 
@@ -101,7 +102,8 @@ def verify(
     if engine:
         proofs["engine"] = _check_engine(path, plan, seeds, trust_engines, threads)
     if layers:
-        proofs["layers"] = _compare_layers(path, model, threads)
+        engines = proofs["engine"].report.plans if engine else ()
+        proofs["layers"] = _compare_layers(path, model, engines, threads)
     if as_json:
         console.print_json({name: proof.report.to_json() for name, proof in proofs.items()})
     failures = [proof.error for proof in proofs.values() if proof.error is not None]
@@ -163,13 +165,17 @@ def _check_engine(
     return Proof(title, check, None if check.passed else check.make_error())
 
 
-def _compare_layers(path: Path, checkpoint: Checkpoint | None, threads: int | None) -> Proof:
+def _compare_layers(
+    path: Path, checkpoint: Checkpoint | None, plans: tuple[str, ...], threads: int | None
+) -> Proof:
     need_export()
     need("polygraphy", extra="rtx")
+    from stylert.engines.layer_runner import find_layer_engines
     from stylert.export.verification import compare_bundle_layers
 
+    engines = find_layer_engines(Bundle.open(path, check_files=False), plans)
     with console.err.status("comparing layer by layer"):
-        report = compare_bundle_layers(path, checkpoint, threads=threads)
+        report = compare_bundle_layers(path, checkpoint, threads=threads, engines=engines)
     return Proof(LAYERS, report, lines=report.tell())
 
 

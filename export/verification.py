@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 import onnx
 
@@ -76,7 +77,11 @@ def verify_bundle(
 
 
 def compare_bundle_layers(
-    path: str | Path, checkpoint: Checkpoint | None = None, *, threads: int | None = None
+    path: str | Path,
+    checkpoint: Checkpoint | None = None,
+    *,
+    threads: int | None = None,
+    engines: Mapping[str, Any] = MappingProxyType({}),
 ) -> LayerReport:
     """Compare what each layer of a bundle's graphs hands on, in every precision that it has.
 
@@ -84,6 +89,7 @@ def compare_bundle_layers(
         path: the directory.
         checkpoint: what it was exported from, None = compare half precision with float32.
         threads: CPU threads of ONNX Runtime, None = all.
+        engines: what `stylert.engines.layer_runner` finds, to be compared, too.
 
     Raises:
         InvalidInput: there is nothing to compare with.
@@ -93,7 +99,7 @@ def compare_bundle_layers(
     from stylert.export.layers import compare_layers  # loads torch
 
     bundle = Bundle.open(path)
-    if checkpoint is None and len(bundle.precisions) == 1:
+    if checkpoint is None and len(bundle.precisions) == 1 and not engines:
         raise InvalidInput(
             f"layers: {path} has one precision only, expected another one or a checkpoint to "
             "compare with. Pass checkpoint=FILE."
@@ -101,7 +107,7 @@ def compare_bundle_layers(
     if checkpoint is not None:
         check_provenance(bundle, checkpoint)
         checkpoint = round_weights(checkpoint, stored_weights(bundle))
-    return compare_layers(bundle, checkpoint, threads=threads)
+    return compare_layers(bundle, checkpoint, threads=threads, engines=engines)
 
 
 def check_graphs(bundle: Bundle) -> None:

@@ -8,7 +8,7 @@ its layers are kept.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -32,6 +32,8 @@ ENGINE = "engine"  # its column
 EXACT, REFERENCE = "float64", "float32"  # columns of the reference
 
 Layers = Mapping[str, np.ndarray]  # by their names
+# The precision of an engine, and what makes its runner of the values that its layers end with.
+Engine = tuple[str, Callable[[Mapping[str, str]], Any]]
 Picture = Mapping[str, Layers]  # what was drawn of it, by column
 
 
@@ -40,7 +42,7 @@ def compare_layers(
     checkpoint: Checkpoint | None = None,
     *,
     threads: int | None = None,
-    engines: Mapping[str, tuple[str, Any]] = MappingProxyType({}),
+    engines: Mapping[str, Engine] = MappingProxyType({}),
 ) -> LayerReport:
     """Compare what each layer of a bundle's graphs hands on, in every precision.
 
@@ -49,7 +51,7 @@ def compare_layers(
         checkpoint: what it was made of, its weights as the bundle stores them; None = compare with
             the float32 graph alone.
         threads: CPU threads of ONNX Runtime, None = all.
-        engines: by graph, the precision and the runner of an engine that gives its layers; see
+        engines: by graph, the precision of an engine, and what makes its runner; see
             `stylert.engines.layer_runner`.
 
     Raises:
@@ -63,14 +65,16 @@ def compare_layers(
         feeds = {graph: [make_feeds(generator, graph, seed) for seed in SEEDS] for graph in GRAPHS}
     for graph in GRAPHS:
         of_graph = GraphRunner("fp32", bundle.file(graph), threads=threads)
-        runners, precisions = [of_graph], {"fp32": "fp32"}
+        runners: list[Any] = [of_graph]
+        precisions = {"fp32": "fp32"}
         half = graph_key(graph, "fp16")
         if half != graph and half in bundle.graphs:
             runners.append(GraphRunner("fp16", bundle.file(half), threads=threads))
             precisions["fp16"] = "fp16"
         if graph in engines:
-            precisions[ENGINE], engine = engines[graph]
-            runners.append(engine)
+            precisions[ENGINE], make_runner = engines[graph]
+            same = next(one for one in runners if precisions[one.name] == precisions[ENGINE])
+            runners.append(make_runner(same.values))
         if checkpoint is not None:
             wanted = (checkpoint, graph, bundle.graphs[graph].inputs, of_graph.values)
             runners.append(ReferenceRunner(EXACT, *wanted, dtype=torch.float64))

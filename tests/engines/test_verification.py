@@ -250,3 +250,28 @@ def test_the_command(
     code, _, err = run("--plan", "x")
     assert code == 2
     assert err.startswith("error: --plan: got 'x', expected one of ")
+
+
+def test_the_command_layer_by_layer(
+    own: Path,
+    add: Callable[..., str],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from stylert.cli import main
+    from stylert.export.layers.runners import GraphRunner
+
+    asked: list[str] = []
+
+    def make(bundle: Bundle, plan: Plan, values: Any) -> GraphRunner:
+        asked.append(plan.name)
+        return GraphRunner("engine", bundle.file(graph_key(plan.graph, plan.precision)), threads=1)
+
+    monkeypatch.setattr("stylert.engines.layer_runner.make_layer_runner", make)
+    name = add(own, precision="fp16")
+    with pytest.raises(SystemExit) as caught:
+        main(["verify", str(own), "--engine", "--layers", "--seeds", "1"])
+    out, err = capsys.readouterr()
+    assert (caught.value.code, err) == (0, "")
+    assert asked[-1] == name
+    assert "\nengine: no layer drifts.\n" in out
