@@ -56,7 +56,7 @@ check: $(READY)  ## Check format, lint and types
 	@mkdir -p .typing && ln -sfn .. .typing/stylert
 	$(PY) -m mypy
 
-lowest: $(READY) $(LOWEST)  ## Test the runtime with the oldest ONNX Runtime and cuda-core that pyproject.toml admits
+lowest: $(READY) $(LOWEST)  ## Test the runtime with the oldest ONNX Runtime, OpenVINO and cuda-core that pyproject.toml admits
 	PYTHONPATH=$(CURDIR)/build/lowest $(PYTEST) tests/runtime tests/test_tiny.py tests/export/graphs
 
 portable: $(READY) $(OTHERS)  ## Draw on other processors, emulated: no AVX-512, no AVX, ARM (Debian, some minutes)
@@ -81,7 +81,7 @@ $(OTHERS): tests/portability/fetch.sh constraints.txt | $(READY)
 # Beside .venv and before it on the path. The first >= of each line is the floor; the other is its marker's.
 $(LOWEST): pyproject.toml | $(READY)
 	rm -rf $(@D) && mkdir -p $(@D)
-	grep -oE '"(onnxruntime|cuda-core|cuda-bindings)>=[^"]*"' pyproject.toml | sed 's/"//g; s/>=/==/' | sort -u > $(@D)/requirements.txt
+	grep -oE '"(onnxruntime|openvino|cuda-core|cuda-bindings)>=[^"]*"' pyproject.toml | sed 's/"//g; s/>=/==/' | sort -u > $(@D)/requirements.txt
 	$(PY) -m pip install --no-deps --target $(@D) -r $(@D)/requirements.txt
 	@touch $@
 

@@ -26,7 +26,7 @@ __all__ = ["BATCHES", "Tuning", "tune_bundle"]
 
 BATCHES = (1, 8)
 PAUSE = 0.02  # seconds before a turn, in which the threads of the one before stop to wait for more
-MOST_TURNS = 50
+MOST_TURNS = 20
 
 
 @dataclass(frozen=True)
