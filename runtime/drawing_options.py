@@ -6,9 +6,8 @@ of the command line; all hand them on as one `DrawingOptions`. `GraphInputs` che
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, TypedDict, TypeVar, get_args
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, TypedDict, get_args
 
 from stylert.runtime.arguments import check_choice
 
@@ -22,12 +21,10 @@ __all__ = [
     "WalkOptions",
     "check_output",
     "refuse_unknown",
-    "takes",
 ]
 
 NoiseMode = Literal["const", "none", "seeded"]
 Output = Literal["image", "img"]
-Method = TypeVar("Method", bound=Callable[..., Any])
 
 
 class StyleOptions(TypedDict, total=False):
@@ -86,27 +83,6 @@ class WalkOptions(StyleOptions, MotionOptions, total=False):
 
 class DrawingOptions(StyleOptions, PictureOptions, total=False):
     """All of them: how seeds become pictures."""
-
-
-def takes(options: type) -> Callable[[Method], Method]:
-    """Show the options behind a method's `**options` in its signature, for help() and editors.
-
-    Args:
-        options: one of these classes.
-    """
-    keyword = inspect.Parameter.KEYWORD_ONLY
-    shown = [
-        inspect.Parameter(name, keyword, default="const" if name == "noise_mode" else None)
-        for name in options.__annotations__
-    ]
-
-    def mark(method: Method) -> Method:
-        signature = inspect.signature(method)
-        own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
-        vars(method)["__signature__"] = signature.replace(parameters=[*own, *shown])
-        return method
-
-    return mark
 
 
 def refuse_unknown(given: Mapping[str, Any], options: type) -> None:

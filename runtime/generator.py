@@ -15,19 +15,14 @@ from stylert.runtime.arguments import check_integer
 from stylert.runtime.bundle import Bundle, GeneratorSpec
 from stylert.runtime.control.style_editing import StyleEditing
 from stylert.runtime.control.style_mixing import StyleMixing
-from stylert.runtime.drawing_options import (
-    DrawingOptions,
-    Output,
-    PictureOptions,
-    check_output,
-    takes,
-)
+from stylert.runtime.drawing_options import DrawingOptions, Output, PictureOptions, check_output
 from stylert.runtime.errors import EngineError, InvalidInput
 from stylert.runtime.feeds import Feeds
 from stylert.runtime.graph_inputs import GraphInputs
 from stylert.runtime.labels import Classes
 from stylert.runtime.lifetime import Lifetime
 from stylert.runtime.session import DLPackArray, Graphs, Session, join
+from stylert.runtime.signatures import takes
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stylert.runtime.backends.tensor_check import check_results, check_tensors
-from stylert.runtime.bundle import Bundle, graph_key
+from stylert.runtime.backends.tensor_check import check_tensors
+from stylert.runtime.bundle import Bundle, TensorSpec, graph_key
 from stylert.runtime.errors import EngineError, InvalidInput, MissingExtra, StylertError
 from stylert.runtime.feeds import Feeds
 from stylert.runtime.machine import usable_cpus
@@ -153,7 +153,7 @@ class OnnxRuntimeSession:
                 elif on_device and self.provider == "cuda":
                     return self._bound_outputs().run(session, inputs, outputs, feeds.count)
             drawn: list[np.ndarray] = session.run(list(outputs), inputs)
-        check_results(drawn, [self._specs[name] for name in outputs], count=feeds.count)
+        _check_results(drawn, [self._specs[name] for name in outputs], feeds.count)
         return drawn
 
     def refit(self, bundle: Bundle) -> None:
@@ -226,3 +226,13 @@ def _failing() -> Iterator[None]:
 
 def _line(error: Exception) -> str:
     return " ".join(str(error).split())
+
+
+def _check_results(results: list[np.ndarray], outputs: list[TensorSpec], count: int) -> None:
+    """Refuse another shape than the manifest's: to ONNX Runtime, a file's own is but a hint."""
+    for array, t in zip(results, outputs, strict=True):
+        if array.shape != (expected := (count, *t.shape[1:])):
+            raise EngineError(
+                f"{t.name}: the graph gave the shape {array.shape}, expected {expected}. Export "
+                "the checkpoint again."
+            )

@@ -1,15 +1,13 @@
-"""Whether an opened graph has, and gives, the tensors that the bundle's manifest names."""
+"""Whether an opened graph has the tensors that the bundle's manifest names."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
-import numpy as np
+from stylert.runtime.bundle import MANIFEST, Bundle, GraphSpec
+from stylert.runtime.errors import BundleError
 
-from stylert.runtime.bundle import MANIFEST, Bundle, GraphSpec, TensorSpec
-from stylert.runtime.errors import BundleError, EngineError
-
-__all__ = ["check_results", "check_tensors"]
+__all__ = ["check_tensors"]
 
 Found = Mapping[str, tuple[str, list[int | str]]]  # dtype and shape by name
 
@@ -32,27 +30,4 @@ def check_tensors(found: Found, spec: GraphSpec, bundle: Bundle) -> None:
             raise BundleError(
                 f"Bundle {bundle.path}: {spec.file} has {t.name} as {dtype} {shape!r:.80}, but "
                 f"{MANIFEST} says {t.dtype} {[*t.shape]}. Export the checkpoint again."
-            )
-
-
-def check_results(
-    results: Iterable[np.ndarray], outputs: Iterable[TensorSpec], *, count: int
-) -> None:
-    """Refuse what a graph gave if it is of another shape than its file and the manifest say.
-
-    ONNX Runtime does not: what a file says of its outputs is no more than a hint to it.
-
-    Args:
-        results: the arrays.
-        outputs: what the manifest says of each.
-        count: images of the call.
-
-    Raises:
-        EngineError: an array is of another shape.
-    """
-    for array, t in zip(results, outputs, strict=True):
-        if array.shape != (expected := (count, *t.shape[1:])):
-            raise EngineError(
-                f"{t.name}: the graph gave the shape {array.shape}, expected {expected}. Export "
-                "the checkpoint again."
             )

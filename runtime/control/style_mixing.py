@@ -29,11 +29,11 @@ from stylert.runtime.drawing_options import (
     WalkOptions,
     check_output,
     refuse_unknown,
-    takes,
 )
 from stylert.runtime.errors import InvalidInput
 from stylert.runtime.graph_inputs import GraphInputs
 from stylert.runtime.latents import check_floats, check_seeds, make_z
+from stylert.runtime.signatures import takes
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
