@@ -145,6 +145,15 @@ class PickleMachine:
     def _take_sized(self, width: int) -> memoryview:
         return self._take(self._take_unsigned(width))
 
+    def _take_view(self, width: int) -> memoryview:
+        """Bytes, which stay where they are; what stands for them takes 200 bytes, however few."""
+        self._budget.operate()
+        return self._take_sized(width)
+
+    def _make_set(self) -> set[Any]:
+        self._budget.operate()  # an empty one takes 200 bytes, too
+        return set()
+
     def _take_text(self, width: int) -> str:
         return str(self._take_sized(width), "utf-8", "surrogatepass")
 
@@ -304,10 +313,10 @@ _LITERALS: dict[int, Callable[[PickleMachine], Any]] = {
     0x8D: lambda m: m._take_text(8),
     ord("T"): lambda m: str(m._take_sized(4), "latin1"),  # Python 2's strings
     ord("U"): lambda m: str(m._take_sized(1), "latin1"),
-    ord("B"): lambda m: m._take_sized(4),
-    ord("C"): lambda m: m._take_sized(1),
-    0x8E: lambda m: m._take_sized(8),
-    0x96: lambda m: m._take_sized(8),  # a bytearray: here it stays a view, too
+    ord("B"): lambda m: m._take_view(4),
+    ord("C"): lambda m: m._take_view(1),
+    0x8E: lambda m: m._take_view(8),
+    0x96: lambda m: m._take_view(8),  # a bytearray: here it stays a view, too
     ord(")"): lambda m: (),
     0x85: lambda m: m._pop_tuple(1),
     0x86: lambda m: m._pop_tuple(2),
@@ -317,7 +326,7 @@ _LITERALS: dict[int, Callable[[PickleMachine], Any]] = {
     ord("l"): lambda m: m._pop_mark(),
     ord("}"): lambda m: {},
     ord("d"): lambda m: pair_up(m._pop_mark()),
-    0x8F: lambda m: set(),
+    0x8F: lambda m: m._make_set(),
     0x91: lambda m: frozenset(pick_flat(m._pop_mark())),
     ord("h"): lambda m: m._memo[m._take_unsigned(1)],
     ord("j"): lambda m: m._memo[m._take_unsigned(4)],

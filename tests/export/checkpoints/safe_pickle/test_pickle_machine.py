@@ -339,6 +339,13 @@ def test_bombs(name: str, tmp_path: Path) -> None:
     assert peak < 40 * MEGABYTE
 
 
+@pytest.mark.parametrize("small", [b"\x8f", b"C\x00"], ids=["sets", "bytes"])
+def test_small_values_that_take_much(small: bytes) -> None:
+    """Half a million of them would take 100 MB: they count twice."""
+    with pytest.raises(CheckpointError, match="more steps than any checkpoint"):
+        load(b"\x80\x04" + (small + b"0") * 340_000 + b"N.")
+
+
 def test_number_of_steps_is_bounded() -> None:
     with pytest.raises(CheckpointError, match="more steps than any checkpoint"):
         load(b"\x80\x04N" + b"20" * 500_000 + b".")
