@@ -26,7 +26,7 @@ from stylert.export.checkpoints.checkpoint import Checkpoint, Source
 from stylert.export.checkpoints.configs.lucidrains import LucidrainsConfig
 from stylert.export.checkpoints.nvlabs.modules import Modules
 from stylert.export.checkpoints.rosinality.average_latent import SEED, average_latents
-from stylert.export.checkpoints.safe_pickle.quoting import quote, quote_some
+from stylert.export.checkpoints.safe_pickle.quoting import quote, quote_some, suggest_networks
 from stylert.export.checkpoints.safe_pickle.storages import Tensor
 from stylert.export.checkpoints.state_dicts import as_tensor
 from stylert.export.checkpoints.validation import (
@@ -86,7 +86,7 @@ def read_lucidrains(value: Any, network: str | None, source: Source, *, folder: 
     generators = {found.name: found for found in _list_generators(value)}
     name = network if network is not None else next(n for n in ("GE", "G", "") if n in generators)
     if name not in generators:
-        there = quote_some(generators)
+        there = f"{quote_some(generators)}{suggest_networks(filter(None, generators))}"
         raise CheckpointError(f"no network {quote(name)} in the file; it has {there}")
     if not name:
         raise CheckpointError(

@@ -73,7 +73,10 @@ def read_renamed(tensors: Tensors, mapping_lr: float | None, source: Source) -> 
     value = {"g_ema": state, _AVERAGE: tensors.get(_AVERAGE), "args": arguments}
     if not is_rosinality(value):
         raise CheckpointError("the first convolution's weight is missing")
-    checkpoint = read_state_dicts(value, None, source)
+    try:
+        checkpoint = read_state_dicts(value, None, source)
+    except CheckpointError as error:
+        raise CheckpointError(f"{error} (by rosinality's names, which its tensors got)") from None
     lr = checkpoint.config.mapping_lr_multiplier
     notes = [note for note in checkpoint.notes if not note.startswith("beside ")]
     notes.insert(

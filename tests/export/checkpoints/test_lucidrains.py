@@ -287,5 +287,7 @@ def test_every_tensor_damaged(name: str, tmp_path: Path) -> None:
 
 
 def test_other_networks_are_refused_with_a_list(state: State, read: Callable[..., Any]) -> None:
-    with pytest.raises(CheckpointError, match="no network 'D' in the file; it has 'G', 'GE'"):
+    with pytest.raises(
+        CheckpointError, match="no network 'D' in the file; it has 'G', 'GE'; pass network='G'"
+    ):
         read({"GAN": state}, network="D")

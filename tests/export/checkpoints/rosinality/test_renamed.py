@@ -148,3 +148,11 @@ def test_each_tensor_is_needed(kind: str, golden: dict[str, Any], tmp_path: Path
     state["synthesis.layer1.gate" if kind == "genforce" else "convs.0.gate"] = torch.zeros(2)
     with pytest.raises(CheckpointError, match=r"gate is unknown to rosinality's StyleGAN2"):
         read(state, tmp_path, assume=assume)
+
+
+def test_messages_say_whose_names_they_use(tmp_path: Path) -> None:
+    value = torch.load(GOLDENS / "field" / "genforce.pth", weights_only=True)["generator_smooth"]
+    del value["synthesis.layer1.bias"]
+    torch.save(value, tmp_path / "file.pth")
+    with pytest.raises(CheckpointError, match=r"activate\.bias is missing \(by rosinality's names"):
+        read_checkpoint(tmp_path / "file.pth")
