@@ -7,6 +7,7 @@ its digits on the smallest weights, and the largest make the picture.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -20,6 +21,8 @@ __all__ = ["LARGE", "SAME", "find_int16", "round_weights", "to_int16"]
 LARGE = 1024  # numbers: smaller tensors are not worth it
 LEVELS = 32767  # of the integers on each side of 0
 LOSS = 2.0**-12  # the weights of an output may lose this share of their root mean square
+_OUTPUTS = ((0,), (1,))  # axes of the outputs of a weight [O, I, ...] or [I, O, ...]
+_OUTPUTS_OF_LAYERS = (0, 3)  # the same of matrices of layers [L, 1, I, O]
 SAME = 2.0**-20  # what float32 makes of a few products, relative
 
 
@@ -43,7 +46,9 @@ def round_weights(checkpoint: Checkpoint, weights: str) -> Checkpoint:
         return checkpoint
     tensors, kept = dict(checkpoint.tensors), []
     for name, tensor in checkpoint.tensors.items():
-        if not re.fullmatch(r"synthesis\..*\.weight", name) or tensor.size < LARGE:
+        # Those of the affine layers are stored together, and are large then.
+        large = tensor.size >= LARGE or name.endswith(".affine.weight")
+        if not re.fullmatch(r"synthesis\..*\.weight", name) or not large:
             continue
         rounded = np.multiply(*to_int16(tensor))
         if _keeps(tensor, rounded):
@@ -54,17 +59,17 @@ def round_weights(checkpoint: Checkpoint, weights: str) -> Checkpoint:
     return replace(checkpoint, tensors=tensors, notes=(*checkpoint.notes, *(notes if kept else [])))
 
 
-def to_int16(weight: np.ndarray, *, axis: int = 0) -> tuple[np.ndarray, np.ndarray]:
+def to_int16(weight: np.ndarray, *, axes: Sequence[int] = (0,)) -> tuple[np.ndarray, np.ndarray]:
     """Round a weight to the nearest integers.
 
     Args:
         weight: float32.
-        axis: of the outputs; each one's largest weight is +-32767.
+        axes: of the outputs; each one's largest weight is +-32767.
 
     Returns:
         The int16 integers, and their factors in float32, whose shapes fit each other.
     """
-    others = tuple(i for i in range(weight.ndim) if i != axis)
+    others = tuple(i for i in range(weight.ndim) if i not in axes)
     factors = (np.abs(weight).max(axis=others, keepdims=True) / np.float32(LEVELS)).astype("f4")
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         integers = np.nan_to_num(np.rint(weight / factors))
@@ -77,8 +82,9 @@ def find_int16(array: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
     Returns:
         The integers and factors whose product it is but for the rounding of float32, or None.
     """
-    for axis in range(min(array.ndim, 2)):
-        integers, factors = to_int16(array, axis=axis)
+    ways = _OUTPUTS[: array.ndim] if array.ndim != 4 else (*_OUTPUTS, _OUTPUTS_OF_LAYERS)
+    for axes in ways:
+        integers, factors = to_int16(array, axes=axes)
         few = factors.size * factors.itemsize < array.nbytes - integers.nbytes
         if few and np.all(np.abs(integers * factors - array) <= SAME * np.abs(array)):
             return integers, factors

@@ -24,6 +24,7 @@ __all__ = [
     "transpose_weight",
     "fold_up_convolution",
     "split_up_fir",
+    "transpose_up_fir",
 ]
 
 UP_CONVOLUTIONS = ("transposed", "folded")  # ways to lower an up-convolution
@@ -171,6 +172,21 @@ def split_up_fir(fir: np.ndarray) -> tuple[np.ndarray, list[int]]:
     kernel = make_even(fir) * 4
     rows, columns = (side // 2 - 1 for side in kernel.shape)
     return split_phases(kernel, (rows, columns))
+
+
+def transpose_up_fir(fir: np.ndarray) -> tuple[np.ndarray, list[int]]:
+    """Upsampling by 2 with a filter, as a transposed convolution of stride 2.
+
+    Args:
+        fir: [t, t] or [t], sum 1.
+
+    Returns:
+        The kernel [t, t] with the gain of 4, and its ONNX pads, which bring H by W pixels to 2H by
+        2W.
+    """
+    kernel = make_even(fir) * 4
+    pads = [side // 2 - 1 for side in kernel.shape]
+    return kernel, pads * 2
 
 
 def fold_up_convolution(weight: np.ndarray, fir: np.ndarray) -> tuple[np.ndarray, list[int]]:

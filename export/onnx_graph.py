@@ -31,11 +31,15 @@ class GraphBuilder:
     Args:
         name: of the graph.
         compact: store the float32 weights as float16 where that keeps them.
+
+    Attributes:
+        squares: names of the weights that a matrix is made of, by its name: see `pack_weights`.
     """
 
     def __init__(self, name: str, *, compact: bool = False) -> None:
         self.name = name
         self.compact = compact
+        self.squares: dict[str, list[str]] = {}
         self._scope = ""
         self._inputs: list[ir.Value] = []
         self._outputs: list[ir.Value] = []
@@ -74,13 +78,26 @@ class GraphBuilder:
         self._constants[name] = value
         return value
 
-    def weight(self, name: str, array: np.ndarray, dtype: str = "float32") -> ir.Value:
+    def weight(
+        self,
+        name: str,
+        array: np.ndarray,
+        dtype: str = "float32",
+        *,
+        parts: Sequence[np.ndarray] = (),
+    ) -> ir.Value:
         """Add a weight of a layer, [O, I, ...] or [I, O, ...].
 
         A compact graph stores it as float16 with a Cast behind it: runtimes fold that away when
         they load the graph, and compute in float32 with the rounded weight.
+
+        Args:
+            name: within the scope.
+            array: the weight.
+            dtype: see `constant`.
+            parts: all of it that matters, as weights of their own, if it is made of several.
         """
-        if self.compact and dtype == "float32" and _half_keeps(array):
+        if self.compact and dtype == "float32" and all(map(_half_keeps, parts or [array])):
             stored = self.constant(name + STORED, array, "float16")
             return self.cast(stored, "float32", name=name)
         return self.constant(name, array, dtype)
@@ -151,7 +168,7 @@ class GraphBuilder:
             name=self.name,
         )
         if pack:
-            pack_weights(graph)
+            pack_weights(graph, self.squares)
         model = ir.Model(graph, ir_version=IR_VERSION, producer_name="stylert")
         constants = (value.const_value for value in graph.initializers.values())
         size = sum(array.nbytes for array in constants if array is not None)

@@ -7,19 +7,21 @@ has, and keeps track of which of its blocks compute in half precision.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 import numpy as np
 import onnx_ir as ir
 
 from stylert.export import lowering
 from stylert.export.checkpoints import Checkpoint
+from stylert.export.graphs.styles import StyledLayer, Styles
 from stylert.export.onnx_graph import GraphBuilder
 from stylert.runtime.noise import UNIFORM
 
 __all__ = ["GAINS", "HOMOGENEOUS", "Emitter", "SynthesisEmitter", "list_noise_inputs", "name_noise"]
 
 GAINS = {"linear": 1.0, "relu": math.sqrt(2), "lrelu": math.sqrt(2), "swish": math.sqrt(2)}
+SPARE = 0.01  # share of a network's numbers that may be zeros for fewer products of styles
 HOMOGENEOUS = ("linear", "relu", "lrelu")  # f(a x) = a f(x) for a > 0: a gain may go first
 
 
@@ -100,6 +102,8 @@ class SynthesisEmitter(Emitter):
             None = if there are half blocks.
     """
 
+    styles: Styles  # of all layers, once they are emitted
+
     def __init__(
         self,
         checkpoint: Checkpoint,
@@ -131,13 +135,10 @@ class SynthesisEmitter(Emitter):
             return x
         return self.graph.cast(x, self.dtype, name=f"{block}/to_{self.dtype}")
 
-    def styles(self, name: str, index: int, *, gain: float = 1.0) -> ir.Value:
-        """The styles [N, I] of a layer: an affine function of its w, in float32."""
-        g = self.graph
-        at = g.shared(f"ws_index_{index}", np.array(index))
-        with g.scope("affine"):
-            w = g.op("Gather", self.ws, at, name="w", axis=1)
-            return self.dense(w, f"{name}.affine", gain=gain)
+    def emit_styles(self, layers: Iterable[StyledLayer], *, exact: bool = False) -> None:
+        """Emit the styles of all layers, before these; for `exact`, see `Styles`."""
+        spare = int(SPARE * sum(tensor.size for tensor in self.tensors.values()))
+        self.styles = Styles(self.graph, self.ws, layers, spare=spare, exact=exact)
 
     def conv(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from stylert.export import lowering
 from stylert.export.checkpoints import Checkpoint, LucidrainsConfig
 from stylert.export.checkpoints.configs.lucidrains import HEAD_FEATURES, HEADS
 from stylert.export.graphs.modulation import ModulatedEmitter
+from stylert.export.graphs.styles import StyledLayer
 from stylert.export.onnx_graph import GraphBuilder
 from stylert.runtime.noise import UNIFORM
 
@@ -36,6 +38,7 @@ class _Synthesis(ModulatedEmitter):
 
     def build(self) -> GraphBuilder:
         c, g = self.config, self.graph
+        self.emit_styles(self.list_layers())
         field = g.input(UNIFORM, ["M", 1, *c.img_shape])
         field = g.op("Transpose", field, name="noise_turned", perm=[0, 1, 3, 2])
         x, img = self.start(), None
@@ -47,13 +50,21 @@ class _Synthesis(ModulatedEmitter):
             noise = self.cut_noise(field, block)
             for conv in ("conv0", "conv1"):
                 up = conv == "conv0" and index > 0
-                x = self.styled_conv(x, f"{block}.{conv}", index, noise, up=up)
-            img = self.add_rgb(img, x, block, index)
+                x = self.styled_conv(x, f"{block}.{conv}", noise, up=up)
+            img = self.add_rgb(img, x, block)
             self.leave(block)
         assert img is not None
         img = g.op("Sub", img, g.constant("one", np.array(1.0)), name="centre")
         self.output_images(img, c.img_channels, c.img_shape)
         return g
+
+    def list_layers(self) -> Iterator[StyledLayer]:
+        """The layers that take styles: those of a block have one row of ws."""
+        for index, block in enumerate(self.config.block_names):
+            for layer in (f"{block}.conv0", f"{block}.conv1"):
+                weight = self.tensors[f"synthesis.{layer}.weight"]
+                yield self.styled(layer, index, weight=weight)
+            yield self.styled(f"{block}.torgb", index)
 
     def start(self) -> ir.Value:
         """The first activations, [1, C, 4, 4] or [N, C, 4, 4]."""
@@ -82,14 +93,11 @@ class _Synthesis(ModulatedEmitter):
                 field = g.op("Slice", field, *ends, name="corner")
             return self.to_block(field, "noise")
 
-    def styled_conv(
-        self, x: ir.Value, layer: str, index: int, noise: ir.Value, *, up: bool
-    ) -> ir.Value:
+    def styled_conv(self, x: ir.Value, layer: str, noise: ir.Value, *, up: bool) -> ir.Value:
         """Modulated 3x3 convolution, noise, bias, activation; with `up`, of the doubled input."""
         g, name = self.graph, f"synthesis.{layer}"
         with g.scope(layer):
-            weight = self.tensors[f"{name}.weight"]
-            scale, weight, d = self.modulation(self.styles(name, index), weight, 1.0)
+            scale, weight, d = self.modulation(layer, self.tensors[f"{name}.weight"])
             x = g.op("Mul", x, self.per_channel(scale, "styles"), name="modulate")
             x = self.double(x) if up else x  # which leaves the channels' factors as they are
             x = self.conv(x, weight, [1, 1, 1, 1], "conv")
@@ -105,7 +113,7 @@ class _Synthesis(ModulatedEmitter):
             self.watched.append(x)
             return self.activation(x, "lrelu")
 
-    def add_rgb(self, img: ir.Value | None, x: ir.Value, block: str, index: int) -> ir.Value:
+    def add_rgb(self, img: ir.Value | None, x: ir.Value, block: str) -> ir.Value:
         """The image up to this block, from 0 to 2, in float32."""
         g, channels = self.graph, self.config.img_channels
         if img is not None:
@@ -116,7 +124,7 @@ class _Synthesis(ModulatedEmitter):
                 blur = lowering.make_blur_kernel(channels)
                 img = self.conv(img, blur, [0] * 4, "blur", group=channels, dtype="float32")
         with g.scope(f"{block}.torgb"):
-            styles = self.styles(f"synthesis.{block}.torgb", index)
+            styles = self.styles.find(f"{block}.torgb")
             x = g.op("Mul", x, self.per_channel(styles, "styles"), name="modulate")
             self.watched.append(x)
             weight = 2 * self.tensors[f"synthesis.{block}.torgb.weight"]

@@ -7,6 +7,7 @@ has made of a channel (StyleGAN, equation 1).
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -15,10 +16,13 @@ import onnx_ir as ir
 from stylert.export import lowering
 from stylert.export.checkpoints import Checkpoint, StyleGAN1Config
 from stylert.export.graphs.emitter import SynthesisEmitter
+from stylert.export.graphs.styles import StyledLayer
 from stylert.export.onnx_graph import GraphBuilder
 
 __all__ = ["build_stylegan1_graph"]
 
+CONVS = ("conv0", "conv1")  # of a block; each takes styles of two parts
+PARTS = ("scale", "offset")
 EPSILON = 1e-8  # of the instance normalisation
 # ONNX Runtime's operator for it adds up pixel by pixel: 1e-5 off at 512 x 512, 1e-4 at 1024 x 1024.
 MOST_PIXELS = 256 * 256
@@ -42,18 +46,17 @@ class _Synthesis(SynthesisEmitter):
 
     def build(self) -> GraphBuilder:
         c = self.config
+        self.emit_styles(self.list_layers())
         x = img = None
-        for i, (resolution, block) in enumerate(
-            zip(c.block_resolutions, c.block_names, strict=True)
-        ):
+        for resolution, block in zip(c.block_resolutions, c.block_names, strict=True):
             self.pixels = math.prod(c.find_block_shape(resolution))
             x = self.enter(block, x)
             if x is None:
                 x = self.constant_layer(f"{block}.conv0", f"synthesis.{block}.const")
             else:
                 fused = c.is_fused(resolution)
-                x = self.up_layer(x, f"{block}.conv0", 2 * i, fused=fused)
-            x = self.layer(x, f"{block}.conv1", 2 * i + 1)
+                x = self.up_layer(x, f"{block}.conv0", fused=fused)
+            x = self.layer(x, f"{block}.conv1")
             if block == c.block_names[-1]:
                 img = self.torgb(x)
             self.leave(block)
@@ -69,17 +72,17 @@ class _Synthesis(SynthesisEmitter):
             if not self.config.use_noise:  # no input has a part in it before the style
                 const = _normalize(const, self.config.activation)
                 x = self.graph.constant("const", const[None])
-                return self.style(x, *self.scale_and_offset(layer, 0))
-            return self.finish(self.constant("const", const[None]), layer, 0, np.ones(len(const)))
+                return self.style(x, *self.scale_and_offset(layer))
+            return self.finish(self.constant("const", const[None]), layer, np.ones(len(const)))
 
-    def layer(self, x: ir.Value, layer: str, index: int) -> ir.Value:
+    def layer(self, x: ir.Value, layer: str) -> ir.Value:
         """A 3x3 convolution and what follows it."""
         weight, bias, factors = self.weights(layer)
         with self.graph.scope(layer):
             x = self.conv(x, weight, [1, 1, 1, 1], "conv", bias=bias)
-            return self.finish(x, layer, index, factors)
+            return self.finish(x, layer, factors)
 
-    def up_layer(self, x: ir.Value, layer: str, index: int, *, fused: bool) -> ir.Value:
+    def up_layer(self, x: ir.Value, layer: str, *, fused: bool) -> ir.Value:
         """A convolution that upsamples by 2, the blur, and what follows them."""
         weight, bias, factors = self.weights(layer)
         channels = len(bias)
@@ -105,7 +108,7 @@ class _Synthesis(SynthesisEmitter):
                 bias=bias,
                 group=channels,
             )
-            return self.finish(x, layer, index, factors)
+            return self.finish(x, layer, factors)
 
     def weights(self, layer: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Weight [O, I, 3, 3], bias [O], and the factors [O] that both are scaled with.
@@ -121,19 +124,19 @@ class _Synthesis(SynthesisEmitter):
         weight, factors = lowering.normalize_weight(weight)
         return weight, bias * factors, factors
 
-    def finish(self, x: ir.Value, layer: str, index: int, factors: np.ndarray) -> ir.Value:
+    def finish(self, x: ir.Value, layer: str, factors: np.ndarray) -> ir.Value:
         """Noise, activation, instance normalisation and style; the bias is already there."""
         self.watched.append(x)
         if self.config.use_noise:
             x = self.graph.op("Add", x, self.noise(layer, factors), name="add_noise")
             self.watched.append(x)
         x = self.activation(x, self.config.activation)
-        return self.adain(x, layer, index, factors)
+        return self.adain(x, layer, factors)
 
-    def adain(self, x: ir.Value, layer: str, index: int, factors: np.ndarray) -> ir.Value:
+    def adain(self, x: ir.Value, layer: str, factors: np.ndarray) -> ir.Value:
         """Every channel with mean 0 and variance 1, whatever its factor, then with its style."""
         g = self.graph
-        scale, offset = self.scale_and_offset(layer, index)
+        scale, offset = self.scale_and_offset(layer)
         if self.in_half or self.pixels > MOST_PIXELS:
             with g.scope("normalize"):
                 x, deviation = self.center(x, factors)
@@ -170,24 +173,29 @@ class _Synthesis(SynthesisEmitter):
         self.watched.append(x)
         return x
 
-    def scale_and_offset(self, layer: str, index: int) -> tuple[ir.Value, ir.Value]:
-        """The scales and the offsets [N, C, 1, 1]: two affine functions of the layer's w."""
-        g, name = self.graph, f"synthesis.{layer}.affine"
-        at = g.shared(f"ws_index_{index}", np.array(index))
+    def list_layers(self) -> Iterator[StyledLayer]:
+        """The scales and the offsets of all layers: affine functions of the w of each."""
+        convs = (f"{block}.{conv}" for block in self.config.block_names for conv in CONVS)
+        for index, layer in enumerate(convs):
+            name = f"synthesis.{layer}.affine"
+            weights = np.split(self.tensors[f"{name}.weight"], 2)
+            scales, offsets = np.split(self.tensors[f"{name}.bias"].astype(np.float64), 2)
+            for part, weight, bias in zip(PARTS, weights, (scales + 1, offsets), strict=True):
+                affine = lowering.fold_dense(weight, bias)
+                yield StyledLayer(f"{layer}.{part}", index, *affine)
+
+    def scale_and_offset(self, layer: str) -> tuple[ir.Value, ir.Value]:
+        """The scales and the offsets [N, C, 1, 1]."""
+        g = self.graph
         axes = g.shared("channel_axes", np.array([2, 3]))
-        weights = np.split(self.tensors[f"{name}.weight"], 2)
-        scales, offsets = np.split(self.tensors[f"{name}.bias"].astype(np.float64), 2)
-        with g.scope("affine"):
-            w = g.op("Gather", self.ws, at, name="w", axis=1)
-            styles = []
-            for part, weight, bias in zip(
-                ("scale", "offset"), weights, (scales + 1, offsets), strict=True
-            ):
-                matrix, bias = lowering.fold_dense(weight, bias)
-                constants = g.weight(f"{part}_weight", matrix), g.constant(f"{part}_bias", bias)
-                x = g.op("Gemm", w, *constants, name=f"{part}_gemm")
-                styles.append(g.op("Unsqueeze", x, axes, name=part))
-        return styles[0], styles[1]
+        styles = []
+        for part in PARTS:
+            with g.scope(f"{part}s"):
+                styles.append(self.styles.find(f"{layer}.{part}"))
+        scale, offset = (
+            g.op("Unsqueeze", x, axes, name=part) for part, x in zip(PARTS, styles, strict=True)
+        )
+        return scale, offset
 
     def torgb(self, x: ir.Value) -> ir.Value:
         """1x1 convolution to the image's channels; from there on it is float32."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from stylert.export import lowering
 from stylert.export.checkpoints import Checkpoint, StyleGAN2Config
 from stylert.export.graphs.emitter import GAINS, HOMOGENEOUS
 from stylert.export.graphs.modulation import ModulatedEmitter
+from stylert.export.graphs.styles import StyledLayer
 from stylert.export.onnx_graph import GraphBuilder
 
 __all__ = ["build_stylegan2_graph"]
@@ -43,19 +45,45 @@ class _Synthesis(ModulatedEmitter):
 
     def build(self) -> GraphBuilder:
         c = self.config
+        self.emit_styles(self.list_layers())
         x = img = None
-        index = 0  # the w of a block's ToRGB is that of the next block's first convolution
         for resolution, block in zip(c.block_resolutions, c.block_names, strict=True):
             x = self.enter(block, x)
-            x, img = self.block(resolution, x, img, index)
-            index += 1 if resolution == 4 else 2
+            x, img = self.block(resolution, x, img)
             self.leave(block)
         assert img is not None
         self.output_images(img, c.img_channels, c.img_shape)
         return self.graph
 
+    def list_layers(self) -> Iterator[StyledLayer]:
+        """The layers that take styles, with the rows of ws that these are made of."""
+        c = self.config
+        index = 0  # the w of a block's ToRGB is that of the next block's first convolution
+        for resolution, block in zip(c.block_resolutions, c.block_names, strict=True):
+            for conv in ("conv1",) if resolution == 4 else ("conv0", "conv1"):
+                layer = f"{block}.{conv}"
+                before, _ = self.find_gains(layer)
+                weight = self.tensors[f"synthesis.{layer}.weight"]
+                yield self.styled(layer, index, weight=weight, norm=before)
+                index += 1
+            if c.has_torgb(resolution):
+                channels = self.tensors[f"synthesis.{block}.torgb.weight"].shape[1]
+                yield self.styled(f"{block}.torgb", index, gain=1 / math.sqrt(channels))
+
+    def find_gains(self, layer: str) -> tuple[float, float]:
+        """The gains before and behind the activation of a convolution.
+
+        That before it is taken in by demodulation, noise and bias.
+        """
+        block, conv = layer.split(".")
+        c = self.config
+        gain = GAINS[c.activation]
+        if c.architecture == "resnet" and conv == "conv1" and block != c.block_names[0]:
+            gain *= math.sqrt(0.5)  # halving the variance of both branches keeps that of their sum
+        return (gain, 1.0) if c.activation in HOMOGENEOUS else (1.0, gain)
+
     def block(
-        self, resolution: int, x: ir.Value | None, img: ir.Value | None, index: int
+        self, resolution: int, x: ir.Value | None, img: ir.Value | None
     ) -> tuple[ir.Value, ir.Value | None]:
         """One resolution: the next activations and the next image."""
         c, g = self.config, self.graph
@@ -65,44 +93,30 @@ class _Synthesis(ModulatedEmitter):
         if x is None:
             y = self.constant(f"{block}.const", self.tensors[f"synthesis.{block}.const"][None])
         else:
-            y = self.styled_conv(x, f"{block}.conv0", index, fir=fir)
-            index += 1
-        # Halving the variance of both branches keeps that of their sum.
-        gain = math.sqrt(0.5) if residual else 1.0
-        y = self.styled_conv(y, f"{block}.conv1", index, gain=gain)
+            y = self.styled_conv(x, f"{block}.conv0", fir)
+        y = self.styled_conv(y, f"{block}.conv1")
         if residual:
             assert x is not None
             with g.scope(f"{block}.skip"):
-                y = g.op("Add", y, self.skip(x, f"synthesis.{block}.skip", fir, gain), name="add")
+                y = g.op("Add", y, self.skip(x, f"synthesis.{block}.skip", fir), name="add")
                 self.watched.append(y)
         if img is not None:
             with g.scope(f"{block}.upsample"):
                 own = self.tensors.get(f"synthesis.{block}.torgb.resample_filter", fir)
-                img = self.upsample(img, own, c.img_channels, "float32")
+                img = self.upsample_image(img, own)
         if c.has_torgb(resolution):
             with g.scope(f"{block}.torgb"):
-                rgb = self.torgb(y, f"synthesis.{block}.torgb", index + 1)
+                rgb = self.torgb(y, f"{block}.torgb")
                 img = rgb if img is None else g.op("Add", img, rgb, name="add")
         return y, img
 
-    def styled_conv(
-        self,
-        x: ir.Value,
-        layer: str,
-        index: int,
-        *,
-        fir: np.ndarray | None = None,
-        gain: float = 1.0,
-    ) -> ir.Value:
+    def styled_conv(self, x: ir.Value, layer: str, fir: np.ndarray | None = None) -> ir.Value:
         """Modulated 3x3 convolution, noise, bias, activation, clamp; with a filter, upsamples."""
         c, g = self.config, self.graph
         name = f"synthesis.{layer}"
-        total = GAINS[c.activation] * gain
-        first = c.activation in HOMOGENEOUS
-        before = total if first else 1.0  # the gain that the demodulation, noise and bias take in
+        before, behind = self.find_gains(layer)
         with g.scope(layer):
-            weight = self.tensors[f"{name}.weight"]
-            scale, weight, d = self.modulation(self.styles(name, index), weight, before)
+            scale, weight, d = self.modulation(layer, self.tensors[f"{name}.weight"])
             x = g.op("Mul", x, self.per_channel(scale, "styles"), name="modulate")
             x = self.convolution(x, weight, fir)
             self.watched.append(x)
@@ -113,15 +127,16 @@ class _Synthesis(ModulatedEmitter):
             x = g.op("Add", x, self.constant("bias", bias[:, None, None]), name="add_bias")
             self.watched.append(x)
             x = self.activation(x, c.activation)
-            x = self.scale(x, 1.0 if first else total, "gain")
+            x = self.scale(x, behind, "gain")
+            gain = before * behind / GAINS[c.activation]
             return self.clamp(x, None if c.conv_clamp is None else c.conv_clamp * gain)
 
-    def torgb(self, x: ir.Value, name: str, index: int) -> ir.Value:
+    def torgb(self, x: ir.Value, layer: str) -> ir.Value:
         """Modulated 1x1 convolution to the image's channels; from there on it is float32."""
         g = self.graph
-        weight = self.tensors[f"{name}.weight"]
-        bias = self.tensors[f"{name}.bias"]
-        styles = self.styles(name, index, gain=1 / math.sqrt(weight.shape[1]))
+        weight = self.tensors[f"synthesis.{layer}.weight"]
+        bias = self.tensors[f"synthesis.{layer}.bias"]
+        styles = self.styles.find(layer)
         x = g.op("Mul", x, self.per_channel(styles, "styles"), name="modulate")
         self.watched.append(x)
         if self.dtype == "float32":
@@ -156,12 +171,28 @@ class _Synthesis(ModulatedEmitter):
         kernels = np.broadcast_to(kernel, (weight.shape[0], 1, *kernel.shape))
         return self.conv(x, kernels, pads, "filter", group=weight.shape[0])
 
-    def skip(self, x: ir.Value, name: str, fir: np.ndarray, gain: float) -> ir.Value:
+    def skip(self, x: ir.Value, name: str, fir: np.ndarray) -> ir.Value:
         """The residual branch: 1x1 convolution, then upsampling by 2."""
         weight = self.tensors[f"{name}.weight"].astype(np.float64)
-        x = self.conv(x, weight * (gain / math.sqrt(weight.shape[1])), [0, 0, 0, 0], "conv")
+        x = self.conv(x, weight * math.sqrt(0.5 / weight.shape[1]), [0, 0, 0, 0], "conv")
         self.watched.append(x)
         return self.upsample(x, fir, weight.shape[0], self.dtype)
+
+    def upsample_image(self, img: ir.Value, fir: np.ndarray) -> ir.Value:
+        """Upsampling by 2 with a filter in one step, in float32: a transposed convolution."""
+        g, channels = self.graph, self.config.img_channels
+        kernel, pads = lowering.transpose_up_fir(fir)
+        kernels = np.broadcast_to(kernel, (channels, 1, *kernel.shape))
+        return g.op(
+            "ConvTranspose",
+            img,
+            g.weight("filter_weight", kernels),
+            name="filter",
+            kernel_shape=list(kernel.shape),
+            strides=[2, 2],
+            pads=pads,
+            group=channels,
+        )
 
     def upsample(self, x: ir.Value, fir: np.ndarray, channels: int, dtype: str) -> ir.Value:
         """Upsampling by 2 with a filter: its four phases, then DepthToSpace."""

@@ -7,7 +7,7 @@ the magnitude of the input and that of the leaky ReLU are part of the demodulati
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from typing import Any
 
@@ -18,6 +18,7 @@ from stylert.export.checkpoints import Checkpoint, StyleGAN3Config, StyleGAN3Lay
 from stylert.export.graphs.filtered_lrelu import FORMS, FilteredLrelu
 from stylert.export.graphs.fourier_features import emit_fourier_features
 from stylert.export.graphs.modulation import ModulatedEmitter
+from stylert.export.graphs.styles import StyledLayer
 from stylert.export.half_rounding import HALF_MAX, round_filter, round_weight
 from stylert.export.onnx_graph import GraphBuilder
 
@@ -61,49 +62,60 @@ class _Synthesis(ModulatedEmitter):
         c, g = self.config, self.graph
         with g.scope("input"):
             x = emit_fourier_features(self, c)
+        # An error in a style is the same in every pixel. Pictures of little contrast show it: with
+        # half precision here, the golden T reaches 61 dB, not 69 dB.
+        self.emit_styles(self.list_layers(), exact=True)
         parts: Parts = [(slice(None), x)]
-        for index, layer in enumerate(c.layers, start=1):
+        for layer in c.layers:
             self.given = self.dtype
             self.enter(layer.name, None)
             with g.scope(layer.name):
                 emit = self.torgb if layer.is_torgb else self.layer
-                parts = emit(parts, layer, index)
+                parts = emit(parts, layer)
             self.leave(layer.name)
         ((_, img),) = parts
         self.output_images(img, c.img_channels, c.img_shape)
         return g
 
-    def layer(self, parts: Parts, layer: StyleGAN3Layer, index: int) -> Parts:
+    def list_layers(self) -> Iterator[StyledLayer]:
+        """The layers that take styles; the first row of ws is that of the Fourier features."""
+        for index, layer in enumerate(self.config.layers, start=1):
+            gain = self.find_gain(layer)
+            if layer.is_torgb:
+                gain /= math.sqrt(layer.in_channels * layer.kernel**2)
+                yield self.styled(layer.name, index, gain=gain)
+            else:
+                weight = _scale_to_unit_variance(self.tensors[f"synthesis.{layer.name}.weight"])
+                yield self.styled(
+                    layer.name, index, weight=weight, norm=gain, channels=layer.in_channels
+                )
+
+    def layer(self, parts: Parts, layer: StyleGAN3Layer) -> Parts:
         """Modulated convolution, bias, filtered leaky ReLU."""
         g, name = self.graph, f"synthesis.{layer.name}"
-        gain = layer.gain * self.find_input_gain(layer)
         bias = self.tensors[f"{name}.bias"].astype(np.float64) * layer.gain
         weight = _scale_to_unit_variance(self.tensors[f"{name}.weight"])
-        scale, weight, d = self.modulation(
-            self.styles(name, index), weight, gain, channels=layer.in_channels
-        )
+        scale, weight, d = self.modulation(layer.name, weight)
         lrelu = self.filtered_lrelu(layer)
         x, rounding = self.modulated_conv(parts, scale, weight, lrelu)
         if rounding is not None:
             d = g.op("Mul", d, g.constant("rounding", rounding), name="unscale")
         x = g.op("Mul", x, self.unsqueeze(d, "factors"), name="demodulate")
         x = g.op("Add", x, g.constant("bias", bias[:, None, None]), name="add_bias")
-        x = self.guard(x, lrelu, gain, bias)
+        x = self.guard(x, lrelu, bias)
         x = self.to_block(x, "filtered")
         self.watched.append(x)
         parts = self.emit_in_groups(x, len(weight), lrelu)
         self.watched += [x for _, x in parts]
         return parts
 
-    def torgb(self, parts: Parts, layer: StyleGAN3Layer, index: int) -> Parts:
+    def torgb(self, parts: Parts, layer: StyleGAN3Layer) -> Parts:
         """Modulated convolution to the image's channels; from there on it is float32."""
         g, c, name = self.graph, self.config, f"synthesis.{layer.name}"
         weight = self.tensors[f"{name}.weight"].astype(np.float64)
         bias = self.tensors[f"{name}.bias"].astype(np.float64) * c.output_scale
-        gain = c.output_scale * self.find_input_gain(layer)
-        gain /= math.sqrt(layer.in_channels * layer.kernel**2)
         lrelu = self.filtered_lrelu(layer)
-        styles = self.styles(name, index, gain=gain)
+        styles = self.styles.find(layer.name)
         x, rounding = self.modulated_conv(parts, styles, weight, lrelu)
         if rounding is not None:
             x = g.op("Mul", x, g.constant("rounding", rounding[:, None, None]), name="unscale")
@@ -112,20 +124,10 @@ class _Synthesis(ModulatedEmitter):
         clamp = None if c.conv_clamp is None else c.conv_clamp * c.output_scale
         return [(slice(None), lrelu.emit(x, c.img_channels, clamp))]
 
-    def find_input_gain(self, layer: StyleGAN3Layer) -> float:
-        """What brings a layer's input to unit variance, as it was in training."""
-        return 1 / math.sqrt(self.tensors[f"synthesis.{layer.name}.magnitude_ema"])
-
-    def styles(self, name: str, index: int, *, gain: float = 1.0) -> ir.Value:
-        """The styles [N, I] of a layer; their weights are float32 also in a compact graph.
-
-        An error in a style is the same in every pixel. Pictures of little contrast show it: with
-        half precision here, the golden T reaches 61 dB, not 69 dB.
-        """
-        compact, self.graph.compact = self.graph.compact, False
-        styles = super().styles(name, index, gain=gain)
-        self.graph.compact = compact
-        return styles
+    def find_gain(self, layer: StyleGAN3Layer) -> float:
+        """The gain of a layer's result, times what brings its input to unit variance."""
+        gain = self.config.output_scale if layer.is_torgb else layer.gain
+        return float(gain / math.sqrt(self.tensors[f"synthesis.{layer.name}.magnitude_ema"]))
 
     def filtered_lrelu(self, layer: StyleGAN3Layer) -> FilteredLrelu:
         """The filtered leaky ReLU of a layer, with its filters as the block stores them best."""
@@ -204,7 +206,7 @@ class _Synthesis(ModulatedEmitter):
         # For GPUs, where one large convolution is worth more than the memory.
         return [(slice(None), g.op("Concat", *(x for _, x in parts), name="channels", axis=1))]
 
-    def guard(self, x: ir.Value, lrelu: FilteredLrelu, gain: float, bias: np.ndarray) -> ir.Value:
+    def guard(self, x: ir.Value, lrelu: FilteredLrelu, bias: np.ndarray) -> ir.Value:
         """Keep what is upsampled in half precision finite, where it could become infinite.
 
         The convolution's input is at most the clamp, and the demodulation divides by the norm of
@@ -215,7 +217,7 @@ class _Synthesis(ModulatedEmitter):
             return x
         layer = lrelu.layer
         norm = math.sqrt(layer.in_channels) * layer.kernel * self.config.conv_clamp
-        largest = gain * norm + float(np.abs(bias).max())
+        largest = self.find_gain(layer) * norm + float(np.abs(bias).max())
         limit = 0.99 * HALF_MAX / lrelu.overshoot
         return self.clamp(x, limit if largest > limit else None, "float32")
 

@@ -14,7 +14,8 @@ def find_layer_values(model: onnx.ModelProto) -> dict[str, str]:
 
     A layer is an outermost scope of `GraphBuilder`: 'b8.conv0' of the node 'b8.conv0/modulate'. An
     output of the graph goes by its own name. Constants that are computed (stored weights) belong to
-    no layer, and neither do bytes: the proof has rows for them.
+    no layer, and neither do styles, which are products for several layers at a time (a fault in
+    them shows in the layer that takes them), nor bytes: the proof has rows for them.
     """
     graph = model.graph
     outputs = {value.name for value in graph.output}
@@ -33,7 +34,8 @@ def find_layer_values(model: onnx.ModelProto) -> dict[str, str]:
                 left[name].append(name)
             elif users[name] - {_find_scope(node)}:
                 left[_find_scope(node)].append(name)
-    left.pop("image", None)
+    for scope in ("styles", "image"):
+        left.pop(scope, None)
     return {
         layer if len(values) == 1 else value: value
         for layer, values in left.items()

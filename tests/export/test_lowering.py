@@ -181,6 +181,16 @@ def test_up_fir(random: np.random.RandomState, fir: np.ndarray) -> None:
     assert_equal(upsample2d(x_, *tensors(fir)), got)
 
 
+@every_filter
+def test_up_fir_in_one_step(random: np.random.RandomState, fir: np.ndarray) -> None:
+    x = random.randn(2, 3, 4, 5)
+    kernel, pads = lowering.transpose_up_fir(fir)
+    assert pads[:2] == pads[2:]
+    x_, kernels = tensors(x, np.tile(kernel, (3, 1, 1, 1)))
+    got = functional.conv_transpose2d(x_, kernels, stride=2, padding=pads[:2], groups=3)
+    assert_equal(upsample2d(x_, *tensors(fir)), got)
+
+
 @pytest.mark.parametrize("offsets", [(0, 0), (1, 1), (2, 2), (0, 3), (3, 1), (5, 4)])
 @pytest.mark.parametrize("sides", [(6, 6), (5, 6), (4, 7), (6, 1)])
 def test_polyphase(

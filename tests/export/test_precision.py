@@ -263,7 +263,8 @@ def test_onnx_runtime_folds_the_stored_weights(goldens: Path, tmp_path: Path) ->
     """At the lowest level of optimization, and before it chooses kernels."""
     path = saved(read_checkpoint(goldens / "sg2-fp16-64.pkl"), tmp_path, half_blocks=("b64",))
     weights = stored_weights(path)
-    assert {"b4.conv1/conv_weight", "b8.conv0/conv_weight", "b64.conv0/affine/weight"} < weights
+    assert {"b4.conv1/conv_weight", "b8.conv0/conv_weight"} < weights
+    assert [name for name in weights if name.endswith("/affine/weight")]
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC

@@ -30,7 +30,7 @@ _SIZE, _TYPE, _NAME, _DATA = 1, 2, 8, 9
 
 # Values of _TYPE: float32, and what weights are stored in.
 _FLOAT = b"\x01"
-_DTYPES = {_FLOAT: "<f4", b"\x05": "<i2", b"\x0a": "<f2"}
+_DTYPES = {_FLOAT: "<f4", b"\x05": "<i2", b"\x07": "<i8", b"\x0a": "<f2"}
 _ENDINGS = {b"\x05": INTEGERS.encode(), b"\x0a": STORED.encode()}
 # What may come behind the Cast, with the attributes that `pack_weights` gives it.
 _UNPACKING: Mapping[bytes, Callable[..., np.ndarray]] = {
@@ -38,6 +38,9 @@ _UNPACKING: Mapping[bytes, Callable[..., np.ndarray]] = {
     b"Add": np.add,
     b"Transpose": np.transpose,
     b"ReduceSumSquare": lambda x: np.square(x).sum(axis=(2, 3)),
+    b"Pad": lambda x, ends: np.pad(x, ends.reshape(2, -1).T),
+    b"Concat": lambda *parts: np.concatenate(parts),
+    b"Reshape": np.reshape,
 }
 
 Chunks = list[bytes | memoryview]  # of a message, put together once
@@ -98,7 +101,7 @@ def _unpack(
         ending = _ENDINGS.get(_part(stored, _TYPE))
         array = _array(stored) if ending and names[0].endswith(ending) else None
         return None if array is None else array.astype("<f4")
-    if operator not in _UNPACKING or names[0] not in unpacked:
+    if operator not in _UNPACKING or not any(name in unpacked for name in names):
         return None
     arrays = [unpacked[name] if name in unpacked else _array(tensors.get(name)) for name in names]
     return None if any(array is None for array in arrays) else _UNPACKING[operator](*arrays)

@@ -536,7 +536,7 @@ def test_names_say_where(model: tuple[Checkpoint, onnx.ModelProto]) -> None:
     names = [node.name for node in proto.graph.node]
     assert len(set(names)) == len(names)
     blocks = checkpoint.config.block_names
-    assert {name.split("/")[0] for name in names} == {"input", "image", *blocks}
+    assert {name.split("/")[0] for name in names} == {"input", "styles", "image", *blocks}
     assert all(re.fullmatch(r"[\w.]+(/[a-z]\w*)+", name) for name in names), names
     assert {f"{block}/conv" for block in blocks} <= set(names)
 
@@ -548,8 +548,10 @@ def test_shapes_are_known_everywhere(model: tuple[Checkpoint, onnx.ModelProto]) 
     known = {name: shape for name, _, shape in shapes(inferred.graph.value_info)}
     for node in proto.graph.node:
         for name in set(node.output) & set(known):
-            assert all(isinstance(d, int) and d for d in known[name][1:]), (name, known[name])
-            assert known[name][0] == "N", (name, known[name])
+            layers = name.startswith("styles/")  # they come before the batch in products
+            shape = known[name][layers:]
+            assert all(isinstance(d, int) and d for d in shape[1:]), (name, known[name])
+            assert shape[0] == "N", (name, known[name])
 
 
 def test_sums_and_activations_are_fused_into_the_filters(tmp_path: Path) -> None:

@@ -205,8 +205,10 @@ def flip(arrays: Arrays, name: str) -> None:
     arrays[name] = arrays[name][..., ::-1, ::-1]
 
 
-def exchange(arrays: Arrays, first: str, second: str) -> None:
-    arrays[first], arrays[second] = arrays[second], arrays[first]
+def exchange_ws(arrays: Arrays, first: int, second: int) -> None:
+    for name in [name for name in arrays if name.endswith("/rows")]:
+        rows = arrays[name]
+        arrays[name] = np.where(rows == first, second, np.where(rows == second, first, rows))
 
 
 def exchange_phases(arrays: Arrays, name: str) -> None:
@@ -216,10 +218,10 @@ def exchange_phases(arrays: Arrays, name: str) -> None:
     arrays[name] = phases[:, [0, 2, 1, 3]].reshape(O, *shape)
 
 
-def omit_demodulation(arrays: Arrays, layer: str) -> None:
+def omit_demodulation(arrays: Arrays, width: int, place: int) -> None:
     """The factors are 1 then; the gain of the activation, 2 ** 0.5, is in them, too."""
-    scale(arrays, f"{layer}/demodulation/matrix", 0)
-    arrays[f"{layer}/demodulation/epsilon"][:] = 0.5
+    arrays[f"styles/of_{width}/demodulation/matrix"][place] = 0
+    arrays[f"styles/of_{width}/demodulation/epsilon"][place] = 0.5
 
 
 def omit_clamp(arrays: Arrays, layer: str) -> None:
@@ -243,22 +245,22 @@ GRAPHS: list[tuple[str, str, str, Edit]] = [
     ),
     ("sg2-skip-32", "3x3 weight flipped", "b32.conv0", partial(flip, name="b32.conv0/conv_weight")),
     (
-        "sg2-skip-32",
+        "sg2-resnet-32",
         "phases of an upsampling exchanged",
-        "b8.image",
-        partial(exchange_phases, name="b8.upsample/filter_weight"),
+        "b8.skip",
+        partial(exchange_phases, name="b8.skip/filter_weight"),
     ),
     (
         "sg2-skip-32",
         "demodulation missing",
         "b32.conv1",
-        partial(omit_demodulation, layer="b32.conv1"),
+        partial(omit_demodulation, width=16, place=0),
     ),
     (
         "sg2-skip-32",
         "ws of two layers exchanged",
         "ws 5 and 6",
-        partial(exchange, first="ws_index_5", second="ws_index_6"),
+        partial(exchange_ws, first=5, second=6),
     ),
     (
         "sg2-hot-64",
@@ -282,7 +284,9 @@ GRAPHS: list[tuple[str, str, str, Edit]] = [
 ]
 
 
-@pytest.mark.parametrize("golden", ["sg1-tf-32", "sg2-skip-32", "sg2-hot-64", LUCIDRAINS])
+@pytest.mark.parametrize(
+    "golden", ["sg1-tf-32", "sg2-skip-32", "sg2-resnet-32", "sg2-hot-64", LUCIDRAINS]
+)
 def test_the_right_graph_passes(prove: Callable[..., ParityReport], golden: str) -> None:
     assert prove(golden, lambda arrays: None).passed
 

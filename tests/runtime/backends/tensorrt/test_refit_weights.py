@@ -57,7 +57,7 @@ def test_weights_take_the_place_of_their_casts(half: Path) -> None:
     before, after = onnx.load(half), onnx.load_from_string(with_float32_weights(half))
     onnx.checker.check_model(after, full_check=True)
     stored = {t.name: t for t in before.graph.initializer if t.name.endswith(STORED)}
-    assert len(stored) > 10
+    assert len(stored) >= 10
     tensors = {t.name: numpy_helper.to_array(t) for t in after.graph.initializer}
     for name, tensor in stored.items():
         array = numpy_helper.to_array(tensor)
