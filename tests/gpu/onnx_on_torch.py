@@ -143,11 +143,6 @@ def _cast(node: Node, x: Tensor) -> Tensor:
     return x.to(torch.from_numpy(np.empty(0, dtype)).dtype)
 
 
-@op("CastLike")
-def _cast_like(node: Node, x: Tensor, like: Tensor) -> Tensor:
-    return x.to(like.dtype)
-
-
 @op("Clip")
 def _clip(node: Node, x: Tensor, *_: Tensor) -> Tensor:
     return torch.clamp(x, node.constant(1, "min"), node.constant(2, "max"))

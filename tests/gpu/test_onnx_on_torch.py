@@ -65,7 +65,6 @@ CASES: list[tuple[str, list[np.ndarray | None], dict[str, Any]]] = [
     *((name, [X, Y, float32(0.1)], {}) for name in ("Max", "Min", "Sum")),
     ("Cast", [X * 100], {"to": TensorProto.INT32}),
     ("Cast", [X], {"to": TensorProto.FLOAT16}),
-    ("CastLike", [INTS, X], {}),
     ("Clip", [X, scalar(-0.5), scalar(0.25)], {}),
     ("Clip", [X, None, scalar(0.25)], {}),
     ("LeakyRelu", [X], {"alpha": 0.2}),
