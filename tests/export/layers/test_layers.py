@@ -88,7 +88,6 @@ def test_lucidrains_drifts_nowhere(
         ("sg2-nhwc-32", "synthesis.b16.torgb.bias", "b16.torgb"),
         ("sg2-nhwc-32", "synthesis.b32.torgb.bias", "img"),
         ("sg1-tf-32", "synthesis.b16.conv0.bias", "b16.conv0"),
-        ("sg3-t-64", "synthesis.L5_52_32.bias", "L5_52_32"),
     ],
 )
 def test_it_names_the_layer_that_is_wrong(
