@@ -10,9 +10,9 @@ import numpy as np
 
 from stylert.apps.serving.requests import Format, Layout
 from stylert.runtime.errors import InvalidInput
-from stylert.runtime.images import encode_image, make_grid
+from stylert.runtime.images import encode_image, holds_channels, make_grid
 
-__all__ = ["MEDIA_TYPES", "Encoding", "accepted"]
+__all__ = ["MEDIA_TYPES", "Encoding", "accepted", "list_formats"]
 
 MEDIA_TYPES: dict[str, str] = {
     "png": "image/png",
@@ -101,6 +101,11 @@ class Encoding:
                 entry = zipfile.ZipInfo(f"{i:04d}.{suffix}", _LONG_AGO)
                 archive.writestr(entry, self._one(image))
         return file.getvalue()
+
+
+def list_formats(channels: int) -> list[str]:
+    """The formats that can hold a network's pictures."""
+    return [name for name in MEDIA_TYPES if holds_channels(name.upper(), channels)]
 
 
 def accepted(header: str | None) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from stylert.apps.serving.components import list_components
-from stylert.apps.serving.encoding import MEDIA_TYPES
+from stylert.apps.serving.encoding import list_formats
 from stylert.apps.serving.requests import writable_videos
 from stylert.apps.serving.settings import Settings
 from stylert.runtime import Generator
@@ -41,7 +41,7 @@ def tell_facts(generator: Generator, settings: Settings) -> dict[str, Any]:
         "noise_strength": noise_strength(bundle),
         "has_transform": TRANSFORM in inputs,
         "backend": generator.choice,
-        "formats": list(MEDIA_TYPES),
-        "videos": writable_videos(),
+        "formats": list_formats(bundle.spec.img_channels),
+        "videos": writable_videos(bundle.spec.img_channels),
         "limits": {name: getattr(settings, name) for name in _LIMITS},
     }

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from stylert.apps.video.pixels import FRAME_CHANNELS
 from stylert.runtime.drawing_options import DrawingOptions, PictureOptions, StyleOptions
 
 __all__ = [
@@ -228,8 +229,10 @@ class VideoRequest(BaseModel):
     fps: Annotated[float, Field(ge=1, le=60, description="Frames a second.")] = 30
 
 
-def writable_videos() -> list[str]:
-    """The formats that this machine can write, the best first."""
+def writable_videos(channels: int) -> list[str]:
+    """The formats that this machine can write of a network's pictures, the best first."""
+    if channels not in FRAME_CHANNELS:
+        return []
     missing = _OF_PYAV if find_spec("av") is None else ()
     return [name for name in VIDEO_TYPES if name not in missing]
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["even_sides", "over_black", "rgb"]
+__all__ = ["FRAME_CHANNELS", "even_sides", "over_black", "rgb"]
+
+FRAME_CHANNELS = (1, 3, 4)  # of the pictures that can be frames
 
 
 def rgb(image: np.ndarray) -> np.ndarray:

@@ -14,6 +14,7 @@ import numpy as np
 
 from stylert.apps.video.animation import ANIMATIONS, Animation
 from stylert.apps.video.frame_folder import FrameFolder, is_frame
+from stylert.apps.video.pixels import FRAME_CHANNELS
 from stylert.apps.video.stream import CONTAINERS, VideoStream, pyav
 from stylert.runtime.arguments import check_integer, shown
 from stylert.runtime.errors import InvalidInput
@@ -251,10 +252,10 @@ def write_video(
 
 def _checked_shape(image: np.ndarray) -> tuple[int, int, int]:
     """The shape of the first frame."""
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] not in (1, 3, 4):
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] not in FRAME_CHANNELS:
         raise InvalidInput(
             f"frame 0: got {image.dtype} {image.shape}, expected uint8 [H, W, C] with C of 1, 3 or "
-            "4."
+            "4. Pictures of other channels can be saved one by one, as .npy."
         )
     height, width, channels = image.shape
     return height, width, channels

@@ -54,7 +54,8 @@ export function buildFilm(info, film, { say, failed }) {
 }
 
 /** Why there can be no video, or null. */
-function problemOf(settings, { limits }) {
+function problemOf(settings, { limits, videos }) {
+  if (!videos.length) return "Pictures with so many channels cannot be frames of a video.";
   if (settings.keyframes.length < 2) return "A walk of two seeds or more can be saved as a video.";
   const frames = frameCount(settings);
   if (frames <= limits.max_frames) return null;

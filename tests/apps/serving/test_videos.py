@@ -15,8 +15,9 @@ from fastapi.testclient import TestClient
 from PIL import Image, ImageSequence
 
 from stylert.apps.serving.application import create_app
+from stylert.apps.serving.encoding import list_formats
 from stylert.apps.serving.metrics import Metrics
-from stylert.apps.serving.requests import VideoRequest
+from stylert.apps.serving.requests import VideoRequest, writable_videos
 from stylert.apps.serving.service import Overloaded, Service, TooSlow
 from stylert.apps.serving.settings import Settings
 from stylert.apps.serving.videos import Videos
@@ -94,6 +95,13 @@ def test_what_does_not_fit_is_said(client: TestClient, body: Any, words: str) ->
     answer = client.post("/video", json={"format": "webp"} | body)
     assert answer.status_code == 422
     assert words in answer.json()["error"]
+
+
+def test_what_cannot_be_a_frame_has_no_videos() -> None:
+    assert list_formats(2) == ["png", "webp", "npy"]
+    assert list_formats(6) == ["npy"]
+    assert writable_videos(2) == writable_videos(6) == []
+    assert list_formats(3) == ["png", "jpeg", "webp", "npy"]
 
 
 def test_without_pyav_it_says_what_to_install(
