@@ -101,7 +101,14 @@ class CompiledGraph:
         with self._lock, failing("OpenVINO failed"):
             request = self._request(count, own, tuple(outputs))
             request.infer(feeds, share_inputs=True)
-            return [request.get_tensor(name).data.copy() for name in outputs]
+            results = {name: request.get_tensor(name).data.copy() for name in outputs}
+        for t in self._spec.outputs:  # what a file says of its shapes is but a hint
+            if t.name in results and results[t.name].shape != (expected := (count, *t.shape[1:])):
+                raise EngineError(
+                    f"{t.name}: the graph gave the shape {results[t.name].shape}, expected "
+                    f"{expected}. Export the checkpoint again."
+                )
+        return [results[name] for name in outputs]
 
     @property
     def inputs(self) -> tuple[str, ...]:

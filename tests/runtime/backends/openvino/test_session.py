@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -256,6 +257,16 @@ def test_another_device_or_precision_than_asked_is_an_error(
         graph = session._graphs["mapping"]  # type: ignore[attr-defined]
         with refuses(*words, error=EngineError) if words else contextlib.nullcontext():
             graph._check_is_as_asked(Compiled())
+
+
+def test_a_graph_that_gives_another_shape_is_refused(tiny_bundle: Path, refuses: Any) -> None:
+    with opened(tiny_bundle) as generator, generator.lifetime.in_use() as session:
+        graph = session._graphs["mapping"]  # type: ignore[attr-defined]
+        (ws,) = graph._spec.outputs
+        wider = replace(ws, shape=(*ws.shape[:-1], 99))
+        graph._spec = replace(graph._spec, outputs=(wider,))
+        with refuses("ws: the graph gave the shape (1, ", "99)", error=EngineError):
+            generator.generate([0])
 
 
 def test_options_of_the_cpu(tiny_bundle: Path) -> None:
