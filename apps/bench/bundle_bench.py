@@ -131,7 +131,10 @@ def bench_bundle(
     trust_engines: bool = False,
     class_idx: int | str | None = None,
     batches: Sequence[int] = (1, 4, 8),
-    **timing: Any,
+    threads: int | None = None,
+    rounds: int = 10,
+    max_seconds: float = 120.0,
+    progress: Callable[[str, float], None] = lambda message, share: None,
 ) -> BenchResult:
     """Time backends of a bundle in turn, each in its own process, and compare their images.
 
@@ -145,7 +148,10 @@ def bench_bundle(
         class_idx: of all images of a conditional network, a number or a name; None = seed mod
             c_dim.
         batches: batch sizes.
-        timing: other arguments of `run_bench`: threads, rounds, max_seconds, progress, ...
+        threads: CPU threads, None = all that are usable.
+        rounds: turns of each backend.
+        max_seconds: for the turns of a batch size.
+        progress: called with what comes next, and the share done, 0 to 1.
 
     Raises:
         BundleError: the bundle is incomplete or damaged.
@@ -170,7 +176,10 @@ def bench_bundle(
         reference_error=reference_error(opened),
         device_gemm=HALF_GEMM if any(map(on_gpu, backends)) else None,
         subject=f"{opened.family} {opened.spec.img_height}x{opened.spec.img_width}",
-        **timing,
+        threads=threads,
+        rounds=rounds,
+        max_seconds=max_seconds,
+        progress=progress,
     )
 
 
