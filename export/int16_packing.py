@@ -23,8 +23,8 @@ def pack_weights(graph: ir.Graph, squares: Mapping[str, Sequence[str]]) -> None:
 
     Args:
         graph: the graph.
-        squares: of matrices [L, 1, I, O] that are made of sums of squares, by name: the names of
-            the weights. Each matrix becomes what its weights give.
+        squares: of matrices [L, 1, I, O] or [I, O] that are made of sums of squares, by name: the
+            names of the weights. Each matrix becomes what its weights give.
     """
     unpacking = _Unpacking(graph)
     weights = {
@@ -57,11 +57,13 @@ class _Unpacking:
         return self.node("Mul", name, x, self.constant(f"{name}_factors", factors))
 
     def stack(self, name: str, weights: Mapping[str, ir.Value | None]) -> None:
-        """Put together a matrix [L, 1, I, O] of what each weight gives, None = it is not packed."""
+        """Put together a matrix of what each weight gives, None = it is not packed."""
         matrix = self.large[name]
         parts = [
             self.squares(part, of, weight)
-            for (part,), (of, weight) in zip(matrix, weights.items(), strict=True)
+            for part, (of, weight) in zip(
+                matrix.reshape(-1, *matrix.shape[-2:]), weights.items(), strict=True
+            )
         ]
         x = self.node("Concat", f"{name}_parts", *parts, axis=0)
         shape = self.constant(f"{name}_shape", np.array(matrix.shape))

@@ -135,10 +135,10 @@ class SynthesisEmitter(Emitter):
             return x
         return self.graph.cast(x, self.dtype, name=f"{block}/to_{self.dtype}")
 
-    def emit_styles(self, layers: Iterable[StyledLayer], *, exact: bool = False) -> None:
-        """Emit the styles of all layers, before these; for `exact`, see `Styles`."""
+    def emit_styles(self, layers: Iterable[StyledLayer], **options: bool) -> None:
+        """Emit the styles of all layers, before these, with options of `Styles`."""
         spare = int(SPARE * sum(tensor.size for tensor in self.tensors.values()))
-        self.styles = Styles(self.graph, self.ws, layers, spare=spare, exact=exact)
+        self.styles = Styles(self.graph, self.ws, layers, spare=spare, **options)
 
     def conv(
         self,

@@ -5,7 +5,8 @@ of layers. So layers whose inputs are of one width, or nearly, are one product, 
 part of the result. All of it is float32.
 
 Every w is a product of its own, [L, N, 1, w_dim] by [L, 1, w_dim, I]: ONNX Runtime multiplies one
-row in another way than several, and a picture must not depend on the others of its batch.
+row in another way than several, and a picture must not depend on the others of its batch. A layer
+by itself has a matrix of two axes, which it multiplies alike whatever the batch.
 """
 
 from __future__ import annotations
@@ -67,6 +68,8 @@ class Styles:
         layers: all that take styles.
         spare: numbers that may be stored in vain, to bring layers of other widths together.
         exact: the weights of the affine functions are float32 also in a compact graph.
+        alone: each layer has products of its own, for processors: ONNX Runtime rounds them less
+            than those of several layers.
     """
 
     def __init__(
@@ -77,14 +80,16 @@ class Styles:
         *,
         spare: int,
         exact: bool = False,
+        alone: bool = False,
     ) -> None:
         self._graph = graph
         self._places: dict[str, tuple[_Group, int]] = {}
         rows = graph.op("Transpose", ws, name="styles/rows", perm=[1, 0, 2])  # [num_ws, N, w_dim]
         axis = graph.shared("axes_2", np.array([2]))
         rows = graph.op("Unsqueeze", rows, axis, name="styles/single_rows")
-        for together in _group_layers(layers, spare):
-            group = _Group(graph, rows, together, exact=exact)
+        groups = [[layer] for layer in layers] if alone else _group_layers(layers, spare)
+        for together in groups:
+            group = _Group(graph, rows, together, exact=exact, alone=alone)
             self._places |= {layer.name: (group, i) for i, layer in enumerate(group.layers)}
 
     def find(self, layer: str) -> ir.Value:
@@ -127,14 +132,20 @@ class _Group:
     """
 
     def __init__(
-        self, graph: GraphBuilder, rows: ir.Value, layers: list[StyledLayer], *, exact: bool
+        self,
+        graph: GraphBuilder,
+        rows: ir.Value,
+        layers: list[StyledLayer],
+        *,
+        exact: bool,
+        alone: bool,
     ) -> None:
         self.graph = graph
         self.layers = sorted(layers, key=lambda layer: layer.weight is None)
         self.width, self.outputs = _measure(layers)
         self.factors: ir.Value | None = None
         self.peaks: ir.Value | None = None
-        with graph.scope(f"styles/of_{self.width}"):
+        with graph.scope(f"styles/of_{layers[0].name if alone else self.width}"):
             at = graph.constant("rows", np.array([layer.index for layer in self.layers]))
             w = graph.op("Gather", rows, at, name="w", axis=0)  # [L, N, 1, w_dim]
             with graph.scope("affine"):
@@ -157,6 +168,8 @@ class _Group:
         for i, layer in enumerate(layers):
             own = slice(layer.width)
             weight[i, 0, :, own], bias[i, 0, 0, own] = layer.matrix, layer.bias
+        if len(layers) == 1:
+            weight = weight[0, 0]
         if exact:
             stored = g.constant("weight", weight)
         else:
@@ -202,6 +215,8 @@ class _Group:
             if layer.half:
                 inverse[i, 0, 0, own] = 1 / lowering.normalize_weight(layer.weight)[1]
             parts.append(squares[np.ix_(taken, made)])
+        if len(layers) == 1:
+            matrix = matrix[0, 0]
         square = g.op("Mul", styles, styles, name="square")
         stored = g.weight("matrix", matrix, parts=parts)
         g.squares[str(stored.name)] = [f"{layer.name}/conv_weight" for layer in layers]

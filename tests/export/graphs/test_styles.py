@@ -42,11 +42,11 @@ LAYERS = (
 
 
 def emit(
-    path: Path, layers: Sequence[StyledLayer], spare: int, *, compact: bool = False
+    path: Path, layers: Sequence[StyledLayer], spare: int = 0, *, compact: bool = False, **how: bool
 ) -> onnx.ModelProto:
     """A graph whose outputs are the styles, factors and peaks of all layers."""
     graph = GraphBuilder("styles", compact=compact)
-    styles = Styles(graph, graph.input("ws", ["N", NUM_WS, W_DIM]), layers, spare=spare)
+    styles = Styles(graph, graph.input("ws", ["N", NUM_WS, W_DIM]), layers, spare=spare, **how)
     for one in layers:
         with graph.scope(one.name):
             found = {"styles": (styles.find(one.name), one.width)}
@@ -104,6 +104,26 @@ def test_each_layer_takes_its_own(
     for one in LAYERS:
         for kind, expected in expect(one, ws).items():
             np.testing.assert_allclose(drawn[f"{one.name}:{kind}"], expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("alone", [False, True])
+def test_a_picture_does_not_depend_on_its_batch(
+    alone: bool, ws: np.ndarray, tmp_path: Path
+) -> None:
+    """Not in one bit: ONNX Runtime multiplies matrices of one row and of several differently."""
+    model = emit(tmp_path / "styles.onnx", LAYERS, alone=alone)
+    products = {name for name in list_products(model) if name.endswith("affine/product")}
+    assert ("styles/of_b8.conv0/affine/product" in products) == alone
+    assert len(products) == (len(LAYERS) if alone else 3)
+    together = draw(tmp_path / "styles.onnx", ws)
+    for i in range(BATCH):
+        for name, single in draw(tmp_path / "styles.onnx", ws[i : i + 1]).items():
+            assert np.array_equal(single[0], together[name][i]), name
+    for one in LAYERS:
+        for kind, expected in expect(one, ws).items():
+            np.testing.assert_allclose(
+                together[f"{one.name}:{kind}"], expected, rtol=1e-5, atol=1e-6
+            )
 
 
 @pytest.mark.parametrize("spare", [0, 2 * W_DIM, 500, 1000])

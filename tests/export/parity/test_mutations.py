@@ -220,7 +220,8 @@ def exchange_phases(arrays: Arrays, name: str) -> None:
 
 def omit_demodulation(arrays: Arrays, width: int, place: int) -> None:
     """The factors are 1 then; the gain of the activation, 2 ** 0.5, is in them, too."""
-    arrays[f"styles/of_{width}/demodulation/matrix"][place] = 0
+    matrix = arrays[f"styles/of_{width}/demodulation/matrix"]
+    matrix.reshape(-1, *matrix.shape[-2:])[place] = 0  # [I, O] where there is one layer
     arrays[f"styles/of_{width}/demodulation/epsilon"][place] = 0.5
 
 
