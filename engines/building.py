@@ -39,14 +39,14 @@ def run_builder(
     """
     config.progress_monitor = monitor = _make_monitor(trt)
     result: list[Any] = []
-    ended = (
-        threading.Event()
-    )  # Thread.join is no help: once interrupted, it takes a thread for dead
+    # Thread.join is no help: once interrupted, it takes a thread for dead.
+    ended = threading.Event()
 
     def work() -> None:
         try:
             with active():
-                result.append(builder.build_serialized_network(network, config))
+                if not monitor.cancelled:
+                    result.append(builder.build_serialized_network(network, config))
         except EngineError as error:
             result.append(error)
         except Exception as error:  # whatever the bindings raise
@@ -55,14 +55,17 @@ def run_builder(
         finally:
             ended.set()
 
-    threading.Thread(target=work, name="stylert-build", daemon=True).start()
+    thread = threading.Thread(target=work, name="stylert-build", daemon=True)
     try:
+        thread.start()
         while not ended.wait(_PERIOD):
             for name, done, total in monitor.find_current():
                 progress(name, done, total)
     except BaseException:
         monitor.cancelled = True
-        while not ended.is_set():  # it uses what would be freed; another Ctrl-C changes nothing
+        # It uses what would be freed; another Ctrl-C changes nothing. Without a number the thread
+        # has not begun, and will see that it is cancelled.
+        while thread.ident is not None and not ended.is_set():
             with suppress(KeyboardInterrupt):
                 ended.wait()
         raise

@@ -96,15 +96,15 @@ def build_layer_plan(bundle: Bundle, plan: Plan) -> Any:
 def _make_config(graph: GraphSpec, plan: Plan) -> Any:
     from polygraphy.backend.trt import CreateConfig, Profile
 
-    profile = Profile()
+    shapes = Profile()  # Polygraphy's
     for tensor in graph.inputs:
-        profile.add(tensor.name, *[(1, *tensor.shape[1:])] * 3)
+        shapes.add(tensor.name, *[(1, *tensor.shape[1:])] * 3)
     if plan.compiler != "tensorrt_rtx":
-        return CreateConfig(profiles=[profile])
+        return CreateConfig(profiles=[shapes])
     from polygraphy.backend.tensorrt_rtx import CreateConfigRTX
 
     capabilities = [tuple(map(int, one.split("."))) for one in plan.compute_capabilities]
-    return CreateConfigRTX(profiles=[profile], compute_capabilities=capabilities)
+    return CreateConfigRTX(profiles=[shapes], compute_capabilities=capabilities)
 
 
 def _clear_tf32(builder: Any, network: Any, config: Any) -> None:
@@ -126,12 +126,12 @@ def _drive(compiler: str) -> None:
     Raises:
         EngineError: it drives the other one.
     """
-    from polygraphy import config
+    from polygraphy import config as choices
 
     is_rtx = compiler == "tensorrt_rtx"
     if "polygraphy.backend.trt" not in sys.modules:
-        config.USE_TENSORRT_RTX = is_rtx  # read as its modules load
-    if is_rtx != config.USE_TENSORRT_RTX:
+        choices.USE_TENSORRT_RTX = is_rtx  # read as its modules load
+    if is_rtx != choices.USE_TENSORRT_RTX:
         raise EngineError(
             f"Polygraphy drives one of TensorRT and TensorRT-RTX in a process, and here it is not "
             f"{compiler}. Compare the layers of this engine in a new process."

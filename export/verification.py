@@ -89,7 +89,7 @@ def compare_bundle_layers(
         path: the directory.
         checkpoint: what it was exported from, None = compare half precision with float32.
         threads: CPU threads of ONNX Runtime, None = all.
-        engines: what `stylert.engines.layer_runner` finds, to be compared, too.
+        engines: runners of engines by graph, to be compared, too.
 
     Raises:
         InvalidInput: there is nothing to compare with.

@@ -95,6 +95,7 @@ def test_a_plan_for_images_of_classes(
     named_bundle: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     timing = ("bench", named_bundle, "--batch", 2, "--rounds", 1, "--max-seconds", 1)
+    timing += ("--backends", "onnxruntime")
     code, told, _ = run(capsys, *timing, "--plan", 1000, "--class", "cat", "--json")
     assert code == 0
     content = json.loads(told)

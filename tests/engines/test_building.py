@@ -78,22 +78,40 @@ def test_an_error_of_the_caller_cancels_and_waits(error: type[BaseException]) ->
 
 def test_two_ctrl_c_end_the_builder_before_they_are_raised() -> None:
     class Slow(Builder):
-        """Is interrupted while it works, and again while it is waited for."""
+        """Takes its time after it was cancelled, and is interrupted again."""
 
         def build_serialized_network(self, network: Any, config: Any) -> bytes | None:
-            time.sleep(0.1)  # the caller waits by now
-            os.kill(os.getpid(), signal.SIGINT)
             super().build_serialized_network(network, config)
             self.ended = False
+            time.sleep(0.5)  # the caller waits by now
             os.kill(os.getpid(), signal.SIGINT)
             time.sleep(0.2)
             self.ended = True
             return None
 
     builder = Slow()
+    interrupted = []
+
+    def progress(*_: Any) -> None:
+        interrupted.append(True)
+        os.kill(os.getpid(), signal.SIGINT)  # here, where the caller is sure to wait for a builder
+        time.sleep(PATIENCE)
+
+    with pytest.raises(KeyboardInterrupt):
+        run(builder, progress)
+    assert builder.ended
+    assert len(interrupted) == 1
+
+
+def test_ctrl_c_before_the_builder_began(monkeypatch: pytest.MonkeyPatch) -> None:
+    def start(thread: threading.Thread) -> None:
+        raise KeyboardInterrupt
+
+    builder = Builder()
+    monkeypatch.setattr(threading.Thread, "start", start)
     with pytest.raises(KeyboardInterrupt):
         run(builder, lambda *_: None)
-    assert builder.ended
+    assert builder.thread == 0
 
 
 def test_what_the_bindings_raise_is_one_of_our_errors(refuses: Refuses) -> None:
