@@ -12,6 +12,7 @@ from typing import Any, cast
 import numpy as np
 import onnx
 import pytest
+from filelock import FileLock
 from onnx import TensorProto, helper, numpy_helper
 
 from stylert.runtime.bundle import ENGINES
@@ -55,10 +56,11 @@ def surfaces(pytestconfig: pytest.Config) -> dict[str, Any]:
     assert cache is not None
     folder = cache.mkdir("tensorrt-bindings")
     real = load("real_bindings.py")
-    found = {
-        version: real.find_surface(spec, folder / version)
-        for version, spec in real.BINDINGS.items()
-    }
+    with FileLock(folder / "lock"):  # of the workers, one fetches them
+        found = {
+            version: real.find_surface(spec, folder / version)
+            for version, spec in real.BINDINGS.items()
+        }
     return found | {"rtx": real.dump_surface("tensorrt_rtx")}
 
 
