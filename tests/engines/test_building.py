@@ -1,11 +1,12 @@
 from __future__ import annotations
 
-import os
-import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -76,31 +77,40 @@ def test_an_error_of_the_caller_cancels_and_waits(error: type[BaseException]) ->
     assert not builder.end.is_set()
 
 
+# In a process of its own, because a Ctrl-C that comes too late would end all tests.
+TWO_CTRL_C = """
+import os, signal, sys, time
+sys.path.insert(0, sys.argv[1])
+from test_building import PATIENCE, Builder, run
+
+class Slow(Builder):
+    '''Takes its time after it was cancelled, and is interrupted again.'''
+
+    def build_serialized_network(self, network, config):
+        super().build_serialized_network(network, config)
+        self.ended = False
+        time.sleep(0.5)  # the caller waits by now
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.2)
+        self.ended = True
+
+def progress(*step):
+    os.kill(os.getpid(), signal.SIGINT)  # here, where the caller is sure to wait for the builder
+    time.sleep(PATIENCE)
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+builder = Slow()
+try:
+    run(builder, progress)
+except KeyboardInterrupt:
+    print("ended" if builder.ended else "still at work")
+"""
+
+
 def test_two_ctrl_c_end_the_builder_before_they_are_raised() -> None:
-    class Slow(Builder):
-        """Takes its time after it was cancelled, and is interrupted again."""
-
-        def build_serialized_network(self, network: Any, config: Any) -> bytes | None:
-            super().build_serialized_network(network, config)
-            self.ended = False
-            time.sleep(0.5)  # the caller waits by now
-            os.kill(os.getpid(), signal.SIGINT)
-            time.sleep(0.2)
-            self.ended = True
-            return None
-
-    builder = Slow()
-    interrupted = []
-
-    def progress(*_: Any) -> None:
-        interrupted.append(True)
-        os.kill(os.getpid(), signal.SIGINT)  # here, where the caller is sure to wait for a builder
-        time.sleep(PATIENCE)
-
-    with pytest.raises(KeyboardInterrupt):
-        run(builder, progress)
-    assert builder.ended
-    assert len(interrupted) == 1
+    command = [sys.executable, "-c", TWO_CTRL_C, str(Path(__file__).parent)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "ended\n"), done.stderr
 
 
 def test_ctrl_c_before_the_builder_began(monkeypatch: pytest.MonkeyPatch) -> None:
