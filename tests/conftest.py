@@ -15,7 +15,6 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -35,6 +34,7 @@ from stylert.runtime.proof.parity import (
     judge,
     measure_excess,
 )
+from stylert.tests.loading import load_file
 
 if TYPE_CHECKING:
     from stylert.export.checkpoints import Checkpoint
@@ -48,18 +48,7 @@ REPORTED = ("numpy", "torch", "onnx", "onnxruntime", "onnxruntime-gpu", "openvin
 REPORTED += ("tensorrt", "tensorrt-rtx")
 
 
-def load_beside(file: str, name: str) -> ModuleType:
-    """A module in a file beside another: with --import-mode=importlib tests are on no path."""
-    spec = importlib.util.spec_from_file_location(name, Path(file).with_name(f"{name}.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # for the dataclasses and pickles of the module
-    spec.loader.exec_module(module)
-    return module
-
-
-REQUIRE_GPU = load_beside(__file__, "require_gpu")
+REQUIRE_GPU = load_file(TESTS / "require_gpu.py")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +15,7 @@ from filelock import FileLock
 from onnx import TensorProto, helper, numpy_helper
 
 from stylert.runtime.bundle import ENGINES
+from stylert.tests.loading import load_file
 
 SaveOnnx = Callable[..., Path]
 
@@ -65,14 +65,9 @@ def surfaces(pytestconfig: pytest.Config) -> dict[str, Any]:
 
 
 def load(file: str) -> ModuleType:
-    """A module by its path, from this folder: tests are no package."""
+    """A module by its path from this folder. Those of the backends have the same names."""
     path = Path(__file__).parent / file
-    spec = importlib.util.spec_from_file_location(f"engines_{path.stem}", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_file(path, f"engines_{path.stem}")
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import shutil
 import sys
@@ -23,6 +22,7 @@ from stylert.runtime.backends.tensorrt.trust import UntrustedEngine, record_engi
 from stylert.runtime.bundle import Bundle, graph_key, hash_file
 from stylert.runtime.errors import EngineError, ParityError
 from stylert.runtime.machine import Gpu
+from stylert.tests.loading import load_file
 
 FAKES = Path(__file__).parents[1] / "runtime" / "backends" / "conftest.py"
 Edit = Callable[[onnx.GraphProto], None]
@@ -32,12 +32,7 @@ Refuses = Callable[..., AbstractContextManager[None]]
 @pytest.fixture(scope="module")
 def backends() -> Any:
     """What the tests of backends share: their fake GPU, and plans whose engines draw there."""
-    spec = importlib.util.spec_from_file_location("fakes_of_backends", FAKES)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_file(FAKES, "fakes_of_backends")
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import shutil
 import sys
@@ -21,6 +20,7 @@ from stylert.runtime.bundle import ENGINES, Bundle, graph_key, hash_file
 from stylert.runtime.generator import Generator
 from stylert.runtime.proof.bundle_facts import reference_error
 from stylert.runtime.proof.parity import compare, judge
+from stylert.tests.loading import load_file
 
 TESTS = Path(__file__).parents[1]
 BATCHES = ((1, 1, 1), (2, 2, 2), (4, 4, 4))
@@ -39,7 +39,7 @@ def is_close() -> Callable[[Generator, np.ndarray, np.ndarray, str], bool]:
 @pytest.fixture(scope="session")
 def load_tests_module() -> Callable[[str], ModuleType]:
     """Loads a module of the tests by its path, for instance 'gpu/onnx_on_torch.py'."""
-    return lambda file: _load(file, Path(file).stem)
+    return lambda file: load_file(TESTS / file)
 
 
 @pytest.fixture(scope="session")
@@ -48,10 +48,10 @@ def stand_in() -> Iterator[ModuleType | None]:
     if not sys.modules["require_gpu"].why_not("tensorrt", stand_in=False):
         yield None
         return
-    module = _load("gpu/stand_in.py", "stand_in")
-    fake = _load("runtime/backends/fake_tensorrt.py", "fake_tensorrt_on_torch")
+    module = load_file(TESTS / "gpu/stand_in.py")
+    fake = load_file(TESTS / "runtime/backends/fake_tensorrt.py", "fake_tensorrt_on_torch")
     with pytest.MonkeyPatch.context() as patch:
-        trt = module.stand_in(fake, _load("gpu/onnx_on_torch.py", "onnx_on_torch"))
+        trt = module.stand_in(fake, load_file(TESTS / "gpu/onnx_on_torch.py"))
         patch.setitem(sys.modules, "tensorrt", trt)
         yield module
 
@@ -141,14 +141,3 @@ def _add_plans(path: Path, precision: str, options: dict[str, Any]) -> None:
         file.with_suffix(".json").write_text(json.dumps(plan.to_json()), encoding="utf-8")
         record_engine(plan)
     device.close()
-
-
-def _load(file: str, name: str) -> ModuleType:
-    """A module of the tests: with --import-mode=importlib it is on no path."""
-    spec = importlib.util.spec_from_file_location(name, TESTS / file)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import json
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
-from types import ModuleType
 from typing import Any, cast
 
 import pytest
@@ -18,6 +16,7 @@ import pytest
 from stylert.runtime.backends.tensorrt.plans import Plan
 from stylert.runtime.backends.tensorrt.trust import record_engine
 from stylert.runtime.bundle import Bundle, graph_key
+from stylert.tests.loading import load_file
 
 MAPPING = {"outputs": ("ws",)}
 
@@ -25,7 +24,7 @@ MAPPING = {"outputs": ("ws",)}
 @pytest.fixture(scope="session")
 def serve_triton(pytestconfig: pytest.Config) -> Callable[..., AbstractContextManager[Any]]:
     """Runs a real server for as long as a block, and gives a client of it; see real_server.py."""
-    real_server = load("real_server")
+    real_server = load_file(Path(__file__).with_name("real_server.py"))
     cache = pytestconfig.cache
     assert cache is not None
     try:
@@ -93,16 +92,6 @@ def no_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def load_model(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], Any]:
     """Loads a Python model from its folder in a repository, as Triton would."""
-    fake = load("fake_triton")
+    fake = load_file(Path(__file__).with_name("fake_triton.py"))
     monkeypatch.setitem(sys.modules, "triton_python_backend_utils", fake.BACKEND_UTILS)
     return cast(Callable[[Path], Any], fake.Model)
-
-
-def load(name: str) -> ModuleType:
-    """A module beside this file: tests are no package, so it is loaded by its path."""
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module

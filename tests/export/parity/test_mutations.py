@@ -5,13 +5,10 @@
 
 from __future__ import annotations
 
-import importlib.util
 import shutil
-import sys
 from collections.abc import Callable, Iterator
 from functools import cache, partial
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -23,23 +20,14 @@ from stylert.export.checkpoints import Checkpoint, read_checkpoint
 from stylert.export.parity import ParityReport, check_parity
 from stylert.runtime.generator import Generator
 from stylert.runtime.proof.parity import measure_excess
+from stylert.tests.loading import load_file
 
 Arrays = dict[str, np.ndarray]  # the constants of a graph by name
 Edit = Callable[[Arrays], None]
 
 
-def _load(name: str) -> ModuleType:
-    """A module beside this file: with --import-mode=importlib it is on no path."""
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # for its dataclasses, and for the module that imports it
-    spec.loader.exec_module(module)
-    return module
-
-
-RIGHT, MUTANTS = _load("right_network"), _load("mutants")
+RIGHT = load_file(Path(__file__).with_name("right_network.py"))
+MUTANTS = load_file(Path(__file__).with_name("mutants.py"))
 MUTATIONS = {mutation.name: mutation for mutation in MUTANTS.MUTATIONS}
 LUCIDRAINS = "field/luci16attn"
 GOLDENS = ("sg1-tf-32", "sg2-skip-32", "sg2-resnet-32", "sg2-hot-64", "sg3-t-64", LUCIDRAINS)

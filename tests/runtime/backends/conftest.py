@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -20,22 +18,13 @@ from stylert.runtime.backends.tensorrt.session import TensorRTSession
 from stylert.runtime.backends.tensorrt.trust import record_engine
 from stylert.runtime.bundle import ENGINES, Bundle, graph_key, hash_file
 from stylert.runtime.feeds import Feeds
+from stylert.tests.loading import load_file
 
 BUCKETS = ((1, 1, 1), (2, 2, 2), (4, 4, 4))
 
 
-def _load(name: str) -> ModuleType:
-    """A module beside this file: with --import-mode=importlib it is on no path."""
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # for the dataclasses and pickles of the module
-    spec.loader.exec_module(module)
-    return module
-
-
-FAKE_DEVICE, FAKE_TENSORRT = _load("fake_device"), _load("fake_tensorrt")
+FAKE_DEVICE = load_file(Path(__file__).with_name("fake_device.py"))
+FAKE_TENSORRT = load_file(Path(__file__).with_name("fake_tensorrt.py"))
 
 
 class Fakes:

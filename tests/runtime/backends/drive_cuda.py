@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import gc
-import importlib.util
 import os
 import sys
 from collections import defaultdict
@@ -26,6 +25,7 @@ from stylert.runtime.backends.tensorrt.session import TensorRTSession
 from stylert.runtime.bundle import Bundle
 from stylert.runtime.errors import EngineError
 from stylert.runtime.generator import Generator
+from stylert.tests.loading import load_file
 
 stub = ctypes.CDLL("libcuda.so.1")
 stub.fake_log.restype = ctypes.c_char_p
@@ -223,7 +223,7 @@ def closing(device: Device) -> None:
 
 def pictures(path: Path) -> None:
     """The whole backend, over the real cuda-core: only TensorRT is a fake."""
-    fake: Any = load("fake_tensorrt")
+    fake: Any = load_file(Path(__file__).with_name("fake_tensorrt.py"))
     host = Host()
     sys.modules["tensorrt"] = fake.module_of("tensorrt", fake.World(host))
     session = TensorRTSession(Bundle.open(path), cuda_graphs=False)
@@ -254,16 +254,6 @@ class Host:
 
     def view(self, pointer: int, size: int) -> np.ndarray:
         return np.ctypeslib.as_array((ctypes.c_uint8 * size).from_address(pointer))
-
-
-def load(name: str) -> Any:
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
 
 
 def main() -> None:
