@@ -1,0 +1,167 @@
+"""Pictures that users bring: a file -> bytes, whatever its mode, turned as its camera was.
+
+Nothing of a picture is decoded before its size is checked: a few kilobytes can claim terabytes.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from stylert.runtime.errors import InvalidInput, StylertWarning
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+__all__ = ["MAX_PIXELS", "list_pictures", "read_picture", "read_planes", "resize_picture"]
+
+MAX_PIXELS = 100_000_000  # no camera of today makes more; 300 MB of bytes
+
+_MODES = {1: "L", 3: "RGB", 4: "RGBA"}  # by the channels
+_SIXTEEN_BITS = ("I;16", "I;16L", "I;16B", "I")  # the last by older versions of Pillow
+_WITH_ALPHA = ("LA", "PA", "RGBA", "La", "RGBa")
+
+
+def read_picture(path: str | Path, *, channels: int = 3) -> np.ndarray:
+    """Read a picture as Pillow can, and turn it as its EXIF data say.
+
+    Grey, palettes, CMYK and 16 bits become the mode that is asked for. Where pixels are
+    transparent and no alpha is asked for, they are laid on white, which a warning says.
+
+    Args:
+        path: the file; of an animation, the first frame is taken.
+        channels: 1 for grey, 3 for RGB, 4 for RGBA.
+
+    Returns:
+        [H, W, channels] uint8.
+
+    Raises:
+        InvalidInput: no such file, no picture, a damaged one, or more than `MAX_PIXELS` pixels.
+    """
+    if channels not in _MODES:
+        raise InvalidInput(f"channels: got {channels!r}, expected 1, 3 or 4.")
+    picture = _convert(_open(path), path, _MODES[channels])
+    pixels = np.asarray(picture)
+    return pixels if pixels.ndim == 3 else pixels[:, :, None]
+
+
+def read_planes(path: str | Path) -> np.ndarray:
+    """Read the numbers in a picture of one channel as they are, those of a palette, too.
+
+    That is how label maps are stored: a pixel's number is its class.
+
+    Returns:
+        [H, W] uint8.
+
+    Raises:
+        InvalidInput: see `read_picture`; or it has several channels.
+    """
+    picture = _open(path)
+    if picture.mode not in ("L", "P", "1"):
+        raise InvalidInput(
+            f"{path}: got a picture of mode {picture.mode}, expected one channel (L or P) whose "
+            "numbers are the classes."
+        )
+    return np.asarray(picture).astype(np.uint8)
+
+
+def resize_picture(image: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Resize a picture bilinearly, averaging where it shrinks, as Pillow does.
+
+    Args:
+        image: [H, W, C] uint8 with 1, 3 or 4 channels.
+        height: of the result.
+        width: of the result.
+
+    Returns:
+        [height, width, C] uint8.
+    """
+    from PIL import Image
+
+    if image.shape[:2] == (height, width):
+        return image
+    picture = Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else image)
+    resized = np.asarray(picture.resize((width, height), Image.Resampling.BILINEAR))
+    return resized.reshape(height, width, image.shape[2])
+
+
+def list_pictures(path: str | Path) -> list[Path]:
+    """The picture, or the pictures of a folder by their names, in order.
+
+    Raises:
+        InvalidInput: the folder has none.
+    """
+    from PIL import Image
+
+    path = Path(path)
+    if not path.is_dir():
+        return [path]
+    known = Image.registered_extensions()
+    found = sorted(
+        file for file in path.iterdir() if file.suffix.lower() in known and file.is_file()
+    )
+    if not found:
+        raise InvalidInput(f"{path}: got a folder without pictures, expected .png, .jpg or .webp.")
+    return found
+
+
+def _open(path: str | Path) -> Image.Image:
+    """The decoded picture, the right way up."""
+    from PIL import Image, ImageOps, UnidentifiedImageError
+
+    if not isinstance(path, (str, os.PathLike)):
+        raise InvalidInput(f"path: got {type(path).__name__}, expected the path of a picture.")
+    try:
+        # Pillow's own warning of a bomb comes earlier than our bound, and would be noise.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(path) as picture:
+                width, height = picture.size
+                if width * height > MAX_PIXELS:
+                    raise InvalidInput(
+                        f"{path}: got {width}x{height} pixels, expected at most "
+                        f"{MAX_PIXELS // 1_000_000} million. Shrink it first."
+                    )
+                return ImageOps.exif_transpose(picture)  # decodes it
+    except InvalidInput:
+        raise
+    except UnidentifiedImageError:
+        raise InvalidInput(
+            f"{path}: it is no picture, expected .png, .jpg, .webp or another of Pillow's formats."
+        ) from None
+    except Image.DecompressionBombError:
+        raise InvalidInput(
+            f"{path}: got too many pixels, expected at most {MAX_PIXELS // 1_000_000} million. "
+            "Shrink it first."
+        ) from None
+    # What Pillow's decoders raise of damaged files is not one kind.
+    except (OSError, ValueError, SyntaxError, EOFError, IndexError, struct.error) as error:
+        reason = getattr(error, "strerror", None)
+        told = reason or f"it is damaged ({' '.join(str(error).split())}); get it again"
+        raise InvalidInput(f"Cannot read {str(path)!r}: {told}.") from None
+    except MemoryError:
+        raise InvalidInput(f"Cannot read {str(path)!r}: it does not fit into memory.") from None
+
+
+def _convert(picture: Any, path: str | Path, mode: str) -> Image.Image:
+    """The picture in a mode, what is transparent laid on white."""
+    from PIL import Image
+
+    if picture.mode in _SIXTEEN_BITS:  # Pillow would clip all above 255 to white
+        picture = Image.fromarray((np.asarray(picture).astype(np.uint32) >> 8).astype(np.uint8))
+    has_alpha = picture.mode in _WITH_ALPHA or "transparency" in picture.info
+    if mode != "RGBA" and has_alpha:
+        picture = picture.convert("RGBA")
+        if picture.getchannel("A").getextrema()[0] < 255:
+            warnings.warn(
+                f"{path}: what is transparent in it is laid on white.", StylertWarning, stacklevel=3
+            )
+            white = Image.new("RGBA", picture.size, (255, 255, 255, 255))
+            picture = Image.alpha_composite(white, picture)
+    converted: Image.Image = picture if picture.mode == mode else picture.convert(mode)
+    return converted
