@@ -27,6 +27,7 @@ from stylert.commands.demo import demo
 from stylert.commands.drawing import generate
 from stylert.commands.engines import build_engine, triton
 from stylert.commands.export import PARITY, convert, export
+from stylert.commands.quantization import quantize
 from stylert.commands.serving import ray, serve
 from stylert.commands.tune import tune
 from stylert.commands.verification import verify
@@ -36,7 +37,22 @@ from stylert.runtime.errors import InvalidInput, ParityError, StylertError
 __all__ = ["app", "main"]
 
 COMMANDS = (
-    *(demo, export, convert, verify, generate, mix, edit, video, serve, bench, tune, info, doctor),
+    *(
+        demo,
+        export,
+        quantize,
+        convert,
+        verify,
+        generate,
+        mix,
+        edit,
+        video,
+        serve,
+        bench,
+        tune,
+        info,
+        doctor,
+    ),
     *(build_engine, triton, ray),
 )
 

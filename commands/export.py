@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -21,20 +22,25 @@ from stylert.commands.options import (
 )
 from stylert.commands.target_files import check_new
 from stylert.commands.text.names import parse_names
+from stylert.runtime.bundle import Bundle
 from stylert.runtime.errors import InvalidInput
 from stylert.runtime.packages import need
+from stylert.runtime.proof.bundle_facts import tell_int8
 
 if TYPE_CHECKING:
     from stylert.export.checkpoints import Assumptions, Checkpoint
 
 __all__ = ["COMPARED", "PARITY", "AllowChaotic", "ReadAs", "convert", "export", "in_proof"]
-__all__ += ["need_export"]
+__all__ += ["FLOOR", "in_int8", "need_export", "print_int8"]
 
 PARITY = "Against PyTorch in float32"  # the title of its table
 
 in_proof = in_panel("Proof")
 in_half = in_panel("Half precision")
 in_stored = in_panel("What the bundle holds")
+in_int8 = in_panel("8 bits")
+
+FLOOR = 40.0  # dB
 
 COMPARED = "Pictures compared in each scene; by default 32, 16 or 8, by the network's size."
 AllowChaotic = Annotated[
@@ -119,6 +125,11 @@ def export(
         bool,
         in_half("Fail if half is too far off, instead of using it less.", "--half-strict"),
     ] = False,
+    int8: Annotated[bool, in_int8("Add the graph in 8 bits; see quantize.", "--int8")] = False,
+    int8_floor: Annotated[
+        float | None,
+        in_int8("Least PSNR of INT8 pictures in dB, 40 by default: layers stay in float32 for it."),
+    ] = None,
     weights: Annotated[
         str, in_stored("Large weights as fp32, or as int16: half the size, not quite the same.")
     ] = "fp32",
@@ -133,8 +144,14 @@ def export(
     """
     need_export()
     from stylert.export.bundle_writer import check_target, export_bundle
+    from stylert.export.int8.quantisation import check_floor
 
     check_target(out, force=force)
+    if int8_floor is not None and not int8:
+        raise InvalidInput("int8_floor: got one without int8=True, which it belongs to")
+    floor = (FLOOR if int8_floor is None else int8_floor) if int8 else None
+    if floor is not None:
+        check_floor(floor)
     model = read_as.read(checkpoint)
     if classes is not None:
         model = replace(model, class_names=classes)
@@ -148,19 +165,31 @@ def export(
             half_strict=half_strict,
             weights=weights,
             allow_chaotic=allow_chaotic,
+            int8_floor=floor,
             progress=progress,
+            say=console.warn,
         )
+    facts = Bundle.open(out, check_files=False).manifest.get("int8")
     for line in report.notes if report else ("not compared with PyTorch (--no-verify)",):
         console.warn(line)
     if as_json:
-        return console.print_json({"bundle": str(out), "parity": report and report.to_json()})
+        told = {"bundle": str(out), "parity": report and report.to_json()}
+        return console.print_json({**told, "int8": facts} if int8 else told)
     if report is not None:
         console.print_table(report.make_table(), title=PARITY)
+    if facts:
+        print_int8(facts)
     size = sum(file.stat().st_size for file in out.rglob("*") if file.is_file())
     console.say(f"Wrote {out} ({decimal(size)}).")
     return console.say(
         f"Draw with: stylert generate {shlex.quote(str(out))} --seeds 0-15 --out images"
     )
+
+
+def print_int8(facts: Mapping[str, Any]) -> None:
+    """The table of what a manifest says of its INT8 graph."""
+    rows = [{"what": what, "value": value} for what, value in tell_int8(facts)]
+    console.print_table(rows, title="INT8 against float32", header=False)
 
 
 Target = typer.Argument(help="File to write: .safetensors, or .npy of latents.", metavar="OUT")

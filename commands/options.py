@@ -71,7 +71,9 @@ in_checkpoint = in_panel("Checkpoint")
 Provider = Annotated[
     str, in_where("Processor of ONNX Runtime: cpu, cuda, or auto: CUDA where it runs.")
 ]
-Precision = Annotated[str, in_where("Precision: fp32, fp16, or auto: fp16 on a GPU if it can.")]
+Precision = Annotated[
+    str, in_where("Precision: fp32, fp16, int8, or auto: fp16 on a GPU if it can, never int8.")
+]
 Threads = Annotated[int | None, in_where("CPU threads; by default all that are usable.", min=1)]
 
 TrustEngines = Annotated[

@@ -9,11 +9,13 @@ from typing import Any
 
 from stylert.export.bundle_draft import BundleDraft
 from stylert.export.checkpoints import Checkpoint
+from stylert.export.int8.quantisation import check_floor, quantise_bundle
 from stylert.export.int16_rounding import round_weights
 from stylert.export.parity import ParityReport, count_pictures
 from stylert.export.precision import choose_half
 from stylert.export.proving import prove_bundle
 from stylert.runtime.bundle import check_target
+from stylert.runtime.errors import ParityError
 from stylert.runtime.files.publishing import publish_folder
 
 __all__ = ["check_target", "export_bundle"]
@@ -31,8 +33,10 @@ def export_bundle(
     half_strict: bool = False,
     weights: str = "fp32",
     allow_chaotic: bool = False,
+    int8_floor: float | None = None,
     graph_options: Mapping[str, Any] = MappingProxyType({}),
     progress: Progress = lambda stage, done, total: None,
+    say: Callable[[str], None] = lambda line: None,
 ) -> ParityReport | None:
     """Write a bundle, check it against the reference, and publish it. All of it, or nothing.
 
@@ -51,18 +55,24 @@ def export_bundle(
             Everything is still computed in float32. Pictures that are below 80 dB fail the proof.
         allow_chaotic: publish a network whose float32 is far from float64 in PyTorch itself, so
             that nothing can be proven.
+        int8_floor: add the synthesis graph in 8 bits, with at least this PSNR in dB; None = none.
+            Where it cannot be reached there is no such graph, which is no error of the user's.
         graph_options: options of the family's graph, such as `up_convolution` of StyleGAN2.
         progress: called as the work goes on.
+        say: called with a line on what a user should know.
 
     Returns:
         The parity report, None without a check. It is in the manifest, too.
 
     Raises:
-        InvalidInput: `out` exists, and is no bundle or `force` is not given.
+        InvalidInput: `out` exists, and is no bundle or `force` is not given; or `int8_floor` is out
+            of range.
         ParityError: the graphs do not reproduce the reference; its `report` says where.
         OSError: the disk is full, or the folder cannot be written.
     """
     check_target(Path(out), force=force)
+    if int8_floor is not None:
+        check_floor(int8_floor)
     original, checkpoint = checkpoint, round_weights(checkpoint, weights)
     with publish_folder(out) as folder:
         chosen = choose_half(
@@ -84,4 +94,9 @@ def export_bundle(
                 progress=progress,
             )
         draft.write_manifest(None if report is None else report.to_json())
+        if int8_floor is not None:
+            try:
+                quantise_bundle(folder, int8_floor=int8_floor, progress=progress)
+            except ParityError as error:
+                say(f"There is no INT8 graph. {error}")
     return report

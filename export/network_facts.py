@@ -12,7 +12,7 @@ from stylert.export.checkpoints import Config
 from stylert.export.checkpoints.configs import read_config
 from stylert.runtime.bundle import Bundle
 from stylert.runtime.control.layers import group_layers
-from stylert.runtime.proof.bundle_facts import reading_manifest, tell_half, tell_weights
+from stylert.runtime.proof.bundle_facts import reading_manifest, tell_half, tell_int8, tell_weights
 
 __all__ = ["read_facts", "tell_rows"]
 
@@ -92,6 +92,8 @@ def _tell_work(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         if note := tell_half(facts["half"]):
             yield "moved to float32", note
         yield "weights", tell_weights(facts)
+    if facts.get("int8"):
+        yield from ((f"INT8: {what}", value) for what, value in tell_int8(facts["int8"]))
     yield "parameters", f"{facts['statistics']['parameters']:,}"
     for name, count in facts["statistics"]["multiply_adds"].items():
         yield f"multiply-adds, {name}", f"{count:,} per image"

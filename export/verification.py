@@ -12,7 +12,7 @@ import onnx
 
 from stylert.export.checkpoints import Checkpoint
 from stylert.export.int16_rounding import round_weights
-from stylert.runtime.bundle import MANIFEST, Bundle
+from stylert.runtime.bundle import HALF, MANIFEST, Bundle
 from stylert.runtime.errors import BundleError, InvalidInput
 from stylert.runtime.proof.bundle_facts import reading_manifest, stored_weights, tell_half
 
@@ -99,7 +99,7 @@ def compare_bundle_layers(
     from stylert.export.layers import compare_layers  # loads torch
 
     bundle = Bundle.open(path)
-    if checkpoint is None and len(bundle.precisions) == 1 and not engines:
+    if checkpoint is None and HALF not in bundle.graphs and not engines:
         raise InvalidInput(
             f"layers: {path} has one precision only, expected another one or a checkpoint to "
             "compare with. Pass checkpoint=FILE."

@@ -39,6 +39,7 @@ from stylert.runtime.labels import Classes
 __all__ = [
     "ENGINES",
     "HALF",
+    "INT8",
     "MANIFEST",
     "SCHEMA",
     "Bundle",
@@ -55,6 +56,8 @@ __all__ = [
 MANIFEST = "manifest.json"
 ENGINES = "engines"  # the folder of those that were built
 HALF = "synthesis.fp16"  # the synthesis graph in mixed half precision
+INT8 = "synthesis.int8"  # the same with convolutions in 8 bits
+_LOWER = {"fp16": HALF, "int8": INT8}  # by precision; a bundle may have them
 SCHEMA = 1  # goes up when an older runtime could misread a newer bundle
 
 # More is no network, and would cost memory before anything else is wrong with it.
@@ -107,7 +110,7 @@ class Bundle:
     path: Path
     family: str
     spec: GeneratorSpec
-    graphs: Mapping[str, GraphSpec]  # 'mapping', 'synthesis', and HALF if it was exported
+    graphs: Mapping[str, GraphSpec]  # 'mapping', 'synthesis', and HALF, INT8 if they are there
     w_avg: np.ndarray  # [w_dim] float32, or [classes, w_dim] where each class has its own
     classes: Classes  # how many there are, and their names where they are known
     manifest: Mapping[str, Any]
@@ -139,7 +142,11 @@ class Bundle:
                 spec=spec,
                 graphs={
                     name: _graph(manifest["graphs"][name], spec)
-                    for name in ("mapping", "synthesis", *({HALF} & manifest["graphs"].keys()))
+                    for name in (
+                        "mapping",
+                        "synthesis",
+                        *({*_LOWER.values()} & manifest["graphs"].keys()),
+                    )
                 },
                 w_avg=w_avg,
                 classes=_classes(manifest.get("classes", []), spec, apart=w_avg.ndim == 2),
@@ -172,8 +179,8 @@ class Bundle:
 
     @property
     def precisions(self) -> tuple[str, ...]:
-        """What the synthesis graph is there in: 'fp32', and 'fp16' if it was exported."""
-        return ("fp32", "fp16") if HALF in self.graphs else ("fp32",)
+        """What the synthesis graph is there in: 'fp32', 'fp16' and 'int8' if they were exported."""
+        return ("fp32", *(name for name, graph in _LOWER.items() if graph in self.graphs))
 
     @property
     def noise_inputs(self) -> tuple[TensorSpec, ...]:
@@ -251,8 +258,8 @@ def is_noise(name: str) -> bool:
 
 
 def graph_key(graph: str, precision: str) -> str:
-    """Key of a graph in the manifest: 'mapping', 'synthesis' or 'synthesis.fp16'."""
-    return HALF if (graph, precision) == ("synthesis", "fp16") else graph
+    """Key of a graph in the manifest: 'mapping', 'synthesis', 'synthesis.fp16' or '.int8'."""
+    return _LOWER.get(precision, graph) if graph == "synthesis" else graph
 
 
 def sealed(manifest: Mapping[str, Any]) -> dict[str, Any]:

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 __all__ = ["BACKENDS", "PRECISIONS", "DLPackArray", "Session", "open_session"]
 
 BACKENDS = ("onnxruntime", "openvino", "tensorrt")
-PRECISIONS = ("fp32", "fp16")
+PRECISIONS = ("fp32", "fp16", "int8")
+_HOW = {"fp16": "export CHECKPOINT --out BUNDLE --half native", "int8": "quantize BUNDLE"}
 
 
 def open_session(
@@ -48,12 +49,16 @@ def open_session(
     if backend not in ("auto", *BACKENDS):
         raise InvalidInput(f"backend: got {backend!r}, expected 'auto' or one of {BACKENDS}.")
     if precision not in ("auto", *PRECISIONS):
-        raise InvalidInput(f"precision: got {precision!r}, expected 'auto', 'fp32' or 'fp16'.")
+        raise InvalidInput(f"precision: got {precision!r}, expected 'auto' or one of {PRECISIONS}.")
     if precision not in ("auto", *bundle.precisions):
         raise InvalidInput(
             f"precision: got {precision!r}, but the bundle {bundle.path} has only "
-            f"{', '.join(bundle.precisions)}. Make it: stylert export CHECKPOINT --out "
-            "BUNDLE --half native"
+            f"{', '.join(bundle.precisions)}. Make it: stylert {_HOW[precision]}"
+        )
+    if (backend, precision) == ("onnxruntime", "int8"):
+        raise InvalidInput(
+            "precision: got 'int8' with backend 'onnxruntime', which draws it slower than 'fp32'; "
+            "expected backend='openvino', or an engine of TensorRT."
         )
     if device is not None and backend != "openvino":
         raise InvalidInput(
@@ -83,6 +88,9 @@ def open_session(
             without = "; its engines are not trusted"
         except (EngineError, MissingExtra) as error:
             without = f"; its engines do not run here ({error})"
+    if precision == "int8":  # ONNX Runtime has no convolutions for it
+        reason = f"auto, the backend for int8{without}"
+        return _open_openvino(bundle, provider, device, precision, threads, reason)
     tuned = (backend, provider, gpu) == ("auto", "auto", None) and precision != "fp16"
     if tuned and not onnxruntime_distribution() and openvino_distribution():
         reason = f"auto, ONNX Runtime is not installed{without}"
@@ -164,7 +172,7 @@ def _open_onnxruntime(
 
     def opened(name: str) -> OnnxRuntimeSession:
         # Half precision pays on a GPU only: a CPU converts every value back and forth.
-        best = bundle.precisions[-1] if name == "cuda" else "fp32"
+        best = "fp16" if name == "cuda" and "fp16" in bundle.precisions else "fp32"
         chosen = best if precision == "auto" else precision
         return OnnxRuntimeSession(
             bundle, provider=name, precision=chosen, threads=threads, gpu=gpu, timer=timer

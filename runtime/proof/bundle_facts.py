@@ -21,6 +21,7 @@ __all__ = [
     "reference_error",
     "stored_weights",
     "tell_half",
+    "tell_int8",
     "tell_weights",
 ]
 
@@ -90,6 +91,32 @@ def tell_half(half: Mapping[str, Any]) -> str | None:
     )
     what = "Half precision" if half["half_blocks"] else "There is no half-precision graph"
     return f"{what}: pictures were too far off, so these compute in float32: {costs}."
+
+
+def tell_int8(int8: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """What the INT8 graph costs in pictures: what each fact is, and its value.
+
+    Args:
+        int8: of the manifest.
+    """
+
+    def tell(quality: Mapping[str, Any]) -> str:
+        db, worst = (
+            "the same" if quality[name] is None else f"{quality[name]:.1f} dB"
+            for name in ("psnr_db", "worst_db")
+        )
+        off = f"{quality['share_off']:.1%} of the bytes off by more than 4"
+        return f"{db} (PSNR), worst picture {worst}, {off}, {quality['pictures']} pictures"
+
+    kept, count = int8["float32"], int8["convolutions"]
+    yield "pictures in INT8", f"{tell(int8['quality'])}; floor {int8['floor_db']:g} dB"
+    yield (
+        "kept in float32",
+        f"{len(kept)} of {count} convolutions{': ' * bool(kept)}{', '.join(kept)}",
+    )
+    if kept:
+        yield "with none of them in float32", tell(int8["all_int8"])
+    yield "ranges", "of each image" if int8["by_image"] else "alike for all images"
 
 
 def stored_weights(bundle: Bundle) -> str:

@@ -1,0 +1,128 @@
+"""INT8: calibrated, measured and published; or refused, with nothing written."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+
+from stylert.export.bundle_writer import export_bundle
+from stylert.export.checkpoints import Checkpoint
+from stylert.export.int8.quantisation import quantise_bundle
+from stylert.runtime.bundle import INT8, Bundle
+from stylert.runtime.errors import ParityError
+from stylert.runtime.generator import Generator
+
+SEEDS = range(8)
+
+
+def measure_psnr(expected: np.ndarray, got: np.ndarray) -> float:
+    """Of images that are clipped to [-1, 1]."""
+    error = np.square(np.clip(expected, -1, 1) - np.clip(got, -1, 1)).mean()
+    return 10 * math.log10(4 / error)
+
+
+def test_a_bundle_gets_an_int8_graph_that_openvino_draws(plain_copy: Path) -> None:
+    report = quantise_bundle(plain_copy, int8_floor=35)
+    bundle = Bundle.open(plain_copy)  # which checks all files
+    assert bundle.precisions == ("fp32", "int8")
+    assert bundle.manifest["int8"] == report.to_json()
+    assert report.quality.psnr_db >= 35
+    nodes = {node.name: node for node in onnx.load(bundle.file(INT8)).graph.node}
+    makers = {name: node for node in nodes.values() for name in node.output}
+    kinds = [node.op_type for node in nodes.values()]
+    quantised = report.convolutions - len(report.float32)
+    assert quantised == 5
+    assert kinds.count("QuantizeLinear") == quantised
+    for name in ("b4.conv1", "b8.conv0", "b16.conv1"):
+        convolution = nodes[f"{name}/conv"]
+        values = [makers[value] for value in convolution.input]
+        assert [value.op_type for value in values] == ["DequantizeLinear"] * 2
+        axes = {a.name: a.i for a in values[1].attribute}
+        assert axes["axis"] == (convolution.op_type == "ConvTranspose")  # that of the outputs
+        before = makers[makers[values[0].input[0]].input[0]]
+        assert before.op_type == "Mul"  # the style, and nothing between
+    options: dict[str, Any] = {"truncation_psi": 0.7, "output": "img"}
+    with (
+        Generator.open(plain_copy, backend="onnxruntime", precision="fp32") as exact,
+        Generator.open(plain_copy, backend="openvino", precision="int8") as generator,
+        Generator.open(plain_copy, backend="auto", precision="auto") as automatic,
+    ):
+        assert generator.describe()["precision"] == "int8"
+        assert automatic.describe()["precision"] == "fp32"
+        psnr = measure_psnr(exact.generate(SEEDS, **options), generator.generate(SEEDS, **options))
+    assert psnr > 30
+    assert psnr < 80  # it is not the float32 graph
+
+
+def test_layers_stay_in_float32_until_the_floor_holds(plain_copy: Path) -> None:
+    first = quantise_bundle(plain_copy, int8_floor=20)
+    assert first.float32 == ()
+    assert first.quality == first.all_int8
+    floor = first.quality.psnr_db + 1
+    again = quantise_bundle(plain_copy, int8_floor=floor, force=True)
+    assert 0 < len(again.float32) < again.convolutions
+    assert again.quality.psnr_db >= floor
+    assert again.all_int8 == first.all_int8
+
+
+def test_a_floor_that_cannot_be_reached_is_told_and_nothing_is_written(
+    plain_copy: Path, refuses: Callable[..., Any]
+) -> None:
+    before = {path: path.read_bytes() for path in plain_copy.iterdir()}
+    words = ("INT8 pictures reach", "expected 80 dB", "most of the error comes from b")
+    with refuses(*words, error=ParityError):
+        quantise_bundle(plain_copy, int8_floor=80)
+    assert {path: path.read_bytes() for path in plain_copy.iterdir()} == before
+
+
+def test_an_export_without_int8_for_its_floor_is_no_failure(
+    tiny: Checkpoint, tmp_path: Path
+) -> None:
+    said: list[str] = []
+    export_bundle(tiny, tmp_path / "b", verify_seeds=0, int8_floor=80, say=said.append)
+    assert Bundle.open(tmp_path / "b").precisions[-1] != "int8"
+    assert len(said) == 1
+    assert said[0].startswith("There is no INT8 graph. INT8 pictures reach")
+
+
+@pytest.mark.parametrize("floor", [9.9, 80.1, math.nan, -math.inf])
+def test_a_floor_out_of_range_is_refused(
+    plain_bundle: Path, floor: float, refuses: Callable[..., Any]
+) -> None:
+    with refuses("int8_floor: got", "expected a PSNR from 10 to 80 dB"):
+        quantise_bundle(plain_bundle, int8_floor=floor)
+
+
+def test_what_cannot_draw_int8_is_refused(
+    plain_bundle: Path, plain_copy: Path, refuses: Callable[..., Any]
+) -> None:
+    with refuses("precision: got 'int8'", "has only fp32", "stylert quantize BUNDLE"):
+        Generator.open(plain_bundle, precision="int8")
+    quantise_bundle(plain_copy, int8_floor=20)
+    with refuses("already", "force=True"):
+        quantise_bundle(plain_copy)
+    with refuses("'onnxruntime'", "slower", "backend='openvino'"):
+        Generator.open(plain_copy, precision="int8", backend="onnxruntime")
+
+
+def test_a_full_disk_leaves_the_bundle_as_it_was(
+    plain_copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(28, os.strerror(28))
+
+    before = sorted(path.name for path in plain_copy.iterdir())
+    manifest = json.loads((plain_copy / "manifest.json").read_bytes())
+    monkeypatch.setattr("stylert.export.int8.quantisation.ir.save", fail)
+    with pytest.raises(OSError, match="No space"):
+        quantise_bundle(plain_copy, int8_floor=20)
+    assert sorted(path.name for path in plain_copy.iterdir()) == before
+    assert json.loads((plain_copy / "manifest.json").read_bytes()) == manifest
