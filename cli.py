@@ -27,6 +27,7 @@ from stylert.commands.demo import demo
 from stylert.commands.drawing import generate
 from stylert.commands.engines import build_engine, triton
 from stylert.commands.export import PARITY, convert, export
+from stylert.commands.gradient import gradient
 from stylert.commands.quantization import quantize
 from stylert.commands.serving import ray, serve
 from stylert.commands.tune import tune
@@ -53,7 +54,7 @@ COMMANDS = (
         info,
         doctor,
     ),
-    *(build_engine, triton, ray),
+    *(gradient, build_engine, triton, ray),
 )
 
 app = typer.Typer(

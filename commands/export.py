@@ -133,6 +133,9 @@ def export(
     weights: Annotated[
         str, in_stored("Large weights as fp32, or as int16: half the size, not quite the same.")
     ] = "fp32",
+    gradient: Annotated[
+        bool, in_stored("A graph of gradients, too, as project and inpaint need.", "--gradient")
+    ] = False,
     classes: Annotated[
         Any,
         in_stored("Names of the classes: a,b,c, or a file with a name a line.", read=parse_names),
@@ -164,6 +167,7 @@ def export(
             half=half,
             half_strict=half_strict,
             weights=weights,
+            gradient=gradient,
             allow_chaotic=allow_chaotic,
             int8_floor=floor,
             progress=progress,

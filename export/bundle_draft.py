@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from stylert.export.adjoint.gradient import write_gradient
 from stylert.export.checkpoints import Checkpoint, Config
 from stylert.export.families import build_synthesis_graph
 from stylert.export.graphs.emitter import list_noise_inputs
@@ -19,6 +20,7 @@ from stylert.export.onnx_graph import GraphBuilder
 from stylert.export.precision import HalfPrecision
 from stylert.export.sefa import find_sefa_directions
 from stylert.runtime.bundle import (
+    GRADIENT,
     HALF,
     MANIFEST,
     SCHEMA,
@@ -44,6 +46,7 @@ class BundleDraft:
         half: the blocks that compute in half precision.
         graph_options: options of the family's graph.
         weights: what they are stored as, 'fp32' or 'int16'; the checkpoint is rounded already.
+        gradient: write the adjoint of the synthesis graph, too.
     """
 
     def __init__(
@@ -53,12 +56,15 @@ class BundleDraft:
         half: HalfPrecision,
         graph_options: Mapping[str, Any],
         weights: str = "fp32",
+        *,
+        gradient: bool = False,
     ) -> None:
         self.checkpoint = checkpoint
         self.folder = folder
         self.half = half
         self.graph_options = graph_options
         self.weights = weights
+        self.gradient = gradient
         self._files: dict[str, list[Path]] = {}  # by graph, or what else they hold
         self._graphs: dict[str, GraphSpec] = {}
 
@@ -71,6 +77,8 @@ class BundleDraft:
             ),
             self._write_half,
         ]
+        if self.gradient:
+            writers.append(self._write_gradient)
         for done, write in enumerate(writers):
             progress("writing the graphs", done, len(writers))
             write()
@@ -105,6 +113,11 @@ class BundleDraft:
         pack = self.weights == "int16" and name == "synthesis"
         self._files[name] = graph.save(self.folder / file, pack=pack)
         self._graphs[name] = GraphSpec(file, graph.inputs, graph.outputs)
+
+    def _write_gradient(self) -> None:
+        file = self.folder / f"{GRADIENT}.onnx"
+        self._files[GRADIENT] = [file]
+        self._graphs[GRADIENT] = write_gradient(self.folder / "synthesis.onnx", file)
 
     def _write_arrays(self, name: str, arrays: Mapping[str, np.ndarray]) -> None:
         file = self.folder / f"{name}.npz"

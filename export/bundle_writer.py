@@ -32,6 +32,7 @@ def export_bundle(
     half: str = "native",
     half_strict: bool = False,
     weights: str = "fp32",
+    gradient: bool = False,
     allow_chaotic: bool = False,
     int8_floor: float | None = None,
     graph_options: Mapping[str, Any] = MappingProxyType({}),
@@ -53,6 +54,8 @@ def export_bundle(
             float32 until they are not, those that cost most first.
         weights: what the large weights are stored as: 'fp32', or 'int16', which halves the files.
             Everything is still computed in float32. Pictures that are below 80 dB fail the proof.
+        gradient: write the graph that `Generator.draw_gradient` needs, too; its weights are those
+            of the synthesis graph.
         allow_chaotic: publish a network whose float32 is far from float64 in PyTorch itself, so
             that nothing can be proven.
         int8_floor: add the synthesis graph in 8 bits, with at least this PSNR in dB; None = none.
@@ -81,7 +84,7 @@ def export_bundle(
             measure=verify_seeds != 0,  # a float32 bundle needs no measurement
             progress=lambda done, total: progress("measuring activations", done, total),
         )
-        draft = BundleDraft(checkpoint, folder, chosen, graph_options, weights)
+        draft = BundleDraft(checkpoint, folder, chosen, graph_options, weights, gradient=gradient)
         draft.write(progress)
         report = None
         if verify_seeds != 0:

@@ -6,6 +6,7 @@ mapping.onnx          z [N,z_dim], c [N,c_dim] (conditional only), truncation_ps
 synthesis.onnx        ws [N,num_ws,w_dim], noise_* [M,1,h,w] (M = 1 or N), normal, or one noise
                       [M,1,H,W] for all layers, uniform in [0,1); all float32
                       -> img [N,C,H,W] float32 in [-1,1] (nominal), image [N,H,W,C] uint8
+gradient.onnx         how to fit pictures: see `stylert.export.adjoint.gradient`; optional
 noise.npz             the checkpoint's own noise, one [1,1,h,w] float32 array per noise input
 directions.npz        directions in w, see `stylert.runtime.files.directions`
 """
@@ -38,6 +39,7 @@ from stylert.runtime.labels import Classes
 
 __all__ = [
     "ENGINES",
+    "GRADIENT",
     "HALF",
     "INT8",
     "MANIFEST",
@@ -55,9 +57,11 @@ __all__ = [
 
 MANIFEST = "manifest.json"
 ENGINES = "engines"  # the folder of those that were built
+GRADIENT = "gradient"  # the adjoint of the synthesis graph
 HALF = "synthesis.fp16"  # the synthesis graph in mixed half precision
 INT8 = "synthesis.int8"  # the same with convolutions in 8 bits
 _LOWER = {"fp16": HALF, "int8": INT8}  # by precision; a bundle may have them
+_OTHERS = {*_LOWER.values(), GRADIENT}  # graphs that a bundle may have, too
 SCHEMA = 1  # goes up when an older runtime could misread a newer bundle
 
 # More is no network, and would cost memory before anything else is wrong with it.
@@ -110,7 +114,7 @@ class Bundle:
     path: Path
     family: str
     spec: GeneratorSpec
-    graphs: Mapping[str, GraphSpec]  # 'mapping', 'synthesis', and HALF, INT8 if they are there
+    graphs: Mapping[str, GraphSpec]  # 'mapping', 'synthesis', and those of the others it has
     w_avg: np.ndarray  # [w_dim] float32, or [classes, w_dim] where each class has its own
     classes: Classes  # how many there are, and their names where they are known
     manifest: Mapping[str, Any]
@@ -142,11 +146,7 @@ class Bundle:
                 spec=spec,
                 graphs={
                     name: _graph(manifest["graphs"][name], spec)
-                    for name in (
-                        "mapping",
-                        "synthesis",
-                        *({*_LOWER.values()} & manifest["graphs"].keys()),
-                    )
+                    for name in ("mapping", "synthesis", *(_OTHERS & manifest["graphs"].keys()))
                 },
                 w_avg=w_avg,
                 classes=_classes(manifest.get("classes", []), spec, apart=w_avg.ndim == 2),

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from stylert.runtime.arguments import check_integer
 from stylert.runtime.bundle import Bundle, GeneratorSpec
+from stylert.runtime.control.picture_fitting import PictureFitting
 from stylert.runtime.control.style_editing import StyleEditing
 from stylert.runtime.control.style_mixing import StyleMixing
 from stylert.runtime.drawing_options import DrawingOptions, Output, PictureOptions, check_output
@@ -34,7 +35,7 @@ MAX_THREADS = 1024  # more is a mistake, and could take the machine down
 _log = logging.getLogger("stylert")
 
 
-class Generator(StyleMixing, StyleEditing):
+class Generator(StyleMixing, StyleEditing, PictureFitting):
     """A StyleGAN generator, ready to draw. Open one with `Generator.open`.
 
     Safe to call from several threads, but not after a fork. The same seed gives the same picture:

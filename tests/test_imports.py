@@ -241,6 +241,13 @@ def test_every_module_of_the_runtime_loads_numpy_and_nothing_else(tmp_path: Path
     assert loaded - sys.stdlib_module_names == {"stylert", "numpy"}
 
 
+def test_the_adjoint_of_a_graph_loads_onnx_and_numpy(tmp_path: Path) -> None:
+    modules = [m for m in map(module, SOURCES) if m.startswith("stylert.export.adjoint")]
+    loaded = loaded_by(f"import {', '.join(modules)}", tmp_path) - sys.stdlib_module_names
+    assert {"onnx", "numpy", "stylert"} <= loaded
+    assert not loaded & {"torch", "onnx_ir", "onnxruntime"}
+
+
 def test_the_runtime_loads_no_backend_of_a_gpu(tmp_path: Path) -> None:
     code = "import stylert, sys; print(*(m for m in sys.modules if m.startswith('stylert')))"
     done = subprocess.run(

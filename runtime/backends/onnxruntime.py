@@ -7,12 +7,13 @@ import io
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from stylert.runtime.backends.tensor_check import check_tensors
-from stylert.runtime.bundle import Bundle, TensorSpec, graph_key
+from stylert.runtime.bundle import GRADIENT, Bundle, TensorSpec, graph_key
 from stylert.runtime.errors import EngineError, InvalidInput, MissingExtra, StylertError
 from stylert.runtime.feeds import Feeds
 from stylert.runtime.machine import usable_cpus
@@ -84,7 +85,9 @@ class OnnxRuntimeSession:
         self.gpu = gpu
         self._version = ort.__version__
         self._outputs = bundle.graphs[graph_key("synthesis", precision)].outputs
-        of_all = (*bundle.graphs["mapping"].outputs, *self._outputs)
+        of_all = [*bundle.graphs["mapping"].outputs, *self._outputs]
+        if GRADIENT in bundle.graphs:
+            of_all += bundle.graphs[GRADIENT].outputs
         self._specs = {t.name: t for t in of_all}
         self._bound: BoundOutputs | None = None  # made when it is first asked for
         self._lock = threading.Lock()  # of its making
@@ -99,6 +102,9 @@ class OnnxRuntimeSession:
                 ort, bundle, graph_key("synthesis", precision), threads=self.threads
             ),
         }
+        self._open_gradient = partial(self._open, ort, bundle, GRADIENT, threads=self.threads)
+        self._only_what_is_asked = ort.RunOptions()  # of the many gradients
+        self._only_what_is_asked.only_execute_path_to_fetches = True
 
     def _open(
         self, ort: Any, bundle: Bundle, graph: str, *, threads: int
@@ -146,13 +152,14 @@ class OnnxRuntimeSession:
         watched = contextlib.nullcontext() if timer is None else timer.around(self._stream)
         with _failing(), watched:
             for graph in graphs:
-                session, names = self._graphs[graph]
+                session, names = self._find_graph(graph)
                 inputs = {name: arrays[name] for name in names}
                 if graph != graphs[-1]:
                     (arrays["ws"],) = session.run(["ws"], inputs)
                 elif on_device and self.provider == "cuda":
                     return self._bound_outputs().run(session, inputs, outputs, feeds.count)
-            drawn: list[np.ndarray] = session.run(list(outputs), inputs)
+            options = self._only_what_is_asked if graph == GRADIENT else None
+            drawn: list[np.ndarray] = session.run(list(outputs), inputs, options)
         _check_results(drawn, [self._specs[name] for name in outputs], feeds.count)
         return drawn
 
@@ -176,6 +183,13 @@ class OnnxRuntimeSession:
         self._graphs = {}
         if self._bound is not None:
             self._bound.close()
+
+    def _find_graph(self, graph: str) -> tuple[Any, tuple[str, ...]]:
+        """A graph; the gradient, which few ask for, is opened when it is asked for."""
+        with self._lock:
+            if graph == GRADIENT and graph not in self._graphs:
+                self._graphs[graph] = self._open_gradient()
+        return self._graphs[graph]
 
     def _bound_outputs(self) -> BoundOutputs:
         from stylert.runtime.backends.cuda.onnxruntime_outputs import BoundOutputs

@@ -12,7 +12,7 @@ from stylert.runtime.backends.openvino.compiled_graph import CompiledGraph, Devi
 from stylert.runtime.backends.openvino.kept_graphs import KeptGraphs
 from stylert.runtime.backends.openvino.library import check_device, failing, import_openvino
 from stylert.runtime.backends.processor import processor_features
-from stylert.runtime.bundle import Bundle, graph_key
+from stylert.runtime.bundle import GRADIENT, Bundle, graph_key
 from stylert.runtime.errors import EngineError
 from stylert.runtime.feeds import Feeds
 from stylert.runtime.machine import usable_cpus
@@ -82,6 +82,11 @@ class OpenVINOSession:
                 bundle, synthesis, place, self._options(self.threads), kept, most
             ),
         }
+        if GRADIENT in bundle.graphs:
+            # With different gradients asked for, there are as many graphs again.
+            self._graphs[GRADIENT] = CompiledGraph(
+                bundle, GRADIENT, place, self._options(self.threads), kept, 2 * most
+            )
 
     def run(
         self, graphs: Graphs, feeds: Feeds, outputs: Sequence[str], *, on_device: bool = False
