@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -21,6 +21,9 @@ from stylert.commands.picture import Picture, in_picture
 from stylert.commands.text.numbers import parse_cells
 from stylert.commands.text.seeds import parse_seed_list
 from stylert.commands.text.styles import parse_motion, parse_psi_ramp, parse_turn
+
+if TYPE_CHECKING:
+    from stylert.apps.video import WrittenVideo
 
 __all__ = ["video"]
 
@@ -107,6 +110,15 @@ def video(
         with console.show_image_progress() as progress:
             written = file.write(walks, total=total, progress=progress)
     facts = {"backend": generator.choice, **vars(written), "path": str(written.path)}
-    size = f"{written.frames} frames of {written.width}x{written.height}"
-    done = f"Wrote {written.path}: {size}, {written.seconds:.1f} s, {written.codec}."
+    done = f"Wrote {written.path}: {_tell_size(written)}, {written.seconds:.1f} s, {written.codec}."
     console.tell_result(facts, generator.choice, done, as_json=as_json)
+
+
+def _tell_size(written: WrittenVideo) -> str:
+    """How many frames of what size the file holds."""
+    size = (
+        f"{written.frames} frame{'s' * (written.frames != 1)} of {written.width}x{written.height}"
+    )
+    if written.frames == written.drawn:
+        return size
+    return f"{size} ({written.drawn} drawn: of equal ones in a row, the file has one)"

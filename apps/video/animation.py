@@ -87,8 +87,10 @@ class Animation:
             picture = _of_256_colours(picture)  # at once: a third of the memory
         self._pictures.append(picture)
 
-    def finish(self) -> None:
-        """Write the file."""
+    def finish(self) -> int:
+        """Write the file; how many frames it has: Pillow makes one of those that are equal."""
+        from PIL import Image
+
         first, *rest = self._pictures
         kind = self._suffix[1:].upper()
         with self._path.open("wb") as file:
@@ -100,6 +102,8 @@ class Animation:
                 duration=self._durations(),
                 **self._options,
             )
+        with Image.open(self._path) as written:
+            return int(getattr(written, "n_frames", 1))
 
     def close(self) -> None:
         """Free the frames."""

@@ -30,8 +30,9 @@ class FrameFolder:
         (self._path / f"frame{self._frames:06d}.png").write_bytes(encoded)
         self._frames += 1
 
-    def finish(self) -> None:
-        """All is written already."""
+    def finish(self) -> int:
+        """All is written already; how many frames that is."""
+        return self._frames
 
     def close(self) -> None:
         """Nothing is held."""

@@ -131,11 +131,12 @@ class VideoStream:
             self._frames += 1
             self._file.mux(self._stream.encode(frame))
 
-    def finish(self) -> None:
-        """Write what the encoder still holds, and the index."""
+    def finish(self) -> int:
+        """Write what the encoder still holds, and the index; how many frames the file has."""
         with self._failing():
             self._file.mux(self._stream.encode(None))
             self._file.close()
+        return self._frames
 
     def close(self) -> None:
         """Free the encoder and the file, as it is."""

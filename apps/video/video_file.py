@@ -35,11 +35,12 @@ class WrittenVideo:
 
     Attributes:
         path: the file, or the folder of frames.
-        frames: how many.
+        frames: how many the file holds: a .gif or .webp has one for equal ones in a row.
         width: of the frames that were given; a video of an odd size is padded to an even one.
         height: the same.
-        seconds: how long it plays.
+        seconds: how long it plays; of a .webp whose frames are all equal, how long it would.
         codec: for instance 'H.264 (libx264)'.
+        drawn: how many frames were given.
     """
 
     path: Path
@@ -48,6 +49,7 @@ class WrittenVideo:
     height: int
     seconds: float
     codec: str
+    drawn: int
 
 
 @dataclass(frozen=True)
@@ -164,13 +166,13 @@ class VideoFile:
                     progress(done, total or done)
             if sink is None:
                 raise InvalidInput("frames: got none, expected at least one.")
-            sink.finish()
+            held = sink.finish()
         finally:
             if sink is not None:
                 sink.close()
         height, width, _ = shape
         seconds = float(done / self.rate)
-        return WrittenVideo(self.path, done, width, height, seconds, sink.codec)
+        return WrittenVideo(self.path, held, width, height, seconds, sink.codec, drawn=done)
 
     def _open(self, partial: Path, shape: tuple[int, int, int], total: int | None) -> FrameSink:
         if self._suffix in CONTAINERS:

@@ -69,7 +69,9 @@ def _serialise(checkpoint: Checkpoint) -> bytes:
         "classes": list(checkpoint.class_names),
     }
     save = import_extra("safetensors.numpy", "safetensors", extra="export").save
-    data: bytes = save(dict(checkpoint.tensors), metadata={KEY: json.dumps(metadata)})
+    # What is not contiguous safetensors writes as it lies in memory, and says nothing.
+    tensors = {name: np.asarray(t, order="C") for name, t in checkpoint.tensors.items()}
+    data: bytes = save(tensors, metadata={KEY: json.dumps(metadata)})
     return data
 
 

@@ -199,10 +199,15 @@ class SynthesisEmitter(Emitter):
             self.output_peak(block)
 
     def output_images(self, img: ir.Value, channels: int, shape: tuple[int, int]) -> None:
-        """Make the float32 image [N, C, H, W], and the same as bytes, the graph's outputs."""
+        """Make the float32 image [N, C, H, W], and the same as bytes, the graph's outputs.
+
+        Each is the output of a node that hands it to no other node: converters of other people's
+        that change an output's type (to half precision and back) change it for those, too.
+        """
         self.dtype = "float32"
         g, (height, width) = self.graph, shape
         g.output(self.uint8(img), "image", "uint8", ["N", height, width, channels])
+        img = g.op("Identity", img, name="to_output")
         g.output(img, "img", "float32", ["N", channels, height, width])
 
     def output_peak(self, block: str) -> None:

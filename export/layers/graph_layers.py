@@ -18,7 +18,10 @@ def find_layer_values(model: onnx.ModelProto) -> dict[str, str]:
     them shows in the layer that takes them), nor bytes: the proof has rows for them.
     """
     graph = model.graph
-    outputs = {value.name for value in graph.output}
+    outputs = {value.name: value.name for value in graph.output}
+    for node in graph.node:
+        if node.op_type == "Identity" and node.output[0] in outputs:  # a node of its own
+            outputs[node.input[0]] = outputs.pop(node.output[0])
     users: dict[str, set[str]] = defaultdict(set)
     for node in graph.node:
         for name in node.input:
@@ -31,7 +34,7 @@ def find_layer_values(model: onnx.ModelProto) -> dict[str, str]:
         varying |= set(node.output)
         for name in node.output:
             if name in outputs:
-                left[name].append(name)
+                left[outputs[name]].append(outputs[name])
             elif users[name] - {_find_scope(node)}:
                 left[_find_scope(node)].append(name)
     for scope in ("styles", "image"):

@@ -20,6 +20,9 @@ __all__ = ["check_files", "check_name", "hash_file"]
 
 _PLAIN = re.compile(r"\w[\w.-]{0,99}", re.ASCII)  # the same file on all systems, and no folder
 _AGAIN = "Copy the bundle again, or export the checkpoint again."
+_CONVERTED = (
+    " Some converters and optimizers rewrite the graph that they are given: give them a copy."
+)
 
 
 def check_name(name: Any, *, ending: str = "") -> str:
@@ -70,14 +73,15 @@ def _check_file(path: Path, name: str, entry: Mapping[str, Any], *, check_hash: 
             f"file, copy the bundle without links: cp -rL {shlex.quote(str(path))} COPY"
         )
     size = file.stat().st_size
+    advice = _AGAIN + (_CONVERTED if name.endswith(".onnx") else "")
     if size != entry.get("bytes"):
         raise BundleError(
-            f"Bundle {path}: {name} has {size} bytes, expected {entry.get('bytes')!r:.40}. {_AGAIN}"
+            f"Bundle {path}: {name} has {size} bytes, expected {entry.get('bytes')!r:.40}. {advice}"
         )
     if check_hash and (digest := hash_file(file)) != entry.get("sha256"):
         raise BundleError(
             f"Bundle {path}: {name} was changed: its SHA-256 is {digest[:12]}..., expected "
-            f"{ascii(str(entry.get('sha256')))[1:13]}.... {_AGAIN}"
+            f"{ascii(str(entry.get('sha256')))[1:13]}.... {advice}"
         )
 
 

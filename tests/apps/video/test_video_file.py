@@ -187,6 +187,24 @@ def test_an_animated_webp(tmp_path: Path, repeat: bool) -> None:
     assert psnr(frames, images) > psnr(frames, animation(tmp_path / "coarse.webp")[0]) + 3
 
 
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_the_frames_that_are_told_are_those_of_the_file(tmp_path: Path, suffix: str) -> None:
+    """Pillow makes one frame of equal ones in a row, which then stands as long as they would."""
+    first, second = smooth(2)
+    written = write_video([first, first, first, second, first], tmp_path / f"walk{suffix}", fps=10)
+    if suffix in (".gif", ".webp"):
+        images, durations, _ = animation(written.path)
+        assert (len(images), durations) == (3, [300, 100, 100])
+    elif suffix:
+        images = list(decoded_luma(written.path))
+    else:
+        images = [np.asarray(Image.open(file)) for file in written.path.iterdir()]
+    assert (written.frames, written.drawn) == (len(images), 5)
+    assert written.seconds == pytest.approx(0.5)
+    still = write_video([first, first], tmp_path / f"still{suffix}")
+    assert (still.frames, still.drawn) == (1 if suffix in (".gif", ".webp") else 2, 2)
+
+
 def test_a_folder_of_frames(tmp_path: Path) -> None:
     frames = smooth(12)
     written = write_video(frames, tmp_path / "new" / "frames")
@@ -217,8 +235,9 @@ def test_frames_are_taken_one_by_one(tmp_path: Path) -> None:
         def add(self, image: np.ndarray) -> None:
             waiting[0] -= 1
 
-        def finish(self) -> None:
+        def finish(self) -> int:
             (tmp_path / f".walk.mp4.{os.getpid()}.partial").write_bytes(b"")
+            return 5
 
         def close(self) -> None:
             pass
