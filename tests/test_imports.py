@@ -34,13 +34,15 @@ MAY_IMPORT = {
 APPS_MAY_IMPORT = {
     "bench": {"datasets"},
     "checks": set(),
-    "cluster": {"datasets", "serving"},
+    "cluster": {"datasets", "evaluation", "serving"},
     "datasets": set(),
+    "evaluation": {"datasets"},
     "demo": set(),
     "serving": {"video"},
     "video": set(),
 }
-MAY_EXPORT = {"bench"}  # inside functions, or in a file that only a worker with torch loads
+# Inside functions, or in a file that only a worker with torch loads.
+MAY_EXPORT = {"bench", "evaluation"}
 CODE_RUNNERS = {
     "pickle",
     "_pickle",

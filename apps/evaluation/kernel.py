@@ -1,0 +1,72 @@
+"""KID: the maximum mean discrepancy of two sets of features, with the kernel (x·y / d + 1)³.
+
+It is unbiased: its expectation does not depend on how many pictures there are, and it may be
+negative. As in the field it is the mean over 100 random subsets of up to 1000 pictures, and told
+with their standard deviation. The subsets are those of torch-fidelity with its default seed.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from stylert.apps.evaluation.intervals import Estimate
+from stylert.runtime.errors import InvalidInput
+
+__all__ = ["estimate_kernel_distance", "measure_kernel_distance"]
+
+SUBSETS = 100
+SUBSET_SIZE = 1000
+SEED = 2020
+
+
+def measure_kernel_distance(x: np.ndarray, y: np.ndarray) -> float:
+    """The unbiased estimate of two sets of m features each, [m, d].
+
+    It is Σ_{i≠j} (k(x_i, x_j) + k(y_i, y_j)) / (m (m - 1)) - 2 Σ k(x_i, y_j) / m².
+    """
+    m = len(x)
+    own = 0.0
+    for features in (x, y):
+        kernel = _measure_kernel(features, features)
+        own += (kernel.sum() - np.trace(kernel)) / (m * (m - 1))
+    return float(own - 2 * _measure_kernel(x, y).mean())
+
+
+def estimate_kernel_distance(
+    x: np.ndarray,
+    y: np.ndarray,
+    *,
+    subsets: int = SUBSETS,
+    subset_size: int = SUBSET_SIZE,
+    seed: int = SEED,
+) -> Estimate:
+    """KID of two sets of features, [N, d] and [M, d].
+
+    Args:
+        x: of the generator.
+        y: of the data.
+        subsets: how many are drawn.
+        subset_size: pictures of each, or as many as the smaller set has.
+        seed: of the subsets.
+
+    Returns:
+        The mean; its spread is the standard deviation over the subsets.
+
+    Raises:
+        InvalidInput: fewer than 2 features.
+    """
+    size = min(subset_size, len(x), len(y))
+    if size < 2:
+        raise InvalidInput(f"features: got {size} rows, expected at least 2.")
+    random = np.random.RandomState(seed)
+    values = []
+    for _ in range(subsets):
+        first = x[random.choice(len(x), size, replace=False)].astype(np.float64)
+        second = y[random.choice(len(y), size, replace=False)].astype(np.float64)
+        values.append(measure_kernel_distance(first, second))
+    return Estimate(float(np.mean(values)), spread=float(np.std(values)))
+
+
+def _measure_kernel(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    kernel = x @ y.T / x.shape[1] + 1  # [m, m]
+    return np.asarray(kernel * kernel * kernel)
