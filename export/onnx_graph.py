@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -144,7 +144,9 @@ class GraphBuilder:
         """The graph's outputs."""
         return tuple(_make_spec(value) for value in self._outputs)
 
-    def save(self, path: Path, *, pack: bool = False) -> list[Path]:
+    def save(
+        self, path: Path, *, pack: bool = False, metadata: Mapping[str, str] | None = None
+    ) -> list[Path]:
         """Write the graph and check it with onnx.checker, shapes and types included.
 
         Constants of 2 GB and more go into a second file, `path` with '.data' behind its name.
@@ -152,6 +154,7 @@ class GraphBuilder:
         Args:
             path: the file.
             pack: store weights that are integers times factors so, see `pack_weights`.
+            metadata: texts by name that go with the graph.
 
         Returns:
             The files written.
@@ -170,6 +173,7 @@ class GraphBuilder:
         if pack:
             pack_weights(graph, self.squares)
         model = ir.Model(graph, ir_version=IR_VERSION, producer_name="stylert")
+        model.metadata_props.update(metadata or {})
         constants = (value.const_value for value in graph.initializers.values())
         size = sum(array.nbytes for array in constants if array is not None)
         data = path.with_name(path.name + ".data") if size > _INLINE_LIMIT else None
