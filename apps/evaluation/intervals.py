@@ -84,4 +84,4 @@ def leave_out_groups(
 
 
 def _drop(features: np.ndarray, group: int, groups: int) -> np.ndarray:
-    return features[np.arange(len(features)) % groups != group]
+    return np.asarray(features[np.arange(len(features)) % groups != group])

@@ -74,11 +74,11 @@ def root_features(features: np.ndarray) -> Rooted:
     _check_count(features)
     N, d = features.shape
     mean = _measure_mean(features)
-    root = np.zeros((0, d))
+    root: np.ndarray = np.zeros((0, d))
     for chunk in read_chunks(features, rows=max(CHUNK, 2 * d)):
         root = np.concatenate([root, chunk - mean])
         if d < min(N, len(root)):
-            root = np.linalg.qr(root, mode="r")
+            root = np.asarray(np.linalg.qr(root, mode="r"))
     return Rooted(mean, root / np.sqrt(N - 1))
 
 

@@ -94,7 +94,7 @@ def _measure_squares(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     lengths = np.square(x).sum(1)[:, None] + np.square(y).sum(1)
     squares = lengths - 2 * (x @ y.T)
     squares[squares < ROUNDING * lengths] = 0
-    return squares
+    return np.asarray(squares)
 
 
 def _check_count(features: np.ndarray, k: int) -> None:

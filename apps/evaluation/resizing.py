@@ -52,7 +52,7 @@ def resize_bicubic(images: np.ndarray, size: int) -> np.ndarray:
     for n in range(N):
         for c in range(C):
             plane = Image.fromarray(np.ascontiguousarray(planes[n, c]))  # of the mode F
-            resized[n, c] = plane.resize((size, size), Image.Resampling.BICUBIC)
+            resized[n, c] = np.asarray(plane.resize((size, size), Image.Resampling.BICUBIC))
     return np.clip(resized, 0, 255)
 
 
