@@ -381,3 +381,25 @@ def tiny_bundle(tiny: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> P
     out = tmp_path_factory.mktemp("tiny") / "bundle"
     export_bundle(tiny, out, verify_seeds=1)
     return out
+
+
+@pytest.fixture(scope="session")
+def plain_bundle(
+    make_checkpoint: Callable[..., Checkpoint], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """16x16, float32 only, never proven. Read only."""
+    from stylert.export.bundle_writer import export_bundle
+
+    out = tmp_path_factory.mktemp("plain") / "bundle"
+    export_bundle(make_checkpoint(), out, verify_seeds=0, half="none")
+    return out
+
+
+@pytest.fixture(scope="session")
+def int8_bundle(plain_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same with an INT8 graph, all of it in 8 bits. Read only."""
+    from stylert.export.int8.quantisation import quantise_bundle
+
+    out = shutil.copytree(plain_bundle, tmp_path_factory.mktemp("int8") / "bundle")
+    quantise_bundle(out, int8_floor=20)
+    return out

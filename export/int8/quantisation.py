@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -30,8 +30,8 @@ __all__ = ["FLOOR_DB", "Int8Report", "check_floor", "quantise_bundle"]
 
 FLOOR_DB = 40.0  # what `--int8-floor` is by default
 FLOORS = (10.0, 80.0)  # what may be asked for: 8 bits cannot give more
-# Pictures of the calibration, of the search and of the report, by the multiply-adds of one.
-_PICTURES = ((SMALL, (64, 16, 32)), (10 * SMALL, (16, 8, 16)), (math.inf, (8, 4, 8)))
+# Pictures of the calibration, and others that are measured, by the multiply-adds of one.
+_PICTURES = ((SMALL, (64, 32)), (10 * SMALL, (16, 12)), (math.inf, (8, 6)))
 _FIRST_SEED = 1_000_000  # the pictures are none of those that people look at
 _TOLD = 4  # layers that cost most, in a message
 
@@ -129,18 +129,15 @@ class _Quantisation:
     def __init__(
         self, generator: Generator, floor_db: float, threads: int | None, progress: Progress
     ) -> None:
-        self.floor_db, self.threads, self.progress = floor_db, threads, progress
+        self.floor_db, self.progress = floor_db, progress
         self.source = SourceGraph(generator.bundle)
         work = multiply_adds(generator.bundle)
+        self.threads = 1 if threads is None and work < SMALL else threads  # they would cost more
         counts = next(counts for most, counts in _PICTURES if work < most)
+        first, middle = _FIRST_SEED, _FIRST_SEED + counts[0]
         self.total = counts[0]
-        first = _FIRST_SEED
-        sets = []
-        for count in counts:
-            sets.append(make_pictures(generator, range(first, first + count)))
-            first += count
-        self.calibrating, searching, judging = sets
-        self.sets = (list(searching), list(judging))
+        self.calibrating = make_pictures(generator, range(first, middle))
+        self.pictures = list(make_pictures(generator, range(middle, middle + counts[1])))
         self.work = {c.name: c.multiply_adds for c in self.source.convolutions}
         self.seen: Mapping[str, Seen] = {}
         self.measured = 0
@@ -150,30 +147,26 @@ class _Quantisation:
         if not self.work:
             raise ParityError("This network has no convolution that INT8 can compute.")
         self.seen = calibrate(self.source, self.count(self.calibrating), threads=self.threads)
-        self.references = [self.draw(self.source.open(), pictures) for pictures in self.sets]
+        self.reference = self.draw(self.source.open())
         variants = {by_image: self.measure(by_image, frozenset()) for by_image in self.list_ways()}
         by_image = max(variants, key=lambda way: variants[way].psnr_db)
-        goal = self.floor_db
-        while True:  # other pictures than those of the search have to hold the floor
-            found = find_float32_layers(
-                self.work, lambda left: self.measure(by_image, left), goal, variants[by_image]
-            )
-            if found.quality.psnr_db < goal:
-                raise self.make_error(found)
-            model = rewrite(self.source, self.choose(by_image, found.float32))
-            quality = Quality.measure(self.references[1], self.draw(model, self.sets[1]))
-            if quality.psnr_db >= self.floor_db:
-                break
-            goal += max(0.1, self.floor_db - quality.psnr_db)
+        found = find_float32_layers(
+            self.work,
+            lambda left: self.measure(by_image, left),
+            self.floor_db,
+            variants[by_image],
+        )
+        if found.quality.psnr_db < self.floor_db:
+            raise self.make_error(found)
         report = Int8Report(
-            quality=quality,
-            all_int8=self.measure(by_image, frozenset(), judged=True),
+            quality=found.quality,
+            all_int8=variants[by_image],
             floor_db=self.floor_db,
             float32=tuple(name for name in self.work if name in found.float32),
             convolutions=len(self.work),
             by_image=by_image,
         )
-        return model, report
+        return rewrite(self.source, self.choose(by_image, found.float32)), report
 
     def list_ways(self) -> tuple[bool, ...]:
         """Whether images may have ranges of their own: both, where any can."""
@@ -194,17 +187,17 @@ class _Quantisation:
             if c.name not in float32
         }
 
-    def measure(self, by_image: bool, float32: frozenset[str], *, judged: bool = False) -> Quality:
-        """The pictures of the search, or those of the report, with some layers in float32."""
+    def measure(self, by_image: bool, float32: frozenset[str]) -> Quality:
+        """The pictures with some layers in float32."""
         self.measured += 1
         self.progress("measuring INT8", self.measured % len(self.work), len(self.work))
-        model = rewrite(self.source, self.choose(by_image, float32))
-        return Quality.measure(self.references[judged], self.draw(model, self.sets[judged]))
+        drawn = self.draw(rewrite(self.source, self.choose(by_image, float32)))
+        return Quality.measure(self.reference, drawn)
 
-    def draw(self, model: ir.Model, pictures: Sequence[Feeds]) -> Drawn:
-        return draw(model, pictures, threads=self.threads)
+    def draw(self, model: ir.Model) -> Drawn:
+        return draw(model, self.pictures, threads=self.threads)
 
-    def count(self, pictures: Any) -> Any:
+    def count(self, pictures: Iterator[Feeds]) -> Iterator[Feeds]:
         """The same pictures, with their progress."""
         for done, feeds in enumerate(pictures):
             self.progress("calibrating INT8", done, self.total)

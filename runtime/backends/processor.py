@@ -5,9 +5,11 @@ from __future__ import annotations
 import platform
 from pathlib import Path
 
-__all__ = ["processor_features", "processor_name"]
+__all__ = ["multiplies_bytes", "processor_features", "processor_name"]
 
 _CPUINFO = Path("/proc/cpuinfo")
+# Instructions that add products of bytes in 32 bits: x86 calls them VNNI, ARM dot product.
+_DOT_PRODUCTS = {"avx512_vnni", "avx_vnni", "asimddp"}
 _TOLD = ("model name", "flags", "Features", "CPU implementer", "CPU part")
 
 
@@ -21,6 +23,15 @@ def processor_name() -> str:
     """Its name for people, such as 'AMD EPYC'."""
     names = [value for name, value in _read() if name == "model name"]
     return names[0] if names else platform.processor() or platform.machine()
+
+
+def multiplies_bytes() -> bool:
+    """Whether integer convolutions are exact; without such instructions products overflow 16 bits.
+
+    False where the system does not tell.
+    """
+    flags = [value.split() for name, value in _read() if name in ("flags", "Features")]
+    return bool(flags) and all(_DOT_PRODUCTS & {*of_core} for of_core in flags)
 
 
 def _read() -> list[tuple[str, str]]:

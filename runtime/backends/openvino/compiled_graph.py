@@ -7,6 +7,7 @@ A graph for one batch, with one size of noise and one output, has none of that.
 
 from __future__ import annotations
 
+import io
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
@@ -16,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from stylert.runtime.backends.int8_layout import lay_out
 from stylert.runtime.backends.openvino.kept_graphs import KeptGraphs, make_key
 from stylert.runtime.backends.openvino.library import failing
 from stylert.runtime.backends.tensor_check import check_tensors
@@ -54,6 +56,8 @@ class CompiledGraph:
         options: of OpenVINO, for the compilation.
         kept: the folder of what was compiled before.
         most: compiled graphs in memory, each with weights of its own: those that were used last.
+        largest: the largest integer of its weights, if it is laid out anew for a processor that has
+            no wide integer products, see `int8_layout`; None = as it is.
 
     Raises:
         BundleError: its tensors are not those of the manifest.
@@ -68,6 +72,8 @@ class CompiledGraph:
         options: Mapping[str, Any],
         kept: KeptGraphs,
         most: int,
+        *,
+        largest: int | None = None,
     ) -> None:
         self._path = bundle.file(graph)
         self._spec = bundle.graphs[graph]
@@ -78,9 +84,11 @@ class CompiledGraph:
         self._lock = threading.Lock()
         self._requests: OrderedDict[Any, Any] = OrderedDict()  # by what they are compiled for
         with failing(f"OpenVINO cannot open {self._path.name}"):
-            self._model = device.core.read_model(str(self._path))
+            self._model = device.core.read_model(_find_source(self._path, largest))
             check_tensors(_list_tensors(self._model), self._spec, bundle)
         self._sha256 = _hash_graph(self._path)
+        if largest is not None:
+            self._sha256.append(f"weights up to {largest}")
 
     def run(
         self, arrays: Mapping[str, np.ndarray], count: int, outputs: Sequence[str]
@@ -165,6 +173,13 @@ class CompiledGraph:
             raise EngineError(
                 f"device {self._device.name!r} computes in {precision}, expected float32."
             )
+
+
+def _find_source(path: Path, largest: int | None) -> str | io.BytesIO:
+    """The file, or what is laid out anew of it."""
+    if largest is None:
+        return str(path)
+    return io.BytesIO(lay_out(path.read_bytes(), most=largest))
 
 
 def _list_tensors(model: Any) -> dict[str, tuple[str, list[int | str]]]:

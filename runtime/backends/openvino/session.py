@@ -1,4 +1,4 @@
-"""The OpenVINO backend: a bundle's graphs in float32, on the device that was asked for."""
+"""The OpenVINO backend: a bundle's graphs in float32 or INT8, on the device that was asked for."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from stylert.runtime.backends.int8_layout import SAFE
 from stylert.runtime.backends.openvino.compiled_graph import CompiledGraph, Device
 from stylert.runtime.backends.openvino.kept_graphs import KeptGraphs
 from stylert.runtime.backends.openvino.library import check_device, failing, import_openvino
-from stylert.runtime.backends.processor import processor_features
+from stylert.runtime.backends.openvino.small_weights import warn_of_small_weights
+from stylert.runtime.backends.processor import multiplies_bytes, processor_features
 from stylert.runtime.bundle import GRADIENT, Bundle, graph_key
 from stylert.runtime.errors import EngineError
 from stylert.runtime.feeds import Feeds
@@ -35,8 +37,9 @@ class OpenVINOSession:
     Args:
         bundle: an opened bundle.
         device: 'cpu', 'gpu', 'npu', or one of several: 'gpu.1'.
-        precision: 'fp32', or 'fp16' for the bundle's half-precision graph, which is computed in
-            float32, too.
+        precision: 'fp32', 'fp16' for the bundle's half-precision graph, which is computed in
+            float32, too, or 'int8' for that in 8 bits. A CPU that has no wide integer products gets
+            smaller weights; a `StylertWarning` says what that costs, measured on it.
         threads: threads of one call on the CPU, None = all CPUs that this process may use.
 
     Raises:
@@ -74,19 +77,27 @@ class OpenVINOSession:
         }
         place, kept = Device(core, name, facts), KeptGraphs()
         most = 2 * len(self._batches)  # with noise that all images share, and with their own
+        narrow = precision == "int8" and device == "cpu" and not multiplies_bytes()
+
+        def opened(
+            graph: str, threads: int, largest: int | None = None, copies: int = most
+        ) -> CompiledGraph:
+            options = self._options(threads)
+            return CompiledGraph(bundle, graph, place, options, kept, copies, largest=largest)
+
         synthesis = graph_key("synthesis", precision)
         self._graphs = {
-            # The mapping network is too small to gain from threads.
-            "mapping": CompiledGraph(bundle, "mapping", place, self._options(1), kept, most),
-            "synthesis": CompiledGraph(
-                bundle, synthesis, place, self._options(self.threads), kept, most
-            ),
+            "mapping": opened("mapping", 1),  # too small to gain from threads
+            "synthesis": opened(synthesis, self.threads, SAFE if narrow else None),
         }
         if GRADIENT in bundle.graphs:
             # With different gradients asked for, there are as many graphs again.
-            self._graphs[GRADIENT] = CompiledGraph(
-                bundle, GRADIENT, place, self._options(self.threads), kept, 2 * most
-            )
+            self._graphs[GRADIENT] = opened(GRADIENT, self.threads, copies=2 * most)
+        self._largest = SAFE if narrow else None
+        if narrow:
+            exact = opened("synthesis", self.threads)
+            warn_of_small_weights(bundle, self._graphs["mapping"], self._graphs["synthesis"], exact)
+            exact.close()
 
     def run(
         self, graphs: Graphs, feeds: Feeds, outputs: Sequence[str], *, on_device: bool = False
@@ -115,6 +126,8 @@ class OpenVINOSession:
             "precision": self.precision,
             "batches": list(self._batches),
         }
+        if self._largest is not None:
+            facts["largest_weight"] = self._largest
         return {**facts, "threads": self.threads} if self.device == "cpu" else facts
 
     def close(self) -> None:

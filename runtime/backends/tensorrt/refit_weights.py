@@ -5,17 +5,24 @@ A half-precision graph stores the weights of its float32 layers as float16 with 
 (`pack_weights`). ONNX Runtime computes the weights when it opens the file. TensorRT's parser makes
 layers of that, so that the kernel of a convolution would be a computed one, and its refitter goes
 by the names and types of what is stored. So TensorRT gets the file with the weights written out.
-The outermost layers of protobuf are enough for that: runtime/ does without the package onnx.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
 
-from stylert.runtime.files.protobuf import BYTES, read_fields
+from stylert.runtime.files.onnx_messages import (
+    Chunks,
+    find_part,
+    find_parts,
+    list_fields,
+    make_field,
+    read_number,
+    write_number,
+)
 
 __all__ = ["INTEGERS", "STORED", "with_float32_weights"]
 
@@ -43,7 +50,6 @@ _UNPACKING: Mapping[bytes, Callable[..., np.ndarray]] = {
     b"Reshape": np.reshape,
 }
 
-Chunks = list[bytes | memoryview]  # of a message, put together once
 Tensors = Mapping[bytes, memoryview]  # by their names
 
 
@@ -59,8 +65,8 @@ def with_float32_weights(path: Path) -> bytes:
     data = path.read_bytes()
     try:
         model: Chunks = []
-        for number, field, value in _fields(memoryview(data)):
-            model += _field(_GRAPH, _restored(value)) if number == _GRAPH else [field]
+        for number, field, value in list_fields(memoryview(data)):
+            model += make_field(_GRAPH, _restored(value)) if number == _GRAPH else [field]
     except ValueError:
         return data
     return b"".join(model)
@@ -68,26 +74,28 @@ def with_float32_weights(path: Path) -> bytes:
 
 def _restored(graph: memoryview) -> Chunks:
     """The graph with float32 weights in place of the stored ones and the nodes that unpack them."""
-    fields = list(_fields(graph))
-    tensors = {_part(value, _NAME): value for number, _, value in fields if number == _INITIALIZER}
+    fields = list(list_fields(graph))
+    tensors = {
+        find_part(value, _NAME): value for number, _, value in fields if number == _INITIALIZER
+    }
     nodes = [value for number, _, value in fields if number == _NODE]
     unpacked: dict[bytes, np.ndarray] = {}  # by the names of the nodes' outputs
     for node in nodes:
         if (array := _unpack(node, tensors, unpacked)) is not None:
-            unpacked[_part(node, _OUTPUT)] = array
+            unpacked[find_part(node, _OUTPUT)] = array
     stored: set[bytes] = set()  # what is needed to unpack, and nowhere else
     used: set[bytes] = set()
     for node in nodes:
-        (stored if _part(node, _OUTPUT) in unpacked else used).update(_parts(node, _INPUT))
+        (stored if find_part(node, _OUTPUT) in unpacked else used).update(find_parts(node, _INPUT))
     stored -= used
     written: Chunks = []
     for number, field, value in fields:
-        if number == _INITIALIZER and _part(value, _NAME) in stored:
+        if number == _INITIALIZER and find_part(value, _NAME) in stored:
             continue
-        if number != _NODE or _part(value, _OUTPUT) not in unpacked:
+        if number != _NODE or find_part(value, _OUTPUT) not in unpacked:
             written.append(field)
     for name in unpacked.keys() & used:
-        written += _field(_INITIALIZER, _tensor(name, unpacked[name]))
+        written += make_field(_INITIALIZER, _tensor(name, unpacked[name]))
     return written
 
 
@@ -95,10 +103,10 @@ def _unpack(
     node: memoryview, tensors: Tensors, unpacked: Mapping[bytes, np.ndarray]
 ) -> np.ndarray | None:
     """What a node makes of a stored weight, None if it is another node."""
-    operator, names = _part(node, _OPERATOR), _parts(node, _INPUT)
+    operator, names = find_part(node, _OPERATOR), find_parts(node, _INPUT)
     if operator == b"Cast" and names and names[0] in tensors:
         stored = tensors[names[0]]
-        ending = _ENDINGS.get(_part(stored, _TYPE))
+        ending = _ENDINGS.get(find_part(stored, _TYPE))
         array = _array(stored) if ending and names[0].endswith(ending) else None
         return None if array is None else array.astype("<f4")
     if operator not in _UNPACKING or not any(name in unpacked for name in names):
@@ -109,50 +117,20 @@ def _unpack(
 
 def _array(tensor: memoryview | None) -> np.ndarray | None:
     """The numbers of a tensor, None if it has another type, or lies in a second file."""
-    if tensor is None or not (data := _part(tensor, _DATA)):
+    if tensor is None or not (data := find_part(tensor, _DATA)):
         return None
-    dtype = _DTYPES.get(_part(tensor, _TYPE))
-    shape = [_read_size(written) for written in _parts(tensor, _SIZE)]
+    dtype = _DTYPES.get(find_part(tensor, _TYPE))
+    shape = [read_number(written) for written in find_parts(tensor, _SIZE)]
     return None if dtype is None else np.frombuffer(data, dtype).reshape(shape)
 
 
 def _tensor(name: bytes, array: np.ndarray) -> Chunks:
     """A float32 tensor."""
-    sizes = [bytes([_SIZE << 3]) + _write_size(size) for size in array.shape]
+    sizes = [bytes([_SIZE << 3]) + write_number(size) for size in array.shape]
     kind = bytes([_TYPE << 3]) + _FLOAT
-    return [*sizes, kind, *_field(_NAME, [name]), *_field(_DATA, [array.astype("<f4").tobytes()])]
-
-
-def _part(message: memoryview, number: int) -> bytes:
-    """The first value of a field of a message, empty = there is none."""
-    return next((bytes(value) for found, _, value in _fields(message) if found == number), b"")
-
-
-def _parts(message: memoryview, number: int) -> list[bytes]:
-    """All values of a field of a message."""
-    return [bytes(value) for found, _, value in _fields(message) if found == number]
-
-
-def _fields(message: memoryview) -> Iterator[tuple[int, memoryview, memoryview]]:
-    """The number, the whole, and the value of every field of a message; else a ValueError."""
-    for number, _, start, begin, end in read_fields(message, 0, len(message)):
-        yield number, message[start:end], message[begin:end]
-
-
-def _field(number: int, value: Chunks) -> Chunks:
-    """A field that holds bytes; its number is below 16."""
-    size = sum(len(chunk) for chunk in value)
-    return [bytes([number << 3 | BYTES]), _write_size(size), *value]
-
-
-def _write_size(size: int) -> bytes:
-    """A size in 7 bits per byte, lowest first; all but the last have the highest bit."""
-    head = []
-    while size > 127:
-        head.append(size & 127 | 128)
-        size >>= 7
-    return bytes([*head, size])
-
-
-def _read_size(written: bytes) -> int:
-    return sum((byte & 127) << 7 * i for i, byte in enumerate(written))
+    return [
+        *sizes,
+        kind,
+        *make_field(_NAME, [name]),
+        *make_field(_DATA, [array.astype("<f4").tobytes()]),
+    ]

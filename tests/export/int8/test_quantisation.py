@@ -9,7 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnx
 import pytest
 
@@ -20,16 +19,8 @@ from stylert.runtime.bundle import INT8, Bundle
 from stylert.runtime.errors import ParityError
 from stylert.runtime.generator import Generator
 
-SEEDS = range(8)
 
-
-def measure_psnr(expected: np.ndarray, got: np.ndarray) -> float:
-    """Of images that are clipped to [-1, 1]."""
-    error = np.square(np.clip(expected, -1, 1) - np.clip(got, -1, 1)).mean()
-    return 10 * math.log10(4 / error)
-
-
-def test_a_bundle_gets_an_int8_graph_that_openvino_draws(plain_copy: Path) -> None:
+def test_a_bundle_gets_a_graph_that_compilers_take_for_int8(plain_copy: Path) -> None:
     report = quantise_bundle(plain_copy, int8_floor=35)
     bundle = Bundle.open(plain_copy)  # which checks all files
     assert bundle.precisions == ("fp32", "int8")
@@ -49,17 +40,6 @@ def test_a_bundle_gets_an_int8_graph_that_openvino_draws(plain_copy: Path) -> No
         assert axes["axis"] == (convolution.op_type == "ConvTranspose")  # that of the outputs
         before = makers[makers[values[0].input[0]].input[0]]
         assert before.op_type == "Mul"  # the style, and nothing between
-    options: dict[str, Any] = {"truncation_psi": 0.7, "output": "img"}
-    with (
-        Generator.open(plain_copy, backend="onnxruntime", precision="fp32") as exact,
-        Generator.open(plain_copy, backend="openvino", precision="int8") as generator,
-        Generator.open(plain_copy, backend="auto", precision="auto") as automatic,
-    ):
-        assert generator.describe()["precision"] == "int8"
-        assert automatic.describe()["precision"] == "fp32"
-        psnr = measure_psnr(exact.generate(SEEDS, **options), generator.generate(SEEDS, **options))
-    assert psnr > 30
-    assert psnr < 80  # it is not the float32 graph
 
 
 def test_layers_stay_in_float32_until_the_floor_holds(plain_copy: Path) -> None:
@@ -102,15 +82,14 @@ def test_a_floor_out_of_range_is_refused(
 
 
 def test_what_cannot_draw_int8_is_refused(
-    plain_bundle: Path, plain_copy: Path, refuses: Callable[..., Any]
+    plain_bundle: Path, int8_bundle: Path, refuses: Callable[..., Any]
 ) -> None:
     with refuses("precision: got 'int8'", "has only fp32", "stylert quantize BUNDLE"):
         Generator.open(plain_bundle, precision="int8")
-    quantise_bundle(plain_copy, int8_floor=20)
     with refuses("already", "force=True"):
-        quantise_bundle(plain_copy)
+        quantise_bundle(int8_bundle)
     with refuses("'onnxruntime'", "slower", "backend='openvino'"):
-        Generator.open(plain_copy, precision="int8", backend="onnxruntime")
+        Generator.open(int8_bundle, precision="int8", backend="onnxruntime")
 
 
 def test_a_full_disk_leaves_the_bundle_as_it_was(
