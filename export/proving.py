@@ -9,9 +9,14 @@ from typing import Any
 
 from stylert.export.bundle_draft import BundleDraft
 from stylert.export.checkpoints import Checkpoint
-from stylert.export.graph_session import choose_threads
 from stylert.export.half_search import GOOD_DB, HalfSearch
-from stylert.export.parity import ParityReport, check_parity, make_parity_error, open_precisions
+from stylert.export.parity import (
+    ParityReport,
+    check_parity,
+    count_threads,
+    make_parity_error,
+    open_precisions,
+)
 from stylert.runtime.generator import Generator
 from stylert.runtime.proof.bundle_facts import tell_half
 from stylert.runtime.proof.parity import STORED_WEIGHTS, TOLERANCES
@@ -95,7 +100,7 @@ def _compare(
 ) -> ParityReport:
     """Compare the draft in every precision that it has, or in one."""
     draft.write_manifest(None)
-    threads = choose_threads(draft.checkpoint.config)
+    threads = count_threads(draft.checkpoint.config)
     options: dict[str, Any] = {"backend": "onnxruntime", "provider": "cpu", "threads": threads}
     with ExitStack() as stack:
         if precision is None:

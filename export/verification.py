@@ -43,7 +43,7 @@ def verify_bundle(
         seeds: the pictures of each scene, None = 32, 16 or 8, by the network's multiply-adds.
         allow_chaotic: see `check_parity`.
         provider: what the bundle runs on: 'cpu', 'cuda' or 'auto'; see `Generator.open`.
-        threads: its CPU threads, None = all that are usable.
+        threads: its CPU threads, None = as many as draw the pictures in the least time.
         progress: called with the images done, and those in all.
         say: called with a line on what a user should know, see `check_provenance`.
 
@@ -55,9 +55,10 @@ def verify_bundle(
         MissingExtra: the backend is not installed.
         EngineError: the provider does not run here.
     """
-    from stylert.export.parity import check_parity, open_precisions  # loads torch
+    from stylert.export.parity import check_parity, count_threads, open_precisions  # torch
 
     with ExitStack() as stack:
+        threads = count_threads(checkpoint.config) if threads is None else threads
         opened = open_precisions(Path(bundle), provider=provider, threads=threads)
         generators = [stack.enter_context(generator) for generator in opened]
         check_graphs(generators[0].bundle)

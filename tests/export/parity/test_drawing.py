@@ -1,0 +1,88 @@
+"""The two engines draw side by side, and no picture changes by it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from stylert.export.checkpoints import Checkpoint
+from stylert.export.checkpoints.untrained import UNTRAINED
+from stylert.export.parity import check_parity, drawing
+from stylert.export.parity.reference import TOGETHER, Reference
+from stylert.export.parity.scenes import list_image_scenes
+from stylert.runtime.generator import Generator
+
+
+@pytest.fixture
+def generous(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine of four cores on which no network is small."""
+    monkeypatch.setattr(drawing, "usable_cpus", lambda: 4)
+    monkeypatch.setattr(drawing, "SMALL", 0)
+
+
+def test_two_at_once_draw_what_one_after_the_other_draws(
+    tiny: Checkpoint, tiny_bundle: Path, generous: None
+) -> None:
+    before = torch.get_num_threads()
+    with (
+        Generator.open(tiny_bundle, threads=2) as two,
+        Generator.open(tiny_bundle, threads=4) as one,
+    ):
+        together, alone = (check_parity(tiny, g, seeds=range(6)) for g in (two, one))
+    assert together.passed
+    assert [asdict(row) for row in together.rows] == [asdict(row) for row in alone.rows]
+    assert torch.get_num_threads() == before
+
+
+def test_calls_run_at_once_with_their_share_of_the_threads(
+    tiny: Checkpoint, generous: None
+) -> None:
+    meeting = threading.Barrier(2, timeout=60)
+
+    def call() -> int:
+        meeting.wait()  # breaks where only one runs
+        return torch.get_num_threads()
+
+    with drawing.share_cores(tiny.config, threads=2) as run:
+        assert list(run([call] * 4)) == [2] * 4
+
+
+def test_what_fails_fails(tiny: Checkpoint, generous: None) -> None:
+    def fail() -> None:
+        raise MemoryError("of this test")
+
+    with (
+        pytest.raises(MemoryError, match="of this test"),
+        drawing.share_cores(tiny.config, threads=2) as run,
+    ):
+        list(run([fail, lambda: None]))
+
+
+def test_threads_are_shared_by_large_networks_alone(
+    tiny: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(drawing, "usable_cpus", lambda: 8)
+    assert drawing.count_threads(tiny.config) == 1
+    assert drawing.count_threads(UNTRAINED["stylegan2-256"]()) == 4
+    monkeypatch.setattr(drawing, "usable_cpus", lambda: 1)
+    assert drawing.count_threads(UNTRAINED["stylegan2-256"]()) == 1
+
+
+@pytest.mark.parametrize("family", ["stylegan1", "stylegan2"])
+def test_the_reference_draws_several_as_each_alone(
+    make_checkpoint: Callable[..., Checkpoint], family: str
+) -> None:
+    reference = Reference(make_checkpoint(family=family), torch.float64)
+    assert reference.at_once == TOGETHER
+    seeds = range(TOGETHER)
+    for scene in list_image_scenes(reference.config):
+        ws = reference.mix_seeds(seeds)
+        together = reference.draw_together(seeds, scene, ws)
+        alone = [reference.draw(seed, scene, ws[i]) for i, seed in enumerate(seeds)]
+        assert np.abs(together - np.stack(alone)).max() < 1e-12
