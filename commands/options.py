@@ -69,7 +69,7 @@ Checkpoint = Annotated[str, typer.Argument(help=_FILE, metavar="CHECKPOINT")]
 in_checkpoint = in_panel("Checkpoint")
 
 Provider = Annotated[
-    str, in_where("Processor of ONNX Runtime: cpu, cuda, or auto: CUDA where it runs.")
+    str, in_where("Processor of ONNX Runtime: cpu, cuda, webgpu, or auto: CUDA where it runs.")
 ]
 Precision = Annotated[
     str, in_where("Precision: fp32, fp16, int8, or auto: fp16 on a GPU if it can, never int8.")
@@ -99,7 +99,10 @@ class Where:
     provider: Provider = "auto"
     device: Annotated[
         str | None,
-        in_where("Device of OpenVINO: cpu, the default, gpu or npu; gpu.1 is the second GPU."),
+        in_where(
+            "Device of OpenVINO: cpu, the default, gpu or npu; gpu.1 is the second GPU. Of WebGPU: "
+            "gpu, the default, or software: an adapter that is a program on the CPU."
+        ),
     ] = None
     precision: Precision = "auto"
     max_batch: Annotated[int, in_where("Images drawn at a time, at most.", "--batch", min=1)] = 8

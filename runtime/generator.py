@@ -93,8 +93,9 @@ class Generator(StyleMixing, StyleEditing, PictureFitting):
             path: the directory that `stylert export` wrote.
             backend: 'onnxruntime', 'openvino', 'tensorrt' (an engine of `stylert build-engine`), or
                 'auto': an engine in the bundle that runs here, else ONNX Runtime.
-            provider: 'cpu', 'cuda', or 'auto': CUDA where this ONNX Runtime and machine have it.
-            device: of OpenVINO: 'cpu' (None), 'gpu', 'npu', or one of several, as 'gpu.1'.
+            provider: 'cpu', 'cuda', 'webgpu', or 'auto': CUDA where it is there, else the CPU.
+            device: of OpenVINO: 'cpu' (None), 'gpu', 'npu', or one of several, as 'gpu.1'. Of
+                WebGPU: 'gpu' (None), or 'software', an adapter that is a program on the CPU.
             precision: 'fp32', 'fp16' (mixed, as the checkpoint was trained), or 'auto': half on a
                 GPU if the bundle has it.
             threads: CPU threads of one call, None = all CPUs that this process may use.

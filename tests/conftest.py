@@ -45,14 +45,16 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 TESTS = Path(__file__).parent
 EXCESS = "excess"  # the property of a test: how much of its bounds a golden's arrays take
 REPORTED = ("numpy", "torch", "onnx", "onnxruntime", "onnxruntime-gpu", "openvino")
-REPORTED += ("tensorrt", "tensorrt-rtx")
+REPORTED += ("onnxruntime-ep-webgpu", "tensorrt", "tensorrt-rtx")
 
 
 REQUIRE_GPU = load_file(TESTS / "require_gpu.py")
+REQUIRE_WEBGPU = load_file(TESTS / "require_webgpu.py")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     REQUIRE_GPU.add_options(parser)
+    REQUIRE_WEBGPU.add_options(parser)
 
 
 def pytest_configure(config: pytest.Config) -> None:

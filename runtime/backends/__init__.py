@@ -60,9 +60,16 @@ def open_session(
             "precision: got 'int8' with backend 'onnxruntime', which draws it slower than 'fp32'; "
             "expected backend='openvino', or an engine of TensorRT."
         )
+    if provider == "webgpu" and backend in ("auto", "onnxruntime"):
+        if gpu is not None:
+            raise InvalidInput(
+                f"gpu: got {gpu} with provider 'webgpu', which takes the fastest, expected None."
+            )
+        return _open_webgpu(bundle, device, precision)
     if device is not None and backend != "openvino":
         raise InvalidInput(
-            f"device: got {device!r} with backend {backend!r}, expected backend='openvino'."
+            f"device: got {device!r} with backend {backend!r} and provider {provider!r}, expected "
+            "backend='openvino' or provider='webgpu'."
         )
     if backend == "openvino":
         if gpu is not None:
@@ -74,8 +81,10 @@ def open_session(
         raise InvalidInput(f"gpu: got {gpu} with provider 'cpu', expected None or 'cuda'.")
     open_engines = partial(_open_tensorrt, bundle, precision, gpu or 0, lanes, timer, trust_engines)
     if backend == "tensorrt":
-        if provider == "cpu":
-            raise InvalidInput("provider: got 'cpu' with backend 'tensorrt', expected 'cuda'.")
+        if provider not in ("auto", "cuda"):
+            raise InvalidInput(
+                f"provider: got {provider!r} with backend 'tensorrt', expected 'cuda'."
+            )
         return open_engines("as asked")
     without = ""
     if (backend, provider) == ("auto", "auto") and any((bundle.path / ENGINES).glob("*.json")):
@@ -151,6 +160,16 @@ def _open_openvino(
     if device == "cpu":
         where += f", {_tell_threads(session.threads)}"
     return session, f"openvino {session.describe()['version']} on {where}: {reason}"
+
+
+def _open_webgpu(bundle: Bundle, device: str | None, precision: str) -> tuple[Session, str]:
+    from stylert.runtime.backends.webgpu.session import WebGpuSession
+
+    # Its shaders may add up in half precision: that is for those who ask for it.
+    chosen = "fp32" if precision == "auto" else precision
+    session = WebGpuSession(bundle, device=device, precision=chosen)
+    where = session.describe()["device_name"]
+    return session, f"onnxruntime on webgpu ({where}), {chosen}: as asked"
 
 
 def _tell_threads(count: int) -> str:

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from stylert.runtime.backends.cuda.launch_timer import LaunchTimer
     from stylert.runtime.backends.cuda.onnxruntime_outputs import BoundOutputs
 
-__all__ = ["OnnxRuntimeSession", "available_providers"]
+__all__ = ["OnnxRuntimeSession", "available_providers", "import_onnxruntime"]
 
 # By default float32 has only the 10 bits of TF32. And the default search for a convolution's
 # kernel, EXHAUSTIVE, takes 8 times as long as HEURISTIC and finds none that is faster; others have
@@ -33,7 +34,11 @@ __all__ = ["OnnxRuntimeSession", "available_providers"]
 # another size than the one before, there is a search. DEFAULT takes slow kernels.
 _CUDA = {"use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC"}
 _DTYPES = {"tensor(float)": "float32", "tensor(uint8)": "uint8"}
-PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+PROVIDERS = {
+    "cpu": "CPUExecutionProvider",
+    "cuda": "CUDAExecutionProvider",
+    "webgpu": "WebGpuExecutionProvider",  # of a plug-in, see `backends.webgpu`
+}
 
 
 class OnnxRuntimeSession:
@@ -41,7 +46,7 @@ class OnnxRuntimeSession:
 
     Args:
         bundle: an opened bundle.
-        provider: 'cpu' or 'cuda'.
+        provider: 'cpu' or 'cuda'; 'webgpu' is `WebGpuSession`.
         precision: 'fp32', or 'fp16' for the bundle's half-precision graph.
         threads: threads of one call on the CPU, None = all CPUs that this process may use.
         gpu: index of the GPU, for 'cuda'.
@@ -68,9 +73,11 @@ class OnnxRuntimeSession:
         gpu: int = 0,
         timer: LaunchTimer | None = None,
     ) -> None:
-        ort = _import()
+        ort = import_onnxruntime()
         if provider not in PROVIDERS:
-            raise InvalidInput(f"provider: got {provider!r}, expected 'auto', 'cpu' or 'cuda'.")
+            raise InvalidInput(
+                f"provider: got {provider!r}, expected 'auto', 'cpu', 'cuda' or 'webgpu'."
+            )
         if PROVIDERS[provider] not in ort.get_available_providers():
             raise EngineError(
                 f"provider {provider!r}: this ONNX Runtime has only {available_providers()}. "
@@ -117,21 +124,13 @@ class OnnxRuntimeSession:
         options.log_severity_level = 3
         # With patterns the second batch takes a quarter more memory than the first, for no speed.
         options.enable_mem_pattern = False
-        name = PROVIDERS[self.provider]
-        asked: Any = name
-        if self.provider == "cuda":
-            cuda = {"device_id": str(self.gpu), **_CUDA}
-            if self._timer is not None:
-                cuda["user_compute_stream"] = str(self._stream.handle)
-            asked = (name, cuda)
-            # A node that CUDA cannot run must be an error, not a slow detour.
-            options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
         try:
-            # Without the last argument it changes to the CPU by itself, also in a later run.
-            session = ort.InferenceSession(str(path), options, providers=[asked], enable_fallback=0)
+            session = self._create(ort, path, options)
+        except StylertError:
+            raise
         except Exception as error:  # ONNX Runtime's own exceptions share no base class
             raise EngineError(f"ONNX Runtime cannot open {path.name}: {_line(error)}") from error
-        if session.get_providers()[0] != name:
+        if session.get_providers()[0] != PROVIDERS[self.provider]:
             raise EngineError(
                 f"provider {self.provider!r}: ONNX Runtime fell back to {session.get_providers()}. "
                 "Run 'stylert doctor' to see what is missing."
@@ -142,6 +141,19 @@ class OnnxRuntimeSession:
             {t.name: (_DTYPES.get(t.type, t.type), t.shape) for t in tensors}, spec, bundle
         )
         return session, tuple(t.name for t in spec.inputs)
+
+    def _create(self, ort: Any, path: Path, options: Any) -> Any:
+        """A graph's `InferenceSession`, on the provider or on none."""
+        asked: Any = PROVIDERS[self.provider]
+        if self.provider == "cuda":
+            cuda = {"device_id": str(self.gpu), **_CUDA}
+            if self._timer is not None:
+                cuda["user_compute_stream"] = str(self._stream.handle)
+            asked = (asked, cuda)
+            # A node that CUDA cannot run must be an error, not a slow detour.
+            options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
+        # Without the last argument it changes to the CPU by itself, also in a later run.
+        return ort.InferenceSession(str(path), options, providers=[asked], enable_fallback=0)
 
     def run(
         self, graphs: Graphs, feeds: Feeds, outputs: Sequence[str], *, on_device: bool = False
@@ -201,17 +213,22 @@ class OnnxRuntimeSession:
 
 
 def available_providers() -> list[str]:
-    """The providers of this ONNX Runtime that StyleRT knows: 'cpu', 'cuda'.
+    """The providers of this ONNX Runtime itself that StyleRT knows: 'cpu', 'cuda'.
 
     Raises:
         MissingExtra: ONNX Runtime is not installed or does not load, or both of its distributions
             are installed.
     """
-    listed = _import().get_available_providers()
-    return [name for name, provider in PROVIDERS.items() if provider in listed]
+    listed = import_onnxruntime().get_available_providers()
+    return [name for name in ("cpu", "cuda") if PROVIDERS[name] in listed]
 
 
-def _import() -> Any:
+def import_onnxruntime() -> Any:
+    """The module.
+
+    Raises:
+        MissingExtra: it is not installed or does not load, or both distributions are installed.
+    """
     distribution = onnxruntime_distribution()
     if distribution is None:
         raise MissingExtra(

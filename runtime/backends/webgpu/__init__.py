@@ -1,0 +1,1 @@
+"""WebGPU in ONNX Runtime, for GPUs of AMD, Intel, Apple and NVIDIA. Loaded where it is used."""
