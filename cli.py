@@ -26,6 +26,7 @@ from stylert.commands.control import edit, mix
 from stylert.commands.demo import demo
 from stylert.commands.drawing import generate
 from stylert.commands.engines import build_engine, triton
+from stylert.commands.evaluation import evaluate
 from stylert.commands.export import PARITY, convert, export
 from stylert.commands.gradient import gradient
 from stylert.commands.quantization import quantize
@@ -49,6 +50,7 @@ COMMANDS = (
         edit,
         video,
         serve,
+        evaluate,
         bench,
         tune,
         info,

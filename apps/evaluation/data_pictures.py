@@ -1,0 +1,208 @@
+"""The pictures that a generator was trained on: a folder, a zip file, or WebDataset shards.
+
+They must be as the generator's are, of the same size and channels: to resize them here would be a
+choice that changes FID more than many a training does.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import tarfile
+import zipfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+
+from stylert.runtime.bundle import GeneratorSpec
+from stylert.runtime.errors import InvalidInput
+
+__all__ = ["DataPictures", "open_data"]
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".npy")
+MODES = {1: "L", 3: "RGB"}  # of Pillow, by channels
+LABELS = "dataset.json"  # of StyleGAN's own data sets
+MANIFEST = "manifest.jsonl"  # of ours
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """A picture's file."""
+
+    name: str
+    read: Callable[[], bytes]
+    label: Callable[[], int | None]
+
+
+class DataPictures:
+    """Pictures in the order of their names; they are read when they are asked for.
+
+    Attributes:
+        path: where they are.
+    """
+
+    def __init__(self, path: Path, entries: list[_Entry], spec: GeneratorSpec) -> None:
+        self.path = path
+        self._entries = entries
+        self._shape = spec.img_height, spec.img_width, spec.img_channels
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def identity(self) -> dict[str, Any]:
+        """What tells these pictures from others: how many, and the names of the first and last."""
+        first, last = self._entries[0].name, self._entries[-1].name
+        return {"data": str(self.path.resolve()), "first": first, "last": last}
+
+    def read(self, start: int, size: int) -> Iterator[tuple[np.ndarray, list[int | None]]]:
+        """The pictures from one on: uint8 [n, H, W, C] and their classes, `size` at a time.
+
+        Raises:
+            InvalidInput: one is damaged, or of another size or mode.
+        """
+        for first in range(start, len(self), size):
+            part = self._entries[first : first + size]
+            images = np.stack([self._decode(entry) for entry in part])
+            yield images, [entry.label() for entry in part]
+
+    def _decode(self, entry: _Entry) -> np.ndarray:
+        H, W, C = self._shape
+        try:
+            data = entry.read()
+            array = _decode_array(data) if entry.name.endswith(".npy") else None
+            if array is None:
+                from PIL import Image
+
+                with Image.open(io.BytesIO(data)) as picture:
+                    mode, size = picture.mode, (picture.height, picture.width)
+                    if mode != MODES.get(C) or size != (H, W):
+                        raise InvalidInput(
+                            f"{self.path}: {entry.name} is {size[1]}x{size[0]} {mode}, expected "
+                            f"{W}x{H} {MODES.get(C, f'of {C} channels')}, as the generator draws. "
+                            "Prepare the pictures as they were for the training."
+                        )
+                    array = np.asarray(picture)
+        except InvalidInput:
+            raise
+        except Exception as error:  # Pillow's own, of many kinds
+            reason = " ".join(str(error).split())[:120]
+            raise InvalidInput(f"{self.path}: {entry.name} is no picture ({reason}).") from None
+        if array.ndim == 2:
+            array = array[:, :, None]
+        if array.shape != (H, W, C) or array.dtype != np.uint8:
+            raise InvalidInput(
+                f"{self.path}: {entry.name} is {array.dtype} {array.shape}, expected uint8 "
+                f"{(H, W, C)}, as the generator draws."
+            )
+        return array
+
+
+def open_data(path: str | Path, spec: GeneratorSpec) -> DataPictures:
+    """Find the pictures of a folder, with all below it, a zip file, a tar file or a folder of them.
+
+    Args:
+        path: where they are.
+        spec: of the generator, whose pictures they are like.
+
+    Raises:
+        InvalidInput: there is no such place, or there are no pictures.
+    """
+    path = Path(path)
+    try:
+        entries = list(_list_entries(path))
+    except (OSError, ValueError, KeyError, tarfile.TarError, zipfile.BadZipFile) as error:
+        raise InvalidInput(f"data: cannot read {path}: {' '.join(str(error).split())}") from None
+    if not entries:
+        raise InvalidInput(
+            f"data: {path} holds no pictures, expected a folder, a .zip or .tar shards of "
+            f"{', '.join(SUFFIXES)}."
+        )
+    return DataPictures(path, entries, spec)
+
+
+def _list_entries(path: Path) -> Iterator[_Entry]:
+    if path.suffix == ".zip" and path.is_file():
+        return _list_zip(path)
+    if path.suffix == ".tar" and path.is_file():
+        return _list_shards([path])
+    if not path.is_dir():
+        raise ValueError("there is no such folder, .zip or .tar file")
+    shards = sorted(path.glob("*.tar"))
+    return _list_shards(shards) if shards else _list_folder(path)
+
+
+def _list_folder(folder: Path) -> Iterator[_Entry]:
+    names = sorted(
+        os.path.relpath(os.path.join(root, name), folder).replace(os.sep, "/")
+        for root, _, files in os.walk(folder)
+        for name in files
+    )
+    labels = _read_labels(
+        lambda name: (folder / name).read_bytes() if (folder / name).is_file() else None
+    )
+    for name in filter(_is_picture, names):
+        yield _Entry(name, (folder / name).read_bytes, _give(labels.get(name)))
+
+
+def _list_zip(path: Path) -> Iterator[_Entry]:
+    archive = zipfile.ZipFile(path)
+    names = set(archive.namelist())
+    labels = _read_labels(lambda name: archive.read(name) if name in names else None)
+    for name in filter(_is_picture, sorted(names)):
+        yield _Entry(name, _call(archive.read, name), _give(labels.get(name)))
+
+
+def _list_shards(shards: list[Path]) -> Iterator[_Entry]:
+    """By an index of where the members lie; a sample's class is its member .cls."""
+    for shard in shards:
+        with tarfile.open(shard, "r:") as archive:
+            places = {m.name: (m.offset_data, m.size) for m in archive if m.isfile()}
+        for name in filter(_is_picture, places):
+            read = _call(_read_part, shard, *places[name])
+            of_class = places.get(f"{name.rpartition('.')[0]}.cls")
+            label = _call(_read_class, shard, *of_class) if of_class else _give(None)
+            yield _Entry(f"{shard.name}/{name}", read, label)
+
+
+def _is_picture(name: str) -> bool:
+    parts = PurePosixPath(name).parts
+    hidden = any(part.startswith(".") or part == "__MACOSX" for part in parts)
+    return name.lower().endswith(SUFFIXES) and not hidden
+
+
+def _read_labels(read: Callable[[str], bytes | None]) -> dict[str, int]:
+    """The classes by the names of pictures, of StyleGAN's dataset.json or of our manifest."""
+    if (text := read(LABELS)) is not None:
+        pairs = json.loads(text).get("labels") or []
+        return {name: label for name, label in pairs if type(label) is int}
+    if (text := read(MANIFEST)) is not None:
+        records = [json.loads(line) for line in text.splitlines()]
+        return {r["file"]: r["class_idx"] for r in records if type(r.get("class_idx")) is int}
+    return {}
+
+
+def _read_part(path: Path, offset: int, size: int) -> bytes:
+    with path.open("rb") as file:
+        file.seek(offset)
+        return file.read(size)
+
+
+def _read_class(path: Path, offset: int, size: int) -> int | None:
+    text = _read_part(path, offset, min(size, 20)).strip()
+    return int(text) if text.isdigit() else None
+
+
+def _decode_array(data: bytes) -> np.ndarray:
+    return np.asarray(np.load(io.BytesIO(data), allow_pickle=False))
+
+
+def _call(function: Callable[..., Any], *arguments: Any) -> Callable[[], Any]:
+    return lambda: function(*arguments)
+
+
+def _give(value: Any) -> Callable[[], Any]:
+    return lambda: value

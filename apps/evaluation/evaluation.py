@@ -1,0 +1,306 @@
+"""`evaluate`: pictures of a generator against those of a data set, as features see them."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from stylert.apps.datasets import DatasetJob
+from stylert.apps.evaluation.data_pictures import DataPictures
+from stylert.apps.evaluation.feature_network import FeatureNetwork
+from stylert.apps.evaluation.frechet import Distribution, estimate_frechet
+from stylert.apps.evaluation.intervals import Estimate
+from stylert.apps.evaluation.kernel import estimate_kernel_distance
+from stylert.apps.evaluation.moments import Moments, read_chunks
+from stylert.apps.evaluation.neighbours import (
+    estimate_density_coverage,
+    estimate_precision_recall,
+)
+from stylert.apps.evaluation.rows import Rows, fill
+from stylert.runtime.arguments import check_choice
+from stylert.runtime.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from stylert.runtime import Generator
+
+__all__ = ["METRICS", "Evaluation", "Features", "check_features", "describe_drawn"]
+__all__ = [*__all__, "evaluate", "extract_data", "extract_drawn", "keep_in", "round_up"]
+
+METRICS = ("fid", "kid", "pr", "dc")
+TOGETHER = 32  # pictures between two reports of progress, about
+NO_CLASS = -1
+
+Progress = Callable[[str, int, int], None]  # the stage, what is done of it, and all
+
+
+@dataclass(frozen=True, eq=False)
+class Features:
+    """The features of a set of pictures.
+
+    Attributes:
+        rows: [N, d] float32; they may lie in a file.
+        classes: [N] int64, -1 where a picture has none.
+    """
+
+    rows: np.ndarray
+    classes: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """What was found.
+
+    Attributes:
+        network: what the features are, as `FeatureNetwork.describe` tells it.
+        drawn: pictures of the generator.
+        data: pictures of the data set, None where a file of statistics does not tell.
+        figures: by name: 'fid', 'kid', 'precision', 'recall', 'density', 'coverage'.
+        by_class: the same, of the pictures of one class each.
+    """
+
+    network: Mapping[str, Any]
+    drawn: int
+    data: int | None
+    figures: Mapping[str, Estimate]
+    by_class: Mapping[int, Mapping[str, Estimate]] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON types."""
+        told = {
+            "network": dict(self.network),
+            "drawn": self.drawn,
+            "data": self.data,
+            "figures": {name: figure.to_json() for name, figure in self.figures.items()},
+        }
+        if self.by_class:
+            told["by_class"] = {
+                str(c): {name: figure.to_json() for name, figure in figures.items()}
+                for c, figures in self.by_class.items()
+            }
+        return told
+
+
+@contextmanager
+def keep_in(folder: Path | None) -> Iterator[Path]:
+    """The folder of the features, None = one that is removed again."""
+    if folder is not None:
+        yield folder
+        return
+    with tempfile.TemporaryDirectory(prefix="stylert-evaluation-") as name:
+        yield Path(name)
+
+
+def extract_drawn(
+    generator: Generator,
+    job: DatasetJob,
+    network: FeatureNetwork,
+    folder: Path,
+    *,
+    name: str = "drawn",
+    progress: Progress = lambda stage, done, total: None,
+) -> Features:
+    """The features of the pictures that a job draws.
+
+    Args:
+        generator: what draws.
+        job: which seeds, and how.
+        network: what sees.
+        folder: where the features are kept; what is there of them already is not drawn again.
+        name: of the files.
+        progress: see `Progress`.
+
+    Raises:
+        InvalidInput: options that the generator does not take, features that are not finite, or a
+            folder that holds others.
+    """
+    check_channels(generator)
+    job = job.for_generator(generator.spec, generator.classes)
+    step = round_up(TOGETHER, generator.max_batch)
+
+    def read(start: int) -> Iterator[Mapping[str, np.ndarray]]:
+        for first in range(start, len(job.seeds), step):
+            places = range(first, min(first + step, len(job.seeds)))
+            parts = [
+                job.draw(generator, range(i, min(i + generator.max_batch, places.stop)))
+                for i in range(places.start, places.stop, generator.max_batch)
+            ]
+            classes = [_class_of(job.find_class(place)) for place in places]
+            yield _see(network, np.concatenate(parts), classes)
+
+    identity = {**describe_drawn(generator, job), "features": network.describe()}
+    rows = _open_rows(folder, name, identity, network, len(job.seeds))
+    fill(rows, read, lambda done, total: progress("drawing", done, total))
+    return Features(rows["features"], rows["classes"][:, 0])
+
+
+def extract_data(
+    data: DataPictures,
+    network: FeatureNetwork,
+    folder: Path,
+    *,
+    progress: Progress = lambda stage, done, total: None,
+) -> Features:
+    """The features of a data set; see `extract_drawn`."""
+
+    def read(start: int) -> Iterator[Mapping[str, np.ndarray]]:
+        for images, classes in data.read(start, TOGETHER):
+            yield _see(network, images, list(map(_class_of, classes)))
+
+    identity = {**data.identity(), "features": network.describe()}
+    rows = _open_rows(folder, "data", identity, network, len(data))
+    fill(rows, read, lambda done, total: progress("reading the data", done, total))
+    return Features(rows["features"], rows["classes"][:, 0])
+
+
+def evaluate(
+    drawn: Features,
+    data: Features | Moments,
+    network: FeatureNetwork,
+    metrics: Sequence[str] = METRICS,
+    *,
+    by_class: bool = False,
+    progress: Progress = lambda stage, done, total: None,
+) -> Evaluation:
+    """The figures of drawn pictures against a data set.
+
+    Args:
+        drawn: of the generator.
+        data: of the data set; its moments alone do for FID.
+        network: which made the features.
+        metrics: of `METRICS`: 'pr' is precision and recall, 'dc' density and coverage.
+        by_class: tell them of each class, too.
+        progress: see `Progress`.
+
+    Raises:
+        InvalidInput: another metric, one that moments do not give, too few pictures, or features
+            that do not vary.
+    """
+    for metric in metrics:
+        check_choice("metrics", metric, METRICS)
+    if isinstance(data, Moments) and (more := [m for m in metrics if m != "fid"]):
+        raise InvalidInput(
+            f"metrics: got {more[0]!r} with statistics, which give FID alone, expected the data."
+        )
+    check_features(drawn.rows, "the drawn pictures")
+    if isinstance(data, Features):
+        check_features(data.rows, "the data")
+    reference: Distribution = data if isinstance(data, Moments) else data.rows
+    figures: dict[str, Estimate] = {}
+    for done, metric in enumerate(metrics):
+        progress("comparing", done, len(metrics))
+        figures |= _measure(metric, drawn.rows, reference)
+    classes: dict[int, Mapping[str, Estimate]] = {}
+    if by_class:
+        classes = _measure_classes(drawn, data, metrics)
+    progress("comparing", len(metrics), len(metrics))
+    count = data.count if isinstance(data, Moments) else len(data.rows)
+    return Evaluation(network.describe(), len(drawn.rows), count, figures, classes)
+
+
+def check_features(features: np.ndarray, of: str) -> None:
+    """Refuse features that are not finite, or all the same.
+
+    Raises:
+        InvalidInput: they are.
+    """
+    if len(features) < 2:
+        raise InvalidInput(f"samples: got {len(features)} pictures of {of}, expected at least 2.")
+    varies = False
+    for chunk in read_chunks(features):
+        if not np.isfinite(chunk).all():
+            raise InvalidInput(f"features: those of {of} hold numbers that are not finite.")
+        varies = varies or bool((chunk != features[0]).any())
+    if not varies:
+        raise InvalidInput(
+            f"features: those of all {len(features)} pictures of {of} are equal, expected pictures "
+            "that vary."
+        )
+
+
+def check_channels(generator: Generator) -> None:
+    """Refuse a generator whose pictures no feature network takes.
+
+    Raises:
+        InvalidInput: it draws neither grey nor RGB.
+    """
+    if (channels := generator.spec.img_channels) not in (1, 3):
+        raise InvalidInput(
+            f"bundle: got pictures of {channels} channels, expected 1 or 3: feature networks see "
+            "RGB, or grey as RGB."
+        )
+
+
+def describe_drawn(generator: Generator, job: DatasetJob) -> dict[str, Any]:
+    """What tells the pictures of a job from others, whatever the batch: rounding is not looked at.
+
+    Args:
+        generator: what draws.
+        job: with its defaults filled in.
+    """
+    facts = generator.describe()
+    where: dict[str, Any] = {
+        k: facts[k] for k in ("backend", "provider", "precision") if k in facts
+    }
+    bundle = {"bundle": generator.bundle.manifest.get("sha256"), "family": generator.bundle.family}
+    return {**bundle, **where, "job": job.settings()}
+
+
+def round_up(least: int, step: int) -> int:
+    """The first multiple of a step that is not below `least`."""
+    return -(-least // step) * step
+
+
+def _open_rows(
+    folder: Path, name: str, identity: Mapping[str, Any], network: FeatureNetwork, count: int
+) -> Rows:
+    columns = {"features": (network.dim, "float32"), "classes": (1, "int64")}
+    return Rows(folder, name, identity=identity, columns=columns, count=count)
+
+
+def _see(
+    network: FeatureNetwork, images: np.ndarray, classes: list[int]
+) -> Mapping[str, np.ndarray]:
+    return {"features": network.extract(images), "classes": np.array(classes, np.int64)}
+
+
+def _class_of(label: Any) -> int:
+    return NO_CLASS if label is None else int(label)
+
+
+def _measure(metric: str, drawn: np.ndarray, data: Distribution) -> dict[str, Estimate]:
+    if metric == "fid":
+        return {"fid": estimate_frechet(drawn, data)}
+    assert isinstance(data, np.ndarray)
+    if metric == "kid":
+        return {"kid": estimate_kernel_distance(drawn, data)}
+    if metric == "pr":
+        return estimate_precision_recall(drawn, data)
+    return estimate_density_coverage(drawn, data)
+
+
+def _measure_classes(
+    drawn: Features, data: Features | Moments, metrics: Sequence[str]
+) -> dict[int, Mapping[str, Estimate]]:
+    if isinstance(data, Moments):
+        raise InvalidInput("by_class: got statistics, which are of all classes; pass the data.")
+    both = sorted(set(drawn.classes.tolist()) & set(data.classes.tolist()) - {NO_CLASS})
+    if not both:
+        raise InvalidInput(
+            "by_class: the data and the drawn pictures have no class in common. A folder or zip "
+            "file tells its classes in dataset.json or manifest.jsonl, shards in .cls members."
+        )
+    found: dict[int, Mapping[str, Estimate]] = {}
+    for number in both:
+        first = drawn.rows[drawn.classes == number]
+        second = data.rows[data.classes == number]
+        figures: dict[str, Estimate] = {}
+        for metric in metrics:
+            figures |= _measure(metric, first, second)
+        found[number] = figures
+    return found

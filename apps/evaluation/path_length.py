@@ -1,0 +1,136 @@
+"""PPL: how much the picture changes per step on a way between latents, as features see it.
+
+Of two latents and a place t between them, pictures at t and t + 1e-4 are drawn; PPL is the mean of
+the squared distance of their features over 1e-8, without the lowest and highest 1 %. With
+LPIPS-VGG as the network, 'w' and `end` it is StyleGAN2's ppl2_wend.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from stylert.apps.datasets import DatasetJob
+from stylert.apps.evaluation.feature_network import FeatureNetwork
+from stylert.apps.evaluation.intervals import Estimate, estimate_mean
+from stylert.runtime.arguments import check_integer
+from stylert.runtime.errors import InvalidInput
+from stylert.runtime.latents import make_z
+
+if TYPE_CHECKING:
+    from stylert.runtime import Generator
+
+__all__ = ["Space", "estimate_path_length", "measure_path_lengths", "slerp"]
+
+Space = Literal["w", "z"]
+
+STEP = 1e-4
+MOST = 256  # pixels of a side; larger pictures are averaged down
+DROPPED = 1  # percent, at each end
+
+
+def measure_path_lengths(
+    generator: Generator,
+    network: FeatureNetwork,
+    ways: Mapping[str, tuple[Space, bool]],
+    job: DatasetJob,
+    *,
+    progress: Callable[[str, int, int], None] = lambda stage, done, total: None,
+) -> dict[str, Estimate]:
+    """Several of them, by name: each of its space, and whether it is at the end."""
+    return {
+        name: estimate_path_length(
+            generator, network, job, space=space, end=end, progress=partial(progress, name)
+        )
+        for name, (space, end) in ways.items()
+    }
+
+
+def estimate_path_length(
+    generator: Generator,
+    network: FeatureNetwork,
+    job: DatasetJob,
+    *,
+    space: Space = "w",
+    end: bool = True,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Estimate:
+    """The perceptual path length.
+
+    Args:
+        generator: what draws.
+        network: what sees; see `FeatureNetwork`.
+        job: how many ways, and of which classes; pictures are not truncated, as elsewhere.
+        space: 'w' (straight) or 'z' (on the sphere).
+        end: at the first latent of each way, else anywhere on it.
+        progress: is called with the ways done, and all.
+
+    Raises:
+        InvalidInput: fewer than 2 ways, or features that are not finite.
+    """
+    samples = len(job.seeds)
+    check_integer("samples", samples, 2)
+    job = job.for_generator(generator.spec, generator.classes)
+    noise = {k: v for k, v in job.options.items() if k == "noise_mode"}
+    size = max(1, generator.max_batch // 2)
+    distances = np.empty(samples)
+    for start in range(0, samples, size):
+        places = range(start, min(start + size, samples))
+        ws = _place(generator, job, places, space, end=end)
+        # A way's seed is that of the noise of both its pictures.
+        seeded = {"noise_seed": [*places, *places]} if noise.get("noise_mode") == "seeded" else {}
+        options: Any = {**noise, **seeded}
+        img = generator.synthesize(ws, output="img", **options)  # [2n, C, H, W]
+        features = network.extract(_shrink(img)).astype(np.float64)
+        first, second = features[: len(places)], features[len(places) :]
+        distances[places.start : places.stop] = np.square(first - second).sum(1) / STEP**2
+        progress(places.stop, samples)
+    if not np.isfinite(distances).all():
+        raise InvalidInput(f"features: {network.name} gave features that are not finite.")
+    low = np.percentile(distances, DROPPED, method="lower")
+    high = np.percentile(distances, 100 - DROPPED, method="higher")
+    return estimate_mean(distances[(low <= distances) & (distances <= high)])
+
+
+def slerp(a: np.ndarray, b: np.ndarray, t: np.ndarray) -> np.ndarray:
+    """From directions [N, d] to others on the unit sphere, t [N, 1] of the way."""
+    a = a / np.linalg.norm(a, axis=-1, keepdims=True)
+    b = b / np.linalg.norm(b, axis=-1, keepdims=True)
+    cosine = (a * b).sum(-1, keepdims=True)
+    across = b - cosine * a
+    across = across / np.linalg.norm(across, axis=-1, keepdims=True)
+    angle = t * np.arccos(np.clip(cosine, -1, 1))
+    return np.asarray(a * np.cos(angle) + across * np.sin(angle))
+
+
+def _place(
+    generator: Generator, job: DatasetJob, places: range, space: Space, *, end: bool
+) -> np.ndarray:
+    """Styles at t and then at t + STEP of each way: [2n, num_ws, w_dim]."""
+    n = len(places)
+    z = make_z([2 * place + i for i in (0, 1) for place in places], generator.spec.z_dim)
+    t = np.array([0.0 if end else np.random.RandomState(p).uniform() for p in places])[:, None]
+    classes = [job.find_class(place) for place in places]
+    class_idx = classes * 2 if classes[0] is not None else None
+    c = generator.classes.make_labels(class_idx, job.options.get("labels"), batch=2 * n)
+    if space == "z":
+        first, second = (slerp(z[:n], z[n:], at) for at in (t, t + STEP))
+        z = np.concatenate([first, second]).astype(np.float32)
+        return generator.map(z, c, truncation_psi=1)
+    ws = generator.map(z, c, truncation_psi=1).astype(np.float64)
+    way = ws[n:] - ws[:n]
+    return np.concatenate([ws[:n] + way * at[:, :, None] for at in (t, t + STEP)]).astype(
+        np.float32
+    )
+
+
+def _shrink(img: np.ndarray) -> np.ndarray:
+    """Img [N, C, H, W] in [-1, 1] as float pixels of 0 to 255, averaged down: [N, h, w, C]."""
+    N, C, H, W = img.shape
+    factor = max(1, H // MOST)
+    if factor > 1 and not (H % factor or W % factor):
+        img = img.reshape(N, C, H // factor, factor, W // factor, factor).mean((3, 5))
+    return np.asarray((img + 1) * np.float32(127.5)).transpose(0, 2, 3, 1)

@@ -1,0 +1,156 @@
+"""Rows of a table that grow picture by picture, in files that are mapped into memory.
+
+A process that is killed leaves the rows that it had committed, and the next one goes on behind
+them. What they are of is told beside them, so that nobody goes on with another evaluation.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stylert.runtime.arguments import shown
+from stylert.runtime.errors import InvalidInput
+from stylert.runtime.files.json_files import read_json
+from stylert.runtime.files.publishing import publish_bytes
+
+__all__ = ["Rows", "fill"]
+
+COMMIT_SECONDS = 2.0  # that a crash may cost
+MOST = 1 << 20  # bytes of what is told
+
+Columns = Mapping[str, tuple[int, str]]  # numbers of a row, and their dtype
+
+
+class Rows:
+    """A table of `count` rows, of which the first `done` are there.
+
+    Args:
+        folder: where its files are; it is made if it is not there.
+        name: what their names begin with.
+        identity: what the rows are of, as plain JSON types.
+        columns: numbers of a row and their dtype, by name.
+        count: of all rows.
+
+    Attributes:
+        done: rows that are there.
+
+    Raises:
+        InvalidInput: the folder holds rows of something else.
+        OSError: the disk is full, or the folder cannot be written.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        name: str,
+        *,
+        identity: Mapping[str, Any],
+        columns: Columns,
+        count: int,
+    ) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.count = count
+        self.done = 0
+        self._file = folder / f"{name}.json"
+        self._told = {"of": dict(identity), "columns": _plain(columns), "count": count}
+        self._committed = time.monotonic()
+        files = {column: folder / f"{name}.{column}.npy" for column in columns}
+        if self._file.exists():
+            self.done = self._find_done()
+        if not self.done or not all(path.is_file() for path in files.values()):
+            self.done = 0
+            for column, (numbers, dtype) in columns.items():
+                np.lib.format.open_memmap(
+                    files[column], "w+", dtype=np.dtype(dtype), shape=(count, numbers)
+                ).flush()
+        self._columns = {column: _map(path) for column, path in files.items()}
+        for column, (numbers, dtype) in columns.items():
+            there = self._columns[column]
+            if (there.shape, there.dtype) != ((count, numbers), np.dtype(dtype)):
+                raise InvalidInput(
+                    f"{files[column]}: got {there.dtype} {there.shape}, expected {dtype} "
+                    f"{(count, numbers)}. It is damaged: remove the folder {folder}."
+                )
+
+    def __getitem__(self, column: str) -> np.ndarray:
+        """The rows that are there: [done, numbers]; read as they are used."""
+        return self._columns[column][: self.done]
+
+    def append(self, rows: Mapping[str, np.ndarray]) -> None:
+        """Take the next rows, [n, numbers] or [n] of each column."""
+        n = len(next(iter(rows.values())))
+        for column, values in rows.items():
+            self._columns[column][self.done : self.done + n] = values.reshape(n, -1)
+        self.done += n
+        if self.done == self.count or time.monotonic() - self._committed > COMMIT_SECONDS:
+            self.commit()
+
+    def commit(self) -> None:
+        """Bring the rows to the disk, and then say that they are there."""
+        for column in self._columns.values():
+            column.flush()
+        text = json.dumps({**self._told, "done": self.done}, indent=1)
+        publish_bytes(self._file, text.encode())
+        self._committed = time.monotonic()
+
+    def _find_done(self) -> int:
+        try:
+            told = read_json(self._file, most=MOST)
+            done = told.pop("done")
+            is_count = type(done) is int and 0 <= done <= self.count
+        except (ValueError, KeyError, AttributeError):
+            told, is_count, done = None, False, 0
+        if is_count and told == json.loads(json.dumps(self._told)):
+            return int(done)
+        raise InvalidInput(
+            f"{self._file} {_tell_difference(told, self._told)}. Choose another folder, or remove "
+            "this one."
+        )
+
+
+def fill(
+    rows: Rows,
+    read: Callable[[int], Iterator[Mapping[str, np.ndarray]]],
+    progress: Callable[[int, int], None],
+) -> None:
+    """Add the rows that are missing.
+
+    Args:
+        rows: the table.
+        read: gives all rows from one on, some at a time.
+        progress: is called with the rows done, and all.
+    """
+    progress(rows.done, rows.count)
+    try:
+        for part in read(rows.done) if rows.done < rows.count else ():
+            rows.append(part)
+            progress(rows.done, rows.count)
+    finally:
+        if rows.done:
+            rows.commit()
+
+
+def _map(path: Path) -> np.memmap[Any, Any]:
+    try:
+        return np.lib.format.open_memmap(path, "r+")
+    except ValueError as error:
+        raise InvalidInput(f"{path} is damaged ({error}). Remove its folder.") from None
+
+
+def _plain(columns: Columns) -> dict[str, list[Any]]:
+    return {name: [numbers, dtype] for name, (numbers, dtype) in columns.items()}
+
+
+def _tell_difference(there: Any, now: Mapping[str, Any]) -> str:
+    if not isinstance(there, dict) or not isinstance(there.get("of"), dict):
+        return "is damaged"
+    before, after = {**there, **there["of"]}, {**now, **now["of"]}
+    names = [n for n in after if n != "of" and before.get(n) != after[n]]
+    told = [f"{n} {shown(before.get(n))}, now {shown(after[n])}" for n in names[:3]]
+    return f"holds features of another evaluation: {'; '.join(told) or 'written differently'}"

@@ -1,0 +1,360 @@
+"""`stylert evaluate`: how good a generator is, and how much its deployment changed it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from stylert.commands import console
+from stylert.commands.export import ReadAs, need_export
+from stylert.commands.options import AsJson, BundleFolder, WhereHere, in_output, in_panel
+from stylert.commands.picture import Picture
+from stylert.commands.target_files import check_picture
+from stylert.commands.text.metrics import parse_metrics, parse_sweep
+from stylert.runtime.drawing_options import DrawingOptions
+from stylert.runtime.errors import InvalidInput
+from stylert.runtime.generator import Generator
+from stylert.runtime.images import save_image
+
+if TYPE_CHECKING:
+    from stylert.apps.datasets import DatasetJob
+    from stylert.apps.evaluation import (
+        Drawer,
+        Estimate,
+        Evaluation,
+        FeatureNetwork,
+        Features,
+        Moments,
+    )
+
+__all__ = ["evaluate"]
+
+in_compared = in_panel("What is compared")
+in_features = in_panel("Features")
+
+PRECISIONS = ("fp32", "fp16", "int8")
+PATH_LENGTHS: dict[str, tuple[Literal["w", "z"], bool]] = {
+    "ppl": ("w", True),
+    "ppl-full": ("w", False),
+    "ppl-z": ("z", True),
+}
+
+
+def evaluate(
+    bundle: BundleFolder,
+    *,
+    data: Annotated[
+        Path | None, in_compared("Pictures of the training: folder, .zip, or tar shards.")
+    ] = None,
+    stats: Annotated[
+        Path | None, in_compared("Their statistics instead, for FID: .npz, or NVlabs' .pkl.")
+    ] = None,
+    against: Annotated[
+        str | None,
+        in_compared(
+            "Another way to draw the same seeds: fp32, fp16, int8, engine, a checkpoint or bundle."
+        ),
+    ] = None,
+    metrics: Annotated[
+        Any,
+        in_compared(
+            "Figures: fid, kid, pr (precision, recall), dc (density, coverage), ppl, ppl-full, "
+            "ppl-z; by default all that the data give.",
+            read=parse_metrics,
+        ),
+    ] = None,
+    samples: Annotated[int, in_compared("Pictures to draw, of seeds from 0 on.", min=2)] = 10_000,
+    by_class: Annotated[bool, in_compared("Tell the figures of each class.", "--by-class")] = False,
+    sweep: Annotated[
+        Any, in_compared("The figures by truncation: psi=FIRST:LAST:COUNT.", read=parse_sweep)
+    ] = None,
+    read_as: ReadAs,
+    picture: Picture,
+    features: Annotated[
+        Path | None, in_features("Feature network, .onnx; by default EfficientNet-lite0.")
+    ] = None,
+    keep: Annotated[
+        Path | None,
+        in_features("Folder for the features: the same command then goes on after an interrupt."),
+    ] = None,
+    save_stats: Annotated[
+        Path | None, in_output("File for the statistics of the data, .npz; see --stats.")
+    ] = None,
+    sheet: Annotated[
+        Path | None, in_output("Picture of the most and the least typical pictures.")
+    ] = None,
+    plot: Annotated[Path | None, in_output("Chart of a sweep: .png, .svg or .pdf.")] = None,
+    as_json: AsJson = False,
+    where: WhereHere,
+) -> None:
+    """Measure FID and its like of a generator, or what its deployment changed.
+
+    Figures depend on the features: only those of one network can be compared.
+
+    Example: stylert evaluate ffhq-bundle --data ffhq.zip --samples 50000 --keep features
+
+    Example: stylert evaluate ffhq-bundle --precision fp16 --against fp32 --samples 1000
+    """
+    _check_options(data, stats, against, metrics, sweep, plot, save_stats, sheet, by_class=by_class)
+    if plot is not None:
+        from stylert.apps.evaluation.sweep_plot import check_plot
+
+        check_plot(plot)
+    if sheet is not None:
+        check_picture(sheet, quality=None, force=True)
+    from stylert.apps.datasets import DatasetJob, Seeds
+    from stylert.apps.evaluation import keep_in, measure_drift, open_network
+
+    provider = "cuda" if where.provider == "cuda" else "cpu"
+    network = open_network(features, provider=provider, threads=where.threads)
+    job = DatasetJob(seeds=Seeds.of(range(samples)), options=picture.to_options())
+    with ExitStack() as stack:
+        generator = stack.enter_context(where.open(bundle))
+        folder = stack.enter_context(keep_in(keep))
+        if against is not None:
+            other = _open_other(stack, bundle, against, where, generator, read_as)
+            with console.show_progress() as progress:
+                drift = measure_drift(generator, other, job, network, folder, progress=progress)
+            ways = f"{drift.ways[0]} against {drift.ways[1]}"
+            about = f"{drift.pictures} pictures of the same seeds, {ways}"
+            return _tell(drift.to_json(), drift.figures, network, "Drift", about, as_json=as_json)
+        work = _Work(generator, job, network, folder, data, stats, metrics, by_class)
+        found = work.run(sweep, save_stats)
+        if sheet is not None:
+            save_image(work.draw_sheet(), sheet)
+        if plot is not None:
+            from stylert.apps.evaluation.sweep_plot import plot_sweep
+
+            plot_sweep({psi: e for psi, e in found.items() if psi is not None}, plot)
+    return _tell_all(found, network, as_json=as_json)
+
+
+class _Work:
+    """What is measured of a generator, once or for each psi."""
+
+    def __init__(
+        self,
+        generator: Generator,
+        job: DatasetJob,
+        network: FeatureNetwork,
+        folder: Path,
+        data: Path | None,
+        stats: Path | None,
+        metrics: Sequence[str] | None,
+        by_class: bool,
+    ) -> None:
+        self.generator, self.job, self.network, self.folder = generator, job, network, folder
+        self.data, self.stats, self.by_class = data, stats, by_class
+        default = ("fid", "kid", "pr", "dc") if data is not None else ("fid",)
+        self.metrics = default if metrics is None else metrics
+        self._drawn: Features | None = None
+        self._reference: Features | Moments | None = None
+
+    def run(
+        self, psis: Sequence[float] | None, save_stats: Path | None
+    ) -> dict[float | None, Evaluation]:
+        """The figures by psi, None = that of the options."""
+        found: dict[float | None, Evaluation] = {}
+        with console.show_progress() as progress:
+            if self.data is not None or self.stats is not None:
+                self._reference = self._read_reference(progress, save_stats)
+            for psi in psis or (None,):
+                stage = "" if psi is None else f" at psi {psi:g}"
+
+                def tell(what: str, done: int, total: int, stage: str = stage) -> None:
+                    progress(what + stage, done, total)
+
+                found[psi] = self._measure(psi, tell)
+        return found
+
+    def draw_sheet(self) -> Any:
+        """The contact sheet of what was drawn last."""
+        from stylert.apps.evaluation import draw_sheet, rank_pictures
+
+        assert self._drawn is not None
+        assert self._reference is not None
+        ranks = rank_pictures(self._drawn.rows, self._reference)
+        return draw_sheet(self.generator, self.job, ranks)
+
+    def _read_reference(self, progress: Any, save_stats: Path | None) -> Features | Moments:
+        from stylert.apps.evaluation import (
+            check_network,
+            extract_data,
+            measure_moments,
+            open_data,
+            read_statistics,
+            write_statistics,
+        )
+
+        if self.stats is not None:
+            statistics = read_statistics(self.stats)
+            check_network(statistics, self.network, self.stats)
+            if statistics.network is None:
+                console.warn(
+                    f"{self.stats} does not tell the features that it is of; FID means something "
+                    f"only if it is of {self.network.name}"
+                )
+            return statistics.moments
+        assert self.data is not None
+        pictures = open_data(self.data, self.generator.spec)
+        reference = extract_data(pictures, self.network, self.folder, progress=progress)
+        if save_stats is not None:
+            write_statistics(save_stats, measure_moments(reference.rows), self.network)
+        return reference
+
+    def _measure(self, psi: float | None, progress: Any) -> Evaluation:
+        from stylert.apps.evaluation import Evaluation, extract_drawn, measure_path_lengths
+        from stylert.apps.evaluation import evaluate as compare
+
+        options: DrawingOptions = {**self.job.options}
+        if psi is not None:
+            options["truncation_psi"] = psi
+        job = replace(self.job, options=options)
+        lengths = [metric for metric in self.metrics if metric in PATH_LENGTHS]
+        others = [metric for metric in self.metrics if metric not in PATH_LENGTHS]
+        ways = {name: PATH_LENGTHS[name] for name in lengths}
+        figures = measure_path_lengths(self.generator, self.network, ways, job, progress=progress)
+        if not others:
+            return Evaluation(self.network.describe(), len(job.seeds), None, figures)
+        assert self._reference is not None
+        name = "drawn" if psi is None else f"drawn-psi-{psi:g}"
+        self._drawn = extract_drawn(
+            self.generator, job, self.network, self.folder, name=name, progress=progress
+        )
+        found = compare(
+            self._drawn,
+            self._reference,
+            self.network,
+            others,
+            by_class=self.by_class,
+            progress=progress,
+        )
+        return replace(found, figures={**found.figures, **figures})
+
+
+def _check_options(
+    data: Path | None,
+    stats: Path | None,
+    against: str | None,
+    metrics: Sequence[str] | None,
+    sweep: Sequence[float] | None,
+    plot: Path | None,
+    save_stats: Path | None,
+    sheet: Path | None,
+    *,
+    by_class: bool,
+) -> None:
+    """Refuse options that do not go together, before anything is opened."""
+    sources = {"data": data, "stats": stats, "against": against}
+    given = [name for name, value in sources.items() if value is not None]
+    alone = metrics is not None and set(metrics) <= PATH_LENGTHS.keys()
+    if len(given) > 1 or not (given or alone):
+        raise typer.BadParameter(
+            "pass --data PATH, --stats FILE or --against WHAT, one of them; --metrics ppl needs "
+            "none"
+        )
+    of_data = [name for name in metrics or () if name != "fid" and name not in PATH_LENGTHS]
+    if stats is not None and of_data:
+        raise InvalidInput(
+            f"metrics: got {of_data[0]!r} with statistics, which give fid alone, expected data=PATH"
+        )
+    for name, value, needed, with_what in (
+        ("--sweep", sweep, against is None, "--data or --stats"),
+        ("--metrics", metrics, against is None, "--data or --stats"),
+        ("--by-class", by_class or None, data is not None, "--data"),
+        ("--save-stats", save_stats, data is not None, "--data"),
+        ("--sheet", sheet, (data or stats) is not None, "--data or --stats"),
+        ("--plot", plot, sweep is not None, "--sweep"),
+    ):
+        if value is not None and not needed:
+            raise typer.BadParameter(f"{name} goes with {with_what}")
+
+
+def _open_other(
+    stack: ExitStack,
+    bundle: Path,
+    against: str,
+    where: WhereHere,
+    generator: Generator,
+    read_as: ReadAs,
+) -> Drawer:
+    """The other way to draw the same seeds."""
+    from stylert.apps.evaluation import GeneratorDrawer
+
+    if against in PRECISIONS:
+        read_as.refuse_any("it goes with a checkpoint")
+        backend = "auto" if against == "int8" else where.backend
+        other = stack.enter_context(where.open(bundle, precision=against, backend=backend))
+    elif against == "engine":
+        other = stack.enter_context(where.open(bundle, backend="tensorrt", precision="auto"))
+    elif (Path(against) / "manifest.json").is_file():
+        other = stack.enter_context(where.open(Path(against)))
+        if other.spec != generator.spec:
+            raise InvalidInput(f"against: {against} is of another architecture than {bundle}")
+    else:
+        need_export()
+        from stylert.apps.evaluation.torch_drawer import TorchDrawer
+
+        return TorchDrawer(read_as.read(against), generator)
+    if (other.bundle.path, other.describe()) == (generator.bundle.path, generator.describe()):
+        raise InvalidInput(
+            f"against: got {against}, which is what draws already: {generator.choice}. Choose what "
+            "is judged, as with precision='fp16'"
+        )
+    return GeneratorDrawer(other)
+
+
+def _tell_all(
+    found: Mapping[float | None, Evaluation], network: FeatureNetwork, *, as_json: bool
+) -> None:
+    if None in found:
+        result = found[None]
+        data = "" if result.data is None else f" against {result.data} of the data"
+        about = f"{result.drawn} drawn pictures{data}"
+        _tell(result.to_json(), result.figures, network, "Figures", about, as_json=as_json)
+        if result.by_class and not as_json:
+            rows = [_make_row("class", str(c), row) for c, row in result.by_class.items()]
+            console.print_table(rows, title="By class", numbers=True)
+        return None
+    if as_json:
+        told = [{"psi": psi, **result.to_json()} for psi, result in found.items()]
+        return console.print_json({"sweep": told})
+    rows = [_make_row("psi", f"{psi:g}", result.figures) for psi, result in found.items()]
+    console.print_table(rows, title=f"By truncation, {_name(network)}", numbers=True)
+    return None
+
+
+def _tell(
+    told: Any,
+    figures: Mapping[str, Estimate],
+    network: FeatureNetwork,
+    title: str,
+    about: str,
+    *,
+    as_json: bool,
+) -> None:
+    if as_json:
+        return console.print_json(told)
+    rows = []
+    for name, figure in figures.items():
+        interval = figure.interval
+        spread = "" if figure.spread is None else f"spread {figure.spread:.4g}"
+        around = spread if interval is None else f"{interval[0]:.5g} to {interval[1]:.5g}"
+        rows.append({"figure": name, "value": f"{figure.value:.5g}", "95 %": around})
+    console.print_table(rows, title=title, numbers=True)
+    console.say(f"{about}, {_name(network)}")
+    return None
+
+
+def _make_row(what: str, value: str, figures: Mapping[str, Estimate]) -> dict[str, str]:
+    return {what: value, **{name: f"{figure.value:.5g}" for name, figure in figures.items()}}
+
+
+def _name(network: FeatureNetwork) -> str:
+    licence = f" ({network.licence})" if network.licence else ""
+    return f"in features of {network.name}{licence}"

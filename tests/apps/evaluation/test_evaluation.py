@@ -1,0 +1,406 @@
+"""From pictures to figures: data sets of all kinds, going on, statistics, drift, and refusals."""
+
+from __future__ import annotations
+
+import io
+import json
+import pickle
+import tarfile
+import zipfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from stylert.apps.datasets import DatasetJob, Seeds
+from stylert.apps.evaluation import (
+    Features,
+    check_network,
+    draw_sheet,
+    estimate_path_length,
+    evaluate,
+    extract_data,
+    extract_drawn,
+    measure_drift,
+    measure_frechet,
+    measure_moments,
+    open_data,
+    rank_pictures,
+    read_statistics,
+    write_statistics,
+)
+from stylert.apps.evaluation.path_length import slerp
+from stylert.runtime.bundle import GeneratorSpec
+from stylert.runtime.errors import InvalidInput
+
+SPEC = GeneratorSpec(8, 0, 8, 4, 3, 6, 6, 0.5, 3)
+
+
+class PixelNetwork:
+    """Features are some pixels; a test needs no ONNX for them."""
+
+    name, licence, sha256, size, dim = "pixels", "none", "0" * 64, 6, 8
+
+    def describe(self) -> dict[str, Any]:
+        names = ("name", "dim", "size", "sha256", "licence")
+        return {**{name: getattr(self, name) for name in names}, "resize": "bilinear"}
+
+    def extract(self, images: np.ndarray) -> np.ndarray:
+        return images.reshape(len(images), -1)[:, 20:28].astype(np.float32)
+
+
+@pytest.fixture
+def network() -> Any:
+    return PixelNetwork()
+
+
+def make_job(count: int) -> DatasetJob:
+    return DatasetJob(seeds=Seeds.of(range(count)))
+
+
+@pytest.fixture
+def open_fake(fake: type) -> Callable[..., Any]:
+    """A generator whose facts do not depend on its batch."""
+
+    def open_one(**options: Any) -> Any:
+        generator = fake(size=6, **options)
+        generator.choice = "fake"
+        return generator
+
+    return open_one
+
+
+def draw(seed: int, count: int = 12) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (count, 6, 6, 3), dtype=np.uint8)
+
+
+def encode(image: np.ndarray) -> bytes:
+    data = io.BytesIO()
+    Image.fromarray(image).save(data, "PNG")
+    return data.getvalue()
+
+
+def write_folder(path: Path, images: np.ndarray) -> Path:
+    for i, image in enumerate(images):
+        file = path / f"part{i % 2}" / f"{i:03d}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(encode(image))
+    labels = [[f"part{i % 2}/{i:03d}.png", i % 3] for i in range(len(images))]
+    (path / "dataset.json").write_text(json.dumps({"labels": labels}))
+    return path
+
+
+def write_zip(path: Path, images: np.ndarray) -> Path:
+    with zipfile.ZipFile(path, "w") as archive:
+        for i, image in enumerate(images):
+            archive.writestr(f"{i:03d}.png", encode(image))
+        lines = [json.dumps({"file": f"{i:03d}.png", "class_idx": i % 3}) for i in range(12)]
+        archive.writestr("manifest.jsonl", "\n".join(lines))
+    return path
+
+
+def write_shards(path: Path, images: np.ndarray) -> Path:
+    path.mkdir()
+    for number in range(2):
+        with tarfile.open(path / f"shard-{number}.tar", "w") as archive:
+            for i in range(number * 6, number * 6 + 6):
+                for name, data in ((f"{i}.png", encode(images[i])), (f"{i}.cls", b"%d" % (i % 3))):
+                    member = tarfile.TarInfo(name)
+                    member.size = len(data)
+                    archive.addfile(member, io.BytesIO(data))
+    return path
+
+
+@pytest.mark.parametrize("write", [write_folder, write_zip, write_shards])
+def test_data_of_all_kinds_with_their_classes(
+    write: Callable[[Path, np.ndarray], Path], network: Any, tmp_path: Path
+) -> None:
+    images = draw(0)
+    name = "data.zip" if write is write_zip else "data"
+    data = open_data(write(tmp_path / name, images), SPEC)
+    features = extract_data(data, network, tmp_path / "features")
+    order = [*range(0, 12, 2), *range(1, 12, 2)] if write is write_folder else range(12)
+    assert np.array_equal(features.rows, network.extract(images[[*order]]))
+    assert features.classes.tolist() == [i % 3 for i in order]
+
+
+@pytest.mark.parametrize(
+    ("image", "message"),
+    [
+        (np.zeros((6, 5, 3), np.uint8), "is 5x6 RGB, expected 6x6 RGB"),
+        (np.zeros((6, 6), np.uint8), "is 6x6 L, expected 6x6 RGB"),
+        (np.zeros((6, 6, 4), np.uint8), "is 6x6 RGBA, expected 6x6 RGB"),
+    ],
+)
+def test_pictures_of_another_size_or_mode_are_refused(
+    image: np.ndarray, message: str, network: Any, tmp_path: Path
+) -> None:
+    path = write_folder(tmp_path / "data", draw(0))
+    (path / "x.png").write_bytes(encode(image))
+    with pytest.raises(InvalidInput, match=f"x.png {message}"):
+        extract_data(open_data(path, SPEC), network, tmp_path / "features")
+
+
+def test_what_is_no_data_is_refused(network: Any, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InvalidInput, match="holds no pictures"):
+        open_data(tmp_path / "empty", SPEC)
+    with pytest.raises(InvalidInput, match="there is no such folder"):
+        open_data(tmp_path / "none", SPEC)
+    (tmp_path / "bad.zip").write_bytes(b"no zip")
+    with pytest.raises(InvalidInput, match="cannot read"):
+        open_data(tmp_path / "bad.zip", SPEC)
+    (tmp_path / "empty" / "x.png").write_bytes(b"no picture")
+    with pytest.raises(InvalidInput, match=r"x\.png is no picture"):
+        extract_data(open_data(tmp_path / "empty", SPEC), network, tmp_path / "f")
+
+
+def test_it_goes_on_where_it_was(open_fake: Any, network: Any, tmp_path: Path) -> None:
+    """Whatever a kill left behind what was committed, the features are those of one run."""
+    whole = extract_drawn(open_fake(), make_job(100), network, tmp_path / "whole")
+    stopping = open_fake()
+    draw_on = stopping.generate
+
+    def fail(seeds: list[int], **options: Any) -> np.ndarray:
+        if seeds[0] >= 64:
+            raise KeyboardInterrupt
+        return np.asarray(draw_on(seeds, **options))
+
+    stopping.generate = fail
+    with pytest.raises(KeyboardInterrupt):
+        extract_drawn(stopping, make_job(100), network, tmp_path / "kept")
+    rest = open_fake()
+    again = extract_drawn(rest, make_job(100), network, tmp_path / "kept")
+    assert min(rest.drawn) == 64
+    assert np.array_equal(whole.rows, again.rows)
+    third = open_fake()
+    extract_drawn(third, make_job(100), network, tmp_path / "kept")
+    assert not third.drawn
+
+
+def test_a_folder_of_another_evaluation_is_left_alone(
+    open_fake: Any, network: Any, tmp_path: Path
+) -> None:
+    extract_drawn(open_fake(), make_job(20), network, tmp_path)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(
+        InvalidInput, match="holds features of another evaluation: count 20, now 21"
+    ):
+        extract_drawn(open_fake(), make_job(21), network, tmp_path)
+    (tmp_path / "drawn.json").write_text("{")
+    with pytest.raises(InvalidInput, match="is damaged"):
+        extract_drawn(open_fake(), make_job(20), network, tmp_path)
+    assert (tmp_path / "drawn.features.npy").read_bytes() == before["drawn.features.npy"]
+
+
+def make_features(seed: int, count: int) -> Features:
+    images = draw(seed, count)
+    return Features(PixelNetwork().extract(images), np.arange(count, dtype=np.int64) % 3)
+
+
+def test_all_figures_and_those_of_each_class(network: Any) -> None:
+    drawn, data = make_features(0, 60), make_features(1, 90)
+    found = evaluate(drawn, data, network, by_class=True)
+    assert list(found.figures) == ["fid", "kid", "precision", "recall", "density", "coverage"]
+    assert found.figures["fid"].value == measure_frechet(drawn.rows, data.rows)
+    assert sorted(found.by_class) == [0, 1, 2]
+    own = measure_frechet(drawn.rows[1::3], data.rows[1::3])
+    assert found.by_class[1]["fid"].value == pytest.approx(own)
+    told = json.loads(json.dumps(found.to_json()))
+    assert told["network"]["name"] == "pixels"
+    assert told["figures"]["fid"]["interval95"][0] < told["figures"]["fid"]["value"]
+
+
+def test_features_that_say_nothing_are_refused(network: Any) -> None:
+    good = make_features(0, 20)
+    for rows, message in (
+        (np.full((20, 8), np.nan, np.float32), "numbers that are not finite"),
+        (np.ones((20, 8), np.float32), "are equal, expected pictures that vary"),
+        (np.ones((1, 8), np.float32), "got 1 pictures of the drawn pictures, expected at least 2"),
+    ):
+        with pytest.raises(InvalidInput, match=message):
+            evaluate(replace(good, rows=rows), good, network)
+    with pytest.raises(InvalidInput, match="got 'kid' with statistics, which give FID alone"):
+        evaluate(good, measure_moments(good.rows), network, ["kid"])
+    none = replace(good, classes=np.full(20, -1, np.int64))
+    with pytest.raises(InvalidInput, match="no class in common"):
+        evaluate(none, good, network, by_class=True)
+
+
+def test_statistics_are_kept(network: Any, tmp_path: Path) -> None:
+    moments = measure_moments(make_features(0, 30).rows)
+    path = tmp_path / "stats.npz"
+    write_statistics(path, moments, network)
+    found = read_statistics(path)
+    assert (found.source, found.moments.count) == ("stylert", 30)
+    assert np.array_equal(found.moments.cov, moments.cov)
+    check_network(found, network, path)
+    other = PixelNetwork()
+    other.name = "others"
+    with pytest.raises(InvalidInput, match="with the name 'pixels', expected 'others'"):
+        check_network(found, other, path)  # type: ignore[arg-type]
+    other.dim = 9
+    with pytest.raises(InvalidInput, match="has 8 dimensions, expected 9"):
+        check_network(found, other, path)  # type: ignore[arg-type]
+
+
+def test_statistics_of_other_tools(tmp_path: Path) -> None:
+    rows = make_features(0, 30).rows.astype(np.float64)
+    clean = tmp_path / "clean.npz"
+    np.savez(clean, mu=rows.mean(0), sigma=np.cov(rows.T))
+    assert measure_frechet(read_statistics(clean).moments, rows) == pytest.approx(0, abs=1e-7)
+    sums = {
+        "capture_all": False,
+        "capture_mean_cov": True,
+        "max_items": None,
+        "num_items": 30,
+        "num_features": 8,
+        "all_features": None,
+        "raw_mean": rows.sum(0),
+        "raw_cov": rows.T @ rows,
+    }
+    for protocol in (2, 4, 5):
+        path = tmp_path / "nvlabs.pkl"
+        path.write_bytes(pickle.dumps(sums, protocol))
+        found = read_statistics(path)
+        assert (found.source, found.moments.count) == ("NVlabs", 30)
+        assert np.allclose(found.moments.cov, np.cov(rows.T, ddof=0), atol=1e-8)
+
+
+def test_no_statistics_are_refused_and_nothing_runs(tmp_path: Path) -> None:
+    def refuse(data: bytes, message: str) -> None:
+        path = tmp_path / "x.npz"
+        path.write_bytes(data)
+        with pytest.raises(InvalidInput, match=message):
+            read_statistics(path)
+
+    class Evil:
+        def __reduce__(self) -> Any:
+            return (open, (str(tmp_path / "run"), "w"))
+
+    refuse(pickle.dumps(Evil()), "Cannot read")
+    assert not (tmp_path / "run").exists()
+    refuse(pickle.dumps([1]), "holds a list")
+    refuse(b"", "holds no statistics|Cannot read")
+    for arrays, message in (
+        ({"mu": np.zeros(3)}, "holds no statistics"),
+        ({"mu": np.zeros(3), "sigma": np.eye(2)}, "have the shapes"),
+        ({"mu": np.full(2, np.nan), "sigma": np.eye(2)}, "not finite"),
+        ({"mu": np.zeros(2), "sigma": np.array([[1.0, 5], [0, 1]])}, "its covariance is none"),
+        ({"mu": np.array([{}]), "sigma": np.eye(1)}, "holds Python objects"),
+    ):
+        file = io.BytesIO()
+        np.savez(file, **arrays)
+        refuse(file.getvalue(), message)
+    with pytest.raises(InvalidInput, match="expected a file of statistics"):
+        read_statistics(tmp_path / "none")
+
+
+class ShiftedDrawer:
+    """The same pictures with a share of their bytes moved by one."""
+
+    name = "shifted"
+
+    def __init__(self, generator: Any, share: float) -> None:
+        self._generator, self._share = generator, share
+
+    def identity(self, job: DatasetJob) -> dict[str, Any]:
+        return {"share": self._share}
+
+    def draw(self, job: DatasetJob, places: range) -> np.ndarray:
+        images = np.concatenate(
+            [
+                job.draw(self._generator, range(i, min(i + 4, places.stop)))
+                for i in range(places.start, places.stop, 4)
+            ]
+        )
+        flat = images.reshape(len(images), -1)
+        flat[:, : round(self._share * flat.shape[1])] ^= 1
+        return images
+
+
+def test_drift_of_known_pictures(open_fake: Any, network: Any, tmp_path: Path) -> None:
+    generator = open_fake()
+    drift = measure_drift(
+        generator, ShiftedDrawer(open_fake(), 0.25), make_job(50), network, tmp_path / "drift"
+    )
+    assert drift.figures["bytes_off"].value == pytest.approx(0.25)
+    assert drift.figures["psnr"].value == pytest.approx(10 * np.log10(255**2 / 0.25))
+    assert drift.figures["feature_distance"].value == pytest.approx(np.sqrt(7))  # pixels 20 to 26
+    assert 0 < drift.figures["relative_distance"].value < 0.05
+    assert 0 <= drift.figures["fid"].value < 1
+    same = measure_drift(
+        generator, ShiftedDrawer(open_fake(), 0), make_job(50), network, tmp_path / "same"
+    )
+    assert same.figures["fid"].value == pytest.approx(0, abs=1e-7)
+    assert same.figures["bytes_off"].value == 0
+    told = json.loads(json.dumps(same.to_json()))
+    assert told["figures"]["psnr"]["value"] is None
+
+
+def test_typical_pictures_lie_near_the_data(open_fake: Any, network: Any) -> None:
+    data = make_features(1, 40)
+    far = np.full((1, 8), 1000, np.float32)
+    drawn = np.concatenate([data.rows[:5] + 0.1, far])
+    for reference in (data, measure_moments(data.rows)):
+        assert rank_pictures(drawn, reference)[-1] == 5
+    generator = open_fake()
+    sheet = draw_sheet(generator, make_job(20), np.arange(20))
+    assert sheet.shape == (6 * 2 * 2 + 4, 6 * 8, 3)
+    assert sorted(set(generator.drawn)) == list(range(20))
+
+
+class CurvedGenerator:
+    """Pictures whose pixels are w, so that lengths are known."""
+
+    max_batch = 8
+
+    def __init__(self) -> None:
+        self.spec = replace(SPEC, num_ws=1)
+        self.classes = SimpleNamespace(count=0, names=(), make_labels=lambda *_, **__: None)
+        self.bundle = SimpleNamespace(family="curved", manifest={})
+
+    def map(self, z: np.ndarray, c: Any, **_: Any) -> np.ndarray:
+        return z[:, None]
+
+    def synthesize(self, ws: np.ndarray, **_: Any) -> np.ndarray:
+        flat = np.zeros((len(ws), 6 * 6 * 3), np.float64)
+        flat[:, 20:28] = ws[:, 0]  # the place of the features
+        return np.asarray(flat.reshape(-1, 6, 6, 3).transpose(0, 3, 1, 2))
+
+
+def test_path_lengths_of_a_linear_network(network: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a straight way, features move by 127.5 |z1 - z0| per unit, wherever on it."""
+    monkeypatch.setattr(
+        PixelNetwork,
+        "extract",
+        lambda self, images: images.reshape(len(images), -1)[:, 20:28],
+    )
+    generator: Any = CurvedGenerator()
+    z = [np.random.RandomState(i).randn(8) for i in range(80)]
+    lengths = np.sort([np.square(127.5 * (z[i + 1] - z[i])).sum() for i in range(0, 80, 2)])
+    for end in (True, False):
+        found = estimate_path_length(generator, network, make_job(40), end=end)
+        assert found.value == pytest.approx(lengths.mean(), rel=0.2)
+    on_sphere = estimate_path_length(generator, network, make_job(40), space="z")
+    angles = [
+        np.arccos(z[i] @ z[i + 1] / np.linalg.norm(z[i]) / np.linalg.norm(z[i + 1]))
+        for i in range(0, 80, 2)
+    ]
+    expected = np.square(127.5 * np.array(angles)).mean()
+    assert on_sphere.value == pytest.approx(expected, rel=0.2)
+
+
+def test_ways_on_a_sphere_stay_on_it() -> None:
+    a, b = np.random.default_rng(0).standard_normal((2, 5, 8))
+    unit = [x / np.linalg.norm(x, axis=1, keepdims=True) for x in (a, b)]
+    for t, expected in ((0.0, unit[0]), (1.0, unit[1])):
+        assert np.allclose(slerp(a, b, np.full((5, 1), t)), expected)
+    middle = slerp(a, b, np.full((5, 1), 0.5))
+    assert np.allclose(np.linalg.norm(middle, axis=1), 1)
+    assert np.allclose((middle * unit[0]).sum(1), (middle * unit[1]).sum(1))

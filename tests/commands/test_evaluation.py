@@ -1,0 +1,134 @@
+"""`stylert evaluate`: what it tells, what it keeps, and its one line for what goes wrong."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from stylert.cli import app, main
+from stylert.export.feature_networks.layers import pool_mean
+from stylert.export.onnx_graph import GraphBuilder
+
+
+@pytest.fixture
+def network(tmp_path: Path) -> Path:
+    """A feature network that gives the means of the channels."""
+    g = GraphBuilder("means")
+    x = g.input("pixels", ["N", 3, 12, 12])
+    g.output(pool_mean(g, x, name="features"), "features", "float32", ["N", 3])
+    told = {"stylert.name": "means", "stylert.range": "0,255", "stylert.resize": "bilinear"}
+    g.save(tmp_path / "means.onnx", metadata=told)
+    return tmp_path / "means.onnx"
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """Run a command that has to work, and give what it says as JSON."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*words: object) -> Any:
+        done = CliRunner().invoke(app, [*map(str, words), "--json"])
+        assert done.exit_code == 0, (done.output, done.exception)
+        return json.loads(done.stdout)
+
+    return call
+
+
+@pytest.fixture
+def fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> Callable[..., str]:
+    """Run a command that has to fail, and give its line."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+    monkeypatch.setattr("warnings.showwarning", None)
+
+    def call(*words: object) -> str:
+        with pytest.raises(SystemExit) as done:
+            main([str(word) for word in words])
+        assert done.value.code in (1, 2)
+        error = str(capsys.readouterr().err)
+        assert error.count("\n") == 1, error
+        return error
+
+    return call
+
+
+def test_a_generator_against_data(bundle: Path, network: Path, run: Callable[..., Any]) -> None:
+    how = ("--features", network, "--threads", 1)
+    run("generate", bundle, "--seeds", "100-159", "--out", "data")
+    saved = ("--save-stats", "stats.npz", "--sheet", "sheet.png", "--keep", "kept")
+    told = run("evaluate", bundle, "--data", "data", "--samples", 40, *how, *saved)
+    figures = told["figures"]
+    assert [*figures] == ["fid", "kid", "precision", "recall", "density", "coverage"]
+    assert (told["drawn"], told["data"], told["network"]["name"]) == (40, 60, "means")
+    with Image.open("sheet.png") as sheet:
+        assert sheet.size == (8 * 32, 4 * 32 + 4)
+    # Any batch gives these figures, and so do the statistics alone.
+    again = run("evaluate", bundle, "--data", "data", "--samples", 40, *how, "--batch", 3)
+    for name, figure in figures.items():
+        assert again["figures"][name]["value"] == pytest.approx(figure["value"], rel=1e-5)
+    alone = run("evaluate", bundle, "--stats", "stats.npz", "--samples", 40, *how)
+    assert alone["figures"]["fid"]["value"] == pytest.approx(figures["fid"]["value"], rel=1e-6)
+    assert [*alone["figures"]] == ["fid"]
+
+
+def test_a_sweep_and_its_chart(bundle: Path, network: Path, run: Callable[..., Any]) -> None:
+    run("generate", bundle, "--seeds", "100-139", "--truncation-psi", 1, "--out", "data")
+    told = run(
+        *("evaluate", bundle, "--data", "data", "--samples", 40, "--metrics", "fid,pr,ppl"),
+        *("--features", network, "--threads", 1, "--sweep", "psi=0.2:1:2", "--plot", "sweep.png"),
+    )
+    first, last = told["sweep"]
+    assert (first["psi"], last["psi"]) == (0.2, 1)
+    assert first["figures"]["fid"]["value"] > last["figures"]["fid"]["value"]
+    assert first["figures"]["recall"]["value"] < last["figures"]["recall"]["value"]
+    assert first["figures"]["ppl"]["value"] > 0
+    assert Path("sweep.png").stat().st_size > 10_000
+
+
+def test_a_deployment_against_another(
+    bundle: Path, goldens: Path, network: Path, run: Callable[..., Any]
+) -> None:
+    how = ("--samples", 20, "--features", network, "--threads", 1)
+    told = run(
+        "evaluate", bundle, "--precision", "fp32", "--against", goldens / "sg2-skip-32.pkl", *how
+    )
+    figures = {name: figure["value"] for name, figure in told["figures"].items()}
+    assert told["ways"][0] == "onnxruntime cpu fp32"
+    assert told["ways"][1] == "PyTorch, of sg2-skip-32.pkl"
+    assert figures["bytes_off"] < 0.001  # where a value lies between two bytes
+    assert figures["psnr"] is None or figures["psnr"] > 75
+    assert abs(figures["fid"]) < 1e-4
+
+
+def test_what_goes_wrong_is_one_line(
+    bundle: Path, network: Path, fail: Callable[..., str], tmp_path: Path
+) -> None:
+    how = ("evaluate", bundle, "--features", network, "--threads", 1, "--samples", 4)
+    before = sorted(tmp_path.rglob("*"))
+    one_of = "pass --data PATH, --stats FILE or --against WHAT, one of them"
+    assert one_of in fail(*how)
+    assert one_of in fail(*how, "--data", "x", "--against", "fp32")
+    assert "--sweep goes with --data or --stats" in fail(
+        *how, "--against", "fp16", "--sweep", "psi=0,1"
+    )
+    assert "--plot goes with --sweep" in fail(*how, "--data", "x", "--plot", "x.png")
+    assert "got 'isc', expected some of fid" in fail(*how, "--data", "x", "--metrics", "isc")
+    assert "expected psi=FIRST:LAST:COUNT" in fail(*how, "--data", "x", "--sweep", "0:1:6")
+    assert "there is no such folder" in fail(*how, "--data", "x")
+    assert "expected a file of statistics" in fail(*how, "--stats", "x.npz")
+    assert "which is what draws already" in fail(*how, "--precision", "fp32", "--against", "fp32")
+    assert "expected an ONNX file" in fail(
+        "evaluate", bundle, "--against", "fp16", "--features", "x"
+    )
+    assert sorted(tmp_path.rglob("*")) == before
+    np.savez(tmp_path / "other.npz", mu=np.zeros(5), sigma=np.eye(5))
+    assert "has 5 dimensions, expected 3" in fail(*how, "--stats", "other.npz")
+    np.savez(tmp_path / "stats.npz", mu=np.zeros(3), sigma=np.eye(3))
+    assert "'kid' with statistics" in fail(*how, "--stats", "stats.npz", "--metrics", "kid")
