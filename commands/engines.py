@@ -26,7 +26,7 @@ class Engine:
     gpu: Annotated[
         int | None, in_where("GPU to build on, counted from 0; by default the first.", min=0)
     ] = None
-    precision: Annotated[str, in_engine("Precision of the synthesis: fp16 or fp32.")] = "fp16"
+    precision: Annotated[str, in_engine("Precision of the synthesis: fp16, fp32 or int8.")] = "fp16"
     batch: Annotated[
         str, in_engine("Batch sizes: 1,4,8 for an engine for each, or 1:4:8 for one for a range.")
     ] = "1,4,8"

@@ -49,7 +49,7 @@ def build_engine(
     Args:
         bundle: the bundle's directory.
         compiler: 'tensorrt', 'tensorrt-rtx', or 'auto' (`say` tells which, and why).
-        precision: of the synthesis: 'fp16' or 'fp32'. It is a property of the graph's file.
+        precision: of the synthesis: 'fp16', 'fp32' or 'int8'. It is a property of the graph's file.
         batch: '1,4,8' for a profile for each of these sizes, '1:4:8' for one from 1 to 8 that is
             best at 4.
         output: what the synthesis gives: 'image' (uint8), 'img' (float32), or 'both'.

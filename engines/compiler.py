@@ -32,6 +32,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from stylert.engines.building import Progress, run_builder
+from stylert.engines.built_layers import count_types, find_not_int8, read_layers
 from stylert.engines.parsed_graph import ParsedGraph
 from stylert.engines.request import BuildRequest
 from stylert.runtime.backends.tensorrt.driver_remedy import tell_driver
@@ -175,12 +176,15 @@ def _compile(
     islands: list[str] = []
     while True:
         builder = _make_builder(compiler, logger)
-        parsed = ParsedGraph(compiler.trt, builder, logger, request.find_onnx(draft.graph))
+        onnx = request.find_onnx(draft.graph)
+        parsed = ParsedGraph(compiler.trt, builder, logger, onnx, draft.precision)
         parsed.keep_outputs(draft.outputs)
         parsed.check_precision(draft.precision, request.half_blocks)
         for name in islands:
             parsed.make_island(name)
         config = _make_config(compiler, request, builder, parsed)
+        if draft.precision == "int8":  # then the log tells the kernels
+            config.profiling_verbosity = compiler.trt.ProfilingVerbosity.DETAILED
         logger.clear()
         data = run_builder(
             compiler.trt,
@@ -207,6 +211,15 @@ def _compile(
             f"{compiler.title} {draft.version} has no half-precision kernel for any convolution "
             f"of {parsed.path.name}. Build with precision='fp32', or use another version."
         )
+    if draft.precision == "int8":
+        layers = read_layers(logger.layers)
+        if left := find_not_int8(layers, parsed.list_quantised()):
+            raise EngineError(
+                f"{compiler.title} {draft.version} does not tell that it computes "
+                f"{', '.join(left):.150} of {parsed.path.name} in 8 bits. Build with "
+                "precision='fp16', or use another version."
+            )
+        census["convolutions"] = count_types(layers)
     plan = replace(
         draft,
         sha256=hashlib.sha256(data).hexdigest(),

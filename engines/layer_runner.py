@@ -32,8 +32,17 @@ def find_layer_engines(bundle: Bundle, names: tuple[str, ...]) -> dict[str, Laye
     Args:
         bundle: opened.
         names: of the plans.
+
+    Raises:
+        EngineError: one is in INT8.
     """
     plans = [plan for plan in list_plans(bundle) if plan.name in names]
+    for plan in plans:
+        if plan.precision == "int8":
+            raise EngineError(
+                f"{plan.name} is laid out otherwise than its graph, layer by layer. Compare its "
+                "pictures alone: leave out layers=True."
+            )
     return {
         plan.graph: (plan.precision, partial(make_layer_runner, bundle, plan)) for plan in plans
     }

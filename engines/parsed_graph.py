@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from stylert.runtime.backends.int8_layout import lay_out
 from stylert.runtime.backends.tensorrt.refit_weights import with_float32_weights
 from stylert.runtime.bundle import is_noise
 from stylert.runtime.errors import EngineError
@@ -24,8 +25,10 @@ __all__ = ["ParsedGraph"]
 class ParsedGraph:
     """A parsed graph. It keeps alive what the builder reads until the engine is built."""
 
-    def __init__(self, trt: Any, builder: Any, logger: Any, path: Path) -> None:
-        """Parse a file.
+    def __init__(
+        self, trt: Any, builder: Any, logger: Any, path: Path, precision: str = "fp32"
+    ) -> None:
+        """Parse a file; one in 'int8' is laid out as TensorRT computes it in integers.
 
         Raises:
             EngineError: the parser refuses it; the message names the node.
@@ -38,7 +41,8 @@ class ParsedGraph:
         )
         self._parser = trt.OnnxParser(self.network, logger)
         self._weights: list[np.ndarray] = []
-        if not self._parser.parse(with_float32_weights(path), str(path)):
+        data = with_float32_weights(path)
+        if not self._parser.parse(lay_out(data) if precision == "int8" else data, str(path)):
             raise self._make_refusal()
 
     def keep_outputs(self, names: Collection[str]) -> None:
@@ -79,14 +83,22 @@ class ParsedGraph:
         """Hold the convolutions to what the graph promises.
 
         Args:
-            precision: 'fp16' or 'fp32'.
+            precision: 'fp16', 'fp32' or 'int8'. Of the last, the network only tells which
+                convolutions have dequantised weights: see `list_quantised` and `built_layers`.
             half_blocks: blocks whose convolutions must be half in an fp16 graph, but for the
                 upsampling of the RGB image.
 
         Raises:
             EngineError: one computes in another type than its weights have, none is half in an
-                fp16 graph, one is not that must be, or one is in an fp32 graph.
+                fp16 graph, one is not that must be, or one is in an fp32 graph; or 8 bits are where
+                they must not be, or nowhere.
         """
+        quantised = self.list_quantised() if precision == "int8" else self._list_dequantised()
+        if bool(quantised) != (precision == "int8"):
+            raise self._make_error(
+                f"got {len(quantised)} layers with values in 8 bits, expected "
+                f"{'some' if precision == 'int8' else 'none'} in an {precision} graph."
+            )
         half = 0
         must = tuple(f"{block}{end}" for block in half_blocks for end in "./")
         image = tuple(f"{block}.upsample/" for block in half_blocks)
@@ -105,6 +117,20 @@ class ParsedGraph:
                 f"got {half} convolutions in half precision, expected "
                 f"{'some' if precision == 'fp16' else 'none'} in an {precision} graph."
             )
+
+    def list_quantised(self) -> list[str]:
+        """Names of the convolutions whose input and weight are both dequantised."""
+        dequantised = set(self._list_dequantised())
+        return [
+            layer.name
+            for layer in self._list_convolutions()
+            if layer.num_inputs > 1 and {layer.get_input(i).name for i in (0, 1)} <= dequantised
+        ]
+
+    def _list_dequantised(self) -> list[str]:
+        """Names of the tensors that were in 8 bits."""
+        kind = self.trt.LayerType.DEQUANTIZE
+        return [layer.get_output(0).name for layer in self._list_layers() if layer.type == kind]
 
     def find_half_convolutions(self, message: str) -> list[str]:
         """Names of the half-precision convolutions that a builder's message speaks of."""

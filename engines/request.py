@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from stylert.runtime.arguments import check_choice, check_integer
-from stylert.runtime.bundle import HALF, Bundle, graph_key
+from stylert.runtime.bundle import HALF, INT8, Bundle, graph_key
 from stylert.runtime.errors import InvalidInput
 
 __all__ = [
@@ -23,7 +23,7 @@ __all__ = [
 
 GRAPHS = ("mapping", "synthesis")
 OUTPUTS = {"image": ("image",), "img": ("img",), "both": ("image", "img")}
-PRECISIONS = ("fp16", "fp32")
+PRECISIONS = ("fp16", "fp32", "int8")
 LARGEST_BATCH = 1024
 
 
@@ -58,6 +58,17 @@ class BuildRequest:
             check_integer("workspace", self.workspace, 1)
         if "synthesis" in self.graphs and self.precision == "fp16":
             need_half_graph(self.bundle)
+        if "synthesis" in self.graphs and self.precision == "int8":
+            if INT8 not in self.bundle.graphs:
+                raise InvalidInput(
+                    f"Bundle {self.bundle.path} has no {INT8}.onnx. Make one: stylert quantize "
+                    "BUNDLE. Or pass precision='fp16'."
+                )
+            if self.refittable:
+                raise InvalidInput(
+                    "refittable: got True with precision='int8', whose ranges are of one "
+                    "checkpoint, expected False."
+                )
 
     def find_precision(self, graph: str) -> str:
         """Precision of a graph's file."""

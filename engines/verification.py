@@ -24,12 +24,14 @@ from stylert.runtime.bundle import Bundle
 from stylert.runtime.errors import EngineError, ParityError
 from stylert.runtime.generator import Generator
 from stylert.runtime.machine import visible_gpus
-from stylert.runtime.proof.bundle_facts import reference_error
+from stylert.runtime.proof.bundle_facts import int8_error, reference_error
 from stylert.runtime.proof.parity import (
     LEAST_RANGE,
     MAX_SHARE_OFF,
     TOLERANCES,
+    Difference,
     RoundingError,
+    Tolerance,
     compare_each,
     measure_excess,
 )
@@ -165,7 +167,7 @@ def check_engine(
     with graph, open_engine(bundle, plan=plan, trust_engines=trust_engines) as engine:
         facts = engine.describe()
         (outputs,) = (p.outputs for p in list_plans(bundle) if p.name == facts["plans"][-1])
-        judge = _Judge(str(facts["precision"]), reference_error(bundle))
+        judge = _Judge(str(facts["precision"]), reference_error(bundle), int8_error(bundle))
         batches = sorted({best for _, best, _ in facts["batches"]})
         scenes = list_scenes(graph, seeds)
         rows: list[EngineRow] = []
@@ -184,6 +186,7 @@ def check_engine(
 class _Judge:
     precision: str
     error: RoundingError | None  # of PyTorch's float32, where the export has drawn it
+    int8: float = 0.0  # root of the mean square that INT8 pictures may be off
 
     def compare(self, output: str, expected: np.ndarray, got: np.ndarray) -> tuple[str, float]:
         """The worst picture in words, and how many times too far it is."""
@@ -192,8 +195,14 @@ class _Judge:
         precision = "fp32" if output == "ws" else self.precision
         error = None if output == "ws" else self.error
         each = compare_each(expected, got)
-        worst = max(each, key=lambda one: measure_excess(one, precision, error))
-        excess = measure_excess(worst, precision, error)
+
+        def measure(one: Difference) -> float:
+            if precision == "int8":
+                return one.excess(Tolerance(rms=self.int8))
+            return measure_excess(one, precision, error)
+
+        worst = max(each, key=measure)
+        excess = measure(worst)
         if not worst.finite:
             return "not finite", excess
         words = f"rms {worst.rms:.2g}, max |d| {worst.max_abs:.2g}, PSNR {worst.psnr_db:.1f} dB"
@@ -213,6 +222,8 @@ class _Judge:
             mean, most = float(off.mean()), int(off.max())
             reach = max(int(a.max() - a.min()), LEAST_RANGE * STEPS)
             allowed = reach * 10 ** (-TOLERANCES["fp16"].psnr_db / 20)
+            if self.precision == "int8":
+                allowed = self.int8 * STEPS
             excess = max(mean / MAX_SHARE_OFF, most) if self.precision == "fp32" else mean / allowed
             found.append((excess, f"mean |d| {mean:.2g} LSB, max |d| {most} LSB"))
         excess, words = max(found)

@@ -103,6 +103,8 @@ def _find_best_set(
     found, reasons = find_plan_sets(bundle, plans)
     version = f"{tensorrt}." if tensorrt else ""
     for one in found:
+        if one.precision == "int8":
+            continue  # never by itself, and Triton has no word for it yet
         if precision in ("auto", one.precision) and f"{one.version}.".startswith(version):
             return one, reasons
     return None, reasons

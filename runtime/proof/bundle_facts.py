@@ -8,13 +8,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from stylert.runtime.bundle import MANIFEST, Bundle
+from stylert.runtime.bundle import INT8, MANIFEST, Bundle
 from stylert.runtime.errors import BundleError
 from stylert.runtime.proof.parity import STORED_WEIGHTS, RoundingError
 
 __all__ = [
     "WEIGHTS",
     "difference_at_export",
+    "int8_error",
     "multiply_adds",
     "noise_strength",
     "reading_manifest",
@@ -74,6 +75,21 @@ def reference_error(bundle: Bundle) -> RoundingError | None:
     with reading_manifest(bundle.path):
         error = parity["reference_error"].get("img") if parity else None
         return None if error is None else RoundingError.from_json(error)
+
+
+def int8_error(bundle: Bundle) -> float:
+    """How far INT8 pictures may be off: 3 dB more than the worst at the export; 0 = there are none.
+
+    As the root of a mean square, of images from -1 to 1.
+
+    Raises:
+        BundleError: the manifest is damaged.
+    """
+    if INT8 not in bundle.graphs:
+        return 0.0
+    with reading_manifest(bundle.path):
+        worst = bundle.manifest["int8"]["quality"]["worst_db"]
+        return 2.0 * 10 ** ((3 - float(worst)) / 20)
 
 
 def tell_half(half: Mapping[str, Any]) -> str | None:

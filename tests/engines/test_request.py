@@ -44,7 +44,7 @@ def test_other_batches_are_refused(text: str, refuses: Refuses) -> None:
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [
-        ({"precision": "int8"}, ("precision", "int8", "'fp16' or 'fp32'")),
+        ({"precision": "int4"}, ("precision", "int4", "'fp16'", "'fp32'", "'int8'")),
         ({"output": "png"}, ("output", "png", "('image', 'img', 'both')")),
         ({"graphs": ("discriminator",)}, ("graphs", "discriminator", "'mapping' or 'synthesis'")),
         ({"graphs": ()}, ("graphs", "'mapping' or 'synthesis'")),

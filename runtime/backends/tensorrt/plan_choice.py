@@ -65,6 +65,8 @@ def choose_plans(
         MissingExtra: there are plans, but no package that runs them is installed.
     """
     plans = find_named(list_plans(bundle), plan)
+    if precision == "auto" and plan is not None:
+        precision = next(one.precision for one in plans if one.graph == "synthesis")
     trusted = [plan for plan in plans if is_trusted(plan, trust_engines=trust_engines)]
     choose = partial(
         _choose,
@@ -107,11 +109,7 @@ def _choose(
 ) -> Choice:
     """The best pair among these plans; see `choose_plans`."""
     mappings = [plan for plan in plans if plan.graph == "mapping"]
-    syntheses = [
-        plan
-        for plan in plans
-        if plan.graph == "synthesis" and precision in ("auto", plan.precision)
-    ]
+    syntheses = [plan for plan in plans if plan.graph == "synthesis" and _is_asked(plan, precision)]
     build = _command(bundle, syntheses, gpu, precision)
     if not syntheses:
         kind = "engine" if precision == "auto" else f"{precision} engine"
@@ -147,6 +145,11 @@ def _choose(
         )
     best = max(choices, key=partial(_rank, gpu=gpu))
     return replace(best, note=_tell_other_gpu(bundle, best.synthesis, gpu))
+
+
+def _is_asked(plan: Plan, precision: str) -> bool:
+    """Whether a plan is of this precision; INT8 is none of those that 'auto' takes."""
+    return plan.precision == precision or (precision == "auto" and plan.precision != "int8")
 
 
 def _rank(choice: Choice, *, gpu: Gpu) -> tuple[bool, bool, bool, bool, int, int]:

@@ -197,6 +197,27 @@ def test_nothing_is_installed(choose: Any, bundle_copy: Path, add_plans: Any, re
         choose({})
 
 
+def test_int8_is_taken_by_name_alone(
+    int8_bundle: Path, tmp_path: Path, add_plans: Any, refuses: Any
+) -> None:
+    path = shutil.copytree(int8_bundle, tmp_path / "int8")
+    bundle = Bundle.open(path)
+
+    def choose(precision: str, plan: str | None = None) -> str:
+        gpu = Gpu(0, "NVIDIA L4", (8, 9))
+        chosen = choose_plans(
+            bundle, gpu=gpu, precision=precision, plan=plan, version_of=lambda name: "11.4.0.106"
+        )
+        return chosen.synthesis.precision
+
+    _, int8 = add_plans(path, precision="int8")
+    with refuses("has no engine", error=EngineError):
+        choose("auto")
+    add_plans(path, precision="fp32")
+    assert choose("auto") == choose("fp32") == "fp32"
+    assert choose("int8") == choose("auto", int8.name) == "int8"
+
+
 def test_half_goes_before_single(
     bundle_of: Callable[[str], Path], tmp_path: Path, add_plans: Any
 ) -> None:
