@@ -18,7 +18,7 @@ from stylert.runtime.files.publishing import naming
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
-__all__ = ["choose_threads", "make_feeds", "open_graph"]
+__all__ = ["choose_threads", "make_feeds", "open_file", "open_graph"]
 
 
 def choose_threads(config: Config) -> int | None:
@@ -32,6 +32,19 @@ def open_graph(graph: GraphBuilder, *, threads: int | None = None) -> InferenceS
     Raises:
         MissingExtra: ONNX Runtime is not installed.
     """
+    with tempfile.TemporaryDirectory(prefix="stylert-graph-") as folder:
+        path = Path(folder) / "graph.onnx"
+        with naming(path):
+            graph.save(path)
+        return open_file(path, threads=threads)
+
+
+def open_file(path: Path, *, threads: int | None = None) -> InferenceSession:
+    """The same of a graph that is written.
+
+    Raises:
+        MissingExtra: ONNX Runtime is not installed.
+    """
     available_providers()  # says what to install where there is no ONNX Runtime
     import onnxruntime
 
@@ -39,11 +52,7 @@ def open_graph(graph: GraphBuilder, *, threads: int | None = None) -> InferenceS
     options.log_severity_level = 3
     options.enable_mem_pattern = False  # what is watched would double the memory
     options.intra_op_num_threads = threads or 0
-    with tempfile.TemporaryDirectory(prefix="stylert-graph-") as folder:
-        path = Path(folder) / "graph.onnx"
-        with naming(path):
-            graph.save(path)
-        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
 def make_feeds(checkpoint: Checkpoint, ws: np.ndarray) -> dict[str, np.ndarray]:

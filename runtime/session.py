@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ANY_BATCH", "DLPackArray", "Graphs", "Session", "join"]
 
-Graphs = tuple[Literal["mapping", "synthesis", "gradient"], ...]  # in the order of their runs
+Graphs = tuple[Literal["mapping", "synthesis", "encoder", "gradient"], ...]  # as they are run
 
 ANY_BATCH = 2**31 - 1  # the `max_batch` of a session without limits
 
@@ -67,7 +67,7 @@ class Session(Protocol):
         """Run graphs, one after the other.
 
         Args:
-            graphs: ('mapping',), ('synthesis',), both (then ws is not fed), or ('gradient',).
+            graphs: ('mapping',), ('synthesis',), both (then ws is not fed), or another one alone.
             feeds: of the inputs of these graphs, for up to `max_batch` images.
             outputs: names of those of the last graph that are wanted: 'ws' [N, num_ws, w_dim]
                 float32; 'img' [N, C, H, W] float32, 'image' [N, H, W, C] uint8.

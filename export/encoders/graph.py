@@ -106,7 +106,7 @@ class _EncoderGraph:
         with g.scope("conv1"):
             y = self.conv(y, f"{layer}.3", stride=stride, norm=f"{layer}.4")
         with g.scope("excite"):
-            weights = g.op("GlobalAveragePool", y, name="mean")
+            weights = self.mean(y)
             weights = g.op("Relu", self.conv(weights, f"{layer}.5.fc1", label="fc1"), name="relu")
             weights = self.conv(weights, f"{layer}.5.fc2", label="fc2")
             y = g.op("Mul", y, g.op("Sigmoid", weights, name="sigmoid"), name="excite")
@@ -210,8 +210,7 @@ class _EncoderGraph:
 
     def mean_head(self, maps: list[ir.Value]) -> ir.Value:
         g = self.graph
-        x = g.op("GlobalAveragePool", maps[-1], name="mean")
-        x = g.op("Flatten", x, name="flatten", axis=1)
+        x = g.op("Flatten", self.mean(maps[-1]), name="flatten", axis=1)
         return self.as_code(self.dense(x, "linear", equalised=True))
 
     def plain_head(self, maps: list[ir.Value]) -> ir.Value:
@@ -286,6 +285,16 @@ class _EncoderGraph:
         g, weight, bias = self.graph, self.tensors[f"{name}.weight"], self.tensors[f"{name}.bias"]
         matrix = lowering.fold_dense(weight, bias)[0] if equalised else weight.T
         return g.op("Gemm", x, g.weight("weight", matrix), g.constant("bias", bias), name="gemm")
+
+    def mean(self, x: ir.Value) -> ir.Value:
+        """The mean of each channel, [N, C, 1, 1]: of rows first, then of these.
+
+        ONNX Runtime's GlobalAveragePool adds 16,384 numbers up one by one: that loses the last
+        digits, and cost a hundred times PyTorch's own rounding error in the codes.
+        """
+        for axis, name in ((3, "mean_of_rows"), (2, "mean")):
+            x = self.graph.op("ReduceMean", x, name=name, axes=[axis], keepdims=1)
+        return x
 
     def find_affine(self, name: str) -> tuple[np.ndarray, np.ndarray]:
         """A batch normalisation as a scale and a shift, [C] float64."""

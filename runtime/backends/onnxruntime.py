@@ -97,7 +97,7 @@ class OnnxRuntimeSession:
             of_all += bundle.graphs[GRADIENT].outputs
         self._specs = {t.name: t for t in of_all}
         self._bound: BoundOutputs | None = None  # made when it is first asked for
-        self._lock = threading.Lock()  # of its making
+        self._lock = threading.Lock()  # of what is made then
         self._timer = timer
         if timer is not None:  # only a stream of ours can be watched
             with timer.device.active():
@@ -109,7 +109,7 @@ class OnnxRuntimeSession:
                 ort, bundle, graph_key("synthesis", precision), threads=self.threads
             ),
         }
-        self._open_gradient = partial(self._open, ort, bundle, GRADIENT, threads=self.threads)
+        self._open_other = partial(self._open, ort, bundle, threads=self.threads)
         self._only_what_is_asked = ort.RunOptions()  # of the many gradients
         self._only_what_is_asked.only_execute_path_to_fetches = True
 
@@ -197,10 +197,10 @@ class OnnxRuntimeSession:
             self._bound.close()
 
     def _find_graph(self, graph: str) -> tuple[Any, tuple[str, ...]]:
-        """A graph; the gradient, which few ask for, is opened when it is asked for."""
+        """A graph; one that few ask for, the gradient or the encoder, is opened when it is."""
         with self._lock:
-            if graph == GRADIENT and graph not in self._graphs:
-                self._graphs[graph] = self._open_gradient()
+            if graph not in self._graphs:
+                self._graphs[graph] = self._open_other(graph)
         return self._graphs[graph]
 
     def _bound_outputs(self) -> BoundOutputs:

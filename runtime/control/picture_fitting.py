@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stylert.runtime.bundle import GRADIENT, Bundle, is_noise
+from stylert.runtime.control.inversion import Inversion
 from stylert.runtime.drawing_options import PictureOptions
 from stylert.runtime.errors import InvalidInput
 from stylert.runtime.graph_inputs import GraphInputs
@@ -41,7 +42,7 @@ class PictureGradient:
     noise: Mapping[str, np.ndarray]
 
 
-class PictureFitting:
+class PictureFitting(Inversion):
     """The part of `Generator` that compares what it draws with pictures, and differentiates."""
 
     bundle: Bundle

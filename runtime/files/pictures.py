@@ -18,7 +18,8 @@ from stylert.runtime.errors import InvalidInput, StylertWarning
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["MAX_PIXELS", "list_pictures", "read_picture", "read_planes", "resize_picture"]
+__all__ = ["MAX_PIXELS", "list_pictures", "make_grey", "read_picture", "read_planes"]
+__all__ += ["resize_picture"]
 
 MAX_PIXELS = 100_000_000  # no camera of today makes more; 300 MB of bytes
 
@@ -88,6 +89,15 @@ def resize_picture(image: np.ndarray, height: int, width: int) -> np.ndarray:
     picture = Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else image)
     resized = np.asarray(picture.resize((width, height), Image.Resampling.BILINEAR))
     return resized.reshape(height, width, image.shape[2])
+
+
+def make_grey(image: np.ndarray) -> np.ndarray:
+    """A picture [H, W, 1 or 3] uint8 in grey, [H, W, 1]: the luma of ITU-R BT.601."""
+    from PIL import Image
+
+    if image.shape[2] == 1:
+        return image
+    return np.asarray(Image.fromarray(image).convert("L"))[:, :, None]
 
 
 def list_pictures(path: str | Path) -> list[Path]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,7 +16,7 @@ from stylert.runtime.backends.openvino.kept_graphs import KeptGraphs
 from stylert.runtime.backends.openvino.library import check_device, failing, import_openvino
 from stylert.runtime.backends.openvino.small_weights import warn_of_small_weights
 from stylert.runtime.backends.processor import multiplies_bytes, processor_features
-from stylert.runtime.bundle import GRADIENT, Bundle, graph_key
+from stylert.runtime.bundle import ENCODER, GRADIENT, Bundle, graph_key
 from stylert.runtime.errors import EngineError
 from stylert.runtime.feeds import Feeds
 from stylert.runtime.machine import usable_cpus
@@ -98,6 +100,9 @@ class OpenVINOSession:
             exact = opened("synthesis", self.threads)
             warn_of_small_weights(bundle, self._graphs["mapping"], self._graphs["synthesis"], exact)
             exact.close()
+        # Few ask for it, and it may be large: one compiled graph, for the batch that came last.
+        self._lock = threading.Lock()  # of its making
+        self._open_encoder = partial(opened, ENCODER, self.threads, copies=1)
 
     def run(
         self, graphs: Graphs, feeds: Feeds, outputs: Sequence[str], *, on_device: bool = False
@@ -157,8 +162,14 @@ class OpenVINOSession:
     def _run_part(self, graphs: Graphs, feeds: Feeds, outputs: Sequence[str]) -> list[np.ndarray]:
         arrays = {**feeds.rows, **feeds.constants}
         for graph in graphs[:-1]:
-            (arrays["ws"],) = self._graphs[graph].run(arrays, feeds.count, ["ws"])
-        return self._graphs[graphs[-1]].run(arrays, feeds.count, outputs)
+            (arrays["ws"],) = self._find_graph(graph).run(arrays, feeds.count, ["ws"])
+        return self._find_graph(graphs[-1]).run(arrays, feeds.count, outputs)
+
+    def _find_graph(self, graph: str) -> CompiledGraph:
+        with self._lock:
+            if graph == ENCODER and graph not in self._graphs:
+                self._graphs[graph] = self._open_encoder()
+            return self._graphs[graph]
 
 
 def list_batches(bundle: Bundle) -> tuple[int, ...]:

@@ -21,7 +21,7 @@ from stylert.runtime.backends.tensorrt.package import Package
 from stylert.runtime.backends.tensorrt.plan_choice import COMPILERS, choose_plans
 from stylert.runtime.backends.tensorrt.plans import Plan
 from stylert.runtime.backends.tensorrt.resident import ResidentArrays
-from stylert.runtime.bundle import GRADIENT, Bundle, graph_key
+from stylert.runtime.bundle import Bundle, graph_key
 from stylert.runtime.errors import EngineError, InvalidInput, StylertWarning
 from stylert.runtime.feeds import Feeds
 from stylert.runtime.machine import Gpu
@@ -107,9 +107,9 @@ class TensorRTSession:
         """Run graphs in one launch: ws never leaves the GPU between them; see `Session.run`."""
         if self._broken:
             raise EngineError(f"This session is of no use: {self._broken}. Open the bundle again.")
-        if GRADIENT in graphs:
+        if other := [graph for graph in graphs if graph not in (MAPPING, SYNTHESIS)]:
             raise EngineError(
-                "gradient: engines of TensorRT have none, expected backend='onnxruntime' or "
+                f"{other[0]}: engines of TensorRT have none, expected backend='onnxruntime' or "
                 "'openvino'."
             )
         batch = self._padded(feeds.count)
