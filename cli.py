@@ -29,6 +29,7 @@ from stylert.commands.engines import build_engine, triton
 from stylert.commands.evaluation import evaluate
 from stylert.commands.export import PARITY, convert, export
 from stylert.commands.gradient import gradient
+from stylert.commands.inversion import encoder, invert
 from stylert.commands.quantization import quantize
 from stylert.commands.serving import ray, serve
 from stylert.commands.tune import tune
@@ -39,24 +40,8 @@ from stylert.runtime.errors import InvalidInput, ParityError, StylertError
 __all__ = ["app", "main"]
 
 COMMANDS = (
-    *(
-        demo,
-        export,
-        quantize,
-        convert,
-        verify,
-        generate,
-        mix,
-        edit,
-        video,
-        serve,
-        evaluate,
-        bench,
-        tune,
-        info,
-        doctor,
-    ),
-    *(gradient, build_engine, triton, ray),
+    *(demo, export, quantize, convert, verify, generate, mix, edit, video, serve, evaluate, bench),
+    *(tune, info, doctor, encoder, invert, gradient, build_engine, triton, ray),
 )
 
 app = typer.Typer(

@@ -23,12 +23,13 @@ from stylert.commands.options import (
 from stylert.commands.target_files import check_new
 from stylert.commands.text.names import parse_names
 from stylert.runtime.bundle import Bundle
-from stylert.runtime.errors import InvalidInput
+from stylert.runtime.errors import CheckpointError, InvalidInput
 from stylert.runtime.packages import need
 from stylert.runtime.proof.bundle_facts import tell_int8
 
 if TYPE_CHECKING:
     from stylert.export.checkpoints import Assumptions, Checkpoint
+    from stylert.export.encoders.config import Encoder
 
 __all__ = ["COMPARED", "PARITY", "AllowChaotic", "ReadAs", "convert", "export", "in_proof"]
 __all__ += ["FLOOR", "in_int8", "need_export", "print_int8"]
@@ -140,6 +141,9 @@ def export(
         Any,
         in_stored("Names of the classes: a,b,c, or a file with a name a line.", read=parse_names),
     ] = None,
+    encoder: Annotated[
+        bool, in_stored("Keep the encoder of a file of pSp, e4e or ReStyle, for invert.")
+    ] = True,
 ) -> None:
     """Turn a checkpoint into a bundle, and prove that it draws the same pictures.
 
@@ -170,6 +174,7 @@ def export(
             gradient=gradient,
             allow_chaotic=allow_chaotic,
             int8_floor=floor,
+            encoder=_find_encoder(checkpoint, model) if encoder else None,
             progress=progress,
             say=console.warn,
         )
@@ -188,6 +193,22 @@ def export(
     return console.say(
         f"Draw with: stylert generate {shlex.quote(str(out))} --seeds 0-15 --out images"
     )
+
+
+def _find_encoder(file: str, model: Checkpoint) -> Encoder | None:
+    """The encoder beside a generator; one that cannot be read is told, and left out."""
+    from stylert.export.encoders.reader import find_encoder
+
+    if model.source.network != "decoder":
+        return None
+    try:
+        found = find_encoder(file)
+    except CheckpointError as error:
+        console.warn(f"The bundle has no encoder. {error}")
+        return None
+    if found is not None:
+        console.note(f"its encoder ({found.config.title}) goes into the bundle, for stylert invert")
+    return found
 
 
 def print_int8(facts: Mapping[str, Any]) -> None:

@@ -9,6 +9,8 @@ from typing import Any
 
 from stylert.export.bundle_draft import BundleDraft
 from stylert.export.checkpoints import Checkpoint
+from stylert.export.encoders.bundling import add_encoder
+from stylert.export.encoders.config import Encoder
 from stylert.export.int8.quantisation import check_floor, quantise_bundle
 from stylert.export.int16_rounding import round_weights
 from stylert.export.parity import ParityReport, count_pictures
@@ -35,6 +37,7 @@ def export_bundle(
     gradient: bool = False,
     allow_chaotic: bool = False,
     int8_floor: float | None = None,
+    encoder: Encoder | None = None,
     graph_options: Mapping[str, Any] = MappingProxyType({}),
     progress: Progress = lambda stage, done, total: None,
     say: Callable[[str], None] = lambda line: None,
@@ -60,6 +63,7 @@ def export_bundle(
             that nothing can be proven.
         int8_floor: add the synthesis graph in 8 bits, with at least this PSNR in dB; None = none.
             Where it cannot be reached there is no such graph, which is no error of the user's.
+        encoder: goes into the bundle, too: one for this generator.
         graph_options: options of the family's graph, such as `up_convolution` of StyleGAN2.
         progress: called as the work goes on.
         say: called with a line on what a user should know.
@@ -97,6 +101,8 @@ def export_bundle(
                 progress=progress,
             )
         draft.write_manifest(None if report is None else report.to_json())
+        if encoder is not None:
+            add_encoder(folder, encoder, verify=verify_seeds != 0)
         if int8_floor is not None:
             try:
                 quantise_bundle(folder, int8_floor=int8_floor, progress=progress)

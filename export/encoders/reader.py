@@ -20,7 +20,7 @@ from stylert.export.encoders.official import is_official, read_official
 from stylert.runtime.bundle import hash_file
 from stylert.runtime.errors import CheckpointError
 
-__all__ = ["read_encoder"]
+__all__ = ["find_encoder", "read_encoder"]
 
 _EXPECTED = (
     "expected the .pt file of a trained pSp, e4e or ReStyle, or a .safetensors file of "
@@ -53,6 +53,19 @@ def read_encoder(path: str | Path) -> Encoder:
         raise CheckpointError(f"Cannot read {str(path)!r}: {reason}.") from None
     except MemoryError:
         raise CheckpointError(f"Cannot read {str(path)!r}: it does not fit into memory.") from None
+
+
+def find_encoder(path: str | Path) -> Encoder | None:
+    """The encoder beside the generator in a file; None where there is none.
+
+    Raises:
+        CheckpointError: there is one, which is damaged or not supported.
+    """
+    try:
+        value, _ = _read_value(Path(path))
+    except (CheckpointError, OSError, ValueError):  # of another kind: it has no encoder
+        return None
+    return read_encoder(path) if is_official(value) else None
 
 
 def _read_value(path: Path) -> tuple[Any, dict[str, Any]]:

@@ -117,7 +117,7 @@ def _prepare(image: np.ndarray, facts: EncoderFacts) -> np.ndarray:
         columns = _nearest(image.shape[1], width)
         numbers: np.ndarray = image[rows[:, None], columns]
         planes = np.equal(numbers, np.arange(facts.channels)[:, None, None])  # [classes, h, w]
-        return planes.astype(np.float32)
+        return np.asarray(planes, np.float32)
     if facts.picture == "sketch":
         grey = resize_picture(make_grey(image), height, width)
         scaled: np.ndarray = grey.transpose(2, 0, 1).astype(np.float32) / np.float32(255)

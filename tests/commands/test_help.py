@@ -12,9 +12,13 @@ from typing import Any
 
 import pytest
 import typer
+from PIL import Image
 from typer.testing import CliRunner
 
 from stylert import cli
+from stylert.export.encoders.bundling import add_encoder
+from stylert.export.encoders.native import write_encoder
+from stylert.runtime.bundle import Bundle
 
 COMMANDS: dict[str, Any] = typer.main.get_command(cli.app).commands  # type: ignore[attr-defined]
 OPTIONS = [
@@ -25,7 +29,7 @@ OPTIONS = [
 ]
 PANELS = {
     *("Picture", "Walk", "What the bundle holds", "Where it runs", "Output", "Storage", "Data set"),
-    *("Checkpoint", "Proof", "Half precision", "Engine", "Models"),
+    *("Checkpoint", "Proof", "Half precision", "Engine", "Models", "Inversion"),
     *("Service", "Cluster", "What is timed", "Plan"),
 }
 SHORTER = {
@@ -62,6 +66,7 @@ def test_an_example_runs(
     monkeypatch: pytest.MonkeyPatch,
     goldens: Path,
     bundle_of: Callable[[str], Path],
+    make_encoder: Callable[[int, int], Any],
 ) -> None:
     monkeypatch.chdir(tmp_path)
     shutil.copy(goldens / "sg2-fp16-64.pkl", "ffhq.pkl")
@@ -70,6 +75,13 @@ def test_an_example_runs(
     if example.startswith("verify images"):
         run = "generate ffhq-bundle --seeds 0-3 --out images"
         assert CliRunner().invoke(cli.app, run.split()).exit_code == 0
+    if example.startswith(("encoder", "invert")):
+        spec = Bundle.open("ffhq-bundle").spec
+        encoder = make_encoder(spec.num_ws, spec.w_dim)
+        write_encoder(encoder, Path("ffhq-encoder.safetensors"), trained="nothing")
+        Image.new("RGB", (20, 30)).save("photo.jpg")
+    if example.startswith("invert"):
+        add_encoder("ffhq-bundle", encoder, verify=False)
     for text, smaller in SMALLER.items():
         example = example.replace(text, smaller)
     shorter = "" if "--repair" in example else SHORTER.get(example.split()[0], "")

@@ -216,4 +216,6 @@ def _note_rest(value: dict[Any, Any], chosen: _Generator) -> str:
     if not rest:
         return ""
     shown = quote_some(dict.fromkeys(rest))
-    return f"beside {quote(chosen.name)} the file has {shown}, which are not exported"
+    # An encoder beside a decoder may be exported, too: see `export.encoders`.
+    kept = "not of the generator" if chosen.name == "decoder" else "not exported"
+    return f"beside {quote(chosen.name)} the file has {shown}, which are {kept}"
