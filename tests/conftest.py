@@ -384,9 +384,16 @@ def make_encoder() -> Callable[[int, int], Encoder]:
 
     def make(num_ws: int, w_dim: int) -> Encoder:
         config = EncoderConfig(
-            title="StyleRT", backbone="plain", head="plain", widths=(4, 6),
-            hidden=5, num_codes=1, num_ws=num_ws, w_dim=w_dim,
-            height=16, width=16,
+            title="StyleRT",
+            backbone="plain",
+            head="plain",
+            widths=(4, 6),
+            hidden=5,
+            num_codes=1,
+            num_ws=num_ws,
+            w_dim=w_dim,
+            height=16,
+            width=16,
         )
         random = np.random.default_rng(0)
         tensors = {
