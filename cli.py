@@ -30,6 +30,7 @@ from stylert.commands.evaluation import evaluate
 from stylert.commands.export import PARITY, convert, export
 from stylert.commands.gradient import gradient
 from stylert.commands.inversion import encoder, invert
+from stylert.commands.projection import inpaint, project
 from stylert.commands.quantization import quantize
 from stylert.commands.serving import ray, serve
 from stylert.commands.tune import tune
@@ -41,7 +42,7 @@ __all__ = ["app", "main"]
 
 COMMANDS = (
     *(demo, export, quantize, convert, verify, generate, mix, edit, video, serve, evaluate, bench),
-    *(tune, info, doctor, encoder, invert, gradient, build_engine, triton, ray),
+    *(tune, info, doctor, encoder, invert, gradient, project, inpaint, build_engine, triton, ray),
 )
 
 app = typer.Typer(

@@ -101,7 +101,7 @@ def test_help_has_an_example_to_copy(run: Callable[..., Done], command: str) -> 
 def test_the_commands_are_the_designs() -> None:
     names = (
         "bench build-engine convert demo doctor edit encoder evaluate export generate gradient "
-        "info invert mix quantize ray serve triton tune verify video"
+        "info inpaint invert mix project quantize ray serve triton tune verify video"
     )
     assert names.split() == COMMANDS
 

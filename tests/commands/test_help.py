@@ -16,6 +16,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from stylert import cli
+from stylert.export.adjoint.bundle_gradient import add_gradient
 from stylert.export.encoders.bundling import add_encoder
 from stylert.export.encoders.native import write_encoder
 from stylert.runtime.bundle import Bundle
@@ -30,12 +31,14 @@ OPTIONS = [
 PANELS = {
     *("Picture", "Walk", "What the bundle holds", "Where it runs", "Output", "Storage", "Data set"),
     *("Checkpoint", "Proof", "Half precision", "Engine", "Models", "Inversion"),
-    *("Service", "Cluster", "What is timed", "Plan"),
+    *("Service", "Cluster", "What is timed", "Plan", "Search"),
 }
 SHORTER = {
     "export": "--verify-seeds 1",
     "verify": "--seeds 1",
     "bench": "--rounds 1 --max-seconds 1",
+    "project": "--steps 2 --seeds-start 2",
+    "inpaint": "--steps 2 --seeds-start 2",
 }
 SMALLER = {
     "0-49999": "0-4",
@@ -72,6 +75,12 @@ def test_an_example_runs(
     shutil.copy(goldens / "sg2-fp16-64.pkl", "ffhq.pkl")
     if not example.startswith("export"):
         shutil.copytree(bundle_of("sg2-fp16-64"), "ffhq-bundle")
+    if example.startswith(("project", "inpaint")):
+        add_gradient(Path("ffhq-bundle"))
+        Image.new("RGB", (60, 50), "tan").save("me.png")
+        mask = Image.new("L", (60, 50), "white")
+        mask.paste("black", (20, 20, 40, 40))
+        mask.save("mask.png")
     if example.startswith("verify images"):
         run = "generate ffhq-bundle --seeds 0-3 --out images"
         assert CliRunner().invoke(cli.app, run.split()).exit_code == 0

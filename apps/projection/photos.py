@@ -1,0 +1,94 @@
+"""Photos and masks as a generator's pictures: cut to its shape from the middle, and resized."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from stylert.runtime import GeneratorSpec, InvalidInput
+from stylert.runtime.files.pictures import read_picture
+
+__all__ = ["fit_picture", "read_mask", "read_photos"]
+
+HALF = 128  # from which on a mask's byte means 1
+
+
+def read_photos(paths: Sequence[str | Path], spec: GeneratorSpec) -> np.ndarray:
+    """Read photos, whatever their mode and size, as pictures of a generator.
+
+    Args:
+        paths: the files.
+        spec: of the generator.
+
+    Returns:
+        [N, H, W, C] uint8.
+
+    Raises:
+        InvalidInput: no picture, a damaged or huge one, or a generator of other channels than 1, 3
+            and 4.
+    """
+    if spec.img_channels not in (1, 3, 4):
+        raise InvalidInput(
+            f"generator: it draws {spec.img_channels} channels, expected 1, 3 or 4, as photos have."
+        )
+    return np.stack(
+        [fit_picture(read_picture(path, channels=spec.img_channels), spec) for path in paths]
+    )
+
+
+def read_mask(path: str | Path, spec: GeneratorSpec, *, like: tuple[int, int]) -> np.ndarray:
+    """Read a mask: white is to be seen, black is a hole.
+
+    Args:
+        path: a picture of the photo's size.
+        spec: of the generator.
+        like: height and width of the photo.
+
+    Returns:
+        [1, 1, H, W] float32 of 0 and 1.
+
+    Raises:
+        InvalidInput: another size, or it is all black or all white.
+    """
+    pixels = read_picture(path, channels=1)
+    if pixels.shape[:2] != like:
+        raise InvalidInput(
+            f"{path}: got a mask of {pixels.shape[1]}x{pixels.shape[0]} pixels, expected "
+            f"{like[1]}x{like[0]}, as the photo."
+        )
+    # A pixel that a hole touches is hidden: nothing of the hole is read.
+    whole = fit_picture(np.where(pixels >= HALF, 255, 0).astype(np.uint8), spec)
+    mask: np.ndarray = (whole[None, :, :, 0] == 255).astype(np.float32)[None]
+    if mask.min() == mask.max():
+        kind = "white: nothing is to be filled" if mask.max() else "black: nothing is to be seen"
+        raise InvalidInput(
+            f"{path}: the mask is all {kind}; expected white to keep, black to fill."
+        )
+    return mask
+
+
+def fit_picture(image: np.ndarray, spec: GeneratorSpec) -> np.ndarray:
+    """Cut the largest part of the generator's shape out of the middle, and resize it.
+
+    Args:
+        image: [h, w, C] uint8.
+        spec: of the generator.
+
+    Returns:
+        [H, W, C] uint8.
+    """
+    from PIL import Image
+
+    H, W = spec.img_height, spec.img_width
+    h, w = image.shape[:2]
+    high, wide = min(h, w * H // W) or 1, min(w, h * W // H) or 1
+    top, left = (h - high) // 2, (w - wide) // 2
+    part = image[top : top + high, left : left + wide]
+    if part.shape[:2] == (H, W):
+        return part
+    picture = Image.fromarray(part[:, :, 0] if part.shape[2] == 1 else part)
+    resized = np.asarray(picture.resize((W, H), Image.Resampling.LANCZOS))
+    fitted: np.ndarray = resized.reshape(H, W, image.shape[2])
+    return fitted

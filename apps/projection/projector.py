@@ -1,0 +1,365 @@
+"""`Projector`: finds the styles that draw given pictures, step by step, by gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from stylert.apps.projection.adam import Adam
+from stylert.apps.projection.latent_statistics import measure_latents
+from stylert.apps.projection.noise_correlation import correlate, normalise
+from stylert.apps.projection.settings import ProjectionSettings
+from stylert.apps.projection.starting import count_starts, find_starts
+from stylert.runtime import EngineError, Generator, InvalidInput
+
+__all__ = ["ProjectionStep", "Projector", "open_projector", "project", "to_img"]
+
+HALVINGS = 10  # of the rate after losses that are no numbers; then it is an error
+
+
+@dataclass(frozen=True, eq=False)  # arrays have no one answer to ==
+class ProjectionStep:
+    """Where a projection is.
+
+    Attributes:
+        number: of the step, from 1 on.
+        steps: how many there will be.
+        loss: of what was drawn in this step, [N].
+        psnr: of the same, in dB over the pixels that are seen, [N].
+        img: what was drawn, [N, C, H, W] float32.
+        best_ws: the styles of the lowest loss so far, [N, num_ws, w_dim] float32.
+        best_psnr: theirs, [N].
+        best_noise: their noise [N, 1, h, w] by input name, if it is found, too.
+    """
+
+    number: int
+    steps: int
+    loss: np.ndarray
+    psnr: np.ndarray
+    img: np.ndarray
+    best_ws: np.ndarray
+    best_psnr: np.ndarray
+    best_noise: Mapping[str, np.ndarray]
+
+
+class Projector:
+    """A projection of N pictures at once; the same seed gives the same styles.
+
+    Args:
+        generator: with a gradient in its bundle.
+        target: [N, C, H, W] floats in [-1, 1].
+        start: [N, num_ws, w_dim] floats, where it starts.
+        mask: [N, 1, H, W] or [1, 1, H, W] of 0 to 1: where the target matters. None = everywhere.
+        settings: how it goes.
+        deviation: of w, None = it is measured.
+    """
+
+    def __init__(
+        self,
+        generator: Generator,
+        target: np.ndarray,
+        start: np.ndarray,
+        *,
+        mask: np.ndarray | None = None,
+        settings: ProjectionSettings | None = None,
+        deviation: float | None = None,
+    ) -> None:
+        self.generator = generator
+        self.settings = settings or ProjectionSettings()
+        N, s = len(target), generator.spec
+        mask = np.ones((1, 1, s.img_height, s.img_width), np.float32) if mask is None else mask
+        self.mask = np.broadcast_to(mask, (N, *mask.shape[1:])).astype(np.float32)
+        # What is hidden is never looked at, whatever stands there.
+        self.target = np.where(self.mask > 0, target, 0).astype(np.float32)
+        self.deviation = measure_latents(generator).deviation if deviation is None else deviation
+        self.number = 0
+        self._ws = np.ascontiguousarray(start, np.float32)
+        if self.settings.space == "w" or self.settings.release > 0:
+            self._ws = np.broadcast_to(self._ws.mean(1, keepdims=True), start.shape).copy()
+        self._sane = self._ws
+        self._adam = Adam(self._ws[:, :1].shape)
+        self._shrunk = np.ones(N, np.float32)  # factors of the rate
+        self._random = np.random.RandomState(self.settings.seed)
+        self._noise: dict[str, np.ndarray] = {}
+        if self.settings.noise:
+            drawn = generator.inputs.noise.seeded([self.settings.seed])
+            self._noise = {name: np.repeat(field, N, axis=0) for name, field in drawn.items()}
+        self._noise_adams = {name: Adam(field.shape) for name, field in self._noise.items()}
+        self._best_loss = np.full(N, np.inf)
+        self._best_ws = self._ws.copy()
+        self._best_psnr = np.full(N, -np.inf)
+        self._best_noise = {name: field.copy() for name, field in self._noise.items()}
+
+    @property
+    def done(self) -> bool:
+        """Whether all steps are."""
+        return self.number >= self.settings.steps
+
+    def take_step(self) -> ProjectionStep:
+        """Draw, compare, and move on.
+
+        Raises:
+            EngineError: the loss is no number, whatever the rate; or the backend failed.
+        """
+        step, parted = self.number, self.settings.is_parted(self.number)
+        if parted and self._adam.mean.shape != self._ws.shape:
+            self._adam = Adam(self._ws.shape)
+        used = self._ws + self._draw_jitter(step)
+        options: dict[str, Any] = {"noise": self._noise} if self._noise else {}
+        found = self.generator.draw_gradient(
+            used,
+            self.target,
+            mask=self.mask,
+            scales=self.settings.scales,
+            with_noise=bool(self._noise),
+            **options,
+        )
+        pull, towards = self._hold_together(used)
+        loss = found.loss + pull
+        gradient = found.ws + towards
+        if not parted:
+            gradient = gradient.sum(1, keepdims=True)
+        broken = ~(np.isfinite(loss) & np.isfinite(gradient).all((1, 2)))
+        psnr = self._measure(found.img)
+        self._keep_best(loss, psnr, used, broken)
+        rates = self.settings.find_rate(step) * self._shrunk
+        moved = self._ws + self._adam.find_step(np.where(_rows(broken, 3), 0, gradient), rates)
+        self._recover(broken, moved)
+        self._move_noise(found.noise, rates, broken)
+        self.number += 1
+        return ProjectionStep(
+            self.number,
+            self.settings.steps,
+            loss,
+            psnr,
+            found.img,
+            self._best_ws.copy(),
+            self._best_psnr.copy(),
+            {name: field.copy() for name, field in self._best_noise.items()},
+        )
+
+    def __iter__(self) -> Iterator[ProjectionStep]:
+        while not self.done:
+            yield self.take_step()
+
+    def save_state(self) -> dict[str, np.ndarray]:
+        """All that `load_state` needs to go on as if nothing had happened."""
+        kind, keys, place, has_gauss, gauss = self._random.get_state()
+        assert kind == "MT19937"
+        return {
+            "number": np.array(self.number),
+            "settings": np.array(repr(sorted(asdict(self.settings).items()))),
+            "random": np.concatenate([keys, [place, has_gauss]]).astype(np.int64),
+            "random_gauss": np.array(gauss),
+            **{name: np.asarray(getattr(self, f"_{name}")) for name in _STATE},
+            **_list_moments("adam", self._adam),
+            **{f"noise/{name}": field for name, field in self._noise.items()},
+            **{f"best_noise/{name}": field for name, field in self._best_noise.items()},
+            **{
+                key: array
+                for name, adam in self._noise_adams.items()
+                for key, array in _list_moments(f"noise_adam/{name}", adam).items()
+            },
+        }
+
+    def load_state(self, state: Mapping[str, np.ndarray]) -> None:
+        """Go on where another projector of the same pictures and settings was.
+
+        Raises:
+            InvalidInput: it had other settings, or other pictures.
+        """
+        try:
+            if str(state["settings"]) != str(self.save_state()["settings"]):
+                raise InvalidInput(
+                    "resume: the settings are not those of before. Give the same, or start anew."
+                )
+            if state["ws"].shape != self._ws.shape:
+                raise InvalidInput(
+                    f"resume: got {len(state['ws'])} pictures before, and {len(self._ws)} now."
+                )
+            self.number = int(state["number"])
+            place, has_gauss = state["random"][-2:].tolist()
+            keys = state["random"][:-2].astype(np.uint32)
+            gauss = float(state["random_gauss"])
+            self._random.set_state(("MT19937", keys, place, has_gauss, gauss))
+            for name in _STATE:
+                setattr(self, f"_{name}", np.array(state[name]))
+            self._adam = _read_moments("adam", state)
+            for name in self._noise:
+                self._noise[name] = np.array(state[f"noise/{name}"])
+                self._best_noise[name] = np.array(state[f"best_noise/{name}"])
+                self._noise_adams[name] = _read_moments(f"noise_adam/{name}", state)
+        except (KeyError, ValueError) as error:
+            if isinstance(error, InvalidInput):
+                raise
+            raise InvalidInput(f"resume: the state is not whole ({error}). Start anew.") from None
+
+    def _draw_jitter(self, step: int) -> np.ndarray:
+        """The same for all layers and pictures, so that a picture's company changes nothing."""
+        size = self.deviation * self.settings.find_jitter(step)
+        drawn = self._random.standard_normal((1, 1, self._ws.shape[2]))
+        return np.asarray(size * drawn, np.float32)
+
+    def _hold_together(self, ws: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """What it costs that layers part [N], and the gradient."""
+        apart = ws - ws.mean(1, keepdims=True)
+        weight = self.settings.spread / self.deviation**2 / ws.shape[1]
+        return weight * np.square(apart).sum((1, 2)), 2 * weight * apart
+
+    def _measure(self, img: np.ndarray) -> np.ndarray:
+        """The PSNR [N] where the target is seen."""
+        square = np.square((img - self.target) * self.mask).sum((1, 2, 3), dtype=np.float64)
+        count = np.square(self.mask).sum((1, 2, 3), dtype=np.float64) * img.shape[1]
+        found: np.ndarray = 10 * np.log10(4 / np.maximum(square / np.maximum(count, 1), 1e-12))
+        return found
+
+    def _keep_best(
+        self, loss: np.ndarray, psnr: np.ndarray, ws: np.ndarray, broken: np.ndarray
+    ) -> None:
+        better = (loss < self._best_loss) & ~broken
+        self._best_loss = np.where(better, loss, self._best_loss)
+        self._best_psnr = np.where(better, psnr, self._best_psnr)
+        self._best_ws[better] = ws[better]
+        for name, field in self._noise.items():
+            self._best_noise[name][better] = field[better]
+
+    def _recover(self, broken: np.ndarray, moved: np.ndarray) -> None:
+        """Go on; where the loss was no number, from before, at half the rate."""
+        self._shrunk = np.where(broken, self._shrunk / 2, self._shrunk)
+        if (self._shrunk < 2.0**-HALVINGS).any():
+            image = int(np.argmin(self._shrunk))
+            raise EngineError(
+                f"The loss of picture {image} is no number in step {self.number + 1}, at any rate. "
+                "Start elsewhere, or with a lower rate."
+            )
+        self._ws, self._sane = (
+            np.where(_rows(broken, 3), self._sane, moved),
+            np.where(_rows(broken, 3), self._sane, self._ws),
+        )
+
+    def _move_noise(
+        self, gradients: Mapping[str, np.ndarray], rates: np.ndarray, broken: np.ndarray
+    ) -> None:
+        for name, gradient in gradients.items():
+            _, correlation = correlate(self._noise[name])
+            whole = gradient + self.settings.noise_weight * correlation
+            step = self._noise_adams[name].find_step(np.where(_rows(broken, 4), 0, whole), rates)
+            self._noise[name] = normalise(self._noise[name] + step)
+
+
+_STATE = ("ws", "sane", "shrunk", "best_loss", "best_ws", "best_psnr")
+
+
+def project(
+    generator: Generator,
+    images: np.ndarray,
+    *,
+    mask: np.ndarray | None = None,
+    start: np.ndarray | None = None,
+    seeds_start: int | None = None,
+    settings: ProjectionSettings | None = None,
+    **options: Any,
+) -> Iterator[ProjectionStep]:
+    """Find the styles that draw pictures; see `Projector`.
+
+        for step in project(generator, photos, steps=300, space="w+"):
+            ...
+        ws = step.best_ws
+
+    Args:
+        generator: with a gradient in its bundle (`stylert gradient`).
+        images: [N, H, W, C] uint8, as `generate` gives and `read_photos` reads them.
+        mask: [1, 1, H, W] or [N, 1, H, W] floats: where they matter; None = everywhere.
+        start: ws [N, num_ws, w_dim] to start from; None = the best of `seeds_start` samples.
+        seeds_start: how many, None = 600, of large pictures 100; 0 = the mean w instead.
+        settings: how it goes; None = of the options.
+        **options: see `ProjectionSettings`.
+
+    Returns:
+        The steps, one by one: what is not asked for is not computed.
+
+    Raises:
+        InvalidInput: at once, a shape or a value that does not fit, or a bundle without gradient.
+        EngineError: on the way, the loss is no number, or the backend failed.
+    """
+    settings = settings or ProjectionSettings(**options)
+    _check(generator, images, start)
+
+    def steps() -> Iterator[ProjectionStep]:
+        yield from open_projector(
+            generator, images, mask=mask, start=start, seeds_start=seeds_start, settings=settings
+        )
+
+    return steps()
+
+
+def open_projector(
+    generator: Generator,
+    images: np.ndarray,
+    *,
+    settings: ProjectionSettings,
+    mask: np.ndarray | None = None,
+    start: np.ndarray | None = None,
+    seeds_start: int | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Projector:
+    """A projector at its start, which is looked for; see `project`."""
+    _check(generator, images, start)
+    target, s = to_img(images, generator), generator.spec
+    N = len(target)
+    statistics = measure_latents(generator)
+    seen = np.ones((1, 1, *target.shape[2:]), np.float32) if mask is None else mask
+    visible = np.broadcast_to(seen, (N, *seen.shape[1:]))
+    count = count_starts(generator) if seeds_start is None else seeds_start
+    if start is None and count:
+        hidden = np.where(visible > 0, target, 0)
+        start = find_starts(generator, hidden, visible, count=count, progress=progress)[:, 0]
+    if start is None:
+        start = np.broadcast_to(statistics.mean, (N, s.num_ws, s.w_dim))
+    deviation = statistics.deviation
+    return Projector(generator, target, start, mask=visible, settings=settings, deviation=deviation)
+
+
+def _check(generator: Generator, images: np.ndarray, start: np.ndarray | None) -> None:
+    """Refuse what cannot be projected, before anything is drawn."""
+    generator.count_scales()  # refuses a bundle without gradient
+    shape = (len(to_img(images, generator)), generator.spec.num_ws, generator.spec.w_dim)
+    if start is not None and np.shape(start) != shape:
+        raise InvalidInput(f"start: got shape {np.shape(start)}, expected {shape}.")
+
+
+def to_img(images: np.ndarray, generator: Generator) -> np.ndarray:
+    """Bytes [N, H, W, C] as the generator's img [N, C, H, W] float32 in [-1, 1].
+
+    Raises:
+        InvalidInput: another shape or dtype.
+    """
+    s = generator.spec
+    shape = (s.img_height, s.img_width, s.img_channels)
+    array = np.asarray(images)
+    if array.dtype != np.uint8 or array.shape[1:] != shape or not len(array):
+        raise InvalidInput(
+            f"images: got {array.dtype} {array.shape}, expected uint8 {('N', *shape)}."
+        )
+    img: np.ndarray = array.transpose(0, 3, 1, 2).astype(np.float32) / np.float32(127.5) - 1
+    return img
+
+
+def _rows(which: np.ndarray, rank: int) -> np.ndarray:
+    """[N] as [N, 1, ...]."""
+    return which.reshape(-1, *[1] * (rank - 1))
+
+
+def _list_moments(name: str, adam: Adam) -> dict[str, np.ndarray]:
+    parts = {"mean": adam.mean, "square": adam.square, "count": np.array(adam.count)}
+    return {f"{name}/{part}": array for part, array in parts.items()}
+
+
+def _read_moments(name: str, state: Mapping[str, np.ndarray]) -> Adam:
+    adam = Adam(state[f"{name}/mean"].shape)
+    adam.mean, adam.square = np.array(state[f"{name}/mean"]), np.array(state[f"{name}/square"])
+    adam.count = int(state[f"{name}/count"])
+    return adam

@@ -1,0 +1,138 @@
+"""`stylert project` and `inpaint`: what is written, what is kept at Ctrl-C, what is refused."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from stylert import cli
+from stylert.apps.projection.projector import Projector
+from stylert.export.adjoint.bundle_gradient import add_gradient
+from stylert.runtime.bundle import Bundle
+
+Run = Callable[..., tuple[int, str, str]]
+QUICK = ("--steps", "12", "--seeds-start", "8", "--backend", "onnxruntime", "--threads", "1")
+
+
+@pytest.fixture(scope="module")
+def fitting(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """8x8, with a gradient. To be read only."""
+    copy = shutil.copytree(tiny_bundle, tmp_path_factory.mktemp("fitting") / "bundle")
+    add_gradient(copy)
+    return copy
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Runs a command in this process, in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+
+    def command(*arguments: str | Path) -> tuple[int, str, str]:
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            cli.main([str(argument) for argument in arguments])
+        return int(ended.value.code or 0), *capsys.readouterr()
+
+    return command
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    """Another size, and grey."""
+    pixels = np.linspace(0, 255, 12 * 20).reshape(12, 20).astype(np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "photo.png")
+    return tmp_path / "photo.png"
+
+
+def test_project(run: Run, fitting: Path, photo: Path, tmp_path: Path) -> None:
+    told = ("--pictures", "way", "--film", "way.gif", "--json")
+    code, out, err = run("project", fitting, photo, photo, "--out", "w.npz", *QUICK, *told)
+    assert code == 0, err
+    facts = json.loads(out)
+    assert facts["steps"] == 12
+    assert len(facts["psnr"]) == 2
+    spec = Bundle.open(fitting).spec
+    with np.load("w.npz") as arrays:
+        assert arrays.files == ["w"]
+        assert arrays["w"].shape == (2, spec.num_ws, spec.w_dim)
+    with Image.open("way/step-000010.png") as picture:
+        assert picture.size == (16, 16)  # two photos, above two pictures
+    with Image.open("way.gif") as film:
+        assert 1 < film.n_frames <= 12  # type: ignore[attr-defined]  # equal ones are one
+    assert run("generate", fitting, "--ws", "w.npz", "--out", "again")[0] == 0
+    code, _, err = run("project", fitting, photo, "--out", "w.npz", *QUICK)
+    assert (code, "--force" in err) == (2, True)
+    code, _, err = run("project", fitting, photo, "--out", "more.npz", *QUICK, "--start", "w.npz")
+    assert (code, "--start: got 2 ws" in err) == (2, True)
+    assert not Path("more.npz").exists()
+
+
+def test_ctrl_c_keeps_the_best_and_resume_goes_on(
+    run: Run, fitting: Path, photo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run("project", fitting, photo, "--out", "whole.npz", *QUICK)[0] == 0
+    real = Projector.take_step
+
+    def interrupted(projector: Projector) -> Any:
+        if projector.number == 5:
+            raise KeyboardInterrupt
+        return real(projector)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Projector, "take_step", interrupted)
+        code, _, err = run("project", fitting, photo, "--out", "w.npz", *QUICK)
+    assert code == 130
+    assert "the best w of 5 steps are in w.npz, go on with --resume" in err
+    assert run("generate", fitting, "--ws", "w.npz", "--out", "so-far")[0] == 0
+    other = [*QUICK, "--rate", "0.1", "--resume"]
+    code, _, err = run("project", fitting, photo, "--out", "w.npz", *other)
+    assert (code, "settings are not those of before" in err) == (2, True)
+    code, _, err = run("project", fitting, photo, "--out", "w.npz", *QUICK, "--resume")
+    assert code == 0, err
+    with np.load("w.npz") as found, np.load("whole.npz") as whole:
+        assert found.files == ["w"]
+        np.testing.assert_array_equal(found["w"], whole["w"])
+
+
+def test_inpaint(run: Run, fitting: Path, photo: Path) -> None:
+    mask = np.full((12, 20), 255, np.uint8)
+    mask[4:8, 8:12] = 0
+    Image.fromarray(mask).save("mask.png")
+    command = ("inpaint", fitting, photo, "mask.png", "--out", "filled.png", *QUICK)
+    code, out, err = run(*command, "--variants", "2", "--ws", "w.npz")
+    assert code == 0, err
+    assert "Wrote filled-1.png" in out
+    assert Path("filled-2.png").exists()
+    with np.load("w.npz") as arrays:
+        assert len(arrays["w"]) == 2
+    Image.fromarray(mask[:4]).save("mask.png")
+    code, _, err = run(*command)
+    assert (code, "expected 20x12" in err) == (2, True)
+    assert not Path("filled.png").exists()
+
+
+def test_what_is_refused(run: Run, fitting: Path, tiny_bundle: Path, photo: Path) -> None:
+    Path("cut.png").write_bytes(photo.read_bytes()[:60])
+    for arguments, words in (
+        ([tiny_bundle, photo, "--out", "w.npz"], "has no gradient. Make it: stylert gradient"),
+        ([fitting, photo, "--out", "w.npy"], "expected the name of a .npz file"),
+        ([fitting, "none.png", "--out", "w.npz"], "none.png"),
+        ([fitting, "cut.png", "--out", "w.npz"], "cut.png"),
+        (
+            [fitting, photo, "--out", "w.npz", "--resume"],
+            "--resume: got one, expected w.npz to be there",
+        ),
+        ([fitting, photo, "--out", "w.npz", "--method", "luck"], "--method: got 'luck'"),
+    ):
+        code, out, err = run("project", *arguments)
+        assert (code, out) == (2, "")
+        (line,) = err.splitlines()
+        assert words in line
+        assert not Path("w.npz").exists()
