@@ -49,7 +49,8 @@ def bench(
         str | None,
         in_timing(
             "Backends: onnxruntime, torch-eager and torch-compile, each also with -cuda or -fp16 "
-            "for a GPU in float32 or half, openvino and tensorrt; by default those of the CPU.",
+            "for a GPU in float32 or half, openvino, int8 (OpenVINO in 8 bits), tensorrt and "
+            "tensorrt-int8; by default those of the CPU.",
         ),
     ] = None,
     class_idx: Annotated[

@@ -23,6 +23,7 @@ from stylert.commands.options import AsJson, argue_bundle, in_panel
 from stylert.runtime.bundle import Bundle
 from stylert.runtime.errors import InvalidInput, ParityError
 from stylert.runtime.packages import need
+from stylert.runtime.proof.bundle_facts import reading_manifest, tell_int8
 
 if TYPE_CHECKING:
     from stylert.export.checkpoints import Checkpoint
@@ -99,6 +100,8 @@ def verify(
         proofs["parity"] = _compare_with_pytorch(
             path, model, seeds, allow_chaotic=allow_chaotic, provider=provider, threads=threads
         )
+        if (int8 := _check_int8(path, threads)) is not None:
+            proofs["int8"] = int8
     if engine:
         proofs["engine"] = _check_engine(path, plan, seeds, trust_engines, threads)
     if layers:
@@ -147,6 +150,16 @@ def _compare_with_pytorch(
     return Proof(PARITY, report, None if report.passed else make_parity_error(report))
 
 
+def _check_int8(path: Path, threads: int | None) -> Proof | None:
+    from stylert.export.int8.checking import check_int8
+
+    with console.show_progress() as progress:
+        check = check_int8(path, threads=threads, progress=partial(progress, "measuring INT8"))
+    if check is None:
+        return None
+    return Proof("INT8 against float32", check, None if check.passed else check.make_error())
+
+
 def _check_engine(
     path: Path, plan: str | None, seeds: int | None, trust_engines: bool, threads: int | None
 ) -> Proof:
@@ -192,5 +205,9 @@ def _check_files(bundle: Path, provider: str, threads: int | None, *, as_json: b
         if check.difference_at_export is not None:
             when = f"Compared with PyTorch at export: max |d| {check.difference_at_export:.1g}."
         console.say(f"{when} Compare again: add --checkpoint FILE")
+        if check.int8 is not None:
+            with reading_manifest(bundle):
+                told = dict(tell_int8(check.int8))["pictures in INT8"]
+            console.say(f"INT8, as it was measured when it was made: {told}.")
     if failures := check.failures():
         raise ParityError(failures[0])

@@ -1,7 +1,7 @@
 """The benchmark of a bundle: its backends side by side, and PyTorch. It loads no torch itself.
 
 Of the names, '-cuda' is float32 on a GPU and '-fp16' half precision there; the plain ones are the
-CPU's, but 'tensorrt', which takes the best engine of the bundle.
+CPU's, but 'tensorrt', which takes the best engine of the bundle. 'int8' is OpenVINO in 8 bits.
 """
 
 from __future__ import annotations
@@ -38,7 +38,12 @@ _FACTORIES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "onnxruntime-cuda": (_GENERATOR, {"provider": "cuda", "precision": "fp32"}),
     "onnxruntime-fp16": (_GENERATOR, {"provider": "cuda", "precision": "fp16"}),
     "openvino": (_GENERATOR, {"backend": "openvino"}),
+    "int8": (_GENERATOR, {"backend": "openvino", "precision": "int8"}),
     "tensorrt": (_GENERATOR, {"backend": "tensorrt", "provider": "auto"}),
+    "tensorrt-int8": (
+        _GENERATOR,
+        {"backend": "tensorrt", "provider": "auto", "precision": "int8"},
+    ),
     "torch-eager": (_EAGER, {}),
     "torch-eager-cuda": (_EAGER, {"device": "cuda"}),
     "torch-eager-fp16": (_EAGER, {"device": "cuda", "precision": "fp16"}),
@@ -62,7 +67,7 @@ def is_torch(name: str) -> bool:
 
 def on_gpu(name: str) -> bool:
     """Whether a candidate runs on a GPU."""
-    return name not in ("onnxruntime", "openvino", "torch-eager", "torch-compile")
+    return name not in ("onnxruntime", "openvino", "int8", "torch-eager", "torch-compile")
 
 
 def list_candidates(

@@ -154,7 +154,7 @@ class BenchResult:
             f"max |d| {m.difference.max_abs:.2g}, "
             f"PSNR {m.difference.psnr_db:.1f} dB against {self.reference}"
             for m in self.measurements
-            if m.difference is not None and not m.passed
+            if m.difference is not None and m.passed is False
         )
 
     def disturbances(self) -> tuple[str, ...]:

@@ -24,6 +24,9 @@ class BundleCheck:
     parity: Mapping[str, Any] | None  # the manifest's report of the comparison at export
     difference_at_export: float | None  # its max |d| in float32; None = not compared
     reference_error: RoundingError | None = None  # of PyTorch's float32, where that is known
+    int8: Mapping[str, Any] | None = (
+        None  # what the manifest says of the INT8 graph, if it is there
+    )
 
     def failures(self) -> tuple[str, ...]:
         """A line for each precision whose images depend on what they are drawn with."""
@@ -36,7 +39,8 @@ class BundleCheck:
     def to_json(self) -> dict[str, Any]:
         """What was found, as plain JSON types."""
         found = {precision: d.to_json() for precision, d in self.batch_differences.items()}
-        return {"batch_difference": found, "parity_at_export": self.parity}
+        facts = {"batch_difference": found, "parity_at_export": self.parity}
+        return facts if self.int8 is None else {**facts, "int8": self.int8}
 
 
 def check_bundle(
@@ -69,4 +73,5 @@ def check_bundle(
         parity=bundle.manifest.get("parity"),
         difference_at_export=at_export,
         reference_error=reference_error(bundle),
+        int8=bundle.manifest.get("int8"),
     )

@@ -5,22 +5,42 @@ It draws INT8 pictures as other backends do, but not faster than in float32: it 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx_ir as ir
 
+from stylert.export.checkpoints.configs.config import SMALL
 from stylert.runtime.backends.onnxruntime import available_providers
+from stylert.runtime.bundle import Bundle
 from stylert.runtime.generator import Generator
+from stylert.runtime.proof.bundle_facts import multiply_adds
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
-__all__ = ["Feeds", "PSIS", "make_pictures", "open_model"]
+__all__ = ["Feeds", "choose_pictures", "choose_threads", "make_pictures", "open_model"]
 
 Feeds = dict[str, np.ndarray]
 PSIS = (0.7, 1.0)  # truncations of the pictures, in turn
+# Pictures of the calibration, and others that are measured, by the multiply-adds of one.
+_PICTURES = ((SMALL, (64, 32)), (10 * SMALL, (16, 12)), (math.inf, (8, 6)))
+_FIRST_SEED = 1_000_000  # the pictures are none of those that people look at
+
+
+def choose_pictures(bundle: Bundle) -> tuple[range, range]:
+    """The seeds of the pictures that ranges are calibrated on, and of others that are measured."""
+    work = multiply_adds(bundle)
+    counts = next(counts for most, counts in _PICTURES if work < most)
+    middle = _FIRST_SEED + counts[0]
+    return range(_FIRST_SEED, middle), range(middle, middle + counts[1])
+
+
+def choose_threads(bundle: Bundle, threads: int | None) -> int | None:
+    """How many threads draw, if nobody says: they cost a small network more than they give."""
+    return 1 if threads is None and multiply_adds(bundle) < SMALL else threads
 
 
 def make_pictures(generator: Generator, seeds: Sequence[int]) -> Iterator[Feeds]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,9 +11,13 @@ from typing import Any
 import onnx
 import onnx_ir as ir
 
-from stylert.export.checkpoints.configs.config import SMALL
 from stylert.export.int8.calibration import calibrate
-from stylert.export.int8.graph_runs import Feeds, make_pictures
+from stylert.export.int8.graph_runs import (
+    Feeds,
+    choose_pictures,
+    choose_threads,
+    make_pictures,
+)
 from stylert.export.int8.quality import Drawn, Quality, draw
 from stylert.export.int8.ranges import Quantised, Seen, quantise
 from stylert.export.int8.rewriting import rewrite
@@ -24,15 +27,11 @@ from stylert.runtime.bundle import INT8, MANIFEST, Bundle, GraphSpec, hash_file,
 from stylert.runtime.errors import InvalidInput, ParityError, StylertError
 from stylert.runtime.files.publishing import publish_file
 from stylert.runtime.generator import Generator
-from stylert.runtime.proof.bundle_facts import multiply_adds
 
 __all__ = ["FLOOR_DB", "Int8Report", "check_floor", "quantise_bundle"]
 
 FLOOR_DB = 40.0  # what `--int8-floor` is by default
 FLOORS = (10.0, 80.0)  # what may be asked for: 8 bits cannot give more
-# Pictures of the calibration, and others that are measured, by the multiply-adds of one.
-_PICTURES = ((SMALL, (64, 32)), (10 * SMALL, (16, 12)), (math.inf, (8, 6)))
-_FIRST_SEED = 1_000_000  # the pictures are none of those that people look at
 _TOLD = 4  # layers that cost most, in a message
 
 Progress = Callable[[str, int, int], None]  # what is going on, steps done, steps in all
@@ -131,13 +130,11 @@ class _Quantisation:
     ) -> None:
         self.floor_db, self.progress = floor_db, progress
         self.source = SourceGraph(generator.bundle)
-        work = multiply_adds(generator.bundle)
-        self.threads = 1 if threads is None and work < SMALL else threads  # they would cost more
-        counts = next(counts for most, counts in _PICTURES if work < most)
-        first, middle = _FIRST_SEED, _FIRST_SEED + counts[0]
-        self.total = counts[0]
-        self.calibrating = make_pictures(generator, range(first, middle))
-        self.pictures = list(make_pictures(generator, range(middle, middle + counts[1])))
+        self.threads = choose_threads(generator.bundle, threads)
+        calibrating, measured = choose_pictures(generator.bundle)
+        self.total = len(calibrating)
+        self.calibrating = make_pictures(generator, calibrating)
+        self.pictures = list(make_pictures(generator, measured))
         self.work = {c.name: c.multiply_adds for c in self.source.convolutions}
         self.seen: Mapping[str, Seen] = {}
         self.measured = 0

@@ -10,8 +10,13 @@ from typing import Any
 
 import pytest
 
-from stylert.apps.bench import BenchResult, bundle_bench
-from stylert.apps.bench.bundle_bench import bench_bundle, bundle_of, parse_backends
+from stylert.apps.bench import BenchResult, bundle_bench, run_bench
+from stylert.apps.bench.bundle_bench import (
+    bench_bundle,
+    bundle_of,
+    list_candidates,
+    parse_backends,
+)
 from stylert.apps.bench.candidates import Candidate
 from stylert.export.bundle_writer import export_bundle
 from stylert.export.checkpoints import Checkpoint
@@ -49,6 +54,25 @@ def test_backends_that_are_refused(refuses: Refuses, monkeypatch: pytest.MonkeyP
     assert parse_backends("onnxruntime", with_checkpoint=True) == ["onnxruntime"]
     with refuses("('torch',) of export", error=MissingExtra):
         parse_backends("torch-eager", with_checkpoint=True)
+
+
+def test_int8_is_timed_and_not_judged(int8_bundle: Path) -> None:
+    known = list_candidates(int8_bundle, checkpoint=None, network=None, max_batch=1)
+    result = run_bench(
+        [known["onnxruntime"], known["int8"]],
+        batches=[1],
+        macs_per_image=multiply_adds(Bundle.open(int8_bundle)),
+        reference="onnxruntime",
+        threads=1,
+        rounds=1,
+    )
+    (row,) = [row for row in result.rows() if row.candidate == "int8"]
+    assert row.difference is not None
+    assert 1e-4 < row.difference.max_abs < 1
+    assert row.passed is None
+    description = result.candidate("int8").description
+    assert (description["backend"], description["precision"]) == ("openvino", "int8")
+    assert (result.failures(), result.parity_failures()) == ({}, ())
 
 
 def test_a_bundle_is_timed(tiny_bundle: Path) -> None:

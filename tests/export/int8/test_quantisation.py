@@ -6,6 +6,7 @@ import json
 import math
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 
 from stylert.export.bundle_writer import export_bundle
 from stylert.export.checkpoints import Checkpoint
+from stylert.export.int8.checking import check_int8
 from stylert.export.int8.quantisation import quantise_bundle
 from stylert.runtime.bundle import INT8, Bundle
 from stylert.runtime.errors import ParityError
@@ -105,3 +107,15 @@ def test_a_full_disk_leaves_the_bundle_as_it_was(
         quantise_bundle(plain_copy, int8_floor=20)
     assert sorted(path.name for path in plain_copy.iterdir()) == before
     assert json.loads((plain_copy / "manifest.json").read_bytes()) == manifest
+
+
+def test_what_it_costs_is_measured_again(int8_bundle: Path, plain_copy: Path) -> None:
+    check = check_int8(int8_bundle)
+    assert check is not None
+    assert check.passed
+    facts = json.loads((int8_bundle / "manifest.json").read_bytes())["int8"]
+    assert check.quality.to_json() == pytest.approx(facts["quality"], rel=0.02)
+    assert check_int8(plain_copy) is None
+    worse = replace(check, quality=replace(check.quality, psnr_db=facts["floor_db"] - 1))
+    assert not worse.passed
+    assert "expected 20 dB" in str(worse.make_error())
