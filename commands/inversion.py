@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import shlex
-import warnings
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 import typer
@@ -15,13 +15,26 @@ from stylert.commands.export import need_export
 from stylert.commands.options import AsJson, BundleFolder, Force, WhereHere, in_output, in_panel
 from stylert.commands.picture import in_picture
 from stylert.commands.target_files import check_channels, check_new, check_picture
+from stylert.runtime.bundle import GeneratorSpec
 from stylert.runtime.control.encoder_facts import EncoderFacts
 from stylert.runtime.errors import InvalidInput
-from stylert.runtime.files.pictures import list_pictures, read_picture, read_planes
+from stylert.runtime.files.pictures import (
+    list_pictures,
+    make_grey,
+    read_picture,
+    read_planes,
+    resize_picture,
+)
 from stylert.runtime.files.publishing import publish_file
 from stylert.runtime.images import make_grid, save_image
+from stylert.runtime.packages import need
+
+if TYPE_CHECKING:
+    from stylert.apps.photos.faces import FaceDetector
 
 __all__ = ["encoder", "invert"]
+
+CROP = 256  # pixels a side of a face that is cut out: what encoders of faces take
 
 in_inversion = in_panel("Inversion")
 Photos = typer.Argument(help="A picture, or a folder of pictures.", metavar="PHOTO")
@@ -38,6 +51,13 @@ def invert(
     passes: Annotated[
         int | None,
         in_inversion("Passes of an encoder that improves its own result (ReStyle).", min=1),
+    ] = None,
+    align: Annotated[
+        bool, in_inversion("Find the largest face of each photo, and crop it as FFHQ.", "--align")
+    ] = False,
+    landmarks: Annotated[
+        Path | None,
+        in_inversion("Crop as FFHQ by a JSON file: eyes, nose, corners of the mouth by photo."),
     ] = None,
     out: Annotated[Path, in_output("File of ws to write: .npz.")],
     preview: Annotated[
@@ -60,23 +80,27 @@ def invert(
     if preview is not None:
         check_picture(preview, quality=quality, force=force)
     files = list_pictures(photos)
+    crop = _choose_crop(files, align=align, landmarks=landmarks, threads=where.threads)
     with where.open(bundle) as generator, console.show_progress() as progress:
         facts = generator.encoder
         if preview is not None:
             check_channels(preview, generator.spec.img_channels)
-        parts = []
+        parts, shown = [], []
         for start in range(0, len(files), generator.max_batch):
             progress("inverting", start, len(files))
             some = files[start : start + generator.max_batch]
-            parts.append(generator.invert([_read(file, facts) for file in some], passes=passes))
+            images = [crop(_read(file, facts), file) for file in some]
+            parts.append(generator.invert(images, passes=passes))
+            if preview is not None:
+                shown += [_show(image, generator.spec, facts) for image in images]
         progress("inverting", len(files), len(files))
         ws = np.concatenate(parts)
         if preview is not None:
-            drawn = generator.synthesize(ws)
+            shown += list(generator.synthesize(ws))
     with publish_file(out) as partial, partial.open("wb") as file:
         np.savez(file, w=ws, names=np.array([path.name for path in files]))
     if preview is not None:
-        save_image(_show(files, drawn, facts), preview, quality=quality)
+        save_image(make_grid(np.stack(shown), len(files), 2), preview, quality=quality)
     result = {"backend": generator.choice, "file": str(out), "pictures": len(files)}
     console.tell_result(
         result,
@@ -128,21 +152,63 @@ def _read(file: Path, facts: EncoderFacts) -> np.ndarray:
     return read_picture(file, channels=1 if facts.picture == "sketch" else 3)
 
 
-def _show(files: list[Path], drawn: np.ndarray, facts: EncoderFacts) -> np.ndarray:
-    """The photos in a row, at the size of what was found, and that below."""
-    from stylert.runtime.files.pictures import resize_picture
+def _choose_crop(
+    files: list[Path], *, align: bool, landmarks: Path | None, threads: int | None
+) -> Callable[[np.ndarray, Path], np.ndarray]:
+    """What is cut out of a photo: all of it, or a face."""
+    if landmarks is None and not align:
+        return lambda image, file: image
+    from stylert.apps.photos.alignment import align_face, read_landmarks
 
-    _, height, width, channels = drawn.shape
-    if channels not in (1, 3):
-        raise InvalidInput(f"preview: got pictures of {channels} channels, expected 1 or 3.")
-    shown = []
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # they were told when the photos were inverted
+    if landmarks is not None:
+        if align:
+            raise InvalidInput("landmarks: got a file with align=True, expected one of them")
+        given = read_landmarks(landmarks)
         for file in files:
-            if facts.picture == "labels":
-                photo = (read_planes(file) * (255 // max(1, facts.channels - 1)))[:, :, None]
-                photo = np.repeat(photo, channels, axis=2)
-            else:
-                photo = read_picture(file, channels=channels)
-            shown.append(resize_picture(photo, height, width))
-    return make_grid(np.concatenate([np.stack(shown), drawn]), columns=len(files), rows=2)
+            if file.name not in given:
+                raise InvalidInput(f"landmarks: {landmarks} has none of {file.name}.")
+        return lambda image, file: align_face(image, given[file.name], CROP)
+    detector = _open_detector(threads)
+
+    def crop(image: np.ndarray, file: Path) -> np.ndarray:
+        if image.shape[2:] != (3,):
+            raise InvalidInput("align: got pictures that are no photos, expected those of faces.")
+        faces = detector.find(image)
+        if not faces:
+            raise InvalidInput(
+                f"align: {file} shows no face that is seen. Crop it yourself, or pass "
+                "landmarks=FILE."
+            )
+        if len(faces) > 1:
+            console.note(f"{file} shows {len(faces)} faces; the largest is taken")
+        return align_face(image, faces[0].landmarks, CROP)
+
+    return crop
+
+
+def _open_detector(threads: int | None) -> FaceDetector:
+    """What finds faces; its graphs are written once, for this user."""
+    from stylert.apps.photos.faces import NETWORKS, FaceDetector
+    from stylert.runtime.files.user_folders import find_cache_folder
+
+    folder = find_cache_folder() / "faces-1"
+    if not all((folder / f"mtcnn_{name}.onnx").exists() for name in NETWORKS):
+        need("onnx", "onnx_ir", extra="export")
+        from stylert.export.face_detector import find_weights, write_detector
+
+        write_detector(find_weights(), folder)
+    return FaceDetector(folder, threads=threads)
+
+
+def _show(image: np.ndarray, spec: GeneratorSpec, facts: EncoderFacts) -> np.ndarray:
+    """A photo, or a label map, as large as what is found of it, in as many channels."""
+    if facts.picture == "labels":
+        image = (image * (255 // max(1, facts.channels - 1)))[:, :, None]
+    image = make_grey(image) if spec.img_channels < 3 else _make_rgb(image)
+    opaque = np.full((*image.shape[:2], 1), 255, np.uint8)
+    whole = image if spec.img_channels in (1, 3) else np.concatenate([image, opaque], axis=2)
+    return resize_picture(whole, spec.img_height, spec.img_width)
+
+
+def _make_rgb(image: np.ndarray) -> np.ndarray:
+    return np.repeat(image, 3, axis=2) if image.shape[2] == 1 else image

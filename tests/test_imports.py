@@ -38,6 +38,7 @@ APPS_MAY_IMPORT = {
     "datasets": set(),
     "evaluation": {"datasets"},
     "demo": set(),
+    "photos": set(),
     "projection": set(),
     "serving": {"video"},
     "video": set(),

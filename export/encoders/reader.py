@@ -20,7 +20,7 @@ from stylert.export.encoders.official import is_official, read_official
 from stylert.runtime.bundle import hash_file
 from stylert.runtime.errors import CheckpointError
 
-__all__ = ["find_encoder", "read_encoder"]
+__all__ = ["find_encoder", "read_encoder", "read_value"]
 
 _EXPECTED = (
     "expected the .pt file of a trained pSp, e4e or ReStyle, or a .safetensors file of "
@@ -39,7 +39,7 @@ def read_encoder(path: str | Path) -> Encoder:
     """
     path = Path(path)
     try:
-        value, metadata = _read_value(path)
+        value, metadata = read_value(path)
         source = Source(path.name, hash_file(path), path.stat().st_size)
         if KEY in metadata:
             return read_native(value, metadata, replace(source, format="stylert safetensors"))
@@ -62,13 +62,13 @@ def find_encoder(path: str | Path) -> Encoder | None:
         CheckpointError: there is one, which is damaged or not supported.
     """
     try:
-        value, _ = _read_value(Path(path))
+        value, _ = read_value(Path(path))
     except (CheckpointError, OSError, ValueError):  # of another kind: it has no encoder
         return None
     return read_encoder(path) if is_official(value) else None
 
 
-def _read_value(path: Path) -> tuple[Any, dict[str, Any]]:
+def read_value(path: Path) -> tuple[Any, dict[str, Any]]:
     """The value of a file, and its metadata; foreign names in it are passed over."""
     with path.open("rb") as file:
         head = file.read(16)
