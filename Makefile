@@ -7,7 +7,11 @@ JOBS       ?= 2
 DEMO   := examples/demo.safetensors
 PY     := .venv/bin/python
 READY  := .venv/.ready
+<<<<<<< HEAD
 EXTRAS := cma,export,cpu,evaluate,openvino,webgpu,rtx,serve,triton,ray,video,docs,dev
+=======
+EXTRAS := export,cpu,evaluate,openvino,webgpu,rtx,serve,triton,ray,video,web,docs,dev
+>>>>>>> 6a993a0 (A site that draws in the visitor's own browser: stylert web)
 OTHERS := build/portability/.ready
 LOWEST := build/lowest/.ready
 
@@ -22,10 +26,10 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test quick check lowest portable docs bench bundle setup clean
+.PHONY: help demo web-demo test quick check lowest portable docs bench bundle setup clean
 
 help:  ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
 
 demo: $(READY)  ## From a trained network to pictures: export, verify, draw, mix, film, time (in demo/)
 	$(PY) cli.py export $(DEMO) --out demo/bundle --force
@@ -39,6 +43,9 @@ demo: $(READY)  ## From a trained network to pictures: export, verify, draw, mix
 	@echo "demo/walks.mp4, and demo/bundle/manifest.json (what was exported, and how exact it is)."
 	@echo "To play with it in your browser: $(PY) cli.py serve demo/bundle"
 	@echo "Your own network: $(PY) cli.py export YOUR.pkl --out my-bundle"
+
+web-demo: $(READY)  ## A site that draws the demo in your browser (in demo/site; needs npm)
+	$(PY) cli.py web apps/demo/bundle --out demo/site --runtime npm --force --serve
 
 # Some of the tests start many processes, each of which would compile all modules by itself.
 test quick: export PYTHONDONTWRITEBYTECODE =

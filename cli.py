@@ -36,13 +36,17 @@ from stylert.commands.serving import ray, serve
 from stylert.commands.tune import tune
 from stylert.commands.verification import verify
 from stylert.commands.video import video
+from stylert.commands.web import web
 from stylert.runtime.errors import InvalidInput, ParityError, StylertError
 
 __all__ = ["app", "main"]
 
 COMMANDS = (
-    *(demo, export, quantize, convert, verify, generate, mix, edit, video, serve, evaluate, bench),
-    *(tune, info, doctor, encoder, invert, gradient, project, inpaint, build_engine, triton, ray),
+    *(demo, export, convert, verify, info, doctor),
+    *(generate, mix, edit, video, serve, web),
+    *(evaluate, bench, tune),
+    *(encoder, invert, project, inpaint, gradient),
+    *(quantize, build_engine, triton, ray),
 )
 
 app = typer.Typer(

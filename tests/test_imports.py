@@ -42,6 +42,7 @@ APPS_MAY_IMPORT = {
     "projection": set(),
     "serving": {"video"},
     "video": set(),
+    "web": {"serving"},
 }
 # Inside functions, or in a file that only a worker with torch loads.
 MAY_EXPORT = {"bench", "evaluation"}

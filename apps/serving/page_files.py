@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-__all__ = ["page_file"]
+from stylert.apps.serving.generator_facts import PAGE
 
-FOLDER = Path(__file__).parent / "page"
+__all__ = ["page_file"]
 
 # Not from `mimetypes`, which asks the machine.
 _TYPES = {
@@ -28,7 +26,7 @@ def page_file(name: str) -> Response:
     Raises:
         HTTPException: there is no such file.
     """
-    for path in FOLDER.iterdir():
+    for path in PAGE.iterdir():
         if path.name == name and path.suffix in _TYPES:
             headers = {"content-type": _TYPES[path.suffix], "cache-control": "no-cache"}
             return Response(path.read_bytes(), headers=headers)

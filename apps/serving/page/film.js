@@ -1,10 +1,9 @@
-/** The walk as a video, which the server draws and encodes. */
+/** The walk as a video, which is drawn and encoded elsewhere. */
 
 import { saveBlob } from "./actions.js";
 import { choice } from "./controls.js";
 import { FPS, frameCount, segments } from "./settings.js";
 
-const OF_PYAV = ["mp4", "webm"];
 const element = (id) => document.getElementById(id);
 
 /**
@@ -59,13 +58,11 @@ function problemOf(settings, { limits, videos }) {
   if (settings.keyframes.length < 2) return "A walk of two seeds or more can be saved as a video.";
   const frames = frameCount(settings);
   if (frames <= limits.max_frames) return null;
-  return `Too long to be saved: ${frames} frames, and the server draws up to ${limits.max_frames}.`;
+  return `Too long to be saved: ${frames} frames, and up to ${limits.max_frames} are drawn.`;
 }
 
-/** How long the video is, and what the server lacks. */
-function lengthOf(settings, { videos }) {
+/** How long the video is, and which kinds of it are not there. */
+function lengthOf(settings, { video_lack }) {
   const seconds = Number((segments(settings) * settings.seconds).toFixed(1));
-  const missing = OF_PYAV.filter((name) => !videos.includes(name));
-  const lack = missing.length ? ` MP4 and WebM need PyAV on the server: pip install av.` : "";
-  return `${frameCount(settings)} frames, ${seconds} s at ${FPS} a second.${lack}`;
+  return `${frameCount(settings)} frames, ${seconds} s at ${FPS} a second.${video_lack}`;
 }

@@ -49,7 +49,7 @@ open();
 async function open() {
   showBusy(true);
   try {
-    info = await service.info();
+    info = await service.info(say);
   } catch (error) {
     showError(error);
     return;

@@ -4,6 +4,7 @@ import { FPS, framesBetween, hasMotion, isWalking } from "./settings.js";
 
 const TOKEN = "stylert-token"; // kept until the tab closes
 const BUSY_TRIES = 8;
+const OF_PYAV = ["mp4", "webm"];
 
 /** The server wants a token, or another one. */
 export class TokenWanted extends Error {}
@@ -23,7 +24,10 @@ export class Service {
 
   /** What the generator is and knows. */
   async info() {
-    return (await this.#fetch("info")).json();
+    const info = await (await this.#fetch("info")).json();
+    const missing = OF_PYAV.filter((name) => !info.videos.includes(name));
+    const lack = missing.length ? " MP4 and WebM need PyAV on the server: pip install av." : "";
+    return { ...info, video_lack: lack };
   }
 
   /**

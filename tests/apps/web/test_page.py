@@ -1,0 +1,159 @@
+"""The page of a site: what it says when something is missing, its films, a visit offline."""
+
+from __future__ import annotations
+
+import io
+import shutil
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import stylert
+from stylert.apps.web.preview import make_server
+from stylert.runtime.images import make_grid
+from stylert.tests.loading import load_file
+
+HERE = load_file(Path(__file__).with_name("conftest.py"), "web_conftest")
+WALK = "keyframes=1,2&seconds=0.5&t=0"  # 16 frames
+
+
+@pytest.fixture
+def page(browser: Any) -> Iterator[Any]:
+    """A window that keeps nothing of others."""
+    context = browser.new_context()
+    yield context.new_page()
+    context.close()
+
+
+@pytest.fixture(scope="module")
+def address(site_of: Callable[[Path], Path], bundle: Path) -> Iterator[str]:
+    with HERE.serving(site_of(bundle)) as address:
+        yield address
+
+
+def error_of(page: Any) -> str:
+    page.wait_for_selector("#error:visible")
+    return str(page.text_content("#error"))
+
+
+def saved(page: Any, kind: str) -> bytes:
+    """The walk as a file of a kind."""
+    page.locator(f"#video-kinds label:has-text('{kind}')").click()
+    with page.expect_download() as download:
+        page.click("#walk-save")
+    return Path(download.value.path()).read_bytes()
+
+
+@pytest.fixture(scope="module")
+def frames(bundle: Path) -> list[np.ndarray]:
+    """The frames of WALK [H, W, C] as the runtime draws them."""
+    with stylert.open(bundle, backend="onnxruntime", provider="cpu") as generator:
+        psi = min(generator.spec.truncation_psi, 0.7)
+        return list(generator.interpolate([1, 2], frames=15, truncation_psi=psi))
+
+
+def test_frames_of_a_walk(
+    visit: Callable[..., Any], bundle: Path, frames: list[np.ndarray]
+) -> None:
+    view = visit(bundle, WALK)
+    with zipfile.ZipFile(io.BytesIO(saved(view.page, "ZIP"))) as packed:
+        assert packed.testzip() is None
+        names = packed.namelist()
+        got = [np.asarray(Image.open(io.BytesIO(packed.read(name)))) for name in names]
+    assert names == [f"{i:05}.png" for i in range(16)]
+    assert np.abs(np.int32(got) - np.int32(frames)).max() <= 1
+
+
+def test_video_of_a_walk(visit: Callable[..., Any], bundle: Path, frames: list[np.ndarray]) -> None:
+    av = pytest.importorskip("av", reason="no PyAV to read a video with: pip install av")
+    video = saved(visit(bundle, WALK).page, "WEBM")
+    with av.open(io.BytesIO(video)) as film:
+        assert film.duration == pytest.approx(16 / 30 * 1e6, abs=1000)  # microseconds
+        shown = [frame.to_ndarray(format="rgb24") for frame in film.decode(video=0)]
+    assert len(shown) == len(frames)
+    for got, expected in zip(shown, frames, strict=True):
+        assert np.abs(got.mean((0, 1)) - expected.mean((0, 1))).max() < 12  # it is not lossless
+
+
+def test_grid_of_a_sheet(visit: Callable[..., Any], bundle: Path) -> None:
+    page = visit(bundle).page
+    page.click("#seed-sheet")
+    page.wait_for_selector("#sheet-cells[aria-busy=false]")
+    with page.expect_download() as download:
+        page.click("#sheet-download")
+    page.click("#sheet-close")
+    got = np.asarray(Image.open(download.value.path()))
+    with stylert.open(bundle, backend="onnxruntime", provider="cpu") as generator:
+        psi = min(generator.spec.truncation_psi, 0.7)
+        expected = make_grid(generator.generate(range(24), truncation_psi=psi))
+    assert np.abs(got.astype(int) - expected.astype(int)).max() <= 1
+
+
+def test_second_visit_needs_no_network(
+    page: Any, site_of: Callable[[Path], Path], bundle: Path
+) -> None:
+    with HERE.serving(site_of(bundle)) as address:
+        page.goto(address)
+        page.wait_for_selector("#picture:visible")
+        page.evaluate("navigator.serviceWorker.ready")
+    page.goto(address)  # where nobody serves it any more
+    page.wait_for_selector("#picture:visible")
+    page.click("#seed-next")
+    assert not page.is_visible("#error")
+
+
+def test_opened_as_a_file(page: Any, site_of: Callable[[Path], Path], bundle: Path) -> None:
+    page.goto((site_of(bundle) / "index.html").as_uri())
+    assert "http.server" in error_of(page)
+
+
+@pytest.mark.parametrize("name", ["weights.bin", "synthesis.onnx", "info.json"])
+def test_missing_file(page: Any, address: str, name: str) -> None:
+    page.route(f"**/bundle/{name}", lambda route: route.fulfill(status=404))
+    page.goto(address)
+    assert f"bundle/{name} is missing on this server" in error_of(page)
+
+
+@pytest.mark.parametrize("change", [b"x", b""], ids=["changed", "cut off"])
+def test_changed_file(page: Any, address: str, change: bytes) -> None:
+    def answer(route: Any) -> None:
+        body = route.fetch().body()
+        route.fulfill(body=body[:-1] + change)
+
+    page.route("**/bundle/weights.bin", answer)
+    page.goto(address)
+    assert "bundle/weights.bin is not the file that 'stylert web' wrote" in error_of(page)
+
+
+def test_without_webassembly(page: Any, address: str) -> None:
+    page.add_init_script("delete globalThis.WebAssembly")
+    page.goto(address)
+    assert "no WebAssembly" in error_of(page)
+
+
+def test_no_graphics_card_where_one_is_asked_for(page: Any, address: str) -> None:
+    page.goto(f"{address}?backend=webgpu")
+    assert "no WebGPU adapter" in error_of(page)
+
+
+def test_runtime_that_is_not_complete(
+    page: Any, site_of: Callable[[Path], Path], bundle: Path, tmp_path: Path
+) -> None:
+    site = shutil.copytree(site_of(bundle), tmp_path / "site")
+    (site / "runtime" / "ort.wasm.min.mjs").unlink()
+    with HERE.serving(site) as address:
+        page.goto(address)
+        assert "runtime/ort.wasm.min.mjs cannot be loaded" in error_of(page)
+
+
+def test_server_sends_what_threads_need(
+    site_of: Callable[[Path], Path], page: Any, address: str
+) -> None:
+    page.goto(address)
+    assert page.evaluate("crossOriginIsolated")
+    assert callable(make_server)
