@@ -15,9 +15,7 @@ ADAPTER = ("--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader", "--enab
 SHADERS = 120_000  # milliseconds: compiling them takes seconds
 
 
-def test_picture_is_that_of_the_runtime(
-    site_of: Callable[[Path], Path], tiny_bundle: Path
-) -> None:
+def test_picture_is_that_of_the_runtime(site_of: Callable[[Path], Path], tiny_bundle: Path) -> None:
     with HERE.serving(site_of(tiny_bundle)) as address, HERE.VIEW.launched(*ADAPTER) as browser:
         view = HERE.VIEW.View(browser)
         view.page.set_default_timeout(SHADERS)
