@@ -7,11 +7,7 @@ JOBS       ?= 2
 DEMO   := examples/demo.safetensors
 PY     := .venv/bin/python
 READY  := .venv/.ready
-<<<<<<< HEAD
-EXTRAS := cma,export,cpu,evaluate,openvino,webgpu,rtx,serve,triton,ray,video,docs,dev
-=======
-EXTRAS := export,cpu,evaluate,openvino,webgpu,rtx,serve,triton,ray,video,web,docs,dev
->>>>>>> 6a993a0 (A site that draws in the visitor's own browser: stylert web)
+EXTRAS := cma,export,cpu,evaluate,openvino,webgpu,rtx,serve,triton,ray,video,web,docs,dev
 OTHERS := build/portability/.ready
 LOWEST := build/lowest/.ready
 
