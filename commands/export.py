@@ -25,7 +25,7 @@ from stylert.commands.text.names import parse_names
 from stylert.runtime.bundle import Bundle
 from stylert.runtime.errors import CheckpointError, InvalidInput
 from stylert.runtime.packages import need
-from stylert.runtime.proof.bundle_facts import tell_int8
+from stylert.runtime.proof.bundle_facts import tell_int8, tell_weights
 
 if TYPE_CHECKING:
     from stylert.export.checkpoints import Assumptions, Checkpoint
@@ -132,8 +132,12 @@ def export(
         in_int8("Least PSNR of INT8 pictures in dB, 40 by default: layers stay in float32 for it."),
     ] = None,
     weights: Annotated[
-        str, in_stored("Large weights as fp32, or as int16: half the size, not quite the same.")
+        str, in_stored("Large weights as fp32; int16: half the size; or int8: a third, less exact.")
     ] = "fp32",
+    weights_floor: Annotated[
+        float | None,
+        in_stored("PSNR that rounded weights have to reach: by default int16 80 dB, int8 40."),
+    ] = None,
     gradient: Annotated[
         bool, in_stored("A graph of gradients, too, as project and inpaint need.", "--gradient")
     ] = False,
@@ -171,6 +175,7 @@ def export(
             half=half,
             half_strict=half_strict,
             weights=weights,
+            weights_floor=weights_floor,
             gradient=gradient,
             allow_chaotic=allow_chaotic,
             int8_floor=floor,
@@ -178,7 +183,8 @@ def export(
             progress=progress,
             say=console.warn,
         )
-    facts = Bundle.open(out, check_files=False).manifest.get("int8")
+    manifest = Bundle.open(out, check_files=False).manifest
+    facts = manifest.get("int8")
     for line in report.notes if report else ("not compared with PyTorch (--no-verify)",):
         console.warn(line)
     if as_json:
@@ -186,6 +192,8 @@ def export(
         return console.print_json({**told, "int8": facts} if int8 else told)
     if report is not None:
         console.print_table(report.make_table(), title=PARITY)
+        if weights != "fp32":
+            console.say(f"Stored weights are {tell_weights(manifest)}.")
     if facts:
         print_int8(facts)
     size = sum(file.stat().st_size for file in out.rglob("*") if file.is_file())

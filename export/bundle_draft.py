@@ -19,6 +19,7 @@ from stylert.export.graphs.mapping import build_mapping_graph
 from stylert.export.onnx_graph import GraphBuilder
 from stylert.export.precision import HalfPrecision
 from stylert.export.sefa import find_sefa_directions
+from stylert.export.weight_rounding import list_forms
 from stylert.runtime.bundle import (
     GRADIENT,
     HALF,
@@ -31,6 +32,7 @@ from stylert.runtime.bundle import (
 )
 from stylert.runtime.files.directions import make_direction_arrays
 from stylert.runtime.packages import installed_version
+from stylert.runtime.proof.parity import WEIGHT_FLOORS
 
 __all__ = ["BundleDraft"]
 
@@ -45,7 +47,8 @@ class BundleDraft:
         folder: where the files are written.
         half: the blocks that compute in half precision.
         graph_options: options of the family's graph.
-        weights: what they are stored as, 'fp32' or 'int16'; the checkpoint is rounded already.
+        weights: what they are stored as, such as 'int16'; the checkpoint is rounded already.
+        weights_floor: PSNR in dB that the pictures of rounded weights have to reach.
         gradient: write the adjoint of the synthesis graph, too.
     """
 
@@ -58,6 +61,7 @@ class BundleDraft:
         weights: str = "fp32",
         *,
         gradient: bool = False,
+        weights_floor: float | None = None,
     ) -> None:
         self.checkpoint = checkpoint
         self.folder = folder
@@ -65,6 +69,7 @@ class BundleDraft:
         self.graph_options = graph_options
         self.weights = weights
         self.gradient = gradient
+        self.weights_floor = weights_floor
         self._files: dict[str, list[Path]] = {}  # by graph, or what else they hold
         self._graphs: dict[str, GraphSpec] = {}
 
@@ -110,8 +115,8 @@ class BundleDraft:
 
     def _write_graph(self, name: str, graph: GraphBuilder) -> None:
         file = f"{name}.onnx"
-        pack = self.weights == "int16" and name == "synthesis"
-        self._files[name] = graph.save(self.folder / file, pack=pack)
+        forms = list_forms(self.weights) if name == "synthesis" else ()
+        self._files[name] = graph.save(self.folder / file, pack=forms)
         self._graphs[name] = GraphSpec(file, graph.inputs, graph.outputs)
 
     def _write_gradient(self) -> None:
@@ -127,6 +132,7 @@ class BundleDraft:
     def _make_manifest(self) -> dict[str, Any]:
         facts = self.checkpoint.describe()
         files = [file for written in self._files.values() for file in written]
+        usual = WEIGHT_FLOORS.get(self.weights)
         return {
             "schema": SCHEMA,
             **facts,
@@ -143,6 +149,7 @@ class BundleDraft:
             },
             "graphs": {name: asdict(graph) for name, graph in self._graphs.items()},
             "weights": self.weights,
+            **({"weights_floor": self.weights_floor} if self.weights_floor != usual else {}),
             "half": self.half.to_json(),
         }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -12,13 +13,14 @@ from stylert.export.checkpoints import Checkpoint
 from stylert.export.encoders.bundling import add_encoder
 from stylert.export.encoders.config import Encoder
 from stylert.export.int8.quantisation import check_floor, quantise_bundle
-from stylert.export.int16_rounding import round_weights
 from stylert.export.parity import ParityReport, count_pictures
 from stylert.export.precision import choose_half
 from stylert.export.proving import prove_bundle
+from stylert.export.weight_rounding import round_weights
 from stylert.runtime.bundle import check_target
-from stylert.runtime.errors import ParityError
+from stylert.runtime.errors import InvalidInput, ParityError
 from stylert.runtime.files.publishing import publish_folder
+from stylert.runtime.proof.parity import WEIGHT_FLOORS
 
 __all__ = ["check_target", "export_bundle"]
 
@@ -35,6 +37,7 @@ def export_bundle(
     half_strict: bool = False,
     weights: str = "fp32",
     gradient: bool = False,
+    weights_floor: float | None = None,
     allow_chaotic: bool = False,
     int8_floor: float | None = None,
     encoder: Encoder | None = None,
@@ -55,8 +58,10 @@ def export_bundle(
             'none' (no such graph), or a list such as 'b64,b128'; see `choose_half`.
         half_strict: where their pictures are too far off, fail; by default blocks are moved to
             float32 until they are not, those that cost most first.
-        weights: what the large weights are stored as: 'fp32', or 'int16', which halves the files.
-            Everything is still computed in float32. Pictures that are below 80 dB fail the proof.
+        weights: what the large weights are stored as: 'fp32'; 'int16', which halves the files; or
+            'int8', a third of them. Everything is still computed in float32.
+        weights_floor: PSNR in dB that the pictures of rounded weights have to reach, None = 80 for
+            'int16', 40 for 'int8'.
         gradient: write the graph that `Generator.draw_gradient` needs, too; its weights are those
             of the synthesis graph.
         allow_chaotic: publish a network whose float32 is far from float64 in PyTorch itself, so
@@ -81,6 +86,7 @@ def export_bundle(
     if int8_floor is not None:
         check_floor(int8_floor)
     original, checkpoint = checkpoint, round_weights(checkpoint, weights)
+    floor = _choose_floor(weights, weights_floor)
     with publish_folder(out) as folder:
         chosen = choose_half(
             checkpoint,
@@ -88,7 +94,15 @@ def export_bundle(
             measure=verify_seeds != 0,  # a float32 bundle needs no measurement
             progress=lambda done, total: progress("measuring activations", done, total),
         )
-        draft = BundleDraft(checkpoint, folder, chosen, graph_options, weights, gradient=gradient)
+        draft = BundleDraft(
+            checkpoint,
+            folder,
+            chosen,
+            graph_options,
+            weights,
+            gradient=gradient,
+            weights_floor=floor,
+        )
         draft.write(progress)
         report = None
         if verify_seeds != 0:
@@ -109,3 +123,15 @@ def export_bundle(
             except ParityError as error:
                 say(f"There is no INT8 graph. {error}")
     return report
+
+
+def _choose_floor(weights: str, given: float | None) -> float | None:
+    """The PSNR that rounded weights have to reach; None where nothing is rounded."""
+    if given is not None and weights not in WEIGHT_FLOORS:
+        raise InvalidInput(
+            f"weights_floor: got {given:g} with weights={weights!r}, expected rounded weights: "
+            f"{' or '.join(WEIGHT_FLOORS)}."
+        )
+    if given is not None and not math.isfinite(given):
+        raise InvalidInput(f"weights_floor: got {given}, expected a number of dB.")
+    return WEIGHT_FLOORS.get(weights) if given is None else float(given)

@@ -11,7 +11,8 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 
-from stylert.export.int16_packing import pack_weights
+from stylert.export.weight_packing import pack_weights
+from stylert.export.weight_rounding import Integers
 from stylert.runtime.backends.tensorrt.refit_weights import STORED
 from stylert.runtime.bundle import TensorSpec
 from stylert.runtime.errors import StylertError
@@ -145,7 +146,11 @@ class GraphBuilder:
         return tuple(_make_spec(value) for value in self._outputs)
 
     def save(
-        self, path: Path, *, pack: bool = False, metadata: Mapping[str, str] | None = None
+        self,
+        path: Path,
+        *,
+        pack: Sequence[Integers] = (),
+        metadata: Mapping[str, str] | None = None,
     ) -> list[Path]:
         """Write the graph and check it with onnx.checker, shapes and types included.
 
@@ -153,7 +158,7 @@ class GraphBuilder:
 
         Args:
             path: the file.
-            pack: store weights that are integers times factors so, see `pack_weights`.
+            pack: store weights that are such integers times factors so, see `pack_weights`.
             metadata: texts by name that go with the graph.
 
         Returns:
@@ -171,7 +176,7 @@ class GraphBuilder:
             name=self.name,
         )
         if pack:
-            pack_weights(graph, self.squares)
+            pack_weights(graph, self.squares, pack)
         model = ir.Model(graph, ir_version=IR_VERSION, producer_name="stylert")
         model.metadata_props.update(metadata or {})
         constants = (value.const_value for value in graph.initializers.values())

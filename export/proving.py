@@ -112,6 +112,7 @@ def _compare(
             *(stack.enter_context(generator) for generator in opened),
             seeds=seeds,
             original=original,
+            weights_floor=draft.weights_floor,
             allow_chaotic=allow_chaotic,
             progress=lambda done, total: progress("comparing with PyTorch", done, total),
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -11,10 +12,16 @@ from typing import TYPE_CHECKING, Any
 import onnx
 
 from stylert.export.checkpoints import Checkpoint
-from stylert.export.int16_rounding import round_weights
+from stylert.export.weight_rounding import round_weights
 from stylert.runtime.bundle import HALF, MANIFEST, Bundle
 from stylert.runtime.errors import BundleError, InvalidInput
-from stylert.runtime.proof.bundle_facts import reading_manifest, stored_weights, tell_half
+from stylert.runtime.proof.bundle_facts import (
+    reading_manifest,
+    stored_weights,
+    tell_half,
+    weights_floor,
+)
+from stylert.runtime.proof.parity import WEIGHT_FLOORS
 
 if TYPE_CHECKING:
     from stylert.export.layers import LayerReport
@@ -61,17 +68,22 @@ def verify_bundle(
         threads = count_threads(checkpoint.config) if threads is None else threads
         opened = open_precisions(Path(bundle), provider=provider, threads=threads)
         generators = [stack.enter_context(generator) for generator in opened]
-        check_graphs(generators[0].bundle)
-        for line in check_provenance(generators[0].bundle, checkpoint):
+        opened_bundle = generators[0].bundle
+        check_graphs(opened_bundle)
+        for line in check_provenance(opened_bundle, checkpoint):
             say(line)
-        with reading_manifest(generators[0].bundle.path):
-            if note := tell_half(generators[0].bundle.manifest.get("half", {})):
+        with reading_manifest(opened_bundle.path):
+            if note := tell_half(opened_bundle.manifest.get("half", {})):
                 say(note)
+        weights, floor = stored_weights(opened_bundle), weights_floor(opened_bundle)
+        if floor is not None and floor < WEIGHT_FLOORS.get(weights, -math.inf):
+            say(f"rounded weights may cost more than by default: the export asked for {floor:g} dB")
         return check_parity(
-            round_weights(checkpoint, stored_weights(generators[0].bundle)),
+            round_weights(checkpoint, weights),
             *generators,
             seeds=seeds,
             original=checkpoint,
+            weights_floor=floor,
             allow_chaotic=allow_chaotic,
             progress=progress,
         )

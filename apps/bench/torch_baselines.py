@@ -20,9 +20,9 @@ from stylert.apps.bench.candidates import HALF_GEMM_SHAPE, TRUNCATION_PSI, OpenC
 from stylert.export.checkpoints import Checkpoint, StyleGAN2Config, read_checkpoint
 from stylert.export.checkpoints.assumptions import Assumptions
 from stylert.export.families import build_model
-from stylert.export.int16_rounding import round_weights
 from stylert.export.models.generator import GeneratorModel
 from stylert.export.models.stylegan2 import StyleGAN2
+from stylert.export.weight_rounding import round_weights
 from stylert.runtime.errors import EngineError, InvalidInput
 from stylert.runtime.labels import Classes
 from stylert.runtime.latents import make_z

@@ -34,6 +34,7 @@ from stylert.runtime.proof.parity import (
     TOLERANCES,
     Difference,
     RoundingError,
+    Tolerance,
     compare,
     compare_each,
     find_worst,
@@ -56,6 +57,7 @@ def check_parity(
     *generators: Generator,
     seeds: Sequence[int] | None = None,
     original: Checkpoint | None = None,
+    weights_floor: float | None = None,
     allow_chaotic: bool = False,
     progress: Progress = lambda done, total: None,
 ) -> ParityReport:
@@ -66,12 +68,15 @@ def check_parity(
         generators: the bundle, opened in every precision that is to be compared.
         seeds: the pictures of each scene, None = 32, 16 or 8, by the network's multiply-adds.
         original: the same with the weights as they were, None = they were not rounded.
+        weights_floor: PSNR in dB that pictures of rounded weights have to reach, None = it is told
+            alone.
         allow_chaotic: a network whose float32 is far from float64 in PyTorch itself may pass.
         progress: called as images get done.
     """
     if seeds is None:
         seeds = range(count_pictures(checkpoint.config))
-    check = _Check(checkpoint, original or checkpoint, generators, tuple(seeds), progress)
+    floor = Tolerance() if weights_floor is None else Tolerance(psnr_db=weights_floor)
+    check = _Check(checkpoint, original or checkpoint, floor, generators, tuple(seeds), progress)
     rows, errors, notes = check.run()
     return ParityReport(rows, errors, notes, allow_chaotic)
 
@@ -110,12 +115,14 @@ class _Check:
         self,
         checkpoint: Checkpoint,
         original: Checkpoint,
+        weights_floor: Tolerance,
         generators: tuple[Generator, ...],
         seeds: tuple[int, ...],
         progress: Progress,
     ) -> None:
         self.checkpoint = checkpoint
         self.original = original
+        self.weights_floor = weights_floor
         self.config = checkpoint.config
         by_precision = {str(g.describe()["precision"]): g for g in generators}
         self.precisions = tuple(by_precision)
@@ -227,16 +234,20 @@ class _Check:
                 steps.append(np.abs(to_uint8(expected).astype(np.int16) - to_uint8(got)))
             self.step(len(seeds))
         off = np.concatenate(steps)
+        found = find_worst(differences)
+        worst = min(range(len(differences)), key=lambda i: differences[i].psnr_db)
         return ParityRow(
             output="img",
             scene=scene,
             batch=BATCHES[-1],
             images=len(self.seeds),
-            difference=find_worst(differences),
-            gate=judge(find_worst(differences), STORED_WEIGHTS),
+            difference=found,
+            gate=int(found.within(self.weights_floor)),
             precision=STORED_WEIGHTS,
+            tolerance=self.weights_floor,
             off_by_more_than_1=float(np.mean(off > 1)),
             off_by_more_than_4=float(np.mean(off > 4)),
+            worst_seed=self.seeds[worst],
         )
 
     # ---- judging ----

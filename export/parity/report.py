@@ -15,6 +15,7 @@ from stylert.runtime.proof.parity import (
     TOLERANCES,
     Difference,
     RoundingError,
+    Tolerance,
     measure_excess,
 )
 
@@ -32,16 +33,24 @@ class ParityRow:
     difference: Difference  # from the float32 reference; of 'image', from its own 'img' as bytes
     gate: int  # the gate that was passed, 0 = none: failed
     precision: str = "fp32"
+    tolerance: Tolerance | None = None  # None = that of the precision
     # Of the pictures that missed gate 1, those drawn in float64: how far they are from that.
     exact: Difference | None = None
     # Share of the bytes that are so far from the reference's; of 'image' and of stored weights.
     off_by_more_than_1: float | None = None
     off_by_more_than_4: float | None = None
+    worst_seed: int | None = None  # of stored weights: the picture that is furthest
 
     @property
     def passed(self) -> bool:
         """Whether a gate was passed."""
         return self.gate > 0
+
+    def measure_excess(self, found: Difference, error: RoundingError | None) -> float:
+        """How many times too large a difference is for the gate that it comes closest to."""
+        if self.tolerance is not None:
+            return found.excess(self.tolerance)
+        return measure_excess(found, self.precision, error)
 
     def to_json(self) -> dict[str, Any]:
         """The row as plain JSON types."""
@@ -61,6 +70,7 @@ class ParityRow:
             "passed": self.passed,
             "off_by_more_than_1": self.off_by_more_than_1,
             "off_by_more_than_4": self.off_by_more_than_4,
+            "worst_seed": self.worst_seed,
         }
 
 
@@ -101,16 +111,18 @@ class ParityReport:
 
         def rank(row: ParityRow) -> tuple[bool, bool, bool, float]:
             exact = row.precision == "fp32"
-            excess = measure_excess(row.difference, row.precision, self.errors.get(row.output))
+            excess = row.measure_excess(row.difference, self.errors.get(row.output))
             return not row.passed, exact, row.output != "image", excess
 
         return max(self.rows, key=rank)
 
     def to_json(self) -> dict[str, Any]:
         """The report as plain JSON types."""
-        precisions = sorted({row.precision for row in self.rows})
+        tolerances = {
+            row.precision: row.tolerance or TOLERANCES[row.precision] for row in self.rows
+        }
         return {
-            "tolerances": {precision: TOLERANCES[precision].to_json() for precision in precisions},
+            "tolerances": {name: tolerances[name].to_json() for name in sorted(tolerances)},
             "reference_error": {name: error.to_json() for name, error in self.errors.items()},
             "passed": self.passed,
             "notes": list(self.notes),
@@ -153,14 +165,15 @@ def make_parity_error(report: ParityReport) -> ParityError:
         )
     row, scene = report.worst, report.worst.scene
     found = row.exact or row.difference
-    if row.precision == STORED_WEIGHTS and found.finite:
+    if row.precision == STORED_WEIGHTS and row.tolerance and found.finite:
         return ParityError(
             f"Rounded weights cost too much of this network: the worst of {row.images} pictures is "
             f"{found.psnr_db:.1f} dB (PSNR) from the checkpoint's, expected at least "
-            f"{TOLERANCES[STORED_WEIGHTS].psnr_db:g}. Export it with weights='fp32'.",
+            f"{row.tolerance.psnr_db:g}. Export it with weights='fp32' or 'int16', or with a lower "
+            "weights_floor.",
             report=report,
         )
-    excess = measure_excess(found, row.precision, report.errors.get(row.output))
+    excess = row.measure_excess(found, report.errors.get(row.output))
     times = f" ({excess:.2g} times too far)" if math.isfinite(excess) else ""
     also = f" {report.notes[0]}" if report.notes else ""
     return ParityError(

@@ -10,7 +10,7 @@ from typing import Any
 
 from stylert.runtime.bundle import INT8, MANIFEST, Bundle
 from stylert.runtime.errors import BundleError
-from stylert.runtime.proof.parity import STORED_WEIGHTS, RoundingError
+from stylert.runtime.proof.parity import STORED_WEIGHTS, WEIGHT_FLOORS, RoundingError
 
 __all__ = [
     "WEIGHTS",
@@ -24,9 +24,10 @@ __all__ = [
     "tell_half",
     "tell_int8",
     "tell_weights",
+    "weights_floor",
 ]
 
-WEIGHTS = ("fp32", "int16")  # what a bundle may store its large weights as
+WEIGHTS = ("fp32", *WEIGHT_FLOORS)  # what a bundle may store its large weights as
 
 
 @contextmanager
@@ -136,7 +137,7 @@ def tell_int8(int8: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def stored_weights(bundle: Bundle) -> str:
-    """What the large weights are stored as: 'fp32', or 'int16'.
+    """What the large weights are stored as: 'fp32', 'int16' or 'int8'.
 
     Raises:
         BundleError: the manifest is damaged.
@@ -148,16 +149,38 @@ def stored_weights(bundle: Bundle) -> str:
         return str(weights)
 
 
+def weights_floor(bundle: Bundle) -> float | None:
+    """The PSNR in dB that the pictures of rounded weights had to reach; None = nothing is rounded.
+
+    Raises:
+        BundleError: the manifest is damaged.
+    """
+    weights = stored_weights(bundle)
+    with reading_manifest(bundle.path):
+        floor = bundle.manifest.get("weights_floor", WEIGHT_FLOORS.get(weights))
+        if floor is not None and not math.isfinite(float(floor)):
+            raise ValueError(f"weights_floor is {floor!r:.40}")
+        return None if floor is None else float(floor)
+
+
 def tell_weights(manifest: Mapping[str, Any]) -> str:
-    """What the weights are stored as, and how much of the pictures that costs."""
+    """What the weights are stored as, and how much of the pictures that costs.
+
+    Args:
+        manifest: of a bundle; its 'weights' and 'parity' are enough.
+    """
     weights = str(manifest.get("weights", WEIGHTS[0]))
     rows = (manifest.get("parity") or {}).get("rows", ())
-    costs = [row["difference"] for row in rows if row["precision"] == STORED_WEIGHTS]
-    if not costs:
+    row = next((row for row in rows if row["precision"] == STORED_WEIGHTS), None)
+    if row is None:
         return weights
-    db = costs[0]["psnr_db"]
+    db, share, seed = row["difference"]["psnr_db"], row["off_by_more_than_4"], row.get("worst_seed")
     far = "the same pictures as" if db is None else f"pictures are {db:.1f} dB (PSNR) from"
-    return f"{weights}: {far} the checkpoint's"
+    told = f"{weights}: {far} the checkpoint's"
+    if not share:
+        return told
+    worst = "" if seed is None else f"; the worst is seed {seed}"
+    return f"{told}, and {share:.2%} of their bytes are off by more than 4{worst}"
 
 
 def multiply_adds(bundle: Bundle) -> int:

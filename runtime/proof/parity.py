@@ -31,6 +31,7 @@ __all__ = [
     "RMS_FLOOR",
     "STORED_WEIGHTS",
     "TOLERANCES",
+    "WEIGHT_FLOORS",
     "Difference",
     "RoundingError",
     "Tolerance",
@@ -60,10 +61,10 @@ class Tolerance:
 # A bundle whose weights were rounded has to draw what those draw, as any other bundle; what the
 # rounding costs is compared by itself.
 STORED_WEIGHTS = "stored weights"
+WEIGHT_FLOORS = {"int16": 80.0, "int8": 40.0}  # PSNR in dB; the user may set another
 TOLERANCES = {
     "fp32": Tolerance(rms=4e-6, max_abs=1e-4),
     "fp16": Tolerance(psnr_db=60),  # the official half path reaches 74 dB
-    STORED_WEIGHTS: Tolerance(psnr_db=80),
 }
 
 # The second gate, in units of what float32 of the reference is off. Measured: a right graph's rms

@@ -15,7 +15,7 @@ from stylert.engines.building import run_builder
 from stylert.engines.parsed_graph import ParsedGraph
 from stylert.export.checkpoints import read_checkpoint
 from stylert.export.families import build_synthesis_graph
-from stylert.export.int16_rounding import round_weights
+from stylert.export.weight_rounding import list_forms, round_weights
 from stylert.runtime.backends.tensorrt.tensorrt_log import tensorrt_logger
 from stylert.runtime.errors import EngineError
 
@@ -141,8 +141,8 @@ def test_weights_that_are_stored_as_half_are_kernels_of_float32(half: ParsedGrap
 def test_weights_that_are_stored_as_integers_are_kernels_of_float32(
     goldens: Path, tmp_path: Path
 ) -> None:
-    checkpoint = round_weights(read_checkpoint(goldens / "sg2-fp16-64.pkl"), "int16")
-    build_synthesis_graph(checkpoint).save(tmp_path / "synthesis.onnx", pack=True)
+    checkpoint = round_weights(read_checkpoint(goldens / "sg2-fp16-64.pkl"), "int8")
+    build_synthesis_graph(checkpoint).save(tmp_path / "synthesis.onnx", pack=list_forms("int8"))
     parsed = parse(tmp_path / "synthesis.onnx")
     kernels = {
         layer.name: (layer.kernel, layer.num_inputs) for layer in parsed._list_convolutions()

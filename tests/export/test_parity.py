@@ -501,7 +501,7 @@ def test_report_is_strict_json(tiny: Checkpoint, generator: Generator) -> None:
     }
     fields = {"output", "truncation_psi", "noise_mode", "batch", "images", "difference", "passed"}
     fields |= {"precision", "motion", "truncation_cutoff", "ws", "gate", "exact_difference"}
-    fields |= {"off_by_more_than_1", "off_by_more_than_4"}
+    fields |= {"off_by_more_than_1", "off_by_more_than_4", "worst_seed"}
     assert all(set(row) == fields for row in data["rows"])
 
 

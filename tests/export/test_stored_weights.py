@@ -19,11 +19,13 @@ from stylert.export.bundle_writer import export_bundle
 from stylert.export.checkpoints import Checkpoint, read_checkpoint
 from stylert.export.network_facts import read_facts, tell_rows
 from stylert.export.parity import ParityReport
+from stylert.export.parity.reference import Reference
+from stylert.export.parity.scenes import list_image_scenes
 from stylert.export.verification import verify_bundle
 from stylert.runtime.bundle import Bundle, sealed
 from stylert.runtime.errors import BundleError, ParityError
 from stylert.runtime.generator import Generator
-from stylert.runtime.proof.bundle_facts import stored_weights
+from stylert.runtime.proof.bundle_facts import stored_weights, tell_weights
 from stylert.runtime.proof.parity import STORED_WEIGHTS, compare
 
 Refuses = Callable[..., AbstractContextManager[None]]
@@ -164,13 +166,110 @@ def test_a_network_that_it_costs_too_much_is_not_exported(
 ) -> None:
     """Pictures of little contrast: PSNR is over a picture's own range."""
     checkpoint = read_checkpoint(goldens / "sg3-r-64.pkl")
-    words = ("the worst of 8 pictures", "dB", "at least 80", "weights='fp32'")
+    words = (
+        "the worst of 8 pictures",
+        "dB",
+        "at least 80",
+        "weights='fp32'",
+        "lower weights_floor",
+    )
     with refuses(*words, error=ParityError):
         export_bundle(checkpoint, tmp_path / "out", weights="int16", half="none", verify_seeds=8)
     assert not list(tmp_path.iterdir())
 
 
 def test_unknown_weights_are_refused(tiny: Checkpoint, tmp_path: Path, refuses: Refuses) -> None:
-    with refuses("weights: got 'fp16'", "fp32 or int16"):
+    with refuses("weights: got 'fp16'", "fp32, int16 or int8"):
         export_bundle(tiny, tmp_path / "out", weights="fp16")
+    assert not list(tmp_path.iterdir())
+
+
+# ---- Of 8 bits ---------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def of_8_bits(
+    checkpoint: Checkpoint, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, ParityReport]:
+    out = tmp_path_factory.mktemp("int8") / "bundle"
+    report = export_bundle(checkpoint, out, weights="int8", verify_seeds=2)
+    assert report is not None
+    return out, report
+
+
+def test_int8_is_smaller_still_and_says_what_it_costs(
+    of_8_bits: tuple[Path, ParityReport], exported: tuple[Path, ParityReport]
+) -> None:
+    bundle, report = of_8_bits
+    sizes = [(path / "synthesis.onnx").stat().st_size for path in (bundle, exported[0])]
+    assert sizes[0] < 0.75 * sizes[1]
+    (row,) = (row for row in report.rows if row.precision == STORED_WEIGHTS)
+    assert 45 < row.difference.psnr_db < 60
+    assert row.off_by_more_than_4
+    assert row.off_by_more_than_4 < 0.01
+    manifest = Bundle.open(bundle).manifest
+    assert manifest["weights"] == "int8"
+    assert manifest["parity"]["tolerances"][STORED_WEIGHTS]["psnr_db"] == 40
+    (written,) = (r for r in manifest["parity"]["rows"] if r["precision"] == STORED_WEIGHTS)
+    assert written == row.to_json()
+    assert tell_weights(manifest) == (
+        f"int8: pictures are {row.difference.psnr_db:.1f} dB (PSNR) from the checkpoint's, and "
+        f"{row.off_by_more_than_4:.2%} of their bytes are off by more than 4; the worst is seed "
+        f"{row.worst_seed}"
+    )
+
+
+def test_the_worst_picture_is_named(
+    checkpoint: Checkpoint, of_8_bits: tuple[Path, ParityReport]
+) -> None:
+    with Generator.open(of_8_bits[0], threads=1) as generator:
+        got = generator.generate([0, 1], truncation_psi=1, output="img")
+    reference = Reference(checkpoint)
+    scene = list_image_scenes(checkpoint.config)[0]
+    psnr = [compare(reference.draw(s, scene)[None], got[[s]]).psnr_db for s in (0, 1)]
+    (row,) = (row for row in of_8_bits[1].rows if row.precision == STORED_WEIGHTS)
+    assert row.worst_seed == int(np.argmin(psnr))
+    assert row.difference.psnr_db == pytest.approx(min(psnr), abs=0.01)
+
+
+def test_both_precisions_draw_what_the_rounded_weights_draw(
+    checkpoint: Checkpoint, of_8_bits: tuple[Path, ParityReport]
+) -> None:
+    report = verify_bundle(of_8_bits[0], checkpoint, seeds=[3], threads=1)
+    assert report.passed
+    exact = [row for row in report.rows if row.precision == "fp32" and row.output == "img"]
+    assert max(row.difference.rms for row in exact) < 2e-6
+    assert {row.precision for row in report.rows} == {"fp32", "fp16", STORED_WEIGHTS}
+
+
+def test_a_higher_floor_may_fail(checkpoint: Checkpoint, tmp_path: Path, refuses: Refuses) -> None:
+    options: dict[str, Any] = {"half": "none", "verify_seeds": 1, "weights_floor": 60}
+    with refuses("expected at least 60", error=ParityError):
+        export_bundle(checkpoint, tmp_path / "out", weights="int8", **options)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_lower_floor_is_kept_and_told(tiny: Checkpoint, tmp_path: Path, refuses: Refuses) -> None:
+    options: dict[str, Any] = {"half": "none", "verify_seeds": 1, "weights_floor": 30}
+    export_bundle(tiny, tmp_path / "out", weights="int8", **options)
+    told: list[str] = []
+    verify_bundle(tmp_path / "out", tiny, seeds=[0], threads=1, say=told.append)
+    assert [line for line in told if "the export asked for 30 dB" in line]
+    change_manifest(tmp_path / "out", lambda manifest: manifest.update(weights_floor="high"))
+    with refuses("manifest.json is damaged", error=BundleError):
+        verify_bundle(tmp_path / "out", tiny, seeds=[0], threads=1)
+
+
+@pytest.mark.parametrize(
+    ("weights", "floor", "words"),
+    [
+        ("fp32", 50.0, "got 50 with weights='fp32', expected rounded weights: int16 or int8"),
+        ("int8", float("nan"), "got nan, expected a number of dB"),
+    ],
+)
+def test_floors_that_cannot_be_are_refused(
+    tiny: Checkpoint, tmp_path: Path, refuses: Refuses, weights: str, floor: float, words: str
+) -> None:
+    with refuses(f"weights_floor: {words}"):
+        export_bundle(tiny, tmp_path / "out", weights=weights, weights_floor=floor)
     assert not list(tmp_path.iterdir())

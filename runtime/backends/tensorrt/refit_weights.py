@@ -27,7 +27,7 @@ from stylert.runtime.files.onnx_messages import (
 __all__ = ["INTEGERS", "STORED", "with_float32_weights"]
 
 STORED = "_half"  # ends the name of a stored weight; the rest is that of its Cast's output
-INTEGERS = "_int16"  # the same of one that factors follow
+INTEGERS = {"int8": "_int8", "int16": "_int16"}  # the same of those that factors follow
 
 # Numbers of fields in onnx.proto: of a model, a graph, a node and a tensor.
 _GRAPH = 7
@@ -37,8 +37,8 @@ _SIZE, _TYPE, _NAME, _DATA = 1, 2, 8, 9
 
 # Values of _TYPE: float32, and what weights are stored in.
 _FLOAT = b"\x01"
-_DTYPES = {_FLOAT: "<f4", b"\x05": "<i2", b"\x07": "<i8", b"\x0a": "<f2"}
-_ENDINGS = {b"\x05": INTEGERS.encode(), b"\x0a": STORED.encode()}
+_DTYPES = {_FLOAT: "<f4", b"\x03": "<i1", b"\x05": "<i2", b"\x07": "<i8", b"\x0a": "<f2"}
+_ENDINGS = {b"\x03": b"_int8", b"\x05": b"_int16", b"\x0a": b"_half"}
 # What may come behind the Cast, with the attributes that `pack_weights` gives it.
 _UNPACKING: Mapping[bytes, Callable[..., np.ndarray]] = {
     b"Mul": np.multiply,

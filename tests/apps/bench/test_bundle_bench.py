@@ -94,7 +94,7 @@ def test_a_bundle_is_timed(tiny_bundle: Path) -> None:
     assert told[-1] == ("done", 1.0)
 
 
-@pytest.mark.parametrize("weights", ["fp32", "int16"])
+@pytest.mark.parametrize("weights", ["fp32", "int16", "int8"])
 def test_pytorch_draws_with_the_weights_that_the_bundle_stores(
     tiny: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, weights: str
 ) -> None:

@@ -24,7 +24,7 @@ from stylert.apps.bench.torch_baselines import (
 from stylert.apps.bench.worker import _load_factory
 from stylert.export.checkpoints import read_checkpoint, write_native
 from stylert.export.families import build_model
-from stylert.export.int16_rounding import round_weights
+from stylert.export.weight_rounding import round_weights
 from stylert.runtime.errors import EngineError
 from stylert.runtime.generator import Generator
 from stylert.runtime.proof.parity import TOLERANCES, compare

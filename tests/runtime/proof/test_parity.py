@@ -13,8 +13,8 @@ from stylert.runtime.proof.parity import (
     MAX_FACTOR,
     RMS_FACTOR,
     RMS_FLOOR,
-    STORED_WEIGHTS,
     TOLERANCES,
+    WEIGHT_FLOORS,
     Difference,
     RoundingError,
     Tolerance,
@@ -113,8 +113,8 @@ def test_the_tolerances_are_the_designs() -> None:
     assert {
         "fp32": Tolerance(rms=4e-6, max_abs=1e-4),
         "fp16": Tolerance(psnr_db=60),
-        STORED_WEIGHTS: Tolerance(psnr_db=80),
     } == TOLERANCES
+    assert WEIGHT_FLOORS == {"int16": 80, "int8": 40}
     assert (RMS_FACTOR, MAX_FACTOR, RMS_FLOOR, CHAOTIC_RMS) == (4, 8, 1e-7, 1e-3)
 
 

@@ -1,4 +1,4 @@
-"""Large weights of a graph as 16-bit integers, which runtimes unpack when they load it.
+"""Large weights of a graph as integers, which runtimes unpack when they load it.
 
 It works on a finished graph: what integers times factors cannot give, to the rounding of float32,
 stays as it is. So it cannot change a picture, whatever the graph has folded into its weights.
@@ -12,17 +12,20 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from stylert.export.int16_rounding import LARGE, SAME, find_int16
+from stylert.export.weight_rounding import LARGE, SAME, Integers, find_integers
 from stylert.runtime.backends.tensorrt.refit_weights import INTEGERS
 
 __all__ = ["pack_weights"]
 
 
-def pack_weights(graph: ir.Graph, squares: Mapping[str, Sequence[str]]) -> None:
+def pack_weights(
+    graph: ir.Graph, squares: Mapping[str, Sequence[str]], forms: Sequence[Integers]
+) -> None:
     """Replace large float32 constants by integers, a Cast, and a Mul by their factors.
 
     Args:
         graph: the graph.
+        forms: of the integers that weights may be, in this order.
         squares: of matrices [L, 1, I, O] or [I, O] that are made of sums of squares, by name: the
             names of the weights. Each matrix becomes what its weights give.
     """
@@ -30,7 +33,7 @@ def pack_weights(graph: ir.Graph, squares: Mapping[str, Sequence[str]]) -> None:
     weights = {
         name: unpacking.product(name, *found)
         for name, array in unpacking.large.items()
-        if name not in squares and (found := find_int16(array)) is not None
+        if name not in squares and (found := find_integers(array, forms)) is not None
     }
     for matrix, names in squares.items():
         if matrix in unpacking.large and weights.keys() & names:
@@ -52,7 +55,7 @@ class _Unpacking:
 
     def product(self, name: str, integers: np.ndarray, factors: np.ndarray) -> ir.Value:
         """Integers times factors, in place of a constant."""
-        stored = self.constant(name + INTEGERS, integers)
+        stored = self.constant(name + INTEGERS[integers.dtype.name], integers)
         x = self.node("Cast", f"{name}_float32", stored, to=ir.DataType.FLOAT)
         return self.node("Mul", name, x, self.constant(f"{name}_factors", factors))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,32 +13,37 @@ from onnx import numpy_helper
 
 from stylert.export.checkpoints import Checkpoint, read_checkpoint
 from stylert.export.families import build_synthesis_graph
-from stylert.export.int16_rounding import LARGE, round_weights
+from stylert.export.weight_rounding import LARGE, Integers, list_forms, round_weights
 from stylert.runtime.backends.tensorrt.refit_weights import INTEGERS, with_float32_weights
 
-NETWORKS = (
-    "field/xl-cond",
-    "sg1-tf-32",
-    "sg2-fp16-64",
-    "sg2-resnet-32",
-    "sg3-t-64",
-    "sg3-r-64",
-    "rosinality-32",
+NETWORKS = {
+    "int16": [
+        "field/xl-cond",
+        "sg1-tf-32",
+        "sg2-resnet-32",
+        "sg3-t-64",
+        "sg3-r-64",
+        "rosinality-32",
+    ],
+    "int8": ["field/luci16attn", "sg1-tf-32", "sg2-fp16-64", "sg3-t-64"],
+}
+
+
+@pytest.fixture(
+    scope="module", params=[(name, weights) for weights in NETWORKS for name in NETWORKS[weights]]
 )
-
-
-@pytest.fixture(scope="module", params=NETWORKS)
 def files(
     request: pytest.FixtureRequest, goldens: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Path, Path]:
     """The graph of a network with rounded weights: as float32, and packed."""
-    (path,) = (p for p in goldens.glob(f"{request.param}.p*"))
-    checkpoint = round_weights(read_checkpoint(path), "int16")
+    name, weights = request.param
+    (path,) = (p for p in goldens.glob(f"{name}.p*"))
+    checkpoint = round_weights(read_checkpoint(path), weights)
     folder = tmp_path_factory.mktemp("packed")
-    return saved(checkpoint, folder, pack=False), saved(checkpoint, folder, pack=True)
+    return saved(checkpoint, folder), saved(checkpoint, folder, pack=list_forms(weights))
 
 
-def saved(checkpoint: Checkpoint, folder: Path, *, pack: bool) -> Path:
+def saved(checkpoint: Checkpoint, folder: Path, *, pack: Sequence[Integers] = ()) -> Path:
     path = folder / f"{'packed' if pack else 'plain'}.onnx"
     build_synthesis_graph(checkpoint).save(path, pack=pack)
     return path
@@ -65,7 +71,10 @@ def test_the_large_weights_and_matrices_are_stored_once_as_integers(
         if array.size >= LARGE and name.endswith(("conv_weight", "affine/weight", "mix_weight"))
     }
     assert expected
-    assert {name.removesuffix(INTEGERS) for name in packed if name.endswith(INTEGERS)} >= expected
+    endings = tuple(INTEGERS.values())
+    stored = {name for name, array in packed.items() if array.dtype.name in INTEGERS}
+    assert stored == {name for name in packed if name.endswith(endings)}
+    assert {name.rpartition("_")[0] for name in stored} >= expected
     assert not expected & packed.keys()
     large = [name for name, a in packed.items() if a.dtype == np.float32 and a.size >= LARGE]
     assert not [name for name in large if name.endswith("demodulation/matrix")]
@@ -118,7 +127,8 @@ def test_tensorrt_gets_the_plain_graph(files: tuple[Path, Path]) -> None:
 
 def test_weights_that_were_not_rounded_stay(goldens: Path, tmp_path: Path) -> None:
     checkpoint = read_checkpoint(goldens / "sg2-skip-32.pkl")
-    plain, packed = (saved(checkpoint, tmp_path, pack=pack) for pack in (False, True))
+    forms = list_forms("int8")
+    plain, packed = (saved(checkpoint, tmp_path, pack=pack) for pack in ((), forms))
     assert plain.read_bytes() == packed.read_bytes()
 
 
@@ -126,7 +136,7 @@ def test_a_matrix_that_is_not_of_its_weight_stays(goldens: Path, tmp_path: Path)
     """Where the weight itself is stored in another form, the matrix has nothing to be made of."""
     checkpoint = round_weights(read_checkpoint(goldens / "sg2-fp16-64.pkl"), "int16")
     graph = build_synthesis_graph(checkpoint, up_convolution="folded")
-    graph.save(path := tmp_path / "folded.onnx", pack=True)
+    graph.save(path := tmp_path / "folded.onnx", pack=list_forms("int16"))
     names = constants(onnx.load(path)).keys()
     assert "b8.conv0/demodulation/matrix" in names
     assert "b8.conv1/demodulation/matrix" not in names
