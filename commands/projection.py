@@ -43,7 +43,7 @@ class Search:
     start: Annotated[
         Path | None, in_search("File of ws to start from: .npz, .npy or .pt, of an encoder too.")
     ] = None
-    rate: Annotated[float, in_search("Learning rate, at its highest.")] = 0.05
+    rate: Annotated[float, in_search("Learning rate, at its highest.")] = 0.1
     spread: Annotated[
         float, in_search("How much w+ is held together; more = better to edit.", min=0)
     ] = 1e-4

@@ -75,10 +75,13 @@ class Projector:
         # What is hidden is never looked at, whatever stands there.
         self.target = np.where(self.mask > 0, target, 0).astype(np.float32)
         self.deviation = measure_latents(generator).deviation if deviation is None else deviation
+        self._scales = self.settings.scales[: generator.count_scales()]
         self.number = 0
-        self._ws = np.ascontiguousarray(start, np.float32)
-        if self.settings.space == "w" or self.settings.release > 0:
-            self._ws = np.broadcast_to(self._ws.mean(1, keepdims=True), start.shape).copy()
+        self._ws = np.array(start, np.float32)
+        if self.settings.space == "w":
+            self._ws[:] = self._ws.mean(1, keepdims=True)
+        apart = bool(np.ptp(self._ws, axis=1).any())
+        self._release = np.array(0.0 if apart else self.settings.release)
         self._sane = self._ws
         self._adam = Adam(self._ws[:, :1].shape)
         self._shrunk = np.ones(N, np.float32)  # factors of the rate
@@ -104,7 +107,8 @@ class Projector:
         Raises:
             EngineError: the loss is no number, whatever the rate; or the backend failed.
         """
-        step, parted = self.number, self.settings.is_parted(self.number)
+        step = self.number
+        parted = self.settings.space == "w+" and step >= self._release * self.settings.steps
         if parted and self._adam.mean.shape != self._ws.shape:
             self._adam = Adam(self._ws.shape)
         used = self._ws + self._draw_jitter(step)
@@ -113,7 +117,7 @@ class Projector:
             used,
             self.target,
             mask=self.mask,
-            scales=self.settings.scales,
+            scales=self._scales,
             with_noise=bool(self._noise),
             **options,
         )
@@ -250,7 +254,7 @@ class Projector:
             self._noise[name] = normalise(self._noise[name] + step)
 
 
-_STATE = ("ws", "sane", "shrunk", "best_loss", "best_ws", "best_psnr")
+_STATE = ("release", "ws", "sane", "shrunk", "best_loss", "best_ws", "best_psnr")
 
 
 def project(

@@ -25,10 +25,11 @@ class ProjectionSettings:
         rate: of Adam, at its highest.
         jitter: noise that is added to w at first, in deviations of w: 0.05 from the mean w on; from
             a sample on, which is near already, it costs 10 dB.
-        scales: the weight of each scale of the loss, None = the same; see `draw_gradient`.
+        scales: the weight of each scale of the loss, the finest first; see `draw_gradient`.
         spread: how much w+ is held to w: the weight of the mean square distance of the layers from
             their mean, in deviations of w.
-        release: of 'w+', the share of the steps after which the layers part.
+        release: of 'w+', the share of the steps after which the layers part; where those of the
+            start differ, they are apart from the first step on.
         noise: find the noise of the layers, too.
         noise_weight: how much that is held to be noise: the weight of its correlations.
         seed: of the jitter.
@@ -36,11 +37,11 @@ class ProjectionSettings:
 
     space: str = "w+"
     steps: int = 300
-    rate: float = 0.05
+    rate: float = 0.1
     jitter: float = 0.0
-    scales: tuple[float, ...] | None = None
+    scales: tuple[float, ...] = (0.5, 0.3, 0.2)
     spread: float = 1e-4
-    release: float = 0.0
+    release: float = 0.3
     noise: bool = False
     noise_weight: float = 1e3
     seed: int = 0
@@ -65,7 +66,3 @@ class ProjectionSettings:
     def find_jitter(self, step: int) -> float:
         """How far w is moved about at a step."""
         return self.jitter * max(0.0, 1 - step / self.steps / _JITTERED) ** 2
-
-    def is_parted(self, step: int) -> bool:
-        """Whether each layer has a w of its own at a step."""
-        return self.space == "w+" and step >= self.release * self.steps

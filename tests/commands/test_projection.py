@@ -91,7 +91,7 @@ def test_ctrl_c_keeps_the_best_and_resume_goes_on(
     assert code == 130
     assert "the best w of 5 steps are in w.npz, go on with --resume" in err
     assert run("generate", fitting, "--ws", "w.npz", "--out", "so-far")[0] == 0
-    other = [*QUICK, "--rate", "0.1", "--resume"]
+    other = [*QUICK, "--rate", "0.2", "--resume"]
     code, _, err = run("project", fitting, photo, "--out", "w.npz", *other)
     assert (code, "settings are not those of before" in err) == (2, True)
     code, _, err = run("project", fitting, photo, "--out", "w.npz", *QUICK, "--resume")

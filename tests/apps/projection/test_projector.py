@@ -94,7 +94,7 @@ def test_another_state_is_refused(
 ) -> None:
     settings = ProjectionSettings(steps=12)
     state = open_projector(small, drawn, settings=settings, seeds_start=0).save_state()
-    other = open_projector(small, drawn, settings=replace(settings, rate=0.1), seeds_start=0)
+    other = open_projector(small, drawn, settings=replace(settings, rate=0.2), seeds_start=0)
     with refuses("resume", "settings"):
         other.load_state(state)
     one = open_projector(small, drawn[:1], settings=settings, seeds_start=0)
@@ -215,3 +215,12 @@ def test_what_does_not_fit_is_refused_at_once(
         refuses("has no gradient", "stylert gradient"),
     ):
         project(other, drawn)
+
+
+def test_a_start_of_an_encoder_is_kept(small: Generator, drawn: np.ndarray) -> None:
+    """Its layers differ: they are apart from the first step on, unless one w is looked for."""
+    start = np.random.RandomState(0).randn(2, small.spec.num_ws, small.spec.w_dim)
+    first = next(project(small, drawn, start=start, steps=9))
+    np.testing.assert_array_equal(first.best_ws, start.astype(np.float32))
+    of_one = next(project(small, drawn, start=start, steps=9, space="w"))
+    np.testing.assert_allclose(of_one.best_ws[:, 0], start.mean(1), atol=1e-6)
