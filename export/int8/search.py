@@ -60,8 +60,8 @@ def find_float32_layers(
     tried = {frozenset[str]()}
     while True:
         chosen = _choose(work, costs, all_int8.error - goal)
-        if sum(work[name] for name in chosen) > most:
-            return best
+        if _add(work, chosen) > most:
+            return max(best, _fill(work, costs, most, measure), key=lambda f: f.quality.psnr_db)
         if chosen not in tried:
             tried.add(chosen)
             quality = measure(chosen)
@@ -89,6 +89,17 @@ def _choose(work: Mapping[str, int], costs: Mapping[str, float], saved: float) -
         if _add(costs, by_cost[:count]) >= saved:
             return frozenset(by_cost[:count])
     return frozenset(by_cost)
+
+
+def _fill(
+    work: Mapping[str, int], costs: Mapping[str, float], most: float, measure: Measure
+) -> Found:
+    """How far it gets with as much in float32 as may be: those that cost most for their work."""
+    chosen: list[str] = []
+    for name in sorted(costs, key=lambda name: -costs[name] / max(work[name], 1)):
+        if _add(work, [*chosen, name]) <= most:
+            chosen.append(name)
+    return Found(frozenset(chosen), measure(frozenset(chosen)), costs)
 
 
 def _add(values: Mapping[str, float], names: Iterable[str]) -> float:
