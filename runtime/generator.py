@@ -96,8 +96,8 @@ class Generator(StyleMixing, StyleEditing, PictureFitting):
             provider: 'cpu', 'cuda', 'webgpu', or 'auto': CUDA where it is there, else the CPU.
             device: of OpenVINO: 'cpu' (None), 'gpu', 'npu', or one of several, as 'gpu.1'. Of
                 WebGPU: 'gpu' (None), or 'software', an adapter that is a program on the CPU.
-            precision: 'fp32', 'fp16' (mixed, as the checkpoint was trained), or 'auto': half on a
-                GPU if the bundle has it.
+            precision: 'fp32', 'fp16' (mixed, as the checkpoint was trained), 'int8' (OpenVINO and
+                engines, never by itself), or 'auto': half on a GPU if the bundle has it.
             threads: CPU threads of one call, None = all CPUs that this process may use.
             gpu: index of the GPU (CUDA_VISIBLE_DEVICES applies); 'auto' then never means the CPU.
                 None = the first GPU, where one is used at all.

@@ -16,7 +16,8 @@ from stylert.export.int8.quality import Quality
 __all__ = ["Found", "find_float32_layers"]
 
 MOST_FLOAT32 = 0.6  # of the multiply-adds: with more of them in float32, INT8 gains nothing
-_FEW = 3  # up to so many layers, every choice is looked at
+_SWITCH = 0.02  # of the multiply-adds: the price of a layer in float32 among others, whatever it is
+_FEW = 4  # up to so many layers, every choice is looked at
 _STRICTER = 0.93  # of the error that is aimed at, after a guess that was not enough
 
 Measure = Callable[[frozenset[str]], Quality]  # of the graph with these layers in float32
@@ -56,12 +57,15 @@ def find_float32_layers(
     costs = {name: all_int8.error - measure(frozenset([name])).error for name in work}
     best = Found(frozenset(), all_int8, costs)
     most = MOST_FLOAT32 * sum(work.values())
+    prices = {name: count + _SWITCH * sum(work.values()) for name, count in work.items()}
     goal = all_int8.error * 10 ** ((all_int8.psnr_db - floor_db) / 10)
     tried = {frozenset[str]()}
     while True:
-        chosen = _choose(work, costs, all_int8.error - goal)
+        chosen = _choose(prices, costs, all_int8.error - goal)
         if _add(work, chosen) > most:
-            return max(best, _fill(work, costs, most, measure), key=lambda f: f.quality.psnr_db)
+            return max(
+                best, _fill(work, prices, costs, most, measure), key=lambda f: f.quality.psnr_db
+            )
         if chosen not in tried:
             tried.add(chosen)
             quality = measure(chosen)
@@ -74,29 +78,43 @@ def find_float32_layers(
         goal *= _STRICTER
 
 
-def _choose(work: Mapping[str, int], costs: Mapping[str, float], saved: float) -> frozenset[str]:
-    """The layers with the fewest multiply-adds that save so much; all, if none do."""
-    by_cost = sorted(costs, key=lambda name: -costs[name])
-    few = [
+def _choose(
+    prices: Mapping[str, float], costs: Mapping[str, float], saved: float
+) -> frozenset[str]:
+    """The layers of the lowest price that save so much error; all, if none do."""
+    choices = [
         chosen
         for size in range(1, _FEW + 1)
-        for chosen in itertools.combinations(by_cost, size)
+        for chosen in itertools.combinations(costs, size)
         if _add(costs, chosen) >= saved
     ]
-    if few:
-        return frozenset(min(few, key=lambda chosen: _add(work, chosen)))
-    for count in range(_FEW + 1, len(by_cost)):
-        if _add(costs, by_cost[:count]) >= saved:
-            return frozenset(by_cost[:count])
-    return frozenset(by_cost)
+    many = _rank(prices, costs)
+    if _add(costs, many) >= saved:
+        for name in sorted(many, key=lambda name: -prices[name]):
+            if _add(costs, [one for one in many if one != name]) >= saved:
+                many.remove(name)
+        choices.append(tuple(many))
+    if not choices:
+        return frozenset(costs)
+    return frozenset(min(choices, key=lambda chosen: _add(prices, chosen)))
+
+
+def _rank(prices: Mapping[str, float], costs: Mapping[str, float]) -> list[str]:
+    """The layers that cost any quality, those first that cost most for their price."""
+    some = [name for name in costs if costs[name] > 0]
+    return sorted(some, key=lambda name: -costs[name] / prices[name])
 
 
 def _fill(
-    work: Mapping[str, int], costs: Mapping[str, float], most: float, measure: Measure
+    work: Mapping[str, int],
+    prices: Mapping[str, float],
+    costs: Mapping[str, float],
+    most: float,
+    measure: Measure,
 ) -> Found:
-    """How far it gets with as much in float32 as may be: those that cost most for their work."""
+    """How far it gets with as much in float32 as may be."""
     chosen: list[str] = []
-    for name in sorted(costs, key=lambda name: -costs[name] / max(work[name], 1)):
+    for name in _rank(prices, costs):
         if _add(work, [*chosen, name]) <= most:
             chosen.append(name)
     return Found(frozenset(chosen), measure(frozenset(chosen)), costs)

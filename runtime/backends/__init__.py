@@ -55,10 +55,10 @@ def open_session(
             f"precision: got {precision!r}, but the bundle {bundle.path} has only "
             f"{', '.join(bundle.precisions)}. Make it: stylert {_HOW[precision]}"
         )
-    if (backend, precision) == ("onnxruntime", "int8"):
+    if precision == "int8" and (backend == "onnxruntime" or provider == "webgpu"):
         raise InvalidInput(
-            "precision: got 'int8' with backend 'onnxruntime', which draws it slower than 'fp32'; "
-            "expected backend='openvino', or an engine of TensorRT."
+            "precision: got 'int8' with ONNX Runtime, which draws it slower than 'fp32'; expected "
+            "backend='openvino', or an engine of TensorRT."
         )
     if provider == "webgpu" and backend in ("auto", "onnxruntime"):
         if gpu is not None:
@@ -98,6 +98,11 @@ def open_session(
         except (EngineError, MissingExtra) as error:
             without = f"; its engines do not run here ({error})"
     if precision == "int8":  # ONNX Runtime has no convolutions for it
+        if gpu is not None:  # then the CPU is not wanted instead
+            raise InvalidInput(
+                f"gpu: got {gpu} with precision 'int8', which needs an engine{without}. Build "
+                f"one: stylert build-engine {bundle.path} --precision int8"
+            )
         reason = f"auto, the backend for int8{without}"
         return _open_openvino(bundle, provider, device, precision, threads, reason)
     tuned = (backend, provider, gpu) == ("auto", "auto", None) and precision != "fp16"

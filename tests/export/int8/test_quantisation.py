@@ -90,8 +90,13 @@ def test_what_cannot_draw_int8_is_refused(
         Generator.open(plain_bundle, precision="int8")
     with refuses("already", "force=True"):
         quantise_bundle(int8_bundle)
-    with refuses("'onnxruntime'", "slower", "backend='openvino'"):
-        Generator.open(int8_bundle, precision="int8", backend="onnxruntime")
+    for where in ({"backend": "onnxruntime"}, {"provider": "webgpu"}):
+        with refuses("with ONNX Runtime", "slower", "backend='openvino'"):
+            Generator.open(int8_bundle, precision="int8", **where)
+    with refuses("gpu: got 0", "build-engine", "--precision int8"):
+        Generator.open(int8_bundle, precision="int8", gpu=0)
+    with refuses("provider: got 'cuda'", "expected 'auto'"):
+        Generator.open(int8_bundle, precision="int8", provider="cuda")
 
 
 def test_a_full_disk_leaves_the_bundle_as_it_was(
