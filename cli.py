@@ -20,6 +20,7 @@ except ModuleNotFoundError as missing:  # `python3 cli.py` where nothing is inst
 
 from stylert.commands import console
 from stylert.commands.bench import bench
+from stylert.commands.blending import blend
 from stylert.commands.checks import doctor, info
 from stylert.commands.command import Command, as_command
 from stylert.commands.control import edit, mix
@@ -42,7 +43,7 @@ from stylert.runtime.errors import InvalidInput, ParityError, StylertError
 __all__ = ["app", "main"]
 
 COMMANDS = (
-    *(demo, export, convert, verify, info, doctor),
+    *(demo, export, convert, blend, verify, info, doctor),
     *(generate, mix, edit, video, serve, web),
     *(evaluate, bench, tune),
     *(encoder, invert, project, inpaint, gradient),

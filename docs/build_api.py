@@ -56,6 +56,7 @@ PUBLIC = (
     "stylert.commands.figures",
     "stylert.engines",
     "stylert.export",
+    "stylert.export.blending",
     "stylert.export.bundle_writer",
     "stylert.export.checkpoints",
     "stylert.export.latent_file",
