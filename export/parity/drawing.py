@@ -6,6 +6,7 @@ several, two pictures are drawn at once, each on half of them.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -34,6 +35,7 @@ from stylert.runtime.machine import usable_cpus
 __all__ = ["Draw", "SceneDrawer", "count_threads", "share_cores", "split"]
 
 AT_ONCE = 2  # pictures, or batches; more would only take more memory
+MOST_PIXELS = 2**18  # of a picture: a batch of larger ones takes gigabytes by itself
 
 T = TypeVar("T")
 Run = Callable[[Iterable[Callable[[], Any]]], Iterator[Any]]  # gives the results in order
@@ -134,7 +136,16 @@ class SceneDrawer:
 
 def count_threads(config: Config) -> int:
     """How many threads draw each of the pictures that are drawn at once."""
-    return choose_threads(config) or max(1, usable_cpus() // AT_ONCE)
+    return choose_threads(config) or max(1, usable_cpus() // _count_at_once(config))
+
+
+def _count_at_once(config: Config) -> int:
+    """How many pictures, or batches, are drawn at once.
+
+    Of small networks one: Python, which is most of their time, does one thing at a time.
+    """
+    small = config.work < SMALL
+    return 1 if small or math.prod(config.img_shape) > MOST_PIXELS else AT_ONCE
 
 
 @contextmanager
@@ -142,15 +153,18 @@ def share_cores(config: Config, threads: int) -> Iterator[Run]:
     """Gives what runs calls: several at a time where that leaves each of them so many threads.
 
     Args:
-        config: of the network. Pictures of small ones are drawn one after the other: Python, which
-            is most of their time, does one thing at a time.
+        config: of the network.
         threads: of one call of the runtime. PyTorch is held to as many while calls run together.
     """
-    if config.work < SMALL or usable_cpus() // threads < AT_ONCE:
+    if min(_count_at_once(config), usable_cpus() // threads) < AT_ONCE:
         yield lambda calls: (call() for call in calls)
         return
-    with limit_threads(threads), ThreadPoolExecutor(AT_ONCE) as pool:
-        yield lambda calls: pool.map(_call, calls)
+    pool = ThreadPoolExecutor(AT_ONCE)
+    with limit_threads(threads):
+        try:
+            yield lambda calls: pool.map(_call, calls)
+        finally:  # after Ctrl-C, what has not begun is not waited for
+            pool.shutdown(cancel_futures=True)
 
 
 def _call(task: Callable[[], T]) -> T:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 
@@ -53,23 +54,41 @@ def test_calls_run_at_once_with_their_share_of_the_threads(
         assert list(run([call] * 4)) == [2] * 4
 
 
-def test_what_fails_fails(tiny: Checkpoint, generous: None) -> None:
-    def fail() -> None:
-        raise MemoryError("of this test")
+def test_what_stops_the_proof_ends_the_rest(
+    tiny: Checkpoint, generous: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[int] = []
+    ending = threading.Event()
 
-    with (
-        pytest.raises(MemoryError, match="of this test"),
-        drawing.share_cores(tiny.config, threads=2) as run,
-    ):
-        list(run([fail, lambda: None]))
+    class Pool(ThreadPoolExecutor):
+        def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+            super().shutdown(wait=False, cancel_futures=cancel_futures)
+            ending.set()
+            super().shutdown(wait=wait)
+
+    def wait() -> None:
+        begun.append(1)
+        ending.wait(60)
+
+    monkeypatch.setattr(drawing, "ThreadPoolExecutor", Pool)
+
+    def draw() -> None:
+        with drawing.share_cores(tiny.config, threads=2) as run:
+            results = run([wait] * 50)
+            raise KeyboardInterrupt(results)
+
+    with pytest.raises(KeyboardInterrupt):
+        draw()
+    assert len(begun) <= 2
 
 
-def test_threads_are_shared_by_large_networks_alone(
+def test_neither_small_networks_nor_large_pictures_share_the_cores(
     tiny: Checkpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(drawing, "usable_cpus", lambda: 8)
     assert drawing.count_threads(tiny.config) == 1
     assert drawing.count_threads(UNTRAINED["stylegan2-256"]()) == 4
+    assert drawing.count_threads(UNTRAINED["stylegan2-1024"]()) == 8
     monkeypatch.setattr(drawing, "usable_cpus", lambda: 1)
     assert drawing.count_threads(UNTRAINED["stylegan2-256"]()) == 1
 
