@@ -14,6 +14,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -134,6 +135,29 @@ def waiting_threads_sleep() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(onnxruntime, "SessionOptions", without_spinning)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def commands_are_made_once() -> Iterator[None]:
+    """typer makes them all again for each that is run, which takes longer than most of them."""
+    from typer import main, testing
+
+    with pytest.MonkeyPatch.context() as patch:
+        made = cache(main.get_command)
+        patch.setattr(main, "get_command", made)
+        patch.setattr(testing, "_get_command", made)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def the_roofline_is_small() -> Iterator[None]:
+    """That of the benchmark takes longer than the candidates of all its tests."""
+    from stylert.apps.bench import candidates, run
+
+    small = candidates.Candidate("gemm", f"{TESTS / 'small_gemm.py'}:open_small_gemm")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run, "GEMM", small)
         yield
 
 
@@ -263,17 +287,28 @@ def bundle_of(goldens: Path, exports: Path) -> Callable[[str], Path]:
     """Gives the bundle of a golden, for instance 'sg2-orig-32'. To be read only."""
 
     def export(name: str) -> Path:
-        # One image is enough for a proof, without which there is no half-precision graph.
         file = next(path for path in goldens.glob(f"{name}.p*") if path.suffix in (".pkl", ".pt"))
-        return _export_once(file, exports / name, verify_seeds=1)
+        return _export_once(file, exports / name)
 
     return export
 
 
 @pytest.fixture(scope="session")
-def bundle(goldens: Path, exports: Path) -> Path:
+def share_bundle(exports: Path) -> Callable[[str, Path], None]:
+    """Has `bundle_of` give a copy of a golden's bundle that a test has exported in any case."""
+
+    def share(name: str, bundle: Path) -> None:
+        with _locked(exports / name) as out:
+            if not out.exists():
+                shutil.copytree(bundle, out.with_name("copy")).rename(out)
+
+    return share
+
+
+@pytest.fixture(scope="session")
+def bundle(bundle_of: Callable[[str], Path]) -> Path:
     """A bundle that was verified when it was exported: 32x32, RGB. To be read only."""
-    return _export_once(goldens / "sg2-skip-32.pkl", exports / "verified", verify_seeds=2)
+    return bundle_of("sg2-skip-32")
 
 
 @pytest.fixture(scope="session")
@@ -335,17 +370,23 @@ def conditional(conditional_bundle: Path) -> Iterator[Generator]:
         yield opened
 
 
-def _export_once(checkpoint: Path, folder: Path, *, verify_seeds: int) -> Path:
-    """The bundle in a folder; who comes first exports it, and other workers wait."""
+def _export_once(checkpoint: Path, folder: Path) -> Path:
+    """The bundle in a folder; who comes first exports it."""
     from stylert.export.bundle_writer import export_bundle
     from stylert.export.checkpoints import read_checkpoint
 
-    out = folder / "bundle"
+    with _locked(folder) as out:
+        if not out.exists():
+            export_bundle(read_checkpoint(checkpoint), out, verify_seeds=2)
+    return out
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[Path]:
+    """Where the bundle in a folder is, or is to appear at once and whole; other workers wait."""
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / "lock"):
-        if not out.exists():  # a bundle appears at once, and whole
-            export_bundle(read_checkpoint(checkpoint), out, verify_seeds=verify_seeds)
-    return out
+        yield folder / "bundle"
 
 
 @pytest.fixture(scope="session")

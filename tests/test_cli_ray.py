@@ -78,7 +78,7 @@ def test_the_file_for_serve_deploy(
 
 
 def test_a_plan_for_many_images(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    timing = ("bench", bundle, "--batch", 2, "--rounds", 1, "--max-seconds", 1)
+    timing = ("bench", bundle, "--batch", 2, "--rounds", 1, "--threads", 1)
     plan = ("--plan", 1_000_000, "--price", 2, "--hours", 3)
     code, told, _ = run(capsys, *timing, *plan, "--json")
     assert code == 0
@@ -94,7 +94,7 @@ def test_a_plan_for_many_images(bundle: Path, capsys: pytest.CaptureFixture[str]
 def test_a_plan_for_images_of_classes(
     named_bundle: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    timing = ("bench", named_bundle, "--batch", 2, "--rounds", 1, "--max-seconds", 1)
+    timing = ("bench", named_bundle, "--batch", 2, "--rounds", 1, "--threads", 1)
     timing += ("--backends", "onnxruntime")
     code, told, _ = run(capsys, *timing, "--plan", 1000, "--class", "cat", "--json")
     assert code == 0

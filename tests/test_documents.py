@@ -11,9 +11,9 @@ folder, so that a block can use what an earlier one made:
 - Blocks of other languages (SHOWN) are there to be read.
 
 What a page names and nobody can have here is stood in for: checkpoints, their bundles, latents
-(STAND_INS, LATENTS). Commands that compare or time do so with fewer images (SHORTER). A picture
-that a page shows is the one that its commands make. A block that cannot run is marked, on the line
-before it, with its reason:
+(STAND_INS, LATENTS). Commands that compare or time do so with fewer images (SHORTER). What a page
+exports in the words of an earlier page is what that one got. A picture that a page shows is the one
+that its commands make. A block that cannot run is marked, on the line before it, with its reason:
 
     <!-- test: skip because it needs a GPU -->
 """
@@ -21,6 +21,7 @@ before it, with its reason:
 from __future__ import annotations
 
 import ast
+import hashlib
 import os
 import re
 import shlex
@@ -38,9 +39,11 @@ from typing import Any
 import numpy as np
 import pytest
 import typer
+from filelock import FileLock
 from PIL import Image, ImageSequence
 from typer.testing import CliRunner
 
+from stylert.apps.bench import tuning
 from stylert.cli import app
 
 ROOT = Path(__file__).parents[1]
@@ -63,13 +66,20 @@ HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 
 STAND_INS = {"ffhq": "sg2-fp16-64", "afhqv2": "sg3-t-64", "cifar10": "sg2-cond-32"}
 LATENTS = ("projected_w.npz", "latents.pt")
+DEMO = "examples/demo.safetensors"
 W_DIM = 128  # of the demo's network
 SHORTER = {
     "export": ["--verify-seeds", "1"],
     "verify": ["--seeds", "1"],
-    "bench": ["--rounds", "1", "--max-seconds", "1"],
+    "bench": ["--rounds", "1", "--max-seconds", "1", "--threads", "1"],
 }
 SERVED = "127.0.0.1:8000"  # what pages call the service
+# It would load torch, where that is there, to ask whether an array is one of torch's.
+POLYGRAPHY = """import sys
+sys.modules["torch"] = None
+from polygraphy.tools import main
+main()
+"""
 SERVE = "from stylert.cli import main; main()"
 
 
@@ -120,14 +130,12 @@ def stylert_arguments(words: Sequence[str]) -> list[str] | None:
     return None
 
 
-def all_commands() -> list[Any]:
-    return [
-        pytest.param(words, id=f"{block.place} {' '.join(words[:3])}")
-        for document in DOCUMENTS
-        for block in blocks(document)
-        if block.language == "sh"
-        for words in block.commands()
-    ]
+def all_commands() -> Iterator[tuple[str, list[str]]]:
+    """With the places where they stand."""
+    for document in DOCUMENTS:
+        for block in blocks(document):
+            if block.language == "sh":
+                yield from ((block.place, words) for words in block.commands())
 
 
 def test_the_reader_of_blocks() -> None:
@@ -158,15 +166,16 @@ def test_readme_shows_commands_and_code() -> None:
     assert {"sh", "python"} <= languages
 
 
-@pytest.mark.parametrize("words", all_commands())
-def test_commands_exist(words: list[str]) -> None:
-    arguments = stylert_arguments(words)
-    if arguments is not None:
-        _check_stylert(arguments)
-    elif words[0] == "make":
-        makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-        for target in [word for word in words[1:] if "=" not in word]:
-            assert re.search(rf"^{re.escape(target)}:", makefile, re.MULTILINE), target
+def test_commands_exist() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for place, words in all_commands():
+        arguments = stylert_arguments(words)
+        if arguments is not None:
+            _check_stylert(arguments, place)
+        elif words[0] == "make":
+            for target in [word for word in words[1:] if "=" not in word]:
+                found = re.search(rf"^{re.escape(target)}:", makefile, re.MULTILINE)
+                assert found, f"{place}: {target}"
 
 
 @cache
@@ -179,10 +188,10 @@ def test_the_demo_runs_commands_that_exist() -> None:
     lines = [line for line in makefile.splitlines() if line.startswith("\t$(PY) cli.py")]
     assert len(lines) > 5
     for line in lines:
-        _check_stylert(shlex.split(line)[2:])
+        _check_stylert(shlex.split(line)[2:], "Makefile")
 
 
-def _check_stylert(arguments: Sequence[str]) -> None:
+def _check_stylert(arguments: Sequence[str], place: str) -> None:
     """The subcommand is there, and so is each option that the command line names."""
     group = command = _command_line()
     for argument in arguments:
@@ -190,11 +199,11 @@ def _check_stylert(arguments: Sequence[str]) -> None:
             command = command.commands[argument]
         elif not argument.startswith("-"):
             break
-    assert command is not group or all(a.startswith("-") for a in arguments), arguments
+    assert command is not group or all(a.startswith("-") for a in arguments), (place, arguments)
     known = {"--help", *(o for p in command.params for o in (*p.opts, *p.secondary_opts))}
     # A number below zero is a value and not an option.
     used = {a.partition("=")[0] for a in arguments if re.match(r"--?[a-zA-Z]", a)}
-    assert used <= known, f"{sorted(used - known)}: there are {sorted(known)}"
+    assert used <= known, f"{place}: {sorted(used - known)}: there are {sorted(known)}"
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
@@ -228,12 +237,15 @@ def test_every_guide_can_be_found() -> None:
 class Reader:
     """Someone who follows a page, in the working directory."""
 
-    def __init__(self) -> None:
+    def __init__(self, exports: Path) -> None:
         self.followed = 0  # commands and programs
+        self._exports = exports / "guides"
         self._server: subprocess.Popen[str] | None = None
         self._address = SERVED
         self._environment = dict(os.environ)
-        self._environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        folders = (exports.parent / "bin", Path(sys.executable).parent, os.environ["PATH"])
+        self._environment["PATH"] = os.pathsep.join(map(str, folders))
+        _write_program(exports.parent / "bin" / "polygraphy", POLYGRAPHY)
 
     def follow(self, block: Block) -> None:
         if block.language == "python":
@@ -268,9 +280,24 @@ class Reader:
             self._run_bash(line, place)
         elif arguments[0] == "serve":
             self._serve(arguments)
+        elif arguments[0] == "export" and arguments[1] == DEMO:
+            self._export_once(arguments, place)
         else:
             _run_stylert(arguments, place)
         self.followed += 1
+
+    def _export_once(self, arguments: Sequence[str], place: str) -> None:
+        """Run a command that exports the demo, or copy what it gave on an earlier page."""
+        at = arguments.index("--out") + 1
+        words = [*arguments[:at], *arguments[at + 1 :]]
+        kept = self._exports / hashlib.sha256(shlex.join(words).encode()).hexdigest()
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{kept}.lock"):
+            if kept.exists():
+                shutil.copytree(kept, arguments[at])
+            else:
+                _run_stylert(arguments, place)
+                shutil.copytree(arguments[at], kept)
 
     def _run_bash(self, line: str, place: str) -> None:
         if line.startswith("curl") and shutil.which("curl") is None:
@@ -301,6 +328,15 @@ class Reader:
             raise AssertionError("".join(said))
         with urllib.request.urlopen(f"http://{self._address}/healthz", timeout=30) as answer:
             assert answer.status == 200
+
+
+def _write_program(file: Path, source: str) -> None:
+    """Put a program of Python into a folder of the PATH; another worker may have done so."""
+    file.parent.mkdir(exist_ok=True)
+    made = file.with_name(f"{file.name}.{os.getpid()}")
+    made.write_text(f"#!{sys.executable}\n{source}", encoding="utf-8")
+    made.chmod(0o755)
+    made.replace(file)
 
 
 def _listen_here(arguments: Sequence[str]) -> list[str]:
@@ -362,10 +398,12 @@ def _provide(text: str, bundle_of: Callable[[str], Path]) -> None:
 
 
 @pytest.fixture
-def reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Reader]:
+def reader(tmp_path: Path, exports: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Reader]:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HF_HOME", str(tmp_path.parent / "cache"))  # of the datasets library
-    one = Reader()
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path.parent / "data"))  # what `tune` notes
+    monkeypatch.setattr(tuning, "MOST_TURNS", 3)
+    one = Reader(exports)
     yield one
     one.close()
 

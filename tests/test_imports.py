@@ -7,6 +7,7 @@ import importlib
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -72,10 +73,10 @@ def module(path: Path) -> str:
     return ".".join(["stylert", *(p for p in parts if p != "__init__")])
 
 
-def imported(tree: ast.AST) -> Iterator[str]:
+@cache
+def imported(tree: ast.AST) -> tuple[str, ...]:
     """The dotted names that a source imports anywhere, also inside functions."""
-    for node in ast.walk(tree):
-        yield from imported_by(node)
+    return tuple(found for node in ast.walk(tree) for found in imported_by(node))
 
 
 def imported_by(node: ast.AST) -> Iterator[str]:
@@ -103,6 +104,7 @@ def parts_imported(tree: ast.AST) -> set[str]:
     }
 
 
+@cache
 def parse(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"), str(path))
 
@@ -118,12 +120,12 @@ def test_the_finder_sees_every_way_to_import() -> None:
     assert ".." in set(imported(ast.parse("from .. import export")))
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=name)
-def test_arrows_point_down(path: Path) -> None:
-    above = parts_imported(parse(path)) - {part(path)} - MAY_IMPORT[part(path)]
-    if part(path) == "apps" and path.parent.name in MAY_EXPORT:
-        above -= {"export"}
-    assert not above, f"{name(path)} imports {sorted(above)}"
+def test_arrows_point_down() -> None:
+    for path in SOURCES:
+        above = parts_imported(parse(path)) - {part(path)} - MAY_IMPORT[part(path)]
+        if part(path) == "apps" and path.parent.name in MAY_EXPORT:
+            above -= {"export"}
+        assert not above, f"{name(path)} imports {sorted(above)}"
 
 
 APPS = [path for path in SOURCES if part(path) == "apps" and len(path.relative_to(ROOT).parts) > 2]
@@ -142,16 +144,15 @@ def below(tree: ast.AST, *above: str) -> set[str]:
     }
 
 
-@pytest.mark.parametrize("path", APPS, ids=name)
-def test_applications_use_the_public_face(path: Path) -> None:
-    tree = parse(path)
+def test_applications_use_the_public_face() -> None:
     modules = {file.stem for file in (ROOT / "runtime").iterdir() if file.stem != "__init__"}
-    allowed = {*PUBLIC_MODULES}
-    allowed |= {"backends"} if app(path) == "bench" else set()  # it times them, too
-    hidden = (below(tree, "runtime") & modules) - allowed
-    assert not hidden, f"{name(path)} imports {sorted(hidden)} of the runtime"
-    others = below(tree, "apps") - {app(path)} - APPS_MAY_IMPORT[app(path)]
-    assert not others, f"{name(path)} imports the applications {sorted(others)}"
+    for path in APPS:
+        allowed = {*PUBLIC_MODULES}
+        allowed |= {"backends"} if app(path) == "bench" else set()  # it times them, too
+        hidden = (below(parse(path), "runtime") & modules) - allowed
+        assert not hidden, f"{name(path)} imports {sorted(hidden)} of the runtime"
+        others = below(parse(path), "apps") - {app(path)} - APPS_MAY_IMPORT[app(path)]
+        assert not others, f"{name(path)} imports the applications {sorted(others)}"
 
 
 def test_applications_point_one_way() -> None:
@@ -189,34 +190,31 @@ def test_no_circles() -> None:
         left = {name: needs for name, needs in left.items() if name not in ready}
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=name)
-def test_the_house_is_imported_by_its_full_name(path: Path) -> None:
-    roots = {found.split(".")[0] for found in imported(parse(path))}
-    bare = roots & {*FLOORS, "cli", ""}  # '' is a relative import
-    assert not bare, f"{name(path)} imports {sorted(bare)} without 'stylert.' before it"
+def test_the_house_is_imported_by_its_full_name() -> None:
+    for path in SOURCES:
+        roots = {found.split(".")[0] for found in imported(parse(path))}
+        bare = roots & {*FLOORS, "cli", ""}  # '' is a relative import
+        assert not bare, f"{name(path)} imports {sorted(bare)} without 'stylert.' before it"
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=name)
-def test_nothing_loads_a_pickle(path: Path) -> None:
-    tree = parse(path)
-    roots = {found.split(".")[0] for found in imported(tree)}
-    assert not roots & CODE_RUNNERS, f"{name(path)} imports {sorted(roots & CODE_RUNNERS)}"
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Call):
-            for keyword in node.keywords:
-                value = getattr(keyword.value, "value", None)
-                unsafe = (keyword.arg, value) in {("allow_pickle", True), ("weights_only", False)}
-                assert not unsafe, f"{name(path)}:{node.lineno} loads pickles"
+def test_nothing_loads_a_pickle() -> None:
+    unsafe = {("allow_pickle", True), ("weights_only", False)}
+    for path in SOURCES:
+        roots = {found.split(".")[0] for found in imported(parse(path))}
+        assert not roots & CODE_RUNNERS, f"{name(path)} imports {sorted(roots & CODE_RUNNERS)}"
+        for node in ast.walk(parse(path)):
+            for keyword in node.keywords if isinstance(node, ast.Call) else ():
+                said = (keyword.arg, getattr(keyword.value, "value", None))
+                assert said not in unsafe, f"{name(path)}:{keyword.lineno} loads pickles"
 
 
-@pytest.mark.parametrize(
-    "path", [path for path in SOURCES if not path.name.startswith("_")], ids=name
-)
-def test_every_public_module_lists_its_names(path: Path) -> None:
-    loaded = importlib.import_module(module(path))
-    assert loaded.__all__, f"{name(path)} has no __all__"
-    missing = [public for public in loaded.__all__ if not hasattr(loaded, public)]
-    assert not missing, f"{name(path)}: __all__ names {missing}, which are not there"
+def test_every_public_module_lists_its_names() -> None:
+    for path in SOURCES:
+        if not path.name.startswith("_"):
+            loaded = importlib.import_module(module(path))
+            assert loaded.__all__, f"{name(path)} has no __all__"
+            missing = [public for public in loaded.__all__ if not hasattr(loaded, public)]
+            assert not missing, f"{name(path)}: __all__ names {missing}, which are not there"
 
 
 def loaded_by(statement: str, cwd: Path) -> set[str]:

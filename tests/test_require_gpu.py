@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -56,29 +59,63 @@ def test_a_cpu():
 """
 
 
-@pytest.fixture
-def run(driver_stub: Path, tmp_path: Path) -> Callable[..., tuple[int, str]]:
+# Runs of pytest, each in a process of its own, which has all modules from the start: to load them
+# takes twenty times as long as a run.
+RUNS = """
+import json, os, sys
+import onnxruntime, pytest
+sys.modules["torch"] = None  # takes seconds to load, and is asked for its name only
+for line in sys.stdin:
+    out, *options = json.loads(line)
+    process = os.fork()
+    if not process:
+        for stream in (1, 2):
+            os.dup2(os.open(out, os.O_WRONLY | os.O_CREAT | os.O_APPEND), stream)
+        code = int(pytest.main(options))
+        sys.stdout.flush()
+        os._exit(code)
+    print(os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]), flush=True)
+"""
+OPTIONS = ("-ra", "-p", "no:cacheprovider", "-p", "no:xdist", "-p", "no:schemathesis")
+
+Run = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture(scope="module")
+def run(driver_stub: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
     """Runs pytest on SOURCE: its exit code, and what it says. `gpu` is whether there is one."""
-    (tmp_path / "conftest.py").write_text(CONFTEST, encoding="utf-8")
-    (tmp_path / "test_source.py").write_text(SOURCE, encoding="utf-8")
+    folder = tmp_path_factory.mktemp("runs")
+    source = 'import pytest\npytest.importorskip("tensorrt")\npytestmark = pytest.mark.gpu\n'
+    files = {"conftest.py": CONFTEST, "test_source.py": SOURCE, "test_whole.py": source}
+    for name, text in files.items():
+        (folder / name).write_text(text, encoding="utf-8")
+    with ExitStack() as stack:
 
-    def start(*options: str, gpu: bool = True) -> tuple[int, str]:
-        done = subprocess.run(
-            [sys.executable, "-m", "pytest", "-ra", "-p", "no:cacheprovider", "-p", "no:xdist",
-             "-p", "no:schemathesis", "-p", "no:hypothesispytest", *options],
-            env={**os.environ, "LD_LIBRARY_PATH": str(driver_stub) if gpu else ""},
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            timeout=100,
-            check=False,
-        )  # fmt: skip
-        return done.returncode, done.stdout + done.stderr
+        @cache
+        def start(gpu: bool) -> subprocess.Popen[str]:
+            process = subprocess.Popen(
+                [sys.executable, "-c", RUNS],
+                env={**os.environ, "LD_LIBRARY_PATH": str(driver_stub) if gpu else ""},
+                cwd=folder,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+            return stack.enter_context(process)
 
-    return start
+        def ask(*options: str, file: str = "test_source.py", gpu: bool = True) -> tuple[int, str]:
+            process = start(gpu)
+            out = tmp_path_factory.mktemp("said") / "out"
+            assert process.stdin is not None
+            assert process.stdout is not None
+            order = [str(out), *OPTIONS, "-p", "no:hypothesispytest", file, *options]
+            print(json.dumps(order), file=process.stdin, flush=True)
+            return int(process.stdout.readline()), out.read_text(encoding="utf-8")
+
+        yield ask
 
 
-def test_every_skip_of_a_gpu_test_is_a_failure(run: Callable[..., tuple[int, str]]) -> None:
+def test_every_skip_of_a_gpu_test_is_a_failure(run: Run) -> None:
     code, said = run()
     assert (code, said.count("SKIPPED")) == (0, 4)
     code, said = run("--require-gpu")
@@ -88,25 +125,21 @@ def test_every_skip_of_a_gpu_test_is_a_failure(run: Callable[..., tuple[int, str
         assert f"--require-gpu: Skipped: {reason}" in said
 
 
-def test_what_is_required_can_be_named(run: Callable[..., tuple[int, str]]) -> None:
+def test_what_is_required_can_be_named(run: Run) -> None:
     code, said = run("--require-gpu=cuda,torch", "-k", "driver or engine")
     assert (code, said.count("SKIPPED")) == (0, 1), said
     assert "not here: TensorRT with its builder (tensorrt: No module named 'tensorrt')" in said
 
 
-def test_a_file_that_is_skipped_as_a_whole(
-    run: Callable[..., tuple[int, str]], tmp_path: Path
-) -> None:
-    source = 'import pytest\npytest.importorskip("tensorrt")\npytestmark = pytest.mark.gpu\n'
-    (tmp_path / "test_whole.py").write_text(source, encoding="utf-8")
-    assert run("test_whole.py")[0] == 5  # no tests
-    code, said = run("test_whole.py", "--require-gpu")
+def test_a_file_that_is_skipped_as_a_whole(run: Run) -> None:
+    assert run(file="test_whole.py")[0] == 5  # no tests
+    code, said = run("--require-gpu", file="test_whole.py")
     assert code == 2, said
     assert "could not import 'tensorrt'" in said
 
 
 @pytest.mark.parametrize("gpu", [True, False])
-def test_wrong_usage(run: Callable[..., tuple[int, str]], gpu: bool) -> None:
+def test_wrong_usage(run: Run, gpu: bool) -> None:
     code, said = run("--require-gpu=cuda,tensorflow", gpu=gpu)
     assert code == 4
     assert "--require-gpu: got 'tensorflow', expected some of cuda,torch," in said

@@ -29,10 +29,12 @@ def read_fields(
     at = start
     while at < end:
         start = at
-        key, at = _varint(data, at)
+        # Nearly all integers are of one byte, and a graph has a hundred thousand of them.
+        key, at = (data[at], at + 1) if data[at] < 128 else _varint(data, at)
         number, kind = key >> 3, key & 7
         if kind == BYTES:
-            size, at = _varint(data, at)
+            short = at < end and data[at] < 128
+            size, at = (data[at], at + 1) if short else _varint(data, at)
             stop = at + size
         elif kind == _VARINT:
             _, stop = _varint(data, at)

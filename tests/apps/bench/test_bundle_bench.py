@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from stylert.apps.bench import BenchResult, bundle_bench, run_bench
@@ -17,7 +18,8 @@ from stylert.apps.bench.bundle_bench import (
     list_candidates,
     parse_backends,
 )
-from stylert.apps.bench.candidates import Candidate
+from stylert.apps.bench.candidates import GEMM, GEMM_SHAPE, Candidate
+from stylert.apps.bench.worker import Worker
 from stylert.export.bundle_writer import export_bundle
 from stylert.export.checkpoints import Checkpoint
 from stylert.runtime.bundle import Bundle
@@ -73,6 +75,18 @@ def test_int8_is_timed_and_not_judged(int8_bundle: Path) -> None:
     description = result.candidate("int8").description
     assert (description["backend"], description["precision"]) == ("openvino", "int8")
     assert (result.failures(), result.parity_failures()) == ({}, ())
+
+
+def test_the_roofline_is_the_product_of_its_size(tmp_path: Path) -> None:
+    M, _, N = GEMM_SHAPE
+    worker = Worker(GEMM, threads=1, log=tmp_path / "log")
+    try:
+        description, _ = worker.open(batch=2, timeout=60)
+        worker.ask("finish", image=tmp_path / "image.npy", timeout=60)
+    finally:
+        worker.close()
+    assert (description["backend"], description["threads"]) == ("numpy", 1)
+    assert np.load(tmp_path / "image.npy").shape == (2, 1, M, N)
 
 
 def test_a_bundle_is_timed(tiny_bundle: Path) -> None:

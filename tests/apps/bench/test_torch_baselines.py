@@ -84,8 +84,13 @@ def test_network_is_chosen(goldens: Path) -> None:
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")  # torch.compile uses torch.jit
 def test_compiled_draws_what_eager_draws(
-    make_checkpoint: Callable[..., Any], tmp_path: Path
+    make_checkpoint: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    from torch._inductor import config
+
+    # Neither a pool of processes that compile, nor programs that try which vectors there are.
+    monkeypatch.setattr(config, "compile_threads", 1)
+    monkeypatch.setattr(config.cpp, "vec_isa_ok", False)
     path = str(tmp_path / "tiny.safetensors")
     write_native(make_checkpoint(channels=(4,), mapping_layers=1), Path(path))
     images = []

@@ -76,6 +76,7 @@ def test_every_flipped_bit_is_found_and_repaired(
     """A zip file's directory is the exception: of that, only what a reader would notice."""
     write_dataset(drawer(), job(image_format=image_format, **kind), tmp_path / "out")
     whole = contents(tmp_path)
+    assert verify_dataset(tmp_path / "out").is_whole
     random = np.random.RandomState(1)
     for name in sorted(whole.keys() - {"out/job.json"}):
         size = len(whole[name])
@@ -88,7 +89,6 @@ def test_every_flipped_bit_is_found_and_repaired(
             assert report.damaged or report.missing, (name, place)
             assert repair_dataset(drawer(), report) == len(report.places) <= 2
             assert contents(tmp_path) == whole, (name, place)
-            assert verify_dataset(tmp_path / "out").is_whole
 
 
 @kinds
