@@ -29,6 +29,7 @@ from stylert.commands.drawing import generate
 from stylert.commands.engines import build_engine, triton
 from stylert.commands.evaluation import evaluate
 from stylert.commands.export import PARITY, convert, export
+from stylert.commands.features import features
 from stylert.commands.gradient import gradient
 from stylert.commands.inversion import encoder, invert
 from stylert.commands.projection import inpaint, project
@@ -45,7 +46,7 @@ __all__ = ["app", "main"]
 COMMANDS = (
     *(demo, export, convert, blend, verify, info, doctor),
     *(generate, mix, edit, video, serve, web),
-    *(evaluate, bench, tune),
+    *(evaluate, features, bench, tune),
     *(encoder, invert, project, inpaint, gradient),
     *(quantize, build_engine, triton, ray),
 )

@@ -72,6 +72,7 @@ SHORTER = {
     "export": ["--verify-seeds", "1"],
     "verify": ["--seeds", "1"],
     "bench": ["--rounds", "1", "--max-seconds", "1", "--threads", "1"],
+    "evaluate": ["--samples", "12"],
 }
 SERVED = "127.0.0.1:8000"  # what pages call the service
 # It would load torch, where that is there, to ask whether an array is one of torch's.

@@ -148,8 +148,9 @@ def _read_wishes(metadata: dict[str, str], path: Path) -> _Wishes:
     told = {k.removeprefix(PREFIX): v for k, v in metadata.items() if k.startswith(PREFIX)}
     if missing := [name for name in ("name", "range", "resize") if not told.get(name)]:
         raise InvalidInput(
-            f"features: {path} has no metadata {PREFIX}{missing[0]}, expected what 'stylert "
-            "features describe' writes: how pictures are brought to the network."
+            f"features: {path} has no metadata {PREFIX}{missing[0]}, expected {PREFIX}name, "
+            f"{PREFIX}range and {PREFIX}resize, which say how pictures are brought to it; see "
+            "docs/evaluation.md."
         )
     try:
         black, white = map(float, told["range"].split(","))

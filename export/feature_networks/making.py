@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import onnx_ir as ir
 
-from stylert.export.feature_networks.efficientnet_lite0 import SIZE as LITE0_SIZE
-from stylert.export.feature_networks.efficientnet_lite0 import emit_efficientnet_lite0
+from stylert.export.feature_networks import efficientnet_lite0, inception, vgg16_lpips
 from stylert.export.feature_networks.weights import (
     PublishedWeights,
-    Weights,
     check_hash,
     read_weights,
 )
@@ -30,70 +28,107 @@ class _Kind:
     """A feature network that can be made."""
 
     name: str  # what figures are told with
-    emit: Callable[[GraphBuilder, ir.Value, Weights], ir.Value]
+    emit: Callable[..., ir.Value]  # of the graph, the pixels, and the weights of each file
     size: int
     resize: str
-    dim: int | str  # of the features
+    dim: int
 
 
 _MADE = {
     "efficientnet-lite0": _Kind(
-        "EfficientNet-lite0", emit_efficientnet_lite0, LITE0_SIZE, "bicubic", 1280
+        "EfficientNet-lite0",
+        efficientnet_lite0.emit_efficientnet_lite0,
+        efficientnet_lite0.SIZE,
+        "bicubic",
+        1280,
+    ),
+    "inception": _Kind(
+        "Inception-2015 (FID)", inception.emit_inception, inception.SIZE, "bilinear", 2048
+    ),
+    "inception-clean": _Kind(
+        "Inception-2015 (clean-fid)", inception.emit_inception, inception.SIZE, "bicubic", 2048
+    ),
+    "vgg16-lpips": _Kind(
+        "LPIPS-VGG16",
+        vgg16_lpips.emit_vgg16_lpips,
+        vgg16_lpips.SIZE,
+        "bilinear",
+        vgg16_lpips.count_features(),
     ),
 }
 KINDS = tuple(_MADE)
 
-# The published files, by kind. A test replaces it by what it makes itself.
-PUBLISHED = {
-    "efficientnet-lite0": PublishedWeights(
-        ("efficientnet-lite0-57934424.pth",), "57934424", "Apache-2.0"
+_INCEPTION = PublishedWeights(
+    (
+        "weights-inception-2015-12-05-6726825d.pth",
+        "pt_inception-2015-12-05-6726825d.pth",
+    ),
+    "6726825d",
+    "Apache-2.0",
+)
+# The published files of each kind. A test replaces it by what it makes itself.
+PUBLISHED: dict[str, tuple[PublishedWeights, ...]] = {
+    "efficientnet-lite0": (
+        PublishedWeights(("efficientnet-lite0-57934424.pth",), "57934424", "Apache-2.0"),
+    ),
+    "inception": (_INCEPTION,),
+    "inception-clean": (_INCEPTION,),
+    "vgg16-lpips": (
+        PublishedWeights(("vgg16-397923af.pth",), "397923af", "BSD-3-Clause (torchvision)"),
+        PublishedWeights(("vgg.pth",), "a78928a0", "BSD-2-Clause (LPIPS)"),
     ),
 }
 
 
-def make_feature_network(kind: str, weights: str | Path, out: str | Path) -> Path:
+def make_feature_network(
+    kind: str, weights: str | Path | Sequence[str | Path], out: str | Path
+) -> Path:
     """Write the ONNX file of a feature network.
 
     Args:
         kind: one of `KINDS`.
-        weights: the file of torch.save that others publish.
+        weights: the file of torch.save that others publish, or the files of `PUBLISHED`, in order.
         out: the file to write; it appears whole or not at all.
 
     Returns:
         `out`.
 
     Raises:
-        InvalidInput: another kind, or no such file.
-        CheckpointError: the file is not the published one, damaged or unsafe.
-        OSError: it cannot be read, or `out` cannot be written.
+        InvalidInput: another kind, no such file, or another number of them.
+        CheckpointError: a file is not the published one, damaged or unsafe.
+        OSError: one cannot be read, or `out` cannot be written.
     """
     check_choice("kind", kind, KINDS)
-    weights, out = Path(weights), Path(out)
-    if not weights.is_file():
-        raise InvalidInput(
-            f"weights: got {str(weights)!r}, expected the file {PUBLISHED[kind].files[0]}."
-        )
+    given = [weights] if isinstance(weights, (str, Path)) else list(weights)
+    paths, published = [Path(path) for path in given], PUBLISHED[kind]
+    if len(paths) != len(published):
+        names = " and ".join(one.files[0] for one in published)
+        raise InvalidInput(f"weights: got {len(paths)} files, expected {names}.")
+    made, g = _MADE[kind], GraphBuilder(kind)
+    x = g.input("pixels", ["N", 3, made.size, made.size])
+    found = [_read(path, one) for path, one in zip(paths, published, strict=True)]
     try:
-        check_hash(weights, PUBLISHED[kind])
-        graph = _emit(kind, read_weights(weights))
+        features = made.emit(g, x, *found)
     except CheckpointError as error:
-        raise CheckpointError(f"Cannot read {str(weights)!r}: {error}.") from None
-    made = _MADE[kind]
+        raise CheckpointError(f"Cannot read {str(paths[0])!r}: {error}.") from None
+    g.output(features, "features", "float32", ["N", made.dim])
     metadata = {
         "stylert.name": made.name,
         "stylert.range": "0,255",
         "stylert.resize": made.resize,
-        "stylert.licence": PUBLISHED[kind].licence,
-        "stylert.weights": hash_file(weights),
+        "stylert.licence": ", ".join(one.licence for one in published),
+        "stylert.weights": "+".join(map(hash_file, paths)),
     }
     with publish_file(out) as partial:
-        graph.save(partial, metadata=metadata)
-    return out
+        g.save(partial, metadata=metadata)
+    return Path(out)
 
 
-def _emit(kind: str, weights: Weights) -> GraphBuilder:
-    made = _MADE[kind]
-    g = GraphBuilder(kind)
-    x = g.input("pixels", ["N", 3, made.size, made.size])
-    g.output(made.emit(g, x, weights), "features", "float32", ["N", made.dim])
-    return g
+def _read(path: Path, published: PublishedWeights) -> object:
+    if not path.is_file():
+        raise InvalidInput(f"weights: got {str(path)!r}, expected the file {published.files[0]}.")
+    try:
+        check_hash(path, published)
+        return read_weights(path)
+    except CheckpointError as error:
+        raise CheckpointError(f"Cannot read {str(path)!r}: {error}.") from None

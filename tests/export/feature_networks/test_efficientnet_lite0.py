@@ -95,7 +95,7 @@ def published(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, state: State) -> 
 
 def publish(monkeypatch: pytest.MonkeyPatch, path: Path) -> None:
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    table = {KIND: PublishedWeights((path.name,), digest, "none")}
+    table = {KIND: (PublishedWeights((path.name,), digest, "none"),)}
     monkeypatch.setattr(making, "PUBLISHED", table)
 
 

