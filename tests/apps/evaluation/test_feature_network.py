@@ -72,9 +72,9 @@ def test_the_contract_of_a_network(tmp_path: Path) -> None:
 
 def test_features_do_not_depend_on_the_others_beside_them() -> None:
     network = open_network(threads=2)
-    images = draw(0, 11, 40, 40, 3)
+    images = draw(0, 4, 40, 40, 3)
     together = network.extract(images)
-    assert np.array_equal(together[9:], network.extract(images[9:]))
+    assert np.array_equal(together[3:], network.extract(images[3:]))
 
 
 @pytest.mark.parametrize(
