@@ -110,11 +110,12 @@ def evaluate(
     from stylert.apps.datasets import DatasetJob, Seeds
     from stylert.apps.evaluation import keep_in, measure_drift, open_network
 
-    provider = "cuda" if where.provider == "cuda" else "cpu"
-    network = open_network(features, provider=provider, threads=where.threads)
     job = DatasetJob(seeds=Seeds.of(range(samples)), options=picture.to_options())
     with ExitStack() as stack:
         generator = stack.enter_context(where.open(bundle))
+        on_gpu = generator.describe().get("provider") == "cuda"
+        provider = "cuda" if on_gpu else "cpu"
+        network = open_network(features, provider=provider, threads=where.threads)
         folder = stack.enter_context(keep_in(keep))
         if against is not None:
             other = _open_other(stack, bundle, against, where, generator, read_as)

@@ -30,7 +30,11 @@ __all__ = ["PREFIX", "FeatureNetwork"]
 
 PREFIX = "stylert."  # of the names of metadata
 BATCH = 8  # pictures of a call: the same for all, as their number decides how a backend rounds
-PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+# By default CUDA has only the 10 bits of TF32 for float32.
+PROVIDERS: dict[str, tuple[str, dict[str, str]]] = {
+    "cpu": ("CPUExecutionProvider", {}),
+    "cuda": ("CUDAExecutionProvider", {"use_tf32": "0"}),
+}
 
 
 @dataclass(frozen=True)
@@ -84,7 +88,7 @@ class FeatureNetwork:
         if not path.is_file():
             raise InvalidInput(f"features: got {shown(str(path))}, expected an ONNX file.")
         ort = import_extra("onnxruntime", onnxruntime_distribution() or "onnxruntime", extra="cpu")
-        if PROVIDERS[provider] not in ort.get_available_providers():
+        if PROVIDERS[provider][0] not in ort.get_available_providers():
             raise EngineError(f"provider {provider!r}: this ONNX Runtime has none for {path.name}.")
         options = ort.SessionOptions()
         options.intra_op_num_threads = usable_cpus() if threads is None else threads
