@@ -49,7 +49,7 @@ def warn_of_small_weights(
     db = 10 * math.log10(4 / error) if error else math.inf
     warnings.warn(
         f"This processor has no VNNI, so INT8 weights are at most 63: pictures are {db:.1f} dB "
-        "(PSNR) from float32 here, which may be as fast. See docs/int8.md.",
+        "(PSNR) from float32 here. See docs/int8.md.",
         StylertWarning,
         stacklevel=6,  # of who opens a generator
     )
