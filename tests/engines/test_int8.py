@@ -70,6 +70,14 @@ def test_a_graph_in_8_bits_is_none_in_float32(int8_bundle: Path, refuses: Refuse
         parse("synthesis", "int8").check_precision("int8")
 
 
+def test_a_file_that_is_no_onnx_is_the_parsers_to_refuse(tmp_path: Path, refuses: Refuses) -> None:
+    path = tmp_path / "synthesis.int8.onnx"
+    path.write_bytes(b"\xff" * 100)
+    logger = tensorrt_logger(trt)
+    with refuses("synthesis.int8.onnx", "parser refuses", error=EngineError):
+        ParsedGraph(trt, trt.Builder(logger), logger, path, "int8")
+
+
 def test_what_cannot_be_built_is_refused(
     plain_bundle: Path, int8_bundle: Path, refuses: Refuses
 ) -> None:
