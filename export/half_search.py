@@ -54,7 +54,7 @@ class HalfSearch:
         reference = Reference(checkpoint)
         scene = list_image_scenes(checkpoint.config)[0]
         self._ws = reference.map_seeds(SEEDS, scene.psi)
-        self._expected = np.stack([reference.draw(seed, scene) for seed in SEEDS])
+        self._expected = reference.draw_seeds(SEEDS, scene)
         self._steps = self._list_steps()
         self.moved: dict[str, float] = {}
 

@@ -228,7 +228,7 @@ class _Check:
         differences: list[Difference] = []
         steps: list[np.ndarray] = []
         for seeds, got in zip(split(self.seeds, BATCHES[-1]), drawn, strict=True):
-            expected = np.stack([reference.draw(seed, scene) for seed in seeds])
+            expected = reference.draw_seeds(seeds, scene)
             differences += compare_each(expected, got)
             with np.errstate(invalid="ignore", over="ignore"):  # fails by the floats
                 steps.append(np.abs(to_uint8(expected).astype(np.int16) - to_uint8(got)))

@@ -100,8 +100,13 @@ def test_the_reference_draws_several_as_each_alone(
     reference = Reference(make_checkpoint(family=family), torch.float64)
     assert reference.at_once == TOGETHER
     seeds = range(TOGETHER)
-    for scene in list_image_scenes(reference.config):
+    scenes = list_image_scenes(reference.config)
+    for scene in scenes:
         ws = reference.mix_seeds(seeds)
         together = reference.draw_together(seeds, scene, ws)
         alone = [reference.draw(seed, scene, ws[i]) for i, seed in enumerate(seeds)]
         assert np.abs(together - np.stack(alone)).max() < 1e-12
+    more = range(TOGETHER + 1)
+    drawn = reference.draw_seeds(more, scenes[0])
+    alone = [reference.draw(seed, scenes[0]) for seed in more]
+    assert np.abs(drawn - np.stack(alone)).max() < 1e-12
