@@ -169,20 +169,12 @@ def compare_figures() -> dict[str, Any]:
 def compare_resizes() -> dict[str, Any]:
     """The largest differences, on the scale of 0 to 255."""
     import torch
-    from PIL import Image
+    from cleanfid.resize import make_resizer
     from torch_fidelity.interpolate_compat_tensorflow import (
         interpolate_bilinear_2d_like_tensorflow1x as bilinear,
     )
 
     from stylert.apps.evaluation.resizing import resize_bicubic, resize_bilinear
-
-    made = Image.fromarray
-
-    def make_as_before(array: np.ndarray, mode: str | None = None) -> Any:
-        return made(array)  # Pillow 13 has no `mode`; of float32 it is F anyway
-
-    Image.fromarray = make_as_before  # type: ignore[assignment]
-    from cleanfid.resize import make_resizer
 
     found: dict[str, Any] = {}
     for size in (64, 256, 299, 512):
