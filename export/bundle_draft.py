@@ -12,8 +12,10 @@ from typing import Any
 import numpy as np
 
 from stylert.export.adjoint.gradient import write_gradient
-from stylert.export.checkpoints import Checkpoint, Config
+from stylert.export.adjoint.shared_weights import share_weights
+from stylert.export.checkpoints import Checkpoint, Config, StyleGAN3Config
 from stylert.export.families import build_synthesis_graph
+from stylert.export.gpu_shape import check_gpu_shape
 from stylert.export.graphs.emitter import list_noise_inputs
 from stylert.export.graphs.mapping import build_mapping_graph
 from stylert.export.onnx_graph import GraphBuilder
@@ -21,6 +23,7 @@ from stylert.export.precision import HalfPrecision
 from stylert.export.sefa import find_sefa_directions
 from stylert.export.weight_rounding import list_forms
 from stylert.runtime.bundle import (
+    GPU,
     GRADIENT,
     HALF,
     MANIFEST,
@@ -32,7 +35,7 @@ from stylert.runtime.bundle import (
 )
 from stylert.runtime.files.directions import make_direction_arrays
 from stylert.runtime.packages import installed_version
-from stylert.runtime.proof.parity import WEIGHT_FLOORS
+from stylert.runtime.proof.parity import WEIGHT_FLOORS, RoundingError
 
 __all__ = ["BundleDraft"]
 
@@ -82,6 +85,8 @@ class BundleDraft:
             ),
             self._write_half,
         ]
+        if isinstance(self.checkpoint.config, StyleGAN3Config):
+            writers.append(self._write_for_gpus)
         if self.gradient:
             writers.append(self._write_gradient)
         for done, write in enumerate(writers):
@@ -93,6 +98,19 @@ class BundleDraft:
         self._write_arrays(
             "directions", make_direction_arrays(find_sefa_directions(self.checkpoint))
         )
+
+    def prove_gpu_shape(self, error: RoundingError | None) -> None:
+        """Compare the graph in the shape for GPUs, if there is one, with the one that was proven.
+
+        Args:
+            error: of float32, where the proof measured it.
+
+        Raises:
+            ParityError: they draw different pictures.
+        """
+        if GPU in self._graphs:
+            proven, for_gpus = (self.folder / f"{name}.onnx" for name in ("synthesis", GPU))
+            check_gpu_shape(proven, for_gpus, self.checkpoint, error)
 
     def replace_half(self, half: HalfPrecision) -> None:
         """Write the half-precision graph again, with other blocks; none where there is no block."""
@@ -115,9 +133,14 @@ class BundleDraft:
 
     def _write_graph(self, name: str, graph: GraphBuilder) -> None:
         file = f"{name}.onnx"
-        forms = list_forms(self.weights) if name == "synthesis" else ()
+        forms = list_forms(self.weights) if name in ("synthesis", GPU) else ()
         self._files[name] = graph.save(self.folder / file, pack=forms)
         self._graphs[name] = GraphSpec(file, graph.inputs, graph.outputs)
+
+    def _write_for_gpus(self) -> None:
+        options = {**self.graph_options, "filters": "strided"}
+        self._write_graph(GPU, build_synthesis_graph(self.checkpoint, **options))
+        share_weights(self.folder / f"{GPU}.onnx", self.folder / "synthesis.onnx")
 
     def _write_gradient(self) -> None:
         file = self.folder / f"{GRADIENT}.onnx"

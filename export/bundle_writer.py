@@ -114,6 +114,7 @@ def export_bundle(
                 allow_chaotic=allow_chaotic,
                 progress=progress,
             )
+            draft.prove_gpu_shape(report.errors.get("img"))
         draft.write_manifest(None if report is None else report.to_json())
         if encoder is not None:
             add_encoder(folder, encoder, verify=verify_seeds != 0)

@@ -6,6 +6,7 @@ mapping.onnx          z [N,z_dim], c [N,c_dim] (conditional only), truncation_ps
 synthesis.onnx        ws [N,num_ws,w_dim], noise_* [M,1,h,w] (M = 1 or N), normal, or one noise
                       [M,1,H,W] for all layers, uniform in [0,1); all float32
                       -> img [N,C,H,W] float32 in [-1,1] (nominal), image [N,H,W,C] uint8
+synthesis.gpu.onnx    synthesis.onnx in another shape, where GPUs need one (StyleGAN3)
 gradient.onnx         how to fit pictures: see `stylert.export.adjoint.gradient`; optional
 encoder.onnx          photo [N,3,h,w] float32 -> ws; ReStyle's takes img and codes, too; optional
 noise.npz             the checkpoint's own noise, one [1,1,h,w] float32 array per noise input
@@ -41,6 +42,7 @@ from stylert.runtime.labels import Classes
 __all__ = [
     "ENCODER",
     "ENGINES",
+    "GPU",
     "GRADIENT",
     "HALF",
     "INT8",
@@ -60,11 +62,12 @@ __all__ = [
 MANIFEST = "manifest.json"
 ENCODER = "encoder"  # the graph that makes the styles of a photo
 ENGINES = "engines"  # the folder of those that were built
+GPU = "synthesis.gpu"  # the synthesis graph in fewer, larger nodes
 GRADIENT = "gradient"  # the adjoint of the synthesis graph
 HALF = "synthesis.fp16"  # the synthesis graph in mixed half precision
 INT8 = "synthesis.int8"  # the same with convolutions in 8 bits
 _LOWER = {"fp16": HALF, "int8": INT8}  # by precision; a bundle may have them
-_OTHERS = {*_LOWER.values(), ENCODER, GRADIENT}  # graphs that a bundle may have, too
+_OTHERS = {*_LOWER.values(), ENCODER, GPU, GRADIENT}  # graphs that a bundle may have, too
 SCHEMA = 1  # goes up when an older runtime could misread a newer bundle
 
 # More is no network, and would cost memory before anything else is wrong with it.

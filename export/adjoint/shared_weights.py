@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
 
+import onnx
 from onnx import ModelProto, TensorProto
 
 from stylert.runtime.files.protobuf import BYTES, read_fields
 
-__all__ = ["point_into"]
+__all__ = ["point_into", "share_weights"]
 
 SMALL = 1024  # bytes; a weight of less is kept in the graph itself
 
@@ -21,7 +22,8 @@ _GRAPH, _TENSOR, _NAME, _RAW = 7, 5, 8, 9
 def point_into(model: ModelProto, path: Path) -> None:
     """Have the large constants of a graph point to where they lie in the file they came from.
 
-    A constant that lies in a third file already stays as it is.
+    A constant that lies in a third file already stays as it is, and so does one that only has the
+    name of another.
 
     Args:
         model: the graph; to be saved beside the file.
@@ -32,11 +34,26 @@ def point_into(model: ModelProto, path: Path) -> None:
         if len(tensor.raw_data) < SMALL or tensor.name not in places:
             continue
         offset, length = places[tensor.name]
-        assert length == len(tensor.raw_data), tensor.name
+        with path.open("rb") as file:
+            file.seek(offset)
+            if file.read(length) != tensor.raw_data:
+                continue
         tensor.ClearField("raw_data")
         tensor.data_location = TensorProto.EXTERNAL
         for key, value in (("location", path.name), ("offset", offset), ("length", length)):
             tensor.external_data.add(key=key, value=str(value))
+
+
+def share_weights(path: Path, other: Path) -> None:
+    """Have the large constants of a file point into another one beside it, where it has the same.
+
+    Args:
+        path: the file, which is written again.
+        other: the file that they are in.
+    """
+    model = onnx.load(str(path), load_external_data=False)
+    point_into(model, other)
+    onnx.save(model, str(path))
 
 
 def _find_raw(path: Path) -> Mapping[str, tuple[int, int]]:

@@ -1,11 +1,13 @@
-"""The filtered leaky ReLU of StyleGAN3 as ONNX nodes, in two forms of the same function.
+"""The filtered leaky ReLU of StyleGAN3 as ONNX nodes, in three forms of the same function.
 
 'phases': depthwise convolutions at the low rate, some for each phase of the high rate. It is the
 least work, and the fastest on a CPU, where ONNX Runtime fuses the nonlinearity and the sums into
 them. 'matrix': a product with a constant matrix along each axis, before the nonlinearity and after
 it. That is more work, but in few large products, as tensor cores like them, and without grouped
 convolutions, which some versions of TensorRT cannot build in half precision. Only the radial filter
-of an R is one, as it is no product.
+of an R is one, as it is no product. 'strided': a depthwise convolution along each axis, transposed
+on the way up: the fewest nodes and the fewest values in between, for GPUs in float32. It is half as
+fast as 'phases' on a CPU.
 """
 
 from __future__ import annotations
@@ -301,4 +303,77 @@ class MatrixForm(FilteredLrelu):
         return g.op("MatMul", x, self.constant(f"{name}_matrix", matrix.T), name=name)
 
 
-FORMS: dict[str, type[FilteredLrelu]] = {"phases": PhaseForm, "matrix": MatrixForm}
+class StridedForm(FilteredLrelu):
+    """Depthwise convolutions in one piece: transposed ones up, strided ones down."""
+
+    @override
+    def prepare(self) -> None:
+        layer, taps = self.layer, len(self.up_fir)
+        self.reads, self.pads, self.crops = [], [], []
+        high = layer.activation_shape
+        for size, (before, _), out in zip(layer.conv_shape, layer.pads, high, strict=True):
+            # Sample o of the high rate is sample o + taps - 1 - before of the transposed
+            # convolution, which puts the taps of input i from sample up * i on.
+            start = max(-(before // layer.up), 0)
+            stop = min((out - 1 + taps - 1 - before) // layer.up + 1, size)
+            crop = taps - 1 - before - layer.up * start
+            pad = max(-(crop // layer.up), 0)
+            crop += layer.up * pad
+            rest = layer.up * (stop - start + pad - 1) + taps - crop - out
+            pad_end = max(-(rest // layer.up), 0)
+            self.reads.append((start, stop))
+            self.pads.append((pad, pad_end))
+            self.crops.append((crop, rest + layer.up * pad_end))
+
+    @override
+    def filter(self, x: ir.Value, channels: int, clamp: float | None) -> ir.Value:
+        g, layer = self.emitter.graph, self.layer
+        (top, bottom), (left, right) = self.pads
+        if any((top, bottom, left, right)):
+            ends = g.constant("pads", np.array([0, 0, top, left, 0, 0, bottom, right]))
+            x = g.op("Pad", x, ends, name="pad")
+        if layer.up > 1 or len(self.up_fir) > 1 or any(map(any, self.crops)):
+            kernel = self.up_fir * layer.up
+            (top, bottom), (left, right) = self.crops
+            up, rows, columns = layer.up, (top, 0, bottom, 0), (0, left, 0, right)
+            x = self.transposed(x, kernel[:, None], channels, "up_rows", rows, (up, 1))
+            x = self.transposed(x, kernel[None], channels, "up_columns", columns, (1, up))
+        with g.scope("high"):
+            x = self.emitter.clamp(self.lrelu(x), clamp)
+        down, fir = layer.down, self.down_fir
+        if layer.down_radial:
+            return self.depthwise(x, fir[::-1, ::-1], channels, "down", strides=(down, down))
+        if down == 1 and len(fir) == 1:
+            return x
+        taps = fir[::-1]
+        x = self.depthwise(x, taps[:, None], channels, "down_rows", strides=(down, 1))
+        return self.depthwise(x, taps[None], channels, "down_columns", strides=(1, down))
+
+    def transposed(
+        self,
+        x: ir.Value,
+        kernel: np.ndarray,  # [h, w]
+        channels: int,
+        name: str,
+        pads: tuple[int, int, int, int],  # top, left, bottom, right; they are cut off
+        strides: tuple[int, int],
+    ) -> ir.Value:
+        """The same filter for every channel, upwards."""
+        kernels = np.broadcast_to(kernel, (channels, 1, *kernel.shape))
+        return self.emitter.graph.op(
+            "ConvTranspose",
+            x,
+            self.constant(f"{name}_weight", kernels),
+            name=name,
+            kernel_shape=list(kernel.shape),
+            pads=list(pads),
+            strides=list(strides),
+            group=channels,
+        )
+
+
+FORMS: dict[str, type[FilteredLrelu]] = {
+    "phases": PhaseForm,
+    "matrix": MatrixForm,
+    "strided": StridedForm,
+}

@@ -39,8 +39,8 @@ def build_stylegan3_graph(
 
     Args:
         checkpoint: a StyleGAN3 generator.
-        filters: form of the filtered leaky ReLU, 'phases' or 'matrix' (see `filtered_lrelu`; the
-            function is the same), or 'auto': 'matrix' where the graph has half precision, as it
+        filters: form of the filtered leaky ReLU, of `FORMS` (see `filtered_lrelu`; the function is
+            the same), or 'auto': 'matrix' where the graph has half precision, as it
             has for GPUs, else 'phases'.
         **options: of `SynthesisEmitter`.
     """

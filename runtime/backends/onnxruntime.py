@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stylert.runtime.backends.tensor_check import check_tensors
-from stylert.runtime.bundle import GRADIENT, Bundle, TensorSpec, graph_key
+from stylert.runtime.bundle import GPU, GRADIENT, Bundle, TensorSpec, graph_key
 from stylert.runtime.errors import EngineError, InvalidInput, MissingExtra, StylertError
 from stylert.runtime.feeds import Feeds
 from stylert.runtime.machine import usable_cpus
@@ -106,7 +106,7 @@ class OnnxRuntimeSession:
         self._graphs = {
             "mapping": self._open(ort, bundle, "mapping", threads=1),
             "synthesis": self._open(
-                ort, bundle, graph_key("synthesis", precision), threads=self.threads
+                ort, bundle, _find_synthesis(bundle, provider, precision), threads=self.threads
             ),
         }
         self._open_other = partial(self._open, ort, bundle, threads=self.threads)
@@ -242,6 +242,12 @@ def _open_device(gpu: int) -> Device:
     from stylert.runtime.backends.cuda.device import Device
 
     return Device(gpu)
+
+
+def _find_synthesis(bundle: Bundle, provider: str, precision: str) -> str:
+    """Key of the synthesis graph: on a GPU, that in the shape for GPUs if there is one."""
+    for_gpus = precision == "fp32" and provider != "cpu" and GPU in bundle.graphs
+    return GPU if for_gpus else graph_key("synthesis", precision)
 
 
 @contextmanager

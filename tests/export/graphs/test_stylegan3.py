@@ -63,6 +63,7 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
 }
 
 every_form = pytest.mark.parametrize("filters", sorted(FORMS))
+half_form = pytest.mark.parametrize("filters", ["matrix", "phases"])
 
 
 def small(seed: int = 3, **changes: Any) -> Checkpoint:
@@ -162,7 +163,7 @@ def test_draws_what_the_reference_draws(
     assert_draws_alike(checkpoint, path, images=images)
 
 
-@every_form
+@half_form
 def test_form_of_half_precision_is_the_same_function(
     checkpoint: Checkpoint, images: np.ndarray, filters: str, tmp_path: Path
 ) -> None:
@@ -222,7 +223,7 @@ def test_a_torgb_of_another_kind(fields: dict[str, Any], filters: str, tmp_path:
     weight = np.random.RandomState(0).randn(*shape).astype(np.float32)
     tensors = {**checkpoint.tensors, f"synthesis.{last.name}.weight": weight}
     checkpoint = replace(checkpoint, tensors=tensors)
-    blocks = () if filters == "phases" else config.block_names
+    blocks = config.block_names if filters == "matrix" else ()
     path = saved(checkpoint, tmp_path, filters=filters, half_blocks=blocks, half="float32")
     assert_draws_alike(checkpoint, path)
 
@@ -259,7 +260,7 @@ def test_channels_are_done_in_groups_where_they_need_much_memory(
     nodes = onnx.load(path).graph.node
     convs = [node for node in nodes if node.op_type == "Conv"]
     groups = {attr.i for node in convs for attr in node.attribute if attr.name == "group"}
-    assert groups == {1, 8} if filters == "phases" else {1}
+    assert groups == ({1} if filters == "matrix" else {1, 8})
     _, second, *_ = checkpoint.config.block_names
     sums = [node.name for node in nodes if re.search(rf"{second}/of_part\d/sum", node.name)]
     assert len(sums) == 2, "the groups of 24 channels are convolved one by one"
@@ -344,7 +345,7 @@ def load(goldens: Path, name: str) -> Golden:
 IMAGES = ("img_const", "img_psi07", "img_transform")
 
 
-@pytest.mark.parametrize("filters", ["auto", "matrix"])
+@pytest.mark.parametrize("filters", ["auto", "matrix", "strided"])
 def test_graph_draws_the_goldens(
     golden: Golden, filters: str, tmp_path: Path, assert_same: Callable[..., None]
 ) -> None:
@@ -382,7 +383,7 @@ def evaluated(path: Path, feeds: dict[str, np.ndarray]) -> np.ndarray:
 
 
 @pytest.mark.parametrize("changes", [{}, RADIAL, {"conv_clamp": None}], ids=["T", "R", "no clamp"])
-@every_form
+@half_form
 def test_rounding_after_every_operation(
     changes: dict[str, Any], filters: str, tmp_path: Path
 ) -> None:
@@ -402,7 +403,7 @@ def scaled(checkpoint: Checkpoint, suffix: str, factor: float) -> Checkpoint:
     return replace(checkpoint, tensors=tensors)
 
 
-@every_form
+@half_form
 def test_large_activations_do_not_overflow(filters: str, tmp_path: Path) -> None:
     """A layer whose input is far larger than in training: infinities would be filtered to NaNs."""
     checkpoint = small()

@@ -1,0 +1,55 @@
+"""The graph in the shape for GPUs against the one that was proven: they are the same function."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from stylert.export.checkpoints import Checkpoint
+from stylert.export.graph_session import choose_threads, make_feeds
+from stylert.runtime.backends.onnxruntime import import_onnxruntime
+from stylert.runtime.errors import ParityError
+from stylert.runtime.proof.parity import TOLERANCES, RoundingError, compare, judge
+from stylert.runtime.transforms import TRANSFORM, invert_transforms
+
+__all__ = ["check_gpu_shape"]
+
+
+def check_gpu_shape(
+    proven: Path, for_gpus: Path, checkpoint: Checkpoint, error: RoundingError | None
+) -> None:
+    """Draw a picture with both on the processor: each layer has a w of its own, and it is turned.
+
+    Args:
+        proven: synthesis.onnx.
+        for_gpus: the other one.
+        checkpoint: what they were made of.
+        error: of float32, where the proof measured it.
+
+    Raises:
+        ParityError: they draw different pictures.
+    """
+    c = checkpoint.config
+    ws = np.random.RandomState(0).standard_normal((1, c.num_ws, c.w_dim)).astype(np.float32)
+    ws += checkpoint.tensors["mapping.w_avg"].reshape(-1, c.w_dim)[0]
+    feeds = make_feeds(checkpoint, ws)
+    if TRANSFORM in feeds:
+        feeds[TRANSFORM] = invert_transforms(np.array([[0.1, -0.05]]), np.array([20.0]))
+    found = compare(*(_draw(path, feeds, choose_threads(c)) for path in (proven, for_gpus)))
+    if not judge(found, "fp32", error):
+        raise ParityError(
+            f"{for_gpus.name}: its picture is {found.max_abs:.2g} from that of {proven.name}, "
+            f"expected at most {TOLERANCES['fp32'].max_abs:g}. This is a bug of StyleRT: report it "
+            "with the checkpoint."
+        )
+
+
+def _draw(path: Path, feeds: dict[str, np.ndarray], threads: int | None) -> np.ndarray:
+    ort = import_onnxruntime()
+    options = ort.SessionOptions()
+    options.log_severity_level = 3
+    options.intra_op_num_threads = threads or 0
+    session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    (img,) = session.run(["img"], feeds)
+    return np.asarray(img)

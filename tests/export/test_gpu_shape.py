@@ -1,0 +1,66 @@
+"""StyleGAN3's second graph, for GPUs: few nodes, the same pictures, weights that exist once."""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper
+
+from stylert.export.adjoint.shared_weights import SMALL
+from stylert.export.checkpoints import read_checkpoint
+from stylert.export.gpu_shape import check_gpu_shape
+from stylert.runtime.backends.onnxruntime import _find_synthesis
+from stylert.runtime.bundle import GPU, Bundle
+from stylert.runtime.errors import ParityError
+
+MOST = 120  # convolutions: a GPU pays for each node
+
+
+@pytest.fixture(scope="module", params=["sg3-t-64", "sg3-r-64"])
+def opened(request: pytest.FixtureRequest, bundle_of: Any) -> Bundle:
+    return Bundle.open(bundle_of(request.param))
+
+
+def test_has_few_convolutions(opened: Bundle) -> None:
+    for graph, most in ((GPU, MOST), ("synthesis", 512)):
+        nodes = onnx.load(opened.file(graph), load_external_data=False).graph.node
+        counts = Counter(node.op_type for node in nodes)
+        assert 40 < counts["Conv"] + counts["ConvTranspose"] <= most
+    assert opened.graphs[GPU].inputs == opened.graphs["synthesis"].inputs
+    assert opened.graphs[GPU].outputs == opened.graphs["synthesis"].outputs
+
+
+def test_weights_lie_in_the_other_file(opened: Bundle) -> None:
+    graph = onnx.load(opened.file(GPU), load_external_data=False).graph
+    weights = [t for t in graph.initializer if "/conv_weight" in t.name or "conv/weight" in t.name]
+    assert len(weights) >= 14, "one of each layer"
+    for tensor in weights:
+        told = {entry.key: entry.value for entry in tensor.external_data}
+        assert told.get("location") == "synthesis.onnx" or len(tensor.raw_data) < SMALL, tensor.name
+
+
+def test_gpus_take_it(opened: Bundle) -> None:
+    assert _find_synthesis(opened, "cpu", "fp32") == "synthesis"
+    assert _find_synthesis(opened, "cuda", "fp32") == GPU
+    assert _find_synthesis(opened, "webgpu", "fp32") == GPU
+    assert _find_synthesis(opened, "webgpu", "fp16") == "synthesis.fp16"
+
+
+def test_another_function_is_refused(goldens: Path, bundle_of: Any, tmp_path: Path) -> None:
+    checkpoint = read_checkpoint(str(goldens / "sg3-t-64.pkl"))
+    proven, for_gpus = tmp_path / "synthesis.onnx", tmp_path / "synthesis.gpu.onnx"
+    for path in (proven, for_gpus):
+        shutil.copy(bundle_of("sg3-t-64") / path.name, path)
+    check_gpu_shape(proven, for_gpus, checkpoint, None)
+    model = onnx.load(for_gpus, load_external_data=False)
+    bias = next(t for t in model.graph.initializer if t.name.endswith("/bias"))
+    bias.CopyFrom(numpy_helper.from_array(np.array(numpy_helper.to_array(bias) + 0.01), bias.name))
+    onnx.save(model, for_gpus)
+    with pytest.raises(ParityError, match=r"synthesis\.gpu\.onnx: its picture is .* from that of"):
+        check_gpu_shape(proven, for_gpus, checkpoint, None)
