@@ -40,12 +40,8 @@ from stylert.runtime.files.publishing import check_folder
 from stylert.runtime.labels import Classes
 
 __all__ = [
-    "ENCODER",
+    *("ENCODER", "GPU", "GRADIENT", "HALF", "INT8"),  # keys of graphs that a bundle may have
     "ENGINES",
-    "GPU",
-    "GRADIENT",
-    "HALF",
-    "INT8",
     "MANIFEST",
     "SCHEMA",
     "Bundle",

@@ -34,7 +34,7 @@ MAY_IMPORT = {
 # Applications may import each other in one direction, besides themselves.
 APPS_MAY_IMPORT = {
     "bench": {"datasets"},
-    "checks": set(),
+    "checks": {"demo"},
     "cluster": {"datasets", "evaluation", "serving"},
     "datasets": set(),
     "evaluation": {"datasets"},

@@ -2,6 +2,8 @@
 
 Of the names, '-cuda' is float32 on a GPU and '-fp16' half precision there; the plain ones are the
 CPU's, but 'tensorrt', which takes the best engine of the bundle. 'int8' is OpenVINO in 8 bits.
+'-webgpu' is float32 on any maker's GPU, and '-software' its stand-in on the CPU: how fast
+that is says nothing of a GPU.
 """
 
 from __future__ import annotations
@@ -37,6 +39,8 @@ _FACTORIES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "onnxruntime": (_GENERATOR, {"provider": "cpu"}),
     "onnxruntime-cuda": (_GENERATOR, {"provider": "cuda", "precision": "fp32"}),
     "onnxruntime-fp16": (_GENERATOR, {"provider": "cuda", "precision": "fp16"}),
+    "onnxruntime-webgpu": (_GENERATOR, {"provider": "webgpu"}),
+    "onnxruntime-webgpu-software": (_GENERATOR, {"provider": "webgpu", "device": "software"}),
     "openvino": (_GENERATOR, {"backend": "openvino"}),
     "int8": (_GENERATOR, {"backend": "openvino", "precision": "int8"}),
     "tensorrt": (_GENERATOR, {"backend": "tensorrt", "provider": "auto"}),
@@ -66,8 +70,9 @@ def is_torch(name: str) -> bool:
 
 
 def on_gpu(name: str) -> bool:
-    """Whether a candidate runs on a GPU."""
-    return name not in ("onnxruntime", "openvino", "int8", "torch-eager", "torch-compile")
+    """Whether a candidate runs on an NVIDIA GPU, whose clock and roofline are taken."""
+    on_cpu = ("onnxruntime", "openvino", "int8", "torch-eager", "torch-compile")
+    return name not in on_cpu and "-webgpu" not in name
 
 
 def list_candidates(

@@ -117,6 +117,9 @@ class _GeneratorCandidate(OpenCandidate):
 
     def describe(self) -> dict[str, Any]:
         description = self._generator.describe()
+        if description.get("device") == "software":  # its speed says nothing of a GPU
+            description["device"] = "cpu"
+            description["software_adapter"] = description["device_name"]
         return {"device": description.get("provider"), **description}
 
     def close(self) -> None:
@@ -143,7 +146,7 @@ def open_generator(
     from stylert.runtime.bundle import Bundle
 
     timer = None
-    if provider != "cpu":
+    if provider not in ("cpu", "webgpu"):
         from stylert.runtime.backends.cuda.device import open_device
 
         timer = LaunchTimer(open_device())

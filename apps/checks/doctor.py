@@ -17,6 +17,7 @@ from typing import Literal
 from stylert.apps.checks.loaded_libraries import tell_libraries
 from stylert.apps.checks.openvino_probe import list_devices, probe_device
 from stylert.apps.checks.provider_probe import probe_provider
+from stylert.apps.checks.webgpu_probe import probe_webgpu
 from stylert.runtime.errors import EngineError, MissingExtra
 from stylert.runtime.machine import CUDA_13_DRIVER, Gpu, driver_version, visible_gpus
 from stylert.runtime.packages import (
@@ -76,14 +77,17 @@ _PACKAGES: Mapping[str, tuple[str, str]] = {
 }
 _OF_EACH_CUDA = ("tensorrt", "tensorrt-lean")  # which pip also has as NAME-cu13 and NAME-cu12
 
+WEBGPU = "onnxruntime-ep-webgpu"  # the plug-in that StyleRT loads
+
 # Of ONNX Runtime, with whole libraries of their own in them. What it loads is what we ask for.
-_PLUG_INS = ("onnxruntime-ep-openvino", "onnxruntime-ep-webgpu", "onnxruntime-ep-nv-tensorrt-rtx")
+_PLUG_INS = ("onnxruntime-ep-openvino", "onnxruntime-ep-nv-tensorrt-rtx")
 
 # What each job needs, by the names of the findings.
 _NEEDS: Mapping[str, tuple[str, ...]] = {
     "export": ("torch", "onnx", "onnx-ir", "safetensors"),
     "run on CPU": ("numpy", "CPUExecutionProvider"),
     "run on OpenVINO": ("numpy", "OpenVINO on cpu"),
+    "run on WebGPU": ("numpy", "onnxruntime", WEBGPU),
     "run on CUDA": ("numpy", "GPU", "CUDAExecutionProvider"),
     "build TensorRT": ("GPU", "tensorrt"),
     "build TensorRT-RTX": ("tensorrt-rtx",),  # it compiles ahead of time, without a GPU
@@ -100,6 +104,7 @@ def diagnose() -> list[Finding]:
     """
     gpu = _gpu()
     findings = [_python(), *map(_package, _PACKAGES), gpu, *_onnxruntime(gpu), *_openvino()]
+    findings.append(_webgpu())
     findings += [_plug_in(name) for name in _PLUG_INS if installed_version(name)]
     by_name = {finding.name: finding for finding in findings}
     jobs = [_job(job, [by_name[need] for need in needs]) for job, needs in _NEEDS.items()]
@@ -200,6 +205,18 @@ def _provider(name: str, remedy: str) -> Finding:
     except EngineError as error:
         return Finding(name, "broken", str(error), remedy)
     return Finding(name, "ok", f"ran a convolution: {tell_libraries('onnxruntime', 'cudnn')}")
+
+
+def _webgpu() -> Finding:
+    """The plug-in, and the GPU that it drew on."""
+    version = installed_version(WEBGPU)
+    if version is None:
+        return Finding(WEBGPU, "missing", "not installed", install_command("webgpu"))
+    try:
+        return Finding(WEBGPU, "ok", f"{version}: drew on {probe_webgpu()}")
+    except (EngineError, MissingExtra) as error:
+        remedy = "install or update the GPU's driver (Linux: that of Vulkan)"
+        return Finding(WEBGPU, "broken", f"{version}: {error}", remedy)
 
 
 def _plug_in(name: str) -> Finding:

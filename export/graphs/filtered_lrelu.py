@@ -23,7 +23,7 @@ from stylert.export import lowering_filters
 from stylert.export.checkpoints import StyleGAN3Layer
 from stylert.export.graphs.emitter import SynthesisEmitter
 
-__all__ = ["FORMS", "FilteredLrelu", "MatrixForm", "PhaseForm"]
+__all__ = ["FORMS", "FilteredLrelu", "MatrixForm", "PhaseForm", "StridedForm"]
 
 Phases = dict[tuple[int, int], ir.Value]  # by phase of the rows, and of the columns
 

@@ -17,10 +17,17 @@ from stylert.export.graphs.emitter import SynthesisEmitter
 __all__ = ["emit_fourier_features"]
 
 
-def emit_fourier_features(emitter: SynthesisEmitter, config: StyleGAN3Config) -> ir.Value:
+def emit_fourier_features(
+    emitter: SynthesisEmitter, config: StyleGAN3Config, *, exact: bool = False
+) -> ir.Value:
     """Plane waves over the image and its margin [N, C, H, W], mixed as layer L0 takes them.
 
     The graph gets the input `transform`.
+
+    Args:
+        emitter: of the graph.
+        config: of the network.
+        exact: take a polynomial for the sine, see `_emit_sine`.
     """
     g = emitter.graph
     waves = _emit_waves(emitter)  # [N, C, 3]
@@ -29,7 +36,7 @@ def emit_fourier_features(emitter: SynthesisEmitter, config: StyleGAN3Config) ->
         for i, name in enumerate(("wave_x", "wave_y", "wave_shift"))
     )  # [N, C, 1, 1] each
     amplitudes = _emit_amplitudes(emitter, config, x, y)
-    radians = 2 * np.pi
+    radians = 1.0 if exact else 2 * np.pi  # of what angles are counted in
     rows, columns = (
         radians * (np.arange(side) + 0.5 - side / 2) / config.input_rate
         for side in config.input_shape
@@ -40,11 +47,40 @@ def emit_fourier_features(emitter: SynthesisEmitter, config: StyleGAN3Config) ->
     shift = g.op("Mul", shift, g.constant("radians", np.array(radians)), name="shift")
     shift = g.op("Add", shift, g.constant("phases", phases[:, None, None]), name="phase")
     angles = g.op("Add", along_x, g.op("Add", along_y, shift, name="rows_angles"), name="angles")
-    features = g.op("Mul", g.op("Sin", angles, name="sin"), amplitudes, name="features")
+    sine = _emit_sine(emitter, angles) if exact else g.op("Sin", angles, name="sin")
+    features = g.op("Mul", sine, amplitudes, name="features")
     mix = emitter.tensors["synthesis.input.weight"].astype(np.float64)
     mix /= math.sqrt(config.input_channels)
     weight = g.constant("mix_weight", mix[:, :, None, None])
     return g.op("Conv", features, weight, name="mix", kernel_shape=[1, 1])
+
+
+def _emit_sine(emitter: SynthesisEmitter, turns: ir.Value) -> ir.Value:
+    """The sine of angles in turns, of sums and products alone.
+
+    Vulkan lets a GPU's own sine be off by 5e-4, and SwiftShader's is by 2e-4, which is 5e-5 in the
+    pictures. With r the turns from -1/2 to 1/2, it is r (1/4 - r^2) times a polynomial of r^2: so
+    its zeros are exact.
+    """
+    g = emitter.graph
+    half = g.constant("half", np.array(0.5))
+    whole = g.op("Floor", g.op("Add", turns, half, name="half_on"), name="whole")
+    r = g.op("Sub", turns, whole, name="rest")
+    square = g.op("Mul", r, r, name="rest_square")
+    *others, highest = _fit_sine()
+    total = g.constant(f"sine{len(others)}", np.array(highest))
+    for i, factor in reversed(list(enumerate(others))):
+        total = g.op("Mul", total, square, name=f"sine_times{i}")
+        total = g.op("Add", total, g.constant(f"sine{i}", np.array(factor)), name=f"sine_sum{i}")
+    to_zero = g.op("Sub", g.constant("quarter", np.array(0.25)), square, name="to_zero")
+    return g.op("Mul", total, g.op("Mul", r, to_zero, name="zeros"), name="sine")
+
+
+def _fit_sine() -> np.ndarray:
+    """The factors of sin(2 pi r) / (r (1/4 - r^2)) in powers of r^2, to 1e-10 for |r| <= 1/2."""
+    r = (np.cos(np.pi * (np.arange(64) + 0.5) / 64) + 1) / 4  # none of them is 0 or 1/2
+    quotients = np.sin(2 * np.pi * r) / (r * (0.25 - r**2))
+    return np.polynomial.Polynomial.fit(r**2, quotients, 6, domain=[-1, 1]).coef
 
 
 def _emit_amplitudes(

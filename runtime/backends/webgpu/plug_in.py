@@ -78,16 +78,9 @@ def choose_adapter(ort: Any, device: str | None) -> Adapter:
     return (gpus or adapters)[0]
 
 
-def add_provider(ort: Any, options: Any, *, layout: str | None = None) -> None:
-    """Put the plug-in's device, and no other, into the options of a session.
-
-    Args:
-        ort: the module onnxruntime.
-        options: its `SessionOptions`.
-        layout: of convolutions, 'NCHW' or 'NHWC'; None = the plug-in's own.
-    """
-    own = {} if layout is None else {"preferredLayout": layout}
-    options.add_provider_for_devices(_register(ort)[:1], own)
+def add_provider(ort: Any, options: Any) -> None:
+    """Put the plug-in's device, and no other, into the `SessionOptions` of a session."""
+    options.add_provider_for_devices(_register(ort)[:1], {})
     # A node that it cannot run must be an error, not a slow detour.
     options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
 

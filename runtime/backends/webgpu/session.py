@@ -17,7 +17,7 @@ from stylert.runtime.backends.webgpu.plug_in import (
     quiet,
     shortened,
 )
-from stylert.runtime.bundle import GPU, Bundle
+from stylert.runtime.bundle import Bundle
 from stylert.runtime.errors import EngineError
 from stylert.runtime.feeds import Feeds
 from stylert.runtime.proof.parity import TOLERANCES, compare
@@ -66,9 +66,7 @@ class WebGpuSession(OnnxRuntimeSession):
     def _create(self, ort: Any, path: Path, options: Any) -> Any:
         with quiet(ort):
             try:
-                # Depthwise convolutions are 10 times as fast where no node changes the layout.
-                for_gpus = path.stem == GPU
-                add_provider(ort, options, layout="NCHW" if for_gpus else None)
+                add_provider(ort, options)
                 return ort.InferenceSession(str(path), options, enable_fallback=0)
             except Exception as error:  # ONNX Runtime's own exceptions share no base class
                 raise EngineError(f"WebGPU cannot open {path.name}: {shortened(error)}") from error

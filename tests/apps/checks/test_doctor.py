@@ -218,7 +218,23 @@ def test_every_device_of_openvino(machine: Machine) -> None:
 def test_plug_ins_are_told(machine: Machine) -> None:
     found = machine(packages={"onnxruntime-ep-openvino": "1.8.1"})
     assert found["onnxruntime-ep-openvino"].detail.startswith("1.8.1: a plug-in that StyleRT does")
-    assert "onnxruntime-ep-webgpu" not in found
+    assert found["onnxruntime-ep-webgpu"].status == "missing"
+    assert found["run on WebGPU"].status == "missing"
+
+
+def test_webgpu_is_told_with_its_adapter(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    packages = {"onnxruntime": "1.31.1", "onnxruntime-ep-webgpu": "0.4.0"}
+    monkeypatch.setattr(doctor, "probe_webgpu", lambda: "Radeon")
+    found = machine(packages=packages, modules=("numpy",))["onnxruntime-ep-webgpu"]
+    assert (found.status, found.detail) == ("ok", "0.4.0: drew on Radeon")
+
+    def fail() -> str:
+        raise EngineError("provider 'webgpu': no GPU has a driver here")
+
+    monkeypatch.setattr(doctor, "probe_webgpu", fail)
+    found = machine(packages=packages)["onnxruntime-ep-webgpu"]
+    assert found.status == "broken"
+    assert found.detail == "0.4.0: provider 'webgpu': no GPU has a driver here"
 
 
 def test_the_library_that_ran_is_told() -> None:
