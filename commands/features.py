@@ -39,7 +39,7 @@ def features(
     The files must be the published ones, by their SHA-256. Nothing in them is run, and TorchScript
     is refused. inception resizes as FID does, inception-clean as clean-fid.
 
-    Example: stylert features inception --out inception.onnx
+    Example: stylert features efficientnet-lite0 --out lite0.onnx
     """
     need("onnx", "onnx_ir", extra="evaluate")
     from stylert.export.feature_networks import KINDS, make_feature_network

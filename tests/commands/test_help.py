@@ -32,6 +32,7 @@ PANELS = {
     *("Picture", "Walk", "What the bundle holds", "Where it runs", "Output", "Storage", "Data set"),
     *("Checkpoint", "Proof", "Half precision", "8 bits", "Engine", "Models", "Inversion"),
     *("Service", "Cluster", "What is timed", "What is compared", "Features", "Plan", "Search"),
+    *("Weights", "Site"),
 }
 SHORTER = {
     "export": "--verify-seeds 1",
@@ -44,6 +45,8 @@ SMALLER = {
     "0-49999": "0-4",
     "--shard-size 1000": "--shard-size 2",
     "--seconds 2": "--seconds 0.2",
+    "--samples 50000": "--samples 6",
+    "--samples 1000": "--samples 6",
     "--batch 1,4 --plot": "--batch 1 --backends torch-eager,onnxruntime --plot",
 }
 NOT_HERE = ("serve ", "ray ffhq-bundle --address")  # they run until they are stopped
@@ -83,6 +86,9 @@ def test_an_example_runs(
         mask.save("mask.png")
     if example.startswith("verify images"):
         run = "generate ffhq-bundle --seeds 0-3 --out images"
+        assert CliRunner().invoke(cli.app, run.split()).exit_code == 0
+    if example.startswith("evaluate ffhq-bundle --data"):
+        run = "generate ffhq-bundle --seeds 100-105 --out ffhq.zip"
         assert CliRunner().invoke(cli.app, run.split()).exit_code == 0
     if example.startswith(("encoder", "invert")):
         spec = Bundle.open("ffhq-bundle").spec
