@@ -32,6 +32,7 @@ from stylert.commands.export import PARITY, convert, export
 from stylert.commands.features import features
 from stylert.commands.gradient import gradient
 from stylert.commands.inversion import encoder, invert
+from stylert.commands.one_file import one_file
 from stylert.commands.projection import inpaint, project
 from stylert.commands.quantization import quantize
 from stylert.commands.serving import ray, serve
@@ -48,7 +49,7 @@ COMMANDS = (
     *(generate, mix, edit, video, serve, web),
     *(evaluate, features, bench, tune),
     *(encoder, invert, project, inpaint, gradient),
-    *(quantize, build_engine, triton, ray),
+    *(quantize, build_engine, one_file, triton, ray),
 )
 
 app = typer.Typer(

@@ -60,6 +60,7 @@ PUBLIC = (
     "stylert.export.bundle_writer",
     "stylert.export.checkpoints",
     "stylert.export.latent_file",
+    "stylert.export.one_file",
     "stylert.export.parity",
     "stylert.export.verification",
 )
