@@ -1,4 +1,4 @@
-"""A generator that draws at once, and whose pictures show what they were drawn with."""
+"""A generator that draws at once, and whose pictures show what they were drawn with; a browser."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import json
 import tarfile
 import zipfile
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,6 +17,30 @@ import pytest
 
 from stylert.runtime.bundle import GeneratorSpec
 from stylert.runtime.labels import Classes
+from stylert.tests.loading import load_file
+
+VIEW = load_file(Path(__file__).with_name("page_view.py"))
+LAUNCHED = ExitStack()  # the browser and its driver
+
+
+@cache
+def launch() -> Any:
+    """Chromium without a window."""
+    return LAUNCHED.enter_context(VIEW.launched())
+
+
+@pytest.fixture(scope="module")
+def browser() -> Any:
+    """One for all files in a row that use it: to start it takes seconds."""
+    return launch()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(nextitem: pytest.Item | None) -> None:
+    """End the browser after them: its event loop is in the way of other tests' own."""
+    if "browser" not in getattr(nextitem, "fixturenames", ()):
+        launch.cache_clear()
+        LAUNCHED.close()
 
 
 class FakeGenerator:

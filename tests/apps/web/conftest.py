@@ -71,13 +71,6 @@ def serving(site: Path) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    """Chromium without a window."""
-    with VIEW.launched() as browser:
-        yield browser
-
-
-@pytest.fixture(scope="module")
 def visit(browser: Any, site_of: Callable[[Path], Path]) -> Iterator[Visited]:
     """Gives the page of a bundle's site with what an address says, and nothing else set."""
     with ExitStack() as stack:

@@ -18,30 +18,9 @@ from stylert.runtime.generator import Generator
 from stylert.tests.loading import load_file
 
 VIEW = load_file(Path(__file__).parents[2] / "page_view.py")
-LAUNCHED = ExitStack()  # the browser and its driver
 
 Serve = Callable[..., str]
 Started = Callable[..., Any]
-
-
-@cache
-def launch() -> Any:
-    """Chromium without a window."""
-    return LAUNCHED.enter_context(VIEW.launched())
-
-
-@pytest.fixture(scope="module")
-def browser() -> Any:
-    """One for all files of this folder that follow each other: to start it takes seconds."""
-    return launch()
-
-
-@pytest.hookimpl(trylast=True)
-def pytest_runtest_teardown(nextitem: pytest.Item | None) -> None:
-    """End the browser after them: its event loop is in the way of other tests' own."""
-    if nextitem is None or Path(__file__).parent not in nextitem.path.parents:
-        launch.cache_clear()
-        LAUNCHED.close()
 
 
 @pytest.fixture(scope="module")
