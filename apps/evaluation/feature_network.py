@@ -127,8 +127,11 @@ class FeatureNetwork:
         features = np.empty((len(images), self.dim), np.float32)
         for start in range(0, len(images), BATCH):
             part = images[start : start + BATCH]
-            batch = np.zeros((BATCH, 3, self.size, self.size), np.float32)
-            batch[: len(part)] = self._prepare(part)
+            batch = self._prepare(part)
+            if batch.shape[:2] != (BATCH, 3):  # the last ones, or grey
+                full = np.zeros((BATCH, 3, self.size, self.size), np.float32)
+                full[: len(part)] = batch
+                batch = full
             try:
                 given = self._session.run([self._output], {self._input: batch})[0]
             except Exception as error:  # ONNX Runtime's own classes

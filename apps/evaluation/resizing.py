@@ -53,7 +53,7 @@ def resize_bicubic(images: np.ndarray, size: int) -> np.ndarray:
         for c in range(C):
             plane = Image.fromarray(np.ascontiguousarray(planes[n, c]))  # of the mode F
             resized[n, c] = np.asarray(plane.resize((size, size), Image.Resampling.BICUBIC))
-    return np.clip(resized, 0, 255)
+    return np.clip(resized, 0, 255, out=resized)
 
 
 def _find_places(length: int, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

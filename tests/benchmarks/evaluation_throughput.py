@@ -25,7 +25,7 @@ import stylert
 from stylert.apps.datasets import DatasetJob, Seeds
 from stylert.apps.evaluation import extract_drawn, open_network
 
-ROUNDS = 5
+ROUNDS = 3
 
 
 def main() -> None:
@@ -47,10 +47,11 @@ def main() -> None:
             for _ in range(0, count, 8):
                 network.extract(pixels)
 
-        def evaluate() -> None:
-            extract_drawn(generator, job, network, Path(folder) / str(len(turns)))
+        def evaluate(name: str = "") -> None:
+            name = name or str(len(turns))
+            extract_drawn(generator, job, network, Path(folder) / name)
 
-        evaluate()  # caches warm, and threads up
+        evaluate("warm")  # caches, and threads
         for _ in range(ROUNDS):
             turns.append({f.__name__: time_one(f) for f in (draw, see, evaluate)})
     found: dict[str, Any] = {"pictures": count, "cpus": os.cpu_count(), "turns": turns}
