@@ -206,7 +206,7 @@ def test_parity_is_judged_by_the_precision(tmp_path: Path) -> None:
     }
     assert result.failures() == {
         "other": "batch 1, parity: precision 'int4' has no tolerance, "
-        "expected one of ['fp32', 'fp16', 'stored weights']",
+        "expected one of ['fp32', 'fp16', 'int8']",
         "large": "batch 1, parity: shapes differ: (1, 3, 8, 8) and (1, 3, 16, 16)",
     }
     assert result.parity_failures() == (
