@@ -22,7 +22,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo web-demo test quick check lowest portable docs bench bundle setup clean
+.PHONY: help demo web-demo families test quick check lowest portable docs bench bundle setup clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -68,6 +68,9 @@ portable: $(READY) $(OTHERS)  ## Draw on other processors, emulated: no AVX-512,
 docs: $(READY)  ## Write the API reference (in docs/api/)
 	$(PY) docs/build_api.py docs/api
 	@echo "Look at docs/api/index.html. The guides are in docs/README.md."
+
+families: $(READY)  ## Run every capability on a network of each family, for docs/families.md (some minutes)
+	$(PY) docs/build_families.py docs/families.md
 
 bench: $(READY)  ## Time StyleGAN2 256 with random weights against PyTorch (some minutes)
 	$(PY) cli.py bench --untrained stylegan2-256 --batch 1,4,8 --out demo/bench.json --plot demo/bench.png

@@ -234,7 +234,8 @@ def inpaint(
     bundle: BundleFolder,
     photo: Annotated[Path, typer.Argument(help="The photo.", metavar="PHOTO")],
     mask: Annotated[
-        Path, typer.Argument(help="A picture of its size: white to keep, black to fill.")
+        Path,
+        typer.Argument(help="A picture of its size: white to keep, black to fill.", metavar="MASK"),
     ],
     *,
     out: Annotated[Path, in_output("Picture to write; of several, their names get numbers.")],
