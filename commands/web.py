@@ -28,7 +28,7 @@ def web(
 ) -> None:
     """Write a site that draws in the visitor's own browser: files for any web host, and no server.
 
-    Example: stylert web ffhq-bundle --out site --runtime npm --serve
+    Example: stylert web ffhq-bundle --out site --runtime npm
     """
     need("onnx", extra="web")
     from stylert.apps.web import find_runtime, write_site
