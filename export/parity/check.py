@@ -84,7 +84,7 @@ def check_parity(
 def open_precisions(path: Path, **options: Any) -> Iterator[Generator]:
     """Open a bundle in the precisions that are proven; the files are checked once.
 
-    INT8 is not: what it costs is measured, see `export.int8`.
+    INT8 is not: what it costs is measured, see `stylert quantize`.
     """
     there = Bundle.open(path, check_files=False).precisions
     for i, precision in enumerate(name for name in there if name in TOLERANCES):

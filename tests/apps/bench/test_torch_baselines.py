@@ -194,7 +194,7 @@ def test_backends_by_name() -> None:
         assert candidate.name == name
         assert callable(_load_factory(candidate.factory))
         assert on_gpu(name) == (
-            name == "tensorrt"
+            name.startswith("tensorrt")
             or "cuda" in (candidate.options.get("device"), candidate.options.get("provider"))
         )
         assert ("checkpoint" in candidate.options) == is_torch(name)
