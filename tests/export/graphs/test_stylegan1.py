@@ -410,7 +410,9 @@ def test_weights_are_constant_and_nothing_is_left_to_fold(
         assert set(node.output) <= used | outputs, f"{node.name} is not used"
         if node.op_type in ("Conv", "ConvTranspose", "Gemm"):
             assert set(node.input[1:]) <= constants, node.name
-    assert {"Reshape", "Shape", "Identity"}.isdisjoint(node.op_type for node in proto.graph.node)
+    assert {"Reshape", "Shape"}.isdisjoint(node.op_type for node in proto.graph.node)
+    (copy,) = (node for node in proto.graph.node if node.op_type == "Identity")
+    assert list(copy.output) == ["img"]  # which is handed to no other node
 
 
 def test_names_say_where(model: tuple[Checkpoint, onnx.ModelProto]) -> None:
