@@ -67,7 +67,8 @@ def test_a_device_of_another_backend(run: Run, tiny_bundle: Path, tmp_path: Path
     words = ("generate", tiny_bundle, "--seeds", "3", "--device", "cpu", "--out", tmp_path / "x")
     code, said = run(*words)
     assert (code, said.count("\n")) == (2, 1)
-    assert "--device: got 'cpu' with backend 'auto', expected --backend openvino" in said
+    assert "--device: got 'cpu' with backend 'auto' and provider 'auto'" in said
+    assert "expected --backend openvino or --provider webgpu" in said
 
 
 def test_data_sets_are_repaired_as_they_were_drawn(
