@@ -8,7 +8,7 @@ import numpy as np
 
 from stylert.export.checkpoints import Checkpoint
 from stylert.export.graph_session import choose_threads, make_feeds
-from stylert.runtime.backends.onnxruntime import import_onnxruntime
+from stylert.runtime.backends.onnxruntime_package import import_onnxruntime
 from stylert.runtime.errors import ParityError
 from stylert.runtime.proof.parity import TOLERANCES, RoundingError, compare, judge
 from stylert.runtime.transforms import TRANSFORM, invert_transforms

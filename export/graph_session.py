@@ -12,7 +12,7 @@ from stylert.export.checkpoints import Checkpoint, Config
 from stylert.export.checkpoints.configs.config import SMALL
 from stylert.export.graphs.emitter import list_noise_inputs
 from stylert.export.onnx_graph import GraphBuilder
-from stylert.runtime.backends.onnxruntime import available_providers
+from stylert.runtime.backends.onnxruntime_package import available_providers
 from stylert.runtime.files.publishing import naming
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ import numpy as np
 import onnx_ir as ir
 
 from stylert.export.checkpoints.configs.config import SMALL
-from stylert.runtime.backends.onnxruntime import available_providers
+from stylert.runtime.backends.onnxruntime_package import available_providers
 from stylert.runtime.bundle import Bundle
 from stylert.runtime.generator import Generator
 from stylert.runtime.proof.bundle_facts import multiply_adds

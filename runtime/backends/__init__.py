@@ -191,7 +191,8 @@ def _open_onnxruntime(
     *,
     tuned: bool,  # on the CPU, the fastest backend will do
 ) -> tuple[Session, str]:
-    from stylert.runtime.backends.onnxruntime import OnnxRuntimeSession, available_providers
+    from stylert.runtime.backends.onnxruntime import OnnxRuntimeSession
+    from stylert.runtime.backends.onnxruntime_package import available_providers
     from stylert.runtime.backends.tuned_choice import choose_on_cpu
 
     def opened(name: str) -> OnnxRuntimeSession:

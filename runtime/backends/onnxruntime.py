@@ -13,12 +13,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from stylert.runtime.backends.gpu_graph import find_synthesis
+from stylert.runtime.backends.onnxruntime_package import (
+    PROVIDERS,
+    available_providers,
+    import_onnxruntime,
+)
 from stylert.runtime.backends.tensor_check import check_tensors
-from stylert.runtime.bundle import GPU, GRADIENT, Bundle, TensorSpec, graph_key
-from stylert.runtime.errors import EngineError, InvalidInput, MissingExtra, StylertError
+from stylert.runtime.bundle import GRADIENT, Bundle, TensorSpec, graph_key
+from stylert.runtime.errors import EngineError, InvalidInput, StylertError
 from stylert.runtime.feeds import Feeds
 from stylert.runtime.machine import usable_cpus
-from stylert.runtime.packages import import_extra, install_command, onnxruntime_distribution
 from stylert.runtime.session import ANY_BATCH, DLPackArray, Graphs
 
 if TYPE_CHECKING:
@@ -26,7 +31,7 @@ if TYPE_CHECKING:
     from stylert.runtime.backends.cuda.launch_timer import LaunchTimer
     from stylert.runtime.backends.cuda.onnxruntime_outputs import BoundOutputs
 
-__all__ = ["OnnxRuntimeSession", "available_providers", "import_onnxruntime"]
+__all__ = ["OnnxRuntimeSession"]
 
 # By default float32 has only the 10 bits of TF32. And the default search for a convolution's
 # kernel, EXHAUSTIVE, takes 8 times as long as HEURISTIC and finds none that is faster; others have
@@ -35,11 +40,6 @@ __all__ = ["OnnxRuntimeSession", "available_providers", "import_onnxruntime"]
 _CUDA = {"use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC"}
 _LARGE = 2**19  # pixels of a picture
 _DTYPES = {"tensor(float)": "float32", "tensor(uint8)": "uint8"}
-PROVIDERS = {
-    "cpu": "CPUExecutionProvider",
-    "cuda": "CUDAExecutionProvider",
-    "webgpu": "WebGpuExecutionProvider",  # of a plug-in, see `backends.webgpu`
-}
 
 
 class OnnxRuntimeSession:
@@ -107,7 +107,7 @@ class OnnxRuntimeSession:
         self._graphs = {
             "mapping": self._open(ort, bundle, "mapping", threads=1),
             "synthesis": self._open(
-                ort, bundle, _find_synthesis(bundle, provider, precision), threads=self.threads
+                ort, bundle, find_synthesis(bundle, provider, precision), threads=self.threads
             ),
         }
         self._open_other = partial(self._open, ort, bundle, threads=self.threads)
@@ -217,42 +217,10 @@ class OnnxRuntimeSession:
             return self._bound
 
 
-def available_providers() -> list[str]:
-    """The providers of this ONNX Runtime itself that StyleRT knows: 'cpu', 'cuda'.
-
-    Raises:
-        MissingExtra: ONNX Runtime is not installed or does not load, or both of its distributions
-            are installed.
-    """
-    listed = import_onnxruntime().get_available_providers()
-    return [name for name in ("cpu", "cuda") if PROVIDERS[name] in listed]
-
-
-def import_onnxruntime() -> Any:
-    """The module.
-
-    Raises:
-        MissingExtra: it is not installed or does not load, or both distributions are installed.
-    """
-    distribution = onnxruntime_distribution()
-    if distribution is None:
-        raise MissingExtra(
-            f"ONNX Runtime is not installed. Install it: {install_command('cpu')} "
-            "('gpu' for 'cpu' with an NVIDIA GPU)"
-        )
-    return import_extra("onnxruntime", distribution, extra="cpu")
-
-
 def _open_device(gpu: int) -> Device:
     from stylert.runtime.backends.cuda.device import Device
 
     return Device(gpu)
-
-
-def _find_synthesis(bundle: Bundle, provider: str, precision: str) -> str:
-    """Key of the synthesis graph: on a GPU, that in the shape for GPUs if there is one."""
-    for_gpus = precision == "fp32" and provider != "cpu" and GPU in bundle.graphs
-    return GPU if for_gpus else graph_key("synthesis", precision)
 
 
 @contextmanager

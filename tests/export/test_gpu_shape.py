@@ -15,7 +15,7 @@ from onnx import numpy_helper
 from stylert.export.adjoint.shared_weights import SMALL
 from stylert.export.checkpoints import read_checkpoint
 from stylert.export.gpu_shape import check_gpu_shape
-from stylert.runtime.backends.onnxruntime import _find_synthesis
+from stylert.runtime.backends.gpu_graph import find_synthesis
 from stylert.runtime.bundle import GPU, Bundle
 from stylert.runtime.errors import ParityError
 
@@ -46,10 +46,10 @@ def test_weights_lie_in_the_other_file(opened: Bundle) -> None:
 
 
 def test_gpus_take_it(opened: Bundle) -> None:
-    assert _find_synthesis(opened, "cpu", "fp32") == "synthesis"
-    assert _find_synthesis(opened, "cuda", "fp32") == GPU
-    assert _find_synthesis(opened, "webgpu", "fp32") == GPU
-    assert _find_synthesis(opened, "webgpu", "fp16") == "synthesis.fp16"
+    assert find_synthesis(opened, "cpu", "fp32") == "synthesis"
+    assert find_synthesis(opened, "cuda", "fp32") == GPU
+    assert find_synthesis(opened, "webgpu", "fp32") == GPU
+    assert find_synthesis(opened, "webgpu", "fp16") == "synthesis.fp16"
 
 
 def test_another_function_is_refused(goldens: Path, bundle_of: Any, tmp_path: Path) -> None:

@@ -14,11 +14,8 @@ import pytest
 
 from stylert.runtime import packages
 from stylert.runtime.backends import open_session
-from stylert.runtime.backends.onnxruntime import (
-    OnnxRuntimeSession,
-    available_providers,
-    usable_cpus,
-)
+from stylert.runtime.backends.onnxruntime import OnnxRuntimeSession, usable_cpus
+from stylert.runtime.backends.onnxruntime_package import available_providers
 from stylert.runtime.bundle import MANIFEST, Bundle, hash_file, sealed
 from stylert.runtime.errors import EngineError, MissingExtra
 from stylert.runtime.feeds import Feeds

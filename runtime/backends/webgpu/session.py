@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from stylert.runtime.backends.onnxruntime import OnnxRuntimeSession, import_onnxruntime
+from stylert.runtime.backends.onnxruntime import OnnxRuntimeSession
+from stylert.runtime.backends.onnxruntime_package import import_onnxruntime
 from stylert.runtime.backends.webgpu.plug_in import (
     LOCK,
     add_provider,

@@ -1,0 +1,42 @@
+"""ONNX Runtime as it is installed: the module, and its providers by our names."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from stylert.runtime.errors import MissingExtra
+from stylert.runtime.packages import import_extra, install_command, onnxruntime_distribution
+
+__all__ = ["PROVIDERS", "available_providers", "import_onnxruntime"]
+
+PROVIDERS = {
+    "cpu": "CPUExecutionProvider",
+    "cuda": "CUDAExecutionProvider",
+    "webgpu": "WebGpuExecutionProvider",  # of a plug-in, see `backends.webgpu`
+}
+
+
+def available_providers() -> list[str]:
+    """The providers of this ONNX Runtime itself that StyleRT knows: 'cpu', 'cuda'.
+
+    Raises:
+        MissingExtra: ONNX Runtime is not installed or does not load, or both of its distributions
+            are installed.
+    """
+    listed = import_onnxruntime().get_available_providers()
+    return [name for name in ("cpu", "cuda") if PROVIDERS[name] in listed]
+
+
+def import_onnxruntime() -> Any:
+    """The module.
+
+    Raises:
+        MissingExtra: it is not installed or does not load, or both distributions are installed.
+    """
+    distribution = onnxruntime_distribution()
+    if distribution is None:
+        raise MissingExtra(
+            f"ONNX Runtime is not installed. Install it: {install_command('cpu')} "
+            "('gpu' for 'cpu' with an NVIDIA GPU)"
+        )
+    return import_extra("onnxruntime", distribution, extra="cpu")
