@@ -26,10 +26,9 @@ from stylert import cli
 from stylert.apps.web import write_site
 from stylert.export.bundle_writer import export_bundle
 from stylert.export.checkpoints import read_checkpoint
-from stylert.export.checkpoints.checkpoint import Source
 from stylert.export.checkpoints.native import write_native
-from stylert.export.encoders.config import Encoder, EncoderConfig
 from stylert.export.encoders.native import write_encoder
+from stylert.export.encoders.untrained import make_untrained_encoder
 from stylert.runtime.bundle import Bundle
 from stylert.runtime.errors import StylertError
 from stylert.runtime.images import save_image
@@ -153,7 +152,9 @@ def _inpaint(network: Network) -> None:
 def _encode(network: Network) -> None:
     path = network.folder / "encoder.safetensors"
     path.unlink(missing_ok=True)
-    write_encoder(_make_encoder(Bundle.open(network.bundle)), path, trained="random weights")
+    spec = Bundle.open(network.bundle).spec
+    encoder = make_untrained_encoder(spec.num_ws, spec.w_dim)
+    write_encoder(encoder, path, trained="random weights")
     network.run("encoder", network.bundle, path, "--force")
     out = network.folder / "inverted.npz"
     network.run("invert", network.bundle, network.draw_photo(), "--out", out, "--force")
@@ -191,30 +192,6 @@ CAPABILITIES: Mapping[str, Callable[[Network], None]] = {
     "one file": _write_one_file,
     "browser": _write_site,
 }
-
-
-def _make_encoder(bundle: Bundle) -> Encoder:
-    """A small encoder of random weights, in the layout of examples/train_encoder."""
-    spec = bundle.spec
-    config = EncoderConfig(
-        title="StyleRT",
-        backbone="plain",
-        head="plain",
-        widths=(4, 6),
-        hidden=5,
-        num_codes=1,
-        num_ws=spec.num_ws,
-        w_dim=spec.w_dim,
-        height=16,
-        width=16,
-    )
-    random = np.random.default_rng(0)
-    tensors = {
-        name: (random.standard_normal(shape) / np.sqrt(np.prod(shape[1:]))).astype(np.float32)
-        for name, shape in config.list_shapes().items()
-    }
-    average = np.zeros((spec.num_ws, spec.w_dim), np.float32)
-    return Encoder(config, tensors, average, Source("random.safetensors", "", 0))
 
 
 @contextlib.contextmanager

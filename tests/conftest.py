@@ -420,31 +420,9 @@ def tiny(make_checkpoint: Callable[..., Checkpoint]) -> Checkpoint:
 @pytest.fixture(scope="session")
 def make_encoder() -> Callable[[int, int], Encoder]:
     """Makes an encoder of 16x16 pixels, of random weights, for a num_ws and a w_dim."""
-    from stylert.export.checkpoints.checkpoint import Source
-    from stylert.export.encoders.config import Encoder, EncoderConfig
+    from stylert.export.encoders.untrained import make_untrained_encoder
 
-    def make(num_ws: int, w_dim: int) -> Encoder:
-        config = EncoderConfig(
-            title="StyleRT",
-            backbone="plain",
-            head="plain",
-            widths=(4, 6),
-            hidden=5,
-            num_codes=1,
-            num_ws=num_ws,
-            w_dim=w_dim,
-            height=16,
-            width=16,
-        )
-        random = np.random.default_rng(0)
-        tensors = {
-            name: (random.standard_normal(shape) / np.sqrt(np.prod(shape[1:]))).astype(np.float32)
-            for name, shape in config.list_shapes().items()
-        }
-        average = np.zeros((num_ws, w_dim), np.float32)
-        return Encoder(config, tensors, average, Source("test.safetensors", "", 0))
-
-    return make
+    return make_untrained_encoder
 
 
 @pytest.fixture(scope="session")
