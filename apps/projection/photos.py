@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from stylert.runtime import GeneratorSpec, InvalidInput
-from stylert.runtime.files.pictures import read_picture
+from stylert.runtime.files.pictures import read_picture, resize_picture
 
 __all__ = ["fit_picture", "read_mask", "read_photos"]
 
@@ -79,16 +79,9 @@ def fit_picture(image: np.ndarray, spec: GeneratorSpec) -> np.ndarray:
     Returns:
         [H, W, C] uint8.
     """
-    from PIL import Image
-
     H, W = spec.img_height, spec.img_width
     h, w = image.shape[:2]
     high, wide = min(h, w * H // W) or 1, min(w, h * W // H) or 1
     top, left = (h - high) // 2, (w - wide) // 2
     part = image[top : top + high, left : left + wide]
-    if part.shape[:2] == (H, W):
-        return part
-    picture = Image.fromarray(part[:, :, 0] if part.shape[2] == 1 else part)
-    resized = np.asarray(picture.resize((W, H), Image.Resampling.LANCZOS))
-    fitted: np.ndarray = resized.reshape(H, W, image.shape[2])
-    return fitted
+    return resize_picture(part, H, W, kind="lanczos")

@@ -27,6 +27,7 @@ __all__ = ["FORMS", "FilteredLrelu", "MatrixForm", "PhaseForm", "StridedForm"]
 
 Phases = dict[tuple[int, int], ir.Value]  # by phase of the rows, and of the columns
 
+UPWARDS = "ConvTranspose"  # what enlarges
 BAND = 256  # rows of a matrix that are multiplied at once: fewer have fewer zeros beside them
 
 
@@ -99,11 +100,12 @@ class FilteredLrelu(ABC):
         *,
         pads: tuple[int, int, int, int] = (0, 0, 0, 0),  # top, left, bottom, right
         strides: tuple[int, int] = (1, 1),
+        kind: str = "Conv",
     ) -> ir.Value:
-        """The same filter for every channel."""
+        """The same filter for every channel; upwards with 'ConvTranspose', where pads cut off."""
         kernels = np.broadcast_to(kernel, (channels, 1, *kernel.shape))
         return self.emitter.graph.op(
-            "Conv",
+            kind,
             x,
             self.constant(f"{name}_weight", kernels),
             name=name,
@@ -336,8 +338,12 @@ class StridedForm(FilteredLrelu):
             kernel = self.up_fir * layer.up
             (top, bottom), (left, right) = self.crops
             up, rows, columns = layer.up, (top, 0, bottom, 0), (0, left, 0, right)
-            x = self.transposed(x, kernel[:, None], channels, "up_rows", rows, (up, 1))
-            x = self.transposed(x, kernel[None], channels, "up_columns", columns, (1, up))
+            x = self.depthwise(
+                x, kernel[:, None], channels, "up_rows", pads=rows, strides=(up, 1), kind=UPWARDS
+            )
+            x = self.depthwise(
+                x, kernel[None], channels, "up_columns", pads=columns, strides=(1, up), kind=UPWARDS
+            )
         with g.scope("high"):
             x = self.emitter.clamp(self.lrelu(x), clamp)
         down, fir = layer.down, self.down_fir
@@ -348,28 +354,6 @@ class StridedForm(FilteredLrelu):
         taps = fir[::-1]
         x = self.depthwise(x, taps[:, None], channels, "down_rows", strides=(down, 1))
         return self.depthwise(x, taps[None], channels, "down_columns", strides=(1, down))
-
-    def transposed(
-        self,
-        x: ir.Value,
-        kernel: np.ndarray,  # [h, w]
-        channels: int,
-        name: str,
-        pads: tuple[int, int, int, int],  # top, left, bottom, right; they are cut off
-        strides: tuple[int, int],
-    ) -> ir.Value:
-        """The same filter for every channel, upwards."""
-        kernels = np.broadcast_to(kernel, (channels, 1, *kernel.shape))
-        return self.emitter.graph.op(
-            "ConvTranspose",
-            x,
-            self.constant(f"{name}_weight", kernels),
-            name=name,
-            kernel_shape=list(kernel.shape),
-            pads=list(pads),
-            strides=list(strides),
-            group=channels,
-        )
 
 
 FORMS: dict[str, type[FilteredLrelu]] = {

@@ -71,13 +71,16 @@ def read_planes(path: str | Path) -> np.ndarray:
     return np.asarray(picture).astype(np.uint8)
 
 
-def resize_picture(image: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Resize a picture bilinearly, averaging where it shrinks, as Pillow does.
+def resize_picture(
+    image: np.ndarray, height: int, width: int, *, kind: str = "bilinear"
+) -> np.ndarray:
+    """Resize a picture, averaging where it shrinks, as Pillow does.
 
     Args:
         image: [H, W, C] uint8 with 1, 3 or 4 channels.
         height: of the result.
         width: of the result.
+        kind: Pillow's name of the filter, 'bilinear' or 'lanczos'.
 
     Returns:
         [height, width, C] uint8.
@@ -87,7 +90,7 @@ def resize_picture(image: np.ndarray, height: int, width: int) -> np.ndarray:
     if image.shape[:2] == (height, width):
         return image
     picture = Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else image)
-    resized = np.asarray(picture.resize((width, height), Image.Resampling.BILINEAR))
+    resized = np.asarray(picture.resize((width, height), Image.Resampling[kind.upper()]))
     return resized.reshape(height, width, image.shape[2])
 
 

@@ -69,10 +69,6 @@ export class Graphs {
     ]);
     return (await this.sessions[name].run(Object.fromEntries(tensors), [output]))[output];
   }
-
-  async close() {
-    for (const session of Object.values(this.sessions)) await session.release();
-  }
 }
 
 function bytesOf(numbers) {

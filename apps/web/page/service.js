@@ -3,6 +3,7 @@
  * page is the same for both.
  */
 
+import { loadJson } from "./loading.js";
 import { FPS, frameCount } from "./settings.js";
 
 const FOLDER = new URL("../bundle/", import.meta.url).href;
@@ -26,9 +27,7 @@ export class Service {
   async info(say) {
     this.#say = say;
     checkBrowser();
-    const answer = await fetch(`${FOLDER}info.json`).catch(() => null);
-    if (!answer?.ok) throw new Error("bundle/info.json is missing on this server. All files that 'stylert web' wrote must be there.");
-    const info = await answer.json();
+    const info = await loadJson(`${FOLDER}info.json`);
     this.#worker = new Worker(new URL("worker.js", import.meta.url), { type: "module" });
     this.#worker.onmessage = ({ data }) => this.#heard(data);
     this.#worker.onerror = () => this.#failed(new Error("The part of the page that draws cannot be loaded. Is page/worker.js there?"));

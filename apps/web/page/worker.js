@@ -72,7 +72,6 @@ async function start() {
   say("Opening the generator");
   const graphs = await Graphs.open(models, how);
   open.drawing = new Drawing(info, arrays, graphs);
-  open.graphs = graphs;
   return graphs.choice;
 }
 
