@@ -17,6 +17,7 @@ export class Drawing {
     this.info = info;
     this.arrays = arrays;
     this.graphs = graphs;
+    this.noise = { key: null, fields: {} }; // of the last picture: the next one mostly has the same
   }
 
   /**
@@ -28,12 +29,24 @@ export class Drawing {
     const { num_ws, w_dim, has_transform } = this.info;
     const feeds = { ws: [ws, [1, num_ws, w_dim]] };
     const sizes = this.info.noise;
-    const noise = makeNoise(sizes, settings, (name) => this.arrays.find(`noise/${name}`));
-    for (const [name, field] of Object.entries(noise)) feeds[name] = [field, [1, 1, ...sizes[name]]];
+    for (const [name, field] of Object.entries(this.#noiseOf(settings))) {
+      feeds[name] = [field, [1, 1, ...sizes[name]]];
+    }
     if (has_transform) feeds.transform = [makeTransform(settings), [1, 3, 3]];
     const { data, dims } = await this.graphs.run("synthesis", feeds, "image");
     const [, height, width, channels] = dims;
     return { pixels: data, height, width, channels };
+  }
+
+  /** The noise of a picture, by input. */
+  #noiseOf(settings) {
+    const { noise_mode, noise_seed } = settings;
+    const key = noise_mode === "seeded" ? `seed ${noise_seed}` : noise_mode;
+    if (this.noise.key !== key) {
+      const constOf = (name) => this.arrays.find(`noise/${name}`);
+      this.noise = { key, fields: makeNoise(this.info.noise, settings, constOf) };
+    }
+    return this.noise.fields;
   }
 
   /** The styles of the seed or of the place on the walk, some mixed in, all moved. */
