@@ -7,7 +7,7 @@ JOBS       ?= 2
 DEMO   := examples/demo.safetensors
 PY     := .venv/bin/python
 READY  := .venv/.ready
-EXTRAS := cma,export,cpu,evaluate,openvino,webgpu,rtx,serve,triton,ray,video,web,docs,dev
+EXTRAS := cma,export,cpu,evaluate,openvino,webgpu,rtx,serve,triton,ray,video,web,words,docs,dev
 OTHERS := build/portability/.ready
 LOWEST := build/lowest/.ready
 

@@ -40,6 +40,7 @@ from stylert.commands.tune import tune
 from stylert.commands.verification import verify
 from stylert.commands.video import video
 from stylert.commands.web import web
+from stylert.commands.words import search
 from stylert.runtime.errors import InvalidInput, ParityError, StylertError
 
 __all__ = ["app", "main"]
@@ -48,7 +49,7 @@ COMMANDS = (
     *(demo, export, convert, blend, verify, info, doctor),
     *(generate, mix, edit, video, serve, web),
     *(evaluate, features, bench, tune),
-    *(encoder, invert, project, inpaint, gradient),
+    *(encoder, invert, project, inpaint, search, gradient),
     *(quantize, build_engine, one_file, triton, ray),
 )
 

