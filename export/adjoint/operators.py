@@ -298,7 +298,10 @@ def _instance_norm(tape: Tape, node: NodeProto, g: str) -> Gradients:
     axes = list(range(2, len(tape.shape(x))))
 
     def mean(value: str) -> str:
-        return tape.op("ReduceMean", value, axes=axes, keepdims=1)
+        # One axis after the other: ONNX Runtime loses digits over a whole map at once.
+        for axis in reversed(axes):
+            value = tape.op("ReduceMean", value, axes=[axis], keepdims=1)
+        return value
 
     from_mean = tape.op("Sub", x, mean(x))
     variance = mean(tape.op("Mul", from_mean, from_mean))
