@@ -20,12 +20,14 @@ in_weights = in_panel("Weights")
 def features(
     kind: Annotated[
         str,
-        typer.Argument(help="inception, inception-clean, vgg16-lpips or efficientnet-lite0."),
+        typer.Argument(
+            help="inception, inception-clean, vgg16-lpips, clip-image or efficientnet-lite0."
+        ),
     ],
     *,
     weights: Annotated[
         Path | None,
-        in_weights("File of torch.save; by default where torch.hub and packages keep it."),
+        in_weights("File of torch.save; by default where torch.hub, packages and clip keep it."),
     ] = None,
     heads: Annotated[
         Path | None, in_weights("Of vgg16-lpips: LPIPS' own vgg.pth, of its package.")
@@ -36,8 +38,9 @@ def features(
 ) -> None:
     """Make a feature network for evaluate of published weights that you have.
 
-    The files must be the published ones, by their SHA-256. Nothing in them is run, and TorchScript
-    is refused. inception resizes as FID does, inception-clean as clean-fid.
+    The files must be the published ones, by their SHA-256. Nothing in them is run; of TorchScript
+    that of CLIP ViT-B/32 is read alone, as data. inception resizes as FID does, inception-clean as
+    clean-fid.
 
     Example: stylert features efficientnet-lite0 --out lite0.onnx
     """

@@ -5,7 +5,7 @@ what it is and how pictures are brought to it:
 
     stylert.name     what every figure is told with, such as 'EfficientNet-lite0'
     stylert.range    of the pixels, '0,255' or '-1,1': black, and white
-    stylert.resize   'bilinear' or 'bicubic', see `resizing`
+    stylert.resize   'bilinear', 'bicubic' or 'bicubic-bytes', see `resizing`
     stylert.licence  of its weights, if it is known
     stylert.weights  SHA-256 of the file that they come from, if there was one
 """

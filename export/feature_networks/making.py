@@ -8,7 +8,12 @@ from pathlib import Path
 
 import onnx_ir as ir
 
-from stylert.export.feature_networks import efficientnet_lite0, inception, vgg16_lpips
+from stylert.export.feature_networks import (
+    clip_image,
+    efficientnet_lite0,
+    inception,
+    vgg16_lpips,
+)
 from stylert.export.feature_networks.weights import (
     PublishedWeights,
     check_hash,
@@ -35,6 +40,13 @@ class _Kind:
 
 
 _MADE = {
+    "clip-image": _Kind(
+        "CLIP ViT-B/32",
+        clip_image.emit_clip_image,
+        clip_image.VIT_B_32.size,
+        "bicubic-bytes",
+        clip_image.VIT_B_32.dim,
+    ),
     "efficientnet-lite0": _Kind(
         "EfficientNet-lite0",
         efficientnet_lite0.emit_efficientnet_lite0,
@@ -68,6 +80,19 @@ _INCEPTION = PublishedWeights(
 )
 # The published files of each kind. A test replaces it by what it makes itself.
 PUBLISHED: dict[str, tuple[PublishedWeights, ...]] = {
+    "clip-image": (
+        PublishedWeights(
+            (
+                "ViT-B-32.pt",
+                "clip-vit-b-32-40d365715913c9da98579312b702a82c18be219cc2a73407c4526f58eba950af.pt",
+                "pytorch_model.bin",
+            ),
+            "40d36571",
+            "MIT (OpenAI)",
+            others=("a6308213",),  # of transformers, clip-vit-base-patch32
+            scripted=True,
+        ),
+    ),
     "efficientnet-lite0": (
         PublishedWeights(("efficientnet-lite0-57934424.pth",), "57934424", "Apache-2.0"),
     ),
@@ -129,6 +154,6 @@ def _read(path: Path, published: PublishedWeights) -> object:
         raise InvalidInput(f"weights: got {str(path)!r}, expected the file {published.files[0]}.")
     try:
         check_hash(path, published)
-        return read_weights(path)
+        return read_weights(path, scripted=published.scripted)
     except CheckpointError as error:
         raise CheckpointError(f"Cannot read {str(path)!r}: {error}.") from None

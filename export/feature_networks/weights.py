@@ -1,6 +1,7 @@
 """The weights of a feature network in a file of torch.save -> NumPy arrays. Nothing in it is run.
 
-TorchScript archives hold code beside their weights. They are refused.
+TorchScript archives hold code beside their weights. They are refused, but for those of CLIP, which
+is published in no other way: of these the tensors are read.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from stylert.export.checkpoints.safe_pickle.mapped_file import map_file
 from stylert.export.checkpoints.safe_pickle.storages import Tensor
 from stylert.export.checkpoints.safe_pickle.torch_archive import is_torch_archive, read_archive
 from stylert.export.checkpoints.safe_pickle.zip_records import ZipRecords
+from stylert.export.feature_networks.torchscript import read_scripted
 from stylert.runtime.errors import CheckpointError
 from stylert.runtime.files.listed import hash_file
 
@@ -32,11 +34,15 @@ class PublishedWeights:
         files: the names that their file has in the caches of other tools.
         sha256: what their hash begins with, '' where nobody has told it.
         licence: as their publishers state it.
+        others: what the hashes of other files begin with that hold the same weights.
+        scripted: whether one of the files is an archive of TorchScript.
     """
 
     files: tuple[str, ...]
     sha256: str
     licence: str
+    others: tuple[str, ...] = ()
+    scripted: bool = False
 
 
 class Weights:
@@ -45,6 +51,9 @@ class Weights:
     def __init__(self, tensors: Mapping[str, Tensor]) -> None:
         self._tensors = tensors
         self._taken: set[str] = set()
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._tensors
 
     def take(self, name: str, *shape: int) -> np.ndarray:
         """A tensor as float64.
@@ -66,8 +75,12 @@ class Weights:
         return array
 
 
-def read_weights(path: Path) -> Weights:
+def read_weights(path: Path, *, scripted: bool = False) -> Weights:
     """The tensors in a file of torch.save, old or new.
+
+    Args:
+        path: the file.
+        scripted: take an archive of TorchScript, too.
 
     Raises:
         CheckpointError: it is damaged, unsafe, TorchScript, or holds no tensors by name.
@@ -78,7 +91,8 @@ def read_weights(path: Path) -> Weights:
         records = ZipRecords(data)
         if not is_torch_archive(records):
             raise CheckpointError("it is a zip archive, and none of torch.save")
-        value: Any = read_archive(records)
+        is_script = scripted and any(n.endswith("/constants.pkl") for n in records.names)
+        value: Any = read_scripted(records) if is_script else read_archive(records)
     elif bytes(data[:1]) == b"\x80":
         value = read_torch_stream(data)
     else:
@@ -98,7 +112,7 @@ def check_hash(path: Path, published: PublishedWeights) -> None:
         CheckpointError: its SHA-256 is another.
     """
     digest = hash_file(path)
-    if not digest.startswith(published.sha256):
+    if not digest.startswith((published.sha256, *published.others)):
         raise CheckpointError(
             f"its SHA-256 begins with {digest[:8]}, expected {published.sha256[:8]}, that of "
             f"{published.files[0]}; download it again"

@@ -24,12 +24,15 @@ def is_torch_archive(records: ZipRecords) -> bool:
     return bool(_list_pickles(records))
 
 
-def read_archive(records: ZipRecords, *, foreign: ForeignNames | None = None) -> Any:
+def read_archive(
+    records: ZipRecords, *, foreign: ForeignNames | None = None, scripted: bool = False
+) -> Any:
     """The value in an archive for which `is_torch_archive` holds.
 
     Args:
         records: The archive.
         foreign: Takes the names that are not in the list. None = refuse these.
+        scripted: Take an archive of TorchScript, too: its data, never its code.
 
     Raises:
         CheckpointError: it is damaged, was written on a big-endian machine, or its pickle names
@@ -38,7 +41,7 @@ def read_archive(records: ZipRecords, *, foreign: ForeignNames | None = None) ->
     if len(_list_pickles(records)) != 1:
         raise CheckpointError(f"the archive has {len(_list_pickles(records))} values, expected 1")
     root = _list_pickles(records)[0].removesuffix(_PICKLE)
-    if f"{root}constants.pkl" in records:
+    if f"{root}constants.pkl" in records and not scripted:
         raise CheckpointError("not supported: a TorchScript archive, which holds code")
     order = f"{root}byteorder"
     if order in records and bytes(records.read(order)) != b"little":
