@@ -5,16 +5,19 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from stylert.apps.serving.components import list_components
 from stylert.apps.serving.generator_facts import PAGE, tell_generator
 from stylert.apps.web.numbers import MOST_CLASSES, find_numbers, join_numbers, join_weights
 from stylert.apps.web.packed_graphs import pack_graph
 from stylert.apps.web.runtime_files import COMPRESSED, Runtime
-from stylert.runtime import Generator
+from stylert.runtime import Generator, GeneratorSpec
 from stylert.runtime.errors import InvalidInput
 from stylert.runtime.files.publishing import check_folder, publish_folder
 
@@ -25,6 +28,9 @@ PICTURES = (1, 3, 4)  # channels of a PNG
 MARKS = ("offline.js", "bundle/info.json")  # what each site has
 _SCRIPT = '    <script type="module" src="page/page.js"></script>\n'
 _GPU_BUILDS = (("webgpu", "asyncify"), ("jspi",))  # in the names of what graphics cards need
+# Bytes of memory of a page without a generator, of each byte of its files and its unpacked weights,
+# and of each pixel of a picture: what docs/results measured, as a line.
+_EMPTY, _BY_BYTE, _BY_PIXEL = 390e6, 3.75, 300
 _LIMITS = {"max_images": 24, "max_side": 8192, "max_frames": 1800}
 
 # The same as the service's header; a host that sends no headers has it all the same.
@@ -129,6 +135,7 @@ def _make_files(generator: Generator) -> tuple[dict[str, bytes], list[str]]:
     }
     info = _tell_info(generator, components)
     info |= {"arrays": table, "weights": weight_table, "files": _list_files(data)}
+    info["memory"] = _estimate_memory(data, synthesis.weights, generator.spec)
     data["info.json"] = json.dumps(info, separators=(",", ":")).encode()
     files = {f"bundle/{name}": content for name, content in data.items()}
     for folder in (PAGE, OWN / "page"):  # of two with one name, the site's own
@@ -148,6 +155,15 @@ def _tell_info(generator: Generator, components: int) -> dict[str, Any]:
             s.name: [int(layer) for layer in s.layers] for s in generator.bundle.read_directions()
         },
     }
+
+
+def _estimate_memory(
+    files: dict[str, bytes], weights: Sequence[tuple[np.ndarray, np.ndarray]], spec: GeneratorSpec
+) -> int:
+    """Bytes that the page takes at most, from what some networks took (docs/results)."""
+    numbers = 4 * sum(int(integers.size) for integers, _ in weights)
+    graphs = sum(len(content) for content in files.values()) + numbers
+    return round(_EMPTY + _BY_BYTE * graphs + _BY_PIXEL * spec.img_height * spec.img_width)
 
 
 def _list_files(data: dict[str, bytes]) -> dict[str, Any]:

@@ -129,6 +129,10 @@ class View:
             value,
         )
 
+    def choose_set(self, name: str) -> None:
+        """Show a set of directions."""
+        self.page.get_by_role("radio", name=name).check(force=True)
+
     def text(self, id: str) -> str:
         """The words in an element."""
         return str(self.page.text_content(f"#{id}"))

@@ -43,7 +43,7 @@ OPEN = """async () => {
     const { Service } = await import("./page/service.js");
     const { defaults } = await import("./page/settings.js");
     window.service = new Service();
-    window.info = await service.info(() => {});
+    window.info = await service.info(() => {}, () => {});
     window.settings = defaults(info);
 }"""
 DRAW = """async (seed) => {

@@ -1,10 +1,11 @@
-/** The panel of the directions: a slider for each, of which one set is shown at a time. */
+/** The panel of the directions: a slider for each of one set, made when it is first shown. */
 
 import { choice, slider } from "./controls.js";
 import { directionNamed } from "./names.js";
+import { rest } from "./rest.js";
 import { directionNames, strengthBounds } from "./settings.js";
 
-const FEW = 5; // of a set that are shown at first
+const FEW = 5; // of a set that are shown at first, and made at once
 
 const element = (id) => document.getElementById(id);
 
@@ -15,18 +16,38 @@ const element = (id) => document.getElementById(id);
 export function directionsPanel(info, change) {
   const sets = setsOf(directionNames(info));
   const names = [...sets.keys()];
-  const controls = []; // {name, set, index, row, show}
+  const rows = new Map(); // {row, show} by name: of those that were seen
+  let strengths = {};
   let chosen = names[0];
   let picked = false; // by hand
   let all = false;
+  let listed = 0; // how often
 
-  const list = () => {
-    for (const { row, set, index } of controls) row.hidden = set !== chosen || (!all && index >= FEW);
+  /** Show the rows of the set. New ones come a few at a time: all at once hold the page up. */
+  const list = async () => {
+    const since = ++listed;
     const directions = sets.get(chosen);
     const count = directions.length;
     element("more-directions").hidden = count <= FEW;
     element("more-directions").textContent = all ? `Show ${FEW}` : `Show all ${count}`;
     element("directions-hint").textContent = directions[0].hint;
+    const shown = directions.slice(0, all ? count : FEW);
+    const visible = new Set(shown.map(({ name }) => name));
+    for (const [name, { row }] of rows) row.hidden = !visible.has(name);
+    const missing = shown.filter(({ name }) => !rows.has(name));
+    while (missing.length) {
+      element("directions").append(...missing.splice(0, FEW).map(make));
+      if (missing.length) await rest();
+      if (since !== listed) return; // others are shown by now
+    }
+  };
+  const make = ({ name, words }) => {
+    const setTo = (strength) => change(moved(name, strength));
+    const control = slider(name, words, strengthBounds(name, info), setTo);
+    control.row.title = name; // as the API has it
+    control.show(strengths[name] ?? 0);
+    rows.set(name, control);
+    return control.row;
   };
   const radios = names.map((set) =>
     choice("direction_set", set, set === chosen, () => {
@@ -34,16 +55,7 @@ export function directionsPanel(info, change) {
       list();
     }),
   );
-  for (const [set, directions] of sets) {
-    directions.forEach(({ name, words }, index) => {
-      const setTo = (strength) => change(moved(name, strength));
-      const control = slider(name, words, strengthBounds(name, info), setTo);
-      control.row.title = name; // as the API has it
-      controls.push({ ...control, name, set, index });
-    });
-  }
   element("direction-sets").append(...radios);
-  element("directions").append(...controls.map(({ row }) => row));
   element("more-directions").addEventListener("click", () => {
     all = !all;
     list();
@@ -52,10 +64,11 @@ export function directionsPanel(info, change) {
   list();
 
   return ({ directions }) => {
-    for (const { name, show } of controls) show(directions[name] ?? 0);
-    const asked = controls.find(({ name }) => name in directions);
-    if (asked && !picked && asked.set !== chosen) {
-      chosen = asked.set; // as an address asks for it
+    strengths = directions;
+    for (const [name, { show }] of rows) show(directions[name] ?? 0);
+    const asked = names.find((set) => sets.get(set).some(({ name }) => name in directions));
+    if (asked && !picked && asked !== chosen) {
+      chosen = asked; // as an address asks for it
       radios[names.indexOf(chosen)].firstChild.checked = true;
       list();
     }

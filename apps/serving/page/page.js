@@ -8,6 +8,7 @@ import { Newest } from "./newest.js";
 import { className } from "./names.js";
 import { buildPanels } from "./panels.js";
 import { pythonOf } from "./python.js";
+import { rest } from "./rest.js";
 import { Service, TokenWanted } from "./service.js";
 import { buildSheet } from "./sheet.js";
 import { defaults, fromHash, inWords, isWalking, plain, toHash } from "./settings.js";
@@ -49,7 +50,7 @@ open();
 async function open() {
   showBusy(true);
   try {
-    info = await service.info(say);
+    info = await service.info(say, warn);
   } catch (error) {
     showError(error);
     return;
@@ -63,11 +64,13 @@ async function open() {
   const classes = info.c_dim ? ` · ${info.c_dim} classes` : "";
   const family = FAMILIES[info.family] ?? info.family;
   element("facts").textContent = `${family} · ${info.img_width} × ${info.img_height}${classes}`;
-  panels = buildPanels(info, (make) => change(make(settings)));
+  await rest();
+  panels = await buildPanels(info, (make) => change(make(settings)));
   sheet = buildSheet(info, drawBlob, (make) => change(make(settings)), showError);
   const drawFilm = (walk, kind, signal) => service.film(walk, kind, info, signal);
   film = buildFilm(info, drawFilm, { say, failed: showError });
   buildActions();
+  await rest();
   for (const id of ["actions", "settings"]) element(id).hidden = false;
   element("main").classList.remove("closed");
   window.addEventListener("hashchange", readAddress);
@@ -252,6 +255,11 @@ function showError(error) {
 
 function hideError() {
   element("error").hidden = true;
+}
+
+function warn(text) {
+  element("warning").textContent = text;
+  element("warning").hidden = !text;
 }
 
 function say(text) {

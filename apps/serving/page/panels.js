@@ -3,6 +3,7 @@
 import { layerToggles, picker, radios, seedSlider, slider } from "./controls.js";
 import { directionsPanel } from "./directions.js";
 import { className } from "./names.js";
+import { rest } from "./rest.js";
 import { bounds, hasMotion } from "./settings.js";
 import { walkPanel } from "./walk.js";
 
@@ -10,11 +11,11 @@ const element = (id) => document.getElementById(id);
 
 /**
  * @param {function(function(Settings): object)} change - takes what makes new settings of the old.
- * @returns {{show: function(Settings), saw: function(Settings, HTMLImageElement), wanted:
- *   function(): ?number}} which shows settings in all controls, and what `walkPanel` says of the
+ * @returns {Promise<{show: function(Settings), saw: function(Settings, HTMLImageElement), wanted:
+ *   function(): ?number}>} which shows settings in all controls, and what `walkPanel` says of the
  *   others.
  */
-export function buildPanels(info, change) {
+export async function buildPanels(info, change) {
   const shows = [];
   const limits = bounds(info);
   const place = (panel, name, control) => {
@@ -52,8 +53,10 @@ export function buildPanels(info, change) {
     number("rotate-row", "rotate", "Turn (°)");
     shows.push(motionPanel(info));
   }
+  await rest();
   const walk = walkPanel(info, change);
   shows.push(walk.show);
+  await rest();
   shows.push(directionsPanel(info, change));
   return { ...walk, show: (settings) => shows.forEach((show) => show(settings)) };
 }

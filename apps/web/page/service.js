@@ -4,6 +4,7 @@
  */
 
 import { loadJson } from "./loading.js";
+import { warnOfMemory } from "./memory.js";
 import { FPS, frameCount } from "./settings.js";
 
 const FOLDER = new URL("../bundle/", import.meta.url).href;
@@ -22,12 +23,14 @@ export class Service {
    * Load the generator.
    *
    * @param {function(string)} say - is told how far it is, and later what else happens.
+   * @param {function(string)} warn - is told what should be seen all the time.
    * @returns {Promise<object>} what it is and knows.
    */
-  async info(say) {
+  async info(say, warn) {
     this.#say = say;
     checkBrowser();
     const info = await loadJson(`${FOLDER}info.json`);
+    warn(warnOfMemory(info.memory));
     this.#worker = new Worker(new URL("worker.js", import.meta.url), { type: "module" });
     this.#worker.onmessage = ({ data }) => this.#heard(data);
     this.#worker.onerror = () => this.#failed(new Error("The part of the page that draws cannot be loaded. Is page/worker.js there?"));

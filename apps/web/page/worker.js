@@ -11,6 +11,7 @@ import { Drawing } from "./drawing.js";
 import { chooseBackend, Graphs } from "./graphs.js";
 import { loadFiles } from "./loading.js";
 import { joinGrid } from "./grid.js";
+import { inWords } from "./memory.js";
 import { encodePng } from "./png.js";
 import { encodeFilm } from "./films.js";
 import { unpackWeights } from "./weights.js";
@@ -34,7 +35,7 @@ async function workOff() {
       try {
         postMessage({ id, result: await work(request) });
       } catch (error) {
-        postMessage({ id, error: error.message });
+        postMessage({ id, error: inWords(error) });
       }
     }
   }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import shutil
 import zipfile
 from collections.abc import Callable, Iterator
@@ -134,6 +135,44 @@ def test_without_webassembly(page: Any, address: str) -> None:
     page.add_init_script("delete globalThis.WebAssembly")
     page.goto(address)
     assert "no WebAssembly" in error_of(page)
+
+
+WARN = """async ([bytes, device]) => {
+    const { warnOfMemory } = await import("./page/memory.js");
+    return warnOfMemory(bytes, device);
+}"""
+PHONE = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) Mobile/15E148"
+
+
+def test_device_with_little_memory(page: Any, address: str) -> None:
+    page.add_init_script("Object.defineProperty(navigator, 'deviceMemory', { value: 0.5 })")
+    page.goto(address)
+    page.wait_for_selector("#picture:visible")  # it may do all the same
+    warning = page.text_content("#warning")
+    assert re.search(r"about 0\.[3-9] GB of memory, and this device has 0\.5 GB", warning)
+    assert "Close other pages" in warning
+    for gigabytes, device, words in [
+        (1.1, {"deviceMemory": 2, "userAgent": ""}, "1.1 GB of memory, and this device has 2 GB"),
+        (0.9, {"deviceMemory": 2, "userAgent": ""}, ""),
+        (1.1, {"userAgent": PHONE}, "phones give a page about 1 GB"),
+        (0.9, {"userAgent": PHONE}, ""),
+        (1.1, {"userAgent": "Macintosh", "maxTouchPoints": 5}, "phones give"),  # an iPad
+        (9.0, {"userAgent": "Macintosh", "maxTouchPoints": 0}, ""),
+    ]:
+        warning = page.evaluate(WARN, [gigabytes * 2**30, device])
+        assert words in warning if words else not warning, (gigabytes, device)
+
+
+def test_device_whose_memory_is_full(page: Any, address: str) -> None:
+    def answer(route: Any) -> None:
+        response = route.fetch()
+        full = "() => { throw new RangeError('Array buffer allocation failed') }"
+        body = response.text().replace("unpackWeights(", f"({full})(")
+        route.fulfill(response=response, body=body)
+
+    page.route("**/page/worker.js", answer)
+    page.goto(address)
+    assert "There is too little memory for this generator" in error_of(page)
 
 
 def test_no_graphics_card_where_one_is_asked_for(page: Any, address: str) -> None:

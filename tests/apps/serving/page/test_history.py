@@ -18,6 +18,7 @@ def test_the_address_holds_the_settings(started: Started) -> None:
     shown.slide("seed", 12)
     shown.slide("psi", 0.6)
     shown.page.click("#layers-middle")
+    shown.choose_set("Components")
     shown.slide("pca\\:1", 2.5)
     for key in "aja":
         shown.page.keyboard.press(key)

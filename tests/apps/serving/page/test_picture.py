@@ -31,6 +31,7 @@ def test_it_shows_the_picture_of_its_sliders(started: Started, generator: Genera
     shown = started()
     before = shown.settled()
     np.testing.assert_array_equal(before, generator.generate(0, truncation_psi=0.7)[0])
+    sets = {"sefa_coarse_1": "Coarse", "pca\\:0": "Components"}
     for name, value in {
         "seed": 5,
         "psi": 0.5,
@@ -39,6 +40,8 @@ def test_it_shows_the_picture_of_its_sliders(started: Started, generator: Genera
         "sefa_coarse_1": -3,
         "pca\\:0": 2,
     }.items():
+        if name in sets:
+            shown.choose_set(sets[name])
         shown.slide(name, value)
         now = shown.settled()
         assert (now != before).any(), name

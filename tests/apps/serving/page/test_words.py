@@ -76,7 +76,7 @@ def test_directions_have_names(started: Started) -> None:
     assert sets == ["All layers", "Coarse", "Middle", "Components"]  # of 8 layers, none is fine
     assert shown.page.get_by_role("slider", name="coarse 2").is_visible()
     assert "coarse layers" in shown.text("directions-hint")
-    shown.page.get_by_role("radio", name="Components").check(force=True)
+    shown.choose_set("Components")
     assert shown.page.get_by_role("slider", name="component 1").is_visible()
     words = shown.page.evaluate(
         """async () => {
@@ -91,6 +91,35 @@ def test_directions_have_names(started: Started) -> None:
         ["age 2", "age"],
         ["sefa x 1", "sefa x"],
     ]
+
+
+def test_sliders_come_a_few_at_a_time(started: Started) -> None:
+    """All at once, they hold the page up for a tenth of a second and more."""
+    shown = started()
+    shown.page.reload()
+    shown.settled()
+    rows = shown.page.locator("#directions .row")
+    assert rows.count() == 5  # of 80
+    shown.page.evaluate(
+        """() => {
+            window.pieces = [];
+            const note = (changes) =>
+                pieces.push(changes.reduce((sum, { addedNodes }) => sum + addedNodes.length, 0));
+            const list = document.getElementById("directions");
+            new MutationObserver(note).observe(list, { childList: true });
+        }"""
+    )
+    shown.page.click("#more-directions")
+    shown.page.wait_for_function("document.querySelectorAll('#directions .row').length === 20")
+    assert shown.page.evaluate("pieces") == [5, 5, 5]  # each in a task of its own
+    shown.go_to("#sefa_all_19=2")
+    assert shown.number("sefa_all_19") == 2
+    shown.choose_set("Coarse")
+    shown.choose_set("All layers")
+    assert rows.count() == 40
+    words = shown.page.locator("#directions .row:not([hidden]) label").all_inner_texts()
+    assert words == [f"all layers {i}" for i in range(1, 21)]
+    shown.page.click("#more-directions")
 
 
 def test_truncation_is_explained(started: Started) -> None:
