@@ -11,6 +11,7 @@ import numpy as np
 import typer
 
 from stylert.commands import console
+from stylert.commands.feature_losses import open_feature_loss
 from stylert.commands.latents import read_ws
 from stylert.commands.options import AsJson, BundleFolder, Force, WhereHere, in_output, in_panel
 from stylert.commands.target_files import check_new, check_picture
@@ -43,6 +44,13 @@ class Search:
     start: Annotated[
         Path | None, in_search("File of ws to start from: .npz, .npy or .pt, of an encoder too.")
     ] = None
+    features: Annotated[
+        Path | None,
+        in_search("Feature network (ONNX) whose distance is part of the loss; or its gradient."),
+    ] = None
+    features_weight: Annotated[
+        float, in_search("Weight of that distance, beside the pixels'.", min=0)
+    ] = 0.1
     rate: Annotated[float, in_search("Learning rate, at its highest.")] = 0.1
     spread: Annotated[
         float, in_search("How much w+ is held together; more = better to edit.", min=0)
@@ -93,12 +101,13 @@ def project(
             raise InvalidInput(
                 f"start: got {len(start)} ws, expected one for each of {len(images)} photos"
             )
-        way = _Way(generator, images, start, search, out, resume)
+        way = _Way(generator, images, start, search, out, resume, where.threads)
         last = way.walk(_show(pictures, images), _open_film(film, force))
         facts = {
             "out": str(out),
             "photos": [str(file) for file in files],
             "psnr": [round(float(p), 2) for p in last.best_psnr],
+            "distance": None if last.distance is None else [float(d) for d in last.distance],
             "steps": last.number,
             "backend": generator.choice,
         }
@@ -119,6 +128,7 @@ class _Way:
         search: Search,
         out: Path,
         resume: bool,
+        threads: int | None,
     ) -> None:
         self._generator = generator
         self._images = images
@@ -126,6 +136,9 @@ class _Way:
         self._search = search
         self._out = out
         self._projector: Any = None
+        self._loss = None
+        if search.features is not None:
+            self._loss = open_feature_loss(search.features, threads=threads)
         self._steps = self._choose_steps(resume)
 
     def walk(self, show: Any, film: Any) -> ProjectionStep:
@@ -165,6 +178,8 @@ class _Way:
         if s.method == "cma" or (s.method == "auto" and engine):
             from stylert.apps.projection.gradient_free import project_without_gradient
 
+            if s.features is not None:
+                raise InvalidInput("features: got a network, but CMA-ES compares pixels alone")
             if resume:
                 raise InvalidInput("resume: a search without gradients cannot go on, start anew")
             if s.method == "auto":
@@ -186,7 +201,13 @@ class _Way:
 
         s = self._search
         settings = ProjectionSettings(
-            space=s.space, steps=s.steps, rate=s.rate, spread=s.spread, noise=s.noise, seed=s.seed
+            space=s.space,
+            steps=s.steps,
+            rate=s.rate,
+            features=s.features_weight,
+            spread=s.spread,
+            noise=s.noise,
+            seed=s.seed,
         )
         state = read_state(self._out) if resume else None
         with console.show_progress() as progress:
@@ -196,6 +217,7 @@ class _Way:
                 settings=settings,
                 start=self._start,
                 seeds_start=0 if resume and self._start is None else s.seeds_start,
+                features=self._loss,
                 progress=lambda done, total: progress("looking for a start", done, total),
             )
         if state is not None:

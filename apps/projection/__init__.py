@@ -8,9 +8,17 @@ for step in project(generator, photos, steps=300):
 ws = step.best_ws
 """
 
+from stylert.apps.projection.feature_loss import FeatureLoss
 from stylert.apps.projection.photos import read_mask, read_photos
 from stylert.apps.projection.projector import ProjectionStep, Projector, project
 from stylert.apps.projection.settings import ProjectionSettings
 
-__all__ = ["ProjectionSettings", "ProjectionStep", "Projector", "project", "read_mask"]
+__all__ = [
+    "FeatureLoss",
+    "ProjectionSettings",
+    "ProjectionStep",
+    "Projector",
+    "project",
+    "read_mask",
+]
 __all__ += ["read_photos"]

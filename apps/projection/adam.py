@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 __all__ = ["Adam"]
@@ -40,3 +42,21 @@ class Adam:
         step = mean / (np.sqrt(square) + TINY)
         found: np.ndarray = (-step * rates.reshape(-1, *[1] * (step.ndim - 1))).astype(np.float32)
         return found
+
+    def save(self, name: str) -> dict[str, np.ndarray]:
+        """All of it as arrays, whose names start with a name."""
+        parts = {"mean": self.mean, "square": self.square, "count": np.array(self.count)}
+        return {f"{name}/{part}": array for part, array in parts.items()}
+
+    @classmethod
+    def read(cls, name: str, arrays: Mapping[str, np.ndarray]) -> Adam:
+        """What `save` gave.
+
+        Raises:
+            KeyError: it is not there.
+        """
+        adam = cls(arrays[f"{name}/mean"].shape)
+        adam.mean = np.array(arrays[f"{name}/mean"])
+        adam.square = np.array(arrays[f"{name}/square"])
+        adam.count = int(arrays[f"{name}/count"])
+        return adam

@@ -83,7 +83,7 @@ def project_without_gradient(
                     best_loss[i], best_ws[i], best_img[i] = loss[i], ws[place], img[place]
             psnr, best = (10 * np.log10(4 / np.maximum(x, 1e-12)) for x in (loss, best_loss))
             yield ProjectionStep(
-                number, steps, loss, psnr, best_img.copy(), best_ws.copy(), best, {}
+                number, steps, loss, psnr, None, best_img.copy(), best_ws.copy(), best, {}
             )
 
     return search()

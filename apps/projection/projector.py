@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from stylert.apps.projection.adam import Adam
+from stylert.apps.projection.feature_loss import FeatureLoss
 from stylert.apps.projection.latent_statistics import measure_latents
 from stylert.apps.projection.noise_correlation import correlate, normalise
 from stylert.apps.projection.settings import ProjectionSettings
@@ -29,6 +30,7 @@ class ProjectionStep:
         steps: how many there will be.
         loss: of what was drawn in this step, [N].
         psnr: of the same, in dB over the pixels that are seen, [N].
+        distance: of the same, as a feature network sees it, [N]; None where there is none.
         img: what was drawn, [N, C, H, W] float32.
         best_ws: the styles of the lowest loss so far, [N, num_ws, w_dim] float32.
         best_psnr: theirs, [N].
@@ -39,6 +41,7 @@ class ProjectionStep:
     steps: int
     loss: np.ndarray
     psnr: np.ndarray
+    distance: np.ndarray | None
     img: np.ndarray
     best_ws: np.ndarray
     best_psnr: np.ndarray
@@ -55,6 +58,7 @@ class Projector:
         mask: [N, 1, H, W] or [1, 1, H, W] of 0 to 1: where the target matters. None = everywhere.
         settings: how it goes.
         deviation: of w, None = it is measured.
+        features: a loss by features, besides that of the pixels.
     """
 
     def __init__(
@@ -66,6 +70,7 @@ class Projector:
         mask: np.ndarray | None = None,
         settings: ProjectionSettings | None = None,
         deviation: float | None = None,
+        features: FeatureLoss | None = None,
     ) -> None:
         self.generator = generator
         self.settings = settings or ProjectionSettings()
@@ -75,6 +80,8 @@ class Projector:
         # What is hidden is never looked at, whatever stands there.
         self.target = np.where(self.mask > 0, target, 0).astype(np.float32)
         self.deviation = measure_latents(generator).deviation if deviation is None else deviation
+        self._features = features
+        self._seen = None if features is None else features.describe(self.target * self.mask)
         self._scales = self.settings.scales[: generator.count_scales()]
         self.number = 0
         self._ws = np.array(start, np.float32)
@@ -113,9 +120,11 @@ class Projector:
             self._adam = Adam(self._ws.shape)
         used = self._ws + self._draw_jitter(step)
         options: dict[str, Any] = {"noise": self._noise} if self._noise else {}
+        distance, img_grad = self._compare_features(used, options)
         found = self.generator.draw_gradient(
             used,
             self.target,
+            img_grad=img_grad,
             mask=self.mask,
             scales=self._scales,
             with_noise=bool(self._noise),
@@ -123,6 +132,8 @@ class Projector:
         )
         pull, towards = self._hold_together(used)
         loss = found.loss + pull
+        if distance is not None:
+            loss = loss + self.settings.features * distance
         gradient = found.ws + towards
         if not parted:
             gradient = gradient.sum(1, keepdims=True)
@@ -139,6 +150,7 @@ class Projector:
             self.settings.steps,
             loss,
             psnr,
+            distance,
             found.img,
             self._best_ws.copy(),
             self._best_psnr.copy(),
@@ -156,16 +168,17 @@ class Projector:
         return {
             "number": np.array(self.number),
             "settings": np.array(repr(sorted(asdict(self.settings).items()))),
+            "features": np.array("" if self._features is None else self._features.sha256),
             "random": np.concatenate([keys, [place, has_gauss]]).astype(np.int64),
             "random_gauss": np.array(gauss),
             **{name: np.asarray(getattr(self, f"_{name}")) for name in _STATE},
-            **_list_moments("adam", self._adam),
+            **self._adam.save("adam"),
             **{f"noise/{name}": field for name, field in self._noise.items()},
             **{f"best_noise/{name}": field for name, field in self._best_noise.items()},
             **{
                 key: array
                 for name, adam in self._noise_adams.items()
-                for key, array in _list_moments(f"noise_adam/{name}", adam).items()
+                for key, array in adam.save(f"noise_adam/{name}").items()
             },
         }
 
@@ -176,7 +189,8 @@ class Projector:
             InvalidInput: it had other settings, or other pictures.
         """
         try:
-            if str(state["settings"]) != str(self.save_state()["settings"]):
+            mine = self.save_state()
+            if any(str(state[name]) != str(mine[name]) for name in ("settings", "features")):
                 raise InvalidInput(
                     "resume: the settings are not those of before. Give the same, or start anew."
                 )
@@ -191,15 +205,25 @@ class Projector:
             self._random.set_state(("MT19937", keys, place, has_gauss, gauss))
             for name in _STATE:
                 setattr(self, f"_{name}", np.array(state[name]))
-            self._adam = _read_moments("adam", state)
+            self._adam = Adam.read("adam", state)
             for name in self._noise:
                 self._noise[name] = np.array(state[f"noise/{name}"])
                 self._best_noise[name] = np.array(state[f"best_noise/{name}"])
-                self._noise_adams[name] = _read_moments(f"noise_adam/{name}", state)
+                self._noise_adams[name] = Adam.read(f"noise_adam/{name}", state)
         except (KeyError, ValueError) as error:
             if isinstance(error, InvalidInput):
                 raise
             raise InvalidInput(f"resume: the state is not whole ({error}). Start anew.") from None
+
+    def _compare_features(
+        self, ws: np.ndarray, options: Mapping[str, Any]
+    ) -> tuple[np.ndarray | None, np.ndarray | None]:
+        """The distance of features [N], and the gradient by img of what it adds to the loss."""
+        if self._features is None or self._seen is None:
+            return None, None
+        img = np.asarray(self.generator.synthesize(ws, output="img", **options))
+        distance, gradient = self._features.measure(img * self.mask, self._seen)
+        return distance, self.settings.features * gradient * self.mask
 
     def _draw_jitter(self, step: int) -> np.ndarray:
         """The same for all layers and pictures, so that a picture's company changes nothing."""
@@ -265,6 +289,7 @@ def project(
     start: np.ndarray | None = None,
     seeds_start: int | None = None,
     settings: ProjectionSettings | None = None,
+    features: FeatureLoss | None = None,
     **options: Any,
 ) -> Iterator[ProjectionStep]:
     """Find the styles that draw pictures; see `Projector`.
@@ -280,6 +305,7 @@ def project(
         start: ws [N, num_ws, w_dim] to start from; None = the best of `seeds_start` samples.
         seeds_start: how many, None = 600, of large pictures 100; 0 = the mean w instead.
         settings: how it goes; None = of the options.
+        features: a loss by features, besides that of the pixels; its weight is a setting.
         **options: see `ProjectionSettings`.
 
     Returns:
@@ -294,7 +320,13 @@ def project(
 
     def steps() -> Iterator[ProjectionStep]:
         yield from open_projector(
-            generator, images, mask=mask, start=start, seeds_start=seeds_start, settings=settings
+            generator,
+            images,
+            mask=mask,
+            start=start,
+            seeds_start=seeds_start,
+            settings=settings,
+            features=features,
         )
 
     return steps()
@@ -308,6 +340,7 @@ def open_projector(
     mask: np.ndarray | None = None,
     start: np.ndarray | None = None,
     seeds_start: int | None = None,
+    features: FeatureLoss | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Projector:
     """A projector at its start, which is looked for; see `project`."""
@@ -323,8 +356,15 @@ def open_projector(
         start = find_starts(generator, hidden, visible, count=count, progress=progress)[:, 0]
     if start is None:
         start = np.broadcast_to(statistics.mean, (N, s.num_ws, s.w_dim))
-    deviation = statistics.deviation
-    return Projector(generator, target, start, mask=visible, settings=settings, deviation=deviation)
+    return Projector(
+        generator,
+        target,
+        start,
+        mask=visible,
+        settings=settings,
+        deviation=statistics.deviation,
+        features=features,
+    )
 
 
 def _check(generator: Generator, images: np.ndarray, start: np.ndarray | None) -> None:
@@ -355,15 +395,3 @@ def to_img(images: np.ndarray, generator: Generator) -> np.ndarray:
 def _rows(which: np.ndarray, rank: int) -> np.ndarray:
     """[N] as [N, 1, ...]."""
     return which.reshape(-1, *[1] * (rank - 1))
-
-
-def _list_moments(name: str, adam: Adam) -> dict[str, np.ndarray]:
-    parts = {"mean": adam.mean, "square": adam.square, "count": np.array(adam.count)}
-    return {f"{name}/{part}": array for part, array in parts.items()}
-
-
-def _read_moments(name: str, state: Mapping[str, np.ndarray]) -> Adam:
-    adam = Adam(state[f"{name}/mean"].shape)
-    adam.mean, adam.square = np.array(state[f"{name}/mean"]), np.array(state[f"{name}/square"])
-    adam.count = int(state[f"{name}/count"])
-    return adam

@@ -26,6 +26,7 @@ class ProjectionSettings:
         jitter: noise that is added to w at first, in deviations of w: 0.05 from the mean w on; from
             a sample on, which is near already, it costs 10 dB.
         scales: the weight of each scale of the loss, the finest first; see `draw_gradient`.
+        features: the weight of the loss by features, where there is one.
         spread: how much w+ is held to w: the weight of the mean square distance of the layers from
             their mean, in deviations of w.
         release: of 'w+', the share of the steps after which the layers part; where those of the
@@ -40,6 +41,7 @@ class ProjectionSettings:
     rate: float = 0.1
     jitter: float = 0.0
     scales: tuple[float, ...] = (0.5, 0.3, 0.2)
+    features: float = 0.1
     spread: float = 1e-4
     release: float = 0.3
     noise: bool = False
@@ -50,7 +52,8 @@ class ProjectionSettings:
         check_choice("space", self.space, ("w", "w+"))
         check_integer("steps", self.steps, 1, MAX_STEPS)
         check_integer("seed", self.seed, 0, 2**32 - 1)
-        for name, least in (("rate", 1e-9), ("jitter", 0), ("spread", 0), ("noise_weight", 0)):
+        free = ("jitter", "features", "spread", "noise_weight")
+        for name, least in (("rate", 1e-9), *((name, 0) for name in free)):
             value = getattr(self, name)
             if not (isinstance(value, (int, float)) and least <= value < math.inf):
                 raise InvalidInput(f"{name}: got {value!r}, expected a number of {least} or more.")

@@ -40,8 +40,8 @@ def append_adjoint(
             continue
         if node.op_type not in ADJOINTS:
             raise InvalidInput(
-                f"graph: {node.op_type} ({node.name}) has no adjoint here, expected one of "
-                f"{', '.join(ADJOINTS)}."
+                f"graph: {node.op_type} ({node.name or node.output[0]}) has no adjoint here. Use a "
+                "network without it."
             )
         for place, gradient in ADJOINTS[node.op_type](tape, node, tape.total(parts)).items():
             if tape.varies(node.input[place]):

@@ -19,6 +19,8 @@ from stylert.runtime.errors import InvalidInput
 
 __all__ = ["ADJOINTS", "Rule"]
 
+TINY = 1e-12  # what lengths are divided by at least
+
 Gradients = Mapping[int, str]
 Rule = Callable[[Tape, NodeProto, str], Gradients]
 
@@ -187,6 +189,17 @@ def _reduce_sum(tape: Tape, node: NodeProto, g: str) -> Gradients:
     return {0: tape.expand(g, shape)}
 
 
+def _reduce_length(tape: Tape, node: NodeProto, g: str) -> Gradients:
+    """It is x / |x|; where that is 0 / 0, nothing pulls anywhere."""
+    x, length = node.input[0], node.output[0]
+    (spread,) = _reduce_sum(tape, node, tape.op("Div", g, _above_zero(tape, length))).values()
+    return {0: tape.op("Mul", x, spread)}
+
+
+def _above_zero(tape: Tape, length: str) -> str:
+    return tape.op("Max", length, tape.constant(TINY))
+
+
 def _global_mean(tape: Tape, node: NodeProto, g: str) -> Gradients:
     shape = tape.shape(node.input[0])
     return {0: tape.expand(_scaled(tape, g, 1 / math.prod(s or 1 for s in shape[2:])), shape)}
@@ -329,6 +342,7 @@ ADJOINTS: Mapping[str, Rule] = MappingProxyType(
         "Cos": _elementwise(lambda tape, x, y: tape.op("Neg", tape.op("Sin", x))),
         "DepthToSpace": _depth_to_space,
         "Div": _divide,
+        "Dropout": _pass,
         "Erf": _elementwise(_slope_of_erf),
         "Exp": _elementwise(lambda tape, x, y: y),
         "Expand": _expand,
@@ -348,6 +362,7 @@ ADJOINTS: Mapping[str, Rule] = MappingProxyType(
         "Pad": windows.adjoin_pad,
         "Pow": _power,
         "Reciprocal": _elementwise(_slope_of_reciprocal),
+        "ReduceL2": _reduce_length,
         "ReduceMean": _reduce_mean,
         "ReduceSum": _reduce_sum,
         "Relu": _relu,

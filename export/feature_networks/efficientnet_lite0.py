@@ -1,15 +1,25 @@
-"""EfficientNet-lite0, of ImageNet: MBConv blocks with ReLU6 and no squeeze-and-excitation."""
+"""EfficientNet-lite0, of ImageNet: MBConv blocks with ReLU6 and no squeeze-and-excitation.
+
+Its features are the means of its last map; its *maps* are those of five sizes, for losses: as
+LPIPS, but each channel counts alike.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 import onnx_ir as ir
 
-from stylert.export.feature_networks.layers import convolve, fold_norm, pool_mean, scale_pixels
+from stylert.export.feature_networks.layers import (
+    add_unit_rows,
+    convolve,
+    fold_norm,
+    pool_mean,
+    scale_pixels,
+)
 from stylert.export.feature_networks.weights import Weights
 from stylert.export.onnx_graph import GraphBuilder
 
-__all__ = ["SIZE", "emit_efficientnet_lite0"]
+__all__ = ["SIZE", "count_maps", "emit_efficientnet_lite0", "emit_efficientnet_lite0_maps"]
 
 SIZE = 224
 EPS = 1e-3
@@ -25,21 +35,37 @@ STAGES = (
     (1, 3, 1, 6, 320),
 )
 FEATURES = 1280
+MAPS = (0, 1, 2, 4, 6)  # the stages whose last blocks give them: of each size, the last
+
+
+def count_maps(size: int = SIZE) -> int:
+    """Numbers of a picture's maps together."""
+    return sum(STAGES[stage][4] * (size >> level) ** 2 for level, stage in enumerate(MAPS, 1))
 
 
 def emit_efficientnet_lite0(g: GraphBuilder, x: ir.Value, weights: Weights) -> ir.Value:
     """The features [N, 1280] of pixels [N, 3, 224, 224] of 0 to 255."""
-    x = scale_pixels(g, x, np.full(3, 1 / 128), np.full(3, -127 / 128))
     net = _Network(g, weights)
-    x = net.convolve(x, "_conv_stem", "_bn0", (STEM, 3, 3), stride=2)
-    channels, number = STEM, 0
-    for blocks, kernel, first_stride, expansion, out in STAGES:
-        for block in range(blocks):
-            stride = first_stride if block == 0 else 1
-            x = net.add_block(x, f"_blocks.{number}.", channels, kernel, stride, expansion, out)
-            channels, number = out, number + 1
-    x = net.convolve(x, "_conv_head", "_bn1", (FEATURES, channels, 1))
+    *_, x = net.list_stages(x)
+    x = net.convolve(x, "_conv_head", "_bn1", (FEATURES, STAGES[-1][4], 1))
     return pool_mean(g, x, name="features")
+
+
+def emit_efficientnet_lite0_maps(
+    g: GraphBuilder, x: ir.Value, weights: Weights, *, size: int = SIZE
+) -> ir.Value:
+    """The maps [N, d] of pixels [N, 3, size, size] of 0 to 255.
+
+    The squared distance of two pictures' is the mean over maps and pixels of that of their
+    channels, at unit length.
+    """
+    maps = dict(enumerate(_Network(g, weights).list_stages(x)))
+    scales = [np.full((), 1 / (size >> level) / len(MAPS) ** 0.5) for level in range(1, 6)]
+    rows = [
+        add_unit_rows(g, maps[stage], scale, level=level)
+        for level, (stage, scale) in enumerate(zip(MAPS, scales, strict=True), 1)
+    ]
+    return g.op("Concat", *rows, name="joined", axis=1)
 
 
 class _Network:
@@ -48,6 +74,20 @@ class _Network:
         self._weights = weights
         zero, six = np.zeros((), np.float32), np.full((), 6, np.float32)
         self._bounds = g.constant("zero", zero), g.constant("six", six)
+
+    def list_stages(self, x: ir.Value) -> list[ir.Value]:
+        """The maps that the stages give of pixels of 0 to 255."""
+        x = scale_pixels(self._g, x, np.full(3, 1 / 128), np.full(3, -127 / 128))
+        x = self.convolve(x, "_conv_stem", "_bn0", (STEM, 3, 3), stride=2)
+        channels, number, found = STEM, 0, []
+        for blocks, kernel, first_stride, expansion, out in STAGES:
+            for block in range(blocks):
+                stride = first_stride if block == 0 else 1
+                at = f"_blocks.{number}."
+                x = self.add_block(x, at, channels, kernel, stride, expansion, out)
+                channels, number = out, number + 1
+            found.append(x)
+        return found
 
     def add_block(
         self, x: ir.Value, at: str, I: int, kernel: int, stride: int, expansion: int, out: int

@@ -10,7 +10,9 @@ import onnx_ir as ir
 from stylert.export.feature_networks.weights import Weights
 from stylert.export.onnx_graph import GraphBuilder
 
-__all__ = ["convolve", "fold_norm", "pool_mean", "scale_pixels"]
+__all__ = ["add_unit_rows", "convolve", "fold_norm", "pool_mean", "scale_pixels"]
+
+EPS = 1e-10  # added to the length of a pixel's channels
 
 
 def fold_norm(
@@ -56,3 +58,21 @@ def scale_pixels(g: GraphBuilder, x: ir.Value, scale: np.ndarray, shift: np.ndar
     """
     scaled = g.op("Mul", x, g.constant("scale", scale.reshape(1, -1, 1, 1)), name="scaled")
     return g.op("Add", scaled, g.constant("shift", shift.reshape(1, -1, 1, 1)), name="shifted")
+
+
+def add_unit_rows(g: GraphBuilder, x: ir.Value, scale: np.ndarray, *, level: int) -> ir.Value:
+    """A map [N, C, H, W] as rows [N, C H W], each pixel's channels at unit length times a scale.
+
+    So the squared distance of two rows is a perceptual distance, of which LPIPS is one.
+
+    Args:
+        g: the graph.
+        x: the map.
+        scale: of each channel, [1, C, 1, 1], or one for all.
+        level: which map it is, for the names.
+    """
+    eps = g.constant(f"eps{level}", np.full((), EPS, np.float32))
+    length = g.op("ReduceL2", x, name=f"lengths{level}", axes=[1], keepdims=1)
+    unit = g.op("Div", x, g.op("Add", length, eps, name=f"above{level}"), name=f"unit{level}")
+    scaled = g.op("Mul", unit, g.constant(f"scale{level}", scale), name=f"weighted{level}")
+    return g.op("Flatten", scaled, name=f"rows{level}", axis=1)

@@ -54,6 +54,13 @@ _MADE = {
         "bicubic",
         1280,
     ),
+    "efficientnet-lite0-maps": _Kind(
+        "EfficientNet-lite0 maps",
+        efficientnet_lite0.emit_efficientnet_lite0_maps,
+        efficientnet_lite0.SIZE,
+        "bicubic",
+        efficientnet_lite0.count_maps(),
+    ),
     "inception": _Kind(
         "Inception-2015 (FID)", inception.emit_inception, inception.SIZE, "bilinear", 2048
     ),
@@ -78,6 +85,7 @@ _INCEPTION = PublishedWeights(
     "6726825d",
     "Apache-2.0",
 )
+_LITE0 = PublishedWeights(("efficientnet-lite0-57934424.pth",), "57934424", "Apache-2.0")
 # The published files of each kind. A test replaces it by what it makes itself.
 PUBLISHED: dict[str, tuple[PublishedWeights, ...]] = {
     "clip-image": (
@@ -93,9 +101,8 @@ PUBLISHED: dict[str, tuple[PublishedWeights, ...]] = {
             scripted=True,
         ),
     ),
-    "efficientnet-lite0": (
-        PublishedWeights(("efficientnet-lite0-57934424.pth",), "57934424", "Apache-2.0"),
-    ),
+    "efficientnet-lite0": (_LITE0,),
+    "efficientnet-lite0-maps": (_LITE0,),
     "inception": (_INCEPTION,),
     "inception-clean": (_INCEPTION,),
     "vgg16-lpips": (

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
-from stylert.export.feature_networks.layers import convolve, scale_pixels
+from stylert.export.feature_networks.layers import add_unit_rows, convolve, scale_pixels
 from stylert.export.feature_networks.weights import Weights
 from stylert.export.onnx_graph import GraphBuilder
 from stylert.runtime.errors import CheckpointError
@@ -20,7 +20,6 @@ __all__ = ["SIZE", "count_features", "emit_vgg16_lpips"]
 SIZE = 256  # of the pictures; PPL averages larger ones down to it
 MEAN = np.array([-0.030, -0.088, -0.188])  # of pixels of -1 to 1
 DEVIATION = np.array([0.458, 0.448, 0.450])
-EPS = 1e-10
 # The numbers of the convolutions among torchvision's `features`, and their channels, by layer.
 LAYERS = (
     ((0, 2), 64),
@@ -41,7 +40,6 @@ def emit_vgg16_lpips(
 ) -> ir.Value:
     """The features [N, d] of pixels [N, 3, size, size] of 0 to 255."""
     x = scale_pixels(g, x, 1 / (127.5 * DEVIATION), (-1 - MEAN) / DEVIATION)
-    eps = g.constant("eps", np.full((), EPS, np.float32))
     I, found = 3, []
     for level, (numbers, O) in enumerate(LAYERS):
         if level:
@@ -56,9 +54,5 @@ def emit_vgg16_lpips(
         head = heads.take(f"lin{level}.model.1.weight", 1, O, 1, 1)
         if (head < 0).any():
             raise CheckpointError(f"its tensor 'lin{level}.model.1.weight' has values below 0")
-        length = g.op("ReduceL2", x, name=f"lengths{level}", axes=[1], keepdims=1)
-        unit = g.op("Div", x, g.op("Add", length, eps, name=f"above{level}"), name=f"unit{level}")
-        scale = g.constant(f"scale{level}", np.sqrt(head) / (size >> level))
-        scaled = g.op("Mul", unit, scale, name=f"weighted{level}")
-        found.append(g.op("Flatten", scaled, name=f"rows{level}", axis=1))
+        found.append(add_unit_rows(g, x, np.sqrt(head) / (size >> level), level=level))
     return g.op("Concat", *found, name="joined", axis=1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from PIL import Image
 from stylert import cli
 from stylert.apps.projection.projector import Projector
 from stylert.export.adjoint.bundle_gradient import add_gradient
+from stylert.export.feature_networks.layers import pool_mean
+from stylert.export.onnx_graph import GraphBuilder
 from stylert.runtime.bundle import Bundle
 
 Run = Callable[..., tuple[int, str, str]]
@@ -72,6 +75,32 @@ def test_project(run: Run, fitting: Path, photo: Path, tmp_path: Path) -> None:
     code, _, err = run("project", fitting, photo, "--out", "more.npz", *QUICK, "--start", "w.npz")
     assert (code, "--start: got 2 ws" in err) == (2, True)
     assert not Path("more.npz").exists()
+
+
+def test_features(
+    run: Run, fitting: Path, photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The gradient of a network is made once; its own file takes no onnx."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    g = GraphBuilder("means")
+    x = g.input("pixels", ["N", 3, 8, 8])
+    g.output(pool_mean(g, x, name="features"), "features", "float32", ["N", 3])
+    told = {"name": "means", "range": "0,255", "resize": "bicubic"}
+    g.save(tmp_path / "means.onnx", metadata={f"stylert.{k}": text for k, text in told.items()})
+    project = ("project", fitting, photo, *QUICK, "--json", "--features-weight", "0.01")
+    code, out, err = run(*project, "--features", "means.onnx", "--out", "w.npz")
+    assert code == 0, err
+    assert "made the gradient of means.onnx, once" in err
+    (distance,) = json.loads(out)["distance"]
+    assert distance > 0
+    assert run("features", "means.onnx", "--gradient", "--out", "loss.onnx")[0] == 0
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    for file in ("means.onnx", "loss.onnx"):
+        code, again, err = run(*project, "--features", file, "--out", f"{file}.npz")
+        assert (code, "made the gradient" in err) == (0, False)
+        assert json.loads(again)["distance"] == [distance]
+    code, _, err = run(*project, "--features", "means.onnx", "--method", "cma", "--out", "c.npz")
+    assert (code, "--features: got a network, but CMA-ES" in err) == (2, True)
 
 
 def test_ctrl_c_keeps_the_best_and_resume_goes_on(

@@ -97,6 +97,9 @@ CASES = [
     Case("ReduceMean", draw(*IMAGE), axes=[1, 2]),
     Case("ReduceMean", draw(*IMAGE), axes=[-1], keepdims=0, name="ReduceMean flat"),
     Case("ReduceSum", draw(*IMAGE), whole(1, 3), keepdims=0),
+    Case("ReduceL2", draw(*IMAGE), axes=[1]),
+    Case("ReduceL2", draw(*IMAGE), axes=[1, 3], keepdims=0, name="ReduceL2 flat"),
+    Case("Dropout", draw(*IMAGE)),
     Case("GlobalAveragePool", draw(*IMAGE)),
     Case("Reshape", draw(*IMAGE), whole(2, 2, 2, 30)),
     Case("Flatten", draw(*IMAGE)),
@@ -281,3 +284,13 @@ def test_a_value_that_is_used_twice_gets_the_sum() -> None:
     )
     np.testing.assert_allclose(of_x, 2 * x + 1, rtol=1e-6)
     np.testing.assert_array_equal(of_unused, np.zeros_like(x))
+
+
+def test_the_length_of_nothing_pulls_nowhere() -> None:
+    model = build(Case("ReduceL2", draw(2, 3), axes=[1]))
+    model.graph.input.append(helper.make_tensor_value_info("g", TensorProto.FLOAT, ["N", 1]))
+    found = append_adjoint(model, {"y": "g"}, ["x0"])["x0"]
+    model.graph.output.append(helper.make_tensor_value_info(found, TensorProto.FLOAT, None))
+    feeds = {"x0": np.zeros((2, 3), np.float32), "g": np.ones((2, 1), np.float32)}
+    (gradient,) = ReferenceEvaluator(model).run([found], feeds)
+    np.testing.assert_array_equal(gradient, np.zeros((2, 3)))

@@ -5,16 +5,24 @@ from __future__ import annotations
 import hashlib
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import onnxruntime
 import pytest
 import torch
 import torch.nn.functional as F
 
 from stylert.apps.evaluation.feature_network import FeatureNetwork
+from stylert.export.adjoint.feature_loss import write_feature_loss
 from stylert.export.feature_networks import PublishedWeights, make_feature_network, making
-from stylert.export.feature_networks.efficientnet_lite0 import STAGES
+from stylert.export.feature_networks.efficientnet_lite0 import (
+    STAGES,
+    count_maps,
+    emit_efficientnet_lite0_maps,
+)
 from stylert.export.feature_networks.weights import read_weights
+from stylert.export.onnx_graph import GraphBuilder
 from stylert.runtime.errors import CheckpointError, InvalidInput
 
 KIND = "efficientnet-lite0"
@@ -57,6 +65,12 @@ def make_state(seed: int = 0) -> State:
 
 def run_torch(state: State, images: np.ndarray) -> np.ndarray:
     """The features [N, 1280] of uint8 [N, 224, 224, 3]."""
+    *_, head = list_maps(state, torch.from_numpy(images).permute(0, 3, 1, 2).float())
+    return head.mean((2, 3)).numpy()
+
+
+def list_maps(state: State, pixels: torch.Tensor) -> list[torch.Tensor]:
+    """What each block gives of pixels [N, 3, H, W] of 0 to 255, and the head."""
 
     def convolve(x: torch.Tensor, conv: str, norm: str, stride: int = 1) -> torch.Tensor:
         weight = state[f"{conv}.weight"]
@@ -67,7 +81,7 @@ def run_torch(state: State, images: np.ndarray) -> np.ndarray:
         of = [state[f"{norm}.{name}"] for name in ("running_mean", "running_var", "weight", "bias")]
         return F.batch_norm(x, *of, eps=1e-3)
 
-    x = (torch.from_numpy(images).permute(0, 3, 1, 2).float() - 127) / 128
+    found, x = [], (pixels - 127) / 128
     x = F.relu6(convolve(x, "_conv_stem", "_bn0", 2))
     for n, (channels, _, stride, expansion, out) in enumerate(list_blocks()):
         at, y = f"_blocks.{n}.", x
@@ -76,7 +90,8 @@ def run_torch(state: State, images: np.ndarray) -> np.ndarray:
         y = F.relu6(convolve(y, f"{at}_depthwise_conv", f"{at}_bn1", stride))
         y = convolve(y, f"{at}_project_conv", f"{at}_bn2")
         x = x + y if stride == 1 and channels == out else y
-    return F.relu6(convolve(x, "_conv_head", "_bn1")).mean((2, 3)).numpy()
+        found.append(x)
+    return [*found, F.relu6(convolve(x, "_conv_head", "_bn1"))]
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +120,56 @@ def test_the_graph_is_the_network(published: Path, state: State, tmp_path: Path)
     expected = run_torch(state, images)
     assert expected.std() > 0.1
     assert np.abs(network.extract(images) - expected).max() < 2e-5
+
+
+class StateWeights:
+    """As `Weights`."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+
+    def take(self, name: str, *shape: int) -> np.ndarray:
+        assert self._state[name].shape == shape
+        return np.asarray(self._state[name].numpy().astype(np.float64))
+
+
+def test_distances_of_maps_and_their_gradient(state: State, tmp_path: Path) -> None:
+    """The loss is the mean over five maps of the distance of channels, each at unit length.
+
+    This one takes pixels of another range than the published, and not from its middle.
+    """
+    size, g = 64, GraphBuilder("maps")
+    x = g.input("pixels", ["N", 3, size, size])
+    weights: Any = StateWeights(state)
+    scale, shift = (g.constant(f"of{n}", np.full((), n, np.float32)) for n in (127.5, 127.4))
+    whole = g.op("Add", g.op("Mul", x, scale, name="byte"), shift, name="bytes")
+    rows = emit_efficientnet_lite0_maps(g, whole, weights, size=size)
+    g.output(rows, "features", "float32", ["N", count_maps(size)])
+    metadata = {"stylert.name": "maps", "stylert.range": "-1,1", "stylert.resize": "bicubic"}
+    g.save(tmp_path / "maps.onnx", metadata=metadata)
+    write_feature_loss(tmp_path / "maps.onnx", tmp_path / "loss.onnx")
+    session = onnxruntime.InferenceSession(str(tmp_path / "loss.onnx"))
+    random = np.random.default_rng(0)
+    img, other = random.uniform(-1, 1, (2, 2, 3, size, size)).astype(np.float32)
+    nothing = np.zeros((2, count_maps(size)), np.float32)
+    (target,) = session.run(["features"], {"img": other, "target": nothing})
+    feeds = {"img": img, "target": target}
+    loss, gradient = session.run(["loss", "grad_img"], feeds)
+
+    leaf = torch.from_numpy(img).double().requires_grad_(True)
+    exact = {name: tensor.double() for name, tensor in state.items()}
+    pairs = (list_maps(exact, p * 127.5 + 127.4) for p in (leaf, torch.from_numpy(other).double()))
+    expected = torch.zeros(2, dtype=torch.float64)
+    for n, (one, two) in enumerate(zip(*pairs, strict=True)):
+        if n in (0, 2, 4, 10, 15):  # the last block of each size
+            unit, at = (p / p.norm(dim=1, keepdim=True) for p in (one, two))
+            expected = expected + (unit - at).square().sum(1).mean((1, 2)) / 5
+    expected.sum().backward()
+    assert leaf.grad is not None
+    np.testing.assert_allclose(loss, expected.detach().numpy(), rtol=1e-5)
+    assert (loss > 0.01).all()
+    difference = np.linalg.norm(gradient - leaf.grad.numpy())
+    assert difference < 1e-4 * np.linalg.norm(leaf.grad.numpy())
 
 
 def test_the_old_files_of_torch_are_read(state: State, tmp_path: Path) -> None:

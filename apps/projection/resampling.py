@@ -1,0 +1,45 @@
+"""Resizing of pictures as matrices, so that a gradient can go back through it."""
+
+from __future__ import annotations
+
+import numpy as np
+
+__all__ = ["make_resampling"]
+
+_SHARPNESS = -0.5  # of the bicubic kernel, as Pillow's
+
+
+def make_resampling(kind: str, before: int, after: int) -> np.ndarray:
+    """The matrix [after, before] that resizes one side of a picture.
+
+    Args:
+        kind: 'bilinear', as TensorFlow 1, after means of 2x2 pixels while the picture is twice as
+            large or more; or 'bicubic', as Pillow, with antialiasing, not clipped.
+        before: pixels of the side.
+        after: pixels that it gets.
+    """
+    if kind == "bicubic":
+        return _make_bicubic(before, after)
+    if before >= 2 * after and before % 2 == 0:
+        halves = np.repeat(np.eye(before // 2, dtype=np.float32) / 2, 2, axis=1)
+        halved: np.ndarray = make_resampling(kind, before // 2, after) @ halves
+        return halved
+    places = np.arange(after) * (before / after)
+    low = places.astype(int)
+    share = (places - low)[:, None]
+    pixels = np.eye(before)
+    mixed = pixels[low] * (1 - share) + pixels[np.minimum(low + 1, before - 1)] * share
+    return np.asarray(mixed, np.float32)
+
+
+def _make_bicubic(before: int, after: int) -> np.ndarray:
+    """Shares of the pixels around each new one, wider where it shrinks."""
+    ratio = before / after
+    wide = max(ratio, 1.0)
+    middle = (np.arange(after)[:, None] + 0.5) * ratio
+    x = np.abs((np.arange(before) + 0.5 - middle) / wide)  # [after, before]
+    a = _SHARPNESS
+    near = ((a + 2) * x - (a + 3)) * x**2 + 1
+    far = (((x - 5) * x + 8) * x - 4) * a
+    shares = np.where(x < 1, near, np.where(x < 2, far, 0.0))
+    return np.asarray(shares / shares.sum(1, keepdims=True), np.float32)
