@@ -14,11 +14,12 @@ def make_resampling(kind: str, before: int, after: int) -> np.ndarray:
 
     Args:
         kind: 'bilinear', as TensorFlow 1, after means of 2x2 pixels while the picture is twice as
-            large or more; or 'bicubic', as Pillow, with antialiasing, not clipped.
+            large or more; or 'bicubic', as Pillow, with antialiasing, not clipped; or 'bicubic-bytes', the
+            same: it is not rounded here, as nothing goes back through rounding.
         before: pixels of the side.
         after: pixels that it gets.
     """
-    if kind == "bicubic":
+    if kind != "bilinear":
         return _make_bicubic(before, after)
     if before >= 2 * after and before % 2 == 0:
         halves = np.repeat(np.eye(before // 2, dtype=np.float32) / 2, 2, axis=1)

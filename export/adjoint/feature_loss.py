@@ -114,12 +114,12 @@ def _prepend_scaling(model: ModelProto, size: int) -> None:
     told = {prop.key: prop.value for prop in model.metadata_props}
     try:
         black, white = map(float, told["stylert.range"].split(","))
-        if told["stylert.resize"] not in ("bilinear", "bicubic"):
+        if told["stylert.resize"] not in ("bilinear", "bicubic", "bicubic-bytes"):
             raise ValueError
     except (KeyError, ValueError):
         raise InvalidInput(
-            "expected metadata stylert.range such as '0,255', and stylert.resize of bilinear or "
-            "bicubic; see docs/evaluation.md."
+            "expected metadata stylert.range such as '0,255', and stylert.resize of bilinear, "
+            "bicubic or bicubic-bytes; see docs/evaluation.md."
         ) from None
     pixels = graph.input[0].name
     del graph.input[:]

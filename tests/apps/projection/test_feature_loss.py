@@ -50,7 +50,7 @@ def loss(tmp_path_factory: pytest.TempPathFactory) -> FeatureLoss:
     return FeatureLoss.open(write_feature_loss(network, folder / "loss.onnx"), threads=1)
 
 
-@pytest.mark.parametrize("kind", RESIZES)
+@pytest.mark.parametrize("kind", ["bilinear", "bicubic"])
 @pytest.mark.parametrize(("before", "after"), [(16, 24), (20, 12), (17, 17), (9, 10)])
 def test_matrices_resize_as_the_evaluation_does(kind: str, before: int, after: int) -> None:
     images = np.random.RandomState(0).uniform(100, 150, (1, before, before, 3)).astype(np.float32)
