@@ -14,8 +14,8 @@ def make_resampling(kind: str, before: int, after: int) -> np.ndarray:
 
     Args:
         kind: 'bilinear', as TensorFlow 1, after means of 2x2 pixels while the picture is twice as
-            large or more; or 'bicubic', as Pillow, with antialiasing, not clipped; or 'bicubic-bytes', the
-            same: it is not rounded here, as nothing goes back through rounding.
+            large or more; else as Pillow's bicubic, with antialiasing, neither clipped nor rounded:
+            nothing goes back through that.
         before: pixels of the side.
         after: pixels that it gets.
     """
