@@ -141,6 +141,10 @@ def export(
     gradient: Annotated[
         bool, in_stored("A graph of gradients, too, as project and inpaint need.", "--gradient")
     ] = False,
+    style_space: Annotated[
+        bool,
+        in_stored("The graphs take offsets of single channels, for edit.", "--style-space"),
+    ] = False,
     classes: Annotated[
         Any,
         in_stored("Names of the classes: a,b,c, or a file with a name a line.", read=parse_names),
@@ -177,6 +181,7 @@ def export(
             weights=weights,
             weights_floor=weights_floor,
             gradient=gradient,
+            style_space=style_space,
             allow_chaotic=allow_chaotic,
             int8_floor=floor,
             encoder=_find_encoder(checkpoint, model) if encoder else None,

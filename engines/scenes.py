@@ -1,7 +1,8 @@
 """What an engine draws to be verified: the scenes of the proof, without PyTorch.
 
 In the last one each layer has the w of another seed, and noise or a transform of its own: with
-equal ws an engine that reads the wrong layer's w passes unseen.
+equal ws an engine that reads the wrong layer's w passes unseen. If it takes offsets of styles, each
+has one of its own there.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from stylert.runtime.bundle import is_noise
 from stylert.runtime.generator import Generator
 from stylert.runtime.latents import make_z
 from stylert.runtime.transforms import TRANSFORM
@@ -46,7 +48,7 @@ def list_scenes(graph: Generator, seeds: Sequence[int]) -> list[EngineScene]:
     """
     spec = graph.spec
     inputs = {tensor.name for tensor in graph.bundle.graphs["synthesis"].inputs}
-    noise = inputs - {"ws", TRANSFORM}
+    noise = [name for name in inputs if is_noise(name)]
     middle = max(1, spec.num_ws // 2)
     mixed = {seed: _mix_layers(graph, seed) for seed in seeds}
 
@@ -71,6 +73,8 @@ def list_scenes(graph: Generator, seeds: Sequence[int]) -> list[EngineScene]:
             options |= {"noise_mode": "seeded", "noise_seed": list(some)}
         if TRANSFORM in inputs:
             options |= {"transform": np.stack([_make_transform(seed) for seed in some])}
+        if graph.inputs.style_space is not None:
+            options |= {"style_offset": graph.inputs.style_space.draw_offsets(some)}
         return generator.synthesize(np.stack([mixed[seed] for seed in some]), **options)
 
     chosen = tuple(seeds)

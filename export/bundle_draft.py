@@ -16,11 +16,13 @@ from stylert.export.adjoint.shared_weights import share_weights
 from stylert.export.checkpoints import Checkpoint, Config, StyleGAN3Config
 from stylert.export.families import build_synthesis_graph
 from stylert.export.gpu_shape import check_gpu_shape
+from stylert.export.graph_session import open_file
 from stylert.export.graphs.emitter import list_noise_inputs
 from stylert.export.graphs.mapping import build_mapping_graph
 from stylert.export.onnx_graph import GraphBuilder
 from stylert.export.precision import HalfPrecision
 from stylert.export.sefa import find_sefa_directions
+from stylert.export.style_space import list_style_layers, make_style_arrays
 from stylert.export.weight_rounding import list_forms
 from stylert.runtime.bundle import (
     GPU,
@@ -33,6 +35,7 @@ from stylert.runtime.bundle import (
     hash_file,
     sealed,
 )
+from stylert.runtime.control.style_space import StyleLayer
 from stylert.runtime.files.directions import make_direction_arrays
 from stylert.runtime.packages import installed_version
 from stylert.runtime.proof.parity import WEIGHT_FLOORS, RoundingError
@@ -53,6 +56,7 @@ class BundleDraft:
         weights: what they are stored as, such as 'int16'; the checkpoint is rounded already.
         weights_floor: PSNR in dB that the pictures of rounded weights have to reach.
         gradient: write the adjoint of the synthesis graph, too.
+        style_space: the synthesis graphs take offsets of their styles.
     """
 
     def __init__(
@@ -64,6 +68,7 @@ class BundleDraft:
         weights: str = "fp32",
         *,
         gradient: bool = False,
+        style_space: bool = False,
         weights_floor: float | None = None,
     ) -> None:
         self.checkpoint = checkpoint
@@ -72,6 +77,8 @@ class BundleDraft:
         self.graph_options = graph_options
         self.weights = weights
         self.gradient = gradient
+        self.style_space = style_space
+        self._style_layers: list[StyleLayer] = []
         self.weights_floor = weights_floor
         self._files: dict[str, list[Path]] = {}  # by graph, or what else they hold
         self._graphs: dict[str, GraphSpec] = {}
@@ -80,9 +87,7 @@ class BundleDraft:
         """Write everything but the manifest."""
         writers: list[Callable[[], None]] = [
             lambda: self._write_graph("mapping", build_mapping_graph(self.checkpoint)),
-            lambda: self._write_graph(
-                "synthesis", build_synthesis_graph(self.checkpoint, **self.graph_options)
-            ),
+            self._write_synthesis,
             self._write_half,
         ]
         if isinstance(self.checkpoint.config, StyleGAN3Config):
@@ -110,7 +115,8 @@ class BundleDraft:
         """
         if GPU in self._graphs:
             proven, for_gpus = (self.folder / f"{name}.onnx" for name in ("synthesis", GPU))
-            check_gpu_shape(proven, for_gpus, self.checkpoint, error)
+            styles = sum(layer.count for layer in self._style_layers)
+            check_gpu_shape(proven, for_gpus, self.checkpoint, error, styles=styles)
 
     def replace_half(self, half: HalfPrecision) -> None:
         """Write the half-precision graph again, with other blocks; none where there is no block."""
@@ -126,10 +132,22 @@ class BundleDraft:
         text = json.dumps(sealed(manifest), indent=1, allow_nan=False) + "\n"
         (self.folder / MANIFEST).write_text(text, encoding="utf-8")
 
+    def _write_synthesis(self) -> None:
+        graph = self._build()
+        self._write_graph("synthesis", graph)
+        if self.style_space:
+            self._style_layers = list_style_layers(graph)
+            session = open_file(self.folder / "mapping.onnx")
+            self._write_arrays("style_space", make_style_arrays(graph, self.checkpoint, session))
+
     def _write_half(self) -> None:
         if blocks := self.half.half_blocks:
-            options = {"half_blocks": blocks, "compact": self.half.compact, **self.graph_options}
-            self._write_graph(HALF, build_synthesis_graph(self.checkpoint, **options))
+            options = {"half_blocks": blocks, "compact": self.half.compact}
+            self._write_graph(HALF, self._build(**options))
+
+    def _build(self, **options: Any) -> GraphBuilder:
+        options = {**options, **self.graph_options, "style_space": self.style_space}
+        return build_synthesis_graph(self.checkpoint, **options)
 
     def _write_graph(self, name: str, graph: GraphBuilder) -> None:
         file = f"{name}.onnx"
@@ -138,7 +156,7 @@ class BundleDraft:
         self._graphs[name] = GraphSpec(file, graph.inputs, graph.outputs)
 
     def _write_for_gpus(self) -> None:
-        options = {**self.graph_options, "filters": "strided"}
+        options = {**self.graph_options, "filters": "strided", "style_space": self.style_space}
         self._write_graph(GPU, build_synthesis_graph(self.checkpoint, **options))
         share_weights(self.folder / f"{GPU}.onnx", self.folder / "synthesis.onnx")
 
@@ -174,6 +192,11 @@ class BundleDraft:
             "weights": self.weights,
             **({"weights_floor": self.weights_floor} if self.weights_floor != usual else {}),
             "half": self.half.to_json(),
+            **(
+                {"style_space": {"layers": [layer.to_json() for layer in self._style_layers]}}
+                if self.style_space
+                else {}
+            ),
         }
 
 

@@ -37,6 +37,7 @@ def export_bundle(
     half_strict: bool = False,
     weights: str = "fp32",
     gradient: bool = False,
+    style_space: bool = False,
     weights_floor: float | None = None,
     allow_chaotic: bool = False,
     int8_floor: float | None = None,
@@ -64,6 +65,8 @@ def export_bundle(
             'int16', 40 for 'int8'.
         gradient: write the graph that `Generator.draw_gradient` needs, too; its weights are those
             of the synthesis graph.
+        style_space: the synthesis graphs take offsets of the styles of all layers, for edits of
+            single channels; see `stylert.runtime.control.style_space`.
         allow_chaotic: publish a network whose float32 is far from float64 in PyTorch itself, so
             that nothing can be proven.
         int8_floor: add the synthesis graph in 8 bits, with at least this PSNR in dB; None = none.
@@ -101,6 +104,7 @@ def export_bundle(
             graph_options,
             weights,
             gradient=gradient,
+            style_space=style_space,
             weights_floor=floor,
         )
         draft.write(progress)

@@ -9,6 +9,7 @@ import numpy as np
 from stylert.export.checkpoints import Checkpoint
 from stylert.export.graph_session import choose_threads, make_feeds
 from stylert.runtime.backends.onnxruntime_package import import_onnxruntime
+from stylert.runtime.control.style_space import STYLE_OFFSET
 from stylert.runtime.errors import ParityError
 from stylert.runtime.proof.parity import TOLERANCES, RoundingError, compare, judge
 from stylert.runtime.transforms import TRANSFORM, invert_transforms
@@ -17,7 +18,12 @@ __all__ = ["check_gpu_shape"]
 
 
 def check_gpu_shape(
-    proven: Path, for_gpus: Path, checkpoint: Checkpoint, error: RoundingError | None
+    proven: Path,
+    for_gpus: Path,
+    checkpoint: Checkpoint,
+    error: RoundingError | None,
+    *,
+    styles: int = 0,
 ) -> None:
     """Draw a picture with both on the processor: each layer has a w of its own, and it is turned.
 
@@ -26,6 +32,7 @@ def check_gpu_shape(
         for_gpus: the other one.
         checkpoint: what they were made of.
         error: of float32, where the proof measured it.
+        styles: how many have an offset, 0 = the graphs take none.
 
     Raises:
         ParityError: they draw different pictures.
@@ -36,6 +43,10 @@ def check_gpu_shape(
     feeds = make_feeds(checkpoint, ws)
     if TRANSFORM in feeds:
         feeds[TRANSFORM] = invert_transforms(np.array([[0.1, -0.05]]), np.array([20.0]))
+    if styles:
+        feeds[STYLE_OFFSET] = (
+            np.random.RandomState(1).normal(0, 0.1, (1, styles)).astype(np.float32)
+        )
     found = compare(*(_draw(path, feeds, choose_threads(c)) for path in (proven, for_gpus)))
     if not judge(found, "fp32", error):
         raise ParityError(

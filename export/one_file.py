@@ -14,9 +14,9 @@ import onnx.compose
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from stylert.runtime.bundle import Bundle
+from stylert.runtime.control.neutral_inputs import make_neutral_inputs
 from stylert.runtime.errors import InvalidInput
 from stylert.runtime.files.publishing import publish_bytes
-from stylert.runtime.transforms import TRANSFORM
 
 __all__ = ["build_one_file", "write_one_file"]
 
@@ -68,7 +68,8 @@ def build_one_file(
     psis = np.where(np.arange(spec.num_ws) < cutoff, psi, 1)[None].astype(np.float32)
     mapping, synthesis = (onnx.load(str(bundle.file(graph))) for graph in ("mapping", "synthesis"))
     model = onnx.compose.merge_models(mapping, synthesis, io_map=[("ws", "ws")], outputs=["image"])
-    constants = {"truncation_psi": psis, TRANSFORM: np.eye(3, dtype=np.float32)[None]}
+    neutral = make_neutral_inputs(bundle.graphs["synthesis"].inputs)
+    constants = {"truncation_psi": psis, **neutral}
     for name, noise in bundle.read_noise().items():
         constants[name] = noise if noise_mode == "const" else np.zeros_like(noise)
     graph = model.graph

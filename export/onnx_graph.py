@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
@@ -16,6 +16,9 @@ from stylert.export.weight_rounding import Integers
 from stylert.runtime.backends.tensorrt.refit_weights import STORED
 from stylert.runtime.bundle import TensorSpec
 from stylert.runtime.errors import StylertError
+
+if TYPE_CHECKING:
+    from stylert.export.graphs.styles import StyledLayer
 
 __all__ = ["IR_VERSION", "OPSET", "GraphBuilder"]
 
@@ -35,12 +38,14 @@ class GraphBuilder:
 
     Attributes:
         squares: names of the weights that a matrix is made of, by its name: see `pack_weights`.
+        styled: the layers of a synthesis network that take styles, in the order of its style space.
     """
 
     def __init__(self, name: str, *, compact: bool = False) -> None:
         self.name = name
         self.compact = compact
         self.squares: dict[str, list[str]] = {}
+        self.styled: tuple[StyledLayer, ...] = ()
         self._scope = ""
         self._inputs: list[ir.Value] = []
         self._outputs: list[ir.Value] = []

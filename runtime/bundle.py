@@ -11,14 +11,14 @@ gradient.onnx         how to fit pictures: see `stylert.export.adjoint.gradient`
 encoder.onnx          photo [N,3,h,w] float32 -> ws; ReStyle's takes img and codes, too; optional
 noise.npz             the checkpoint's own noise, one [1,1,h,w] float32 array per noise input
 directions.npz        directions in w, see `stylert.runtime.files.directions`
+style_space.npz       see `stylert.runtime.control.style_space`; optional, as is the input
+                      style_offset [1 or N,S] float32 of the synthesis graphs that goes with it
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import math
-import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -33,9 +33,9 @@ from stylert.runtime.errors import BundleError
 from stylert.runtime.files.arrays import Header, read_headers
 from stylert.runtime.files.class_names import check_class_names
 from stylert.runtime.files.directions import DirectionSet, name_directions, read_direction_sets
-from stylert.runtime.files.json_files import read_json
 from stylert.runtime.files.listed import check_files as check_listed_files
 from stylert.runtime.files.listed import check_name, hash_file
+from stylert.runtime.files.manifest import MANIFEST, SCHEMA, check_text, read_manifest, sealed
 from stylert.runtime.files.publishing import check_folder
 from stylert.runtime.labels import Classes
 
@@ -55,7 +55,6 @@ __all__ = [
     "hash_file",
 ]
 
-MANIFEST = "manifest.json"
 ENCODER = "encoder"  # the graph that makes the styles of a photo
 ENGINES = "engines"  # the folder of those that were built
 GPU = "synthesis.gpu"  # the synthesis graph in fewer, larger nodes
@@ -64,10 +63,8 @@ HALF = "synthesis.fp16"  # the synthesis graph in mixed half precision
 INT8 = "synthesis.int8"  # the same with convolutions in 8 bits
 _LOWER = {"fp16": HALF, "int8": INT8}  # by precision; a bundle may have them
 _OTHERS = {*_LOWER.values(), ENCODER, GPU, GRADIENT}  # graphs that a bundle may have, too
-SCHEMA = 1  # goes up when an older runtime could misread a newer bundle
 
 # More is no network, and would cost memory before anything else is wrong with it.
-MAX_MANIFEST = 2**25  # bytes; StyleGAN-XL's with a w_avg for each of 1000 classes has half of it
 MAX_SIZE = 2**16  # of a dimension: pixels, classes, ...
 MAX_DIRECTIONS = 4096
 
@@ -133,8 +130,8 @@ class Bundle:
                 folder, or of another schema.
         """
         path = Path(path)
-        manifest = _read_manifest(path)
-        if check_files and manifest.get("sha256") != _digest(manifest):
+        manifest = read_manifest(path)
+        if check_files and manifest.get("sha256") != sealed(manifest)["sha256"]:
             raise BundleError(
                 f"Bundle {path}: {MANIFEST} was changed since the export. "
                 "Copy the bundle again, or export the checkpoint again."
@@ -144,7 +141,7 @@ class Bundle:
             w_avg = _w_avg(manifest["w_avg"], spec)
             bundle = cls(
                 path=path,
-                family=_text(manifest["family"]),
+                family=check_text(manifest["family"]),
                 spec=spec,
                 graphs={
                     name: _graph(manifest["graphs"][name], spec)
@@ -196,7 +193,7 @@ class Bundle:
         if not expected:
             return {}
         most = sum(4 * math.prod(shape) + 1024 for shape in expected.values())
-        with self._arrays("noise.npz", most) as (headers, arrays):
+        with self.arrays("noise.npz", most) as (headers, arrays):
             for name, shape in expected.items():
                 if name not in headers:
                     raise ValueError(f"it has no {name}")
@@ -212,7 +209,7 @@ class Bundle:
         if "directions.npz" not in self.manifest["files"]:
             return ()
         most = MAX_DIRECTIONS * (4 * self.spec.w_dim + 1024)
-        with self._arrays("directions.npz", most) as (_, arrays):
+        with self.arrays("directions.npz", most) as (_, arrays):
             return read_direction_sets(arrays, num_ws=self.spec.num_ws, w_dim=self.spec.w_dim)
 
     @cached_property
@@ -222,7 +219,7 @@ class Bundle:
         return MappingProxyType(named)
 
     @contextmanager
-    def _arrays(
+    def arrays(
         self, name: str, most: int
     ) -> Iterator[tuple[Mapping[str, Header], Mapping[str, np.ndarray]]]:
         """Headers and arrays of a file of `most` bytes; whatever is wrong is a `BundleError`."""
@@ -264,56 +261,6 @@ def graph_key(graph: str, precision: str) -> str:
     return _LOWER.get(precision, graph) if graph == "synthesis" else graph
 
 
-def sealed(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """The manifest with the SHA-256 of its content, whatever the order of the keys."""
-    return {**manifest, "sha256": _digest(manifest)}
-
-
-def _digest(manifest: Mapping[str, Any]) -> str:
-    content = {key: value for key, value in manifest.items() if key != "sha256"}
-    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _read_manifest(path: Path) -> dict[str, Any]:
-    out = shlex.quote(str(path))
-    if not path.exists():
-        raise BundleError(f"No bundle at {path}. Make one: stylert export CHECKPOINT --out {out}")
-    file = path / MANIFEST
-    if not path.is_dir() or not file.is_file():
-        raise BundleError(
-            f"{path} is not a bundle: expected a directory with a {MANIFEST}. "
-            "Make one: stylert export CHECKPOINT --out BUNDLE"
-        )
-    try:
-        manifest = read_json(file, most=MAX_MANIFEST)
-    except (OSError, ValueError) as error:
-        raise BundleError(f"Bundle {path}: cannot read {MANIFEST} ({error}).") from None
-    schema = manifest.get("schema") if isinstance(manifest, dict) else None
-    if not isinstance(schema, int) or isinstance(schema, bool) or schema < 1:
-        raise BundleError(f"Bundle {path}: {MANIFEST} has no valid 'schema' (got {schema!r:.40}).")
-    if schema > SCHEMA:
-        raise BundleError(
-            f"Bundle {path} is of schema {schema}, this StyleRT reads {SCHEMA}. "
-            "Install a newer StyleRT, or export the checkpoint again with this one."
-        )
-    if schema < SCHEMA:
-        raise BundleError(
-            f"Bundle {path} is of schema {schema}, this StyleRT reads {SCHEMA}. Export the "
-            f"checkpoint again: stylert export {_source(manifest)} --out {out} --force"
-        )
-    return dict(manifest)
-
-
-def _source(manifest: Mapping[str, Any]) -> str:
-    """The file that a bundle of any schema says it was made of; a manifest may say anything."""
-    try:
-        file = _text(manifest["provenance"]["source"]["file"])
-    except (KeyError, TypeError, ValueError):
-        return "CHECKPOINT"
-    return shlex.quote(file) if len(file) <= 200 else "CHECKPOINT"
-
-
 def _spec(data: Mapping[str, Any]) -> GeneratorSpec:
     spec = GeneratorSpec(**data)
     psi, cutoff = spec.truncation_psi, spec.truncation_cutoff
@@ -330,7 +277,8 @@ def _spec(data: Mapping[str, Any]) -> GeneratorSpec:
 def _graph(data: Mapping[str, Any], spec: GeneratorSpec) -> GraphSpec:
     def tensors(entries: list[Mapping[str, Any]]) -> tuple[TensorSpec, ...]:
         return tuple(
-            TensorSpec(_text(t["name"]), _text(t["dtype"]), tuple(t["shape"])) for t in entries
+            TensorSpec(check_text(t["name"]), check_text(t["dtype"]), tuple(t["shape"]))
+            for t in entries
         )
 
     file = check_name(data["file"], ending=".onnx")
@@ -370,12 +318,6 @@ def _classes(names: Any, spec: GeneratorSpec, *, apart: bool) -> Classes:
     classes = Classes(spec.c_dim, tuple(names), apart=apart)
     check_class_names(classes)
     return classes
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str) or not value.isprintable():
-        raise ValueError(f"got {value!r:.40}, expected a text")
-    return value
 
 
 def _is_whole(value: Any, least: int, most: int = MAX_SIZE) -> bool:

@@ -70,11 +70,14 @@ class PictureOptions(MotionOptions, total=False):
         noise_mode: 'const' (the checkpoint's own, the default), 'none', or 'seeded'.
         noise_seed: for 'seeded': one for all images, or one per image; None = the image's seed.
         noise: noise of your own instead: [1, 1, h, w] or [N, 1, h, w] floats by input name.
+        style_offset: what is added to the styles of all layers, [S] or [N, S] floats; for a bundle
+            with style space alone, see `stylert.runtime.control.style_space`.
     """
 
     noise_mode: NoiseMode
     noise_seed: int | Sequence[int] | None
     noise: Mapping[str, Any] | None
+    style_offset: Any
 
 
 class WalkOptions(StyleOptions, MotionOptions, total=False):

@@ -9,6 +9,7 @@ import numpy as np
 
 from stylert.runtime.bundle import Bundle
 from stylert.runtime.control.layers import group_layers
+from stylert.runtime.control.style_space import feed_style_offset, read_style_space
 from stylert.runtime.control.styles import check_styles
 from stylert.runtime.control.truncation import make_psi_of_layers
 from stylert.runtime.drawing_options import (
@@ -41,15 +42,18 @@ class GraphInputs:
 
     Attributes:
         noise: makes the noise of the synthesis graph.
+        style_space: of the bundle, None = it has none.
     """
 
     def __init__(self, bundle: Bundle) -> None:
+        self._bundle = bundle
         self._spec = bundle.spec
         self._family = bundle.family
         self._classes = bundle.classes
         self._told = False  # that images get classes by themselves
         self._moves = any(t.name == TRANSFORM for t in bundle.graphs["synthesis"].inputs)
         self.noise = NoiseSource(bundle.noise_inputs, bundle.read_noise())
+        self.style_space = read_style_space(bundle)
 
     def feed_seeds(self, seeds: int | Iterable[int], options: DrawingOptions) -> Feeds:
         """The feeds of both graphs; `Generator.generate` says what it takes."""
@@ -127,4 +131,6 @@ class GraphInputs:
             options.get("noise"),
             batch=batch,
         )
-        return noise.with_rows(self.transforms(options, batch=batch))
+        offset = options.get("style_offset")
+        moved = feed_style_offset(self._bundle, self.style_space, offset, batch=batch)
+        return noise.with_rows({**self.transforms(options, batch=batch), **moved})

@@ -19,7 +19,8 @@ from stylert.runtime.drawing_options import (
 from stylert.runtime.generator import Generator
 
 OPTIONS = [*DrawingOptions.__annotations__]
-IN_PYTHON_ALONE = {"noise", "transform"}  # arrays; a matrix has --translate and --rotate
+IN_PYTHON_ALONE = {"noise", "style_offset"}  # arrays of thousands of numbers
+NO_OPTIONS = IN_PYTHON_ALONE | {"transform"}  # a matrix has --translate and --rotate
 
 
 @pytest.mark.parametrize("name", OPTIONS)
@@ -30,12 +31,12 @@ def test_python_shows_it(name: str) -> None:
     assert any(f"        {name}: " in (text or "") for text in texts)
 
 
-@pytest.mark.parametrize("name", [name for name in OPTIONS if name != "noise"])
+@pytest.mark.parametrize("name", [name for name in OPTIONS if name not in IN_PYTHON_ALONE])
 def test_http_takes_it(name: str) -> None:
     assert name in GenerateRequest.model_fields
 
 
-@pytest.mark.parametrize("name", [name for name in OPTIONS if name not in IN_PYTHON_ALONE])
+@pytest.mark.parametrize("name", [name for name in OPTIONS if name not in NO_OPTIONS])
 def test_the_command_line_has_it(name: str) -> None:
     command = get_command(app).commands["generate"]  # type: ignore[attr-defined]
     assert name in {parameter.name for parameter in command.params}

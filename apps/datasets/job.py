@@ -100,6 +100,8 @@ class DatasetJob:
         refuse_unknown(self.options, DrawingOptions)
         if self.options.get("noise") is not None:
             raise InvalidInput("noise: got arrays, expected a noise_mode: a data set keeps none.")
+        if self.options.get("style_offset") is not None:
+            raise InvalidInput("style_offset: got an array, expected None: a data set keeps none.")
         # NumPy's numbers as Python's, for JSON; what is None is as if it was not there.
         options = {k: _plain(v) for k, v in self.options.items() if v is not None}
         if "truncation_psi" in options:

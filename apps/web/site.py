@@ -146,8 +146,9 @@ def _make_files(generator: Generator) -> tuple[dict[str, bytes], list[str]]:
 
 def _tell_info(generator: Generator, components: int) -> dict[str, Any]:
     """What the page knows of the generator: the answer of the service's /info, and more."""
-    inputs = generator.bundle.noise_inputs
+    inputs, space = generator.bundle.noise_inputs, generator.inputs.style_space
     return tell_generator(generator) | {
+        "styles": 0 if space is None else space.size,
         "limits": _LIMITS,
         "components": list_components(generator.spec)[:components],
         "noise": {t.name: list(t.shape[2:]) for t in inputs},

@@ -20,6 +20,7 @@ __all__ = ["TritonPythonModel"]
 _MAX_SEED = 2**32 - 1
 _NOISE_STREAM = 1  # keeps the noise of a seed apart from the z of the same seed
 _UNIFORM = "noise"  # the input that is uniform in [0, 1); the others, noise_*, are normal
+_STYLE_OFFSET = "style_offset"  # the input that moves styles
 _FARTHEST = 1000.0  # of a transform: beyond it, float32 loses the phase of the waves
 
 
@@ -74,6 +75,8 @@ class TritonPythonModel:
             tensors |= self._read_noise(given.get("noise_seed"), batch)
         if "transform" in self._shapes:
             tensors["transform"] = self._read_transform(given.get("transform"), batch)
+        if _STYLE_OFFSET in self._shapes:  # styles stay as they are
+            tensors[_STYLE_OFFSET] = np.zeros((batch, *self._shapes[_STYLE_OFFSET]), np.float32)
         return tensors
 
     def _read_z(self, given: Mapping[str, np.ndarray]) -> np.ndarray:

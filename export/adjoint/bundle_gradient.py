@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from stylert.export.adjoint.gradient import write_gradient
-from stylert.runtime.bundle import GRADIENT, MANIFEST, Bundle, hash_file, sealed
+from stylert.runtime.bundle import GRADIENT, Bundle, hash_file
 from stylert.runtime.errors import InvalidInput
-from stylert.runtime.files.publishing import publish_bytes, publish_file
+from stylert.runtime.files.manifest import publish_manifest
+from stylert.runtime.files.publishing import publish_file
 
 __all__ = ["add_gradient"]
 
@@ -41,6 +41,5 @@ def add_gradient(path: str | Path, *, force: bool = False) -> Path:
     manifest: dict[str, Any] = {**bundle.manifest}
     manifest["graphs"] = {**manifest["graphs"], GRADIENT: asdict(graph)}
     manifest["files"] = {**manifest["files"], file.name: entry}
-    text = json.dumps(sealed(manifest), indent=1, allow_nan=False) + "\n"
-    publish_bytes(bundle.path / MANIFEST, text.encode())
+    publish_manifest(bundle.path, manifest)
     return file

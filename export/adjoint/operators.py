@@ -20,6 +20,7 @@ from stylert.runtime.errors import InvalidInput
 __all__ = ["ADJOINTS", "Rule"]
 
 TINY = 1e-12  # what lengths are divided by at least
+MOST_ENTRIES = 2**16  # of a matrix that puts a gradient to its places: it is in the file
 
 Gradients = Mapping[int, str]
 Rule = Callable[[Tape, NodeProto, str], Gradients]
@@ -271,7 +272,21 @@ def _gather(tape: Tape, node: NodeProto, g: str) -> Gradients:
         g = tape.op("Unsqueeze", g, tape.constant([axis], np.int64))
     if index.ndim > 1:
         g = tape.reshape(g, (*shape[:axis], index.size, *shape[axis + 1 :]))
-    return {0: _spread(tape, g, index.reshape(-1) % size, size, axis, len(shape))}
+    places = index.reshape(-1) % size
+    if len(places) * size > MOST_ENTRIES and len(set(places.tolist())) == len(places):
+        return {0: _put_back(tape, g, places, size, axis, len(shape))}
+    return {0: _spread(tape, g, places, size, axis, len(shape))}
+
+
+def _put_back(tape: Tape, g: str, places: np.ndarray, size: int, axis: int, rank: int) -> str:
+    """A gradient along an axis put to its places among `size`, none of which is there twice."""
+    count = len(places)
+    back = np.full(size, count)
+    back[places] = np.arange(count)
+    pads = np.zeros((2, rank), np.int64)
+    pads[1, axis] = 1  # a zero, for the places that got nothing
+    padded = tape.op("Pad", g, tape.constant(pads.ravel(), np.int64))
+    return tape.op("Gather", padded, tape.constant(back, np.int64), axis=axis)
 
 
 def _spread(tape: Tape, g: str, places: np.ndarray, size: int, axis: int, rank: int) -> str:

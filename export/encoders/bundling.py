@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,10 +11,11 @@ import numpy as np
 from stylert.export.encoders.config import Encoder, EncoderConfig
 from stylert.export.encoders.graph import build_encoder_graph
 from stylert.export.graph_session import open_file
-from stylert.runtime.bundle import ENCODER, MANIFEST, Bundle, GraphSpec, hash_file, sealed
+from stylert.runtime.bundle import ENCODER, Bundle, GraphSpec, hash_file
 from stylert.runtime.errors import InvalidInput, ParityError
+from stylert.runtime.files.manifest import publish_manifest
 from stylert.runtime.files.pictures import resize_picture
-from stylert.runtime.files.publishing import publish_bytes, publish_file
+from stylert.runtime.files.publishing import publish_file
 from stylert.runtime.generator import Generator
 
 __all__ = ["MOST", "PICTURES", "add_encoder"]
@@ -64,8 +64,7 @@ def add_encoder(
     manifest["graphs"] = {**manifest["graphs"], ENCODER: asdict(tensors)}
     manifest["files"] = {**manifest["files"], file.name: entry}
     manifest[ENCODER] = facts
-    text = json.dumps(sealed(manifest), indent=1, allow_nan=False) + "\n"
-    publish_bytes(bundle.path / MANIFEST, text.encode())
+    publish_manifest(bundle.path, manifest)
     return facts
 
 

@@ -16,6 +16,7 @@ from stylert.export import lowering
 from stylert.export.checkpoints import Checkpoint
 from stylert.export.graphs.styles import StyledLayer, Styles
 from stylert.export.onnx_graph import GraphBuilder
+from stylert.runtime.control.style_space import STYLE_OFFSET
 from stylert.runtime.noise import UNIFORM
 
 __all__ = ["GAINS", "HOMOGENEOUS", "Emitter", "SynthesisEmitter", "list_noise_inputs", "name_noise"]
@@ -100,6 +101,7 @@ class SynthesisEmitter(Emitter):
         watch: add an output 'peak_BLOCK' for every half block: its largest absolute value.
         compact: store the weights of the other blocks as float16, too, where that keeps them;
             None = if there are half blocks.
+        style_space: add an input 'style_offset', which is added to the styles.
     """
 
     styles: Styles  # of all layers, once they are emitted
@@ -112,6 +114,7 @@ class SynthesisEmitter(Emitter):
         half: str = "float16",
         watch: bool = False,
         compact: bool | None = None,
+        style_space: bool = False,
     ) -> None:
         if compact is None:
             compact = bool(half_blocks) and half == "float16"
@@ -121,6 +124,7 @@ class SynthesisEmitter(Emitter):
         self.half_blocks = frozenset(half_blocks)
         self.half = half
         self.watch = watch
+        self.style_space = style_space
         self.in_half = False  # the block at hand has the half-precision form
         self.watched: list[ir.Value] = []  # its values that half precision would have to hold
         self.ws = self.graph.input("ws", ["N", self.config.num_ws, self.config.w_dim])
@@ -138,7 +142,14 @@ class SynthesisEmitter(Emitter):
     def emit_styles(self, layers: Iterable[StyledLayer], **options: bool) -> None:
         """Emit the styles of all layers, before these, with options of `Styles`."""
         spare = int(SPARE * sum(tensor.size for tensor in self.tensors.values()))
-        self.styles = Styles(self.graph, self.ws, layers, spare=spare, **options)
+        self.graph.styled = tuple(layers)
+        offset = None
+        if self.style_space:
+            size = sum(layer.count for layer in self.graph.styled)
+            offset = self.graph.input(STYLE_OFFSET, ["K", size])
+        self.styles = Styles(
+            self.graph, self.ws, self.graph.styled, spare=spare, offset=offset, **options
+        )
 
     def conv(
         self,

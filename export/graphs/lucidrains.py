@@ -64,7 +64,7 @@ class _Synthesis(ModulatedEmitter):
             for layer in (f"{block}.conv0", f"{block}.conv1"):
                 weight = self.tensors[f"synthesis.{layer}.weight"]
                 yield self.styled(layer, index, weight=weight)
-            yield self.styled(f"{block}.torgb", index)
+            yield self.styled(f"{block}.torgb", index, is_rgb=True)
 
     def start(self) -> ir.Value:
         """The first activations, [1, C, 4, 4] or [N, C, 4, 4]."""

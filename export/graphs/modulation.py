@@ -35,7 +35,7 @@ class ModulatedEmitter(SynthesisEmitter):
             self.tensors[f"{name}.weight"], self.tensors[f"{name}.bias"], gain=gain
         )
         half = layer.split(".")[0] in self.half_blocks
-        return StyledLayer(layer, index, *affine, half=half, **options)
+        return StyledLayer(layer, index, *affine, half=half, gain=gain, **options)
 
     def modulation(self, layer: str, weight: np.ndarray) -> tuple[ir.Value, np.ndarray, ir.Value]:
         """The factors of the input [N, I], the weight, and the factors of the output [N, O].

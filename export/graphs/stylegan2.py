@@ -68,7 +68,8 @@ class _Synthesis(ModulatedEmitter):
                 index += 1
             if c.has_torgb(resolution):
                 channels = self.tensors[f"synthesis.{block}.torgb.weight"].shape[1]
-                yield self.styled(f"{block}.torgb", index, gain=1 / math.sqrt(channels))
+                gain = 1 / math.sqrt(channels)
+                yield self.styled(f"{block}.torgb", index, gain=gain, is_rgb=True)
 
     def find_gains(self, layer: str) -> tuple[float, float]:
         """The gains before and behind the activation of a convolution.

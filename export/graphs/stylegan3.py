@@ -81,14 +81,14 @@ class _Synthesis(ModulatedEmitter):
     def list_layers(self) -> Iterator[StyledLayer]:
         """The layers that take styles; the first row of ws is that of the Fourier features."""
         for index, layer in enumerate(self.config.layers, start=1):
-            gain = self.find_gain(layer)
+            gain, real = self.find_gain(layer), layer.in_channels
             if layer.is_torgb:
                 gain /= math.sqrt(layer.in_channels * layer.kernel**2)
-                yield self.styled(layer.name, index, gain=gain)
+                yield self.styled(layer.name, index, gain=gain, real=real, is_rgb=True)
             else:
                 weight = _scale_to_unit_variance(self.tensors[f"synthesis.{layer.name}.weight"])
                 yield self.styled(
-                    layer.name, index, weight=weight, norm=gain, channels=layer.in_channels
+                    layer.name, index, weight=weight, norm=gain, channels=real, real=real
                 )
 
     def layer(self, parts: Parts, layer: StyleGAN3Layer) -> Parts:

@@ -19,6 +19,7 @@ import numpy as np
 import onnx_ir as ir
 
 from stylert.export import lowering
+from stylert.export.graphs.offsets import Offsets
 from stylert.export.onnx_graph import GraphBuilder
 
 __all__ = ["StyledLayer", "Styles"]
@@ -37,6 +38,9 @@ class StyledLayer:
         norm: of the demodulated weights.
         channels: see `fold_demodulation`.
         half: the weight is brought to at most 1, see `normalize_weight`, and so are the styles.
+        gain: of the styles, which the matrix and the bias have in them already.
+        real: how many of the styles are the checkpoint's, None = all; those behind are zeros.
+        is_rgb: it makes colours.
     """
 
     name: str
@@ -47,6 +51,14 @@ class StyledLayer:
     norm: float = 1.0
     channels: int | None = None
     half: bool = False
+    gain: float = 1.0
+    real: int | None = None
+    is_rgb: bool = False
+
+    @property
+    def count(self) -> int:
+        """How many of its styles are the checkpoint's."""
+        return self.width if self.real is None else self.real
 
     @property
     def width(self) -> int:
@@ -70,6 +82,8 @@ class Styles:
         exact: the weights of the affine functions are float32 also in a compact graph.
         alone: each layer has products of its own, for processors: ONNX Runtime rounds them less
             than those of several layers.
+        offset: [1 or N, S], added to the styles of all layers, one layer behind the other; None =
+            there is none.
     """
 
     def __init__(
@@ -81,15 +95,18 @@ class Styles:
         spare: int,
         exact: bool = False,
         alone: bool = False,
+        offset: ir.Value | None = None,
     ) -> None:
         self._graph = graph
+        layers = list(layers)
         self._places: dict[str, tuple[_Group, int]] = {}
         rows = graph.op("Transpose", ws, name="styles/rows", perm=[1, 0, 2])  # [num_ws, N, w_dim]
         axis = graph.shared("axes_2", np.array([2]))
         rows = graph.op("Unsqueeze", rows, axis, name="styles/single_rows")
         groups = [[layer] for layer in layers] if alone else _group_layers(layers, spare)
+        moves = None if offset is None else Offsets(graph, offset, layers, groups)
         for together in groups:
-            group = _Group(graph, rows, together, exact=exact, alone=alone)
+            group = _Group(graph, rows, together, exact=exact, alone=alone, moves=moves)
             self._places |= {layer.name: (group, i) for i, layer in enumerate(group.layers)}
 
     def find(self, layer: str) -> ir.Value:
@@ -139,6 +156,7 @@ class _Group:
         *,
         exact: bool,
         alone: bool,
+        moves: Offsets | None,
     ) -> None:
         self.graph = graph
         self.layers = sorted(layers, key=lambda layer: layer.weight is None)
@@ -150,6 +168,8 @@ class _Group:
             w = graph.op("Gather", rows, at, name="w", axis=0)  # [L, N, 1, w_dim]
             with graph.scope("affine"):
                 styles = self._multiply(w, exact)
+            if moves is not None:
+                styles = moves.add(styles, self.layers, self.width)
             self.styles = self._squeeze(styles, "styles")
             demodulated = [layer for layer in self.layers if layer.weight is not None]
             if demodulated:

@@ -15,6 +15,7 @@ import onnx_ir as ir
 from stylert.export.checkpoints.configs.config import SMALL
 from stylert.runtime.backends.onnxruntime_package import available_providers
 from stylert.runtime.bundle import Bundle
+from stylert.runtime.control.neutral_inputs import make_neutral_inputs
 from stylert.runtime.generator import Generator
 from stylert.runtime.proof.bundle_facts import multiply_adds
 
@@ -50,8 +51,7 @@ def make_pictures(generator: Generator, seeds: Sequence[int]) -> Iterator[Feeds]
     """
     bundle = generator.bundle
     constants = bundle.read_noise()
-    if any(t.name == "transform" for t in bundle.graphs["synthesis"].inputs):
-        constants["transform"] = np.eye(3, dtype=np.float32)[None]
+    constants |= make_neutral_inputs(bundle.graphs["synthesis"].inputs)
     for i, seed in enumerate(seeds):
         classes = {"class_idx": seed % bundle.spec.c_dim} if bundle.spec.c_dim else {}
         ws = generator.styles([seed], truncation_psi=PSIS[i % len(PSIS)], **classes)

@@ -130,7 +130,8 @@ class _Check:
         self.drawer = SceneDrawer(checkpoint, by_precision, self.step)
         self.seeds = seeds
         self.progress = progress
-        self.scenes = list_image_scenes(self.config)
+        offsets = self.drawer.reference.style_space is not None
+        self.scenes = list_image_scenes(self.config, offsets=offsets)
         self.done = 0
         compared = sum(len(draw.seeds) for scene in self.scenes for draw in self.list_draws(scene))
         of_weights = 0 if original is checkpoint else len(seeds)

@@ -74,7 +74,8 @@ class SceneDrawer:
         self._generators = generators
         self._report = report
         self._mapped: dict[Psi, np.ndarray] = {}
-        self.reference = Reference(checkpoint)
+        self._style_space = next(iter(generators.values())).inputs.style_space
+        self.reference = Reference(checkpoint, style_space=self._style_space)
 
     def map_reference(self, seeds: Sequence[int], psi: Psi) -> np.ndarray:
         """The reference's styles of all seeds; they are kept for the pictures."""
@@ -125,6 +126,8 @@ class SceneDrawer:
         if output == "ws":
             return generator.map(make_z(seeds, self._config.z_dim), labels, **options)
         controls: dict[str, Any] = {"output": output, **_make_controls(scene, seeds)}
+        if scene.offset and self._style_space is not None:
+            controls["style_offset"] = self._style_space.draw_offsets(seeds)
         if scene.ws == "own":
             if scene.noise_mode == "seeded":
                 controls["noise_seed"] = list(seeds)

@@ -81,7 +81,8 @@ class Float64Pictures:
 
     @functools.cached_property
     def _exact(self) -> Reference:
-        return Reference(self._checkpoint, torch.float64)
+        space = self._reference.style_space
+        return Reference(self._checkpoint, torch.float64, style_space=space)
 
     def _draw_rows(self, reference: Reference, output: str, scene: Scene, seed: int) -> np.ndarray:
         if output == "ws":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from stylert.export.checkpoints.configs.config import SMALL
 from stylert.export.families import build_model
 from stylert.export.graph_session import choose_threads
 from stylert.export.graphs.emitter import list_noise_inputs, name_noise
+from stylert.export.parity.moved_styles import MovedStyles
 from stylert.export.parity.scenes import (
     Psi,
     Scene,
@@ -24,6 +25,7 @@ from stylert.export.parity.scenes import (
     make_transforms,
 )
 from stylert.runtime.bundle import TensorSpec
+from stylert.runtime.control.style_space import StyleSpace
 from stylert.runtime.latents import make_z
 from stylert.runtime.noise import NoiseSource
 from stylert.runtime.transforms import invert_transforms
@@ -41,9 +43,16 @@ class Reference:
     Args:
         checkpoint: the generator.
         dtype: of all that it computes.
+        style_space: of the bundle, None = its styles are not moved.
     """
 
-    def __init__(self, checkpoint: Checkpoint, dtype: torch.dtype = torch.float32) -> None:
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        dtype: torch.dtype = torch.float32,
+        *,
+        style_space: StyleSpace | None = None,
+    ) -> None:
         # Read by PyTorch when it first allocates: with huge pages, arrays that come and go cost a
         # picture of 256 pixels a fifth less time.
         os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
@@ -51,6 +60,9 @@ class Reference:
         small = checkpoint.config.work < SMALL and not checkpoint.config.has_transform
         self.at_once = TOGETHER if small else 1
         self.model = build_model(checkpoint).to(dtype=dtype)
+        self.style_space = style_space
+        if style_space is not None:
+            self._styles = MovedStyles(self.model.synthesis, style_space.layers)
         self._dtype = dtype
         self._threads = choose_threads(checkpoint.config)
         self._mixed: dict[int, np.ndarray] = {}
@@ -95,11 +107,17 @@ class Reference:
 
     def draw_together(self, seeds: Sequence[int], scene: Scene, ws: np.ndarray) -> np.ndarray:
         """The pictures [N, C, H, W] of ws [N, num_ws, w_dim], in one call of the model."""
-        with torch.inference_mode(), limit_threads(self._threads):
+        with torch.inference_mode(), limit_threads(self._threads), self._moving(seeds, scene):
             images: np.ndarray = self.model.synthesis(
                 self._to_tensor(ws), **self._make_options(seeds, scene)
             ).numpy()
         return images
+
+    def _moving(self, seeds: Sequence[int], scene: Scene) -> AbstractContextManager[None]:
+        """The block in which styles are moved as the scene has it."""
+        if self.style_space is None or not scene.offset:
+            return nullcontext()
+        return self._styles.by(self._to_tensor(self.style_space.draw_offsets(seeds)))
 
     def _make_options(self, seeds: Sequence[int], scene: Scene) -> dict[str, Any]:
         """What the model's synthesis is asked for."""

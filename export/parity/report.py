@@ -62,6 +62,7 @@ class ParityRow:
             "ws": self.scene.ws,
             "noise_mode": self.scene.noise_mode,
             "motion": self.scene.motion,
+            **({"style_offset": "seeded"} if self.scene.offset else {}),
             "batch": self.batch,
             "images": self.images,
             "difference": self.difference.to_json(),

@@ -9,7 +9,7 @@ picture, and transforms are general matrices.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -56,6 +56,7 @@ class Scene:
     noise_mode: str = "-"  # '-' where the network has none
     motion: str = "-"  # 'none', 'seeded' (moved and turned) or 'matrix'; '-' where it has none
     ws: str = "one"  # 'own': every layer has the w of another seed
+    offset: bool = False  # every style is moved, each by another number
 
     def __str__(self) -> str:
         words = [f"psi {self.psi}"]
@@ -63,7 +64,9 @@ class Scene:
             words.append(f"noise {self.noise_mode}")
         if self.motion != "-":
             words.append(f"motion {self.motion}")
-        return ", ".join([*words, "another w in every layer"] if self.ws == "own" else words)
+        if self.ws == "own":
+            words.append("another w in every layer")
+        return ", ".join([*words, "styles moved"] if self.offset else words)
 
 
 def count_pictures(config: Config) -> int:
@@ -76,12 +79,21 @@ def list_mapping_psis(config: Config) -> tuple[Psi, ...]:
     return Psi(1.0), Psi(0.7), Psi(0.7, _find_middle(config)), Psi(None)
 
 
-def list_image_scenes(config: Config) -> tuple[Scene, ...]:
+def list_image_scenes(config: Config, *, offsets: bool = False) -> tuple[Scene, ...]:
     """The scenes that pictures are compared in: psi 1, a cutoff, and another w in every layer.
 
     Each has its own noise mode or motion. No picture depends on psi and noise together, since the
     one is of the mapping network and the other of the synthesis network: so these three are enough.
+
+    Args:
+        config: of the network.
+        offsets: the graph takes offsets of styles; the last scene has some.
     """
+    *others, last = _list_scenes(config)
+    return *others, replace(last, offset=offsets)
+
+
+def _list_scenes(config: Config) -> tuple[Scene, ...]:
     cut = Psi(0.7, _find_middle(config))
     if config.has_transform:
         return (

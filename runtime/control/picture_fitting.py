@@ -11,6 +11,7 @@ import numpy as np
 
 from stylert.runtime.bundle import GRADIENT, Bundle, is_noise
 from stylert.runtime.control.inversion import Inversion
+from stylert.runtime.control.style_space import STYLE_OFFSET, find_style_space
 from stylert.runtime.drawing_options import PictureOptions
 from stylert.runtime.errors import InvalidInput
 from stylert.runtime.graph_inputs import GraphInputs
@@ -34,12 +35,14 @@ class PictureGradient:
         ws: the gradient of the ws, [N, num_ws, w_dim].
         noise: that of each image's noise, [N, 1, h, w] by input name, if it was asked for. One
             noise for all images has the sum of them.
+        style_offset: that of the offsets of styles, [N, S], if it was asked for.
     """
 
     loss: np.ndarray
     img: np.ndarray
     ws: np.ndarray
     noise: Mapping[str, np.ndarray]
+    style_offset: np.ndarray | None = None
 
 
 class PictureFitting(Inversion):
@@ -66,6 +69,7 @@ class PictureFitting(Inversion):
         scales: Any = None,
         img_grad: Any = None,
         with_noise: bool = False,
+        with_styles: bool = False,
         **options: Unpack[PictureOptions],
     ) -> PictureGradient:
         """Draw the images of styles, and the gradients of a loss.
@@ -86,6 +90,7 @@ class PictureFitting(Inversion):
             img_grad: [N, C, H, W] or [1, C, H, W] floats, the gradient of a loss of your own by
                 img, added to that of the target's.
             with_noise: the gradients of the noise, too.
+            with_styles: those of the offsets of styles, too; of a bundle with style space.
             options: see `PictureOptions`.
 
         Returns:
@@ -100,16 +105,20 @@ class PictureFitting(Inversion):
         rows = self._feed_target(feeds.count, target, mask, scales, img_grad)
         feeds = feeds.with_rows(rows)
         noise = [t.name for t in graph.inputs if is_noise(t.name)] if with_noise else []
-        outputs = ["loss", "img", "grad_ws", *(f"grad_{name}" for name in noise)]
+        moved = [STYLE_OFFSET] if with_styles else []
+        if with_styles:
+            find_style_space(self.bundle, self.inputs.style_space)
+        outputs = ["loss", "img", "grad_ws", *(f"grad_{name}" for name in [*noise, *moved])]
         with self.lifetime.in_use() as session:
             drawn = [
                 session.run(("gradient",), part, outputs) for part in feeds.split(self.max_batch)
             ]
-        loss, img, of_ws, *of_noise = (
+        loss, img, of_ws, *others = (
             np.concatenate([np.asarray(array) for array in parts])
             for parts in zip(*drawn, strict=True)
         )
-        return PictureGradient(loss, img, of_ws, dict(zip(noise, of_noise, strict=True)))
+        of_styles = others.pop() if with_styles else None
+        return PictureGradient(loss, img, of_ws, dict(zip(noise, others, strict=True)), of_styles)
 
     def count_scales(self) -> int:
         """How many scales the loss of `draw_gradient` has."""

@@ -10,6 +10,7 @@ import numpy as np
 
 from stylert.runtime.arguments import check_integer, shown
 from stylert.runtime.bundle import Bundle
+from stylert.runtime.control.channel_editing import ChannelEditing
 from stylert.runtime.control.layers import Layers, find_layers, group_layers
 from stylert.runtime.control.pca import PrincipalComponents, find_principal_components
 from stylert.runtime.control.styles import check_styles, edit_styles
@@ -23,7 +24,7 @@ MAX_SAMPLES = 10_000_000  # more is a mistake: a million is what GANSpace takes
 SAMPLES_AT_ONCE = 1024
 
 
-class StyleEditing:
+class StyleEditing(ChannelEditing):
     """The part of `Generator` that edits styles, and reads those that others found."""
 
     bundle: Bundle

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stylert.runtime import bundle as bundle_module
 from stylert.runtime.bundle import MANIFEST, SCHEMA, Bundle, hash_file, sealed
 from stylert.runtime.errors import BundleError, EngineError
+from stylert.runtime.files import manifest as manifest_module
 from stylert.runtime.generator import Generator
 from stylert.runtime.labels import Classes
 
@@ -213,7 +213,7 @@ def test_an_older_schema(
     source: Any,
     named: str,
 ) -> None:
-    monkeypatch.setattr(bundle_module, "SCHEMA", 5)
+    monkeypatch.setattr(manifest_module, "SCHEMA", 5)
     manifest = {"schema": 3, "provenance": {"source": source}}
     (bundle_copy / MANIFEST).write_text(json.dumps(manifest))
     refused(

@@ -26,13 +26,14 @@ export class Drawing {
    */
   async draw(settings) {
     const ws = await this.#stylesOf(settings);
-    const { num_ws, w_dim, has_transform } = this.info;
+    const { num_ws, w_dim, has_transform, styles } = this.info;
     const feeds = { ws: [ws, [1, num_ws, w_dim]] };
     const sizes = this.info.noise;
     for (const [name, field] of Object.entries(this.#noiseOf(settings))) {
       feeds[name] = [field, [1, 1, ...sizes[name]]];
     }
     if (has_transform) feeds.transform = [makeTransform(settings), [1, 3, 3]];
+    if (styles) feeds.style_offset = [new Float32Array(styles), [1, styles]]; // as they are
     const { data, dims } = await this.graphs.run("synthesis", feeds, "image");
     const [, height, width, channels] = dims;
     return { pixels: data, height, width, channels };

@@ -14,6 +14,7 @@ import numpy as np
 
 from stylert.runtime.backends.openvino.compiled_graph import CompiledGraph
 from stylert.runtime.bundle import Bundle
+from stylert.runtime.control.neutral_inputs import make_neutral_inputs
 from stylert.runtime.errors import StylertWarning
 
 __all__ = ["warn_of_small_weights"]
@@ -34,7 +35,7 @@ def warn_of_small_weights(
         exact: in float32.
     """
     spec = bundle.spec
-    feeds = {**bundle.read_noise(), "transform": np.eye(3, dtype=np.float32)[None]}
+    feeds = {**bundle.read_noise(), **make_neutral_inputs(bundle.graphs["synthesis"].inputs)}
     feeds["truncation_psi"] = np.full((1, spec.num_ws), PSI, np.float32)
     errors = []
     for seed in range(PICTURES):

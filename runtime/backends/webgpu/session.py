@@ -19,6 +19,7 @@ from stylert.runtime.backends.webgpu.plug_in import (
     shortened,
 )
 from stylert.runtime.bundle import Bundle
+from stylert.runtime.control.neutral_inputs import make_neutral_inputs
 from stylert.runtime.errors import EngineError
 from stylert.runtime.feeds import Feeds
 from stylert.runtime.proof.parity import TOLERANCES, compare
@@ -103,7 +104,7 @@ class WebGpuSession(OnnxRuntimeSession):
             "z": np.array(z, np.float32),
             "truncation_psi": np.full((count, spec.num_ws), 1, np.float32),
             "c": np.resize(np.eye(spec.c_dim, dtype=np.float32), (count, spec.c_dim)),
-            "transform": np.tile(np.eye(3, dtype=np.float32), (count, 1, 1)),
+            **make_neutral_inputs(bundle.graphs["synthesis"].inputs, count),
         }
         silence = {t.name: np.zeros([1, *map(int, t.shape[1:])], "f4") for t in bundle.noise_inputs}
         taken = {t.name for graph in ("mapping", "synthesis") for t in bundle.graphs[graph].inputs}

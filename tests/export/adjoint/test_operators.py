@@ -114,6 +114,7 @@ CASES = [
     Case("Gather", draw(3, 2, 4), whole(2, 0, 2), axis=0, name="Gather twice"),
     Case("Gather", draw(2, 3, 4), whole(1, 2), axis=1, name="Gather a piece"),
     Case("Gather", draw(2, 3, 4), whole((1, 0), (3, 1)), axis=2, name="Gather a table"),
+    Case("Gather", draw(1, 300), whole(*range(298, 0, -1)), axis=1, name="Gather of many"),
     Case("DepthToSpace", draw(2, 8, 3, 2), blocksize=2, mode="DCR"),
     Case("DepthToSpace", draw(2, 8, 3, 2), blocksize=2, mode="CRD", name="DepthToSpace CRD"),
     Case("Pad", draw(*IMAGE), whole(0, 0, 1, 2, 0, 0, 0, 3), Fixed(0.0)),

@@ -15,6 +15,7 @@ import pytest
 from stylert.runtime import bundle as bundle_module
 from stylert.runtime.bundle import MANIFEST, Bundle, sealed
 from stylert.runtime.errors import BundleError
+from stylert.runtime.files import manifest as manifest_module
 from stylert.runtime.generator import Generator
 
 Refuses = Callable[..., Any]
@@ -109,9 +110,9 @@ def test_a_manifest_that_is_too_large(
     bundle_copy: Path, refuses: Refuses, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     size = (bundle_copy / MANIFEST).stat().st_size
-    monkeypatch.setattr(bundle_module, "MAX_MANIFEST", size)
+    monkeypatch.setattr(manifest_module, "MAX_MANIFEST", size)
     Bundle.open(bundle_copy)
-    monkeypatch.setattr(bundle_module, "MAX_MANIFEST", size - 1)
+    monkeypatch.setattr(manifest_module, "MAX_MANIFEST", size - 1)
     monkeypatch.setattr(Path, "read_bytes", None)
     words = f"cannot read manifest.json (it has {size} bytes, expected at most {size - 1})"
     with refuses(words, error=BundleError):
