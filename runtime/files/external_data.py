@@ -3,6 +3,7 @@
 Backends open those files by themselves, and not all of them look where they lie. So the names are
 read before any backend sees the graph. Nothing is copied: the messages that can hold a tensor are
 walked through in the mapped file, and what is in between, weights above all, is not even read.
+A small message without the word 'location' has none, and is not walked through: most nodes are.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ _INSIDE = {
     "entry": {},
 }
 _KEY, _VALUE = 1, 2
+_NAMED = b"location"  # the key of a file's name
+_SMALL = 4096  # bytes, which are searched faster than walked through
 
 
 def find_external_files(path: Path) -> set[str]:
@@ -50,11 +53,16 @@ def find_external_files(path: Path) -> set[str]:
             inside = _INSIDE[kind]
             for number, wire, _, begin, stop in read_fields(data, start, end):
                 count += 1
-                if wire == BYTES and number in inside:
+                if wire == BYTES and number in inside and _may_name(data, begin, stop):
                     messages.append((inside[number], begin, stop))
                 if count > MAX_FIELDS:
                     raise ValueError(f"it has more than {MAX_FIELDS} parts")
     return found
+
+
+def _may_name(data: mmap, start: int, end: int) -> bool:
+    """Whether there may be a file's name in data[start:end]."""
+    return end - start > _SMALL or data.find(_NAMED, start, end) >= 0
 
 
 def _location(data: mmap, start: int, end: int) -> set[str]:
@@ -67,4 +75,4 @@ def _location(data: mmap, start: int, end: int) -> set[str]:
     entry = dict(parts)
     if len(entry) != len(parts):  # parsers take the last of two
         raise ValueError("it has external data that says something twice")
-    return {entry.get(_VALUE, b"").decode()} if entry.get(_KEY) == b"location" else set()
+    return {entry.get(_VALUE, b"").decode()} if entry.get(_KEY) == _NAMED else set()

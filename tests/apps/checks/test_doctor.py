@@ -7,7 +7,7 @@ import importlib.util
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +21,7 @@ from stylert.runtime.errors import EngineError, MissingExtra
 from stylert.runtime.machine import Gpu
 from stylert.runtime.packages import (
     install_command,
+    installed_version,
     onnxruntime_distribution,
     openvino_distribution,
 )
@@ -29,7 +30,7 @@ Machine = Callable[..., dict[str, Finding]]
 
 
 @pytest.fixture
-def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
+def machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[Machine]:
     """Gives the findings, by name, on a machine with these packages, GPUs and providers."""
 
     def examine(
@@ -66,9 +67,11 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
         monkeypatch.setattr(doctor, "probe_device", probe_device)
         monkeypatch.setattr(doctor, "list_devices", lambda: list(devices))
         monkeypatch.setattr("onnxruntime.get_available_providers", lambda: list(providers))
+        installed_version.cache_clear()
         return {finding.name: finding for finding in diagnose()}
 
-    return examine
+    yield examine
+    installed_version.cache_clear()
 
 
 def test_this_machine() -> None:
