@@ -14,7 +14,7 @@ from stylert.commands.official_options import is_checkpoint, tell_next_step
 from stylert.runtime.errors import InvalidInput
 from stylert.runtime.generator import Generator
 
-__all__ = ["AsJson", "BundleFolder", "Checkpoint", "Force"]
+__all__ = ["AsJson", "BundleFolder", "Checkpoint", "Device", "Force"]
 __all__ += ["PictureQuality", "Precision", "Provider", "Threads", "TrustEngines", "Where"]
 __all__ += ["WhereHere", "argue_bundle", "in_checkpoint", "in_output", "in_panel", "in_where"]
 
@@ -76,6 +76,14 @@ Precision = Annotated[
 ]
 Threads = Annotated[int | None, in_where("CPU threads; by default all that are usable.", min=1)]
 
+Device = Annotated[
+    str | None,
+    in_where(
+        "Device of OpenVINO: cpu, the default, gpu or npu; gpu.1 is the second GPU. Of WebGPU: "
+        "gpu, the default, or software: an adapter that is a program on the CPU."
+    ),
+]
+
 TrustEngines = Annotated[
     bool,
     in_where("Run engines that you did not build, too: they are programs.", "--trust-engines"),
@@ -97,13 +105,7 @@ class Where:
         in_where("Backend: onnxruntime, openvino, tensorrt, or auto: an engine that runs, if any."),
     ] = "auto"
     provider: Provider = "auto"
-    device: Annotated[
-        str | None,
-        in_where(
-            "Device of OpenVINO: cpu, the default, gpu or npu; gpu.1 is the second GPU. Of WebGPU: "
-            "gpu, the default, or software: an adapter that is a program on the CPU."
-        ),
-    ] = None
+    device: Device = None
     precision: Precision = "auto"
     max_batch: Annotated[int, in_where("Images drawn at a time, at most.", "--batch", min=1)] = 8
     trust_engines: TrustEngines = False

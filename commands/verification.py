@@ -19,7 +19,7 @@ from stylert.commands.export import (
     in_proof,
     need_export,
 )
-from stylert.commands.options import AsJson, argue_bundle, in_panel
+from stylert.commands.options import AsJson, argue_bundle, in_panel, in_where
 from stylert.runtime.bundle import Bundle
 from stylert.runtime.errors import InvalidInput, ParityError
 from stylert.runtime.packages import need
@@ -33,6 +33,48 @@ __all__ = ["verify"]
 in_set = in_panel("Data set")
 
 LAYERS = "Layer by layer, in units of half a layer's range"  # the title of its table
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProvenOn:
+    """What draws the pictures that are proven: by default ONNX Runtime on the CPU."""
+
+    backend: Annotated[
+        str | None, in_where("Backend to prove: onnxruntime, the default, or openvino.")
+    ] = None
+    provider: Annotated[
+        str | None, in_where("Processor of ONNX Runtime: cpu, the default, cuda, webgpu, or auto.")
+    ] = None
+    device: options.Device = None
+    precision: Annotated[
+        str | None, in_where("Precision: fp32 or fp16; by default all that the bundle has.")
+    ] = None
+    threads: options.Threads = None
+
+    def list_named(self) -> dict[str, str]:
+        """What was said of it, but for the threads."""
+        said = {key: value for key, value in vars(self).items() if key != "threads"}
+        return {key: value for key, value in said.items() if value is not None}
+
+    def to_options(self) -> dict[str, Any]:
+        """What `Generator.open` takes.
+
+        Raises:
+            InvalidInput: an engine, or whatever comes first, is to draw.
+        """
+        backend = self.backend or "onnxruntime"
+        if backend not in ("onnxruntime", "openvino"):
+            raise InvalidInput(
+                f"backend: got {backend!r:.40}, expected 'onnxruntime' or 'openvino'. To prove an "
+                "engine: verify BUNDLE --engine"
+            )
+        chosen = {
+            "backend": backend,
+            "provider": "auto" if backend == "openvino" else "cpu",
+            "precision": "auto",
+            "threads": self.threads,
+        }
+        return chosen | self.list_named()
 
 
 def verify(
@@ -51,8 +93,7 @@ def verify(
         bool, in_proof("Compare layer by layer, too, and name the first that drifts.", "--layers")
     ] = False,
     allow_chaotic: AllowChaotic = False,
-    provider: options.Provider = "cpu",
-    threads: options.Threads = None,
+    where: ProvenOn,
     repair: Annotated[
         Path | None, in_set("Bundle of the data set, to draw again what is damaged or missing.")
     ] = None,
@@ -70,12 +111,14 @@ def verify(
 
     Example: stylert verify ffhq-bundle --checkpoint ffhq.pkl --layers
 
+    Example: stylert verify ffhq-bundle --checkpoint ffhq.pkl --backend openvino
+
     Example: stylert verify images --repair ffhq-bundle
     """
     from stylert.apps.datasets import holds_dataset
 
     of_bundle = {"checkpoint": checkpoint, "seeds": seeds, "allow_chaotic": allow_chaotic}
-    of_bundle |= {"engine": engine, "plan": plan, "layers": layers, "provider": provider != "cpu"}
+    of_bundle |= where.list_named() | {"engine": engine, "plan": plan, "layers": layers}
     engine = engine or plan is not None
     of_dataset = {"repair": repair, "ws": ws, "trust_engines": trust_engines and not engine}
     is_dataset = holds_dataset(path)
@@ -86,21 +129,23 @@ def verify(
     if is_dataset:
         read_as.refuse_any("data sets have no networks")
         return check_dataset(
-            path, repair, ws, threads=threads, trust_engines=trust_engines, as_json=as_json
+            path, repair, ws, threads=where.threads, trust_engines=trust_engines, as_json=as_json
         )
     if checkpoint is None:
         read_as.refuse_any("it goes with --checkpoint")
+        for name in where.list_named() if engine or layers else ():
+            raise InvalidInput(f"{name}: got one without a checkpoint, with which it goes here")
     if not (checkpoint or engine or layers):
-        return _check_files(path, provider, threads, as_json=as_json)
-    model = None
+        return _check_files(path, where, as_json=as_json)
+    model, threads = None, where.threads
     proofs: dict[str, Proof] = {}
     if checkpoint is not None:
         need_export()
         model = read_as.read(checkpoint)
         proofs["parity"] = _compare_with_pytorch(
-            path, model, seeds, allow_chaotic=allow_chaotic, provider=provider, threads=threads
+            path, model, seeds, allow_chaotic=allow_chaotic, **where.to_options()
         )
-        if (int8 := _check_int8(path, threads)) is not None:
+        if not where.list_named() and (int8 := _check_int8(path, threads)) is not None:
             proofs["int8"] = int8
     if engine:
         proofs["engine"] = _check_engine(path, plan, seeds, trust_engines, threads)
@@ -147,7 +192,8 @@ def _compare_with_pytorch(
         )
     for line in report.notes:
         console.warn(line)
-    return Proof(PARITY, report, None if report.passed else make_parity_error(report))
+    error = None if report.passed else make_parity_error(report)
+    return Proof(PARITY, report, error, [f"Drawn by {line}." for line in report.drawn_by])
 
 
 def _check_int8(path: Path, threads: int | None) -> Proof | None:
@@ -192,8 +238,8 @@ def _compare_layers(
     return Proof(LAYERS, report, lines=report.tell())
 
 
-def _check_files(bundle: Path, provider: str, threads: int | None, *, as_json: bool) -> None:
-    check = check_bundle(bundle, provider=provider, threads=threads)
+def _check_files(bundle: Path, where: ProvenOn, *, as_json: bool) -> None:
+    check = check_bundle(bundle, **where.to_options())
     if as_json:
         console.print_json(check.to_json())
     else:

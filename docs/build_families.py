@@ -2,6 +2,7 @@
 
     python docs/build_families.py docs/families.md      # or: make families
     python docs/build_families.py docs/families.md StyleGAN-XL       # one row
+    python docs/build_families.py docs/families.md WebGPU            # one column
 
 Every cell is a command of the command line, or what stands behind it, on a golden of the tests. A
 cell that does not work has the reason, in the words that a user would read.
@@ -255,19 +256,25 @@ def read_table(document: Path) -> dict[str, dict[str, str]]:
     return table
 
 
-def main(document: Path, families: Collection[str]) -> None:
-    """Try families, and put the table into a document; rows of others stay as they are there."""
-    rows = {family: list(cells.values()) for family, cells in read_table(document).items()}
-    for family in families or FAMILIES:
+def main(document: Path, names: Collection[str]) -> None:
+    """Try families, all or those named, and put the table into a document.
+
+    Names may be of capabilities, too: then these alone are tried. Other cells stay as they are.
+    """
+    table = read_table(document)
+    tried = {name: CAPABILITIES[name] for name in names if name in CAPABILITIES} or CAPABILITIES
+    for family in [name for name in names if name in FAMILIES] or FAMILIES:
         print(family, flush=True)
         with open_network(family) as network:
-            rows[family] = try_family(network, CAPABILITIES)
+            cells = try_family(network, tried)
+        table.setdefault(family, {}).update(zip(tried, cells, strict=True))
+    rows = {family: [cells[name] for name in CAPABILITIES] for family, cells in table.items()}
     text = document.read_text(encoding="utf-8")
     before, _, rest = text.partition(FIRST)
     after = rest.partition(LAST)[2]
     ordered = {family: rows[family] for family in FAMILIES}
-    table = f"{before}{FIRST}\n\n{write_table(ordered)}\n\n{LAST}{after}"
-    document.write_text(table, encoding="utf-8")
+    text = f"{before}{FIRST}\n\n{write_table(ordered)}\n\n{LAST}{after}"
+    document.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -36,12 +37,15 @@ def verify_bundle(
     *,
     seeds: Sequence[int] | None = None,
     allow_chaotic: bool = False,
+    backend: str = "onnxruntime",
     provider: str = "cpu",
+    device: str | None = None,
+    precision: str = "auto",
     threads: int | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
     say: Callable[[str], None] = lambda line: None,
 ) -> ParityReport:
-    """Compare a bundle, in every precision that it has, with its checkpoint in PyTorch.
+    """Compare what a backend draws of a bundle with its checkpoint in PyTorch.
 
     Args:
         bundle: the directory. If it stores rounded weights, the checkpoint's are rounded as well,
@@ -49,7 +53,11 @@ def verify_bundle(
         checkpoint: what it was exported from, or is said to be.
         seeds: the pictures of each scene, None = 32, 16 or 8, by the network's multiply-adds.
         allow_chaotic: see `check_parity`.
-        provider: what the bundle runs on: 'cpu', 'cuda' or 'auto'; see `Generator.open`.
+        backend: what draws the bundle: 'onnxruntime' or 'openvino'. An engine has a proof of its
+            own, `stylert verify --engine`.
+        provider: what it runs on: 'cpu', 'cuda', 'webgpu' or 'auto'; see `Generator.open`.
+        device: of OpenVINO or WebGPU, see there.
+        precision: 'fp32' or 'fp16'; 'auto' = every one that the bundle has.
         threads: its CPU threads, None = as many as draw the pictures in the least time.
         progress: called with the images done, and those in all.
         say: called with a line on what a user should know, see `check_provenance`.
@@ -58,15 +66,24 @@ def verify_bundle(
         The report, which may have failed.
 
     Raises:
+        InvalidInput: an unknown backend, provider, device or precision, or some that do not go
+            together.
         BundleError: it is damaged, not valid ONNX, or of another architecture.
         MissingExtra: the backend is not installed.
-        EngineError: the provider does not run here.
+        EngineError: the backend or the provider does not run here.
     """
     from stylert.export.parity import check_parity, count_threads, open_precisions  # torch
 
     with ExitStack() as stack:
         threads = count_threads(checkpoint.config) if threads is None else threads
-        opened = open_precisions(Path(bundle), provider=provider, threads=threads)
+        opened = open_precisions(
+            Path(bundle),
+            precision,
+            backend=backend,
+            provider=provider,
+            device=device,
+            threads=threads,
+        )
         generators = [stack.enter_context(generator) for generator in opened]
         opened_bundle = generators[0].bundle
         check_graphs(opened_bundle)
@@ -78,7 +95,7 @@ def verify_bundle(
         weights, floor = stored_weights(opened_bundle), weights_floor(opened_bundle)
         if floor is not None and floor < WEIGHT_FLOORS.get(weights, -math.inf):
             say(f"rounded weights may cost more than by default: the export asked for {floor:g} dB")
-        return check_parity(
+        report = check_parity(
             round_weights(checkpoint, weights),
             *generators,
             seeds=seeds,
@@ -87,6 +104,7 @@ def verify_bundle(
             allow_chaotic=allow_chaotic,
             progress=progress,
         )
+    return replace(report, drawn_by=tuple(generator.choice for generator in generators))
 
 
 def compare_bundle_layers(

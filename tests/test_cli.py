@@ -385,6 +385,33 @@ def test_verify(run: Callable[..., Done], bundle: Path) -> None:
     assert json.loads(done.out)["parity_at_export"]["passed"] is True
 
 
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ("--backend tensorrt", "--backend: got 'tensorrt', expected 'onnxruntime' or 'openvino'."),
+        ("--backend auto", "To prove an engine: verify BUNDLE --engine"),
+        ("--precision int8", "--precision: got 'int8', expected one of ('fp32', 'fp16')"),
+        ("--device gpu", "expected --backend openvino or --provider webgpu"),
+        ("--engine --provider cuda", "--provider: got one without a checkpoint"),
+        ("--layers --backend openvino", "--backend: got one without a checkpoint"),
+    ],
+)
+def test_verify_by_what_cannot_be_proven(
+    run: Callable[..., Done], bundle: Path, options: str, words: str
+) -> None:
+    done = run("verify", bundle, *options.split())
+    assert (done.code, done.out) == (2, "")
+    assert words in done.error
+
+
+def test_verify_by_another_backend(run: Callable[..., Done], bundle: Path) -> None:
+    said = ("--backend", "openvino", "--precision", "fp32", "--threads", "1")
+    done = run("verify", bundle, *said)
+    assert (done.code, done.err) == (0, "")
+    assert "on cpu, fp32, 1 thread: as asked." in done.out
+    assert "openvino " in done.out
+
+
 def test_verify_says_what_was_not_compared(run: Callable[..., Done], goldens: Path) -> None:
     done = run("export", goldens / "sg2-gray-64.pkl", "--out", "bundle", "--no-verify")
     assert done.code == 0

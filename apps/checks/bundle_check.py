@@ -8,7 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from stylert.runtime import Generator
-from stylert.runtime.proof.bundle_facts import difference_at_export, reference_error
+from stylert.runtime.bundle import Bundle
+from stylert.runtime.proof.bundle_facts import (
+    difference_at_export,
+    list_proven,
+    reference_error,
+)
 from stylert.runtime.proof.parity import Difference, RoundingError, batch_difference, judge
 
 __all__ = ["BundleCheck", "check_bundle"]
@@ -44,31 +49,49 @@ class BundleCheck:
 
 
 def check_bundle(
-    path: str | Path, *, provider: str = "cpu", threads: int | None = None
+    path: str | Path,
+    *,
+    backend: str = "onnxruntime",
+    provider: str = "cpu",
+    device: str | None = None,
+    precision: str = "auto",
+    threads: int | None = None,
 ) -> BundleCheck:
     """Compare a bundle's files with their checksums, and its images drawn together with alone.
 
     Args:
         path: the bundle's directory.
-        provider: 'cpu', 'cuda' or 'auto'; see `Generator.open`.
+        backend: 'onnxruntime' or 'openvino'; see `Generator.open`.
+        provider: 'cpu', 'cuda', 'webgpu' or 'auto'; see there.
+        device: of OpenVINO or WebGPU, see there.
+        precision: 'fp32' or 'fp16'; 'auto' = every one that the bundle has.
         threads: CPU threads, None = all that are usable.
 
     Raises:
+        InvalidInput: an unknown backend, provider, device or precision, or some that do not go
+            together.
         BundleError: a file is missing or was changed, or the manifest is damaged.
         MissingExtra: the backend is not installed.
-        EngineError: the provider does not run here.
+        EngineError: the backend or the provider does not run here.
     """
-    options: dict[str, Any] = {"provider": provider, "threads": threads}
-    with Generator.open(path, **options) as generator:
-        bundle, choice = generator.bundle, generator.choice
+    bundle = Bundle.open(path)
     at_export = difference_at_export(bundle)
-    differences = {}
-    for precision in (name for name in bundle.precisions if name != "int8"):
-        with Generator.open(path, precision=precision, check_files=False, **options) as one:
-            differences[precision] = batch_difference(one)
+    where: dict[str, Any] = {
+        "backend": backend,
+        "provider": provider,
+        "device": device,
+        "threads": threads,
+    }
+    choices, differences = [], {}
+    for name in list_proven(bundle, precision):
+        with Generator.open(
+            path, precision=name, check_files=False, threads=threads, **where
+        ) as generator:
+            choices.append(generator.choice)
+            differences[name] = batch_difference(generator)
     return BundleCheck(
         path=bundle.path,
-        choice=choice,
+        choice=choices[0],
         batch_differences=differences,
         parity=bundle.manifest.get("parity"),
         difference_at_export=at_export,

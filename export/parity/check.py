@@ -28,6 +28,7 @@ from stylert.export.parity.scenes import (
 from stylert.runtime.bundle import Bundle
 from stylert.runtime.generator import Generator
 from stylert.runtime.images import to_uint8
+from stylert.runtime.proof.bundle_facts import list_proven
 from stylert.runtime.proof.parity import (
     MAX_SHARE_OFF,
     STORED_WEIGHTS,
@@ -81,14 +82,17 @@ def check_parity(
     return ParityReport(rows, errors, notes, allow_chaotic)
 
 
-def open_precisions(path: Path, **options: Any) -> Iterator[Generator]:
-    """Open a bundle in the precisions that are proven; the files are checked once.
+def open_precisions(path: Path, precision: str = "auto", **options: Any) -> Iterator[Generator]:
+    """Open a bundle in the precisions that are proven, see `list_proven`; files are checked once.
 
-    INT8 is not: what it costs is measured, see `stylert quantize`.
+    Args:
+        path: the bundle's directory.
+        precision: one of them, or 'auto': all.
+        options: of `Generator.open`.
     """
-    there = Bundle.open(path, check_files=False).precisions
-    for i, precision in enumerate(name for name in there if name in TOLERANCES):
-        yield Generator.open(path, precision=precision, check_files=not i, **options)
+    bundle = Bundle.open(path, check_files=False)
+    for i, name in enumerate(list_proven(bundle, precision)):
+        yield Generator.open(path, precision=name, check_files=not i, **options)
 
 
 @dataclass(frozen=True)

@@ -85,12 +85,14 @@ class ParityReport:
             was drawn.
         notes: what a user should know, a line each.
         allow_chaotic: a network that float32 says nothing about may pass.
+        drawn_by: what drew the bundle's pictures, a line for each precision.
     """
 
     rows: tuple[ParityRow, ...]
     errors: Mapping[str, RoundingError] = field(default_factory=lambda: MappingProxyType({}))
     notes: tuple[str, ...] = ()
     allow_chaotic: bool = False
+    drawn_by: tuple[str, ...] = ()
 
     @property
     def chaotic(self) -> bool:
@@ -127,6 +129,7 @@ class ParityReport:
             "reference_error": {name: error.to_json() for name, error in self.errors.items()},
             "passed": self.passed,
             "notes": list(self.notes),
+            "drawn_by": list(self.drawn_by),
             "rows": [row.to_json() for row in self.rows],
         }
 

@@ -18,6 +18,7 @@ from stylert.runtime.backends.onnxruntime_package import (
     PROVIDERS,
     available_providers,
     import_onnxruntime,
+    tell_line,
 )
 from stylert.runtime.backends.tensor_check import check_tensors
 from stylert.runtime.bundle import GRADIENT, Bundle, TensorSpec, graph_key
@@ -134,7 +135,9 @@ class OnnxRuntimeSession:
         except StylertError:
             raise
         except Exception as error:  # ONNX Runtime's own exceptions share no base class
-            raise EngineError(f"ONNX Runtime cannot open {path.name}: {_line(error)}") from error
+            raise EngineError(
+                f"ONNX Runtime cannot open {path.name}: {tell_line(error)}"
+            ) from error
         if session.get_providers()[0] != PROVIDERS[self.provider]:
             raise EngineError(
                 f"provider {self.provider!r}: ONNX Runtime fell back to {session.get_providers()}. "
@@ -231,11 +234,7 @@ def _failing() -> Iterator[None]:
     except StylertError:
         raise
     except Exception as error:  # ONNX Runtime's own exceptions share no base class
-        raise EngineError(f"ONNX Runtime failed: {_line(error)}") from error
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())
+        raise EngineError(f"ONNX Runtime failed: {tell_line(error)}") from error
 
 
 def _check_results(results: list[np.ndarray], outputs: list[TensorSpec], count: int) -> None:

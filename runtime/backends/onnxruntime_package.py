@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from stylert.runtime.errors import MissingExtra
 from stylert.runtime.packages import import_extra, install_command, onnxruntime_distribution
 
-__all__ = ["PROVIDERS", "available_providers", "import_onnxruntime"]
+__all__ = ["PROVIDERS", "available_providers", "import_onnxruntime", "tell_line"]
 
 PROVIDERS = {
     "cpu": "CPUExecutionProvider",
     "cuda": "CUDAExecutionProvider",
     "webgpu": "WebGpuExecutionProvider",  # of a plug-in, see `backends.webgpu`
 }
+
+# What ONNX Runtime puts before its words: codes of its own, the place in its sources with the
+# function that it is in, and the condition that did not hold there.
+_CODE = r"\[ONNXRuntimeError\] : \d+ : \w+ : "
+_PLACE = r"\S+\.(?:cc|cpp|h|cu|cuh):\d+ (?:[^()]*?::\w+ ?\([^()]*\)\S*(?: const)? |\w+ )?"
+_CONDITION = r"[^.]\S*(?: \S+)*? was false\. (?=\S)"
+_PREAMBLE = re.compile(rf"{_CODE}|{_PLACE}(?:{_CONDITION})?")
 
 
 def available_providers() -> list[str]:
@@ -40,3 +48,9 @@ def import_onnxruntime() -> Any:
             "('gpu' for 'cpu' with an NVIDIA GPU)"
         )
     return import_extra("onnxruntime", distribution, extra="cpu")
+
+
+def tell_line(error: Exception) -> str:
+    """What ONNX Runtime says went wrong, in one line, without where in its sources that was."""
+    words = " ".join(str(error).split())
+    return _PREAMBLE.sub("", words) or words or type(error).__name__

@@ -9,14 +9,20 @@ from pathlib import Path
 from typing import Any
 
 from stylert.runtime.bundle import INT8, MANIFEST, Bundle
-from stylert.runtime.errors import BundleError
-from stylert.runtime.proof.parity import STORED_WEIGHTS, WEIGHT_FLOORS, RoundingError
+from stylert.runtime.errors import BundleError, InvalidInput
+from stylert.runtime.proof.parity import (
+    STORED_WEIGHTS,
+    TOLERANCES,
+    WEIGHT_FLOORS,
+    RoundingError,
+)
 
 __all__ = [
     "WEIGHTS",
     "difference_at_export",
     "int8_error",
     "multiply_adds",
+    "list_proven",
     "noise_strength",
     "reading_manifest",
     "reference_error",
@@ -42,6 +48,23 @@ def reading_manifest(path: str | Path) -> Iterator[None]:
             f"Bundle {path}: {MANIFEST} is damaged ({type(error).__name__}: {error}). "
             "Export the checkpoint again."
         ) from None
+
+
+def list_proven(bundle: Bundle, precision: str = "auto") -> tuple[str, ...]:
+    """The precisions of a bundle that a proof is of: 'auto' = all, or the one that is named.
+
+    INT8 is not: what it costs is measured, see `stylert quantize`.
+
+    Raises:
+        InvalidInput: there is no proof of that precision.
+    """
+    if precision not in ("auto", *TOLERANCES):
+        raise InvalidInput(
+            f"precision: got {precision!r:.40}, expected one of {tuple(TOLERANCES)}, or 'auto': "
+            "all that the bundle has."
+        )
+    there = tuple(name for name in bundle.precisions if name in TOLERANCES)
+    return there if precision == "auto" else (precision,)
 
 
 def difference_at_export(bundle: Bundle) -> float | None:

@@ -38,11 +38,16 @@ CHECKPOINTS = {
 }
 
 
+def read_ws(arrays: dict[str, np.ndarray]) -> np.ndarray:
+    """The styles of a golden's first pictures [2, num_ws, w_dim]; field files have them as `ws`."""
+    return np.asarray(arrays["ws_psi1" if "ws_psi1" in arrays else "ws"][:2])
+
+
 def list_draws(
     generator: stylert.Generator, arrays: dict[str, np.ndarray]
 ) -> Iterator[tuple[str, np.ndarray, dict[str, Any]]]:
     """The scenes of a golden: name, ws [2, num_ws, w_dim], and options of `synthesize`."""
-    ws = arrays["ws_psi1"][:2]
+    ws = read_ws(arrays)
     mixed = ws.copy()
     mixed[:, 1::2] = ws[::-1, 1::2]
     yield "as it is", ws, {}
@@ -77,14 +82,14 @@ def draw_golden(name: str, folder: Path) -> dict[str, Any]:
                     "cpu_seconds_a_picture": seconds / len(ws),
                 }
             z, c = arrays["z"][:2], arrays.get("c")
-            labels = None if c is None else c[:2]
+            labels = None if c is None or not c.size else c[:2]
             styles = [opened.map(z, labels, truncation_psi=1.0) for opened in (cpu, webgpu)]
             row["ws_max_abs"] = float(np.abs(styles[0] - styles[1]).max())
     if GPU in cpu.bundle.graphs:
         _forget_shape_for_gpus(bundle)
         with stylert.open(bundle, provider="webgpu", device="software") as webgpu:
             start = time.process_time()
-            webgpu.synthesize(arrays["ws_psi1"][:1], output="img")
+            webgpu.synthesize(read_ws(arrays)[:1], output="img")
             row["cpu_seconds_a_picture_of_the_graph_for_cpus"] = time.process_time() - start
     row["proven"] = all(scene["proven"] for scene in row["scenes"].values())
     row["max_abs"] = max(scene["max_abs"] for scene in row["scenes"].values())

@@ -146,6 +146,20 @@ def test_the_pictures_again(tiny: Checkpoint, tiny_bundle: Path) -> None:
     assert said == ["untrained:small is not the file that was exported (untrained:small)"]
 
 
+def test_pictures_of_another_backend(tiny: Checkpoint, tiny_bundle: Path) -> None:
+    report = verify_bundle(
+        tiny_bundle, tiny, seeds=[3], threads=1, backend="openvino", provider="auto"
+    )
+    assert report.passed
+    assert [line.partition(" ")[0] for line in report.drawn_by] == ["openvino", "openvino"]
+    assert report.to_json()["drawn_by"] == list(report.drawn_by)
+
+
+def test_one_precision_alone(tiny: Checkpoint, tiny_bundle: Path) -> None:
+    report = verify_bundle(tiny_bundle, tiny, seeds=[3], threads=1, precision="fp16")
+    assert {row.precision for row in report.rows if row.output != "ws"} == {"fp16"}
+
+
 def test_other_weights_are_a_report_that_failed(
     make_checkpoint: Callable[..., Checkpoint], tiny_bundle: Path
 ) -> None:

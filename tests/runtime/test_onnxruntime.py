@@ -15,7 +15,7 @@ import pytest
 from stylert.runtime import packages
 from stylert.runtime.backends import open_session
 from stylert.runtime.backends.onnxruntime import OnnxRuntimeSession, usable_cpus
-from stylert.runtime.backends.onnxruntime_package import available_providers
+from stylert.runtime.backends.onnxruntime_package import available_providers, tell_line
 from stylert.runtime.bundle import MANIFEST, Bundle, hash_file, sealed
 from stylert.runtime.errors import EngineError, MissingExtra
 from stylert.runtime.feeds import Feeds
@@ -211,3 +211,23 @@ def test_cuda_draws_what_the_cpu_draws(
     bundle_of: Callable[[str], Path], assert_backend_draws: Callable[..., None], name: str
 ) -> None:
     assert_backend_draws(bundle_of(name), provider="cuda")
+
+
+PLACE = "[ONNXRuntimeError] : 1 : FAIL : /onnxruntime_src/core/session/bridge.cc:2251 "
+CONDITION = "/src/wise.h:583 void ort::Iter::Append(int, int) axis == 1 || b was false. "
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (f"{PLACE}ort::Provider& ort::Library::Get() {PLACE[:32]}no cuBLAS.\n", "no cuBLAS."),
+        (f"Status: {CONDITION}No axis: 2.\n", "Status: No axis: 2."),
+        (
+            "shader_helper.cc:416 GenerateSourceCode Program Transpose requires f16 (it has none).",
+            "Program Transpose requires f16 (it has none).",
+        ),
+        ("protobuf parsing failed.", "protobuf parsing failed."),
+    ],
+)
+def test_words_of_the_library_without_its_sources(words: str, told: str) -> None:
+    assert tell_line(RuntimeError(words)) == told

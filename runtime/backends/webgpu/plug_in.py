@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from stylert.runtime.backends.onnxruntime_package import tell_line
+from stylert.runtime.backends.webgpu.stderr import hear_dawn
 from stylert.runtime.backends.webgpu.vulkan import Adapter, list_adapters
 from stylert.runtime.errors import EngineError, InvalidInput
 from stylert.runtime.packages import import_extra, installed_version
@@ -86,25 +88,36 @@ def add_provider(ort: Any, options: Any) -> None:
 
 
 @contextmanager
-def quiet(ort: Any) -> Iterator[None]:
-    """Keep drivers and ONNX Runtime from writing to stderr while something is opened."""
-    with LOCK:
+def quiet(ort: Any) -> Iterator[list[str]]:
+    """Keep drivers and ONNX Runtime from writing to stderr while something is opened.
+
+    Yields:
+        What Dawn, the WebGPU of ONNX Runtime, wanted to write: filled when the block ends.
+    """
+    with LOCK, hear_dawn() as heard:
         # Wayland's library complains where there is no such folder; that there is none is no error.
         set_here = "XDG_RUNTIME_DIR" not in os.environ
         if set_here:
             os.environ["XDG_RUNTIME_DIR"] = os.sep + "nonexistent"
         ort.set_default_logger_severity(_SILENT)
         try:
-            yield
+            yield heard
         finally:
             ort.set_default_logger_severity(_WARNING)
             if set_here:
                 os.environ.pop("XDG_RUNTIME_DIR", None)
 
 
-def shortened(error: Exception) -> str:
-    """What ONNX Runtime says, in at most 250 characters, and what to do where that is known."""
-    words = " ".join(str(error).split())[:250].rstrip(" .")
+def shortened(error: Exception, heard: Sequence[str] = ()) -> str:
+    """What ONNX Runtime says, in at most 250 characters, and what to do where that is known.
+
+    Args:
+        error: of ONNX Runtime.
+        heard: what Dawn said meanwhile, see `quiet`; its first line tells why.
+    """
+    words = tell_line(error)[:250].rstrip(" .")
+    if heard:
+        words = f"{words} ({heard[0].rstrip(' .')})"
     for sign, remedy in _REMEDIES.items():
         if sign in words:
             return f"{words}. {remedy}"
@@ -128,7 +141,7 @@ def _register(ort: Any) -> list[Any]:
         try:
             ort.register_execution_provider_library(_NAME, module.get_library_path())
         except Exception as error:  # ONNX Runtime's own exceptions share no base class
-            words = " ".join(str(error).split())[:200]
+            words = tell_line(error)[:200]
             raise EngineError(f"provider 'webgpu': the plug-in does not load: {words}") from error
         finally:
             if before is None:

@@ -20,7 +20,7 @@ from stylert.runtime.backends.webgpu.plug_in import (
 )
 from stylert.runtime.bundle import Bundle
 from stylert.runtime.control.neutral_inputs import make_neutral_inputs
-from stylert.runtime.errors import EngineError
+from stylert.runtime.errors import EngineError, StylertError
 from stylert.runtime.feeds import Feeds
 from stylert.runtime.proof.parity import TOLERANCES, compare
 from stylert.runtime.session import DLPackArray, Graphs
@@ -66,12 +66,16 @@ class WebGpuSession(OnnxRuntimeSession):
                 whole.close()
 
     def _create(self, ort: Any, path: Path, options: Any) -> Any:
-        with quiet(ort):
-            try:
+        heard: list[str] = []
+        try:
+            with quiet(ort) as heard:
                 add_provider(ort, options)
                 return ort.InferenceSession(str(path), options, enable_fallback=0)
-            except Exception as error:  # ONNX Runtime's own exceptions share no base class
-                raise EngineError(f"WebGPU cannot open {path.name}: {shortened(error)}") from error
+        except StylertError:
+            raise
+        except Exception as error:  # ONNX Runtime's own exceptions share no base class
+            words = shortened(error, heard)
+            raise EngineError(f"WebGPU cannot open {path.name}: {words}") from error
 
     def run(
         self, graphs: Graphs, feeds: Feeds, outputs: Sequence[str], *, on_device: bool = False

@@ -1,7 +1,9 @@
-"""WebGPU: it draws on a software adapter with nothing on the CPU, or says in a line why not."""
+"""WebGPU: every family on a software adapter with nothing on the CPU, or in a line why not."""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,15 +11,35 @@ import numpy as np
 import onnxruntime
 import pytest
 
+from stylert.export.bundle_writer import export_bundle
+from stylert.export.checkpoints import read_checkpoint
 from stylert.runtime.backends import open_session
 from stylert.runtime.backends.webgpu import plug_in, session, vulkan
 from stylert.runtime.backends.webgpu.vulkan import Adapter
-from stylert.runtime.bundle import Bundle
+from stylert.runtime.bundle import GPU, Bundle
 from stylert.runtime.errors import EngineError, InvalidInput, MissingExtra
 from stylert.runtime.generator import Generator
 from stylert.runtime.proof.parity import TOLERANCES, compare
+from stylert.tests.loading import load_file
 
-SOFTWARE = {"provider": "webgpu", "device": "software"}
+REQUIRE_WEBGPU = load_file(Path(__file__).parents[3] / "require_webgpu.py")
+
+SOFTWARE: dict[str, Any] = {"provider": "webgpu", "device": "software"}
+# One of each family, beside sg2-skip-32: the others, and larger ones, are drawn by
+# tests/benchmarks/webgpu_goldens.py, since every network's shaders take a second to compile.
+NAMES = ("sg2-orig-32", "sg2-resnet-32", "sg1-tf-32", "field/luci16", "field/xl-cond")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def shaders(request: pytest.FixtureRequest, bundle: Path) -> Iterator[None]:
+    """One session stays open, so that what several networks need is compiled once."""
+    if REQUIRE_WEBGPU.why_not():
+        yield
+        return
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("VK_DRIVER_FILES", str(REQUIRE_WEBGPU.find_driver(request.config)))
+        with Generator.open(bundle, **SOFTWARE):
+            yield
 
 
 @pytest.mark.usefixtures("swiftshader")
@@ -54,6 +76,40 @@ def test_draws_what_the_processor_draws(
         with pytest.raises(EngineError, match="on_device: got True"):
             opened.generate([1], on_device=True)
     assert capfd.readouterr().err == ""
+
+
+def assert_draws(path: Path) -> None:
+    """One picture, which is slow enough: each layer has the w of another seed."""
+    with (
+        Generator.open(path, provider="cpu", precision="fp32") as cpu,
+        Generator.open(path, precision="fp32", **SOFTWARE) as webgpu,
+    ):
+        classes = {"class_idx": 1} if cpu.spec.c_dim else {}
+        ws, drawn = (g.styles(range(cpu.spec.num_ws), **classes) for g in (cpu, webgpu))
+        np.testing.assert_allclose(drawn, ws, rtol=0, atol=1e-5)
+        layers = np.arange(cpu.spec.num_ws)
+        options: dict[str, Any] = {"noise_mode": "seeded", "noise_seed": [7]}
+        if not cpu.bundle.noise_inputs:
+            options = {"rotate": 30, "translate": (0.2, -0.1)} if GPU in cpu.bundle.graphs else {}
+        mixed = ws[layers, layers][None]
+        found = compare(*(g.synthesize(mixed, output="img", **options) for g in (cpu, webgpu)))
+    assert found.within(TOLERANCES["fp32"]), found
+    assert found.max_abs <= 1e-5, found
+
+
+@pytest.mark.usefixtures("swiftshader")
+@pytest.mark.parametrize("name", NAMES)
+def test_draws_every_family(name: str, bundle_of: Callable[[str], Path]) -> None:
+    assert_draws(bundle_of(name))
+
+
+@pytest.mark.usefixtures("swiftshader")
+@pytest.mark.parametrize("name", ["human-sg3t.pkl", "sg3r-decoder.pt"])
+def test_draws_stylegan3(name: str, goldens: Path, tmp_path: Path) -> None:
+    """The goldens of 64 pixels take 20 s: these networks are smaller."""
+    out = tmp_path / "bundle"
+    export_bundle(read_checkpoint(str(goldens / "field" / name)), out, verify_seeds=0, half="none")
+    assert_draws(out)
 
 
 @pytest.mark.usefixtures("swiftshader")
@@ -139,3 +195,25 @@ def test_one_line_of_what_the_library_says(words: str, remedy: str) -> None:
     assert "\n" not in told
     assert len(told) < 350
     assert remedy in told
+
+
+LAVAPIPE_22 = (
+    "/onnxruntime_src/core/session/plugin_ep/ep_plugin_provider_interfaces.cc:71 virtual "
+    "std::unique_ptr<onnxruntime::IExecutionProvider> onnxruntime::PluginExecutionProviderFactory"
+    "::CreateProvider(const OrtSessionOptions&, const OrtLogger&) Error creating execution "
+    "provider: [ONNXRuntimeError] : 11 : EP_FAIL : /onnxruntime_src/webgpu/webgpu_context.cc:136 "
+    "onnxruntime::webgpu::WebGpuContext::Initialize(const onnxruntime::WebGpuContextConfig&)"
+    "::<lambda()> adapter_result.status == wgpu::RequestAdapterStatus::Success was false. Failed "
+    "to get a WebGPU adapter: No supported adapters\n\n"
+)
+
+
+def test_a_driver_that_dawn_refuses(capfd: pytest.CaptureFixture[str]) -> None:
+    with plug_in.quiet(onnxruntime) as heard:
+        os.write(2, b"another thread's\nWarning: Vulkan shaders required.\n - While starting\n")
+        os.write(2, b"    at InitializeImpl (/build/dawn.cpp:253)\n\nand its end\n")
+    assert capfd.readouterr().err == "another thread's\nand its end\n"
+    assert plug_in.shortened(RuntimeError(LAVAPIPE_22), heard) == (
+        "Failed to get a WebGPU adapter: No supported adapters (Vulkan shaders required). Update "
+        "the GPU's driver; of Mesa's, WebGPU takes version 25 and newer."
+    )
