@@ -84,9 +84,7 @@ def check_bundle(
     }
     choices, differences = [], {}
     for name in list_proven(bundle, precision):
-        with Generator.open(
-            path, precision=name, check_files=False, threads=threads, **where
-        ) as generator:
+        with Generator.open(path, precision=name, check_files=False, **where) as generator:
             choices.append(generator.choice)
             differences[name] = batch_difference(generator)
     return BundleCheck(
