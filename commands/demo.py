@@ -18,6 +18,10 @@ __all__ = ["demo"]
 def demo(
     out: Annotated[Path, typer.Argument(help="Folder to write.", metavar="BUNDLE")],
     *,
+    words: Annotated[
+        Path | None,
+        typer.Option(help="Folder for its pair of networks for pictures and words, for search."),
+    ] = None,
     force: Force = False,
 ) -> None:
     """Write the demo's bundle: six classes of small pictures. No checkpoint and no PyTorch needed.
@@ -26,7 +30,7 @@ def demo(
     """
     from stylert.apps.demo import write_demo
 
-    write_demo(out, force=force)
+    write_demo(out, words=words, force=force)
     names = Bundle.open(out).classes.names
     console.say(f"Wrote {out}. Its classes: {', '.join(names)}.")
     console.say(f"Draw with: stylert generate {shlex.quote(str(out))} --seeds 0-15 --out images")

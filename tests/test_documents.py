@@ -411,6 +411,7 @@ def reader(tmp_path: Path, exports: Path, monkeypatch: pytest.MonkeyPatch) -> It
 
 # webdataset leaves it to the garbage collector to close shards.
 @pytest.mark.filterwarnings("ignore:This processor has no VNNI")
+@pytest.mark.filterwarnings("ignore:text. no sample comes nearer")
 @pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
 @pytest.mark.parametrize("document", FOLLOWED)
 @pytest.mark.filterwarnings("ignore:No class was chosen")

@@ -102,7 +102,12 @@ def test_the_wheel_holds_the_packages_and_nothing_else(wheel: Path) -> None:
     sources = [path for path in project_files() if path.suffix == ".py"]
     packages = [path for path in sources if path.parts[0] in FLOORS]
     root = [Path("__init__.py"), Path("cli.py"), Path("py.typed")]
-    folders = (Path("apps/serving/page"), Path("apps/demo/bundle"), Path("apps/web/page"))
+    folders = (
+        Path("apps/serving/page"),
+        Path("apps/demo/bundle"),
+        Path("apps/demo/words"),
+        Path("apps/web/page"),
+    )
     data = [path for path in project_files() if path.parent in folders]
     data += [Path("apps/web/offline.js")]
     assert {folders[0] / "index.html", folders[1] / "manifest.json"} <= {*data}

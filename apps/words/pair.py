@@ -36,8 +36,8 @@ class Pair:
         folder: where it lies.
         dim: of the common space, d.
         size: of the pictures that the image tower sees.
-        known: similarity to the best picture that a text reaches which the pair knows; None where
-            the folder does not tell.
+        known: the similarity that the best of some samples has to a text which the pair knows; None
+            where the folder does not tell.
     """
 
     def __init__(

@@ -71,7 +71,8 @@ class FoundPictures:
         images: the pictures [N, H, W, C] uint8.
         similarity: of each to the text [N], at most 1.
         started: similarity of the samples that they come from [N].
-        known: whether the pair knows the text; None where the pair does not tell.
+        known: whether a sample came as near as to a text that the pair knows; None where its folder
+            does not tell how near that is.
     """
 
     ws: np.ndarray
@@ -129,11 +130,13 @@ def search_text(
         best, similarity = climb.follow_gradient(best, similarity)
     order = np.argsort(-similarity, kind="stable")
     best, similarity = best[order], similarity[order]
-    known = None if pair.known is None else bool(similarity[0] >= pair.known)
+    # A climb deceives a pair in the end; samples do not.
+    known = None if pair.known is None else bool(started.max() >= pair.known)
     if known is False:
         warnings.warn(
-            f"text: {shown(text)} reaches the similarity {similarity[0]:.2f} at best, and what "
-            f"this pair knows reaches {pair.known:.2f}: it knows little of it.",
+            f"text: no sample comes nearer to {shown(text)} than {started.max():.2f}, and to what "
+            f"this pair knows one of {settings.seeds_start} comes to {pair.known:.2f}: it knows "
+            "little of it.",
             StylertWarning,
             stacklevel=2,
         )
