@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -144,10 +145,10 @@ def measure_drift(
     columns |= dict.fromkeys(COLUMNS, (1, "float64"))
     step = round_up(TOGETHER, generator.max_batch)
 
-    def read(start: int) -> Iterator[Mapping[str, np.ndarray]]:
+    def draw(start: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         for at in range(start, len(job.seeds), step):
             places = range(at, min(at + step, len(job.seeds)))
-            yield _compare(network, first.draw(job, places), against.draw(job, places))
+            yield _check_same(first.draw(job, places), against.draw(job, places))
 
     identity = {
         **first.identity(job),
@@ -155,22 +156,28 @@ def measure_drift(
         "features": network.describe(),
     }
     rows = Rows(folder, "drift", identity=identity, columns=columns, count=len(job.seeds))
-    fill(rows, read, lambda done, total: progress("drawing twice", done, total))
+    see = partial(_compare, network)
+    fill(rows, draw, see, lambda done, total: progress("drawing twice", done, total))
     progress("comparing", 0, 1)
     drift = Drift(network.describe(), rows.done, (first.name, against.name), _measure(rows))
     progress("comparing", 1, 1)
     return drift
 
 
-def _compare(
-    network: FeatureNetwork, first: np.ndarray, second: np.ndarray
-) -> dict[str, np.ndarray]:
-    """A row for each pair of pictures [n, H, W, C] uint8."""
+def _check_same(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     if first.shape != second.shape:
         raise InvalidInput(
             f"against: got pictures of {second.shape[1:]}, expected {first.shape[1:]}, those of "
             "the same network."
         )
+    return first, second
+
+
+def _compare(
+    network: FeatureNetwork, pictures: tuple[np.ndarray, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """A row for each pair of pictures [n, H, W, C] uint8."""
+    first, second = pictures
     off = first.astype(np.float32) - second
     pixels = off.reshape(len(off), -1)
     return {

@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +37,7 @@ METRICS = ("fid", "kid", "pr", "dc")
 TOGETHER = 32  # pictures between two reports of progress, about
 NO_CLASS = -1
 
+_Seen = tuple[np.ndarray, list[int]]  # uint8 [n, H, W, C], and their classes
 Progress = Callable[[str, int, int], None]  # the stage, what is done of it, and all
 
 
@@ -123,7 +125,7 @@ def extract_drawn(
     job = job.for_generator(generator.spec, generator.classes)
     step = round_up(TOGETHER, generator.max_batch)
 
-    def read(start: int) -> Iterator[Mapping[str, np.ndarray]]:
+    def draw(start: int) -> Iterator[_Seen]:
         for first in range(start, len(job.seeds), step):
             places = range(first, min(first + step, len(job.seeds)))
             parts = [
@@ -131,11 +133,12 @@ def extract_drawn(
                 for i in range(places.start, places.stop, generator.max_batch)
             ]
             classes = [_class_of(job.find_class(place)) for place in places]
-            yield _see(network, np.concatenate(parts), classes)
+            yield np.concatenate(parts), classes
 
     identity = {**describe_drawn(generator, job), "features": network.describe()}
     rows = _open_rows(folder, name, identity, network, len(job.seeds))
-    fill(rows, read, lambda done, total: progress("drawing", done, total))
+    see = partial(_see, network)
+    fill(rows, draw, see, lambda done, total: progress("drawing", done, total))
     return Features(rows["features"], rows["classes"][:, 0])
 
 
@@ -148,13 +151,14 @@ def extract_data(
 ) -> Features:
     """The features of a data set; see `extract_drawn`."""
 
-    def read(start: int) -> Iterator[Mapping[str, np.ndarray]]:
+    def read(start: int) -> Iterator[_Seen]:
         for images, classes in data.read(start, TOGETHER):
-            yield _see(network, images, list(map(_class_of, classes)))
+            yield images, list(map(_class_of, classes))
 
     identity = {**data.identity(), "features": network.describe()}
     rows = _open_rows(folder, "data", identity, network, len(data))
-    fill(rows, read, lambda done, total: progress("reading the data", done, total))
+    see = partial(_see, network)
+    fill(rows, read, see, lambda done, total: progress("reading the data", done, total))
     return Features(rows["features"], rows["classes"][:, 0])
 
 
@@ -263,9 +267,8 @@ def _open_rows(
     return Rows(folder, name, identity=identity, columns=columns, count=count)
 
 
-def _see(
-    network: FeatureNetwork, images: np.ndarray, classes: list[int]
-) -> Mapping[str, np.ndarray]:
+def _see(network: FeatureNetwork, pictures: _Seen) -> Mapping[str, np.ndarray]:
+    images, classes = pictures
     return {"features": network.extract(images), "classes": np.array(classes, np.int64)}
 
 

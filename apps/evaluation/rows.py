@@ -10,10 +10,11 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
+from stylert.apps.datasets.pipeline import open_pipeline
 from stylert.runtime.arguments import shown
 from stylert.runtime.errors import InvalidInput
 from stylert.runtime.files.json_files import read_json
@@ -24,6 +25,9 @@ __all__ = ["Rows", "fill"]
 COMMIT_SECONDS = 2.0  # that a crash may cost
 MOST = 1 << 20  # bytes of what is told
 
+WAITING = 2  # drawn and not yet seen, at most
+
+Part = TypeVar("Part")
 Columns = Mapping[str, tuple[int, str]]  # numbers of a row, and their dtype
 
 
@@ -116,21 +120,30 @@ class Rows:
 
 def fill(
     rows: Rows,
-    read: Callable[[int], Iterator[Mapping[str, np.ndarray]]],
+    draw: Callable[[int], Iterator[Part]],
+    see: Callable[[Part], Mapping[str, np.ndarray]],
     progress: Callable[[int, int], None],
 ) -> None:
-    """Add the rows that are missing.
+    """Add the rows that are missing. What is drawn is seen while the next one is drawn.
 
     Args:
         rows: the table.
-        read: gives all rows from one on, some at a time.
+        draw: gives pictures of all rows from one on, some at a time.
+        see: makes rows of them; it is called in another thread.
         progress: is called with the rows done, and all.
     """
+
+    def append(part: Mapping[str, np.ndarray]) -> None:
+        rows.append(part)
+        progress(rows.done, rows.count)
+
     progress(rows.done, rows.count)
     try:
-        for part in read(rows.done) if rows.done < rows.count else ():
-            rows.append(part)
-            progress(rows.done, rows.count)
+        if rows.done < rows.count:
+            with open_pipeline(see, append, encoders=1, waiting=WAITING) as put:
+                for part in draw(rows.done):
+                    if not put(part):
+                        break
     finally:
         if rows.done:
             rows.commit()

@@ -4,7 +4,8 @@
 
 Each turn draws N pictures, as `stylert generate` would, shows N resized ones to the feature network
 alone, and does both as `evaluate` does, with the resize and the file of features. Seconds and CPU
-seconds are told: on a machine that others use, the latter mean more.
+seconds are told: on a machine that others use, the latter mean more, but do not show that drawing
+and seeing overlap.
 """
 
 from __future__ import annotations
@@ -55,6 +56,7 @@ def main() -> None:
         for _ in range(ROUNDS):
             turns.append({f.__name__: time_one(f) for f in (draw, see, evaluate)})
     found: dict[str, Any] = {"pictures": count, "cpus": os.cpu_count(), "turns": turns}
+    found["load"] = os.getloadavg()
     for kind in ("seconds", "cpu_seconds"):
         ratios = [(t["draw"][kind] + t["see"][kind]) / t["evaluate"][kind] for t in turns]
         found[f"throughput kept, by {kind}"] = statistics.median(ratios)

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -34,7 +38,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     monkeypatch.chdir(tmp_path)
 
     def call(*words: object) -> Any:
-        done = CliRunner().invoke(app, [*map(str, words), "--json"])
+        done = CliRunner().invoke(app, [*map(str, words)] + ["--json"] * ("--json" not in words))
         assert done.exit_code == 0, (done.output, done.exception)
         return json.loads(done.stdout)
 
@@ -76,6 +80,40 @@ def test_a_generator_against_data(bundle: Path, network: Path, run: Callable[...
     alone = run("evaluate", bundle, "--stats", "stats.npz", "--samples", 40, *how)
     assert alone["figures"]["fid"]["value"] == pytest.approx(figures["fid"]["value"], rel=1e-6)
     assert [*alone["figures"]] == ["fid"]
+
+
+KILLED = """
+import os, signal, sys
+from stylert import cli
+from stylert.apps.evaluation import rows
+
+rows.COMMIT_SECONDS, publish, commits = 0, rows.publish_bytes, []
+
+
+def publish_or_die(*arguments, **options):
+    commits.append(1)
+    if len(commits) == 4:  # the first is of the data; rows are there that nobody has told of
+        os.kill(os.getpid(), signal.SIGKILL)
+    publish(*arguments, **options)
+
+
+rows.publish_bytes = publish_or_die
+cli.main(sys.argv[1:])
+"""
+
+
+def test_a_kill_9_costs_no_digit(bundle: Path, network: Path, run: Callable[..., Any]) -> None:
+    run("generate", bundle, "--seeds", "500-539", "--out", "data")
+    words = ("evaluate", bundle, "--data", "data", "--samples", 150, "--features", network)
+    words += ("--threads", "1", "--json")
+    whole = run(*words, "--keep", "whole")
+    shutil.copytree("whole", "kept", ignore=shutil.ignore_patterns("drawn*"))
+    command = [sys.executable, "-c", KILLED, *map(str, words), "--keep", "kept"]
+    done = subprocess.run(command, capture_output=True, check=False)
+    assert done.returncode == -signal.SIGKILL, done.stderr.decode()
+    assert json.loads(Path("kept/drawn.json").read_text())["done"] == 64
+    np.load("kept/drawn.features.npy", mmap_mode="r+")[64:96] = np.nan  # half of a page was written
+    assert run(*words, "--keep", "kept") == whole
 
 
 def test_a_sweep_and_its_chart(bundle: Path, network: Path, run: Callable[..., Any]) -> None:

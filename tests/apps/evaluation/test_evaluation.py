@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import pickle
-import shutil
 import tarfile
 import zipfile
 from collections.abc import Callable
@@ -161,29 +160,24 @@ def test_what_is_no_data_is_refused(network: Any, tmp_path: Path) -> None:
         extract_data(open_data(tmp_path / "empty", SPEC), network, tmp_path / "f")
 
 
-def test_it_goes_on_where_it_was(
-    open_fake: Any, network: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """After Ctrl-C, and with the files that a kill -9 leaves; the features are those of one run."""
-    monkeypatch.setattr("stylert.apps.evaluation.rows.COMMIT_SECONDS", 0)
+def test_it_goes_on_where_it_was(open_fake: Any, network: Any, tmp_path: Path) -> None:
+    """After Ctrl-C; the features are those of one run. A kill -9 is in the tests of the command."""
     whole = extract_drawn(open_fake(), make_job(100), network, tmp_path / "whole")
     stopping = open_fake()
     draw_on = stopping.generate
 
     def fail(seeds: list[int], **options: Any) -> np.ndarray:
         if seeds[0] >= 64:
-            shutil.copytree(tmp_path / "kept", tmp_path / "killed")  # nothing more is written
             raise KeyboardInterrupt
         return np.asarray(draw_on(seeds, **options))
 
     stopping.generate = fail
     with pytest.raises(KeyboardInterrupt):
         extract_drawn(stopping, make_job(100), network, tmp_path / "kept")
-    for name in ("kept", "killed"):
-        rest = open_fake()
-        again = extract_drawn(rest, make_job(100), network, tmp_path / name)
-        assert min(rest.drawn) == 64
-        assert np.array_equal(whole.rows, again.rows)
+    rest = open_fake()
+    again = extract_drawn(rest, make_job(100), network, tmp_path / "kept")
+    assert min(rest.drawn) == 64
+    assert np.array_equal(whole.rows, again.rows)
     third = open_fake()
     extract_drawn(third, make_job(100), network, tmp_path / "kept")
     assert not third.drawn
