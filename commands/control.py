@@ -18,6 +18,7 @@ from stylert.commands.target_files import check_channels, check_picture
 from stylert.commands.text.numbers import parse_strengths
 from stylert.commands.text.seeds import Source, parse_classes, parse_seed_list, parse_source
 from stylert.commands.text.styles import parse_direction
+from stylert.commands.words import TextEdit
 from stylert.runtime.bundle import Bundle
 from stylert.runtime.drawing_options import StyleOptions
 from stylert.runtime.errors import InvalidInput
@@ -102,6 +103,7 @@ def edit(
     list_directions: Annotated[
         bool, in_picture("Show the directions in the bundle.", "--list-directions")
     ] = False,
+    words: TextEdit,
     picture: Picture,
     out: Annotated[Path | None, PICTURE] = None,
     quality: options.PictureQuality = None,
@@ -109,7 +111,7 @@ def edit(
     as_json: AsJson = False,
     where: WhereHere,
 ) -> None:
-    """Draw a strip of pictures along a direction in w, weak to strong.
+    """Draw a strip of pictures along a direction in w, or by words, weak to strong.
 
     Example: stylert edit ffhq-bundle --seed 7 --direction sefa_coarse_0 --out strip.png
     """
@@ -117,9 +119,9 @@ def edit(
         return _list_directions(bundle, as_json=as_json)
     if (seeds is None) == (ws is None):
         raise typer.BadParameter("pass --seed N or --ws FILE, one of them")
-    if direction is None or out is None:
-        missing = "direction NAME" if direction is None else "out FILE"
-        raise typer.BadParameter(f"pass --{missing}, too")
+    words.check(direction)
+    if out is None:
+        raise typer.BadParameter("pass --out FILE, too")
     check_picture(out, quality=quality, force=force)
     styles = picture.to_style_options(ws or seeds)
     with where.open(bundle) as generator, console.show_progress() as progress:
@@ -127,7 +129,9 @@ def edit(
         figure = draw_strip(
             generator,
             _make_styles(generator, ws or seeds, styles),
-            _find_direction(generator, direction, styles),
+            words.find_channels(generator, where.threads, progress)
+            if words.text is not None
+            else _find_direction(generator, direction, styles),
             strengths,
             layers=layers,
             progress=partial(progress, "drawing"),

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from stylert.commands import console
-from stylert.commands.options import Force
+from stylert.commands.options import Force, in_output
 from stylert.runtime.bundle import Bundle
 
 __all__ = ["demo"]
@@ -20,7 +20,7 @@ def demo(
     *,
     words: Annotated[
         Path | None,
-        typer.Option(help="Folder for its pair of networks for pictures and words, for search."),
+        in_output("Folder for its pair of networks for pictures and words, for search."),
     ] = None,
     force: Force = False,
 ) -> None:

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ import numpy as np
 
 from stylert.runtime.control.layers import Layers, find_layers
 from stylert.runtime.control.styles import mix_grid
+from stylert.runtime.errors import InvalidInput
 from stylert.runtime.images import make_grid
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ def draw_mix(
 def draw_strip(
     generator: Generator,
     ws: np.ndarray,  # [N, num_ws, w_dim] float32
-    direction: str | np.ndarray,
+    direction: str | np.ndarray | Mapping[str, float],  # or how far channels are moved
     strengths: Sequence[float],  # [S]
     *,
     layers: Layers = "all",
@@ -108,9 +109,17 @@ def draw_strip(
     **options: Any,
 ) -> np.ndarray:
     """Draw ws moved along a direction, a row for each: [N * H, S * W, channels] uint8."""
+    channels = direction if isinstance(direction, Mapping) else None
+    if channels is not None:
+        if layers != "all":
+            raise InvalidInput(f"layers: got {layers!r} with channels, which name their layers.")
+        options["style_offset"] = generator.make_style_offset(channels, strengths)
     strips = []
     for done, w in enumerate(ws, 1):
-        moved = generator.edit(w[None], direction, strengths, layers=layers)
+        if channels is None:
+            moved = generator.edit(w[None], direction, strengths, layers=layers)
+        else:
+            moved = np.repeat(w[None], len(strengths), axis=0)
         strips.append(generator.synthesize(moved, **options))
         progress(done * len(strengths), len(ws) * len(strengths))
     return _lay_out(np.stack(strips))

@@ -1,10 +1,14 @@
-"""`stylert search`: pictures by words."""
+"""`stylert search`: pictures by words; and what a text asks of `stylert edit`."""
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+import numpy as np
 import typer
 
 from stylert.commands import console
@@ -15,11 +19,79 @@ from stylert.commands.text.styles import parse_psi
 from stylert.runtime.errors import InvalidInput
 from stylert.runtime.images import save_image
 
-__all__ = ["Clip", "search"]
+if TYPE_CHECKING:
+    from stylert.apps.words import Pair
+    from stylert.runtime.generator import Generator
+
+__all__ = ["TextEdit", "search"]
+
+Progress = Callable[[str, int, int], None]
 
 in_search = in_panel("Search")
+in_words = in_panel("Words")
 
 Clip = Annotated[Path, in_search("Folder of a CLIP-like pair of ONNX networks, and its tokenizer.")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextEdit:
+    """An edit that a text tells of; the bundle needs a style space."""
+
+    text: Annotated[str | None, in_words("What to change to, in the place of --direction.")] = None
+    neutral: Annotated[str | None, in_words("What the pictures show, without the change.")] = None
+    clip: Annotated[
+        Path | None, in_words("Folder of a CLIP-like pair of ONNX networks, and its tokenizer.")
+    ] = None
+    beta: Annotated[
+        float | None,
+        in_words("Agreement below which a channel stays as it is; by default chance's.", min=0),
+    ] = None
+    table_pictures: Annotated[
+        int, in_words("Pictures in which each channel is tried, once for a pair.", min=1)
+    ] = 20
+
+    def check(self, direction: object) -> None:
+        """Refuse words that are not complete, and two ways at once."""
+        if (direction is None) == (self.text is None):
+            raise typer.BadParameter("pass --direction NAME or --text TEXT, one of them")
+        given = [name for name in ("neutral", "clip") if getattr(self, name) is not None]
+        if self.text is None and given:
+            raise typer.BadParameter(f"got --{given[0]}, expected --text with it")
+        if self.text is not None and len(given) < 2:
+            missing = "clip FOLDER" if self.neutral is not None else "neutral TEXT"
+            raise typer.BadParameter(f"pass --{missing} with --text")
+
+    def find_channels(
+        self, generator: Generator, threads: int | None, progress: Progress
+    ) -> dict[str, float]:
+        """The channels that the text asks for; the pair's table is made if the bundle has none."""
+        from stylert.apps.words import Pair, find_channels, find_table, find_text_direction
+
+        assert self.text is not None
+        assert self.neutral is not None
+        assert self.clip is not None
+        generator.style_layers  # noqa: B018 - a bundle without style space ends here
+        pair = Pair.open(self.clip, threads=threads)
+        direction = find_text_direction(pair, self.text, self.neutral)
+        table = find_table(generator, pair)
+        if table is None:
+            table = self._make_table(generator, pair, progress)
+        return find_channels(generator, table, direction, beta=self.beta)
+
+    def _make_table(self, generator: Generator, pair: Pair, progress: Progress) -> np.ndarray:
+        """The pair's table, after its cost is told."""
+        from stylert.apps.words import count_drawings, make_table
+
+        drawings = count_drawings(generator, self.table_pictures)
+        start = time.perf_counter()
+        ws = np.repeat(generator.styles(0), generator.max_batch, axis=0)
+        pair.embed_images(np.asarray(generator.synthesize(ws, output="img")))
+        minutes = (time.perf_counter() - start) * drawings / len(ws) / 60
+        console.note(
+            f"each channel is tried, once for this bundle and pair: {drawings} pictures, some "
+            f"{max(1, round(minutes))} min here; what is interrupted goes on"
+        )
+        return make_table(generator, pair, pictures=self.table_pictures, progress=progress)
 
 
 def search(

@@ -1,6 +1,9 @@
 """Words: texts that find and edit pictures, by any CLIP-like pair of ONNX networks."""
 
+from stylert.apps.words.channel_table import count_drawings, find_table, make_table
 from stylert.apps.words.pair import Pair
 from stylert.apps.words.search import FoundPictures, SearchSettings, search_text
+from stylert.apps.words.text_editing import find_channels, find_text_direction
 
-__all__ = ["FoundPictures", "Pair", "SearchSettings", "search_text"]
+__all__ = ["FoundPictures", "Pair", "SearchSettings", "count_drawings", "find_channels"]
+__all__ += ["find_table", "find_text_direction", "make_table", "search_text"]

@@ -116,11 +116,12 @@ class Pair:
         files = dict.fromkeys([self._image.file, self._text.file])
         return "+".join(hash_file(file)[:16] for file in files)
 
-    def embed_texts(self, texts: Sequence[str]) -> np.ndarray:
+    def embed_texts(self, texts: Sequence[str], *, told: bool = True) -> np.ndarray:
         """The points of texts. What is longer than the context is cut, with a warning.
 
         Args:
             texts: any.
+            told: warn of what is cut.
 
         Returns:
             [N, d] float32 of length 1.
@@ -134,7 +135,7 @@ class Pair:
                 raise InvalidInput(f"text: got {text!r}, expected words.")
         ids, mask, cut = self._tokens.encode(texts)
         for text, rest in zip(texts, cut, strict=True):
-            if rest:
+            if rest and told:
                 warnings.warn(
                     f"text: {shown(text)} is longer than the {self._tokens.context} tokens that "
                     f"{self._text.file.name} reads: {shown(rest)} was cut off.",

@@ -16,6 +16,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from stylert import cli
+from stylert.apps.demo import WORDS
 from stylert.export.adjoint.bundle_gradient import add_gradient
 from stylert.export.encoders.bundling import add_encoder
 from stylert.export.encoders.native import write_encoder
@@ -32,7 +33,7 @@ PANELS = {
     *("Picture", "Walk", "What the bundle holds", "Where it runs", "Output", "Storage", "Data set"),
     *("Checkpoint", "Proof", "Half precision", "8 bits", "Engine", "Models", "Inversion"),
     *("Service", "Cluster", "What is timed", "What is compared", "Features", "Plan", "Search"),
-    *("Weights", "Site"),
+    *("Weights", "Site", "Words"),
 }
 SHORTER = {
     "export": "--verify-seeds 1",
@@ -40,6 +41,7 @@ SHORTER = {
     "bench": "--rounds 1 --max-seconds 1 --threads 1",
     "project": "--steps 2 --seeds-start 2",
     "inpaint": "--steps 2 --seeds-start 2",
+    "search": "--seeds-start 4 --generations 1",
 }
 SMALLER = {
     "0-49999": "0-4",
@@ -65,6 +67,7 @@ def test_a_text_stands_alone() -> None:
         assert option.rich_help_panel in PANELS, name
 
 
+@pytest.mark.filterwarnings("ignore:text. no sample comes nearer")
 @pytest.mark.parametrize("example", list(examples()))
 def test_an_example_runs(
     example: str,
@@ -97,6 +100,8 @@ def test_an_example_runs(
         Image.new("RGB", (20, 30)).save("photo.jpg")
     if example.startswith("invert"):
         add_encoder("ffhq-bundle", encoder, verify=False)
+    if example.startswith("search"):
+        shutil.copytree(WORDS, "clip-vit-b32")
     if example.startswith("web"):
         monkeypatch.setattr("stylert.apps.web.find_runtime", lambda _: {})  # npm would fetch it
     for text, smaller in SMALLER.items():

@@ -92,7 +92,7 @@ def write_graph(
     onnx.save(model, str(path))
 
 
-def write_modern(folder: Path, *, image_dim: int = DIM, tokens: int = len(WORDS)) -> Path:
+def write_modern(folder: Path, *, image_dim: int = DIM, context: int = CONTEXT) -> Path:
     """modern-onnx-clip: visual.onnx, textual.onnx and config.json."""
     write_graph(
         folder / "visual.onnx",
@@ -102,11 +102,11 @@ def write_modern(folder: Path, *, image_dim: int = DIM, tokens: int = len(WORDS)
     )
     write_graph(
         folder / "textual.onnx",
-        [text_nodes(tokens=tokens)],
-        {"ids": ("text", INT64, ["batch", CONTEXT])},
+        [text_nodes()],
+        {"ids": ("text", INT64, ["batch", context])},
         {"text_points": ("text_embedding", ["batch", DIM])},
     )
-    config = {"image_size": SIZE, "context_length": CONTEXT, "output_dim": DIM}
+    config = {"image_size": SIZE, "context_length": context, "output_dim": DIM}
     (folder / "config.json").write_text(json.dumps(config))
     write_tokenizer(folder)
     return folder
