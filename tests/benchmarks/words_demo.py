@@ -1,10 +1,13 @@
 """Searching the demo by words: 60 prompts, judged by a reader that no search has met.
 
-    python tests/benchmarks/words_demo.py docs/results/words-demo.json
+    stylert export examples/demo.safetensors --out styled --style-space
+    python tests/benchmarks/words_demo.py docs/results/words-demo.json --styled styled
 
 Each prompt names a class and a colour: 'a blue flower'. The fixed reader of tests/apps/words says
 what the picture that was found shows. Texts of things that the pair does not know tell how near
-they come. Time is that of the processor: other programs may run beside.
+they come. Edits by words: 50 pictures, each to another colour than it has; the reader says whether
+they have it then, and are still what they were. Time is that of the processor: other programs may
+run beside.
 """
 
 from __future__ import annotations
@@ -23,9 +26,20 @@ import numpy as np
 import stylert
 from stylert.apps.bench.machine import describe_machine
 from stylert.apps.demo import write_demo
-from stylert.apps.words import Pair, SearchSettings, search_text
+from stylert.apps.words import (
+    Pair,
+    SearchSettings,
+    find_channels,
+    find_table,
+    find_text_direction,
+    make_table,
+    search_text,
+)
 from stylert.tests.apps.words.demo_reader import COLOURS, read_pictures
 
+EDITED = range(800_000, 800_050)
+TRIED = 8  # pictures in which each channel is tried
+STRENGTH = 8.0
 UNKNOWN = (
     "a steam locomotive",
     "the president of France",
@@ -77,6 +91,31 @@ def measure_unknown(generator: Any, pair: Pair) -> dict[str, float]:
     return found
 
 
+def measure_edits(generator: Any, pair: Pair, strength: float) -> dict[str, Any]:
+    """How many of 50 pictures have the asked colour after an edit, and are what they were."""
+    table = find_table(generator, pair)
+    if table is None:
+        table = make_table(generator, pair, pictures=TRIED, progress=print)
+    names, rows = generator.classes.names, []
+    for i, seed in enumerate(EDITED):
+        ws = generator.styles([seed], class_idx=i % len(names))
+        ((name, colour),) = read_pictures(generator.synthesize(ws))
+        asked = [other for other in COLOURS if other != colour][7 * i % (len(COLOURS) - 1)]
+        neutral = f"a {names[i % len(names)]}"
+        text = f"a{'n' * (asked[0] in 'aeiou')} {asked} {names[i % len(names)]}"
+        direction = find_text_direction(pair, text, neutral)
+        channels = find_channels(generator, table, direction)
+        offset = generator.make_style_offset(channels, strength)
+        ((after, hue),) = read_pictures(generator.synthesize(ws, style_offset=offset))
+        rows.append([text, len(channels), name, colour, after, hue, hue == asked, after == name])
+    return {
+        "strength": strength,
+        "changed as asked": np.mean([row[-2] for row in rows]),
+        "class kept": np.mean([row[-1] for row in rows]),
+        "pictures": rows,
+    }
+
+
 def measure_share(generator: Any, pair: Pair) -> float:
     """The share of a search's time that generator and towers take."""
     spent = 0.0
@@ -107,6 +146,7 @@ def measure_share(generator: Any, pair: Pair) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("out", type=Path)
+    parser.add_argument("--styled", type=Path, help="the demo with a style space, for edits")
     parser.add_argument("--large", type=Path, help="bundle of 256 px, whose time is shared out")
     parser.add_argument("--clip", type=Path, help="another pair than the demo's")
     arguments = parser.parse_args()
@@ -121,6 +161,9 @@ def main() -> None:
                 "prompts": measure_prompts(generator, pair),
                 "unknown": measure_unknown(generator, pair),
             }
+        if arguments.styled:
+            with stylert.open(arguments.styled) as generator:
+                result["edits"] = measure_edits(generator, pair, STRENGTH)
     if arguments.large:
         with stylert.open(arguments.large) as generator:
             result["share of generator and towers at 256 px"] = measure_share(generator, pair)
