@@ -11,7 +11,7 @@ import typer
 
 from stylert.commands import console, options
 from stylert.commands.figures import draw_mix, draw_strip
-from stylert.commands.latents import read_direction, read_ws
+from stylert.commands.latents import find_ws, read_direction
 from stylert.commands.options import AsJson, BundleFolder, Force, WhereHere, in_output
 from stylert.commands.picture import Picture, in_picture
 from stylert.commands.target_files import check_channels, check_picture
@@ -20,6 +20,7 @@ from stylert.commands.text.seeds import Source, parse_classes, parse_seed_list, 
 from stylert.commands.text.styles import parse_direction
 from stylert.commands.words import TextEdit
 from stylert.runtime.bundle import Bundle
+from stylert.runtime.control.style_space import read_style_space
 from stylert.runtime.drawing_options import StyleOptions
 from stylert.runtime.errors import InvalidInput
 from stylert.runtime.generator import Generator
@@ -34,10 +35,13 @@ Layers = Annotated[str, in_picture("Layers: coarse, middle, fine, all, or a list
 def mix(
     bundle: BundleFolder,
     *,
-    rows: Annotated[Any, in_picture("Seeds of the rows, or a file of ws.", read=parse_source)],
-    columns: Annotated[
-        Any, in_picture("Seeds of the columns, or a file of ws.", read=parse_source)
+    rows: Annotated[
+        Any,
+        in_picture(
+            "Seeds of the rows, a file of ws, or a picture for the encoder.", read=parse_source
+        ),
     ],
+    columns: Annotated[Any, in_picture("The same of the columns.", read=parse_source)],
     layers: Layers,
     picture: Picture,
     column_class_idx: Annotated[
@@ -84,12 +88,12 @@ def edit(
     seeds: Annotated[
         Any, in_picture("Seeds to edit, a row for each.", "--seed", "--seeds", read=parse_seed_list)
     ] = None,
-    ws: Annotated[Path | None, in_picture("File of ws to edit: .npy, .npz or .pt.")] = None,
+    ws: Annotated[Path | None, in_picture("File of ws, or a picture for the encoder.")] = None,
     direction: Annotated[
         Any,
         in_picture(
-            "Direction: a name that --list-directions shows, a .npy, .npz or .pt file, or pca:0 "
-            "for the first principal component, in standard deviations.",
+            "Direction: a name that --list-directions shows, a .npy, .npz or .pt file, pca:0 for "
+            "the first principal component, or channels: b32.conv1:45=2,b8.conv0:7=-1.",
             read=parse_direction,
         ),
     ] = None,
@@ -101,7 +105,7 @@ def edit(
     ] = "-6:6:5",
     layers: Layers = "all",
     list_directions: Annotated[
-        bool, in_picture("Show the directions in the bundle.", "--list-directions")
+        bool, in_picture("Show the directions and layers in the bundle.", "--list-directions")
     ] = False,
     words: TextEdit,
     picture: Picture,
@@ -143,22 +147,33 @@ def edit(
 
 def _list_directions(path: Path, *, as_json: bool) -> None:
     """Show the directions of a bundle: the sets, and the names in them."""
-    sets = Bundle.open(path).read_directions()
+    bundle = Bundle.open(path)
+    sets = bundle.read_directions()
     if as_json:
         return console.print_json({name: s.layers.tolist() for s in sets for name in s.names})
     if not sets:
         return console.say(f"{path} has no directions. Export again, or use pca:0 or a file.")
     console.print_table([s.row() for s in sets], title=str(path))
+    if space := read_style_space(bundle):
+        rows = [
+            {
+                "channels": f"{layer.name}:0 to {layer.name}:{layer.count - 1}",
+                "row of ws": str(layer.row),
+                "colours": "yes" if layer.is_rgb else "",
+            }
+            for layer in space.layers
+        ]
+        console.print_table(rows, title="style space")
     return console.say("And pca:0, pca:1, ...: what varies most in w. Or a .npy, .npz or .pt file.")
 
 
 def _find_direction(
-    generator: Generator, direction: int | Path | str, options: StyleOptions
-) -> np.ndarray | str:
-    """A principal component, a direction of a file, or the name of one in the bundle."""
+    generator: Generator, direction: int | Path | str | dict[str, float], options: StyleOptions
+) -> np.ndarray | str | dict[str, float]:
+    """A principal component, a direction of a file, the name of one in the bundle, or channels."""
     if isinstance(direction, Path):
         return read_direction(direction, generator.spec)
-    if isinstance(direction, str):
+    if isinstance(direction, (str, dict)):
         return direction
     last = generator.spec.w_dim - 1
     if direction > last:
@@ -169,9 +184,9 @@ def _find_direction(
 
 
 def _make_styles(generator: Generator, source: Source, options: StyleOptions) -> np.ndarray:
-    """The ws of seeds, or of a file: [N, num_ws, w_dim] float32."""
+    """The ws of seeds, of a file, or of a picture: [N, num_ws, w_dim] float32."""
     if isinstance(source, Path):
-        return read_ws(source, generator.spec)
+        return find_ws(source, generator)
     return generator.styles(source, **options)
 
 

@@ -12,6 +12,7 @@ import typer
 
 from stylert.commands import console, options
 from stylert.commands.export import need_export
+from stylert.commands.latents import read_photo
 from stylert.commands.options import AsJson, BundleFolder, Force, WhereHere, in_output, in_panel
 from stylert.commands.picture import in_picture
 from stylert.commands.target_files import check_channels, check_new, check_picture
@@ -21,8 +22,6 @@ from stylert.runtime.errors import InvalidInput
 from stylert.runtime.files.pictures import (
     list_pictures,
     make_grey,
-    read_picture,
-    read_planes,
     resize_picture,
 )
 from stylert.runtime.files.publishing import publish_file
@@ -89,7 +88,7 @@ def invert(
         for start in range(0, len(files), generator.max_batch):
             progress("inverting", start, len(files))
             some = files[start : start + generator.max_batch]
-            images = [crop(_read(file, facts), file) for file in some]
+            images = [crop(read_photo(file, facts), file) for file in some]
             parts.append(generator.invert(images, passes=passes))
             if preview is not None:
                 shown += [_show(image, generator.spec, facts) for image in images]
@@ -143,13 +142,6 @@ def encoder(
         f"Invert with: stylert invert {shlex.quote(str(bundle))} photo.jpg --out w.npz",
         as_json=as_json,
     )
-
-
-def _read(file: Path, facts: EncoderFacts) -> np.ndarray:
-    """A picture as the encoder takes it, of any size."""
-    if facts.picture == "labels":
-        return read_planes(file)
-    return read_picture(file, channels=1 if facts.picture == "sketch" else 3)
 
 
 def _choose_crop(

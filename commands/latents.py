@@ -1,4 +1,4 @@
-"""Styles and directions of files: those that the runtime opens, and pickles, read safely."""
+"""Styles and directions of files: of arrays, of pickles, read safely, and of pictures."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from stylert.commands import console
+from stylert.commands.text.names import names_picture
 from stylert.runtime.bundle import GeneratorSpec, hash_file
+from stylert.runtime.control.encoder_facts import EncoderFacts
 from stylert.runtime.files.latent_files import (
     fit_direction,
     fit_ws,
@@ -16,11 +18,13 @@ from stylert.runtime.files.latent_files import (
     load_direction,
     load_ws,
 )
+from stylert.runtime.files.pictures import read_picture, read_planes
+from stylert.runtime.generator import Generator
 
 if TYPE_CHECKING:
     from stylert.apps.datasets import StyleFile
 
-__all__ = ["read_direction", "read_style_file", "read_ws"]
+__all__ = ["find_ws", "read_direction", "read_photo", "read_style_file", "read_ws"]
 
 
 def read_ws(path: Path, spec: GeneratorSpec) -> np.ndarray:
@@ -31,6 +35,28 @@ def read_ws(path: Path, spec: GeneratorSpec) -> np.ndarray:
         CheckpointError: a pickle that is damaged or unsafe, or has no latents.
     """
     return fit_ws(path, _read_pickle(path), spec) if is_pickled(path) else load_ws(path, spec)
+
+
+def find_ws(path: Path, generator: Generator) -> np.ndarray:
+    """The ws of a file, or those that the bundle's encoder finds for a picture.
+
+    Raises:
+        InvalidInput: see `read_ws`, `read_photo` and `Generator.invert`.
+    """
+    if not names_picture(path):
+        return read_ws(path, generator.spec)
+    return generator.invert(read_photo(path, generator.encoder))
+
+
+def read_photo(path: Path, facts: EncoderFacts) -> np.ndarray:
+    """A picture as an encoder takes it, of any size.
+
+    Raises:
+        InvalidInput: it cannot be read.
+    """
+    if facts.picture == "labels":
+        return read_planes(path)
+    return read_picture(path, channels=1 if facts.picture == "sketch" else 3)
 
 
 def read_style_file(path: Path, spec: GeneratorSpec) -> StyleFile:

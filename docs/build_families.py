@@ -31,6 +31,7 @@ from stylert.export.checkpoints.native import write_native
 from stylert.export.encoders.native import write_encoder
 from stylert.export.encoders.untrained import make_untrained_encoder
 from stylert.runtime.bundle import Bundle
+from stylert.runtime.control.style_space import read_style_space
 from stylert.runtime.errors import StylertError
 from stylert.runtime.images import save_image
 
@@ -168,6 +169,17 @@ def _blend(network: Network) -> None:
     network.run("blend", network.checkpoint, native, "--level", "16", "--out", out, "--force")
 
 
+def _move_styles(network: Network) -> None:
+    out, strip = network.folder / "space", network.folder / "strip.png"
+    words = ("--style-space", "--gradient", "--verify-seeds", "1", "--force")
+    network.run("export", network.checkpoint, "--out", out, *words)
+    space = read_style_space(Bundle.open(out))
+    assert space is not None
+    channel = f"{space.layers[0].name}:0=3"
+    words = ("--seed", "0", "--direction", channel, "--strengths", "0,1", "--force")
+    network.run("edit", out, *words, "--out", strip)
+
+
 def _write_one_file(network: Network) -> None:
     out = network.folder / "one.onnx"
     network.run("one-file", network.bundle, "--out", out, "--force")
@@ -190,6 +202,7 @@ CAPABILITIES: Mapping[str, Callable[[Network], None]] = {
     "inpainting": _inpaint,
     "encoder": _encode,
     "blending": _blend,
+    "style space": _move_styles,
     "one file": _write_one_file,
     "browser": _write_site,
 }

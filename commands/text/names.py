@@ -7,15 +7,20 @@ from pathlib import Path
 from stylert.runtime.arguments import shown
 from stylert.runtime.errors import InvalidInput
 
-__all__ = ["names_array_file", "parse_names"]
+__all__ = ["names_array_file", "names_picture", "parse_names"]
 
 _ARRAYS = (".npy", ".npz", ".pt", ".pth", ".pkl", ".pickle")
-_PICTURES = (".png", ".jpg", ".jpeg", ".webp")  # who reads one says what to do instead
+_PICTURES = (".png", ".jpg", ".jpeg", ".webp")  # whose styles an encoder finds
 
 
 def names_array_file(text: str) -> bool:
     """Whether a text names a file of styles or of a direction, or a picture in its place."""
     return text.lower().endswith(_ARRAYS + _PICTURES)
+
+
+def names_picture(path: Path) -> bool:
+    """Whether a file has the name of a picture."""
+    return path.suffix.lower() in _PICTURES
 
 
 def parse_names(text: str) -> tuple[str, ...]:

@@ -51,14 +51,30 @@ def parse_turn(text: str) -> float | tuple[float, ...] | Ramp:
     return _parse_ramp(text, size=1, turn=360)
 
 
-def parse_direction(text: str) -> int | Path | str:
-    """Read the number of a principal component, a file, or a name; whether it is there is open."""
+def parse_direction(text: str) -> int | Path | str | dict[str, float]:
+    """Read the number of a principal component, a file, channels, or the name of a direction.
+
+    Whether it is there is open. Channels are 'b32.conv1:45=3,b8.conv0:2': how far each is moved by
+    its name, in standard deviations; 1 where nothing is said.
+    """
     if not text.startswith(_COMPONENT):
-        return Path(text) if names_array_file(text) else text
+        if names_array_file(text):
+            return Path(text)
+        return _parse_channels(text) if ":" in text else text
     index = text.removeprefix(_COMPONENT)
     if not (index.isdecimal() and len(index) <= _DIGITS):
         raise InvalidInput(f"got {shown(text)}, expected a component such as {_COMPONENT}0")
     return int(index)
+
+
+def _parse_channels(text: str) -> dict[str, float]:
+    pairs = [part.strip().partition("=") for part in text.split(",")]
+    try:
+        return {name: float(amount if sign else 1) for name, sign, amount in pairs}
+    except ValueError:
+        raise InvalidInput(
+            f"got {shown(text)}, expected channels such as b32.conv1:45=3,b8.conv0:2=-1"
+        ) from None
 
 
 def _parse_ramp(

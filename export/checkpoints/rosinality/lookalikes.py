@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any
 
@@ -17,7 +17,7 @@ from stylert.export.checkpoints.safe_pickle.pickle_names import RefusedName
 from stylert.export.checkpoints.safe_pickle.storages import Tensor
 from stylert.runtime.errors import CheckpointError
 
-__all__ = ["explain", "refuse_look_alikes", "list_tensor_shapes"]
+__all__ = ["explain", "list_tensor_shapes", "refuse_dual_styles", "refuse_look_alikes"]
 
 _MAX_TENSORS = 20_000
 Shapes = Mapping[str, tuple[int, ...]]  # by the tensor's name
@@ -54,6 +54,24 @@ def refuse_look_alikes(shapes: Shapes, foreign: Collection[str] = ()) -> None:
             raise CheckpointError(f"not supported: {reason}")
 
 
+def refuse_dual_styles(names: Iterable[Any], network: str) -> None:
+    """Refuse the file of a DualStyleGAN, whose generator alone draws the faces before the style.
+
+    Args:
+        names: of the tensors beside those of the generator.
+        network: what the generator is called.
+
+    Raises:
+        CheckpointError: it is one.
+    """
+    if any(_DUAL(name) for name in names if type(name) is str):
+        raise CheckpointError(
+            "not supported: a DualStyleGAN, whose second path of styles (res.*) is missing here: "
+            "there are no pictures of its own code to prove it by. Its generator without style can "
+            f"be read: pass network={network!r}"
+        )
+
+
 def explain(refused: RefusedName) -> CheckpointError:
     """The refusal of a name, with what to do where it is the class of a whole network."""
     module, _, name = refused.name.rpartition(".")
@@ -86,6 +104,8 @@ def _joins_noise(shapes: Shapes) -> bool:
         if name.endswith(bias) and len(shapes.get(f"{name.removesuffix(bias)}{weight}", ())) == 5
     )
 
+
+_DUAL = re.compile(r"(?:^|\.)res\.\d+\.norm2?\.style\.(?:weight|bias)$").search
 
 # The first that fits is named.
 _LOOK_ALIKES: tuple[tuple[Callable[[Shapes], bool], str], ...] = (

@@ -18,7 +18,7 @@ import numpy as np
 from stylert.export.checkpoints.checkpoint import Checkpoint, Source
 from stylert.export.checkpoints.nvlabs.modules import Modules
 from stylert.export.checkpoints.rosinality.average_latent import LATENTS, SEED, average_latents
-from stylert.export.checkpoints.rosinality.lookalikes import refuse_look_alikes
+from stylert.export.checkpoints.rosinality.lookalikes import refuse_dual_styles, refuse_look_alikes
 from stylert.export.checkpoints.rosinality.state import (
     note_missing,
     read_state_config,
@@ -89,6 +89,8 @@ def read_state_dicts(value: Any, network: str | None, source: Source) -> Checkpo
     """
     generators = _find_generators(value)
     chosen = _choose_generator(generators, network)
+    if network is None:
+        refuse_dual_styles(chosen.dict, chosen.name)
     state = _read_state(chosen)
     refuse_look_alikes({name: tensor.shape for name, tensor in state.tensors.items()})
     average = state.tensors.pop(_AVERAGE, None)

@@ -83,6 +83,17 @@ def test_a_component_a_file_or_a_name() -> None:
     assert parse_direction("sefa_all_0") == "sefa_all_0"
 
 
+def test_channels() -> None:
+    assert parse_direction("b32.conv1:45=+3, b8.conv0:2") == {"b32.conv1:45": 3, "b8.conv0:2": 1}
+    assert parse_direction("L3_84_1024:0=-0.5") == {"L3_84_1024:0": -0.5}
+
+
+@pytest.mark.parametrize("text", ["b4.conv1:1=x", "b4.conv1:1=", "b4.conv1:1,=2x"])
+def test_what_is_no_channel(refuses: Refuses, text: str) -> None:
+    with refuses(f"got {text!r}, expected channels such as b32.conv1:45=3,b8.conv0:2=-1"):
+        parse_direction(text)
+
+
 @pytest.mark.parametrize("name", ["a.NPY", "a.pt", "./a.pth", "a.pkl", "a.png"])
 def test_files_of_directions_are_those_of_styles(name: str) -> None:
     assert parse_direction(name) == parse_source(name) == Path(name)

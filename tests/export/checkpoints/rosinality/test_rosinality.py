@@ -17,7 +17,7 @@ import torch.nn.functional as F
 
 from stylert.export.checkpoints import Checkpoint, read_checkpoint, write_native
 from stylert.export.checkpoints.configs.stylegan2 import StyleGAN2Config
-from stylert.export.checkpoints.rosinality.average_latent import LATENTS, SEED
+from stylert.export.checkpoints.rosinality.average_latent import LATENTS, SEED, average_latents
 from stylert.export.checkpoints.validation import check_shapes, check_values
 from stylert.export.models.layers import modulated_conv2d
 from stylert.export.models.stylegan2 import StyleGAN2
@@ -261,18 +261,6 @@ FILES: dict[str, tuple[Callable[[dict[str, Any]], Any], str, str, str]] = {
         "rosinality .pt",
         "",
     ),
-    "StyleGAN-NADA": (
-        lambda s: {"g_ema": s, "g_optim": {"state": {}}, "latent_avg": AVERAGE},
-        "g_ema",
-        "rosinality .pt",
-        "beside 'g_ema' the file has 'g_optim', which",
-    ),
-    "JoJoGAN": (
-        lambda s: {"g": s, "latent_avg": AVERAGE},
-        "g",
-        "rosinality .pt",
-        "the file has no average generator: 'g' was read",
-    ),
     "pSp": (
         lambda s: {
             "state_dict": {**ENCODER, **prefixed(s, "decoder.")},
@@ -297,15 +285,6 @@ FILES: dict[str, tuple[Callable[[dict[str, Any]], Any], str, str, str]] = {
         "generator",
         "rosinality state dict .pt",
         "beside 'generator' the file has 'ecd0', which",
-    ),
-    "DualStyleGAN": (
-        lambda s: {
-            "g_ema": {**prefixed(s, "generator."), "res.0.weight": AVERAGE},
-            "latent_avg": AVERAGE,
-        },
-        "g_ema.generator",
-        "rosinality state dict .pt",
-        "beside 'g_ema.generator' the file has 'res', which",
     ),
     "bare": (
         lambda s: {**s, "latent_avg": AVERAGE, "opts": {}},
@@ -509,3 +488,49 @@ def test_wrong_filters(kernel: torch.Tensor, state: dict[str, Any], tmp_path: Pa
         state[name] = kernel
     with pytest.raises(CheckpointError, match=r"resample_filter (sums to 0|has shape)"):
         read(tmp_path, {"g_ema": state})
+
+
+# Files of style transfer have no average w; each is the golden's generator in another dict.
+STYLE_TRANSFER: dict[str, tuple[Callable[[dict[str, Any]], Any], str, str]] = {
+    "StyleGAN-NADA": (
+        lambda s: {"g_ema": s, "g_optim": {"state": {}}},
+        "g_ema",
+        "beside 'g_ema' the file has 'g_optim', which are not exported",
+    ),
+    "JoJoGAN": (
+        lambda s: {"g": s},
+        "g",
+        "the file has no average generator: 'g' was read",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", sorted(STYLE_TRANSFER))
+def test_files_of_style_transfer(name: str, state: dict[str, Any], tmp_path: Path) -> None:
+    make, network, note = STYLE_TRANSFER[name]
+    checkpoint = read(tmp_path, make(state))
+    genuine = read_checkpoint(GOLDENS / "rosinality-32.pt")
+    assert checkpoint.source.network == network
+    assert checkpoint.notes == (f"the file has no average w: {COMPUTED}", note)
+    assert checkpoint.config == genuine.config
+    w_avg = checkpoint.tensors["mapping.w_avg"]
+    np.testing.assert_allclose(w_avg, average_latents(genuine.config, dict(genuine.tensors)))
+    for key in genuine.tensors.keys() - {"mapping.w_avg"}:
+        assert np.array_equal(checkpoint.tensors[key], genuine.tensors[key]), key
+
+
+def test_a_dual_stylegan_is_refused_but_for_its_generator(
+    state: dict[str, Any], tmp_path: Path
+) -> None:
+    second = {"res.0.norm.style.weight": AVERAGE, "res.0.conv.0.weight": AVERAGE}
+    value = {"g_ema": {"style.1.weight": AVERAGE, **prefixed(state, "generator."), **second}}
+    with pytest.raises(CheckpointError) as refused:
+        read(tmp_path, value)
+    (line,) = str(refused.value).splitlines()
+    for words in ("a DualStyleGAN", "(res.*) is missing", "pass network='g_ema.generator'"):
+        assert words in line
+    checkpoint = read(tmp_path, value, network="g_ema.generator")
+    genuine = read_checkpoint(GOLDENS / "rosinality-32.pt")
+    assert checkpoint.config == genuine.config
+    for key in genuine.tensors.keys() - {"mapping.w_avg"}:
+        assert np.array_equal(checkpoint.tensors[key], genuine.tensors[key]), key
