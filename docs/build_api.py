@@ -57,6 +57,7 @@ PUBLIC = (
     "stylert.apps.video.ramps",
     "stylert.apps.video.walks",
     "stylert.apps.web",
+    "stylert.apps.words",
     "stylert.commands.figures",
     "stylert.engines",
     "stylert.export",

@@ -89,19 +89,20 @@ class Pair:
                 f"clip: {tokens.file} has {tokens.count} tokens, but the text network knows {told}:"
                 " it is another network's tokenizer."
             )
-        ids = np.full((1, tokens.context), tokens.highest, np.int64)
+        ids = np.zeros((1, tokens.context), np.int64)
+        picture = np.zeros((1, 3, self.size, self.size), np.float32)
         try:
             text = self._text.run(ids, np.ones_like(ids))
+            image = self._image.run(picture)
+        except EngineError as error:
+            raise InvalidInput(str(error)) from None
+        try:
+            self._text.run(ids + tokens.highest, np.ones_like(ids))
         except EngineError:
             raise InvalidInput(
                 f"clip: {self._text.file.name} takes no token {tokens.highest}, which "
                 f"{tokens.file} has: it is another network's tokenizer."
             ) from None
-        picture = np.zeros((1, 3, self.size, self.size), np.float32)
-        try:
-            image = self._image.run(picture)
-        except EngineError as error:
-            raise InvalidInput(str(error)) from None
         if image.shape[1:] != text.shape[1:] or image.ndim != 2:
             raise InvalidInput(
                 f"clip: pictures become {[*image.shape[1:]]}, texts {[*text.shape[1:]]}, expected "

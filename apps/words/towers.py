@@ -98,14 +98,17 @@ def find_towers(folder: Path, *, threads: int | None) -> tuple[Tower, Tower]:
     files = _list_files(folder)
     images: list[Tower] = []
     texts: list[Tower] = []
+    whole: list[tuple[Tower, Tower]] = []
     for file in files:
         session = _open(file, threads)
         image, text = _tell_kinds(file, session)
-        # Two networks of their own are smaller than the one that does both.
-        if image is not None and text is not None and len(files) > 1:
+        if image is not None and text is not None:
+            whole.append((image, text))
             continue
         images += [image] if image is not None else []
         texts += [text] if text is not None else []
+    if not images and not texts:  # two networks of their own are smaller than one that does both
+        images, texts = [image for image, _ in whole], [text for _, text in whole]
     for found, what in ((images, "[N, 3, S, S] of floats"), (texts, "[N, L] of integers")):
         if len(found) != 1:
             names = ", ".join(tower.file.name for tower in found) or "none"

