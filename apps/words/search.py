@@ -21,6 +21,7 @@ AXES = 16  # principal components of w that are searched
 SAMPLES = 2000  # that they are found by
 WIDTH = 0.4  # of the first search, in deviations
 CALM = 0.01  # similarity that a deviation, squared, costs, over the number of axes
+ENOUGH = 256  # samples, of which one shows what a text tells, if the pair knows it
 RATE = 0.02  # of the gradient's steps, in deviations of w
 
 Progress = Callable[[str, int, int], None]
@@ -72,7 +73,7 @@ class FoundPictures:
         similarity: of each to the text [N], at most 1.
         started: similarity of the samples that they come from [N].
         known: whether a sample came as near as to a text that the pair knows; None where its folder
-            does not tell how near that is.
+            does not tell how near that is, or where there were few samples and none came near.
     """
 
     ws: np.ndarray
@@ -130,8 +131,7 @@ def search_text(
         best, similarity = climb.follow_gradient(best, similarity)
     order = np.argsort(-similarity, kind="stable")
     best, similarity = best[order], similarity[order]
-    # A climb deceives a pair in the end; samples do not.
-    known = None if pair.known is None else bool(started.max() >= pair.known)
+    known = _find_known(pair, float(started.max()), settings.seeds_start)
     if known is False:
         warnings.warn(
             f"text: no sample comes nearer to {shown(text)} than {started.max():.2f}, and to what "
@@ -141,6 +141,15 @@ def search_text(
             stacklevel=2,
         )
     return FoundPictures(best, generator.synthesize(best), similarity, started[order], known)
+
+
+def _find_known(pair: Pair, nearest: float, samples: int) -> bool | None:
+    """Whether the pair knows the text: samples tell it, as a climb deceives a pair in the end."""
+    if pair.known is None:
+        return None
+    if nearest >= pair.known:
+        return True
+    return False if samples >= ENOUGH else None
 
 
 class _Climb:

@@ -71,9 +71,11 @@ def test_several_results_of_one_class(demo: Generator, pair: Pair) -> None:
 
 
 def test_what_the_pair_does_not_know_is_told(demo: Generator, pair: Pair) -> None:
-    settings = SearchSettings(seeds_start=24, generations=0)
+    settings = SearchSettings(generations=0)
     with pytest.warns(StylertWarning, match="no sample comes nearer to 'a steam locomotive' than"):
         assert search_text(demo, pair, "a steam locomotive", settings).known is False
+    few = SearchSettings(seeds_start=12, generations=0)
+    assert search_text(demo, pair, "a red fish", few).known is None  # 12 samples do not tell
 
 
 def test_gradients_go_on_from_there(tmp_path: Path, pair: Pair, demo: Generator) -> None:
