@@ -15,9 +15,10 @@ from typing import Any
 
 import numpy as np
 
+from stylert.runtime.backends.gpu_graph import find_engine_graph
 from stylert.runtime.backends.tensorrt.plans import Plan, list_plans
 from stylert.runtime.backends.tensorrt.refit_weights import with_float32_weights
-from stylert.runtime.bundle import Bundle, GraphSpec, graph_key
+from stylert.runtime.bundle import Bundle, GraphSpec
 from stylert.runtime.errors import EngineError
 
 __all__ = ["LayerEngine", "build_layer_plan", "find_layer_engines", "make_layer_runner"]
@@ -90,7 +91,7 @@ def build_layer_plan(bundle: Bundle, plan: Plan) -> Any:
         network_from_onnx_bytes,
     )
 
-    graph = graph_key(plan.graph, plan.precision)
+    graph = find_engine_graph(bundle, plan.graph, plan.precision)
     network = network_from_onnx_bytes(
         with_float32_weights(bundle.file(graph)),
         strongly_typed=True,

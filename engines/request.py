@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from stylert.runtime.arguments import check_choice, check_integer
-from stylert.runtime.bundle import HALF, INT8, Bundle, graph_key
+from stylert.runtime.backends.gpu_graph import find_engine_graph, hash_engine_graph
+from stylert.runtime.bundle import HALF, INT8, Bundle
 from stylert.runtime.errors import InvalidInput
 
 __all__ = [
@@ -80,11 +81,11 @@ class BuildRequest:
 
     def find_onnx(self, graph: str) -> Path:
         """The file that a graph's engine is built from."""
-        return self.bundle.file(graph_key(graph, self.find_precision(graph)))
+        return self.bundle.file(find_engine_graph(self.bundle, graph, self.find_precision(graph)))
 
     def find_onnx_sha256(self, graph: str) -> str:
         """SHA-256 of that graph, weights beside it included, from the manifest."""
-        return self.bundle.graph_sha256(graph_key(graph, self.find_precision(graph)))
+        return hash_engine_graph(self.bundle, graph, self.find_precision(graph))
 
     @property
     def half_blocks(self) -> tuple[str, ...]:

@@ -10,8 +10,9 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from stylert.runtime.backends.gpu_graph import hash_engine_graph
 from stylert.runtime.backends.tensorrt.plans import Plan
-from stylert.runtime.bundle import Bundle, graph_key
+from stylert.runtime.bundle import Bundle
 
 __all__ = ["PORTABLE", "PlanSet", "find_plan_sets"]
 
@@ -94,10 +95,9 @@ def _parse_version(version: str) -> tuple[int, ...]:
 
 
 def _find_misfit(bundle: Bundle, plan: Plan) -> str | None:
-    graph = graph_key(plan.graph, plan.precision)
     if plan.compiler != "tensorrt":
         return "is of TensorRT-RTX, which Triton does not run"
-    if graph not in bundle.graphs or plan.onnx_sha256 != bundle.graph_sha256(graph):
+    if plan.onnx_sha256 != hash_engine_graph(bundle, plan.graph, plan.precision):
         return "was built from another bundle's graph"
     if plan.graph == "synthesis" and "image" not in plan.outputs:
         return "gives no uint8 images"

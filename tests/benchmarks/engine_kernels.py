@@ -59,10 +59,14 @@ class Layers(logging.Handler):
         self.found += [(layer["kind"], layer["name"]) for layer in layers]
 
 
-def count_kernels(bundle: Path) -> dict[str, Any]:
+def count_kernels(bundle: Path, *, sm: str = "89", precision: str = "fp16") -> dict[str, Any]:
     """Build the synthesis engine of a bundle, and count its kernels."""
     request = BuildRequest(
-        Bundle.open(bundle), graphs=("synthesis",), batches=parse_batches("1:4:8"), sms=("89",)
+        Bundle.open(bundle),
+        graphs=("synthesis",),
+        precision=precision,
+        batches=parse_batches("1:4:8"),
+        sms=(sm,),
     )
     layers, log = Layers(), logging.getLogger("stylert.tensorrt")
     log.setLevel(VERBOSE)

@@ -4,12 +4,16 @@
 
 Untrained StyleGAN2 256 in batches of 4, in turns: processor time at one thread, and wall time at
 two. 'no clamps' is exact only for a network that never reaches them, which no file can promise.
+'lrelu and demodulation exchanged' is lrelu(d y + n + b) = d lrelu(y + (n + b) / d): the convolution
+may take in what is added to it and the lrelu, and d goes with the styles of what comes next.
+`--only` times some of them, in rows beside those that the file has.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import statistics
 import tempfile
 import time
@@ -40,6 +44,8 @@ REWRITES: dict[str, tuple[str, ...]] = {
     "both": ("shift", "torgb"),
     "no clamps": ("clamps",),
     "both, and no clamps": ("shift", "torgb", "clamps"),
+    "lrelu and demodulation exchanged": ("exchange",),
+    "the same, and no clamps": ("exchange", "clamps"),
 }
 
 
@@ -47,6 +53,36 @@ class Rewritten(stylegan2._Synthesis):
     """The synthesis network of StyleGAN2, with some of the rewrites."""
 
     rewrites: tuple[str, ...] = ()
+    left: dict[str, ir.Value]  # demodulation [N, C] that is left to do, by the value it is of
+
+    @override
+    def styled_conv(self, x: ir.Value, layer: str, fir: np.ndarray | None = None) -> ir.Value:
+        if "exchange" not in self.rewrites:
+            return super().styled_conv(x, layer, fir)
+        g, name = self.graph, f"synthesis.{layer}"
+        before, _ = self.find_gains(layer)
+        with g.scope(layer):
+            scale, weight, d = self.modulation(layer, self.tensors[f"{name}.weight"])
+            if x.name in self.left:
+                scale = g.op("Mul", scale, self.left[x.name], name="left")
+            x = g.op("Mul", x, self.per_channel(scale, "styles"), name="modulate")
+            x = self.convolution(x, weight, fir)
+            inverse = g.op("Reciprocal", self.per_channel(d, "factors"), name="inverse")
+            bias = self.tensors[f"{name}.bias"].astype(np.float64) * before
+            bias_of_all = self.constant("bias", bias[:, None, None])
+            shift = g.op("Add", self.noise(layer, before), bias_of_all, name="noise_and_bias")
+            shift = g.op("Mul", shift, inverse, name="shift")
+            x = self.activation(g.op("Add", x, shift, name="add_shift"), "lrelu")
+            if "clamps" not in self.rewrites and self.config.conv_clamp is not None:
+                clamp = self.config.conv_clamp * before / math.sqrt(2)
+                bounds = [
+                    g.op("Mul", inverse, g.constant(end, np.array(sign * clamp)), name=f"at_{end}")
+                    for end, sign in (("low", -1), ("high", 1))
+                ]
+                x = g.op("Max", x, bounds[0], name="clamp_low")
+                x = g.op("Min", x, bounds[1], name="clamp_high")
+            self.left[str(x.name)] = d
+            return x
 
     @override
     def noise(self, layer: str, gain: float | np.ndarray) -> ir.Value:
@@ -59,6 +95,11 @@ class Rewritten(stylegan2._Synthesis):
 
     @override
     def torgb(self, x: ir.Value, layer: str) -> ir.Value:
+        if "exchange" in self.rewrites:
+            find, left = self.styles.find, self.left[str(x.name)]
+            styles = self.graph.op("Mul", find(layer), left, name="left")
+            with mock.patch.object(self.styles, "find", return_value=styles):
+                return super().torgb(x, layer)
         if "torgb" not in self.rewrites:
             return super().torgb(x, layer)
         g, side = self.graph, int(layer.split(".")[0][1:])
@@ -80,7 +121,7 @@ class Rewritten(stylegan2._Synthesis):
 
     def build_rewritten(self, rewrites: tuple[str, ...]) -> GraphBuilder:
         """The graph."""
-        self.rewrites = rewrites
+        self.rewrites, self.left = rewrites, {}
         op = self.graph.op
 
         def without_bias(op_type: str, *inputs: Any, name: str, **attributes: Any) -> ir.Value:
@@ -113,11 +154,11 @@ def open_rewritten(
         return onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
 
 
-def time_rewrites(checkpoint: Checkpoint, threads: int, feeds: Any) -> dict[str, Any]:
-    """Medians, ratios and samples of all rewrites."""
-    sessions = {
-        name: open_rewritten(checkpoint, rewrites, threads) for name, rewrites in REWRITES.items()
-    }
+def time_rewrites(
+    checkpoint: Checkpoint, threads: int, feeds: Any, names: list[str]
+) -> dict[str, Any]:
+    """Medians, ratios and samples of rewrites."""
+    sessions = {name: open_rewritten(checkpoint, REWRITES[name], threads) for name in names}
     clock = time.process_time if threads == 1 else time.perf_counter
     samples: dict[str, list[float]] = {name: [] for name in sessions}
     pictures = {name: session.run(["img"], feeds)[0] for name, session in sessions.items()}
@@ -147,16 +188,23 @@ def main() -> None:
     """Time all rewrites."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("out", type=Path)
-    out = parser.parse_args().out
+    parser.add_argument("--only", nargs="*", default=[], choices=REWRITES)
+    arguments = parser.parse_args()
+    out, first = arguments.out, next(iter(REWRITES))
+    names = [first, *(name for name in arguments.only if name != first)]
+    kept = json.loads(out.read_text(encoding="utf-8"))["rows"] if arguments.only else []
     checkpoint = make_untrained(NETWORK)
     ws = Reference(checkpoint).map_seeds(range(BATCH), Psi(1.0))
-    rows = [time_rewrites(checkpoint, threads, make_feeds(checkpoint, ws)) for threads in TURNS]
+    feeds = make_feeds(checkpoint, ws)
+    if not arguments.only:
+        names = list(REWRITES)
+    rows = [time_rewrites(checkpoint, threads, feeds, names) for threads in TURNS]
     results = {
         "machine": describe_machine(),
         "onnxruntime": onnxruntime.__version__,
         "network": NETWORK,
         "batch": BATCH,
-        "rows": rows,
+        "rows": kept + rows,
     }
     out.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     for row in rows:

@@ -3,8 +3,9 @@
     python tests/consumers/compare.py --work /tmp/consumers                # all, some minutes
     python tests/consumers/compare.py --work /tmp/consumers --only ncnn
 
-It is no part of `make test`: it fetches some 900 MB of packages, pinned below, into WORK. It prints
-the rows of the table in docs/backends.md, and writes them to WORK/consumers.json.
+It is no part of `make test`: it fetches some 900 MB of packages, pinned below, into WORK. What it
+finds goes to docs/results/consumers.json, and from there into the table of docs/backends.md; rows
+of tools that were not asked for stay as they are.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from stylert.runtime.proof.parity import compare
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
+KINDS = {"demo": "StyleGAN2", "sg3-t-64": "StyleGAN3"}
 NETWORKS = {
     "demo": ROOT / "examples" / "demo.safetensors",
     "sg3-t-64": ROOT / "tests" / "goldens" / "sg3-t-64.pkl",
@@ -51,32 +53,87 @@ class Consumer:
     Attributes:
         packages: what is installed for it, with pip or, for .mjs, with npm.
         program: of the folder draw: `program GRAPH FEEDS.npz OUT.npz`.
+        note: what to know of it, for the table.
+        from_npm: what a program in Python needs from npm.
+        option: goes behind the program's other arguments.
     """
 
     packages: tuple[str, ...]
     program: str
+    note: str = ""
+    from_npm: tuple[str, ...] = ()
+    option: str = ""
 
 
 CONSUMERS = {
-    "ONNX Runtime": Consumer(("onnxruntime==1.32.0", "numpy==2.4.6"), "onnx_runtime.py"),
-    "ONNX Runtime, its half converter": Consumer(
-        ("onnxruntime==1.32.0", "onnx==1.19.1", "sympy==1.14.0"), "ort_half.py"
+    "ONNX Runtime 1.32.0": Consumer(
+        ("onnxruntime==1.32.0", "numpy==2.4.6"),
+        "onnx_runtime.py",
+        "it is what StyleRT draws with; 1.31.1 in StyleRT's own tests",
     ),
-    "onnxconverter-common, to half": Consumer(
-        ("onnxconverter-common==1.16.0", "onnxruntime==1.32.0", "onnx==1.19.1"), "common_half.py"
+    "OpenVINO 2026.4.1": Consumer(
+        ("openvino==2026.4.1", "numpy==2.4.6"),
+        "open_vino.py",
+        "ask for `INFERENCE_PRECISION_HINT=f32`; on processors with bfloat16 it takes that by "
+        "default",
     ),
-    "OpenVINO": Consumer(("openvino==2026.4.1", "numpy==2.4.6"), "open_vino.py"),
-    "onnxruntime-web (WASM, in Node)": Consumer(("onnxruntime-web@1.30.0",), "ort_web.mjs"),
-    "onnx2torch": Consumer(("onnx2torch==1.5.15", "torch==2.13.0"), "onnx_to_torch.py"),
-    "ncnn by pnnx": Consumer(
-        ("pnnx==20261020", "ncnn==1.0.20261020", "onnx==1.19.1", "torch==2.13.0"), "ncnn_by_pnnx.py"
+    "onnxruntime-web 1.30.0 (WASM, in Node)": Consumer(
+        ("onnxruntime-web@1.30.0",),
+        "ort_web.mjs",
+        "for a download take `--weights int8` or `int16`: float32 is computed either way",
     ),
-    "LiteRT by onnx2tf": Consumer(("onnx2tf==1.29.24",), "lite_rt.py"),
+    "onnxruntime-web 1.30.0 (WASM, in Chromium)": Consumer(
+        ("playwright==1.65.2", "numpy==2.4.6"),
+        "chromium.py",
+        "[`stylert web`](browser.md) makes a site of it",
+        ("onnxruntime-web@1.30.0",),
+        "wasm",
+    ),
+    "onnxruntime-web 1.30.0 (WebGPU, in Chromium, on SwiftShader)": Consumer(
+        ("playwright==1.65.2", "numpy==2.4.6"),
+        "chromium.py",
+        "SwiftShader is a program on the processor, without half precision; nothing was left to "
+        "the processor itself",
+        ("onnxruntime-web@1.30.0",),
+        "webgpu",
+    ),
+    "onnx2torch 1.5.15, torch 2.13.0": Consumer(
+        ("onnx2torch==1.5.15", "torch==2.13.0"),
+        "onnx_to_torch.py",
+        "it takes no weights that are stored small, and no DepthToSpace in DCR order, as StyleGAN3 "
+        "has it",
+    ),
+    "ONNX Runtime's half converter": Consumer(
+        ("onnxruntime==1.32.0", "onnx==1.19.1", "sympy==1.14.0"),
+        "ort_half.py",
+        "onnx.checker refuses what it writes (nodes out of order); ONNX Runtime draws it",
+    ),
+    "onnxconverter-common 1.16.0, to half": Consumer(
+        ("onnxconverter-common==1.16.0", "onnxruntime==1.32.0", "onnx==1.19.1"),
+        "common_half.py",
+        "of small weights it writes a file that ONNX Runtime does not load",
+    ),
+    "ncnn 1.0.20261020 by pnnx 20261020": Consumer(
+        ("pnnx==20261020", "ncnn==1.0.20261020", "onnx==1.19.1", "torch==2.13.0"),
+        "ncnn_by_pnnx.py",
+        "pnnx writes a layer `torch.unbind`, which ncnn lacks, for the rows of ws, and ends "
+        "without an error. Loading says so: look at the result of `load_param`",
+    ),
+    "LiteRT by onnx2tf 1.29.24": Consumer(
+        ("onnx2tf==1.29.24",),
+        "lite_rt.py",
+        "it turns the batched products of styles, and StyleGAN3's DepthToSpace, wrongly, and "
+        "stops. **It writes into the file that it is given**",
+    ),
 }
+RESULTS = ROOT / "docs" / "results" / "consumers.json"
+DOCUMENT = ROOT / "docs" / "backends.md"
+FIRST, LAST = "<!-- table -->", "<!-- end of the table -->"
+RIGHT = 1e-4  # the largest difference of a picture that is right, as in the proof
 
 
 def main() -> None:
-    """Compare all, or those that were asked for."""
+    """Compare all, or those that were asked for, and write the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=Path, required=True, help="folder for venvs and files")
     parser.add_argument("--only", action="append", help="part of a consumer's name")
@@ -88,8 +145,7 @@ def main() -> None:
     }
     given.work.mkdir(parents=True, exist_ok=True)
     scenes = {name: _prepare(given.work, name) for name in NETWORKS}
-    path = given.work / "consumers.json"
-    rows: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+    rows: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     for name, consumer in chosen.items():
         runner = _install(given.work / consumer.program, consumer)
         for network, cases in scenes.items():
@@ -97,7 +153,45 @@ def main() -> None:
                 row = rows.setdefault(name, {}).setdefault(network, {})
                 row[file] = _judge(given.work, runner, consumer, network, file, cases)
                 print(f"| {name} | {network}, {file} | {row[file]} |", flush=True)
-                path.write_text(json.dumps(rows, indent=1) + "\n")
+                RESULTS.write_text(json.dumps(rows, indent=1) + "\n")
+        _write_table(rows)
+
+
+def _write_table(rows: dict[str, Any]) -> None:
+    lines = [
+        "| tool | `synthesis.onnx` | `--weights int8` | `synthesis.fp16.onnx` | what to know |"
+    ]
+    lines.append("|---|---|---|---|---|")
+    for name, consumer in CONSUMERS.items():
+        if name in rows:
+            cells = [_tell_file(rows[name], file) for file in FILES]
+            lines.append(f"| {name} | {' | '.join(cells)} | {consumer.note} |")
+    before, _, rest = DOCUMENT.read_text(encoding="utf-8").partition(FIRST)
+    after = rest.partition(LAST)[2]
+    table = "\n".join(lines)
+    DOCUMENT.write_text(f"{before}{FIRST}\n\n{table}\n\n{LAST}{after}", encoding="utf-8")
+
+
+def _tell_file(row: dict[str, Any], file: str) -> str:
+    """A cell: what both networks have in common, or each of them."""
+    told = {network: _tell_cases(row[network][file]) for network in NETWORKS}
+    of_all = [case for network in NETWORKS for case in row[network][file].values()]
+    if len({words.partition(" ")[0] for words in told.values()}) == 1:
+        return _tell_cases(dict(enumerate(of_all)))
+    return "; ".join(f"{KINDS[network]} {words}" for network, words in told.items())
+
+
+def _tell_cases(cases: dict[Any, dict[str, Any]]) -> str:
+    failed = {case["fails"] for case in cases.values() if "fails" in case}
+    if failed:
+        return f"fails: {min(failed)}".replace("|", "/")
+    most = max(case["max_abs"] for case in cases.values())
+    if not most:
+        return "right: equal"
+    if most <= RIGHT:
+        return f"right: max {most:.0e}".replace("e-0", "e-")
+    least, best = (f(case["psnr_db"] for case in cases.values()) for f in (min, max))
+    return f"{least:.0f} dB" if round(least) == round(best) else f"{least:.0f} to {best:.0f} dB"
 
 
 def _prepare(work: Path, network: str) -> dict[str, Path]:
@@ -147,6 +241,8 @@ def _install(folder: Path, consumer: Consumer) -> list[str]:
         _call(sys.executable, "-m", "venv", str(folder))
     python = str(folder / "bin" / "python")
     _call(python, "-m", "pip", "install", "--quiet", *consumer.packages)
+    if consumer.from_npm:
+        _call("npm", "install", "--prefix", str(folder), "--ignore-scripts", *consumer.from_npm)
     return [python, program]
 
 
@@ -157,10 +253,10 @@ def _judge(
     network: str,
     file: str,
     cases: dict[str, Path],
-) -> str:
-    """What a consumer makes of a file in each case, in words."""
+) -> dict[str, dict[str, Any]]:
+    """What a consumer makes of a file in each case: figures, or why it fails."""
     weights, name = FILES[file]
-    found: list[str] = []
+    found = {}
     for case in CASES:
         feeds = cases.get(f"{weights}/{case}")
         if feeds is None:
@@ -170,34 +266,31 @@ def _judge(
         copy.mkdir(parents=True)
         graph = shutil.copy(work / network / weights / name, copy / "synthesis.onnx")
         out = copy / "out.npz"
-        done = subprocess.run(
-            [*runner, str(graph), str(feeds), str(out)], cwd=copy, capture_output=True, text=True
-        )
+        command = [*runner, str(graph), str(feeds), str(out), *filter(None, [consumer.option])]
+        done = subprocess.run(command, cwd=copy, capture_output=True, text=True)
         if done.returncode or not out.exists():
             lines = (done.stderr or done.stdout).strip().splitlines() or [f"exit {done.returncode}"]
-            found.append(f"{case}: fails: {lines[-1][:140]}")
-            continue
-        rewritten = graph.read_bytes() != (work / network / weights / name).read_bytes()
-        found.append(f"{case}: {_measure(feeds, out)}{', rewrites its input' * rewritten}")
-    if len({row.partition(": ")[2] for row in found}) == 1:
-        return found[0].partition(": ")[2]
-    return "; ".join(found)
+            found[case] = {"fails": lines[-1].replace(str(copy), "").strip()[:140]}
+        else:
+            found[case] = _measure(feeds, out)
+        if graph.read_bytes() != (work / network / weights / name).read_bytes():
+            found[case]["rewrites_its_input"] = True
+    return found
 
 
-def _measure(feeds: Path, out: Path) -> str:
+def _measure(feeds: Path, out: Path) -> dict[str, Any]:
     with np.load(feeds) as given, np.load(out) as drawn:
         expected, got = given["expected"], drawn["img"].astype(np.float32)
         if got.shape != expected.shape:
-            return f"shape {got.shape}"
+            return {"fails": f"shape {got.shape}"}
         difference = compare(expected, got)
-        told = f"max {np.abs(expected - got).max():.1e}, {difference.psnr_db:.0f} dB"
+        told = difference.to_json()
         if "note" in drawn and drawn["note"].item():
-            told += f", {drawn['note']}"
-        if "image" not in drawn:
-            return told
-        pixels = to_uint8(expected).astype(int)
-        off = np.abs(pixels - drawn["image"].astype(int)).max()
-        return f"{told}, image {off} LSB"
+            told["note"] = str(drawn["note"])
+        if "image" in drawn:
+            pixels = to_uint8(expected).astype(int)
+            told["steps"] = int(np.abs(pixels - drawn["image"].astype(int)).max())
+        return told
 
 
 def _call(*command: str) -> None:

@@ -19,8 +19,9 @@ from stylert.engines.layer_runner import build_layer_plan, make_layer_runner
 from stylert.export.checkpoints import read_checkpoint
 from stylert.export.layers import compare_layers
 from stylert.export.layers.runners import quiet
+from stylert.runtime.backends.gpu_graph import find_engine_graph
 from stylert.runtime.backends.tensorrt.plans import Plan
-from stylert.runtime.bundle import Bundle, graph_key
+from stylert.runtime.bundle import Bundle
 from stylert.runtime.errors import EngineError
 
 UNFUSED = ["*/clamp", "*/lrelu", "*/add", "img", "ws"]
@@ -78,7 +79,8 @@ class FakeRunner(OnnxrtRunner):  # type: ignore[misc]
 
     def __init__(self, load: Any, name: str) -> None:
         bundle, plan = load.args
-        model = OnnxFromPath(str(bundle.file(graph_key(plan.graph, plan.precision))))()
+        graph = find_engine_graph(bundle, plan.graph, plan.precision)
+        model = OnnxFromPath(str(bundle.file(graph)))()
         names = {value for node in model.graph.node for value in node.output}
         kept = [n for n in names if any(n.endswith(end.removeprefix("*")) for end in UNFUSED)]
         super().__init__(SessionFromOnnx(BytesFromOnnx(ModifyOutputs(model, outputs=kept))), name)

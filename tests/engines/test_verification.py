@@ -17,9 +17,10 @@ import pytest
 from onnx import helper, numpy_helper
 
 from stylert.engines.verification import EngineCheck, check_engine, open_engine
+from stylert.runtime.backends.gpu_graph import find_engine_graph
 from stylert.runtime.backends.tensorrt.plans import Plan
 from stylert.runtime.backends.tensorrt.trust import UntrustedEngine, record_engine
-from stylert.runtime.bundle import Bundle, graph_key, hash_file
+from stylert.runtime.bundle import Bundle, hash_file
 from stylert.runtime.errors import EngineError, ParityError
 from stylert.runtime.machine import Gpu
 from stylert.tests.loading import load_file
@@ -56,7 +57,7 @@ def add(backends: Any, gpu: Any, tmp_path: Path) -> Callable[..., str]:
         backends._add_plan(bundle, "mapping", "any", own, fields)
         plan: Plan = backends._add_plan(bundle, "synthesis", "any", own, fields)
         if edit is not None:
-            model = onnx.load(bundle.file(graph_key("synthesis", plan.precision)))
+            model = onnx.load(bundle.file(find_engine_graph(bundle, "synthesis", plan.precision)))
             edit(model.graph)
             wrong = tmp_path / f"{plan.name}.onnx"
             onnx.save(model, wrong)
@@ -260,7 +261,8 @@ def test_the_command_layer_by_layer(
 
     def make(bundle: Bundle, plan: Plan, values: Any) -> GraphRunner:
         asked.append(plan.name)
-        return GraphRunner("engine", bundle.file(graph_key(plan.graph, plan.precision)), threads=1)
+        graph = find_engine_graph(bundle, plan.graph, plan.precision)
+        return GraphRunner("engine", bundle.file(graph), threads=1)
 
     monkeypatch.setattr("stylert.engines.layer_runner.make_layer_runner", make)
     name = add(own, precision="fp16")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import shutil
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +14,15 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
+from stylert.engines import BuildRequest
 from stylert.export.adjoint.shared_weights import SMALL
 from stylert.export.checkpoints import read_checkpoint
 from stylert.export.gpu_shape import check_gpu_shape
-from stylert.runtime.backends.gpu_graph import find_synthesis
+from stylert.runtime.backends.gpu_graph import (
+    find_engine_graph,
+    find_synthesis,
+    hash_engine_graph,
+)
 from stylert.runtime.bundle import GPU, Bundle
 from stylert.runtime.errors import ParityError
 
@@ -50,6 +57,19 @@ def test_gpus_take_it(opened: Bundle) -> None:
     assert find_synthesis(opened, "cuda", "fp32") == GPU
     assert find_synthesis(opened, "webgpu", "fp32") == GPU
     assert find_synthesis(opened, "webgpu", "fp16") == "synthesis.fp16"
+    assert find_engine_graph(opened, "synthesis", "fp16") == "synthesis.fp16"
+    assert BuildRequest(opened, precision="fp32").find_onnx("synthesis") == opened.file(GPU)
+
+
+def test_engine_is_of_both_files(opened: Bundle) -> None:
+    """The weights of the one lie in the other: an engine of other weights does not pass for it."""
+    before = hash_engine_graph(opened, "synthesis", "fp32")
+    manifest = copy.deepcopy(dict(opened.manifest))
+    manifest["files"]["synthesis.onnx"]["sha256"] = "0" * 64
+    assert hash_engine_graph(replace(opened, manifest=manifest), "synthesis", "fp32") != before
+    assert hash_engine_graph(opened, "synthesis", "int8") == ""
+    rounded = replace(opened, manifest={**opened.manifest, "weights": "int16"})
+    assert find_engine_graph(rounded, "synthesis", "fp32") == "synthesis"
 
 
 def test_another_function_is_refused(goldens: Path, bundle_of: Any, tmp_path: Path) -> None:

@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 
 from stylert.runtime.backends.cuda.device import Device
+from stylert.runtime.backends.gpu_graph import find_engine_graph, hash_engine_graph
 from stylert.runtime.backends.tensorrt.plans import Plan
 from stylert.runtime.backends.tensorrt.trust import record_engine
-from stylert.runtime.bundle import ENGINES, Bundle, graph_key, hash_file
+from stylert.runtime.bundle import ENGINES, Bundle, hash_file
 from stylert.runtime.generator import Generator
 from stylert.runtime.proof.bundle_facts import reference_error
 from stylert.runtime.proof.parity import compare, judge
@@ -119,7 +120,7 @@ def _add_plans(path: Path, precision: str, options: dict[str, Any]) -> None:
         ("mapping", "fp32", ("ws",)),
         ("synthesis", precision, ("image", "img")),
     ):
-        onnx = bundle.file(graph_key(graph, kind))
+        onnx = bundle.file(find_engine_graph(bundle, graph, kind))
         file = folder / f"stand-in-{graph}.plan"
         content = {"onnx": str(onnx), "batches": BATCHES, "outputs": outputs}
         file.write_text(json.dumps(content), encoding="utf-8")
@@ -133,7 +134,7 @@ def _add_plans(path: Path, precision: str, options: dict[str, Any]) -> None:
             gpu=device.name,
             batches=BATCHES,
             outputs=outputs,
-            onnx_sha256=hash_file(onnx),
+            onnx_sha256=hash_engine_graph(bundle, graph, kind),
             sha256=hash_file(file),
             size=file.stat().st_size,
             options=options,

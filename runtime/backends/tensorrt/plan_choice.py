@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
+from stylert.runtime.backends.gpu_graph import hash_engine_graph
 from stylert.runtime.backends.tensorrt.plans import Plan, list_plans
 from stylert.runtime.backends.tensorrt.trust import UntrustedEngine, is_trusted, tell_untrusted
-from stylert.runtime.bundle import Bundle, graph_key
+from stylert.runtime.bundle import Bundle
 from stylert.runtime.errors import EngineError, InvalidInput, MissingExtra
 from stylert.runtime.machine import Gpu
 
@@ -211,8 +212,7 @@ def _misfit(
     versions: Mapping[str, str],
 ) -> str | None:
     """Why a plan does not run here, None if it does."""
-    graph = graph_key(plan.graph, plan.precision)
-    if graph not in bundle.graphs or plan.onnx_sha256 != bundle.graph_sha256(graph):
+    if plan.onnx_sha256 != hash_engine_graph(bundle, plan.graph, plan.precision):
         return f"{plan.name} was built from another bundle's graph"
     targets = ", ".join(plan.compute_capabilities)
     portable = plan.options.get("hardware_compatible") and capability >= _AMPERE

@@ -22,7 +22,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from stylert.runtime.bundle import ENGINES, Bundle, graph_key
+from stylert.runtime.backends.gpu_graph import hash_engine_graph
+from stylert.runtime.bundle import ENGINES, Bundle
 from stylert.runtime.errors import EngineError
 from stylert.runtime.files.json_files import read_json
 
@@ -45,7 +46,7 @@ class Plan:
     gpu: str | None  # name of the GPU that it was built on, None = built without one
     batches: tuple[tuple[int, int, int], ...]  # (least, best, largest) batch of each profile
     outputs: tuple[str, ...]  # 'ws', or 'image' and 'img'
-    onnx_sha256: str  # of the graph, see `Bundle.graph_sha256`
+    onnx_sha256: str  # of the graph, see `hash_engine_graph`
     sha256: str  # of the plan
     size: int  # of the plan, in bytes
     census: Mapping[str, Any] = field(default_factory=dict)  # how many tensors of which dtype
@@ -102,7 +103,7 @@ class Plan:
         """
         rebuild = f"Build it again: stylert build-engine {shlex.quote(str(bundle.path))}"
         path = self.file(bundle)
-        if self.onnx_sha256 != bundle.graph_sha256(graph_key(self.graph, self.precision)):
+        if self.onnx_sha256 != hash_engine_graph(bundle, self.graph, self.precision):
             raise EngineError(f"{path.name} was built from another bundle's graph. {rebuild}")
         if not path.is_file():
             raise EngineError(f"{path.name} is missing. {rebuild}")

@@ -14,6 +14,7 @@ from typing import Any
 
 from stylert.runtime.backends.cuda.device import Device
 from stylert.runtime.backends.cuda.launch_timer import LaunchTimer
+from stylert.runtime.backends.gpu_graph import find_engine_graph
 from stylert.runtime.backends.tensorrt.cuda_graphs import GraphPolicy
 from stylert.runtime.backends.tensorrt.engine import Engine
 from stylert.runtime.backends.tensorrt.lanes import Lane, LanePool
@@ -21,7 +22,7 @@ from stylert.runtime.backends.tensorrt.package import Package
 from stylert.runtime.backends.tensorrt.plan_choice import COMPILERS, choose_plans
 from stylert.runtime.backends.tensorrt.plans import Plan
 from stylert.runtime.backends.tensorrt.resident import ResidentArrays
-from stylert.runtime.bundle import Bundle, graph_key
+from stylert.runtime.bundle import Bundle
 from stylert.runtime.errors import EngineError, InvalidInput, StylertWarning
 from stylert.runtime.feeds import Feeds
 from stylert.runtime.machine import Gpu
@@ -140,7 +141,10 @@ class TensorRTSession:
                     f"refit: {plan.name} is not refittable. Build it again: stylert build-engine "
                     f"{self._bundle.path} --compiler {COMPILERS[plan.compiler]} --refittable"
                 )
-        graphs = {plan.graph: graph_key(plan.graph, plan.precision) for plan in plans}
+        graphs = {
+            plan.graph: find_engine_graph(self._bundle, plan.graph, plan.precision)
+            for plan in plans
+        }
         for graph in graphs.values():
             _check_same_architecture(self._bundle, bundle, graph)
         with self._device.active(), self._lanes.all_idle() as idle:
@@ -217,7 +221,7 @@ class TensorRTSession:
         )
 
     def _open(self, bundle: Bundle, plan: Plan) -> Engine:
-        graph = bundle.graphs[graph_key(plan.graph, plan.precision)]
+        graph = bundle.graphs[find_engine_graph(bundle, plan.graph, plan.precision)]
         compiler = COMPILERS[plan.compiler]
         return Engine(
             self._package,

@@ -601,5 +601,6 @@ def test_engines(changes: dict[str, Any], tmp_path: Path) -> None:
     assert not half.fp32_islands
     (full,) = build_engine(bundle, batch="1", precision="fp32", **options)
     assert set(full.census["convolutions"]) == {"FLOAT"}
+    assert full.census["convolutions"]["FLOAT"] <= 5 * layers + 1, "that of the graph for GPUs"
     for plan in (half, full):
         assert plan.read(Bundle.open(bundle))

@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from stylert.runtime.backends.gpu_graph import find_engine_graph, hash_engine_graph
 from stylert.runtime.backends.onnxruntime import OnnxRuntimeSession
 from stylert.runtime.backends.tensorrt.plans import Plan
 from stylert.runtime.backends.tensorrt.session import TensorRTSession
 from stylert.runtime.backends.tensorrt.trust import record_engine
-from stylert.runtime.bundle import ENGINES, Bundle, graph_key, hash_file
+from stylert.runtime.bundle import ENGINES, Bundle, hash_file
 from stylert.runtime.feeds import Feeds
 from stylert.tests.loading import load_file
 
@@ -123,7 +124,7 @@ def _add_plan(bundle: Bundle, graph: str, noise: str, own: bool, fields: dict[st
     }
     if graph == "mapping":
         values |= {"precision": "fp32", "outputs": ("ws",)}
-    onnx = bundle.file(graph_key(graph, values["precision"]))
+    onnx = bundle.file(find_engine_graph(bundle, graph, values["precision"]))
     content = {"onnx": str(onnx), "noise": noise}
     content |= {key: values[key] for key in ("batches", "outputs")}
     folder = bundle.path / ENGINES
@@ -137,7 +138,7 @@ def _add_plan(bundle: Bundle, graph: str, noise: str, own: bool, fields: dict[st
         graph=graph,
         sha256=hash_file(file),
         size=file.stat().st_size,
-        **{"onnx_sha256": hash_file(onnx), **values},
+        **{"onnx_sha256": hash_engine_graph(bundle, graph, values["precision"]), **values},
     )
     (folder / f"{name}.json").write_text(json.dumps(plan.to_json()))
     if own:
