@@ -35,7 +35,7 @@ Photos = typer.Argument(help="Photos, or a folder of them.", metavar="PHOTO...")
 class Search:
     """How styles are looked for."""
 
-    steps: Annotated[int, in_search("How many steps to take.", min=1)] = 300
+    steps: Annotated[int, in_search("How many steps to take.", min=1)] = 100
     space: Annotated[str, in_search("One w for all layers (w), or one for each (w+).")] = "w+"
     seeds_start: Annotated[
         int | None,
@@ -51,7 +51,10 @@ class Search:
     features_weight: Annotated[
         float, in_search("Weight of that distance, beside the pixels'.", min=0)
     ] = 0.1
-    rate: Annotated[float, in_search("Learning rate, at its highest.")] = 0.1
+    optimizer: Annotated[
+        str, in_search("lbfgs, adam, or auto: L-BFGS, but Adam where noise is found.")
+    ] = "auto"
+    rate: Annotated[float, in_search("Learning rate of Adam, at its highest.")] = 0.1
     spread: Annotated[
         float, in_search("How much w+ is held together; more = better to edit.", min=0)
     ] = 1e-4
@@ -203,6 +206,7 @@ class _Way:
         settings = ProjectionSettings(
             space=s.space,
             steps=s.steps,
+            optimizer=s.optimizer,
             rate=s.rate,
             features=s.features_weight,
             spread=s.spread,

@@ -3,7 +3,7 @@
 from stylert.apps.projection import project, read_photos
 
 photos = read_photos(["me.jpg"], generator.spec)
-for step in project(generator, photos, steps=300):
+for step in project(generator, photos, steps=100):
     print(step.number, step.psnr)
 ws = step.best_ws
 """

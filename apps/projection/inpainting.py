@@ -19,7 +19,7 @@ __all__ = ["SETTINGS", "Inpainting", "composite", "feather", "inpaint"]
 
 # One w for all layers fills a hole as a picture of the network's; at last the layers may part a
 # little, so that the rim fits.
-SETTINGS = ProjectionSettings(space="w+", steps=200, release=0.7, spread=0.02)
+SETTINGS = ProjectionSettings(space="w+", steps=200, optimizer="adam", release=0.7, spread=0.02)
 MAX_VARIANTS = 64
 
 

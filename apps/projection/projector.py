@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -11,41 +11,17 @@ import numpy as np
 from stylert.apps.projection.adam import Adam
 from stylert.apps.projection.feature_loss import FeatureLoss
 from stylert.apps.projection.latent_statistics import measure_latents
+from stylert.apps.projection.lbfgs import Lbfgs
 from stylert.apps.projection.noise_correlation import correlate, normalise
 from stylert.apps.projection.settings import ProjectionSettings
 from stylert.apps.projection.starting import count_starts, find_starts
+from stylert.apps.projection.step import ProjectionStep
 from stylert.runtime import EngineError, Generator, InvalidInput
 
 __all__ = ["ProjectionStep", "Projector", "open_projector", "project", "to_img"]
 
+FIRST = 0.025  # how long the first step of L-BFGS is, in deviations of w
 HALVINGS = 10  # of the rate after losses that are no numbers; then it is an error
-
-
-@dataclass(frozen=True, eq=False)  # arrays have no one answer to ==
-class ProjectionStep:
-    """Where a projection is.
-
-    Attributes:
-        number: of the step, from 1 on.
-        steps: how many there will be.
-        loss: of what was drawn in this step, [N].
-        psnr: of the same, in dB over the pixels that are seen, [N].
-        distance: of the same, as a feature network sees it, [N]; None where there is none.
-        img: what was drawn, [N, C, H, W] float32.
-        best_ws: the styles of the lowest loss so far, [N, num_ws, w_dim] float32.
-        best_psnr: theirs, [N].
-        best_noise: their noise [N, 1, h, w] by input name, if it is found, too.
-    """
-
-    number: int
-    steps: int
-    loss: np.ndarray
-    psnr: np.ndarray
-    distance: np.ndarray | None
-    img: np.ndarray
-    best_ws: np.ndarray
-    best_psnr: np.ndarray
-    best_noise: Mapping[str, np.ndarray]
 
 
 class Projector:
@@ -91,6 +67,10 @@ class Projector:
         self._release = np.array(0.0 if apart else self.settings.release)
         self._sane = self._ws
         self._adam = Adam(self._ws[:, :1].shape)
+        self._lbfgs: Lbfgs | None = None
+        if self.settings.uses_lbfgs:
+            start = self._ws if self.settings.space == "w+" else self._ws[:, :1]
+            self._lbfgs = Lbfgs(start, FIRST * self.deviation)
         self._shrunk = np.ones(N, np.float32)  # factors of the rate
         self._random = np.random.RandomState(self.settings.seed)
         self._noise: dict[str, np.ndarray] = {}
@@ -115,7 +95,9 @@ class Projector:
             EngineError: the loss is no number, whatever the rate; or the backend failed.
         """
         step = self.number
-        parted = self.settings.space == "w+" and step >= self._release * self.settings.steps
+        parted = self.settings.space == "w+" and (
+            self._lbfgs is not None or step >= self._release * self.settings.steps
+        )
         if parted and self._adam.mean.shape != self._ws.shape:
             self._adam = Adam(self._ws.shape)
         used = self._ws + self._draw_jitter(step)
@@ -141,8 +123,13 @@ class Projector:
         psnr = self._measure(found.img)
         self._keep_best(loss, psnr, used, broken)
         rates = self.settings.find_rate(step) * self._shrunk
-        moved = self._ws + self._adam.find_step(np.where(_rows(broken, 3), 0, gradient), rates)
-        self._recover(broken, moved)
+        gradient = np.where(_rows(broken, 3), 0, gradient)
+        if self._lbfgs is None:
+            self._recover(broken, self._ws + self._adam.find_step(gradient, rates))
+        else:
+            self._recover(broken, self._ws)
+            moved = self._lbfgs.move(np.where(broken, np.inf, loss), gradient)
+            self._ws = np.broadcast_to(moved, self._ws.shape)
         self._move_noise(found.noise, rates, broken)
         self.number += 1
         return ProjectionStep(
@@ -173,6 +160,7 @@ class Projector:
             "random_gauss": np.array(gauss),
             **{name: np.asarray(getattr(self, f"_{name}")) for name in _STATE},
             **self._adam.save("adam"),
+            **({} if self._lbfgs is None else self._lbfgs.save("lbfgs")),
             **{f"noise/{name}": field for name, field in self._noise.items()},
             **{f"best_noise/{name}": field for name, field in self._best_noise.items()},
             **{
@@ -206,6 +194,8 @@ class Projector:
             for name in _STATE:
                 setattr(self, f"_{name}", np.array(state[name]))
             self._adam = Adam.read("adam", state)
+            if self._lbfgs is not None:
+                self._lbfgs.load("lbfgs", state)
             for name in self._noise:
                 self._noise[name] = np.array(state[f"noise/{name}"])
                 self._best_noise[name] = np.array(state[f"best_noise/{name}"])
@@ -294,7 +284,7 @@ def project(
 ) -> Iterator[ProjectionStep]:
     """Find the styles that draw pictures; see `Projector`.
 
-        for step in project(generator, photos, steps=300, space="w+"):
+        for step in project(generator, photos, steps=100, space="w+"):
             ...
         ws = step.best_ws
 

@@ -22,6 +22,8 @@ class ProjectionSettings:
     Attributes:
         space: 'w', one for all layers; or 'w+', one for each.
         steps: how many.
+        optimizer: 'lbfgs'; 'adam', which needs five times the steps; or 'auto': L-BFGS, but Adam
+            where w is moved about or noise is found, which L-BFGS cannot.
         rate: of Adam, at its highest.
         jitter: noise that is added to w at first, in deviations of w: 0.05 from the mean w on; from
             a sample on, which is near already, it costs 10 dB.
@@ -29,15 +31,16 @@ class ProjectionSettings:
         features: the weight of the loss by features, where there is one.
         spread: how much w+ is held to w: the weight of the mean square distance of the layers from
             their mean, in deviations of w.
-        release: of 'w+', the share of the steps after which the layers part; where those of the
-            start differ, they are apart from the first step on.
+        release: of 'w+' by Adam, the share of the steps after which the layers part; where those of
+            the start differ, they are apart from the first step on.
         noise: find the noise of the layers, too.
         noise_weight: how much that is held to be noise: the weight of its correlations.
         seed: of the jitter.
     """
 
     space: str = "w+"
-    steps: int = 300
+    steps: int = 100
+    optimizer: str = "auto"
     rate: float = 0.1
     jitter: float = 0.0
     scales: tuple[float, ...] = (0.5, 0.3, 0.2)
@@ -50,6 +53,7 @@ class ProjectionSettings:
 
     def __post_init__(self) -> None:
         check_choice("space", self.space, ("w", "w+"))
+        check_choice("optimizer", self.optimizer, ("auto", "lbfgs", "adam"))
         check_integer("steps", self.steps, 1, MAX_STEPS)
         check_integer("seed", self.seed, 0, 2**32 - 1)
         free = ("jitter", "features", "spread", "noise_weight")
@@ -57,8 +61,19 @@ class ProjectionSettings:
             value = getattr(self, name)
             if not (isinstance(value, (int, float)) and least <= value < math.inf):
                 raise InvalidInput(f"{name}: got {value!r}, expected a number of {least} or more.")
+        if self.optimizer == "lbfgs" and (self.noise or self.jitter):
+            raise InvalidInput(
+                "optimizer: got 'lbfgs' with noise or jitter, expected 'adam': L-BFGS needs a loss "
+                "that is the same whenever it is asked."
+            )
         if not 0 <= self.release <= 1:
             raise InvalidInput(f"release: got {self.release!r}, expected a share of 0 to 1.")
+
+    @property
+    def uses_lbfgs(self) -> bool:
+        """Whether that is what follows the gradient."""
+        free = not self.noise and self.jitter == 0
+        return self.optimizer == "lbfgs" or (self.optimizer == "auto" and free)
 
     def find_rate(self, step: int) -> float:
         """The rate at a step: up in a line, then level, then down as a cosine."""

@@ -55,7 +55,7 @@ def test_the_same_seed_gives_the_same_whatever_the_company(
 
 
 def test_layers_part_when_they_are_released(small: Generator, drawn: np.ndarray) -> None:
-    settings = ProjectionSettings(steps=20, release=0.5)
+    settings = ProjectionSettings(steps=20, optimizer="adam", release=0.5)
     projector = open_projector(small, drawn, settings=settings, seeds_start=5)
     spreads = []
     for _ in projector:
@@ -67,8 +67,12 @@ def test_layers_part_when_they_are_released(small: Generator, drawn: np.ndarray)
     assert np.ptp(held.best_ws, axis=1).mean() < np.ptp(free.best_ws, axis=1).mean() / 2
 
 
-def test_it_goes_on_where_it_was(small: Generator, drawn: np.ndarray, tmp_path: Path) -> None:
-    settings = ProjectionSettings(steps=12, noise=True)
+@pytest.mark.parametrize("noise", [True, False])
+def test_it_goes_on_where_it_was(
+    noise: bool, small: Generator, drawn: np.ndarray, tmp_path: Path
+) -> None:
+    settings = ProjectionSettings(steps=12, noise=noise)
+    assert settings.uses_lbfgs != noise
 
     def opened(**changes: Any) -> Projector:
         return open_projector(small, drawn, settings=replace(settings, **changes), seeds_start=5)
@@ -128,8 +132,11 @@ class Faulty:
         return found
 
 
-def test_a_loss_that_is_no_number_halves_the_step(small: Generator, drawn: np.ndarray) -> None:
-    settings = ProjectionSettings(steps=20)
+@pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
+def test_a_loss_that_is_no_number_halves_the_step(
+    optimizer: str, small: Generator, drawn: np.ndarray
+) -> None:
+    settings = ProjectionSettings(steps=20, optimizer=optimizer)
     faulty: Any = Faulty(small, range(5, 7))
     start = np.zeros((2, small.spec.num_ws, small.spec.w_dim), np.float32)
     target = drawn.transpose(0, 3, 1, 2) / 127.5 - 1
@@ -210,6 +217,10 @@ def test_what_does_not_fit_is_refused_at_once(
         project(small, drawn, steps=0)
     with refuses("rate"):
         project(small, drawn, rate=0.0)
+    with refuses("optimizer: got 'lbfgs' with noise"):
+        project(small, drawn, optimizer="lbfgs", noise=True)
+    with refuses("optimizer: got 'sgd'"):
+        project(small, drawn, optimizer="sgd")
     with (
         Generator.open(without_gradient, provider="cpu") as other,
         refuses("has no gradient", "stylert gradient"),
