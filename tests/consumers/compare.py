@@ -153,11 +153,15 @@ def main() -> None:
                 row = rows.setdefault(name, {}).setdefault(network, {})
                 row[file] = _judge(given.work, runner, consumer, network, file, cases)
                 print(f"| {name} | {network}, {file} | {row[file]} |", flush=True)
-                RESULTS.write_text(json.dumps(rows, indent=1) + "\n")
-        _write_table(rows)
+        RESULTS.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+        before, _, rest = DOCUMENT.read_text(encoding="utf-8").partition(FIRST)
+        after = rest.partition(LAST)[2]
+        text = f"{before}{FIRST}\n\n{make_table(rows)}\n\n{LAST}{after}"
+        DOCUMENT.write_text(text, encoding="utf-8")
 
 
-def _write_table(rows: dict[str, Any]) -> None:
+def make_table(rows: dict[str, Any]) -> str:
+    """What was found, as a table of Markdown: a row for each tool."""
     lines = [
         "| tool | `synthesis.onnx` | `--weights int8` | `synthesis.fp16.onnx` | what to know |"
     ]
@@ -166,10 +170,7 @@ def _write_table(rows: dict[str, Any]) -> None:
         if name in rows:
             cells = [_tell_file(rows[name], file) for file in FILES]
             lines.append(f"| {name} | {' | '.join(cells)} | {consumer.note} |")
-    before, _, rest = DOCUMENT.read_text(encoding="utf-8").partition(FIRST)
-    after = rest.partition(LAST)[2]
-    table = "\n".join(lines)
-    DOCUMENT.write_text(f"{before}{FIRST}\n\n{table}\n\n{LAST}{after}", encoding="utf-8")
+    return "\n".join(lines)
 
 
 def _tell_file(row: dict[str, Any], file: str) -> str:
