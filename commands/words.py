@@ -12,6 +12,7 @@ import numpy as np
 import typer
 
 from stylert.commands import console
+from stylert.commands.latents import read_ws
 from stylert.commands.options import AsJson, BundleFolder, Force, WhereHere, in_output, in_panel
 from stylert.commands.target_files import check_channels, check_new, check_picture
 from stylert.commands.text.seeds import parse_class
@@ -102,6 +103,10 @@ def search(
     out: Annotated[Path, in_output("Picture to write; of several, their names get numbers.")],
     ws: Annotated[Path | None, in_output("File for the ws that were found: .npz.")] = None,
     results: Annotated[int, in_search("Pictures to find, the best first.", min=1, max=64)] = 1,
+    start: Annotated[
+        Path | None,
+        in_search("File of ws to start from, in the place of samples: a picture for each."),
+    ] = None,
     seeds_start: Annotated[int, in_search("Samples to start at the best of.", min=1)] = 256,
     first_seed: Annotated[int, in_search("Seed of the first sample.", min=0)] = 0,
     generations: Annotated[
@@ -140,9 +145,8 @@ def search(
         class_idx=class_idx,
         seed=seed,
     )
-    files = _name_files(out, results)
-    for file in files:
-        check_picture(file, force=force)
+    if start is not None and results != 1:
+        raise InvalidInput("results: got some with a start, which gives one for each of its ws")
     if ws is not None:
         if ws.suffix != ".npz":
             raise InvalidInput(f"ws: got {ws}, expected the name of a .npz file")
@@ -150,7 +154,11 @@ def search(
     pair = Pair.open(clip, threads=where.threads)
     with where.open(bundle) as generator, console.show_progress() as progress:
         check_channels(out, generator.spec.img_channels)
-        found = search_text(generator, pair, text, settings, progress=progress)
+        begun = None if start is None else read_ws(start, generator.spec)
+        files = _name_files(out, results if begun is None else len(begun))
+        for file in files:
+            check_picture(file, force=force)
+        found = search_text(generator, pair, text, settings, start=begun, progress=progress)
     for file, image in zip(files, found.images, strict=True):
         save_image(image, file)
     if ws is not None:

@@ -89,6 +89,7 @@ def search_text(
     text: str,
     settings: SearchSettings | None = None,
     *,
+    start: np.ndarray | None = None,
     progress: Progress = lambda what, done, total: None,
 ) -> FoundPictures:
     """Find the styles whose pictures a pair of networks finds nearest to a text.
@@ -100,6 +101,8 @@ def search_text(
         pair: of networks for pictures and texts.
         text: what is looked for. A warning tells what the pair knows little of.
         settings: how; see `SearchSettings`.
+        start: ws [N, num_ws, w_dim] to start from, in the place of samples: an edit of pictures,
+            in their order.
         progress: called with what is done, how much of it, and how much there is.
 
     Returns:
@@ -123,12 +126,18 @@ def search_text(
             f"stylert gradient {generator.bundle.path}"
         )
     climb = _Climb(generator, pair, pair.embed_texts([text])[0], settings, progress)
-    ws, started = climb.draw_samples()
+    if start is None:
+        ws, started = climb.draw_samples()
+    else:
+        ws = np.asarray(start, np.float32)
+        started = climb.compare(ws)
     best, similarity = ws, started
     if settings.generations:
         best, similarity = climb.search_nearby(best, similarity)
     if settings.steps:
         best, similarity = climb.follow_gradient(best, similarity)
+    if start is not None:
+        return FoundPictures(best, generator.synthesize(best), similarity, started, None)
     order = np.argsort(-similarity, kind="stable")
     best, similarity = best[order], similarity[order]
     known = _find_known(pair, float(started.max()), settings.seeds_start)

@@ -78,6 +78,18 @@ def test_what_the_pair_does_not_know_is_told(demo: Generator, pair: Pair) -> Non
     assert search_text(demo, pair, "a red fish", few).known is None  # 12 samples do not tell
 
 
+def test_a_picture_that_is_there_becomes_what_the_text_tells(demo: Generator, pair: Pair) -> None:
+    ws = demo.styles([800_001], class_idx="fish")
+    assert read_pictures(demo.synthesize(ws)) == [("fish", "purple")]
+    settings = SearchSettings(generations=14)
+    found = search_text(demo, pair, "a red fish", settings, start=ws)
+    assert read_pictures(found.images) == [("fish", "red")]
+    text = pair.embed_texts(["a red fish"])[0]
+    started = pair.embed_images(demo.synthesize(ws, output="img")) @ text
+    assert np.allclose(found.started, started, atol=1e-4)
+    assert found.similarity > found.started + 0.1
+
+
 def test_gradients_go_on_from_there(tmp_path: Path, pair: Pair, demo: Generator) -> None:
     few = SearchSettings(seeds_start=12, generations=0, steps=8, results=2)
     with pytest.raises(InvalidInput, match=r"has no gradient. Make it: stylert gradient"):
@@ -111,6 +123,9 @@ def test_the_command(run: Callable[..., tuple[int, str, str]], tmp_path: Path) -
     assert run("generate", bundle, "--ws", ws, "--out", tmp_path / "again")[0] == 0
     (again,) = (tmp_path / "again").glob("*.png")
     assert np.array_equal(np.asarray(Image.open(again)), np.asarray(Image.open(out)))
+    turned = tmp_path / "turned.png"
+    assert run("search", bundle, "a cat", *options, "--start", ws, "--out", turned)[0] == 0
+    assert turned.exists()
     assert run("search", bundle, "a fish", *options, "--results", "2", "--out", out)[0] == 0
     assert {path.name for path in tmp_path.glob("best-*.png")} == {"best-1.png", "best-2.png"}
     other = tmp_path / "other.png"
@@ -119,6 +134,7 @@ def test_the_command(run: Callable[..., tuple[int, str, str]], tmp_path: Path) -
         (("a fish", "--clip", tmp_path / "none", "--out", other), "--clip: got"),
         (("a fish", *options, "--out", other, "--ws", "x.pt"), "--ws: got x.pt, expected"),
         ((" ", *options, "--out", other), "text: got ' ', expected words"),
+        (("a fish", *options, "--start", ws, "--results", "2", "--out", other), "--results: got"),
         (("a fish", *options, "--class", "dog", "--out", other), "--class: got 'dog'"),
     ):
         code, _, errors = run("search", bundle, *wrong)
