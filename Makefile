@@ -2,7 +2,7 @@
 # A fresh machine needs GNU make, python3 (>= 3.10) and a package registry that pip can reach.
 
 PYTHON     ?= python3
-JOBS       ?= 2
+JOBS       ?= 3
 
 DEMO   := examples/demo.safetensors
 PY     := .venv/bin/python

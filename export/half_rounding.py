@@ -12,6 +12,7 @@ import numpy as np
 __all__ = ["HALF_MAX", "round_filter", "round_weight"]
 
 HALF_MAX = 65504.0  # the largest finite number of half precision
+MEASURED = 256  # images that tell what it has to hold, where no clamp does
 
 SCALES = 2.0 ** -np.linspace(0, 1, 16, endpoint=False)  # how well one rounds is a matter of luck
 

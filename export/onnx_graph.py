@@ -74,7 +74,7 @@ class GraphBuilder:
         if array.dtype.kind == "f":
             array = array.astype(dtype)
         name = self._make_unique(name)
-        tensor = ir.tensor(np.ascontiguousarray(array).reshape(array.shape), name=name)
+        tensor = ir.Tensor(np.ascontiguousarray(array).reshape(array.shape), name=name)
         value = ir.Value(
             name=name,
             shape=ir.Shape(array.shape),

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from stylert.export import half_rounding
 from stylert.export.checkpoints import Checkpoint, Config
 from stylert.export.families import build_synthesis_graph
 from stylert.export.graph_session import choose_threads, make_feeds, open_graph
@@ -84,7 +85,7 @@ def choose_half(
     checkpoint: Checkpoint,
     policy: str = "native",
     *,
-    seeds: int = 256,
+    seeds: int | None = None,
     measure: bool = True,
     progress: Progress = lambda done, total: None,
 ) -> HalfPrecision:
@@ -93,7 +94,7 @@ def choose_half(
     Args:
         checkpoint: the generator.
         policy: see `list_half_blocks`.
-        seeds: images to measure where the checkpoint has no clamp.
+        seeds: images to measure where the checkpoint has no clamp, None = 256.
         measure: where it has none, measure; False = keep every block in float32 instead.
         progress: called as images get measured.
 
@@ -106,6 +107,7 @@ def choose_half(
         return HalfPrecision(policy, blocks)
     if not measure:
         return HalfPrecision(policy, (), kept_fp32=blocks)
+    seeds = half_rounding.MEASURED if seeds is None else seeds
     peaks = _measure(checkpoint, blocks, seeds, progress)
     # `not <=` so that a NaN counts as an overflow.
     kept = tuple(block for block in blocks if not peaks[block] <= HALF_MAX / HEADROOM)

@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from collections.abc import Generator as Hook
 from contextlib import AbstractContextManager, contextmanager
 from functools import cache
 from pathlib import Path
@@ -46,6 +47,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 TESTS = Path(__file__).parent
 EXCESS = "excess"  # the property of a test: how much of its bounds a golden's arrays take
+PAGES = ("tests/apps/serving/page/", "tests/apps/web/")
 REPORTED = ("numpy", "torch", "onnx", "onnxruntime", "onnxruntime-gpu", "openvino")
 REPORTED += ("onnxruntime-ep-webgpu", "tensorrt", "tensorrt-rtx")
 
@@ -61,6 +63,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(REQUIRE_GPU.GpuTests(config))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Hook[None, object, object]:
+    """Nothing that is found becomes garbage, and to look for some takes a tenth of the time."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
 
 
 def pytest_report_header() -> list[str]:
@@ -80,13 +92,30 @@ def _slow_first(items: list[pytest.Item]) -> None:
     """Mark what slow.txt names, and move its files to the front, as they are ordered there."""
     lines = (TESTS / "slow.txt").read_text(encoding="utf-8").splitlines()
     slow = tuple(f"tests/{line}" for line in lines if not line.startswith("#"))
-    ranks: dict[str, int] = {}
-    for rank, name in enumerate(slow):
-        ranks.setdefault(name.partition("::")[0], rank)
+    files = [name.partition("::")[0] for name in slow]
+
+    @cache
+    def rank(file: str) -> int:
+        return next((at for at, name in enumerate(files) if file.startswith(name)), len(files))
+
     for item in items:
         if item.nodeid.startswith(slow):
             item.add_marker(pytest.mark.slow)
-    items.sort(key=lambda item: ranks.get(item.nodeid.partition("::")[0], len(slow)))
+    items.sort(key=lambda item: rank(item.nodeid.partition("::")[0]))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Files that show pages in a browser go to one worker: to start one takes seconds."""
+    if config.getoption("dist") != "loadfile":
+        return None  # as it was asked for
+    from xdist.scheduler import LoadFileScheduling
+
+    class OneBrowser(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return "pages" if nodeid.startswith(PAGES) else super()._split_scope(nodeid)
+
+    return OneBrowser(config, log)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -119,6 +148,14 @@ def garbage_is_found_fast() -> None:
     """What is there before a file's tests stays: to look through it takes a second each time."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nobody_waits_for_the_disk() -> Iterator[None]:
+    """No power is cut here: what the tests write is mostly gone before it comes to the disk."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda file: os.fstat(file) and None)  # a file that is open
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -158,6 +195,16 @@ def the_roofline_is_small() -> Iterator[None]:
     small = candidates.Candidate("gemm", f"{TESTS / 'small_gemm.py'}:open_small_gemm")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(run, "GEMM", small)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def few_images_are_measured() -> Iterator[None]:
+    """To draw 256 takes longer than all the rest of an export; see export/test_precision.py."""
+    from stylert.export import half_rounding
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(half_rounding, "MEASURED", 16)
         yield
 
 

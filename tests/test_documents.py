@@ -11,9 +11,10 @@ folder, so that a block can use what an earlier one made:
 - Blocks of other languages (SHOWN) are there to be read.
 
 What a page names and nobody can have here is stood in for: checkpoints, their bundles, latents
-(STAND_INS, LATENTS). Commands that compare or time do so with fewer images (SHORTER). What a page
-exports in the words of an earlier page is what that one got. A picture that a page shows is the one
-that its commands make. A block that cannot run is marked, on the line before it, with its reason:
+(STAND_INS, LATENTS). Commands that compare or time do so with fewer images (SHORTER), and those
+that search or compile do less of it than the page says (LESS). What a page exports in the words of
+an earlier page is what that one got. A picture that a page shows is the one that its commands make.
+A block that cannot run is marked, on the line before it, with its reason:
 
     <!-- test: skip because it needs a GPU -->
 """
@@ -73,6 +74,11 @@ SHORTER = {
     "verify": ["--seeds", "1"],
     "bench": ["--rounds", "1", "--max-seconds", "1", "--threads", "1"],
     "evaluate": ["--samples", "12"],
+}
+LESS = {  # in place of what the page says, where it says something
+    "project": {"--steps": "6", "--seeds-start": "8"},
+    "inpaint": {"--steps": "6", "--seeds-start": "8"},
+    "build-engine": {"--sm": "89", "--batch": "1"},
 }
 SERVED = "127.0.0.1:8000"  # what pages call the service
 # It would load torch, where that is there, to ask whether an array is one of torch's.
@@ -351,7 +357,11 @@ def _run_stylert(arguments: Sequence[str], place: str) -> None:
     if arguments[0] == "verify" and "--checkpoint" not in arguments:  # files, and no pictures
         shorter = []
     shorter = [] if shorter and shorter[0] in arguments else shorter
-    result = CliRunner().invoke(app, [*arguments, *shorter])
+    words = [*arguments, *shorter]
+    for option, value in LESS.get(arguments[0], {}).items():
+        if option in words:
+            words[words.index(option) + 1] = value
+    result = CliRunner().invoke(app, words)
     if result.exception and not isinstance(result.exception, SystemExit):
         raise result.exception
     assert result.exit_code == 0, f"{place}: stylert {' '.join(arguments)}\n{result.output}"

@@ -15,5 +15,6 @@ NAMED = [
 def test_all_are_there() -> None:
     for line in NAMED:
         file, _, test = line.partition("::")
-        source = (TESTS / file).read_text(encoding="utf-8")
-        assert not test or f"\ndef {test}(" in source, line
+        assert (TESTS / file).exists(), line
+        assert (TESTS / file).is_dir() == line.endswith("/"), line
+        assert not test or f"\ndef {test}(" in (TESTS / file).read_text(encoding="utf-8"), line

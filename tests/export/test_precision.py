@@ -15,6 +15,7 @@ import pytest
 from onnx import TensorProto
 from onnx.reference import ReferenceEvaluator
 
+from stylert.export import half_rounding
 from stylert.export.bundle_writer import export_bundle
 from stylert.export.checkpoints import Checkpoint, StyleGAN2Config, read_checkpoint
 from stylert.export.families import build_synthesis_graph
@@ -24,6 +25,7 @@ from stylert.export.onnx_graph import GraphBuilder
 from stylert.export.precision import HALF_MAX, HEADROOM, choose_half, list_half_blocks
 from stylert.runtime import packages
 from stylert.runtime.backends.tensorrt.refit_weights import STORED
+from stylert.runtime.bundle import Bundle
 from stylert.runtime.errors import InvalidInput, MissingExtra
 from stylert.runtime.proof.parity import TOLERANCES, compare
 
@@ -31,6 +33,8 @@ GOLDENS = [
     *("sg2-skip-32", "sg2-cond-32", "sg2-resnet-32", "sg2-orig-32", "sg2-nhwc-32"),
     *("sg2-gray-64", "sg2-fp16-64", "sg2-hot-64", "sg2-stylegan3repo-64"),
 ]
+
+MEASURED = half_rounding.MEASURED  # by an export; those of the tests measure fewer: conftest.py
 
 # What the official half-precision path reaches against its own float32 (the goldens' json).
 OFFICIAL_DB = {"sg2-hot-64": 74.5, "sg2-fp16-64": 75.6}
@@ -179,6 +183,14 @@ def test_peaks_are_those_of_the_images(goldens: Path) -> None:
     more = choose_half(checkpoint, seeds=40).peaks
     assert more is not None
     assert all(more[block] >= peak for block, peak in plan.peaks.items())
+
+
+def test_an_export_measures_256_images(
+    tiny: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(half_rounding, "MEASURED", MEASURED)
+    export_bundle(tiny, tmp_path / "bundle", verify_seeds=1)
+    assert Bundle.open(tmp_path / "bundle").manifest["half"]["seeds"] == 256
 
 
 @pytest.mark.parametrize("value", [HALF_MAX / HEADROOM * 1.5, np.nan])

@@ -304,5 +304,5 @@ def test_memory_does_not_grow_with_the_images(tmp_path: Path, fake: Any, contain
             tracemalloc.stop()
 
     peak(100)  # the modules that are loaded on the way
-    directory = 800 * 700 if container == "zip" else 0  # of which `zipfile` keeps all
-    assert peak(1200) < peak(400) + 100_000 + directory
+    directory = 400 * 700 if container == "zip" else 0  # of which `zipfile` keeps all
+    assert peak(600) < peak(200) + 100_000 + directory

@@ -267,5 +267,5 @@ def test_memory_does_not_grow_with_the_seeds(tmp_path: Path, fake: Any, containe
             tracemalloc.stop()
 
     peak(100)  # the modules that are loaded on the way
-    directory = 800 * 450 if container == "zip" else 0  # of which `zipfile` keeps all
-    assert peak(1200) < peak(400) + 100_000 + directory  # all names and records would be 500 kB
+    directory = 400 * 450 if container == "zip" else 0  # of which `zipfile` keeps all
+    assert peak(600) < peak(200) + 100_000 + directory  # all names and records would be 250 kB
