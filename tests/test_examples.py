@@ -17,6 +17,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from stylert.export.bundle_writer import export_bundle
+from stylert.export.checkpoints import Checkpoint, read_checkpoint, write_native
+from stylert.export.encoders.bundling import add_encoder
+from stylert.export.encoders.config import Encoder
 from stylert.runtime.generator import Generator
 
 FOLDER = Path(__file__).parents[1] / "examples"
@@ -101,6 +105,32 @@ def test_processes(bundle: Path, generator: Generator, tmp_path: Path) -> None:
     expected = generator.generate(range(6)).mean(axis=(1, 2))
     assert [int(line.split()[0]) for line in said] == list(range(6))
     assert np.allclose([[*map(float, line.split()[1:])] for line in said], expected, atol=0.2)
+
+
+@needs("torch")
+def test_one_picture_style(
+    tiny: Checkpoint, make_encoder: Callable[[int, int], Encoder], tmp_path: Path
+) -> None:
+    export_bundle(tiny, tmp_path / "bundle", verify_seeds=0, half="none")
+    encoder = make_encoder(tiny.config.num_ws, tiny.config.w_dim)
+    add_encoder(tmp_path / "bundle", encoder, verify=False)
+    write_native(tiny, tmp_path / "tiny.safetensors")
+    pixels = np.random.RandomState(0).randint(0, 256, (9, 7, 3), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "style.png")
+    words = ("bundle", "tiny.safetensors", "style.png", "out.safetensors", "--steps")
+    far, near = (
+        float(said.split("drawn to ")[1].split()[0])
+        for steps in ("1", "60")
+        for said in [run(FOLDER / "one_picture_style.py", *words, steps, cwd=tmp_path)]
+    )
+    assert near < 0.8 * far
+    styled = read_checkpoint(tmp_path / "out.safetensors")
+    for name, tensor in tiny.tensors.items():
+        kept = name.startswith("mapping.")
+        assert np.array_equal(styled.tensors[name], tensor) or not kept, name
+    assert not np.array_equal(
+        styled.tensors["synthesis.b8.conv1.weight"], tiny.tensors["synthesis.b8.conv1.weight"]
+    )
 
 
 @needs("torch")
