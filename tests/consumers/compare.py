@@ -93,7 +93,7 @@ CONSUMERS = {
         ("playwright==1.65.2", "numpy==2.4.6"),
         "chromium.py",
         "SwiftShader is a program on the processor, without half precision; nothing was left to "
-        "the processor itself",
+        "the processor itself, which has to unpack integers",
         ("onnxruntime-web@1.30.0",),
         "webgpu",
     ),

@@ -6,6 +6,7 @@ Its files are those of npm beside this venv. WebGPU runs on SwiftShader, a progr
 import base64
 import http.server
 import os
+import re
 import shutil
 import sys
 import threading
@@ -13,7 +14,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Error, sync_playwright
 
 graph, feeds, out, provider = sys.argv[1:]
 FLAGS = {
@@ -76,7 +77,11 @@ with sync_playwright() as driver:
     page = browser.new_page()
     page.set_default_timeout(300_000)
     page.goto(f"http://127.0.0.1:{server.server_port}/index.html")
-    img, image = page.evaluate(DRAW, [provider, given])
+    try:
+        img, image = page.evaluate(DRAW, [provider, given])
+    except Error as error:  # its other lines, and what is cut off, are places in sources
+        words = re.sub(r".*ERROR_MESSAGE: (\S+\.cc:\d+ )?", "", str(error).splitlines()[0])
+        raise SystemExit(re.sub(r".* was false\. ", "", words)) from None
     browser.close()
 np.savez(
     out,
