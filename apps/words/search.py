@@ -20,6 +20,7 @@ __all__ = ["FoundPictures", "SearchSettings", "search_text"]
 AXES = 16  # principal components of w that are searched
 SAMPLES = 2000  # that they are found by
 WIDTH = 0.4  # of the first search, in deviations
+FAR = 1.0  # of one from a picture that may be all another
 CALM = 0.01  # similarity that a deviation, squared, costs, over the number of axes
 ENOUGH = 256  # samples, of which one shows what a text tells, if the pair knows it
 RATE = 0.02  # of the gradient's steps, in deviations of w
@@ -133,7 +134,8 @@ def search_text(
         started = climb.compare(ws)
     best, similarity = ws, started
     if settings.generations:
-        best, similarity = climb.search_nearby(best, similarity)
+        width = WIDTH if start is None else FAR
+        best, similarity = climb.search_nearby(best, similarity, width)
     if settings.steps:
         best, similarity = climb.follow_gradient(best, similarity)
     if start is not None:
@@ -204,7 +206,7 @@ class _Climb:
         return ws[best], similarity[best]
 
     def search_nearby(
-        self, start: np.ndarray, similarity: np.ndarray
+        self, start: np.ndarray, similarity: np.ndarray, width: float
     ) -> tuple[np.ndarray, np.ndarray]:
         """CMA-ES over the principal axes of w, from each start."""
         cmaes = import_extra("cmaes", "cmaes", extra="cma")
@@ -214,7 +216,7 @@ class _Climb:
         frame = components.components * components.stddev[:, None]  # [axes, w_dim]
         best, reached = start.copy(), similarity.copy()
         for i, w in enumerate(start):
-            search = cmaes.CMA(mean=np.zeros(axes), sigma=WIDTH, seed=s.seed + i + 1)
+            search = cmaes.CMA(mean=np.zeros(axes), sigma=width, seed=s.seed + i + 1)
             for generation in range(s.generations):
                 tried = np.stack([search.ask() for _ in range(search.population_size)])
                 ws = w + (tried @ frame).astype(np.float32)[:, None]

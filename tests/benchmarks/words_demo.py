@@ -18,6 +18,7 @@ import os
 import tempfile
 import time
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ from stylert.tests.apps.words.demo_reader import COLOURS, read_pictures
 
 EDITED = range(800_000, 800_050)
 TRIED = 8  # pictures in which each channel is tried
-STRENGTH = 8.0
+STRENGTHS = [0.5, 1, 1.5, 2, 3, 4, 5, 6, 8]
 UNKNOWN = (
     "a steam locomotive",
     "the president of France",
@@ -91,29 +92,51 @@ def measure_unknown(generator: Any, pair: Pair) -> dict[str, float]:
     return found
 
 
-def measure_edits(generator: Any, pair: Pair, strength: float) -> dict[str, Any]:
+def turn_pictures(generator: Any, turn: Callable[[np.ndarray, str, str], Any]) -> dict[str, Any]:
     """How many of 50 pictures have the asked colour after an edit, and are what they were."""
+    names, rows, start = generator.classes.names, [], time.process_time()
+    for i, seed in enumerate(EDITED):
+        own = names[i % len(names)]
+        ws = generator.styles([seed], class_idx=own)
+        ((name, colour),) = read_pictures(generator.synthesize(ws))
+        asked = [other for other in COLOURS if other != colour][7 * i % (len(COLOURS) - 1)]
+        text = f"a{'n' * (asked[0] in 'aeiou')} {asked} {own}"
+        ((after, hue),) = read_pictures(turn(ws, text, f"a {own}"))
+        rows.append([text, name, colour, after, hue, hue == asked, after == name])
+        print(*rows[-1], flush=True)
+    return {
+        "changed as asked": np.mean([row[-2] for row in rows]),
+        "class kept": np.mean([row[-1] for row in rows]),
+        "processor seconds a picture": round((time.process_time() - start) / len(rows), 2),
+        "pictures": rows,
+    }
+
+
+def measure_searches(generator: Any, pair: Pair) -> dict[str, Any]:
+    """Edits by a search that starts at the picture."""
+
+    def turn(ws: np.ndarray, text: str, neutral: str) -> np.ndarray:
+        return search_text(generator, pair, text, start=ws).images
+
+    return turn_pictures(generator, turn)
+
+
+def measure_edits(generator: Any, pair: Pair, beta: float | None) -> dict[str, Any]:
+    """Edits by channels; of the strip of strengths the picture that the pair finds nearest."""
     table = find_table(generator, pair)
     if table is None:
         table = make_table(generator, pair, pictures=TRIED, progress=print)
-    names, rows = generator.classes.names, []
-    for i, seed in enumerate(EDITED):
-        ws = generator.styles([seed], class_idx=i % len(names))
-        ((name, colour),) = read_pictures(generator.synthesize(ws))
-        asked = [other for other in COLOURS if other != colour][7 * i % (len(COLOURS) - 1)]
-        neutral = f"a {names[i % len(names)]}"
-        text = f"a{'n' * (asked[0] in 'aeiou')} {asked} {names[i % len(names)]}"
+
+    def turn(ws: np.ndarray, text: str, neutral: str) -> np.ndarray:
         direction = find_text_direction(pair, text, neutral)
-        channels = find_channels(generator, table, direction)
-        offset = generator.make_style_offset(channels, strength)
-        ((after, hue),) = read_pictures(generator.synthesize(ws, style_offset=offset))
-        rows.append([text, len(channels), name, colour, after, hue, hue == asked, after == name])
-    return {
-        "strength": strength,
-        "changed as asked": np.mean([row[-2] for row in rows]),
-        "class kept": np.mean([row[-1] for row in rows]),
-        "pictures": rows,
-    }
+        channels = find_channels(generator, table, direction, beta=beta)
+        offset = generator.make_style_offset(channels, STRENGTHS)
+        strip = np.repeat(ws, len(STRENGTHS), axis=0)
+        img = np.asarray(generator.synthesize(strip, style_offset=offset, output="img"))
+        best = int((pair.embed_images(img) @ pair.embed_texts([text])[0]).argmax())
+        return np.asarray(generator.synthesize(ws, style_offset=offset[best : best + 1]))
+
+    return {"beta": beta, "strengths": STRENGTHS, **turn_pictures(generator, turn)}
 
 
 def measure_share(generator: Any, pair: Pair) -> float:
@@ -149,27 +172,29 @@ def main() -> None:
     parser.add_argument("--styled", type=Path, help="the demo with a style space, for edits")
     parser.add_argument("--large", type=Path, help="bundle of 256 px, whose time is shared out")
     parser.add_argument("--clip", type=Path, help="another pair than the demo's")
+    parser.add_argument("--parts", default="prompts,searches", help="what is measured anew")
     arguments = parser.parse_args()
+    parts = arguments.parts.split(",")
+    result: dict[str, Any] = json.loads(arguments.out.read_text()) if arguments.out.exists() else {}
+    result |= {"machine": describe_machine(), "load": os.getloadavg()}
     with tempfile.TemporaryDirectory() as folder:
         bundle, words = Path(folder) / "bundle", Path(folder) / "words"
         write_demo(bundle, words=words)
-        pair = Pair.open(arguments.clip or words)
-        with stylert.open(bundle) as generator:
-            result: dict[str, Any] = {
-                "machine": describe_machine(),
-                "load": os.getloadavg(),
-                "prompts": measure_prompts(generator, pair),
-                "unknown": measure_unknown(generator, pair),
-            }
+        pair = Pair.open(arguments.clip or words, threads=1)
+        with stylert.open(bundle, threads=1) as generator:
+            if "prompts" in parts:
+                result["prompts"] = measure_prompts(generator, pair)
+                result["unknown"] = measure_unknown(generator, pair)
+            if "searches" in parts:
+                result["edits by search --start"] = measure_searches(generator, pair)
         if arguments.styled:
-            with stylert.open(arguments.styled) as generator:
-                result["edits"] = measure_edits(generator, pair, STRENGTH)
+            with stylert.open(arguments.styled, threads=1) as generator:
+                found = [measure_edits(generator, pair, beta) for beta in (None, 0.0)]
+                result["edits by edit --text"] = found
     if arguments.large:
-        with stylert.open(arguments.large) as generator:
+        with stylert.open(arguments.large, threads=1) as generator:
             result["share of generator and towers at 256 px"] = measure_share(generator, pair)
     arguments.out.write_text(json.dumps(result, indent=1, default=float) + "\n")
-    result["prompts"].pop("prompts")
-    print(json.dumps(result, indent=1, default=float))
 
 
 if __name__ == "__main__":
