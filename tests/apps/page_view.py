@@ -22,7 +22,7 @@ FLAGS = [
     "--disable-dev-shm-usage",
 ]
 DESKTOP = (1280, 800)
-SECONDS = 10_000  # milliseconds: until an expectation has failed
+SECONDS = 60_000  # milliseconds: until an expectation has failed
 
 
 @contextmanager

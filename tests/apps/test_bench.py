@@ -365,20 +365,24 @@ def test_busy_threads_are_pinned_each_to_its_own_cpu() -> None:
     stop = threading.Event()
     cpus: dict[int, set[int]] = {}
 
-    def work() -> None:
+    rounds = [0, 0]
+
+    def work(number: int) -> None:
         while not stop.is_set():
             sum(range(10_000))
+            rounds[number] += 1
         cpus[threading.get_native_id()] = os.sched_getaffinity(0)
 
     everywhere = os.sched_getaffinity(0)
-    threads = [threading.Thread(target=work) for _ in range(2)]
+    threads = [threading.Thread(target=work, args=[number]) for number in range(2)]
     idle = threading.Thread(target=stop.wait)
     pinning = Pinning()
     pinning.watch()
     for thread in (*threads, idle):
         thread.start()
-    time.sleep(0.3)
     try:
+        while min(rounds) < 500:  # of a tenth of a millisecond or more
+            time.sleep(0.01)
         assert pinning.pin() == 2
         stop.set()
         for thread in (*threads, idle):

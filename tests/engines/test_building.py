@@ -17,7 +17,7 @@ from stylert.engines.building import Progress, run_builder
 from stylert.runtime.errors import EngineError
 
 Refuses = Callable[..., AbstractContextManager[None]]
-PATIENCE = 20.0  # seconds after which a test gives up
+PATIENCE = 60.0  # seconds after which a test gives up
 
 
 class Builder:

@@ -36,7 +36,7 @@ class Backend:
         self.noise.append(rows.get("noise_a"))
         self.calls.append(rows["x"].tolist())
         self.running.set()
-        assert self.go_on.wait(20)
+        assert self.go_on.wait(60)
         if 13 in rows["x"]:
             raise RuntimeError("thirteen")
         return [rows["x"] * 2]
@@ -65,7 +65,7 @@ def hold(batcher: Batcher, backend: Backend) -> Any:
     """Keep the backend busy with one row, so that what comes next has to wait."""
     backend.go_on.clear()
     future = ask(batcher, 0)
-    assert backend.running.wait(20)
+    assert backend.running.wait(60)
     return future
 
 
@@ -86,7 +86,7 @@ def test_what_waits_is_drawn_together_in_its_order(batcher: Batcher, backend: Ba
     futures = [ask(batcher, i) for i in (1, 2, 3)]
     assert batcher.depth == 3
     backend.go_on.set()
-    assert [future.result(20).tolist() for future in futures] == [[2], [4], [6]]
+    assert [future.result(60).tolist() for future in futures] == [[2], [4], [6]]
     assert backend.calls == [[0], [1, 2, 3]]
 
 
@@ -96,8 +96,8 @@ def test_a_large_task_takes_several_calls_and_shares_the_last(
     hold(batcher, backend)
     large, small = ask(batcher, 1, 2, 3, 4, 5, 6), ask(batcher, 7)
     backend.go_on.set()
-    assert large.result(20).tolist() == [2, 4, 6, 8, 10, 12]
-    assert small.result(20).tolist() == [14]
+    assert large.result(60).tolist() == [2, 4, 6, 8, 10, 12]
+    assert small.result(60).tolist() == [14]
     assert backend.calls == [[0], [1, 2, 3, 4], [5, 6, 7]]
 
 
@@ -107,14 +107,14 @@ def test_other_outputs_are_other_calls_and_the_oldest_goes_first(
     hold(batcher, backend)
     futures = [ask(batcher, i, output="g" if i == 2 else "f") for i in (1, 2, 3)]
     backend.go_on.set()
-    assert [future.result(20).tolist() for future in futures] == [[2], [4], [6]]
+    assert [future.result(60).tolist() for future in futures] == [[2], [4], [6]]
     assert backend.calls == [[0], [1, 3], [2]]
 
 
 def test_a_task_waits_for_others_but_a_full_batch_does_not(backend: Backend) -> None:
     batcher = open_batcher(backend, max_batch=2, wait=60.0)
     futures = [ask(batcher, i) for i in (1, 2, 3)]
-    assert [future.result(20).tolist() for future in futures[:2]] == [[2], [4]]
+    assert [future.result(60).tolist() for future in futures[:2]] == [[2], [4]]
     assert not futures[2].done()
     batcher.close()  # nor does it wait at the end
     assert futures[2].result(0).tolist() == [6]
@@ -127,9 +127,9 @@ def test_cancelled_tasks_are_not_drawn(batcher: Batcher, backend: Backend) -> No
     gone, stays = ask(batcher, 1, 2, 3, 4, 5, ticket=ticket), ask(batcher, 6)
     ticket.cancelled = True
     backend.go_on.set()
-    assert stays.result(20).tolist() == [12]
+    assert stays.result(60).tolist() == [12]
     with pytest.raises(CancelledError):
-        gone.result(20)
+        gone.result(60)
     assert backend.calls == [[0], [6]]
 
 
@@ -140,8 +140,8 @@ def test_an_error_is_of_its_batch_alone(batcher: Batcher, backend: Backend) -> N
     backend.go_on.set()
     for future in unlucky:
         with pytest.raises(RuntimeError, match="thirteen"):
-            future.result(20)
-    assert lucky.result(20).tolist() == [16]
+            future.result(60)
+    assert lucky.result(60).tolist() == [16]
     assert backend.calls == [[0], [13, 1, 2, 3], [8]]  # the rest of a lost task is not drawn
 
 
@@ -151,7 +151,7 @@ def test_closing_draws_what_waits_and_takes_no_more(batcher: Batcher, backend: B
     closing = threading.Thread(target=batcher.close)
     closing.start()
     backend.go_on.set()
-    closing.join(20)
+    closing.join(60)
     assert future.result(0).tolist() == [2]
     with pytest.raises(ShuttingDown):
         ask(batcher, 2)
@@ -183,9 +183,9 @@ def test_it_tells_the_seconds_in_which_it_drew_and_no_others(
         rate.add(images, seconds)
 
     batcher = open_batcher(backend, max_batch=4, wait=0, observe=observe, clock=lambda: now[0])
-    ask(batcher, 1, 2, 3, 4).result(20)
+    ask(batcher, 1, 2, 3, 4).result(60)
     now[0] += 1000  # nobody asks for anything
-    ask(batcher, 5, 6).result(20)
+    ask(batcher, 5, 6).result(60)
     now[0] += 1000
     batcher.close()
     assert seen == [(4, 2.0), (2, 2.0)]
@@ -196,7 +196,7 @@ def test_who_is_alone_shares_no_call(batcher: Batcher, backend: Backend) -> None
     hold(batcher, backend)
     futures = [ask(batcher, i, alone=i == 2) for i in (1, 2, 3)]
     backend.go_on.set()
-    assert [future.result(20).tolist() for future in futures] == [[2], [4], [6]]
+    assert [future.result(60).tolist() for future in futures] == [[2], [4], [6]]
     assert backend.calls == [[0], [1, 3], [2]]
 
 
@@ -213,9 +213,9 @@ def test_noise_of_seeds_is_drawn_with_its_batch(batcher: Batcher, backend: Backe
     plain = ask(batcher, 6)
     assert drawn == []
     backend.go_on.set()
-    assert first.result(20).tolist() == [2, 4, 6]
-    assert second.result(20).tolist() == [8, 10]
-    assert plain.result(20).tolist() == [12]
+    assert first.result(60).tolist() == [2, 4, 6]
+    assert second.result(60).tolist() == [8, 10]
+    assert plain.result(60).tolist() == [12]
     assert backend.calls == [[0], [1, 2, 3, 4], [5], [6]]
     assert drawn == [[7, 7, 7, 8], [9]]
     assert np.array_equal(backend.noise[1], draw([7, 7, 7, 8])["noise_a"])

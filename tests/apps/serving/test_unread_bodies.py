@@ -34,7 +34,7 @@ def sent(port: int, size: int, *, chunked: bool = False, **options: Any) -> tupl
     body: Any = bytes(size)
     if chunked:
         body = (bytes(min(1 << 16, size - start)) for start in range(0, size, 1 << 16))
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     try:
         path, method = options.get("path", "/generate"), options.get("method", "POST")
         connection.request(method, path, body, headers, encode_chunked=chunked)
@@ -48,7 +48,7 @@ def sent(port: int, size: int, *, chunked: bool = False, **options: Any) -> tupl
 
 def raw(port: int, *parts: bytes) -> bytes:
     """All that is answered to parts that are sent one after the other, until the end."""
-    with socket.create_connection(("127.0.0.1", port), timeout=20) as client:
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as client:
         for part in parts:
             client.sendall(part)
         return read_all(client)
@@ -97,7 +97,7 @@ def test_whoever_answers_without_reading(port: int, status: int, options: dict[s
 
 def test_the_answer_does_not_wait_for_the_body(port: int) -> None:
     """Who sends slowly is told at once, and is not cut off while it goes on."""
-    with socket.create_connection(("127.0.0.1", port), timeout=20) as client:
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as client:
         client.sendall(head("Content-Length: 1000000"))
         answer = http.client.HTTPResponse(client)
         answer.begin()
@@ -129,12 +129,12 @@ def test_http_1_0(port: int) -> None:
 
 
 def test_who_asks_before_it_sends_is_not_told_to_go_on(port: int) -> None:
-    with socket.create_connection(("127.0.0.1", port), timeout=20) as client:
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as client:
         client.sendall(head("Content-Length: 1000000", "Expect: 100-continue"))
         assert client.recv(1 << 16).startswith(b"HTTP/1.1 413 ")
         client.shutdown(socket.SHUT_WR)  # it sends none, and leaves
         assert b"HTTP" not in read_all(client)
-    with socket.create_connection(("127.0.0.1", port), timeout=20) as client:
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as client:
         client.sendall(head("Content-Length: 2", "Expect: 100-continue", "Connection: close"))
         assert client.recv(1 << 16).startswith(b"HTTP/1.1 100 ")
         client.sendall(b"{}")
@@ -144,7 +144,7 @@ def test_who_asks_before_it_sends_is_not_told_to_go_on(port: int) -> None:
 def test_garbage_after_an_answer_ends_the_connection_without_noise(
     port: int, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with socket.create_connection(("127.0.0.1", port), timeout=20) as client:
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as client:
         chunk = b"%x\r\n" % (2 * MAX_BODY) + bytes(2 * MAX_BODY) + b"\r\n"
         client.sendall(head("Transfer-Encoding: chunked") + chunk)
         assert client.recv(1 << 16).startswith(b"HTTP/1.1 413 ")

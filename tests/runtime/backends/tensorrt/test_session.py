@@ -630,21 +630,21 @@ def test_close_waits_for_the_calls_that_run(
 
     def slow_copy(*args: Any) -> None:
         inside.set()
-        assert go_on.wait(20)
+        assert go_on.wait(60)
         copy(*args)
 
     installed.device.copy = slow_copy
     with ThreadPoolExecutor(3) as pool:
         drawing = pool.submit(session.run, BOTH, feeds, ["img"])
-        assert inside.wait(20)
+        assert inside.wait(60)
         closing = pool.submit(session.close)
         waiting = pool.submit(session.run, BOTH, feeds, ["img"])  # for the only lane
         with pytest.raises(EngineError, match="closed"):
-            waiting.result(20)
+            waiting.result(60)
         assert not closing.done()
         go_on.set()
-        assert same(drawing.result(20)[0], expected(feeds, ["img"])[0])
-        closing.result(20)
+        assert same(drawing.result(60)[0], expected(feeds, ["img"])[0])
+        closing.result(60)
     assert not installed.device.live
 
 
