@@ -21,8 +21,6 @@ from stylert.export.checkpoints import read_checkpoint, write_native
 from stylert.export.families import build_model
 from stylert.runtime.files.pictures import read_picture, resize_picture
 
-BATCH = 4
-
 
 def compare(img: Tensor, target: Tensor) -> Tensor:
     """How far pictures [N, C, H, W] are from one [1, C, H, W]: the mean over three sizes."""
@@ -41,6 +39,7 @@ def main() -> None:
     model = build_model(checkpoint)
     model.synthesis.requires_grad_(True)  # the mapping network stays as it is
     optimizer = torch.optim.Adam(model.synthesis.parameters(), lr=2e-3, betas=(0.0, 0.99))
+    losses: list[float] = []
     with stylert.open(args.bundle) as generator:
         s, picture = generator.spec, read_picture(args.style)
         own = torch.from_numpy(generator.invert(picture))
@@ -48,17 +47,18 @@ def main() -> None:
         target = small.permute(2, 0, 1)[None] / 127.5 - 1
         fine = [*(generator.layer_groups["fine"] or generator.layer_groups["all"][-2:])]
         for step in range(args.steps):
-            seeds = range(step * BATCH, (step + 1) * BATCH)
+            seeds = range(4 * step, 4 * step + 4)
             labels = np.eye(s.c_dim)[[seed % s.c_dim for seed in seeds]] if s.c_dim else None
-            others, ws = generator.styles(seeds, labels=labels), own.repeat(BATCH, 1, 1)
+            others, ws = generator.styles(seeds, labels=labels), own.repeat(4, 1, 1)
             ws[:, fine] = torch.from_numpy(others[:, fine])
             optimizer.zero_grad()
             (loss := compare(model.synthesis(ws), target)).backward()
             optimizer.step()
+            losses.append(loss.item())
     tensors = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
     notes = (*checkpoint.notes, f"in the style of {args.style.name}")
     write_native(replace(checkpoint, tensors=tensors, notes=notes), args.out, overwrite=True)
-    print(f"{args.out}: the style picture is drawn to {loss.item():.3f} (mean difference, of 2)")
+    print(f"{args.out}: the style picture was drawn to {losses[0]:.3f}, now to {losses[-1]:.3f}")
 
 
 if __name__ == "__main__":

@@ -117,13 +117,10 @@ def test_one_picture_style(
     write_native(tiny, tmp_path / "tiny.safetensors")
     pixels = np.random.RandomState(0).randint(0, 256, (9, 7, 3), np.uint8)
     Image.fromarray(pixels).save(tmp_path / "style.png")
-    words = ("bundle", "tiny.safetensors", "style.png", "out.safetensors", "--steps")
-    far, near = (
-        float(said.split("drawn to ")[1].split()[0])
-        for steps in ("1", "60")
-        for said in [run(FOLDER / "one_picture_style.py", *words, steps, cwd=tmp_path)]
-    )
-    assert near < 0.8 * far
+    words = ("bundle", "tiny.safetensors", "style.png", "out.safetensors", "--steps", "40")
+    said = run(FOLDER / "one_picture_style.py", *words, cwd=tmp_path)
+    before, after = map(float, re.findall(r"to (\d\.\d+)", said))
+    assert after < 0.8 * before
     styled = read_checkpoint(tmp_path / "out.safetensors")
     for name, tensor in tiny.tensors.items():
         kept = name.startswith("mapping.")

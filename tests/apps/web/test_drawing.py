@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 import stylert
+from stylert.export.bundle_writer import export_bundle
+from stylert.export.checkpoints import Checkpoint
 
 # One of each family, and what its page is asked for besides the seed.
 FAMILIES = {
@@ -57,3 +59,14 @@ def test_every_family(
         ws = generator.styles_between([3, 4, 5], 0.8, truncation_psi=PSI, **options)
         expected = generator.synthesize(ws, **drawing)[0]
         assert_same(visit(bundle, f"{hash}&keyframes=3,4,5&t=0.4").pixels(), expected)
+
+
+def test_a_bundle_with_style_space(
+    tiny: Checkpoint, tmp_path_factory: pytest.TempPathFactory, visit: Callable[..., Any]
+) -> None:
+    """The page moves no styles, and draws them as they are."""
+    bundle = tmp_path_factory.mktemp("style-space") / "bundle"
+    export_bundle(tiny, bundle, verify_seeds=0, half="none", style_space=True)
+    with stylert.open(bundle, backend="onnxruntime", provider="cpu") as generator:
+        expected = generator.generate([7], truncation_psi=PSI)[0]
+    assert_same(visit(bundle, f"seed=7&psi={PSI}").pixels(), expected)
