@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -12,7 +13,14 @@ import typer
 
 from stylert.commands import console
 from stylert.commands.export import ReadAs, need_export
-from stylert.commands.options import AsJson, BundleFolder, WhereHere, in_output, in_panel
+from stylert.commands.options import (
+    AsJson,
+    BundleFolder,
+    WhereHere,
+    in_output,
+    in_panel,
+    in_where,
+)
 from stylert.commands.picture import Picture
 from stylert.commands.target_files import check_picture
 from stylert.commands.text.metrics import parse_metrics, parse_sweep
@@ -91,6 +99,12 @@ def evaluate(
     plot: Annotated[Path | None, in_output("Chart of a sweep: .png, .svg or .pdf.")] = None,
     as_json: AsJson = False,
     where: WhereHere,
+    processes: Annotated[
+        int | None, in_where("Processes that draw; they share the CPUs out.", min=1)
+    ] = None,
+    ray_address: Annotated[
+        str | None, in_where("Ray cluster that draws: auto, HOST:PORT, or local.", "--ray")
+    ] = None,
 ) -> None:
     """Measure FID and its like of a generator, or what its deployment changed.
 
@@ -101,6 +115,7 @@ def evaluate(
     Example: stylert evaluate ffhq-bundle --precision fp16 --against fp32 --samples 1000
     """
     _check_options(data, stats, against, metrics, sweep, plot, save_stats, sheet, by_class=by_class)
+    run = _choose_run(processes, ray_address, where, against, keep)
     if plot is not None:
         from stylert.apps.evaluation.sweep_plot import check_plot
 
@@ -125,6 +140,7 @@ def evaluate(
             about = f"{drift.pictures} pictures of the same seeds, {ways}"
             return _tell(drift.to_json(), drift.figures, network, "Drift", about, as_json=as_json)
         work = _Work(generator, job, network, folder, data, stats, metrics, by_class)
+        work.run_parts, work.features = run, features
         found = work.run(sweep, save_stats)
         if sheet is not None:
             save_image(work.draw_sheet(), sheet)
@@ -153,6 +169,8 @@ class _Work:
         self.data, self.stats, self.by_class = data, stats, by_class
         default = ("fid", "kid", "pr", "dc") if data is not None else ("fid",)
         self.metrics = default if metrics is None else metrics
+        self.run_parts: Callable[..., None] | None = None  # None: all is drawn here
+        self.features: Path | None = None
         self._drawn: Features | None = None
         self._reference: Features | Moments | None = None
 
@@ -224,9 +242,12 @@ class _Work:
             return Evaluation(self.network.describe(), len(job.seeds), None, figures)
         assert self._reference is not None
         name = "drawn" if psi is None else f"drawn-psi-{psi:g}"
-        self._drawn = extract_drawn(
-            self.generator, job, self.network, self.folder, name=name, progress=progress
-        )
+        if self.run_parts is None:
+            self._drawn = extract_drawn(
+                self.generator, job, self.network, self.folder, name=name, progress=progress
+            )
+        else:
+            self._drawn = self._share_out(job, name, progress)
         found = compare(
             self._drawn,
             self._reference,
@@ -236,6 +257,41 @@ class _Work:
             progress=progress,
         )
         return replace(found, figures={**found.figures, **figures})
+
+    def _share_out(self, job: DatasetJob, name: str, progress: Any) -> Features:
+        from stylert.apps.evaluation.parts import extract_parts
+
+        assert self.run_parts is not None
+        run = partial(self.run_parts, progress=partial(progress, "drawing"))
+        of = (self.generator, job, self.network, self.folder)
+        return extract_parts(*of, run, name=name, features=self.features)
+
+
+def _choose_run(
+    processes: int | None,
+    ray_address: str | None,
+    where: WhereHere,
+    against: str | None,
+    keep: Path | None,
+) -> Callable[..., None] | None:
+    """What has the pictures drawn by others; None: they are drawn here."""
+    if processes is None and ray_address is None:
+        return None
+    name = "--ray" if ray_address is not None else "--processes"
+    if against is not None:
+        raise typer.BadParameter(f"{name} goes with --data or --stats")
+    if processes is not None and ray_address is not None:
+        raise typer.BadParameter("pass --processes N or --ray ADDRESS, one of them")
+    if processes is not None:
+        from stylert.apps.evaluation.processes import share_out
+
+        return partial(share_out, processes=processes, **vars(where))
+    assert ray_address is not None
+    if keep is None and ray_address != "local":
+        raise typer.BadParameter("--ray: pass --keep FOLDER, too, which all machines share")
+    from stylert.apps.cluster.evaluation import share_out_on_ray
+
+    return partial(share_out_on_ray, address=ray_address, **vars(where))
 
 
 def _check_options(

@@ -37,19 +37,28 @@ class Fleet:
     Args:
         ray: connected.
         size: of an actor.
-        arguments: of `ShardActor`.
+        arguments: of the actors.
+        actor: their class: `ShardActor`, or another one with its `open`, `write` and `done`.
+        options: of the actors, too.
 
     Attributes:
         deaths: actors that were lost, and replaced.
     """
 
-    def __init__(self, ray: ModuleType, size: ActorSize, *arguments: Any, **options: Any) -> None:
+    def __init__(
+        self,
+        ray: ModuleType,
+        size: ActorSize,
+        *arguments: Any,
+        actor: type[Any] = ShardActor,
+        **options: Any,
+    ) -> None:
         self.deaths = 0
         self._recent_deaths = 0  # since a shard was finished
         self._ray = ray
         self._size = size
         self._new: Callable[[], Any] = lambda: (
-            ray.remote(ShardActor)
+            ray.remote(actor)
             .options(
                 num_cpus=size.cpus,
                 num_gpus=size.gpus,

@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from stylert.runtime import Generator
 
 __all__ = ["METRICS", "Evaluation", "Features", "check_features", "describe_drawn"]
-__all__ = [*__all__, "evaluate", "extract_data", "extract_drawn", "keep_in", "round_up"]
+__all__ += ["evaluate", "extract_data", "extract_drawn", "fill_drawn", "keep_in", "open_drawn"]
+__all__ += ["round_up", "step_of"]
 
 METRICS = ("fid", "kid", "pr", "dc")
 TOGETHER = 32  # pictures between two reports of progress, about
@@ -123,11 +124,48 @@ def extract_drawn(
     """
     check_channels(generator)
     job = job.for_generator(generator.spec, generator.classes)
-    step = round_up(TOGETHER, generator.max_batch)
+    rows = open_drawn(generator, job, network, folder, name, range(len(job.seeds)))
+    fill_drawn(generator, job, network, rows, lambda *done: progress("drawing", *done))
+    return Features(rows["features"], rows["classes"][:, 0])
+
+
+def open_drawn(
+    generator: Generator,
+    job: DatasetJob,
+    network: FeatureNetwork,
+    folder: Path,
+    name: str,
+    places: range,
+) -> Rows:
+    """The table of the features of some pictures of a job, as far as it is there.
+
+    Args:
+        generator: what draws.
+        job: with its defaults filled in.
+        network: what sees.
+        folder: of the files.
+        name: of the files.
+        places: of the pictures in the job.
+    """
+    identity = {**describe_drawn(generator, job), "features": network.describe()}
+    return _open_rows(folder, name, identity, network, len(places))
+
+
+def fill_drawn(
+    generator: Generator,
+    job: DatasetJob,
+    network: FeatureNetwork,
+    rows: Rows,
+    progress: Callable[[int, int], None],
+    *,
+    first: int = 0,
+) -> None:
+    """Draw what is missing of a table whose first row is the picture at the place `first`."""
+    step, stop = step_of(generator), first + rows.count
 
     def draw(start: int) -> Iterator[_Seen]:
-        for first in range(start, len(job.seeds), step):
-            places = range(first, min(first + step, len(job.seeds)))
+        for at in range(first + start, stop, step):
+            places = range(at, min(at + step, stop))
             parts = [
                 job.draw(generator, range(i, min(i + generator.max_batch, places.stop)))
                 for i in range(places.start, places.stop, generator.max_batch)
@@ -135,11 +173,12 @@ def extract_drawn(
             classes = [_class_of(job.find_class(place)) for place in places]
             yield np.concatenate(parts), classes
 
-    identity = {**describe_drawn(generator, job), "features": network.describe()}
-    rows = _open_rows(folder, name, identity, network, len(job.seeds))
-    see = partial(_see, network)
-    fill(rows, draw, see, lambda done, total: progress("drawing", done, total))
-    return Features(rows["features"], rows["classes"][:, 0])
+    fill(rows, draw, partial(_see, network), progress)
+
+
+def step_of(generator: Generator) -> int:
+    """Pictures that are drawn and seen together: whole batches."""
+    return round_up(TOGETHER, generator.max_batch)
 
 
 def extract_data(

@@ -65,6 +65,7 @@ class Rows:
         self._told = {"of": dict(identity), "columns": _plain(columns), "count": count}
         self._committed = time.monotonic()
         files = {column: folder / f"{name}.{column}.npy" for column in columns}
+        self._paths = tuple(files.values())
         if self._file.exists():
             self.done = self._find_done()
         if not self.done or not all(path.is_file() for path in files.values()):
@@ -94,6 +95,11 @@ class Rows:
         self.done += n
         if self.done == self.count or time.monotonic() - self._committed > COMMIT_SECONDS:
             self.commit()
+
+    def remove(self) -> None:
+        """Remove the files."""
+        for path in (self._file, *self._paths):
+            path.unlink(missing_ok=True)
 
     def commit(self) -> None:
         """Bring the rows to the disk, and then say that they are there."""

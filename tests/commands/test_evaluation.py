@@ -116,6 +116,29 @@ def test_a_kill_9_costs_no_digit(bundle: Path, network: Path, run: Callable[...,
     assert run(*words, "--keep", "kept") == whole
 
 
+def test_processes_give_the_same_digits(
+    bundle: Path, network: Path, run: Callable[..., Any], fail: Callable[..., str]
+) -> None:
+    run("generate", bundle, "--seeds", "900-909", "--out", "data")
+    words = ("evaluate", bundle, "--data", "data", "--samples", 600, "--features", network)
+    words += ("--threads", "1", "--metrics", "fid")
+    assert run(*words, "--processes", 2, "--keep", "two") == run(*words, "--keep", "one")
+    assert sorted(path.name for path in Path("two").iterdir()) == [
+        f"{of}.{kind}"
+        for of in ("data", "drawn")
+        for kind in ("classes.npy", "features.npy", "json")
+    ]
+    one, two = (np.load(f"{name}/drawn.features.npy") for name in ("one", "two"))
+    assert np.array_equal(one, two)
+    for more, message in (
+        (("--processes", 2, "--ray", "local"), "pass --processes N or --ray ADDRESS"),
+        (("--ray", "auto"), "pass --keep FOLDER, too, which all machines share"),
+    ):
+        assert message in fail(*words, *more)
+    words = ("evaluate", bundle, "--against", "fp16", "--processes", 2)
+    assert "--processes goes with --data or --stats" in fail(*words)
+
+
 def test_a_sweep_and_its_chart(bundle: Path, network: Path, run: Callable[..., Any]) -> None:
     run("generate", bundle, "--seeds", "100-139", "--truncation-psi", 1, "--out", "data")
     told = run(
