@@ -11,6 +11,7 @@ its first step is taken away.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import statistics
@@ -27,9 +28,8 @@ import numpy as np
 
 import stylert
 from stylert.apps.bench.machine import describe_machine
-from stylert.export.bundle_writer import export_bundle
-from stylert.export.checkpoints import read_checkpoint
 from stylert.runtime.backends.tuned_choice import list_versions
+from stylert.runtime.bundle import Bundle
 
 NAME = "stylegan2-256"
 TURNS = {1: 6, 4: 3}  # by batch
@@ -45,6 +45,7 @@ def make_torch_step(network: str, ws: np.ndarray, target: np.ndarray) -> Callabl
     """The same step of the reference."""
     import torch
 
+    from stylert.export.checkpoints import read_checkpoint
     from stylert.export.families import build_model
 
     torch.set_num_threads(1)
@@ -96,14 +97,17 @@ def time_steps(bundle: Path) -> list[dict[str, Any]]:
 
 def measure_memory(bundle: Path, network: str, way: str, batch: int) -> None:
     """What one step takes, in a process of its own; prints bytes."""
-    with open_graph(bundle, "onnxruntime") as generator:
-        ws, target = draw_inputs(generator, batch)
+    spec = Bundle.open(bundle).spec  # nothing of the other way is loaded, torch or ONNX Runtime
+    random = np.random.RandomState(0)
+    ws = random.standard_normal((batch, spec.num_ws, spec.w_dim)).astype(np.float32)
+    shape = (batch, spec.img_channels, spec.img_height, spec.img_width)
+    target = random.uniform(-1, 1, shape).astype(np.float32)
+    with contextlib.ExitStack() as stack:
         if way == "torch":
             step = make_torch_step(network, ws, target)
         else:
-            step = lambda: generator.draw_gradient(ws, target, scales=[1])  # noqa: E731
-        if way == "torch":
-            generator.close()
+            generator = stack.enter_context(open_graph(bundle, "onnxruntime"))
+            step = partial(generator.draw_gradient, ws, target, scales=[1])
         before = int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
         step()
         step()
@@ -149,6 +153,9 @@ def main() -> None:
     if arguments.memory:
         bundle, network, way, batch = arguments.memory
         return measure_memory(Path(bundle), network, way, int(batch))
+    from stylert.export.bundle_writer import export_bundle
+    from stylert.export.checkpoints import read_checkpoint
+
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         for network in MEMORY:
