@@ -77,7 +77,8 @@ bench: $(READY)  ## Time StyleGAN2 256 with random weights against PyTorch (some
 	@echo "Look at demo/bench.png; every sample is in demo/bench.json."
 
 bundle: $(READY)  ## Export the bundle that comes with StyleRT again (in apps/demo/bundle)
-	$(PY) cli.py export $(DEMO) --out apps/demo/bundle --weights int16 --half none --force
+	$(PY) cli.py export $(DEMO) --out apps/demo/bundle --weights int16 --half none --gradient --force
+	$(PY) cli.py encoder apps/demo/bundle examples/demo_encoder.safetensors
 
 setup: $(READY)  ## Make .venv with everything in it (the other targets do it when it is needed)
 

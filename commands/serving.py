@@ -39,12 +39,28 @@ class Limits:
     ] = 60.0
 
 
+@dataclass(frozen=True, kw_only=True)
+class JobLimits:
+    """What clients may ask of photos: projections and inpaintings, one at a time."""
+
+    max_jobs: Annotated[
+        int, in_service("Jobs on photos that wait or run; 0 = none.", "--jobs", min=0)
+    ] = 4
+    job_seconds: Annotated[
+        float, in_service("Longest time of a job on a photo, in seconds.", "--job-seconds", min=1)
+    ] = 300.0
+    job_threads: Annotated[
+        int, in_service("Threads of the jobs, beside those that draw.", "--job-threads", min=1)
+    ] = 1
+
+
 def serve(
     bundle: BundleFolder,
     *,
     host: Host = "127.0.0.1",
     port: Port = 8000,
     limits: Limits,
+    jobs: JobLimits,
     where: WhereHere,
 ) -> None:
     """Serve pictures over HTTP, and a page to play with. Ctrl-C ends it.
@@ -56,7 +72,7 @@ def serve(
     from stylert.apps.serving.settings import Settings
 
     most = min(limits.max_images, limits.max_queue)
-    settings = Settings(**{**vars(limits), "max_images": most})
+    settings = Settings(**{**vars(limits), **vars(jobs), "max_images": most})
     with where.open(bundle) as generator:
         console.say(generator.choice)
         ready = _tell_address(bundle)

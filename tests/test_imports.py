@@ -41,7 +41,7 @@ APPS_MAY_IMPORT = {
     "demo": set(),
     "photos": set(),
     "projection": set(),
-    "serving": {"video"},
+    "serving": {"projection", "video"},
     "video": set(),
     "web": {"serving"},
     "words": {"projection"},

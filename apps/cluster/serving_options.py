@@ -84,6 +84,7 @@ class RayOptions(BaseModel):
         if self.hosts is not None:
             hosts = None if "*" in self.hosts else self.hosts
         return Settings(
+            max_jobs=0,  # the next request may come to another replica
             max_batch=self.batch,
             batch_wait=self.batch_wait,
             max_queue=self.max_queue,

@@ -10,7 +10,7 @@ import numpy as np
 from stylert.runtime import GeneratorSpec, InvalidInput
 from stylert.runtime.files.pictures import read_picture, resize_picture
 
-__all__ = ["fit_picture", "read_mask", "read_photos"]
+__all__ = ["fit_picture", "make_mask", "read_mask", "read_photos"]
 
 HALF = 128  # from which on a mask's byte means 1
 
@@ -52,10 +52,16 @@ def read_mask(path: str | Path, spec: GeneratorSpec, *, like: tuple[int, int]) -
     Raises:
         InvalidInput: another size, or it is all black or all white.
     """
-    pixels = read_picture(path, channels=1)
+    return make_mask(read_picture(path, channels=1), spec, like=like, name=str(path))
+
+
+def make_mask(
+    pixels: np.ndarray, spec: GeneratorSpec, *, like: tuple[int, int], name: str = "mask"
+) -> np.ndarray:
+    """The mask of a grey picture [h, w, 1] uint8; see `read_mask`. Errors tell the name."""
     if pixels.shape[:2] != like:
         raise InvalidInput(
-            f"{path}: got a mask of {pixels.shape[1]}x{pixels.shape[0]} pixels, expected "
+            f"{name}: got a mask of {pixels.shape[1]}x{pixels.shape[0]} pixels, expected "
             f"{like[1]}x{like[0]}, as the photo."
         )
     # A pixel that a hole touches is hidden: nothing of the hole is read.
@@ -64,7 +70,7 @@ def read_mask(path: str | Path, spec: GeneratorSpec, *, like: tuple[int, int]) -
     if mask.min() == mask.max():
         kind = "white: nothing is to be filled" if mask.max() else "black: nothing is to be seen"
         raise InvalidInput(
-            f"{path}: the mask is all {kind}; expected white to keep, black to fill."
+            f"{name}: the mask is all {kind}; expected white to keep, black to fill."
         )
     return mask
 

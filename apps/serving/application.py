@@ -23,6 +23,8 @@ from stylert.apps.serving.json_bodies import JsonRoute
 from stylert.apps.serving.limits import LimitsMiddleware
 from stylert.apps.serving.metrics import CONTENT_TYPE, CountingMiddleware, Metrics
 from stylert.apps.serving.page_files import page_file
+from stylert.apps.serving.photo_routes import PHOTO_ROUTES, add_photos
+from stylert.apps.serving.photos import Photos
 from stylert.apps.serving.requests import (
     VIDEO_TYPES,
     EditRequest,
@@ -56,12 +58,17 @@ _ERROR_SCHEMA = {
 }
 
 
+_ERRORS: dict[int | str, dict[str, Any]] = {
+    code: {"description": text, "content": _ERROR_SCHEMA} for code, text in ERRORS.items()
+}
+
+
 def _answers(what: str, kinds: Iterable[str]) -> dict[int | str, dict[str, Any]]:
     """For the OpenAPI: what an answer may be."""
     content = {kind: {"schema": {"type": "string", "format": "binary"}} for kind in kinds}
     return {
         200: {"description": what, "content": content},
-        **{code: {"description": text, "content": _ERROR_SCHEMA} for code, text in ERRORS.items()},
+        **_ERRORS,
     }
 
 
@@ -90,12 +97,14 @@ def create_app(generator: Generator | str | Path, settings: Settings | None = No
     opened = generator if isinstance(generator, Generator) else _open(generator, settings)
     metrics = Metrics()
     service = Service(opened, settings, metrics)
+    photos = Photos(service)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         trimming = asyncio.create_task(give_back_freed_memory())
         yield
         trimming.cancel()
+        await asyncio.to_thread(photos.close)
         service.close()
         if ours:
             opened.close()
@@ -111,6 +120,7 @@ def create_app(generator: Generator | str | Path, settings: Settings | None = No
     app.router.route_class = JsonRoute
     app.state.service = service
     _add_pictures(app, service)
+    add_photos(app, photos, _ERRORS)
     _add_facts(app, service)
     _add_page(app)
     add_error_answers(app)
@@ -188,7 +198,10 @@ def _add_middleware(app: FastAPI, settings: Settings, metrics: Metrics) -> None:
     """The last one is the outermost."""
     app.add_middleware(HeadMiddleware)
     app.add_middleware(
-        LimitsMiddleware, max_body=settings.max_body, read_seconds=settings.read_seconds
+        LimitsMiddleware,
+        max_body=settings.max_body,
+        read_seconds=settings.read_seconds,
+        larger=dict.fromkeys(PHOTO_ROUTES, settings.max_photo_body),
     )
     app.add_middleware(
         AdmissionMiddleware, token=settings.token, hosts=settings.hosts, open_routes=OPEN_ROUTES

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from stylert.apps.serving.handles import find_styles, has_handles
 from stylert.apps.serving.requests import (
     EditRequest,
     GenerateRequest,
@@ -78,8 +79,13 @@ def draw(request: Any, generator: Generator, find_direction: FindDirection) -> n
 def _generate(
     request: GenerateRequest, generator: Generator, find_direction: FindDirection
 ) -> np.ndarray:
+    seeds: Any = request.seeds
+    if has_handles(seeds):
+        ws = find_styles(seeds, generator, request.find_options(StyleOptions))
+        picture = request.find_options(PictureOptions)
+        return generator.synthesize(ws, output=request.output, **picture)
     options = request.find_options(DrawingOptions)
-    return generator.generate(request.seeds, output=request.output, **options)
+    return generator.generate(seeds, output=request.output, **options)
 
 
 @draw.register
@@ -87,13 +93,15 @@ def _mix(request: MixRequest, generator: Generator, find_direction: FindDirectio
     for name in ("class_idx", "noise_seed"):
         if isinstance(getattr(request, name), list):
             raise InvalidInput(f"{name}: got several, expected one for all images.")
-    grid = generator.mix(
-        _list(request.rows),
-        _list(request.columns),
-        layers=request.layers,
-        output=request.output,
-        **request.find_options(DrawingOptions),
-    )
+    rows: Any = _list(request.rows)
+    columns: Any = _list(request.columns)
+    options: Any = request.find_options(DrawingOptions)
+    if has_handles([*rows, *columns]):
+        styles = request.find_options(StyleOptions)
+        rows = find_styles(rows, generator, styles)
+        columns = find_styles(columns, generator, styles)
+        options = request.find_options(PictureOptions)
+    grid = generator.mix(rows, columns, layers=request.layers, output=request.output, **options)
     return grid.reshape(-1, *grid.shape[2:])
 
 
@@ -101,12 +109,13 @@ def _mix(request: MixRequest, generator: Generator, find_direction: FindDirectio
 def _interpolate(
     request: InterpolateRequest, generator: Generator, find_direction: FindDirection
 ) -> np.ndarray:
+    keyframes: Any = request.seeds
+    options: Any = request.find_options(StyleOptions)
+    if has_handles(keyframes):
+        keyframes, options = find_styles(keyframes, generator, options), {}
+    times = _times(request)
     ws = generator.styles_between(
-        request.seeds,
-        _times(request),
-        curve=request.curve,
-        loop=request.loop,
-        **request.find_options(StyleOptions),
+        keyframes, times, curve=request.curve, loop=request.loop, **options
     )
     ws = _mix_in(ws, request, generator)
     ws = _move(ws, request.directions or {}, request, generator, find_direction)
@@ -116,9 +125,8 @@ def _interpolate(
 @draw.register
 def _edit(request: EditRequest, generator: Generator, find_direction: FindDirection) -> np.ndarray:
     steps = _steps(request)
-    ws = _mix_in(
-        generator.styles(request.seeds, **request.find_options(StyleOptions)), request, generator
-    )
+    ws = find_styles(request.seeds, generator, request.find_options(StyleOptions))
+    ws = _mix_in(ws, request, generator)
     ws = _move(ws, steps, request, generator, find_direction)
     return generator.synthesize(ws, output=request.output, **request.find_options(PictureOptions))
 
@@ -129,7 +137,7 @@ def _mix_in(ws: np.ndarray, request: StyledRequest, generator: Generator) -> np.
         raise InvalidInput("mix_seeds, mix_layers: got one of them, expected both or neither.")
     if request.mix_seeds is None:
         return ws
-    other = generator.styles(request.mix_seeds, **request.find_options(StyleOptions))
+    other = find_styles(request.mix_seeds, generator, request.find_options(StyleOptions))
     if len(other) != len(ws) and 1 not in (len(other), len(ws)):
         raise InvalidInput(f"mix_seeds: got {len(other)}, expected 1 or {len(ws)}.")
     return mix_styles(ws, other, find_layers(request.mix_layers or (), generator.layer_groups))

@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from stylert.apps.serving.answers import error_response
 from stylert.apps.serving.batcher import ShuttingDown
+from stylert.apps.serving.jobs import NotThere
 from stylert.apps.serving.service import Overloaded, TooSlow
 from stylert.runtime.arguments import shown
 from stylert.runtime.errors import InvalidInput, MissingExtra, StylertError
@@ -34,6 +35,7 @@ ERRORS = {
     504: "The images took too long.",
 }
 _STATUSES = {
+    NotThere: 404,
     InvalidInput: 422,
     Overloaded: 429,
     MissingExtra: 501,

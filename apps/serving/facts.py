@@ -6,6 +6,7 @@ from typing import Any
 
 from stylert.apps.serving.encoding import list_formats
 from stylert.apps.serving.generator_facts import tell_generator
+from stylert.apps.serving.photos import tell_photos
 from stylert.apps.serving.requests import writable_videos
 from stylert.apps.serving.settings import Settings
 from stylert.runtime import Generator
@@ -15,6 +16,7 @@ __all__ = ["tell_facts"]
 _LIMITS = (
     *("max_images", "max_queue", "max_side", "max_frames", "max_body"),
     *("draw_seconds", "video_seconds"),
+    *("max_photo_body", "max_pixels", "max_jobs", "job_steps", "job_seconds"),
 )
 
 
@@ -28,6 +30,7 @@ def tell_facts(generator: Generator, settings: Settings) -> dict[str, Any]:
     channels = generator.spec.img_channels
     return tell_generator(generator) | {
         "formats": list_formats(channels),
+        "photos": tell_photos(generator, settings),
         "videos": writable_videos(channels),
         "limits": {name: getattr(settings, name) for name in _LIMITS},
     }

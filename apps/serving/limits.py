@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -12,6 +13,7 @@ from stylert.apps.serving.answers import error_response
 __all__ = ["LimitsMiddleware"]
 
 _CHUNK = 64 << 10
+_LARGE_AT_ONCE = 8
 
 
 class _Refused(Exception):
@@ -36,20 +38,45 @@ class LimitsMiddleware:
         app: gets the whole body at once.
         max_body: bytes of a body.
         read_seconds: that a body may take.
+        larger: bytes of a body of some paths instead; a few of those are taken at a time.
     """
 
-    def __init__(self, app: ASGIApp, *, max_body: int, read_seconds: float) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        max_body: int,
+        read_seconds: float,
+        larger: Mapping[str, int] | None = None,
+    ) -> None:
         self._app = app
         self._max_body = max_body
         self._read_seconds = read_seconds
+        self._larger = larger or {}
+        self._large = 0  # that are here; only the event loop's thread counts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         if scope["type"] != "http" or scope["method"] != "POST":
             return await self._app(scope, receive, send)
+        if scope["path"] not in self._larger:
+            return await self._take(scope, receive, send, self._max_body)
+        if self._large >= _LARGE_AT_ONCE:
+            message = f"The service takes {_LARGE_AT_ONCE} photos at a time. Try again in 2 s."
+            refusal = error_response(429, message, {"retry-after": "2"})
+            return await refusal(scope, receive, send)
+        self._large += 1
         try:
-            self._check_length(Headers(scope=scope).get("content-length"))
-            body = await asyncio.wait_for(self._body(receive), self._read_seconds)
+            await self._take(scope, receive, send, self._larger[scope["path"]])
+        finally:
+            self._large -= 1
+        return None
+
+    async def _take(self, scope: Scope, receive: Receive, send: Send, most: int) -> None:
+        """Take a body of so many bytes, and serve the request."""
+        try:
+            _check_length(Headers(scope=scope).get("content-length"), most)
+            body = await asyncio.wait_for(_read_body(receive, most), self._read_seconds)
         except _ClientGone:
             return None
         except _Refused as refused:
@@ -58,28 +85,6 @@ class LimitsMiddleware:
             message = f"body: got a part, expected all of it within {self._read_seconds:g} s."
             return await error_response(408, message)(scope, receive, send)
         return await self._work(scope, body, receive, send)
-
-    def _check_length(self, header: str | None) -> None:
-        if header is not None and header.isdecimal() and int(header[:20]) > self._max_body:
-            raise self._too_large()
-
-    async def _body(self, receive: Receive) -> bytes:
-        parts, size = [], 0
-        while True:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                raise _ClientGone
-            parts.append(message.get("body", b""))
-            size += len(parts[-1])
-            if size > self._max_body:
-                raise self._too_large()
-            if not message.get("more_body", False):
-                return b"".join(parts)
-
-    def _too_large(self) -> _Refused:
-        return _Refused(
-            413, f"body: got more than {self._max_body} bytes. Ask for less in one request."
-        )
 
     async def _work(self, scope: Scope, body: bytes, receive: Receive, send: Send) -> None:
         """Run the application, and end it when the client has gone."""
@@ -104,6 +109,29 @@ class LimitsMiddleware:
             work.cancel()
         if not work.cancelled():
             work.result()
+
+
+def _check_length(header: str | None, most: int) -> None:
+    if header is not None and header.isdecimal() and int(header[:20]) > most:
+        raise _too_large(most)
+
+
+async def _read_body(receive: Receive, most: int) -> bytes:
+    parts, size = [], 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise _ClientGone
+        parts.append(message.get("body", b""))
+        size += len(parts[-1])
+        if size > most:
+            raise _too_large(most)
+        if not message.get("more_body", False):
+            return b"".join(parts)
+
+
+def _too_large(most: int) -> _Refused:
+    return _Refused(413, f"body: got more than {most} bytes. Ask for less in one request.")
 
 
 async def _send_body(message: Message, send: Send) -> bool:

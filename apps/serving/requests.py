@@ -30,6 +30,17 @@ Format = Literal["png", "jpeg", "webp", "npy"]
 Number = Annotated[float, Field(allow_inf_nan=False)]
 Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
 Seeds = Seed | Annotated[list[Seed], Field(min_length=1)]
+MAX_HANDLE = 1 << 20  # characters
+Handle = Annotated[
+    str,
+    Field(
+        pattern="^w:[A-Za-z0-9+/]+=*$",
+        max_length=MAX_HANDLE,
+        description="The styles of a photo, as /invert and /project give them.",
+    ),
+]
+Source = Seed | Handle
+Sources = Source | Annotated[list[Source], Field(min_length=1)]
 Class = Annotated[int, Field(ge=0)] | Annotated[str, Field(min_length=1, max_length=100)]
 Layers = str | int | Annotated[list[str | int], Field(min_length=1)]
 Row = list[Number]
@@ -117,7 +128,7 @@ class StyledRequest(MovedRequest):
     """What requests for pictures of styles take besides: first some are mixed in, then all move."""
 
     mix_seeds: Annotated[
-        Seeds | None, Field(description="Of other styles: one, or one per image.")
+        Sources | None, Field(description="Of other styles: one, or one per image.")
     ] = None
     mix_layers: Annotated[
         Layers | None, Field(description="The layers that come from mix_seeds.")
@@ -146,7 +157,7 @@ class GenerateRequest(MovedRequest):
         }
     )
 
-    seeds: Seeds
+    seeds: Sources
 
 
 class MixRequest(PictureRequest):
@@ -156,8 +167,8 @@ class MixRequest(PictureRequest):
         json_schema_extra={"examples": [{"rows": [1, 2], "columns": [3, 4, 5], "layers": "coarse"}]}
     )
 
-    rows: Seeds
-    columns: Seeds
+    rows: Sources
+    columns: Sources
     layers: Layers
 
 
@@ -174,7 +185,7 @@ class InterpolateRequest(StyledRequest):
         }
     )
 
-    seeds: Annotated[list[Seed], Field(min_length=2, description="The keyframes.")]
+    seeds: Annotated[list[Source], Field(min_length=2, description="The keyframes.")]
     t: Annotated[
         Number | None,
         Field(ge=0, le=1, description="One frame: 0 = the first keyframe, 1 = the end of the way."),
@@ -202,7 +213,7 @@ class EditRequest(StyledRequest):
         }
     )
 
-    seeds: Seeds
+    seeds: Sources
     direction: str | None = None
     strength: Number | Annotated[Row, Field(min_length=1)] | None = None
 

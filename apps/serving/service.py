@@ -108,6 +108,11 @@ class Service:
         self.metrics.images.inc(images)
         return body, encoding.media_type
 
+    @property
+    def is_drawing(self) -> bool:
+        """Whether pictures are asked for at this moment."""
+        return self._open > 0
+
     def close(self) -> None:
         """Draw what still waits, then end the threads. The generator stays open."""
         self._closed = True

@@ -11,7 +11,10 @@ from stylert.runtime.errors import InvalidInput
 __all__ = ["Settings"]
 
 _LONGEST = 86_400.0
-_COUNTS = ("max_queue", "max_images", "max_side", "max_frames", "max_body", "max_connections")
+_COUNTS = (
+    *("max_queue", "max_images", "max_side", "max_frames", "max_body", "max_connections"),
+    *("max_photo_body", "max_pixels", "job_steps", "job_threads"),
+)
 _TIMES = (
     "batch_wait",
     "read_seconds",
@@ -19,6 +22,8 @@ _TIMES = (
     "video_seconds",
     "send_seconds",
     "stop_seconds",
+    "job_seconds",
+    "job_patience",
 )
 
 
@@ -46,12 +51,20 @@ class Settings:
     send_seconds: float = 30.0  # that a client may take no bytes of an answer
     stop_seconds: float = 30.0  # for the running requests when the service stops
     max_connections: int = 512
+    max_photo_body: int = 12 << 20  # bytes of a request with photos, which are a third larger in it
+    max_pixels: int = 50_000_000  # of a photo
+    max_jobs: int = 4  # projections and inpaintings that wait or run; one runs at a time; 0 = none
+    job_steps: int = 1000  # of one
+    job_seconds: float = 300.0  # that one may run; then it ends with what it has found
+    job_patience: float = 60.0  # that nobody asks for it; then it ends, and is forgotten
+    job_threads: int = 1  # of the processor, for jobs and inversions
     token: str | None = None  # asked for as 'Authorization: Bearer TOKEN'
     hosts: tuple[str, ...] | None = None  # names in the header Host that are served, None = all
 
     def __post_init__(self) -> None:
         for name in _COUNTS:
             check_integer(name, getattr(self, name), 1)
+        check_integer("max_jobs", self.max_jobs, 0)
         if self.max_batch is not None:
             check_integer("max_batch", self.max_batch, 1)
         for name in _TIMES:

@@ -9,7 +9,7 @@ import os
 import struct
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
@@ -28,25 +28,36 @@ _SIXTEEN_BITS = ("I;16", "I;16L", "I;16B", "I")  # the last by older versions of
 _WITH_ALPHA = ("LA", "PA", "RGBA", "La", "RGBa")
 
 
-def read_picture(path: str | Path, *, channels: int = 3) -> np.ndarray:
+def read_picture(
+    path: str | Path | BinaryIO,
+    *,
+    channels: int = 3,
+    max_pixels: int = MAX_PIXELS,
+    formats: tuple[str, ...] | None = None,
+) -> np.ndarray:
     """Read a picture as Pillow can, and turn it as its EXIF data say.
 
     Grey, palettes, CMYK and 16 bits become the mode that is asked for. Where pixels are
     transparent and no alpha is asked for, they are laid on white, which a warning says.
 
     Args:
-        path: the file; of an animation, the first frame is taken.
+        path: the file, or an open one, whose `name` errors tell; of an animation, the first frame
+            is taken.
         channels: 1 for grey, 3 for RGB, 4 for RGBA.
+        max_pixels: that it may have.
+        formats: Pillow's names of those that are read, by their content; None = all. Some of them
+            run programs (EPS): not for what strangers send.
 
     Returns:
         [H, W, channels] uint8.
 
     Raises:
-        InvalidInput: no such file, no picture, a damaged one, or more than `MAX_PIXELS` pixels.
+        InvalidInput: no such file, no picture, a damaged one, or more than `max_pixels` pixels.
     """
     if channels not in _MODES:
         raise InvalidInput(f"channels: got {channels!r}, expected 1, 3 or 4.")
-    picture = _convert(_open(path), path, _MODES[channels])
+    name = path if isinstance(path, (str, Path)) else getattr(path, "name", "picture")
+    picture = _convert(_open(path, name, max_pixels, formats), name, _MODES[channels])
     pixels = np.asarray(picture)
     return pixels if pixels.ndim == 3 else pixels[:, :, None]
 
@@ -62,7 +73,7 @@ def read_planes(path: str | Path) -> np.ndarray:
     Raises:
         InvalidInput: see `read_picture`; or it has several channels.
     """
-    picture = _open(path)
+    picture = _open(path, path)
     if picture.mode not in ("L", "P", "1"):
         raise InvalidInput(
             f"{path}: got a picture of mode {picture.mode}, expected one channel (L or P) whose "
@@ -123,34 +134,39 @@ def list_pictures(path: str | Path) -> list[Path]:
     return found
 
 
-def _open(path: str | Path) -> Image.Image:
+def _open(
+    file: str | Path | BinaryIO,
+    path: str | Path,
+    max_pixels: int = MAX_PIXELS,
+    formats: tuple[str, ...] | None = None,
+) -> Image.Image:
     """The decoded picture, the right way up."""
     from PIL import Image, ImageOps, UnidentifiedImageError
 
-    if not isinstance(path, (str, os.PathLike)):
-        raise InvalidInput(f"path: got {type(path).__name__}, expected the path of a picture.")
+    if not isinstance(file, (str, os.PathLike)) and not hasattr(file, "read"):
+        raise InvalidInput(f"path: got {type(file).__name__}, expected the path of a picture.")
     try:
         # Pillow's own warning of a bomb comes earlier than our bound, and would be noise.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(path) as picture:
+            with Image.open(file, formats=formats) as picture:
                 width, height = picture.size
-                if width * height > MAX_PIXELS:
+                if width * height > max_pixels:
                     raise InvalidInput(
                         f"{path}: got {width}x{height} pixels, expected at most "
-                        f"{MAX_PIXELS // 1_000_000} million. Shrink it first."
+                        f"{_count(max_pixels)}. Shrink it first."
                     )
                 return ImageOps.exif_transpose(picture)  # decodes it
     except InvalidInput:
         raise
     except UnidentifiedImageError:
+        others = " or another of Pillow's formats" if formats is None else ""
         raise InvalidInput(
-            f"{path}: it is no picture, expected .png, .jpg, .webp or another of Pillow's formats."
+            f"{path}: it is no picture, expected .png, .jpg, .webp{others}."
         ) from None
     except Image.DecompressionBombError:
         raise InvalidInput(
-            f"{path}: got too many pixels, expected at most {MAX_PIXELS // 1_000_000} million. "
-            "Shrink it first."
+            f"{path}: got too many pixels, expected at most {_count(max_pixels)}. Shrink it first."
         ) from None
     # What Pillow's decoders raise of damaged files is not one kind.
     except (OSError, ValueError, SyntaxError, EOFError, IndexError, struct.error) as error:
@@ -159,6 +175,10 @@ def _open(path: str | Path) -> Image.Image:
         raise InvalidInput(f"Cannot read {str(path)!r}: {told}.") from None
     except MemoryError:
         raise InvalidInput(f"Cannot read {str(path)!r}: it does not fit into memory.") from None
+
+
+def _count(pixels: int) -> str:
+    return f"{pixels // 1_000_000} million" if pixels >= 1_000_000 else str(pixels)
 
 
 def _convert(picture: Any, path: str | Path, mode: str) -> Image.Image:

@@ -7,6 +7,7 @@ import { firstPicture } from "./first.js";
 import { Newest } from "./newest.js";
 import { className } from "./names.js";
 import { buildPanels } from "./panels.js";
+import { buildPhoto } from "./photo.js";
 import { pythonOf } from "./python.js";
 import { rest } from "./rest.js";
 import { Service, TokenWanted } from "./service.js";
@@ -39,6 +40,7 @@ let drawn = null; // {settings, url, ...}: the picture on screen
 let panels = null;
 let sheet = null;
 let film = null;
+let showPhoto = null;
 let home = null; // where it starts again
 let saidTimer = 0;
 let thumbs = 0; // how often they were begun
@@ -69,6 +71,7 @@ async function open() {
   sheet = buildSheet(info, drawBlob, (make) => change(make(settings)), showError);
   const drawFilm = (walk, kind, signal) => service.film(walk, kind, info, signal);
   film = buildFilm(info, drawFilm, { say, failed: showError });
+  showPhoto = buildPhoto(info, service, { change, say, failed: showError });
   buildActions();
   await rest();
   for (const id of ["actions", "settings"]) element(id).hidden = false;
@@ -108,8 +111,8 @@ function useToken(event) {
 /* Settings: from the controls and the address, to both and to the picture */
 
 function change(some) {
-  const leaves = "seed" in some && !("t" in some); // the walk
-  use({ ...settings, ...some, ...(leaves ? { t: null } : {}) });
+  const leaves = "seed" in some && !("t" in some); // the walk, and the photo
+  use({ ...settings, ...some, ...(leaves ? { t: null, photo: null } : {}) });
   trail.note(Object.keys(some).join(), toHash(settings, info));
 }
 
@@ -125,6 +128,7 @@ function show(wanted) {
   panels.show(settings);
   sheet.show(settings);
   film.show(settings);
+  showPhoto(settings);
 }
 
 function readAddress() {
@@ -231,8 +235,8 @@ function buildActions() {
 }
 
 function fileName(settings) {
-  const { seed, class_idx, keyframes, t } = settings;
-  const words = isWalking(settings) ? ["seeds", ...keyframes, "at", t] : ["seed", seed];
+  const { seed, photo, class_idx, keyframes, t } = settings;
+  const words = isWalking(settings) ? ["seeds", ...keyframes, "at", t] : photo ? ["photo"] : ["seed", seed];
   if (info.c_dim) words.push(className(class_idx, info));
   return `${words.join(" ").replaceAll(/[^\p{L}\p{N}.]+/gu, "-")}.png`;
 }

@@ -26,10 +26,11 @@ function drawingLines(settings, info) {
   const drawing = drawingOptions(settings, info);
   const moved = Object.keys(settings.directions).length > 0;
   const mixed = settings.layers.length > 0;
-  if (!mixed && !moved && !isWalking(settings)) {
+  const photo = settings.photo && !isWalking(settings);
+  if (!mixed && !moved && !isWalking(settings) && !photo) {
     return call("images = generator.generate", [`[${seed}]`, ...styles, ...drawing]);
   }
-  if (!moved && !isWalking(settings) && !hasMotion(settings, info)) {
+  if (!moved && !isWalking(settings) && !photo && !hasMotion(settings, info)) {
     const layers = `layers=${text(layerNames(settings.layers, info.layers))}`;
     const options = [`[${seed}]`, `[${mix_seed}]`, layers, ...styles, ...drawing];
     return call("images = generator.mix", options, "[0]");
@@ -44,6 +45,9 @@ function drawingLines(settings, info) {
 
 /** The styles of the seed, or of the place on the walk. */
 function stylesLines(settings, options) {
+  if (settings.photo && !isWalking(settings)) {
+    return ['ws = generator.load_ws("photo.npz")  # of: stylert invert BUNDLE photo.jpg --out photo.npz'];
+  }
   if (!isWalking(settings)) {
     return call("ws = generator.styles", [`[${settings.seed}]`, ...options]);
   }

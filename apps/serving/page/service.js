@@ -1,5 +1,6 @@
 /** The HTTP service as the page sees it: what it knows of the generator, and its pictures. */
 
+import { photos } from "./photo_styles.js";
 import { FPS, framesBetween, hasMotion, isWalking } from "./settings.js";
 
 const TOKEN = "stylert-token"; // kept until the tab closes
@@ -50,6 +51,24 @@ export class Service {
     return (await this.#fetch("video", { method: "POST", body: JSON.stringify(body), signal })).blob();
   }
 
+  /**
+   * @param {string} path - 'invert', or 'project', which starts a job.
+   * @returns {Promise<object>} what the service answers.
+   */
+  async photo(path, body) {
+    return (await this.#fetch(path, { method: "POST", body: JSON.stringify(body) })).json();
+  }
+
+  /** How far a job is. */
+  async job(id) {
+    return (await this.#fetch(`jobs/${id}`)).json();
+  }
+
+  /** End a job; what it has found stays. */
+  cancel(id) {
+    return this.#fetch(`jobs/${id}`, { method: "DELETE" });
+  }
+
   async #fetch(path, options = {}) {
     const headers = { "Content-Type": "application/json" };
     if (this.#token) headers.Authorization = `Bearer ${this.#token}`;
@@ -70,7 +89,7 @@ export class Service {
 function requestOf(settings, info) {
   const walking = isWalking(settings);
   const body = {
-    seeds: walking ? settings.keyframes : settings.seed,
+    seeds: walking ? settings.keyframes : (photos.get(settings.photo) ?? settings.seed),
     truncation_psi: settings.psi,
     noise_mode: settings.noise_mode,
     format: "png", // the pixels as they are

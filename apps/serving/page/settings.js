@@ -4,6 +4,7 @@
  * @typedef {object} Settings
  * @property {number} seed
  * @property {?number} class_idx - null where the generator knows no classes
+ * @property {?string} photo - the name of its styles, in place of the seed
  * @property {number} psi
  * @property {number} cutoff - how many layers are truncated; all of them is the API's None
  * @property {number[]} keyframes - seeds that a walk goes through
@@ -22,6 +23,7 @@
  */
 
 import { className, directionNamed } from "./names.js";
+import { photos } from "./photo_styles.js";
 
 export const LARGEST_SEED = 2 ** 32 - 1;
 export const MOST_KEYFRAMES = 16;
@@ -64,6 +66,7 @@ export function strengthBounds(name, info) {
 export function defaults(info) {
   return {
     seed: 0,
+    photo: null,
     class_idx: info.c_dim ? 0 : null,
     psi: Math.min(info.truncation_psi, TYPICAL_PSI),
     cutoff: info.truncation_cutoff ?? info.num_ws,
@@ -85,7 +88,7 @@ export function defaults(info) {
 
 /** The same, but a seed's own picture: no walk, no mix, no directions. */
 export function plain(settings) {
-  return { ...settings, t: null, layers: [], directions: {} };
+  return { ...settings, photo: null, t: null, layers: [], directions: {} };
 }
 
 /** Whether the picture is moved or turned at all. */
@@ -120,6 +123,7 @@ export function toHash(settings, info) {
   for (const name of numbersOf(info)) {
     if (settings[name] !== start[name]) query.set(name, settings[name]);
   }
+  if (settings.photo) query.set("photo", settings.photo); // for this tab
   if (settings.keyframes.length) query.set("keyframes", settings.keyframes.join(","));
   if (settings.loop) query.set("loop", "1");
   if (settings.layers.length) query.set("layers", spans(settings.layers));
@@ -147,6 +151,8 @@ export function fromHash(hash, info) {
       settings[name] = value;
     } else if (directions.has(name) && within(value, strengthBounds(name, info))) {
       if (value) settings.directions[name] = value;
+    } else if (name === "photo" && photos.has(text)) {
+      settings.photo = text;
     } else if (name === "layers" && layersOf(text, info.num_ws)) {
       settings.layers = layersOf(text, info.num_ws);
     } else if (name === "keyframes" && keyframesOf(text)) {
@@ -177,7 +183,7 @@ export function spans(layers) {
 export function inWords(settings, info) {
   const words = isWalking(settings)
     ? [`the way through seeds ${settings.keyframes.join(", ")} at ${settings.t}`]
-    : [`seed ${settings.seed}`];
+    : [settings.photo ? "a photo" : `seed ${settings.seed}`];
   if (info.c_dim) words.push(className(settings.class_idx, info));
   words.push(`truncation ${settings.psi}`);
   if (settings.layers.length) {

@@ -13,7 +13,7 @@ const element = (id) => document.getElementById(id);
 const USES = {
   seed: {
     title: "Choose a seed",
-    cell: (settings, seed) => ({ ...settings, t: null, seed }),
+    cell: (settings, seed) => ({ ...settings, photo: null, t: null, seed }),
     chosen: ({ seed }) => [seed],
     choose: (_, seed) => ({ seed }),
   },

@@ -103,7 +103,7 @@ class Strip {
 
   /** Keep a small copy of a picture that is of one seed, and of nothing else. */
   saw(drawn, image) {
-    const changed = drawn.layers.length || Object.keys(drawn.directions).length;
+    const changed = drawn.photo || drawn.layers.length || Object.keys(drawn.directions).length;
     if (isWalking(drawn) || changed) return;
     const thumb = emptyThumb();
     drawInto(thumb, image);

@@ -18,6 +18,7 @@ from PIL import Image
 
 from stylert.apps.serving.admission import find_token
 from stylert.apps.serving.application import create_app
+from stylert.apps.serving.photo_routes import PHOTO_ROUTES
 from stylert.apps.serving.settings import Settings
 from stylert.runtime.errors import EngineError, InvalidInput
 from stylert.runtime.generator import Generator
@@ -398,7 +399,10 @@ def test_head_is_answered_as_get_is(client: TestClient) -> None:
         ("{}", "seeds: got none. Pass it."),
         ('{"seeds": 1, "seed": 2}', "seed: there is no such field; /openapi.json has all of them."),
         ('{"seeds": [1, -2]}', "seeds.1: got -2. Input should be greater than or equal to 0."),
-        ('{"seeds": ["1"]}', "seeds.0: got '1'. Input should be a valid integer."),
+        (
+            '{"seeds": ["1"]}',
+            "seeds.0: got '1'. String should match pattern '^w:[A-Za-z0-9+/]+=*$'.",
+        ),
         (
             '{"seeds": []}',
             "seeds: got []. List should have at least 1 item after validation, not 0.",
@@ -575,7 +579,7 @@ def test_the_examples_of_openapi_work(client: TestClient) -> None:
     schema = client.get("/openapi.json").json()
     tried = 0
     for route, methods in schema["paths"].items():
-        if "post" in methods:
+        if "post" in methods and route not in PHOTO_ROUTES:  # they need an encoder and a gradient
             reference = methods["post"]["requestBody"]["content"]["application/json"]["schema"]
             name = reference["$ref"].rpartition("/")[2]
             for example in schema["components"]["schemas"][name]["examples"]:

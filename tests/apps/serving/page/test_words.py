@@ -110,7 +110,9 @@ def test_sliders_come_a_few_at_a_time(started: Started) -> None:
         }"""
     )
     shown.page.click("#more-directions")
-    shown.page.wait_for_function("document.querySelectorAll('#directions .row').length === 20")
+    shown.page.wait_for_function(
+        "() => document.querySelectorAll('#directions .row').length === 20"
+    )
     assert shown.page.evaluate("pieces") == [5, 5, 5]  # each in a task of its own
     shown.go_to("#sefa_all_19=2")
     assert shown.number("sefa_all_19") == 2
