@@ -52,7 +52,7 @@ class Search:
         float, in_search("Weight of that distance, beside the pixels'.", min=0)
     ] = 0.1
     optimizer: Annotated[
-        str, in_search("lbfgs, adam, or auto: L-BFGS, but Adam where noise is found.")
+        str, in_search("Optimizer: lbfgs, adam, or auto: L-BFGS, but Adam where noise is found.")
     ] = "auto"
     rate: Annotated[float, in_search("Learning rate of Adam, at its highest.")] = 0.1
     spread: Annotated[
