@@ -346,7 +346,10 @@ def _open_other(
     if against in PRECISIONS:
         read_as.refuse_any("it goes with a checkpoint")
         backend = "auto" if against == "int8" else where.backend
-        other = stack.enter_context(where.open(bundle, precision=against, backend=backend))
+        try:
+            other = stack.enter_context(where.open(bundle, precision=against, backend=backend))
+        except InvalidInput as error:  # in the words of the option that was given
+            raise InvalidInput(str(error).replace("precision: ", "against: ", 1)) from None
     elif against == "engine":
         other = stack.enter_context(where.open(bundle, backend="tensorrt", precision="auto"))
     elif (Path(against) / "manifest.json").is_file():

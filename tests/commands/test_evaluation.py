@@ -185,6 +185,7 @@ def test_what_goes_wrong_is_one_line(
     assert "there is no such folder" in fail(*how, "--data", "x")
     assert "expected a file of statistics" in fail(*how, "--stats", "x.npz")
     assert "which is what draws already" in fail(*how, "--precision", "fp32", "--against", "fp32")
+    assert "error: --against: got 'int8', but the bundle" in fail(*how, "--against", "int8")
     assert "expected an ONNX file" in fail(
         "evaluate", bundle, "--against", "fp16", "--features", "x"
     )
