@@ -131,6 +131,8 @@ class GraphInputs:
             options.get("noise"),
             batch=batch,
         )
+        rows = self.transforms(options, batch=batch)
         offset = options.get("style_offset")
-        moved = feed_style_offset(self._bundle, self.style_space, offset, batch=batch)
-        return noise.with_rows({**self.transforms(options, batch=batch), **moved})
+        if self.style_space is not None or offset is not None:  # else the way is shorter
+            rows |= feed_style_offset(self._bundle, self.style_space, offset, batch=batch)
+        return noise.with_rows(rows)
