@@ -108,8 +108,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         bundle = Path(folder) / "demo"
         write_demo(bundle)
-        add_gradient(bundle)
-        add_encoder(bundle, read_encoder(ENCODER))
+        add_gradient(bundle, force=True)
+        add_encoder(bundle, read_encoder(ENCODER), force=True)
         with stylert.open(bundle, backend="onnxruntime", provider="cpu", threads=1) as generator:
             found = {
                 "machine": describe_machine(),

@@ -34,7 +34,7 @@ def measure_psnr(images: np.ndarray, others: np.ndarray) -> np.ndarray:
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The demo's bundle with its encoder."""
     bundle = shutil.copytree(SOURCE, tmp_path_factory.mktemp("demo") / "bundle")
-    done = CliRunner().invoke(app, ["encoder", str(bundle), str(ENCODER)])
+    done = CliRunner().invoke(app, ["encoder", str(bundle), str(ENCODER), "--force"])
     assert done.exit_code == 0, done.output
     return bundle
 

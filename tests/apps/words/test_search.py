@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,7 +13,6 @@ from PIL import Image
 from stylert import cli
 from stylert.apps.demo import SOURCE, WORDS
 from stylert.apps.words import Pair, SearchSettings, search_text
-from stylert.export.adjoint.bundle_gradient import add_gradient
 from stylert.runtime.errors import InvalidInput, StylertWarning
 from stylert.runtime.generator import Generator
 from stylert.tests.apps.words.demo_reader import READER, read_pictures
@@ -90,13 +88,15 @@ def test_a_picture_that_is_there_becomes_what_the_text_tells(demo: Generator, pa
     assert found.similarity > found.started + 0.1
 
 
-def test_gradients_go_on_from_there(tmp_path: Path, pair: Pair, demo: Generator) -> None:
+def test_gradients_go_on_from_there(
+    pair: Pair, demo: Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
     few = SearchSettings(seeds_start=12, generations=0, steps=8, results=2)
-    with pytest.raises(InvalidInput, match=r"has no gradient. Make it: stylert gradient"):
-        search_text(demo, pair, "a blue house", few)
-    bundle = shutil.copytree(SOURCE, tmp_path / "bundle")
-    add_gradient(bundle)
-    with Generator.open(bundle, backend="onnxruntime", threads=1) as generator:
+    with monkeypatch.context() as patch:
+        patch.setattr(Generator, "has_gradient", False)
+        with pytest.raises(InvalidInput, match=r"has no gradient. Make it: stylert gradient"):
+            search_text(demo, pair, "a blue house", few)
+    with Generator.open(SOURCE, backend="onnxruntime", threads=1) as generator:
         found = search_text(generator, pair, "a house", few)
     assert (found.similarity > found.started + 0.01).all()
 
