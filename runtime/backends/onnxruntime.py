@@ -17,7 +17,9 @@ from stylert.runtime.backends.gpu_graph import find_synthesis
 from stylert.runtime.backends.onnxruntime_package import (
     PROVIDERS,
     available_providers,
+    check_provider,
     import_onnxruntime,
+    list_tensors,
     tell_line,
 )
 from stylert.runtime.backends.tensor_check import check_tensors
@@ -40,7 +42,6 @@ __all__ = ["OnnxRuntimeSession"]
 # another size than the one before, there is a search. DEFAULT takes slow kernels.
 _CUDA = {"use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC"}
 _LARGE = 2**19  # pixels of a picture
-_DTYPES = {"tensor(float)": "float32", "tensor(uint8)": "uint8"}
 
 
 class OnnxRuntimeSession:
@@ -130,24 +131,11 @@ class OnnxRuntimeSession:
         # values, each as large as the largest pictures, by gigabytes.
         pixels = bundle.spec.img_height * bundle.spec.img_width
         options.enable_cpu_mem_arena = graph != GRADIENT or pixels < _LARGE
-        try:
+        with _failing(f"cannot open {path.name}"):
             session = self._create(ort, path, options)
-        except StylertError:
-            raise
-        except Exception as error:  # ONNX Runtime's own exceptions share no base class
-            raise EngineError(
-                f"ONNX Runtime cannot open {path.name}: {tell_line(error)}"
-            ) from error
-        if session.get_providers()[0] != PROVIDERS[self.provider]:
-            raise EngineError(
-                f"provider {self.provider!r}: ONNX Runtime fell back to {session.get_providers()}. "
-                "Run 'stylert doctor' to see what is missing."
-            )
+        check_provider(session, self.provider)
         spec = bundle.graphs[graph]
-        tensors = (*session.get_inputs(), *session.get_outputs())
-        check_tensors(
-            {t.name: (_DTYPES.get(t.type, t.type), t.shape) for t in tensors}, spec, bundle
-        )
+        check_tensors(list_tensors(session), spec, bundle)
         return session, tuple(t.name for t in spec.inputs)
 
     def _create(self, ort: Any, path: Path, options: Any) -> Any:
@@ -227,14 +215,14 @@ def _open_device(gpu: int) -> Device:
 
 
 @contextmanager
-def _failing() -> Iterator[None]:
+def _failing(told: str = "failed") -> Iterator[None]:
     """Turns what ONNX Runtime raises into an error of ours, of one line."""
     try:
         yield
     except StylertError:
         raise
     except Exception as error:  # ONNX Runtime's own exceptions share no base class
-        raise EngineError(f"ONNX Runtime failed: {tell_line(error)}") from error
+        raise EngineError(f"ONNX Runtime {told}: {tell_line(error)}") from error
 
 
 def _check_results(results: list[np.ndarray], outputs: list[TensorSpec], count: int) -> None:

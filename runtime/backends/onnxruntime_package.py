@@ -5,16 +5,25 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from stylert.runtime.errors import MissingExtra
+from stylert.runtime.errors import EngineError, MissingExtra
 from stylert.runtime.packages import import_extra, install_command, onnxruntime_distribution
 
-__all__ = ["PROVIDERS", "available_providers", "import_onnxruntime", "tell_line"]
+__all__ = [
+    "PROVIDERS",
+    "available_providers",
+    "check_provider",
+    "import_onnxruntime",
+    "list_tensors",
+    "tell_line",
+]
 
 PROVIDERS = {
     "cpu": "CPUExecutionProvider",
     "cuda": "CUDAExecutionProvider",
     "webgpu": "WebGpuExecutionProvider",  # of a plug-in, see `backends.webgpu`
 }
+
+_DTYPES = {"tensor(float)": "float32", "tensor(uint8)": "uint8"}
 
 # What ONNX Runtime puts before its words: codes of its own, the place in its sources with the
 # function that it is in, and the condition that did not hold there.
@@ -54,3 +63,22 @@ def tell_line(error: Exception) -> str:
     """What ONNX Runtime says went wrong, in one line, without where in its sources that was."""
     words = " ".join(str(error).split())
     return _PREAMBLE.sub("", words) or words or type(error).__name__
+
+
+def check_provider(session: Any, provider: str) -> None:
+    """Refuse an `InferenceSession` that runs elsewhere than on this provider, 'cpu' for instance.
+
+    Raises:
+        EngineError: ONNX Runtime fell back to another one.
+    """
+    if session.get_providers()[0] != PROVIDERS[provider]:
+        raise EngineError(
+            f"provider {provider!r}: ONNX Runtime fell back to {session.get_providers()}. "
+            "Run 'stylert doctor' to see what is missing."
+        )
+
+
+def list_tensors(session: Any) -> dict[str, tuple[str, list[int | str]]]:
+    """The dtype and shape of each input and output by name; a text may be any size."""
+    tensors = (*session.get_inputs(), *session.get_outputs())
+    return {t.name: (_DTYPES.get(t.type, t.type), t.shape) for t in tensors}
