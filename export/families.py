@@ -29,11 +29,11 @@ _FAMILIES: dict[str, tuple[Callable[..., GraphBuilder], type[GeneratorModel]]] =
 
 
 def build_synthesis_graph(checkpoint: Checkpoint, **options: Any) -> GraphBuilder:
-    """The synthesis network of a checkpoint: see its family's file in `graphs`.
+    """The synthesis network of a checkpoint: see its family's file in `export/graphs`.
 
     Args:
         checkpoint: the generator.
-        **options: of `SynthesisEmitter`, and those of the family.
+        **options: of what emits the graph of every family, and those of the family.
     """
     build, _ = _FAMILIES[checkpoint.family]
     return build(checkpoint, **options)

@@ -57,7 +57,7 @@ class GeneratorModel(nn.Module):
         Args:
             z: the latents.
             c: the labels [N, c_dim] of a conditional generator.
-            truncation_psi: see `MappingNetwork`, as for the cutoff.
+            truncation_psi: 1 leaves w as it is, 0 makes it the average one.
             truncation_cutoff: the first layer that is not truncated, None = all are.
             **options: of the family's synthesis: `noise`, or `transform` of StyleGAN3.
         """
