@@ -43,7 +43,7 @@ def main() -> None:
     with stylert.open(args.bundle) as generator:
         s, picture = generator.spec, read_picture(args.style)
         own = torch.from_numpy(generator.invert(picture))
-        small = torch.tensor(resize_picture(picture, s.img_height, s.img_width))
+        small = torch.from_numpy(resize_picture(picture, s.img_height, s.img_width))
         target = small.permute(2, 0, 1)[None] / 127.5 - 1
         fine = [*(generator.layer_groups["fine"] or generator.layer_groups["all"][-2:])]
         for step in range(args.steps):

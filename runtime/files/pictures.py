@@ -49,7 +49,7 @@ def read_picture(
             run programs (EPS): not for what strangers send.
 
     Returns:
-        [H, W, channels] uint8.
+        [H, W, channels] uint8, writable.
 
     Raises:
         InvalidInput: no such file, no picture, a damaged one, or more than `max_pixels` pixels.
@@ -58,7 +58,7 @@ def read_picture(
         raise InvalidInput(f"channels: got {channels!r}, expected 1, 3 or 4.")
     name = path if isinstance(path, (str, Path)) else getattr(path, "name", "picture")
     picture = _convert(_open(path, name, max_pixels, formats), name, _MODES[channels])
-    pixels = np.asarray(picture)
+    pixels = np.array(picture)  # writable
     return pixels if pixels.ndim == 3 else pixels[:, :, None]
 
 
@@ -94,14 +94,14 @@ def resize_picture(
         kind: Pillow's name of the filter, 'bilinear' or 'lanczos'.
 
     Returns:
-        [height, width, C] uint8.
+        [height, width, C] uint8; `image` itself if that is its size.
     """
     from PIL import Image
 
     if image.shape[:2] == (height, width):
         return image
     picture = Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else image)
-    resized = np.asarray(picture.resize((width, height), Image.Resampling[kind.upper()]))
+    resized = np.array(picture.resize((width, height), Image.Resampling[kind.upper()]))
     return resized.reshape(height, width, image.shape[2])
 
 
@@ -111,7 +111,7 @@ def make_grey(image: np.ndarray) -> np.ndarray:
 
     if image.shape[2] == 1:
         return image
-    return np.asarray(Image.fromarray(image).convert("L"))[:, :, None]
+    return np.array(Image.fromarray(image).convert("L"))[:, :, None]
 
 
 def list_pictures(path: str | Path) -> list[Path]:

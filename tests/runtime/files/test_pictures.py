@@ -16,6 +16,7 @@ from stylert.runtime.errors import InvalidInput, StylertWarning
 from stylert.runtime.files.pictures import (
     MAX_PIXELS,
     list_pictures,
+    make_grey,
     read_picture,
     read_planes,
     resize_picture,
@@ -95,6 +96,16 @@ def test_resizing_averages(pixels: np.ndarray) -> None:
     )
     assert half.shape == (4, 4, 1)
     assert (abs(half.astype(int) - 100) <= 2).all()
+
+
+def test_arrays_are_writable(tmp_path: Path, pixels: np.ndarray) -> None:
+    """torch.from_numpy warns of others."""
+    file = write(tmp_path / "a.png", Image.fromarray(pixels))
+    rgb, grey = read_picture(file), read_picture(file, channels=1)
+    resized = [resize_picture(image, 3, 2) for image in (rgb, grey)]
+    planes = read_planes(write(tmp_path / "planes.png", Image.fromarray(pixels[:, :, 0])))
+    for array in (rgb, grey, *resized, make_grey(pixels), planes):
+        assert array.flags.writeable
 
 
 def test_folders(tmp_path: Path, pixels: np.ndarray) -> None:
