@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import shlex
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,6 +15,7 @@ import typer
 from rich.filesize import decimal
 
 from stylert.commands import console, options
+from stylert.commands.one_file import ExportedFile
 from stylert.commands.options import (
     AsJson,
     Force,
@@ -112,10 +115,13 @@ class ReadAs:
 def export(
     checkpoint: options.Checkpoint,
     *,
-    out: Annotated[Path, in_output("Folder of the bundle to write.", metavar="BUNDLE")],
+    out: Annotated[
+        Path | None, in_output("Folder of the bundle to write.", metavar="BUNDLE")
+    ] = None,
     force: Force = False,
     as_json: AsJson = False,
     read_as: ReadAs,
+    exported: ExportedFile,
     verify: Annotated[bool, in_proof("Compare with PyTorch, then publish the bundle.")] = True,
     verify_seeds: Annotated[int | None, in_proof(COMPARED, min=1)] = None,
     allow_chaotic: AllowChaotic = False,
@@ -157,11 +163,23 @@ def export(
 
     Example: stylert export ffhq.pkl --out ffhq-bundle
     """
+    kept = {
+        "--half": half != "native",
+        "--half-strict": half_strict,
+        "--int8": int8,
+        "--gradient": gradient,
+        "--style-space": style_space,
+        "--classes": classes is not None,
+    }
+    if out is None:
+        _check_file_alone(exported, kept)
     need_export()
     from stylert.export.bundle_writer import check_target, export_bundle
     from stylert.export.int8.quantisation import check_floor
 
-    check_target(out, force=force)
+    if out is not None:
+        check_target(out, force=force)
+    exported.check(out, force=force)
     if int8_floor is not None and not int8:
         raise InvalidInput("int8_floor: got one without int8=True, which it belongs to")
     floor = (FLOOR if int8_floor is None else int8_floor) if int8 else None
@@ -170,42 +188,68 @@ def export(
     model = read_as.read(checkpoint)
     if classes is not None:
         model = replace(model, class_names=classes)
-    with console.show_progress() as progress:
-        report = export_bundle(
-            model,
-            out,
-            force=force,
-            verify_seeds=verify_seeds if verify else 0,
-            half=half,
-            half_strict=half_strict,
-            weights=weights,
-            weights_floor=weights_floor,
-            gradient=gradient,
-            style_space=style_space,
-            allow_chaotic=allow_chaotic,
-            int8_floor=floor,
-            encoder=_find_encoder(checkpoint, model) if encoder else None,
-            progress=progress,
-            say=console.warn,
-        )
-    manifest = Bundle.open(out, check_files=False).manifest
+    with _keep(out) as folder:
+        with console.show_progress() as progress:
+            report = export_bundle(
+                model,
+                folder,
+                force=force,
+                verify_seeds=verify_seeds if verify else 0,
+                half=half if out is not None else "none",
+                half_strict=half_strict,
+                weights=weights,
+                weights_floor=weights_floor,
+                gradient=gradient,
+                style_space=style_space,
+                allow_chaotic=allow_chaotic,
+                int8_floor=floor,
+                encoder=_find_encoder(checkpoint, model) if encoder and out is not None else None,
+                progress=progress,
+                say=console.warn,
+            )
+        exported.write(folder, force=force)
+        manifest = Bundle.open(folder, check_files=False).manifest
     facts = manifest.get("int8")
     for line in report.notes if report else ("not compared with PyTorch (--no-verify)",):
         console.warn(line)
+    written = {"bundle": out, "one_file": exported.one_file}
     if as_json:
-        told = {"bundle": str(out), "parity": report and report.to_json()}
-        return console.print_json({**told, "int8": facts} if int8 else told)
+        told = {name: str(path) for name, path in written.items() if path is not None}
+        report_told = {"parity": report and report.to_json()}
+        return console.print_json({**told, **report_told, **({"int8": facts} if int8 else {})})
     if report is not None:
         console.print_table(report.make_table(), title=PARITY)
         if weights != "fp32":
             console.say(f"Stored weights are {tell_weights(manifest)}.")
     if facts:
         print_int8(facts)
-    size = sum(file.stat().st_size for file in out.rglob("*") if file.is_file())
-    console.say(f"Wrote {out} ({decimal(size)}).")
-    return console.say(
-        f"Draw with: stylert generate {shlex.quote(str(out))} --seeds 0-15 --out images"
-    )
+    for path in filter(None, written.values()):
+        files = [path] if path.is_file() else path.rglob("*")
+        size = sum(file.stat().st_size for file in files if file.is_file())
+        console.say(f"Wrote {path} ({decimal(size)}).")
+    if out is not None:
+        console.say(
+            f"Draw with: stylert generate {shlex.quote(str(out))} --seeds 0-15 --out images"
+        )
+    return None
+
+
+def _check_file_alone(exported: ExportedFile, kept: Mapping[str, bool]) -> None:
+    """Refuse an export that would write nothing, and what only a bundle that is kept can have."""
+    if exported.one_file is None:
+        raise typer.BadParameter("pass --out BUNDLE, --one-file OUT.onnx, or both")
+    if said := [name for name, given in kept.items() if given]:
+        raise typer.BadParameter(f"{said[0]} goes with --out: one file has none of it")
+
+
+@contextmanager
+def _keep(out: Path | None) -> Iterator[Path]:
+    """The folder of the bundle, None = one that is removed again."""
+    if out is not None:
+        yield out
+        return
+    with tempfile.TemporaryDirectory(prefix="stylert-export-") as name:
+        yield Path(name) / "bundle"
 
 
 def _find_encoder(file: str, model: Checkpoint) -> Encoder | None:

@@ -18,7 +18,7 @@ from stylert.runtime.control.neutral_inputs import make_neutral_inputs
 from stylert.runtime.errors import InvalidInput
 from stylert.runtime.files.publishing import publish_bytes
 
-__all__ = ["build_one_file", "write_one_file"]
+__all__ = ["build_one_file", "check_constants", "write_one_file"]
 
 NOISES = ("const", "none")
 
@@ -54,16 +54,25 @@ def write_one_file(
     publish_bytes(target, model.SerializeToString(), overwrite=force)
 
 
+def check_constants(*, truncation_psi: float | None, noise_mode: str) -> None:
+    """Refuse constants that no file can have; see `write_one_file`.
+
+    Raises:
+        InvalidInput: a value out of range.
+    """
+    if noise_mode not in NOISES:
+        raise InvalidInput(f"noise_mode: got {noise_mode!r}, expected {' or '.join(NOISES)}.")
+    if truncation_psi is not None and not np.isfinite(truncation_psi):
+        raise InvalidInput(f"truncation_psi: got {truncation_psi}, expected a number.")
+
+
 def build_one_file(
     bundle: Bundle, *, truncation_psi: float | None = None, noise_mode: str = "const"
 ) -> ModelProto:
     """Join mapping and synthesis, with constants for all that is not z or labels."""
-    if noise_mode not in NOISES:
-        raise InvalidInput(f"noise_mode: got {noise_mode!r}, expected {' or '.join(NOISES)}.")
+    check_constants(truncation_psi=truncation_psi, noise_mode=noise_mode)
     spec = bundle.spec
     psi = spec.truncation_psi if truncation_psi is None else truncation_psi
-    if not np.isfinite(psi):
-        raise InvalidInput(f"truncation_psi: got {psi}, expected a number.")
     cutoff = spec.num_ws if truncation_psi is not None else spec.truncation_cutoff or spec.num_ws
     psis = np.where(np.arange(spec.num_ws) < cutoff, psi, 1)[None].astype(np.float32)
     mapping, synthesis = (onnx.load(str(bundle.file(graph))) for graph in ("mapping", "synthesis"))

@@ -113,7 +113,7 @@ def test_the_commands_are_the_designs() -> None:
     [
         ("nothing", "No such command 'nothing'.", "stylert"),
         ("export", "Missing argument 'CHECKPOINT'.", "stylert export"),
-        ("export x.pkl", "Missing option '--out'", "stylert export"),
+        ("export x.pkl", "pass --out BUNDLE, --one-file OUT.onnx, or both", "stylert export"),
         ("export x.pkl --out", "Option '--out' requires an argument.", "stylert"),
         ("export x --out b --verify-seeds 0", "value for '--verify-seeds': ", "stylert export"),
         ("generate b --out i --batch x", "'--batch': ", "stylert generate"),
