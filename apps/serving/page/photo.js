@@ -1,10 +1,11 @@
 /** A photo of the user's in the place of the seed: its styles, which all controls then act on. */
 
+import { Work, progressOf } from "./jobs.js";
+import { buildPaint } from "./paint.js";
 import { photos } from "./photo_styles.js";
 
 const LARGEST = 1024; // pixels of a side that are sent
 const STEPS = 100; // of an improvement
-const LOOK_MS = 400; // between two looks at it
 const KINDS = ["image/png", "image/jpeg", "image/webp"];
 
 const element = (id) => document.getElementById(id);
@@ -18,44 +19,37 @@ const element = (id) => document.getElementById(id);
 export function buildPhoto(info, service, { change, say, failed }) {
   if (!info.photos?.invert) return () => {};
   let sent = ""; // the newest photo, in base64
-  let job = null; // {id}: the improvement that runs
   let shown = null;
   element("photo-panel").hidden = false;
 
+  const keep = (w) => change({ photo: photos.add(w), t: null });
   const take = async (file) => {
     try {
       say("Looking at the photo");
       sent = await encoded(file, info);
       const { w } = await service.photo("invert", { picture: sent });
-      change({ photo: photos.add(w), t: null });
+      keep(w);
     } catch (error) {
       say("");
       failed(error);
     }
   };
+  const work = new Work(service, (job) => {
+    element("photo-improve").textContent = job ? "Stop" : "Improve";
+    element("photo-progress").textContent = progressOf(job);
+  });
   const improve = async () => {
-    if (job) return service.cancel(job.id);
+    if (work.running) return work.stop();
     try {
-      const start = photos.get(shown);
-      job = await service.photo("project", { picture: sent, steps: STEPS, start });
-      showJob();
-      while (["waiting", "running"].includes(job.state)) {
-        await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
-        job = await service.job(job.id);
-        showJob();
-      }
-      if (job.error) failed(new Error(job.error));
-      if (job.w.length) change({ photo: photos.add(job.w[0]), t: null });
+      const steps = Math.min(STEPS, info.limits.job_steps);
+      const job = await work.run("project", { picture: sent, steps, start: photos.get(shown) });
+      if (job.error) failed(new Error(job.error)); // it ended early
+      if (job.w.length) keep(job.w[0]);
     } catch (error) {
       failed(error);
     }
-    job = null;
-    showJob();
   };
-  const showJob = () => {
-    element("photo-improve").textContent = job ? "Stop" : "Improve";
-    element("photo-progress").textContent = job ? `${job.stage || "waiting"} ${job.step}/${job.steps}` : "";
-  };
+  const openPaint = buildPaint(info, service, keep);
 
   element("photo-file").accept = KINDS.join();
   element("photo-choose").addEventListener("click", () => element("photo-file").click());
@@ -64,6 +58,7 @@ export function buildPhoto(info, service, { change, say, failed }) {
     target.value = ""; // so that the same one can be chosen again
   });
   element("photo-improve").addEventListener("click", improve);
+  element("photo-paint").addEventListener("click", () => openPaint(sent));
   element("photo-clear").addEventListener("click", () => change({ photo: null }));
   const frame = element("frame");
   frame.addEventListener("dragover", (event) => event.preventDefault());
@@ -76,7 +71,8 @@ export function buildPhoto(info, service, { change, say, failed }) {
   return ({ photo }) => {
     shown = photo;
     element("photo-improve").hidden = !info.photos.project || !sent;
-    element("photo-improve").disabled = !photo && !job;
+    element("photo-improve").disabled = !photo && !work.running;
+    element("photo-paint").hidden = !info.photos.inpaint || !sent;
     element("photo-clear").disabled = !photo;
     element("photo-count").textContent = photo ? "in place of the seed" : "";
   };

@@ -52,7 +52,7 @@ export class Service {
   }
 
   /**
-   * @param {string} path - 'invert', or 'project', which starts a job.
+   * @param {string} path - 'invert', or 'project' or 'inpaint', which start a job.
    * @returns {Promise<object>} what the service answers.
    */
   async photo(path, body) {
@@ -62,6 +62,11 @@ export class Service {
   /** How far a job is. */
   async job(id) {
     return (await this.#fetch(`jobs/${id}`)).json();
+  }
+
+  /** What a job draws now, or one of its results. */
+  async jobPicture(id, index) {
+    return (await this.#fetch(`jobs/${id}/picture?index=${index}`)).blob();
   }
 
   /** End a job; what it has found stays. */
