@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from stylert.apps.checks.bundle_check import check_bundle
+from stylert.apps.checks.bundle_check import EncoderCheck, check_bundle
 from stylert.commands import console, options
 from stylert.commands.dataset_check import check_dataset
 from stylert.commands.export import (
@@ -82,6 +82,9 @@ def verify(
     *,
     checkpoint: Annotated[str | None, in_proof("Checkpoint to compare with, in PyTorch.")] = None,
     read_as: ReadAs,
+    encoder: Annotated[
+        Path | None, in_proof("File of its encoder, to compare encoder.onnx with in PyTorch.")
+    ] = None,
     seeds: Annotated[int | None, in_proof(COMPARED, min=1)] = None,
     engine: Annotated[
         bool, in_proof("Prove what an engine draws on this GPU, the best one.", "--engine")
@@ -113,11 +116,14 @@ def verify(
 
     Example: stylert verify ffhq-bundle --checkpoint ffhq.pkl --backend openvino
 
+    Example: stylert verify ffhq-bundle --encoder ffhq-encoder.safetensors
+
     Example: stylert verify images --repair ffhq-bundle
     """
     from stylert.apps.datasets import holds_dataset
 
-    of_bundle = {"checkpoint": checkpoint, "seeds": seeds, "allow_chaotic": allow_chaotic}
+    of_bundle: dict[str, Any] = {"checkpoint": checkpoint, "encoder": encoder, "seeds": seeds}
+    of_bundle |= {"allow_chaotic": allow_chaotic}
     of_bundle |= where.list_named() | {"engine": engine, "plan": plan, "layers": layers}
     engine = engine or plan is not None
     of_dataset = {"repair": repair, "ws": ws, "trust_engines": trust_engines and not engine}
@@ -133,9 +139,12 @@ def verify(
         )
     if checkpoint is None:
         read_as.refuse_any("it goes with --checkpoint")
-        for name in where.list_named() if engine or layers else ():
+        for name in where.list_named() if engine or layers or encoder else ():
             raise InvalidInput(f"{name}: got one without a checkpoint, with which it goes here")
-    if not (checkpoint or engine or layers):
+        if encoder and not engine and (seeds or allow_chaotic):
+            name = "seeds" if seeds else "allow_chaotic"
+            raise InvalidInput(f"{name}: got it with encoder alone, expected a checkpoint, too")
+    if not (checkpoint or engine or layers or encoder):
         return _check_files(path, where, as_json=as_json)
     model, threads = None, where.threads
     proofs: dict[str, Proof] = {}
@@ -147,6 +156,8 @@ def verify(
         )
         if not where.list_named() and (int8 := _check_int8(path, threads)) is not None:
             proofs["int8"] = int8
+    if encoder is not None:
+        proofs["encoder"] = _check_encoder(path, encoder)
     if engine:
         proofs["engine"] = _check_engine(path, plan, seeds, trust_engines, threads)
     if layers:
@@ -196,6 +207,21 @@ def _compare_with_pytorch(
     return Proof(PARITY, report, error, [f"Drawn by {line}." for line in report.drawn_by])
 
 
+def _check_encoder(path: Path, file: Path) -> Proof:
+    need_export()
+    from stylert.export.encoders.parity import check_encoder
+    from stylert.export.encoders.reader import read_encoder
+
+    encoder = read_encoder(file)
+    with console.err.status("comparing the encoder with PyTorch"):
+        check = check_encoder(path, encoder)
+    for line in check.notes:
+        console.warn(line)
+    return Proof(
+        "Encoder against PyTorch in float32", check, None if check.passed else check.make_error()
+    )
+
+
 def _check_int8(path: Path, threads: int | None) -> Proof | None:
     from stylert.export.int8.checking import check_int8
 
@@ -238,6 +264,18 @@ def _compare_layers(
     return Proof(LAYERS, report, lines=report.tell())
 
 
+def _tell_encoder(check: EncoderCheck) -> None:
+    """What its encoder proved without its file, a line each."""
+    console.say(
+        "Codes that the encoder finds together and alone differ by "
+        f"{check.batch_difference:.1g} of their range at most."
+    )
+    when = "They were not compared with PyTorch when it was added."
+    if check.difference_at_export is not None:
+        when = f"Compared with PyTorch when it was added: {check.difference_at_export:.1g}."
+    console.say(f"{when} Compare again: add --encoder FILE")
+
+
 def _check_files(bundle: Path, where: ProvenOn, *, as_json: bool) -> None:
     check = check_bundle(bundle, **where.to_options())
     if as_json:
@@ -251,6 +289,8 @@ def _check_files(bundle: Path, where: ProvenOn, *, as_json: bool) -> None:
         if check.difference_at_export is not None:
             when = f"Compared with PyTorch at export: max |d| {check.difference_at_export:.1g}."
         console.say(f"{when} Compare again: add --checkpoint FILE")
+        if check.encoder is not None:
+            _tell_encoder(check.encoder)
         if check.int8 is not None:
             with reading_manifest(bundle):
                 told = dict(tell_int8(check.int8))["pictures in INT8"]

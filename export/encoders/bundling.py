@@ -6,22 +6,16 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from stylert.export.encoders.config import Encoder, EncoderConfig
+from stylert.export.encoders.config import Encoder
 from stylert.export.encoders.graph import build_encoder_graph
-from stylert.export.graph_session import open_file
+from stylert.export.encoders.parity import EncoderParity, compare_encoder
 from stylert.runtime.bundle import ENCODER, Bundle, GraphSpec, hash_file
-from stylert.runtime.errors import InvalidInput, ParityError
+from stylert.runtime.errors import InvalidInput
 from stylert.runtime.files.manifest import publish_manifest
-from stylert.runtime.files.pictures import resize_picture
 from stylert.runtime.files.publishing import publish_file
-from stylert.runtime.generator import Generator
 
-__all__ = ["MOST", "PICTURES", "add_encoder"]
+__all__ = ["add_encoder"]
 
-MOST = 1e-4  # difference of codes, of their range
-PICTURES = 4  # that are compared
 _MOST_BYTES = 1_900_000_000  # of the weights: the largest official ones have 1.1
 
 
@@ -42,7 +36,7 @@ def add_encoder(
     Raises:
         BundleError: no bundle, or a damaged one.
         InvalidInput: it has an encoder already, or the encoder is of another size of generator.
-        ParityError: the graph makes other codes than PyTorch.
+        ParityError: the graph makes other codes than PyTorch, or codes of other pictures.
         OSError: the disk is full, or the folder cannot be written.
     """
     bundle = Bundle.open(path)
@@ -55,7 +49,9 @@ def add_encoder(
     file = bundle.path / f"{ENCODER}.onnx"
     with publish_file(file) as partial:
         graph.save(partial)
-        parity = _compare(bundle, encoder, partial) if verify else None
+        parity = compare_encoder(bundle, encoder, partial) if verify else None
+        if parity is not None and not parity.passed:
+            raise parity.make_error()
         entry = {"bytes": partial.stat().st_size, "sha256": hash_file(partial)}
     # Last, so that a bundle whose power went never lists what it has not.
     facts = _describe(encoder, parity)
@@ -92,7 +88,7 @@ def _check_fit(bundle: Bundle, encoder: Encoder) -> None:
         )
 
 
-def _describe(encoder: Encoder, parity: dict[str, float] | None) -> dict[str, Any]:
+def _describe(encoder: Encoder, parity: EncoderParity | None) -> dict[str, Any]:
     c = encoder.config
     start = encoder.average if c.feedback else None
     return {
@@ -103,54 +99,5 @@ def _describe(encoder: Encoder, parity: dict[str, float] | None) -> dict[str, An
         "config": c.to_json(),
         "source": asdict(encoder.source),
         "notes": list(encoder.notes),
-        "parity": parity,
+        "parity": None if parity is None else parity.to_json(),
     }
-
-
-def _compare(bundle: Bundle, encoder: Encoder, graph: Path) -> dict[str, float]:
-    """How far the codes of some pictures are from PyTorch's."""
-    import torch
-
-    from stylert.export.encoders.models import EncoderModel
-
-    feeds = _make_feeds(bundle, encoder.config)
-    model = EncoderModel.from_encoder(encoder)
-    expected = model(*map(torch.from_numpy, feeds.values())).numpy()
-    (made,) = open_file(graph).run(["ws"], feeds)
-    difference = float(np.abs(made - expected).max() / max(np.abs(expected).max(), 1e-6))
-    if not difference <= MOST:  # nan is not, either
-        raise ParityError(
-            f"The encoder's graph makes other codes than PyTorch: they differ by {difference:.1e} "
-            f"of their range, expected at most {MOST:g}."
-        )
-    return {"pictures": PICTURES, "difference": difference, "most": MOST}
-
-
-def _make_feeds(bundle: Bundle, c: EncoderConfig) -> dict[str, np.ndarray]:
-    """Pictures of the generator's own, and what an encoder with feedback is fed besides."""
-    with Generator.open(
-        bundle.path, backend="onnxruntime", provider="cpu", precision="fp32", check_files=False
-    ) as generator:
-        options: dict[str, Any] = {"class_idx": 0} if bundle.spec.c_dim else {}
-        ws = generator.styles(range(PICTURES + 1), **options)
-        images = generator.synthesize(ws)
-        feeds = {"photo": np.stack([_see(image, c) for image in images[:PICTURES]])}
-        if c.feedback:
-            feeds["img"] = generator.synthesize(ws[1:], output="img")
-            feeds["codes"] = ws[1:]
-    return feeds
-
-
-def _see(image: np.ndarray, c: EncoderConfig) -> np.ndarray:
-    """A picture [H, W, C] as the encoder takes it, or a map of as many labels."""
-    resized = resize_picture(image[:, :, : 3 if image.shape[2] > 2 else 1], c.height, c.width)
-    grey = resized[:, :, :1].transpose(2, 0, 1)
-    if c.picture == "labels":
-        classes = grey.astype(np.int64) * c.channels // 256
-        planes = np.equal(classes, np.arange(c.channels)[:, None, None])
-        return planes.astype(np.float32)
-    if c.picture == "sketch":
-        scaled: np.ndarray = grey.astype(np.float32) / np.float32(255)
-        return scaled
-    whole = np.broadcast_to(resized, (c.height, c.width, 3)).astype(np.float32)
-    return np.ascontiguousarray(whole.transpose(2, 0, 1) / 127.5 - 1)

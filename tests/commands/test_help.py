@@ -20,6 +20,7 @@ from stylert.apps.demo import WORDS
 from stylert.export.adjoint.bundle_gradient import add_gradient
 from stylert.export.encoders.bundling import add_encoder
 from stylert.export.encoders.native import write_encoder
+from stylert.export.encoders.reader import read_encoder
 from stylert.runtime.bundle import Bundle
 
 COMMANDS: dict[str, Any] = typer.main.get_command(cli.app).commands  # type: ignore[attr-defined]
@@ -93,20 +94,22 @@ def test_an_example_runs(
     if example.startswith("evaluate ffhq-bundle --data"):
         run = "generate ffhq-bundle --seeds 100-105 --out ffhq.zip"
         assert CliRunner().invoke(cli.app, run.split()).exit_code == 0
-    if example.startswith(("encoder", "invert")):
+    if example.startswith(("encoder", "invert")) or "--encoder" in example:
         spec = Bundle.open("ffhq-bundle").spec
         encoder = make_encoder(spec.num_ws, spec.w_dim)
         write_encoder(encoder, Path("ffhq-encoder.safetensors"), trained="nothing")
         Image.new("RGB", (20, 30)).save("photo.jpg")
-    if example.startswith("invert"):
-        add_encoder("ffhq-bundle", encoder, verify=False)
+    if example.startswith("invert") or "--encoder" in example:
+        stored = read_encoder("ffhq-encoder.safetensors")  # in halves
+        add_encoder("ffhq-bundle", stored, verify=False)
     if example.startswith("search"):
         shutil.copytree(WORDS, "clip-vit-b32")
     if example.startswith("web"):
         monkeypatch.setattr("stylert.apps.web.find_runtime", lambda _: {})  # npm would fetch it
     for text, smaller in SMALLER.items():
         example = example.replace(text, smaller)
-    shorter = "" if "--repair" in example else SHORTER.get(example.split()[0], "")
+    alone = "--repair" in example or "--encoder" in example
+    shorter = "" if alone else SHORTER.get(example.split()[0], "")
     words = shlex.split(f"{example} {shorter}")
     result = CliRunner().invoke(cli.app, words)
     assert result.exception is None, (example, result.exception, result.output)

@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +15,19 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+from stylert.apps.checks.bundle_check import check_bundle
 from stylert.cli import app
 from stylert.export.bundle_writer import export_bundle
 from stylert.export.checkpoints import Checkpoint, read_checkpoint
 from stylert.export.encoders.bundling import add_encoder
 from stylert.export.encoders.config import Encoder
 from stylert.export.encoders.native import write_encoder
+from stylert.export.encoders.parity import check_encoder
 from stylert.export.encoders.reader import find_encoder, read_encoder
 from stylert.runtime.bundle import MANIFEST, sealed
 from stylert.runtime.errors import BundleError, InvalidInput, ParityError
 from stylert.runtime.generator import Generator
+from stylert.runtime.proof.parity import TOLERANCES, Tolerance
 
 GOLDENS = Path(__file__).parents[2] / "goldens" / "encoders"
 MOST = 1e-4  # of the range of the codes
@@ -191,6 +195,63 @@ def test_arrays_that_do_not_fit(own: Path, tmp_path: Path, images: Any, words: s
     add_encoder(own, read_encoder(tmp_path / "own.safetensors"), verify=False)
     with Generator.open(own) as generator, pytest.raises(InvalidInput, match=re.escape(words)):
         generator.invert(images)
+
+
+def test_verify_an_encoder(own: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "own.safetensors"
+    add_encoder(own, read_encoder(file))
+    done = run("verify", own, "--encoder", file, "--json")
+    assert done.exit_code == 0, done.output
+    found = json.loads(done.stdout)["encoder"]
+    assert (found["gate"], found["passed"], found["reference_error"]) == (1, True, None)
+    assert 0 < found["decoded"]["max_abs"] < 1e-4
+    # The same pictures by the second gate: as close to float64 as PyTorch's float32 is.
+    with monkeypatch.context() as strict:
+        strict.setitem(TOLERANCES, "fp32", Tolerance(rms=1e-12))
+        done = run("verify", own, "--encoder", file)
+    assert done.exit_code == 0, done.output
+    assert "PyTorch's float32 from float64" in done.stdout
+    check = check_bundle(own)
+    assert check.failures() == ()
+    assert check.encoder is not None
+    assert check.encoder.difference_at_export == pytest.approx(found["difference"], rel=0.5)
+    assert "together and alone" in run("verify", own).stdout
+
+
+def test_verify_another_encoder(own: Path, tmp_path: Path) -> None:
+    file, other = tmp_path / "own.safetensors", tmp_path / "other.safetensors"
+    assert "has no encoder" in str(run("verify", own, "--encoder", file).exception)
+    encoder = read_encoder(file)
+    add_encoder(own, encoder, verify=False)
+    # A finetuned file: another one, and told; its codes are not those of the bundle.
+    tensors = {**encoder.tensors, "codes.bias": encoder.tensors["codes.bias"] + np.float32(0.02)}
+    write_encoder(replace(encoder, tensors=tensors), other, trained="more")
+    check = check_encoder(own, read_encoder(other))
+    told = "other.safetensors is not the file that the encoder was made of (own.safetensors)"
+    assert check.notes == (told,)
+    assert not check.passed
+    done = run("verify", own, "--encoder", other)
+    assert (done.exit_code, type(done.exception)) == (1, ParityError)
+    assert "other codes" in str(done.exception)
+    for words, arguments in {
+        "made of another file": (tmp_path / "large.safetensors",),
+        "No such file": (tmp_path / "missing.pt",),
+        "expected a checkpoint, too": (file, "--seeds", 3),
+        "backend: got one without": (file, "--backend", "onnxruntime"),
+    }.items():
+        assert words in str(run("verify", own, "--encoder", *arguments).exception)
+
+
+def test_codes_that_depend_on_the_batch(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    add_encoder(own, read_encoder(own.parent / "own.safetensors"), verify=False)
+    invert = Generator.invert
+    monkeypatch.setattr(
+        Generator, "invert", lambda self, images, **o: invert(self, images, **o) * len(images)
+    )
+    check = check_bundle(own)
+    assert check.encoder is not None
+    assert check.encoder.difference_at_export is None
+    assert "the encoder's codes depend on the batch" in check.failures()[0]
 
 
 def test_a_graph_that_is_wrong_is_not_published(
