@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
 from collections.abc import Callable
@@ -180,7 +179,7 @@ def test_ctrl_c_cancels_the_builder_and_leaves_nothing(own_bundle: Path, left: L
     def press(stage: str, done: int, total: int) -> None:
         stages.append(stage)
         if stage.startswith("synthesis"):
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)  # at once, whatever other threads do
 
     with pytest.raises(KeyboardInterrupt):
         build(own_bundle, batch="1,2,3,4,5,6,7,8", progress=press)
