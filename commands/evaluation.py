@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from stylert.commands import console
+from stylert.commands.evaluation_tables import tell, tell_all
 from stylert.commands.export import ReadAs, need_export
 from stylert.commands.options import (
     AsJson,
@@ -25,7 +26,7 @@ from stylert.commands.picture import Picture
 from stylert.commands.target_files import check_picture
 from stylert.commands.text.metrics import parse_metrics, parse_sweep
 from stylert.runtime.drawing_options import DrawingOptions
-from stylert.runtime.errors import InvalidInput
+from stylert.runtime.errors import EngineError, InvalidInput
 from stylert.runtime.generator import Generator
 from stylert.runtime.images import save_image
 
@@ -114,7 +115,10 @@ def evaluate(
 
     Example: stylert evaluate ffhq-bundle --precision fp16 --against fp32 --samples 1000
     """
-    _check_options(data, stats, against, metrics, sweep, plot, save_stats, sheet, by_class=by_class)
+    psi = picture.truncation_psi
+    _check_options(
+        data, stats, against, metrics, sweep, plot, save_stats, sheet, psi, by_class=by_class
+    )
     run = _choose_run(processes, ray_address, where, against, keep)
     if plot is not None:
         from stylert.apps.evaluation.sweep_plot import check_plot
@@ -138,7 +142,7 @@ def evaluate(
                 drift = measure_drift(generator, other, job, network, folder, progress=progress)
             ways = f"{drift.ways[0]} against {drift.ways[1]}"
             about = f"{drift.pictures} pictures of the same seeds, {ways}"
-            return _tell(drift.to_json(), drift.figures, network, "Drift", about, as_json=as_json)
+            return tell(drift.to_json(), drift.figures, network, "Drift", about, as_json=as_json)
         work = _Work(generator, job, network, folder, data, stats, metrics, by_class)
         work.run_parts, work.features = run, features
         found = work.run(sweep, save_stats)
@@ -148,7 +152,7 @@ def evaluate(
             from stylert.apps.evaluation.sweep_plot import plot_sweep
 
             plot_sweep({psi: e for psi, e in found.items() if psi is not None}, plot)
-    return _tell_all(found, network, as_json=as_json)
+    return tell_all(found, network, as_json=as_json)
 
 
 class _Work:
@@ -173,6 +177,7 @@ class _Work:
         self.features: Path | None = None
         self._drawn: Features | None = None
         self._reference: Features | Moments | None = None
+        self._lengths: Mapping[str, Estimate] | None = None
 
     def run(
         self, psis: Sequence[float] | None, save_stats: Path | None
@@ -202,8 +207,11 @@ class _Work:
 
     def _read_reference(self, progress: Any, save_stats: Path | None) -> Features | Moments:
         from stylert.apps.evaluation import (
+            check_classes,
+            check_counts,
             check_network,
             extract_data,
+            list_classes,
             measure_moments,
             open_data,
             read_statistics,
@@ -221,7 +229,11 @@ class _Work:
             return statistics.moments
         assert self.data is not None
         pictures = open_data(self.data, self.generator.spec)
+        others = [metric for metric in self.metrics if metric not in PATH_LENGTHS]
+        check_counts(others, len(self.job.seeds), len(pictures))
         reference = extract_data(pictures, self.network, self.folder, progress=progress)
+        if self.by_class:
+            check_classes(list_classes(self.generator, self.job), reference.classes, others)
         if save_stats is not None:
             write_statistics(save_stats, measure_moments(reference.rows), self.network)
         return reference
@@ -237,7 +249,10 @@ class _Work:
         lengths = [metric for metric in self.metrics if metric in PATH_LENGTHS]
         others = [metric for metric in self.metrics if metric not in PATH_LENGTHS]
         ways = {name: PATH_LENGTHS[name] for name in lengths}
-        figures = measure_path_lengths(self.generator, self.network, ways, job, progress=progress)
+        if self._lengths is None:  # they are of pictures that are not truncated
+            of = (self.generator, self.network, ways, job)
+            self._lengths = measure_path_lengths(*of, progress=progress)
+        figures = self._lengths
         if not others:
             return Evaluation(self.network.describe(), len(job.seeds), None, figures)
         assert self._reference is not None
@@ -254,6 +269,7 @@ class _Work:
             self.network,
             others,
             by_class=self.by_class,
+            one_picture=options.get("truncation_psi") == 0,
             progress=progress,
         )
         return replace(found, figures={**found.figures, **figures})
@@ -303,6 +319,7 @@ def _check_options(
     plot: Path | None,
     save_stats: Path | None,
     sheet: Path | None,
+    psi: Any,
     *,
     by_class: bool,
 ) -> None:
@@ -321,7 +338,8 @@ def _check_options(
             f"metrics: got {of_data[0]!r} with statistics, which give fid alone, expected data=PATH"
         )
     for name, value, needed, with_what in (
-        ("--sweep", sweep, against is None, "--data or --stats"),
+        ("--sweep", sweep, (data or stats) is not None, "--data or --stats"),
+        ("--truncation-psi", psi, not alone or (data or stats) is not None, "--data or --stats"),
         ("--metrics", metrics, against is None, "--data or --stats"),
         ("--by-class", by_class or None, data is not None, "--data"),
         ("--save-stats", save_stats, data is not None, "--data"),
@@ -351,11 +369,20 @@ def _open_other(
         except InvalidInput as error:  # in the words of the option that was given
             raise InvalidInput(str(error).replace("precision: ", "against: ", 1)) from None
     elif against == "engine":
-        other = stack.enter_context(where.open(bundle, backend="tensorrt", precision="auto"))
+        try:
+            other = stack.enter_context(where.open(bundle, backend="tensorrt", precision="auto"))
+        except EngineError as error:  # which speaks of --backend
+            reason = str(error).replace("; else pass backend='onnxruntime'", "")
+            raise EngineError(f"against='engine': {reason}") from None
     elif (Path(against) / "manifest.json").is_file():
         other = stack.enter_context(where.open(Path(against)))
         if other.spec != generator.spec:
-            raise InvalidInput(f"against: {against} is of another architecture than {bundle}")
+            raise InvalidInput(f"against: got {against}, of another architecture than {bundle}")
+    elif not (Path(against).exists() or ":" in against):
+        raise InvalidInput(
+            f"against: got {against!r}, expected {', '.join(PRECISIONS)}, engine, a checkpoint or "
+            "a bundle"
+        )
     else:
         need_export()
         from stylert.apps.evaluation.torch_drawer import TorchDrawer
@@ -367,54 +394,3 @@ def _open_other(
             "is judged, as with precision='fp16'"
         )
     return GeneratorDrawer(other)
-
-
-def _tell_all(
-    found: Mapping[float | None, Evaluation], network: FeatureNetwork, *, as_json: bool
-) -> None:
-    if None in found:
-        result = found[None]
-        data = "" if result.data is None else f" against {result.data} of the data"
-        about = f"{result.drawn} drawn pictures{data}"
-        _tell(result.to_json(), result.figures, network, "Figures", about, as_json=as_json)
-        if result.by_class and not as_json:
-            rows = [_make_row("class", str(c), row) for c, row in result.by_class.items()]
-            console.print_table(rows, title="By class", numbers=True)
-        return None
-    if as_json:
-        told = [{"psi": psi, **result.to_json()} for psi, result in found.items()]
-        return console.print_json({"sweep": told})
-    rows = [_make_row("psi", f"{psi:g}", result.figures) for psi, result in found.items()]
-    console.print_table(rows, title=f"By truncation, {_name(network)}", numbers=True)
-    return None
-
-
-def _tell(
-    told: Any,
-    figures: Mapping[str, Estimate],
-    network: FeatureNetwork,
-    title: str,
-    about: str,
-    *,
-    as_json: bool,
-) -> None:
-    if as_json:
-        return console.print_json(told)
-    rows = []
-    for name, figure in figures.items():
-        interval = figure.interval
-        spread = "" if figure.spread is None else f"spread {figure.spread:.4g}"
-        around = spread if interval is None else f"{interval[0]:.5g} to {interval[1]:.5g}"
-        rows.append({"figure": name, "value": f"{figure.value:.5g}", "95 %": around})
-    console.print_table(rows, title=title, numbers=True)
-    console.say(f"{about}, {_name(network)}")
-    return None
-
-
-def _make_row(what: str, value: str, figures: Mapping[str, Estimate]) -> dict[str, str]:
-    return {what: value, **{name: f"{figure.value:.5g}" for name, figure in figures.items()}}
-
-
-def _name(network: FeatureNetwork) -> str:
-    licence = f" ({network.licence})" if network.licence else ""
-    return f"in features of {network.name}{licence}"

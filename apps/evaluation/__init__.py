@@ -16,14 +16,17 @@ from stylert.apps.evaluation.evaluation import (
     METRICS,
     Evaluation,
     Features,
+    check_classes,
+    check_counts,
     evaluate,
     extract_data,
     extract_drawn,
     keep_in,
+    list_classes,
 )
 from stylert.apps.evaluation.feature_network import FeatureNetwork
 from stylert.apps.evaluation.frechet import estimate_frechet, measure_frechet
-from stylert.apps.evaluation.intervals import Estimate, estimate_mean
+from stylert.apps.evaluation.intervals import Estimate, estimate_mean, estimate_share
 from stylert.apps.evaluation.kernel import estimate_kernel_distance, measure_kernel_distance
 from stylert.apps.evaluation.moments import Moments, measure_moments
 from stylert.apps.evaluation.neighbours import (
@@ -41,9 +44,10 @@ from stylert.apps.evaluation.statistics_files import (
 
 __all__ = ["METRICS", "DataPictures", "Drawer", "Drift", "Estimate", "Evaluation"]
 __all__ += ["FeatureNetwork", "Features", "GeneratorDrawer", "Moments", "Statistics"]
+__all__ += ["check_classes", "check_counts", "list_classes"]
 __all__ += ["check_network", "draw_sheet", "evaluate", "extract_data", "extract_drawn", "keep_in"]
 __all__ += ["estimate_density_coverage", "estimate_frechet", "estimate_kernel_distance"]
-__all__ += ["estimate_mean", "estimate_path_length", "estimate_precision_recall"]
+__all__ += ["estimate_mean", "estimate_path_length", "estimate_precision_recall", "estimate_share"]
 __all__ += ["measure_drift", "measure_frechet", "measure_kernel_distance", "measure_moments"]
 __all__ += ["measure_path_lengths"]
 __all__ += ["open_data", "open_network", "rank_pictures", "read_statistics", "write_statistics"]

@@ -115,11 +115,13 @@ def open_data(path: str | Path, spec: GeneratorSpec) -> DataPictures:
     try:
         entries = list(_list_entries(path))
     except (OSError, ValueError, KeyError, tarfile.TarError, zipfile.BadZipFile) as error:
-        raise InvalidInput(f"data: cannot read {path}: {' '.join(str(error).split())}") from None
+        raise InvalidInput(
+            f"data: got {path}, which cannot be read: {' '.join(str(error).split())}"
+        ) from None
     if not entries:
         raise InvalidInput(
-            f"data: {path} holds no pictures, expected a folder, a .zip or .tar shards of "
-            f"{', '.join(SUFFIXES)}."
+            f"data: got {path}, which holds no pictures, expected a folder, a .zip or .tar shards "
+            f"of {', '.join(SUFFIXES)}."
         )
     return DataPictures(path, entries, spec)
 

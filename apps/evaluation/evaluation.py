@@ -30,11 +30,13 @@ from stylert.runtime.errors import InvalidInput
 if TYPE_CHECKING:
     from stylert.runtime import Generator
 
-__all__ = ["METRICS", "Evaluation", "Features", "check_features", "describe_drawn"]
-__all__ += ["evaluate", "extract_data", "extract_drawn", "fill_drawn", "keep_in", "open_drawn"]
-__all__ += ["round_up", "step_of"]
+__all__ = ["METRICS", "Evaluation", "Features", "check_classes", "check_counts"]
+__all__ += ["check_features", "describe_drawn"]
+__all__ += ["evaluate", "extract_data", "extract_drawn", "fill_drawn", "keep_in"]
+__all__ += ["list_classes", "open_drawn", "round_up", "step_of"]
 
 METRICS = ("fid", "kid", "pr", "dc")
+LEAST = {"fid": 2, "kid": 2, "pr": 4, "dc": 6}  # pictures of a set: more than the neighbours
 TOGETHER = 32  # pictures between two reports of progress, about
 NO_CLASS = -1
 
@@ -208,6 +210,7 @@ def evaluate(
     metrics: Sequence[str] = METRICS,
     *,
     by_class: bool = False,
+    one_picture: bool = False,
     progress: Progress = lambda stage, done, total: None,
 ) -> Evaluation:
     """The figures of drawn pictures against a data set.
@@ -218,6 +221,7 @@ def evaluate(
         network: which made the features.
         metrics: of `METRICS`: 'pr' is precision and recall, 'dc' density and coverage.
         by_class: tell them of each class, too.
+        one_picture: the drawn pictures may all be the same, as they are with a psi of 0.
         progress: see `Progress`.
 
     Raises:
@@ -230,7 +234,8 @@ def evaluate(
         raise InvalidInput(
             f"metrics: got {more[0]!r} with statistics, which give FID alone, expected the data."
         )
-    check_features(drawn.rows, "the drawn pictures")
+    check_counts(metrics, len(drawn.rows), len(data.rows) if isinstance(data, Features) else None)
+    check_features(drawn.rows, "the drawn pictures", one_picture=one_picture)
     if isinstance(data, Features):
         check_features(data.rows, "the data")
     reference: Distribution = data if isinstance(data, Moments) else data.rows
@@ -246,23 +251,74 @@ def evaluate(
     return Evaluation(network.describe(), len(drawn.rows), count, figures, classes)
 
 
-def check_features(features: np.ndarray, of: str) -> None:
+def check_counts(metrics: Sequence[str], drawn: int, data: int | None, of: str = "") -> None:
+    """Refuse sets that are too small for a metric.
+
+    Args:
+        metrics: of `METRICS`.
+        drawn: pictures of the generator.
+        data: pictures of the data set; None where that is not known.
+        of: more about both, such as ' of class 3'.
+
+    Raises:
+        InvalidInput: they are.
+    """
+    for metric in metrics:
+        for count, what in ((drawn, "drawn pictures"), (data, "pictures of the data")):
+            if count is not None and count < LEAST[metric]:
+                raise InvalidInput(
+                    f"metrics: got {metric!r} with {count} {what}{of}, expected at least "
+                    f"{LEAST[metric]}."
+                )
+
+
+def check_classes(drawn: np.ndarray, data: np.ndarray, metrics: Sequence[str]) -> list[int]:
+    """The classes that both sets have, by the class [N] of each picture.
+
+    Raises:
+        InvalidInput: there are none, or one has too few pictures for a metric.
+    """
+    both = sorted(set(drawn.tolist()) & set(data.tolist()) - {NO_CLASS})
+    if not both:
+        raise InvalidInput(
+            "by_class: got no class that the data and the drawn pictures have in common. A folder "
+            "or zip file tells its classes in dataset.json or manifest.jsonl, shards in .cls "
+            "members."
+        )
+    for number in both:
+        counts = [int((classes == number).sum()) for classes in (drawn, data)]
+        check_counts(metrics, counts[0], counts[1], f" of class {number}")
+    return both
+
+
+def list_classes(generator: Generator, job: DatasetJob) -> np.ndarray:
+    """The class of each picture of a job [N], -1 where it has none."""
+    job = job.for_generator(generator.spec, generator.classes)
+    return np.array([_class_of(job.find_class(place)) for place in range(len(job.seeds))])
+
+
+def check_features(features: np.ndarray, of: str, *, one_picture: bool = False) -> None:
     """Refuse features that are not finite, or all the same.
+
+    Args:
+        features: [N, d].
+        of: what they are of.
+        one_picture: they may be all the same.
 
     Raises:
         InvalidInput: they are.
     """
     if len(features) < 2:
-        raise InvalidInput(f"samples: got {len(features)} pictures of {of}, expected at least 2.")
-    varies = False
+        raise InvalidInput(f"samples: got {len(features)} of {of}, expected at least 2.")
+    varies = one_picture
     for chunk in read_chunks(features):
         if not np.isfinite(chunk).all():
-            raise InvalidInput(f"features: those of {of} hold numbers that are not finite.")
+            raise InvalidInput(f"features: got numbers that are not finite for {of}.")
         varies = varies or bool((chunk != features[0]).any())
     if not varies:
         raise InvalidInput(
-            f"features: those of all {len(features)} pictures of {of} are equal, expected pictures "
-            "that vary."
+            f"features: got equal ones for all {len(features)} of {of}, expected pictures that "
+            "vary."
         )
 
 
@@ -331,14 +387,8 @@ def _measure_classes(
 ) -> dict[int, Mapping[str, Estimate]]:
     if isinstance(data, Moments):
         raise InvalidInput("by_class: got statistics, which are of all classes; pass the data.")
-    both = sorted(set(drawn.classes.tolist()) & set(data.classes.tolist()) - {NO_CLASS})
-    if not both:
-        raise InvalidInput(
-            "by_class: the data and the drawn pictures have no class in common. A folder or zip "
-            "file tells its classes in dataset.json or manifest.jsonl, shards in .cls members."
-        )
     found: dict[int, Mapping[str, Estimate]] = {}
-    for number in both:
+    for number in check_classes(drawn.classes, data.classes, metrics):
         first = drawn.rows[drawn.classes == number]
         second = data.rows[data.classes == number]
         figures: dict[str, Estimate] = {}

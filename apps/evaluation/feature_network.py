@@ -96,7 +96,9 @@ class FeatureNetwork:
             session = ort.InferenceSession(str(path), options, providers=[PROVIDERS[provider]])
         except Exception as error:  # ONNX Runtime's own classes
             reason = " ".join(str(error).split())[:200]
-            raise InvalidInput(f"features: ONNX Runtime cannot read {path}: {reason}") from None
+            raise InvalidInput(
+                f"features: got {path}, which ONNX Runtime cannot read: {reason}"
+            ) from None
         wishes = _read_wishes(session.get_modelmeta().custom_metadata_map, path)
         size, dim = _read_shapes(session, path)
         return cls(session, wishes, hash_file(path), size, dim)
@@ -155,7 +157,7 @@ def _read_wishes(metadata: dict[str, str], path: Path) -> _Wishes:
     told = {k.removeprefix(PREFIX): v for k, v in metadata.items() if k.startswith(PREFIX)}
     if missing := [name for name in ("name", "range", "resize") if not told.get(name)]:
         raise InvalidInput(
-            f"features: {path} has no metadata {PREFIX}{missing[0]}, expected {PREFIX}name, "
+            f"features: got {path} without metadata {PREFIX}{missing[0]}, expected {PREFIX}name, "
             f"{PREFIX}range and {PREFIX}resize, which say how pictures are brought to it; see "
             "docs/evaluation.md."
         )
@@ -165,7 +167,7 @@ def _read_wishes(metadata: dict[str, str], path: Path) -> _Wishes:
         black = white = math.nan
     if not black < white or told["resize"] not in RESIZES:
         raise InvalidInput(
-            f"features: {path} has the range {shown(told['range'])} and the resize "
+            f"features: got {path} with the range {shown(told['range'])} and the resize "
             f"{shown(told['resize'])}, expected such as '0,255' and one of {', '.join(RESIZES)}."
         )
     return _Wishes(
@@ -193,7 +195,7 @@ def _read_shapes(session: Any, path: Path) -> tuple[int, int]:
     )
     if not is_network:
         raise InvalidInput(
-            f"features: {path} takes {inputs[0].type} {taken} and gives {output.type} {given}, "
-            "expected float [N, 3, S, S] and [N, d], with S and d fixed and N free."
+            f"features: got {path}, which takes {inputs[0].type} {taken} and gives {output.type} "
+            f"{given}, expected float [N, 3, S, S] and [N, d], with S and d fixed and N free."
         )
     return taken[2], given[1]

@@ -1,6 +1,7 @@
 """Estimates with their intervals: what other pictures, as many, would have given.
 
-Of a mean over pictures the interval is that of its standard error; of what is no mean, as FID, a
+Of a mean over pictures the interval is that of its standard error; of a share of pictures it is
+Wilson's, which stays within 0 and 1 and is not empty at its ends; of what is no mean, as FID, a
 jackknife leaves a group of pictures out at a time. All are of 95 %.
 """
 
@@ -12,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Estimate", "estimate_mean", "leave_out_groups"]
+__all__ = ["Estimate", "estimate_mean", "estimate_share", "leave_out_groups"]
 
 WIDTH = 1.96  # standard errors on each side: 95 % of a normal distribution
 
@@ -25,15 +26,19 @@ class Estimate:
         value: the figure itself, of all pictures.
         error: its standard error, None = not known.
         spread: the standard deviation over subsets, of KID alone.
+        share_of: pictures of which it is a share, None = it is no share.
     """
 
     value: float
     error: float | None = None
     spread: float | None = None
+    share_of: int | None = None
 
     @property
     def interval(self) -> tuple[float, float] | None:
         """The least and the most, with 95 %; None where that is not known."""
+        if self.share_of is not None:
+            return _find_wilson(self.value, self.share_of)
         if self.error is None:
             return None
         return self.value - WIDTH * self.error, self.value + WIDTH * self.error
@@ -53,6 +58,11 @@ def estimate_mean(values: np.ndarray) -> Estimate:
     values = np.asarray(values, np.float64)
     error = float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else None
     return Estimate(float(values.mean()), error)
+
+
+def estimate_share(held: np.ndarray) -> Estimate:
+    """The share of pictures that have something, of a truth value each [N]."""
+    return Estimate(float(np.mean(held)), share_of=len(held))
 
 
 def leave_out_groups(
@@ -81,6 +91,14 @@ def leave_out_groups(
         ]
         variance += (groups - 1) * float(np.var(left))
     return Estimate(value, float(np.sqrt(variance)))
+
+
+def _find_wilson(share: float, count: int) -> tuple[float, float]:
+    """The score interval of a share."""
+    squared = WIDTH**2 / count
+    centre = (share + squared / 2) / (1 + squared)
+    half = np.sqrt(squared * (share * (1 - share) + squared / 4)) / (1 + squared)
+    return max(0.0, float(centre - half)), min(1.0, float(centre + half))
 
 
 def _drop(features: np.ndarray, group: int, groups: int) -> np.ndarray:

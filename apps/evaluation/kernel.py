@@ -50,7 +50,8 @@ def estimate_kernel_distance(
         seed: of the subsets.
 
     Returns:
-        The mean; its spread is the standard deviation over the subsets.
+        The mean; its spread is the standard deviation over the subsets, None where all subsets
+        are the sets themselves.
 
     Raises:
         InvalidInput: fewer than 2 features.
@@ -58,6 +59,8 @@ def estimate_kernel_distance(
     size = min(subset_size, len(x), len(y))
     if size < 2:
         raise InvalidInput(f"features: got {size} rows, expected at least 2.")
+    if size == len(x) == len(y):
+        return Estimate(measure_kernel_distance(x.astype(np.float64), y.astype(np.float64)))
     random = np.random.RandomState(seed)
     values = []
     for _ in range(subsets):

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from stylert.apps.evaluation.intervals import Estimate, estimate_mean
+from stylert.apps.evaluation.intervals import Estimate, estimate_mean, estimate_share
 from stylert.apps.evaluation.moments import read_chunks
 from stylert.runtime.errors import InvalidInput
 
@@ -39,7 +39,7 @@ def estimate_precision_recall(
     for rows, squares in measure_distances(drawn, data):
         held[rows] = (squares <= radii_data).any(1)
         holding |= (squares <= radii_drawn[rows, None]).any(0)
-    return {"precision": estimate_mean(held), "recall": estimate_mean(holding)}
+    return {"precision": estimate_share(held), "recall": estimate_share(holding)}
 
 
 def estimate_density_coverage(
@@ -58,7 +58,7 @@ def estimate_density_coverage(
         inside = squares <= radii
         counts[rows] = inside.sum(1) / k
         covered |= inside.any(0)
-    return {"density": estimate_mean(counts), "coverage": estimate_mean(covered)}
+    return {"density": estimate_mean(counts), "coverage": estimate_share(covered)}
 
 
 def find_radii(features: np.ndarray, *, k: int) -> np.ndarray:

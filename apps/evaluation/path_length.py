@@ -89,7 +89,7 @@ def estimate_path_length(
         distances[places.start : places.stop] = np.square(first - second).sum(1) / STEP**2
         progress(places.stop, samples)
     if not np.isfinite(distances).all():
-        raise InvalidInput(f"features: {network.name} gave features that are not finite.")
+        raise InvalidInput(f"features: got numbers that are not finite from {network.name}.")
     low = np.percentile(distances, DROPPED, method="lower")
     high = np.percentile(distances, 100 - DROPPED, method="higher")
     return estimate_mean(distances[(low <= distances) & (distances <= high)])

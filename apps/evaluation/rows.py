@@ -166,10 +166,18 @@ def _plain(columns: Columns) -> dict[str, list[Any]]:
     return {name: [numbers, dtype] for name, (numbers, dtype) in columns.items()}
 
 
+def _flatten(told: Mapping[str, Any]) -> dict[str, Any]:
+    """What nested objects hold, by the names of the innermost."""
+    flat: dict[str, Any] = {}
+    for name, value in told.items():
+        flat |= _flatten(value) if isinstance(value, dict) else {name: value}
+    return flat
+
+
 def _tell_difference(there: Any, now: Mapping[str, Any]) -> str:
     if not isinstance(there, dict) or not isinstance(there.get("of"), dict):
         return "is damaged"
-    before, after = {**there, **there["of"]}, {**now, **now["of"]}
-    names = [n for n in after if n != "of" and before.get(n) != after[n]]
-    told = [f"{n} {shown(before.get(n))}, now {shown(after[n])}" for n in names[:3]]
+    before, after = _flatten(there), _flatten(now)
+    names = [n for n in {**after, **before} if before.get(n) != after.get(n) and n != "done"]
+    told = [f"{n} {shown(before.get(n))}, now {shown(after.get(n))}" for n in names[:3]]
     return f"holds features of another evaluation: {'; '.join(told) or 'written differently'}"

@@ -64,14 +64,17 @@ def read_statistics(path: str | Path) -> Statistics:
     try:
         with path.open("rb") as file:
             begin = file.read(2)
+        if begin[:1] not in (b"P", b"\x80"):
+            raise ValueError("it is neither an .npz nor a pickle")
         found = _read_arrays(path) if begin == b"PK" else _read_sums(path)
         _check(found.moments)
     except CheckpointError as error:
         raise CheckpointError(f"Cannot read {str(path)!r}: {error}.") from None
     except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        reason = " ".join(str(error).split())[:120]
         raise InvalidInput(
-            f"stats: {path} holds no statistics ({' '.join(str(error).split())[:120]}), expected "
-            "an .npz with mu and sigma, or NVlabs' pickle."
+            f"stats: got {path}, which holds no statistics ({reason}), expected an .npz with "
+            "mu and sigma, or NVlabs' pickle."
         ) from None
     return found
 
@@ -85,15 +88,15 @@ def check_network(statistics: Statistics, network: FeatureNetwork, path: str | P
     dim = len(statistics.moments.mean)
     if dim != network.dim:
         raise InvalidInput(
-            f"stats: {path} has {dim} dimensions, expected {network.dim}, those of {network.name}. "
-            "Pass the features that it was made with."
+            f"stats: got {path} of {dim} dimensions, expected {network.dim}, those of "
+            f"{network.name}. Pass the features that it was made with."
         )
     now = network.describe()
     for name in SAME if statistics.network is not None else ():
         assert statistics.network is not None
         if statistics.network.get(name) != now[name]:
             raise InvalidInput(
-                f"stats: {path} is of features with the {name} "
+                f"stats: got {path} of features with the {name} "
                 f"{shown(statistics.network.get(name))}, expected {shown(now[name])}. Pass the "
                 "features that it was made with."
             )

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
+
 from stylert.apps.evaluation.evaluation import Evaluation
 from stylert.runtime.errors import InvalidInput
 from stylert.runtime.files.publishing import publish_file
@@ -47,7 +49,8 @@ def plot_sweep(sweep: Mapping[float, Evaluation], path: Path) -> None:
     for number, name in enumerate(names, 1):
         axes = figure.add_subplot(len(names), 1, number)
         values = [found.figures[name] for found in sweep.values()]
-        errors = [1.96 * (value.error or 0.0) for value in values]
+        around = [value.interval or (value.value, value.value) for value in values]
+        errors = np.abs(np.array(around).T - [value.value for value in values])  # [2, psis]
         axes.errorbar(list(sweep), [v.value for v in values], errors, color=COLOUR, marker="o")
         axes.set_ylabel(name)
     axes.set_xlabel("truncation psi")

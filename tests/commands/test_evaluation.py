@@ -143,12 +143,13 @@ def test_a_sweep_and_its_chart(bundle: Path, network: Path, run: Callable[..., A
     run("generate", bundle, "--seeds", "100-139", "--truncation-psi", 1, "--out", "data")
     told = run(
         *("evaluate", bundle, "--data", "data", "--samples", 40, "--metrics", "fid,pr,ppl"),
-        *("--features", network, "--threads", 1, "--sweep", "psi=0.2:1:2", "--plot", "sweep.png"),
+        *("--features", network, "--threads", 1, "--sweep", "psi=0:1:2", "--plot", "sweep.png"),
     )
     first, last = told["sweep"]
-    assert (first["psi"], last["psi"]) == (0.2, 1)
+    assert (first["psi"], last["psi"]) == (0, 1)
     assert first["figures"]["fid"]["value"] > last["figures"]["fid"]["value"]
     assert first["figures"]["recall"]["value"] < last["figures"]["recall"]["value"]
+    assert first["figures"]["ppl"] == last["figures"]["ppl"]  # it is not truncated
     assert first["figures"]["ppl"]["value"] > 0
     assert Path("sweep.png").stat().st_size > 10_000
 
@@ -182,6 +183,11 @@ def test_what_goes_wrong_is_one_line(
     assert "--plot goes with --sweep" in fail(*how, "--data", "x", "--plot", "x.png")
     assert "got 'isc', expected some of fid" in fail(*how, "--data", "x", "--metrics", "isc")
     assert "expected psi=FIRST:LAST:COUNT" in fail(*how, "--data", "x", "--sweep", "0:1:6")
+    for option in ("--sweep psi=0,1", "--truncation-psi 0.5"):  # PPL is not truncated
+        error = fail(*how, "--metrics", "ppl,ppl-z", *option.split())
+        assert f"{option.split()[0]} goes with --data or --stats" in error
+    nothing = fail(*how, "--against", "nothing")
+    assert "--against: got 'nothing', expected fp32, fp16, int8, engine, a checkpoint" in nothing
     assert "there is no such folder" in fail(*how, "--data", "x")
     assert "expected a file of statistics" in fail(*how, "--stats", "x.npz")
     assert "which is what draws already" in fail(*how, "--precision", "fp32", "--against", "fp32")
@@ -190,7 +196,38 @@ def test_what_goes_wrong_is_one_line(
         "evaluate", bundle, "--against", "fp16", "--features", "x"
     )
     assert sorted(tmp_path.rglob("*")) == before
+    Image.new("RGB", (32, 32)).save("picture.png")
+    error = fail(*how, "--stats", "picture.png")
+    assert "--stats: got picture.png, which holds no statistics (it is neither an .npz" in error
     np.savez(tmp_path / "other.npz", mu=np.zeros(5), sigma=np.eye(5))
-    assert "has 5 dimensions, expected 3" in fail(*how, "--stats", "other.npz")
+    assert "--stats: got other.npz of 5 dimensions, expected 3" in fail(
+        *how, "--stats", "other.npz"
+    )
     np.savez(tmp_path / "stats.npz", mu=np.zeros(3), sigma=np.eye(3))
     assert "'kid' with statistics" in fail(*how, "--stats", "stats.npz", "--metrics", "kid")
+
+
+def test_an_engine_that_does_not_run_here(
+    bundle: Path, network: Path, fail: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is told of the option that was given, and no other backend is drawn with."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")  # the same on a machine with a GPU
+    how = ("evaluate", bundle, "--features", network, "--samples", 4)
+    error = fail(*how, "--against", "engine")
+    assert error.startswith("error: --against engine: ")
+    assert "--backend" not in error
+
+
+def test_too_few_pictures_are_told_before_any_is_drawn(
+    bundle: Path, network: Path, fail: Callable[..., str], tmp_path: Path
+) -> None:
+    (tmp_path / "data").mkdir()
+    for name, size in (("a.png", 32), ("b.png", 16)):
+        Image.new("RGB", (size, size)).save(tmp_path / "data" / name)
+    how = ("evaluate", bundle, "--features", network, "--samples", 6, "--data", "data")
+    how += ("--keep", "kept")
+    error = fail(*how, "--metrics", "fid,dc")
+    assert "--metrics: got 'dc' with 2 pictures of the data, expected at least 6." in error
+    assert not (tmp_path / "kept").exists()
+    assert "b.png is 16x16 RGB, expected 32x32 RGB" in fail(*how, "--metrics", "fid")
+    assert not (tmp_path / "kept" / "drawn.json").exists()

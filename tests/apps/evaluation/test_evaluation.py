@@ -153,7 +153,7 @@ def test_what_is_no_data_is_refused(network: Any, tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match="there is no such folder"):
         open_data(tmp_path / "none", SPEC)
     (tmp_path / "bad.zip").write_bytes(b"no zip")
-    with pytest.raises(InvalidInput, match="cannot read"):
+    with pytest.raises(InvalidInput, match="cannot be read"):
         open_data(tmp_path / "bad.zip", SPEC)
     (tmp_path / "empty" / "x.png").write_bytes(b"no picture")
     with pytest.raises(InvalidInput, match=r"x\.png is no picture"):
@@ -189,7 +189,7 @@ def test_a_folder_of_another_evaluation_is_left_alone(
     extract_drawn(open_fake(), make_job(20), network, tmp_path)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     with pytest.raises(
-        InvalidInput, match="holds features of another evaluation: count 20, now 21"
+        InvalidInput, match="another evaluation: seeds '0-19', now '0-20'; count 20, now 21"
     ):
         extract_drawn(open_fake(), make_job(21), network, tmp_path)
     (tmp_path / "drawn.json").write_text("{")
@@ -220,15 +220,28 @@ def test_features_that_say_nothing_are_refused(network: Any) -> None:
     good = make_features(0, 20)
     for rows, message in (
         (np.full((20, 8), np.nan, np.float32), "numbers that are not finite"),
-        (np.ones((20, 8), np.float32), "are equal, expected pictures that vary"),
-        (np.ones((1, 8), np.float32), "got 1 pictures of the drawn pictures, expected at least 2"),
+        (
+            np.ones((20, 8), np.float32),
+            "got equal ones for all 20 of the drawn pictures, expected pictures",
+        ),
+        (np.ones((1, 8), np.float32), "got 'fid' with 1 drawn pictures, expected at least 2"),
     ):
         with pytest.raises(InvalidInput, match=message):
             evaluate(replace(good, rows=rows), good, network)
     with pytest.raises(InvalidInput, match="got 'kid' with statistics, which give FID alone"):
         evaluate(good, measure_moments(good.rows), network, ["kid"])
+    with pytest.raises(InvalidInput, match="got 'dc' with 5 pictures of the data, expected at"):
+        evaluate(good, make_features(1, 5), network)
+    with pytest.raises(InvalidInput, match="got 'pr' with 3 pictures of the data of class 1, exp"):
+        evaluate(good, make_features(1, 10), network, ["fid", "pr"], by_class=True)
+    same = replace(good, rows=np.ones((20, 8), np.float32))
+    found = evaluate(same, good, network, one_picture=True).figures  # as with a psi of 0
+    assert found["fid"].value == pytest.approx(
+        np.square(good.rows.astype(np.float64).mean(0) - 1).sum()
+        + good.rows.astype(np.float64).var(0, ddof=1).sum()
+    )
     none = replace(good, classes=np.full(20, -1, np.int64))
-    with pytest.raises(InvalidInput, match="no class in common"):
+    with pytest.raises(InvalidInput, match="got no class that the data and"):
         evaluate(none, good, network, by_class=True)
 
 
@@ -245,7 +258,7 @@ def test_statistics_are_kept(network: Any, tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match="with the name 'pixels', expected 'others'"):
         check_network(found, other, path)  # type: ignore[arg-type]
     other.dim = 9
-    with pytest.raises(InvalidInput, match="has 8 dimensions, expected 9"):
+    with pytest.raises(InvalidInput, match="of 8 dimensions, expected 9"):
         check_network(found, other, path)  # type: ignore[arg-type]
 
 

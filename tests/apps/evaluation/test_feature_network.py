@@ -80,9 +80,9 @@ def test_features_do_not_depend_on_the_others_beside_them() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"stylert.name": ""}, "has no metadata stylert.name"),
-        ({"stylert.range": "black"}, "has the range 'black'"),
-        ({"stylert.range": "1,-1"}, "has the range '1,-1'"),
+        ({"stylert.name": ""}, "without metadata stylert.name"),
+        ({"stylert.range": "black"}, "with the range 'black'"),
+        ({"stylert.range": "1,-1"}, "with the range '1,-1'"),
         ({"stylert.resize": "nearest"}, "the resize 'nearest'"),
     ],
 )

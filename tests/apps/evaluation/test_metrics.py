@@ -13,6 +13,7 @@ from stylert.apps.evaluation import (
     estimate_frechet,
     estimate_kernel_distance,
     estimate_precision_recall,
+    estimate_share,
     measure_frechet,
     measure_kernel_distance,
     measure_moments,
@@ -178,6 +179,27 @@ def test_intervals_hold_what_other_pictures_give() -> None:
         assert estimate.interval is not None
         held += estimate.interval[0] <= centre <= estimate.interval[1]
     assert 33 <= held <= 40
+
+
+def test_a_share_has_wilsons_interval() -> None:
+    """Its ends are where the share is 1.96 standard errors of theirs away."""
+    for held, count in ((6, 8), (30, 40)):
+        estimate = estimate_share(np.arange(count) < held)
+        assert estimate.value == held / count
+        assert estimate.interval is not None
+        for end in estimate.interval:
+            error = np.sqrt(end * (1 - end) / count)
+            assert abs(end - estimate.value) == pytest.approx(1.96 * error)
+    assert estimate_share(np.ones(8, bool)).interval == pytest.approx((8 / (8 + 1.96**2), 1))
+    assert estimate_share(np.zeros(8, bool)).interval == pytest.approx((0, 1.96**2 / (8 + 1.96**2)))
+
+
+def test_kid_of_whole_sets_has_no_spread() -> None:
+    x, y = draw(0, 12, 4), draw(1, 12, 4)
+    whole = estimate_kernel_distance(x, y)
+    one = measure_kernel_distance(x.astype(np.float64), y.astype(np.float64))
+    assert (whole.value, whole.spread) == (one, None)
+    assert estimate_kernel_distance(x, y[:11]).spread
 
 
 def test_paired_sets_have_narrower_intervals() -> None:
