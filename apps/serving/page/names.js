@@ -7,6 +7,21 @@ export function className(index, info) {
   return info.classes?.[index] ?? `class ${index}`;
 }
 
+/** A seed, or a photo by the name of its styles, in words: 'seed 4', 'photo 1'. */
+export function sourceName(source) {
+  return isPhoto(source) ? `photo ${source.slice(1)}` : `seed ${source}`;
+}
+
+/** Several of them: 'seeds 4, 6', or 'seed 4, photo 1'. */
+export function sourceNames(sources) {
+  return sources.some(isPhoto) ? sources.map(sourceName).join(", ") : `seeds ${sources.join(", ")}`;
+}
+
+/** Whether it is the name of a photo's styles, and not a seed. */
+export function isPhoto(source) {
+  return typeof source === "string";
+}
+
 /**
  * A direction in words, and the set that it is shown with.
  *

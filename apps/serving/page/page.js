@@ -5,14 +5,14 @@ import { randomSeed, stepped } from "./controls.js";
 import { buildFilm } from "./film.js";
 import { firstPicture } from "./first.js";
 import { Newest } from "./newest.js";
-import { className } from "./names.js";
+import { className, sourceName } from "./names.js";
 import { buildPanels } from "./panels.js";
 import { buildPhoto } from "./photo.js";
 import { pythonOf } from "./python.js";
 import { rest } from "./rest.js";
 import { Service, TokenWanted } from "./service.js";
 import { buildSheet } from "./sheet.js";
-import { defaults, fromHash, inWords, isWalking, plain, toHash } from "./settings.js";
+import { alone, defaults, fromHash, inWords, isWalking, toHash } from "./settings.js";
 import { Trail } from "./trail.js";
 
 const SMALL = 128; // pixels: below, they are shown as squares
@@ -112,7 +112,8 @@ function useToken(event) {
 
 function change(some) {
   const leaves = "seed" in some && !("t" in some); // the walk, and the photo
-  use({ ...settings, ...some, ...(leaves ? { t: null, photo: null } : {}) });
+  const other = "mix_seed" in some ? { mix_photo: null } : {};
+  use({ ...settings, ...other, ...some, ...(leaves ? { t: null, photo: null } : {}) });
   trail.note(Object.keys(some).join(), toHash(settings, info));
 }
 
@@ -158,11 +159,11 @@ function drawBlob(wanted, signal) {
 /** The small pictures of the walk: one after the other, while nothing else is to be drawn. */
 async function drawThumbs() {
   const since = ++thumbs;
-  const alone = plain(settings);
   try {
-    for (let seed; thumbs === since && (seed = panels.wanted()) !== null; ) {
-      const { image, url } = await draw({ ...alone, seed });
-      panels.saw({ ...alone, seed }, image);
+    for (let source; thumbs === since && (source = panels.wanted()) !== null; ) {
+      const wanted = alone(settings, source);
+      const { image, url } = await draw(wanted);
+      panels.saw(wanted, image);
       URL.revokeObjectURL(url);
     }
   } catch {
@@ -236,7 +237,7 @@ function buildActions() {
 
 function fileName(settings) {
   const { seed, photo, class_idx, keyframes, t } = settings;
-  const words = isWalking(settings) ? ["seeds", ...keyframes, "at", t] : photo ? ["photo"] : ["seed", seed];
+  const words = isWalking(settings) ? ["seeds", ...keyframes, "at", t] : [sourceName(photo ?? seed)];
   if (info.c_dim) words.push(className(class_idx, info));
   return `${words.join(" ").replaceAll(/[^\p{L}\p{N}.]+/gu, "-")}.png`;
 }

@@ -1,8 +1,12 @@
 /** A photo of the user's in the place of the seed: its styles, which all controls then act on. */
 
+import { saveBlob } from "./actions.js";
 import { Work, progressOf } from "./jobs.js";
+import { sourceName } from "./names.js";
+import { npzOf } from "./npz.js";
 import { buildPaint } from "./paint.js";
 import { photos } from "./photo_styles.js";
+import { stylesFile } from "./python.js";
 
 const LARGEST = 1024; // pixels of a side that are sent
 const STEPS = 100; // of an improvement
@@ -18,8 +22,9 @@ const element = (id) => document.getElementById(id);
  */
 export function buildPhoto(info, service, { change, say, failed }) {
   if (!info.photos?.invert) return () => {};
+  photos.recall(info);
   let sent = ""; // the newest photo, in base64
-  let shown = null;
+  let settings = null;
   element("photo-panel").hidden = false;
 
   const keep = (w) => change({ photo: photos.add(w), t: null });
@@ -42,7 +47,7 @@ export function buildPhoto(info, service, { change, say, failed }) {
     if (work.running) return work.stop();
     try {
       const steps = Math.min(STEPS, info.limits.job_steps);
-      const job = await work.run("project", { picture: sent, steps, start: photos.get(shown) });
+      const job = await work.run("project", { picture: sent, steps, start: photos.get(settings.photo) });
       if (job.error) failed(new Error(job.error)); // it ended early
       if (job.w.length) keep(job.w[0]);
     } catch (error) {
@@ -59,6 +64,12 @@ export function buildPhoto(info, service, { change, say, failed }) {
   });
   element("photo-improve").addEventListener("click", improve);
   element("photo-paint").addEventListener("click", () => openPaint(sent));
+  element("photo-save").addEventListener("click", () =>
+    saveBlob(npzOf(photos.get(settings.photo), info), stylesFile(settings.photo)),
+  );
+  element("mix-photo").addEventListener("click", () =>
+    change({ mix_photo: settings.mix_photo ? null : (settings.photo ?? photos.newest) }),
+  );
   element("photo-clear").addEventListener("click", () => change({ photo: null }));
   const frame = element("frame");
   frame.addEventListener("dragover", (event) => event.preventDefault());
@@ -68,13 +79,17 @@ export function buildPhoto(info, service, { change, say, failed }) {
     if (file) take(file);
   });
 
-  return ({ photo }) => {
-    shown = photo;
+  return (now) => {
+    settings = now;
+    const { photo, mix_photo } = now;
     element("photo-improve").hidden = !info.photos.project || !sent;
     element("photo-improve").disabled = !photo && !work.running;
     element("photo-paint").hidden = !info.photos.inpaint || !sent;
-    element("photo-clear").disabled = !photo;
+    element("photo-save").disabled = element("photo-clear").disabled = !photo;
     element("photo-count").textContent = photo ? "in place of the seed" : "";
+    element("mix-photo").hidden = !photos.newest;
+    element("mix-photo").setAttribute("aria-pressed", mix_photo !== null);
+    element("mix-photo").textContent = mix_photo ? `Of ${sourceName(mix_photo)}` : "Of the photo";
   };
 }
 

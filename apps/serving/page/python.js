@@ -1,5 +1,6 @@
 /** The Python that draws a picture with the library: the same calls that the service makes. */
 
+import { isPhoto } from "./names.js";
 import { GROUPS, hasMotion, isWalking, segments, spans } from "./settings.js";
 
 const WIDTH = 88;
@@ -9,7 +10,9 @@ const WIDTH = 88;
  * @returns {string} a program that ends with `image`, uint8 [H, W, C].
  */
 export function pythonOf(settings, info) {
+  const joins = isWalking(settings) && settings.keyframes.some(isPhoto);
   return [
+    ...(joins ? ["import numpy as np"] : []),
     "import stylert",
     "",
     `with stylert.open(${text(info.bundle)}) as generator:`,
@@ -30,7 +33,7 @@ function drawingLines(settings, info) {
   if (!mixed && !moved && !isWalking(settings) && !photo) {
     return call("images = generator.generate", [`[${seed}]`, ...styles, ...drawing]);
   }
-  if (!moved && !isWalking(settings) && !photo && !hasMotion(settings, info)) {
+  if (!moved && !isWalking(settings) && !photo && !settings.mix_photo && !hasMotion(settings, info)) {
     const layers = `layers=${text(layerNames(settings.layers, info.layers))}`;
     const options = [`[${seed}]`, `[${mix_seed}]`, layers, ...styles, ...drawing];
     return call("images = generator.mix", options, "[0]");
@@ -43,24 +46,48 @@ function drawingLines(settings, info) {
   ];
 }
 
-/** The styles of the seed, or of the place on the walk. */
+/** The file that the page saves a photo's styles as. */
+export function stylesFile(photo) {
+  return `photo-${photo.slice(1)}.npz`;
+}
+
+/** The styles of the seed, of the photo, or of the place on the walk. */
 function stylesLines(settings, options) {
   if (settings.photo && !isWalking(settings)) {
-    return ['ws = generator.load_ws("photo.npz")  # of: stylert invert BUNDLE photo.jpg --out photo.npz'];
+    return [`ws = ${loadCall(settings.photo)}  # from the page's button "Save styles"`];
   }
   if (!isWalking(settings)) {
     return call("ws = generator.styles", [`[${settings.seed}]`, ...options]);
   }
-  const place = [`[${settings.keyframes.join(", ")}]`, `${settings.t * segments(settings)}`];
+  const { keyframes } = settings;
+  const joined = keyframes.some(isPhoto);
+  const place = [joined ? "keyframes" : `[${keyframes.join(", ")}]`, `${settings.t * segments(settings)}`];
   const curve = settings.curve === "cubic" ? [] : [`curve=${text(settings.curve)}`];
   const loop = settings.loop ? ["loop=True"] : [];
-  return call("ws = generator.styles_between", [...place, ...curve, ...loop, ...options]);
+  if (!joined) return call("ws = generator.styles_between", [...place, ...curve, ...loop, ...options]);
+  return [
+    "keyframes = np.concatenate([",
+    ...keyframes.flatMap((source) => keyframeLines(source, options)).map((line) => `    ${line}`),
+    "])",
+    ...call("ws = generator.styles_between", [...place, ...curve, ...loop]),
+  ];
 }
 
-function mixLines({ layers, mix_seed }, options) {
+function keyframeLines(source, options) {
+  if (isPhoto(source)) return [`${loadCall(source)},`];
+  return call("generator.styles", [`[${source}]`, ...options], ",");
+}
+
+function loadCall(photo) {
+  return `generator.load_ws(${text(stylesFile(photo))})`;
+}
+
+function mixLines({ layers, mix_seed, mix_photo }, options) {
   const chosen = `[:, [${layers.join(", ")}]]`;
   return [
-    ...call("other = generator.styles", [`[${mix_seed}]`, ...options]),
+    ...(mix_photo
+      ? [`other = ${loadCall(mix_photo)}`]
+      : call("other = generator.styles", [`[${mix_seed}]`, ...options])),
     `ws${chosen} = other${chosen}`,
   ];
 }

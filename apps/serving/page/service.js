@@ -93,8 +93,9 @@ export class Service {
 /** The call that draws these settings, and no other: its path and its JSON. */
 function requestOf(settings, info) {
   const walking = isWalking(settings);
+  const sent = (source) => photos.get(source) ?? source;
   const body = {
-    seeds: walking ? settings.keyframes : (photos.get(settings.photo) ?? settings.seed),
+    seeds: walking ? settings.keyframes.map(sent) : sent(settings.photo ?? settings.seed),
     truncation_psi: settings.psi,
     noise_mode: settings.noise_mode,
     format: "png", // the pixels as they are
@@ -111,7 +112,7 @@ function requestOf(settings, info) {
   if (!walking && !settings.layers.length && !moved) return ["generate", body];
   body.directions = settings.directions;
   if (settings.layers.length) {
-    body.mix_seeds = settings.mix_seed;
+    body.mix_seeds = sent(settings.mix_photo ?? settings.mix_seed);
     body.mix_layers = settings.layers;
   }
   return [walking ? "interpolate" : "edit", body];

@@ -7,13 +7,14 @@
  * @property {?string} photo - the name of its styles, in place of the seed
  * @property {number} psi
  * @property {number} cutoff - how many layers are truncated; all of them is the API's None
- * @property {number[]} keyframes - seeds that a walk goes through
+ * @property {(number|string)[]} keyframes - seeds, and photos, that a walk goes through
  * @property {?number} t - the place on the walk, 0 to 1; null: the picture is that of the seed
  * @property {string} curve - of the walk: "cubic", "linear" or "slerp"
  * @property {number} seconds - from keyframe to keyframe, as it plays
  * @property {boolean} loop - whether the walk goes back to its first keyframe
  * @property {number[]} layers - those that come from the other seed, in order; none = no mixing
  * @property {number} mix_seed
+ * @property {?string} mix_photo - in place of the other seed
  * @property {string} noise_mode - "const", "none" or "seeded"
  * @property {number} noise_seed
  * @property {number} x - to the right, in sides of the picture
@@ -22,7 +23,7 @@
  * @property {Object<string, number>} directions - strengths by name; 0 is left out
  */
 
-import { className, directionNamed } from "./names.js";
+import { className, directionNamed, isPhoto, sourceName, sourceNames } from "./names.js";
 import { photos } from "./photo_styles.js";
 
 export const LARGEST_SEED = 2 ** 32 - 1;
@@ -30,6 +31,7 @@ export const MOST_KEYFRAMES = 16;
 export const FPS = 30; // of a video
 const TYPICAL_PSI = 0.7;
 export const GROUPS = ["coarse", "middle", "fine"]; // of layers
+const PHOTOS = ["photo", "mix_photo"];
 const CHOICES = {
   noise_mode: ["const", "none", "seeded"],
   curve: ["cubic", "linear", "slerp"],
@@ -77,6 +79,7 @@ export function defaults(info) {
     loop: false,
     layers: [],
     mix_seed: 1,
+    mix_photo: null,
     noise_mode: "const",
     noise_seed: 0,
     x: 0,
@@ -89,6 +92,11 @@ export function defaults(info) {
 /** The same, but a seed's own picture: no walk, no mix, no directions. */
 export function plain(settings) {
   return { ...settings, photo: null, t: null, layers: [], directions: {} };
+}
+
+/** The same, but the own picture of a seed or a photo. */
+export function alone(settings, source) {
+  return { ...plain(settings), ...(isPhoto(source) ? { photo: source } : { seed: source }) };
 }
 
 /** Whether the picture is moved or turned at all. */
@@ -123,7 +131,7 @@ export function toHash(settings, info) {
   for (const name of numbersOf(info)) {
     if (settings[name] !== start[name]) query.set(name, settings[name]);
   }
-  if (settings.photo) query.set("photo", settings.photo); // for this tab
+  for (const name of PHOTOS) if (settings[name]) query.set(name, settings[name]); // for this tab
   if (settings.keyframes.length) query.set("keyframes", settings.keyframes.join(","));
   if (settings.loop) query.set("loop", "1");
   if (settings.layers.length) query.set("layers", spans(settings.layers));
@@ -151,8 +159,8 @@ export function fromHash(hash, info) {
       settings[name] = value;
     } else if (directions.has(name) && within(value, strengthBounds(name, info))) {
       if (value) settings.directions[name] = value;
-    } else if (name === "photo" && photos.has(text)) {
-      settings.photo = text;
+    } else if (PHOTOS.includes(name) && photos.has(text)) {
+      settings[name] = text;
     } else if (name === "layers" && layersOf(text, info.num_ws)) {
       settings.layers = layersOf(text, info.num_ws);
     } else if (name === "keyframes" && keyframesOf(text)) {
@@ -182,12 +190,12 @@ export function spans(layers) {
 /** The picture in words, for those who do not see it. */
 export function inWords(settings, info) {
   const words = isWalking(settings)
-    ? [`the way through seeds ${settings.keyframes.join(", ")} at ${settings.t}`]
-    : [settings.photo ? "a photo" : `seed ${settings.seed}`];
+    ? [`the way through ${sourceNames(settings.keyframes)} at ${settings.t}`]
+    : [sourceName(settings.photo ?? settings.seed)];
   if (info.c_dim) words.push(className(settings.class_idx, info));
   words.push(`truncation ${settings.psi}`);
   if (settings.layers.length) {
-    words.push(`layers ${spans(settings.layers)} of seed ${settings.mix_seed}`);
+    words.push(`layers ${spans(settings.layers)} of ${sourceName(settings.mix_photo ?? settings.mix_seed)}`);
   }
   for (const [name, strength] of Object.entries(settings.directions)) {
     words.push(`${directionNamed(name).words} at ${strength}`);
@@ -215,11 +223,12 @@ function within(value, [least, most, step]) {
   return whole && value >= least && value <= most; // false for NaN
 }
 
-/** The seeds of '3,14,15', or null for another text. */
+/** The seeds, and photos, of '3,14,p1', or null for another text. */
 function keyframesOf(text) {
-  const seeds = text.split(",").map((part) => (/^\d{1,10}$/.test(part) ? Number(part) : NaN));
-  const fits = seeds.length <= MOST_KEYFRAMES && seeds.every((seed) => seed <= LARGEST_SEED);
-  return fits ? seeds : null;
+  const read = (part) => (photos.has(part) ? part : /^\d{1,10}$/.test(part) ? Number(part) : NaN);
+  const found = text.split(",").map(read);
+  const fits = (source) => isPhoto(source) || source <= LARGEST_SEED; // false for NaN
+  return found.length <= MOST_KEYFRAMES && found.every(fits) ? found : null;
 }
 
 /** The layers of '0-2,5', or null for another text. */

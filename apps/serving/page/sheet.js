@@ -20,7 +20,7 @@ const USES = {
   mix_seed: {
     title: "Choose the other seed",
     cell: (settings, seed) =>
-      settings.layers.length ? { ...settings, mix_seed: seed } : { ...plain(settings), seed },
+      settings.layers.length ? { ...settings, mix_photo: null, mix_seed: seed } : { ...plain(settings), seed },
     chosen: ({ mix_seed }) => [mix_seed],
     choose: (_, mix_seed) => ({ mix_seed }),
   },

@@ -1,6 +1,7 @@
 /** The walk from seed to seed: the keyframes that are collected, and the place between them. */
 
 import { radios, randomSeed, slider } from "./controls.js";
+import { isPhoto, sourceName } from "./names.js";
 import { Player } from "./player.js";
 import { MOST_KEYFRAMES, bounds, isWalking, segments } from "./settings.js";
 import { drawInto, emptyThumb, thumbButton } from "./thumbs.js";
@@ -12,7 +13,7 @@ const element = (id) => document.getElementById(id);
 /**
  * @param {function(function(Settings): object)} change - takes what makes new settings of the old.
  * @returns {{show: function(Settings), saw: function(Settings, HTMLImageElement), wanted:
- *   function(): ?number}} of which `saw` is told every picture that is drawn, and `wanted` gives a
+ *   function(): ?(number|string)}} of which `saw` is told every picture that is drawn, and `wanted` gives a
  *   seed whose picture it lacks.
  */
 export function walkPanel(info, change) {
@@ -38,7 +39,7 @@ export function walkPanel(info, change) {
   element("t-row").replaceWith(place.row);
   const acts = {
     "keyframe-add": () =>
-      change(({ keyframes, seed }) => ({ keyframes: [...keyframes, seed], t: null })),
+      change(({ keyframes, seed, photo }) => ({ keyframes: [...keyframes, photo ?? seed], t: null })),
     "keyframe-remove": () => change(withoutCurrent),
     "keyframes-clear": () => change(() => ({ keyframes: [], t: null })),
     play: () => {
@@ -56,7 +57,7 @@ export function walkPanel(info, change) {
   return {
     show(now) {
       settings = now;
-      const { keyframes, t, seed, loop, curve } = now;
+      const { keyframes, t, seed, photo, loop, curve } = now;
       if (player.playing && !isWalking(now)) player.stop();
       strip.show(keyframes, current(now));
       place.show(t ?? 0);
@@ -64,7 +65,7 @@ export function walkPanel(info, change) {
       pace.show(now.seconds);
       showCurve(curve);
       element("loop").checked = loop;
-      element("keyframe-add").textContent = `Add seed ${seed}`;
+      element("keyframe-add").textContent = `Add ${sourceName(photo ?? seed)}`;
       element("keyframe-add").disabled = keyframes.length >= MOST_KEYFRAMES;
       element("keyframe-remove").disabled = current(now) < 0;
       element("keyframes-clear").disabled = !keyframes.length;
@@ -78,7 +79,7 @@ export function walkPanel(info, change) {
 /** The keyframes as buttons, each with its picture as soon as that was on screen. */
 class Strip {
   #shown = [];
-  #thumbs = new Map(); // by seed
+  #thumbs = new Map(); // by seed, or photo
 
   constructor(chosen) {
     this.chosen = chosen;
@@ -96,27 +97,28 @@ class Strip {
     );
   }
 
-  /** A seed that no picture was seen of. */
+  /** A seed, or a photo, that no picture was seen of. */
   wanted() {
     return this.#shown.find((seed) => !this.#thumbs.has(seed)) ?? null;
   }
 
-  /** Keep a small copy of a picture that is of one seed, and of nothing else. */
+  /** Keep a small copy of a picture that is of one seed or photo, and of nothing else. */
   saw(drawn, image) {
-    const changed = drawn.photo || drawn.layers.length || Object.keys(drawn.directions).length;
+    const changed = drawn.layers.length || Object.keys(drawn.directions).length;
     if (isWalking(drawn) || changed) return;
+    const source = drawn.photo ?? drawn.seed;
     const thumb = emptyThumb();
     drawInto(thumb, image);
     const others = [...this.#thumbs].filter(([seed]) => this.#shown.includes(seed));
-    this.#thumbs = new Map([...others, [drawn.seed, thumb]]);
-    for (const canvas of element("keyframes").querySelectorAll(`[data-seed="${drawn.seed}"]`)) {
+    this.#thumbs = new Map([...others, [source, thumb]]);
+    for (const canvas of element("keyframes").querySelectorAll(`[data-seed="${source}"]`)) {
       drawInto(canvas, thumb);
     }
   }
 
   #item(seed, index) {
     const item = document.createElement("li");
-    const words = `Keyframe ${index + 1}: seed ${seed}`;
+    const words = `Keyframe ${index + 1}: ${sourceName(seed)}`;
     const button = thumbButton(seed, words, () => this.chosen(index));
     if (this.#thumbs.has(seed)) drawInto(button.firstChild, this.#thumbs.get(seed));
     item.append(button);
@@ -124,16 +126,18 @@ class Strip {
   }
 }
 
-/** Settings at a keyframe: on the walk, or where it is the only one, its seed. */
+/** Settings at a keyframe: on the walk, or where it is the only one, its seed or photo. */
 function at(index, settings) {
   const { keyframes } = settings;
-  return keyframes.length > 1 ? { t: index / segments(settings) } : { seed: keyframes[index] };
+  if (keyframes.length > 1) return { t: index / segments(settings) };
+  const [only] = keyframes;
+  return isPhoto(only) ? { photo: only } : { seed: only };
 }
 
 /** The index of the keyframe that is shown or nearest; -1 if there is none. */
 function current(settings) {
-  const { keyframes, seed, t } = settings;
-  if (!isWalking(settings)) return keyframes.lastIndexOf(seed);
+  const { keyframes, seed, photo, t } = settings;
+  if (!isWalking(settings)) return keyframes.lastIndexOf(photo ?? seed);
   return Math.round(t * segments(settings)) % keyframes.length;
 }
 
@@ -143,8 +147,8 @@ function withoutCurrent(settings) {
 }
 
 /** Enough keyframes for a walk: the seed, and random ones. */
-function withFound({ keyframes, seed }) {
-  const found = keyframes.length ? [...keyframes] : [seed];
+function withFound({ keyframes, seed, photo }) {
+  const found = keyframes.length ? [...keyframes] : [photo ?? seed];
   while (found.length < FOUND) found.push(randomSeed());
   return { keyframes: found, loop: true, t: 0 };
 }

@@ -1,22 +1,9 @@
 /** Pictures as PNG files (W3C, "Portable Network Graphics", third edition): the pixels as they are. */
 
+import { crc32 } from "./crc32.js";
+
 const SIGNATURE = new Uint8Array([0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a]);
 const COLOUR_TYPES = { 1: 0, 3: 2, 4: 6 }; // by channels: grey, RGB, RGB with alpha
-
-const TABLE = Uint32Array.from({ length: 256 }, (_, byte) => {
-  let rest = byte;
-  for (let bit = 0; bit < 8; bit++) rest = rest & 1 ? (rest >>> 1) ^ 0xedb88320 : rest >>> 1;
-  return rest;
-});
-
-/** The checksum of PNG and ZIP (ISO 3309). */
-export function crc32(...parts) {
-  let rest = 0xffffffff;
-  for (const part of parts) {
-    for (const byte of part) rest = TABLE[(rest ^ byte) & 0xff] ^ (rest >>> 8);
-  }
-  return (rest ^ 0xffffffff) >>> 0;
-}
 
 /**
  * @param {{pixels: Uint8Array, height: number, width: number, channels: number}} picture - [H, W, C]

@@ -1,61 +1,140 @@
-"""A photo in the place of the seed: chosen, inverted, moved, improved."""
+"""A photo in the place of a seed: chosen, inverted, moved, improved, mixed, walked to, kept."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from PIL import Image
 
 import stylert
 from stylert.apps.demo import SOURCE
+from stylert.runtime.generator import Generator
 
 Started = Callable[..., Any]
+
+
+@pytest.fixture(scope="module")
+def demo() -> Iterator[Generator]:
+    with stylert.open(SOURCE, backend="onnxruntime", provider="cpu") as generator:
+        yield generator
+
+
+@pytest.fixture(scope="module")
+def known(demo: Generator) -> np.ndarray:
+    """A picture of the network's own, [64, 64, 3]."""
+    return demo.generate(70, class_idx=2)[0]
+
+
+@pytest.fixture
+def with_photo(started: Started, known: np.ndarray, tmp_path: Path) -> Any:
+    """The page with a photo, which has bars at its sides."""
+    photo = tmp_path / "photo.png"
+    Image.fromarray(np.pad(known, ((0, 0), (9, 9), (0, 0)))).save(photo)
+    shown = started("seed=3&class_idx=0", of=SOURCE)
+    shown.page.set_input_files("#photo-file", photo)
+    shown.page.wait_for_selector("#photo-count:has-text('in place of the seed')")
+    return shown
 
 
 def distance(a: np.ndarray, b: np.ndarray) -> float:
     return float(np.square(a.astype(float) - b).mean())
 
 
-def test_a_photo_takes_the_place_of_the_seed(started: Started, tmp_path: Path) -> None:
-    with stylert.open(SOURCE, backend="onnxruntime", provider="cpu") as demo:
-        known = demo.generate(70, class_idx=2)[0]
-        ws = demo.invert([known])
-        found = demo.synthesize(ws)[0]
-        moved = demo.synthesize(demo.edit(ws, "sefa_all_0", 3))[0]
-        mixed = ws.copy()
-        layers = list(demo.layer_groups["coarse"])
-        mixed[:, layers] = demo.styles([1], class_idx=0, truncation_psi=0.7)[:, layers]
-        mixed = demo.synthesize(demo.edit(mixed, "sefa_all_0", 3))[0]
-    photo = tmp_path / "photo.png"
-    Image.fromarray(np.pad(known, ((0, 0), (9, 9), (0, 0)))).save(photo)  # cut again
-    shown = started("seed=3&class_idx=0", of=SOURCE)
-    shown.page.set_input_files("#photo-file", photo)
-    shown.page.wait_for_selector("#photo-count:has-text('in place of the seed')")
-    assert np.abs(shown.settled().astype(int) - found).max() <= 2
-    assert "a photo" in shown.page.get_attribute("#picture", "alt")
-    assert "load_ws" in shown.text("code")
+def shows(shown: Any, demo: Generator, ws: np.ndarray) -> bool:
+    """Whether it shows what these styles [1, num_ws, w_dim] draw."""
+    return bool(np.abs(shown.settled().astype(int) - demo.synthesize(ws)[0]).max() <= 2)
+
+
+def test_a_photo_takes_the_place_of_the_seed(
+    with_photo: Any, demo: Generator, known: np.ndarray
+) -> None:
+    shown = with_photo
+    ws = demo.invert([known])
+    assert shows(shown, demo, ws)
+    assert re.search(r"photo \d", shown.page.get_attribute("#picture", "alt"))
+    moved = demo.edit(ws, "sefa_all_0", 3)
     shown.slide("sefa_all_0", 3)
-    assert np.abs(shown.settled().astype(int) - moved).max() <= 2
+    assert shows(shown, demo, moved)
+    layers = list(demo.layer_groups["coarse"])
+    moved[:, layers] = demo.edit(
+        demo.styles([1], class_idx=0, truncation_psi=0.7), "sefa_all_0", 3
+    )[:, layers]
     shown.page.click("#layers-coarse")
-    assert np.abs(shown.settled().astype(int) - mixed).max() <= 2
-    shown.page.click("#layers-coarse")
-    shown.slide("sefa_all_0", 0)
-    shown.page.click("#photo-improve")
-    shown.page.wait_for_selector("#photo-improve:has-text('Stop')")
-    progress = "document.getElementById('photo-progress').textContent"
-    shown.page.wait_for_function(f"() => /^projecting \\d\\d/.test({progress})")
-    shown.page.click("#photo-improve")
-    shown.page.wait_for_selector("#photo-improve:has-text('Improve')")
-    assert distance(shown.settled(), known) < distance(found, known)
+    assert shows(shown, demo, moved)
     shown.page.click("#seed-next")
     shown.settled()
     assert shown.text("photo-count") == ""
     assert "seed 4" in shown.page.get_attribute("#picture", "alt")
     shown.page.set_input_files("#photo-file", Path(__file__))
     shown.page.wait_for_selector("#error:has-text('no picture that the browser knows')")
+
+
+def test_a_photo_is_improved(with_photo: Any, demo: Generator, known: np.ndarray) -> None:
+    shown = with_photo
+    shown.page.click("#photo-improve")
+    shown.page.wait_for_selector("#photo-improve:has-text('Stop')")
+    progress = "document.getElementById('photo-progress').textContent"
+    shown.page.wait_for_function(f"() => /^projecting [1-9]/.test({progress})")
+    shown.page.click("#photo-improve")
+    shown.page.wait_for_selector("#photo-improve:has-text('Improve')")
+    found = demo.synthesize(demo.invert([known]))[0]
+    assert distance(shown.settled(), known) < distance(found, known)
+
+
+def test_a_photo_is_the_other_seed_and_a_keyframe(
+    with_photo: Any,
+    demo: Generator,
+    known: np.ndarray,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shown, page = with_photo, with_photo.page
+    of_photo = demo.invert([known])
+    of_seed = demo.styles([3], class_idx=0, truncation_psi=0.7)
+    page.keyboard.press("a")
+    with page.expect_download() as download:
+        page.click("#photo-save")
+    file = download.value.suggested_filename
+    assert re.fullmatch(r"photo-\d+\.npz", file)
+    download.value.save_as(tmp_path / file)
+    np.testing.assert_allclose(demo.load_ws(tmp_path / file), of_photo, atol=1e-4)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(stylert, "open", lambda bundle: nullcontext(demo))
+
+    def copied() -> np.ndarray:
+        names: dict[str, Any] = {}
+        exec(shown.text("code"), names)
+        return np.asarray(names["image"]).astype(int)
+
+    page.click("#mix-photo")
+    page.click("#photo-clear")
+    page.click("#layers-coarse")
+    layers = list(demo.layer_groups["coarse"])
+    mixed = of_seed.copy()
+    mixed[:, layers] = of_photo[:, layers]
+    assert shows(shown, demo, mixed)
+    assert np.abs(copied() - shown.pixels()).max() <= 2
+    page.wait_for_function("() => location.hash.includes('layers=')")
+    page.reload()
+    assert shows(shown, demo, mixed)
+    page.click("#mix_seed-random")  # a seed again
+    shown.settled()
+    assert page.get_attribute("#mix-photo", "aria-pressed") == "false"
+    page.click("#layers-coarse")
+    page.keyboard.press("a")
+    assert page.get_by_role("button", name=re.compile("Keyframe 1: photo")).count() == 1
+    shown.slide("t", 0.25)
+    keyframes = np.concatenate([of_photo, of_seed])
+    assert shows(shown, demo, demo.styles_between(keyframes, 0.25))
+    assert np.abs(copied() - shown.pixels()).max() <= 2
+    page.reload()
+    assert shows(shown, demo, demo.styles_between(keyframes, 0.25))
 
 
 def test_there_is_no_photo_without_an_encoder(started: Started) -> None:

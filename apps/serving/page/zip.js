@@ -1,6 +1,6 @@
 /** Files in one ZIP, as they are (PKWARE, "APPNOTE", 4.3): PNG files are compressed already. */
 
-import { crc32 } from "./png.js";
+import { crc32 } from "./crc32.js";
 
 const [LOCAL, CENTRAL, END] = [0x04034b50, 0x02014b50, 0x06054b50];
 const VERSION = 20; // 2.0
