@@ -61,7 +61,7 @@ BLOCK = re.compile(
 FENCE = re.compile(r"^ *(```|~~~)", re.MULTILINE)
 SKIP = re.compile(r"<!-- test: skip because (?P<reason>\S.*) -->")
 PICTURE = re.compile(r"!\[[^\]]*\]\(([^)]+)\)")
-UNMADE = {"page.png", "photos.jpg", "one-picture-style.png"}  # by blocks that are skipped
+UNMADE = {"page.png", "photos.jpg", "one-picture-style.png", "text-style.png"}  # skipped blocks
 LINK = re.compile(r"\]\((?!\w+:)([^)#\s]*)(?:#([^)\s]+))?\)")
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 

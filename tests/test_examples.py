@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from stylert.apps.demo import WORDS
 from stylert.export.bundle_writer import export_bundle
 from stylert.export.checkpoints import Checkpoint, read_checkpoint, write_native
 from stylert.export.encoders.bundling import add_encoder
@@ -128,6 +129,23 @@ def test_one_picture_style(
     assert not np.array_equal(
         styled.tensors["synthesis.b8.conv1.weight"], tiny.tensors["synthesis.b8.conv1.weight"]
     )
+
+
+@needs("torch")
+def test_text_style(tiny: Checkpoint, tmp_path: Path) -> None:
+    export_bundle(tiny, tmp_path / "bundle", verify_seeds=0, half="none")
+    write_native(tiny, tmp_path / "tiny.safetensors")
+    words = ("bundle", "tiny.safetensors", WORDS, "out.safetensors", "--steps", "20")
+    texts = ("--neutral", "a thing", "--text", "a green thing")
+    said = run(FOLDER / "text_style.py", *words, *texts, cwd=tmp_path)
+    before, after = map(float, re.findall(r"(?:was|is) (\d\.\d+)", said))
+    assert before == 1  # both generators are the same
+    assert after < 0.85
+    trained = read_checkpoint(tmp_path / "out.safetensors")
+    assert "from 'a thing' to 'a green thing'" in trained.notes
+    changed = {n for n, t in tiny.tensors.items() if not np.array_equal(trained.tensors[n], t)}
+    assert "synthesis.b8.conv1.bias" in changed
+    assert all(re.fullmatch(r"synthesis\.b\d+\.conv\d\.bias", name) for name in changed)
 
 
 @needs("torch")

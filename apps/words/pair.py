@@ -175,7 +175,7 @@ class Pair:
 
         Args:
             img: [N, C, H, W] float32 in [-1, 1].
-            text: [d] of length 1.
+            text: [d] of length 1, or [N, d]: for each picture, any gradient by its point.
 
         Returns:
             The similarities [N], and their gradients by img [N, C, H, W].
@@ -188,7 +188,7 @@ class Pair:
         points = self._image.run(seen)
         length = np.linalg.norm(points, axis=1, keepdims=True)
         near = points / length
-        similarity = near @ text  # [N]
+        similarity = (near * text).sum(1)  # [N]
         wanted = (text - similarity[:, None] * near) / length  # of the points
         gradient = self._adjoint(seen, wanted.astype(np.float32))
         return similarity, self._preprocessing.pull_back(gradient, img)

@@ -145,9 +145,8 @@ def search_text(
     known = _find_known(pair, float(started.max()), settings.seeds_start)
     if known is False:
         warnings.warn(
-            f"text: no sample comes nearer to {shown(text)} than {started.max():.2f}, and to what "
-            f"this pair knows one of {settings.seeds_start} comes to {pair.known:.2f}: it knows "
-            "little of it.",
+            f"text: no sample comes nearer to {shown(text)} than {started.max():.2f}; texts that "
+            f"this pair knows reach {pair.known:.2f}. It knows little of this one.",
             StylertWarning,
             stacklevel=2,
         )

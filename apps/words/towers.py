@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from stylert.runtime.arguments import shown
 from stylert.runtime.errors import EngineError, InvalidInput
 from stylert.runtime.machine import usable_cpus
 from stylert.runtime.packages import import_extra, onnxruntime_distribution
@@ -96,6 +97,11 @@ def find_towers(folder: Path, *, threads: int | None) -> tuple[Tower, Tower]:
         MissingExtra: ONNX Runtime is not installed.
     """
     files = _list_files(folder)
+    if not files:
+        raise InvalidInput(
+            f"clip: got {shown(str(folder))}, which has no .onnx file, expected a network of "
+            "pictures and one of texts."
+        )
     images: list[Tower] = []
     texts: list[Tower] = []
     whole: list[tuple[Tower, Tower]] = []
@@ -112,10 +118,10 @@ def find_towers(folder: Path, *, threads: int | None) -> tuple[Tower, Tower]:
     for found, what in ((images, "[N, 3, S, S] of floats"), (texts, "[N, L] of integers")):
         if len(found) != 1:
             names = ", ".join(tower.file.name for tower in found) or "none"
-            listed = ", ".join(file.name for file in files) or "no .onnx file"
+            listed = ", ".join(file.name for file in files)
             raise InvalidInput(
-                f"clip: {folder} has {listed}; of networks that take {what} and give [N, d] got "
-                f"{names}, expected one."
+                f"clip: got {shown(str(folder))}, which has {listed}; of networks that take {what} "
+                f"and give [N, d] got {names}, expected one."
             )
     return images[0], texts[0]
 

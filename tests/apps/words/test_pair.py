@@ -164,3 +164,14 @@ def test_the_gradient_of_a_picture(tmp_path: Path) -> None:
     found = (gradient * step).sum((1, 2, 3))
     assert np.allclose(found, expected, rtol=0.02, atol=1e-5)
     assert np.abs(expected).min() > 1e-4
+
+
+def test_gradients_towards_points_of_their_own(tmp_path: Path) -> None:
+    pair = Pair.open(tiny.write_modern(tmp_path), threads=1)
+    img, texts = 0.8 * draw(4, 2, 3, 12, 10), pair.embed_texts(["green flower", "red fish"])
+    similarity, gradient = pair.find_gradient(img, texts)
+    for i, text in enumerate(texts):
+        near, alone = pair.find_gradient(img[i : i + 1], text)
+        assert np.allclose(similarity[i], near, atol=1e-6)
+        assert np.allclose(gradient[i], alone[0], rtol=1e-4, atol=1e-6)
+    assert not np.allclose(gradient, pair.find_gradient(img, texts[0])[1], atol=1e-4)
