@@ -1,12 +1,14 @@
 /** A photo of the user's in the place of the seed: its styles, which all controls then act on. */
 
 import { saveBlob } from "./actions.js";
+import { buildCamera } from "./camera.js";
 import { Work, progressOf } from "./jobs.js";
 import { sourceName } from "./names.js";
 import { npzOf } from "./npz.js";
 import { buildPaint } from "./paint.js";
 import { photos } from "./photo_styles.js";
 import { stylesFile } from "./python.js";
+import { drawInto } from "./thumbs.js";
 
 const LARGEST = 1024; // pixels of a side that are sent
 const STEPS = 100; // of an improvement
@@ -28,10 +30,10 @@ export function buildPhoto(info, service, { change, say, failed }) {
   element("photo-panel").hidden = false;
 
   const keep = (w) => change({ photo: photos.add(w), t: null });
-  const take = async (file) => {
+  const take = async (source) => {
     try {
       say("Looking at the photo");
-      sent = await encoded(file, info);
+      sent = await encoded(source, info);
       const { w } = await service.photo("invert", { picture: sent });
       keep(w);
     } catch (error) {
@@ -42,7 +44,18 @@ export function buildPhoto(info, service, { change, say, failed }) {
   const work = new Work(service, (job) => {
     element("photo-improve").textContent = job ? "Stop" : "Improve";
     element("photo-progress").textContent = progressOf(job);
+    if (job?.pictures) showNow(job.id);
+    else element("photo-now").hidden = true;
   });
+  const showNow = async (id) => {
+    try {
+      const image = await createImageBitmap(await service.jobPicture(id, 0));
+      element("photo-now").hidden = !work.running;
+      drawInto(element("photo-now"), image);
+    } catch {
+      // If the server has a problem, the next look at the job tells.
+    }
+  };
   const improve = async () => {
     if (work.running) return work.stop();
     try {
@@ -62,6 +75,7 @@ export function buildPhoto(info, service, { change, say, failed }) {
     if (target.files.length) take(target.files[0]);
     target.value = ""; // so that the same one can be chosen again
   });
+  buildCamera(element("photo-file"), take, failed);
   element("photo-improve").addEventListener("click", improve);
   element("photo-paint").addEventListener("click", () => openPaint(sent));
   element("photo-save").addEventListener("click", () =>
@@ -93,11 +107,11 @@ export function buildPhoto(info, service, { change, say, failed }) {
   };
 }
 
-/** The part of a photo that the generator draws, from the middle, as a PNG in base64. */
-async function encoded(file, { img_width, img_height }) {
+/** What the generator draws of a file or a video, from its middle: as a PNG in base64. */
+async function encoded(source, { img_width, img_height }) {
   let picture;
   try {
-    picture = await createImageBitmap(file, { imageOrientation: "from-image" });
+    picture = await createImageBitmap(source, { imageOrientation: "from-image" });
   } catch {
     throw new Error("This file is no picture that the browser knows. Choose a .png, .jpg or .webp file.");
   }

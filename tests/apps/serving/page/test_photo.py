@@ -81,8 +81,14 @@ def test_a_photo_is_improved(with_photo: Any, demo: Generator, known: np.ndarray
     shown.page.wait_for_selector("#photo-improve:has-text('Stop')")
     progress = "document.getElementById('photo-progress').textContent"
     shown.page.wait_for_function(f"() => /^projecting [1-9]/.test({progress})")
+    shown.page.wait_for_selector("#photo-now", state="visible")
+    middle = "canvas => [...canvas.getContext('2d').getImageData(96, 96, 1, 1).data]"
+    now = shown.page.locator("#photo-now").evaluate(middle)
+    assert now[3] == 255  # opaque: something is drawn
+    assert np.abs(np.array(now[:3]) - known[32, 32]).max() < 100
     shown.page.click("#photo-improve")
     shown.page.wait_for_selector("#photo-improve:has-text('Improve')")
+    assert shown.page.is_hidden("#photo-now")
     found = demo.synthesize(demo.invert([known]))[0]
     assert distance(shown.settled(), known) < distance(found, known)
 
@@ -135,6 +141,31 @@ def test_a_photo_is_the_other_seed_and_a_keyframe(
     assert np.abs(copied() - shown.pixels()).max() <= 2
     page.reload()
     assert shows(shown, demo, demo.styles_between(keyframes, 0.25))
+
+
+def test_a_photo_is_taken_by_the_camera(started: Started) -> None:
+    shown = started("", of=SOURCE)
+    page = shown.page
+    page.evaluate(
+        """() => {
+            const canvas = document.createElement("canvas");
+            canvas.getContext("2d").fillRect(0, 0, 9, 9);
+            window.stream = canvas.captureStream();
+            navigator.mediaDevices.getUserMedia = async () => window.stream;
+        }"""
+    )
+    before = shown.settled()
+    page.click("#photo-camera")
+    page.wait_for_function("() => document.getElementById('camera-video').videoWidth > 0")
+    page.click("#camera-take")
+    page.wait_for_selector("#camera", state="hidden")
+    assert (shown.settled() != before).any()
+    assert "in place of the seed" in shown.text("photo-count")
+    assert page.evaluate("() => window.stream.getTracks()[0].readyState") == "ended"
+    page.evaluate("() => (navigator.mediaDevices.getUserMedia = () => Promise.reject())")
+    page.click("#photo-camera")
+    page.wait_for_selector("#error:has-text('The camera cannot be used')")
+    assert page.is_hidden("#camera")
 
 
 def test_there_is_no_photo_without_an_encoder(started: Started) -> None:
