@@ -19,20 +19,31 @@ def tell_all(
     """Tell the figures by psi, None = of one evaluation."""
     if None in found:
         result = found[None]
-        data = "" if result.data is None else f" against {result.data} of the data"
-        about = f"{result.drawn} drawn pictures{data}"
+        about = _count(result)
         tell(result.to_json(), result.figures, network, "Figures", about, as_json=as_json)
-        if result.by_class and not as_json:
-            rows = [_make_row("class", str(c), row) for c, row in result.by_class.items()]
-            console.print_table(rows, title="By class", numbers=True)
+        if not as_json:
+            _tell_classes(result, "By class")
         return None
     if as_json:
         told = [{"psi": psi, **result.to_json()} for psi, result in found.items()]
         return console.print_json({"sweep": told})
     rows = [_make_row("psi", f"{psi:g}", result.figures) for psi, result in found.items()]
     console.print_table(rows, title="By truncation", numbers=True)
-    console.say(_name(network))
+    for psi, result in found.items():
+        _tell_classes(result, f"At psi {psi:g}")
+    console.say(f"{_count(next(iter(found.values())))} at each psi, {_name(network)}")
     return None
+
+
+def _count(result: Evaluation) -> str:
+    data = "" if result.data is None else f" against {result.data} of the data"
+    return f"{result.drawn} drawn pictures{data}"
+
+
+def _tell_classes(result: Evaluation, title: str) -> None:
+    if result.by_class:
+        rows = [_make_row("class", str(c), row) for c, row in result.by_class.items()]
+        console.print_table(rows, title=title, numbers=True)
 
 
 def tell(

@@ -89,7 +89,8 @@ class DataPictures:
         except InvalidInput:
             raise
         except Exception as error:  # Pillow's own, of many kinds
-            reason = " ".join(str(error).split())[:120]
+            unknown = type(error).__name__ == "UnidentifiedImageError"  # which names an object
+            reason = "of no known format" if unknown else " ".join(str(error).split())[:120]
             raise InvalidInput(f"{self.path}: {entry.name} is no picture ({reason}).") from None
         if array.ndim == 2:
             array = array[:, :, None]

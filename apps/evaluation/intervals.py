@@ -36,12 +36,16 @@ class Estimate:
 
     @property
     def interval(self) -> tuple[float, float] | None:
-        """The least and the most, with 95 %; None where that is not known."""
+        """The least and the most, with 95 %; None where that is not known.
+
+        None of the figures that have one can be below 0.
+        """
         if self.share_of is not None:
             return _find_wilson(self.value, self.share_of)
         if self.error is None:
             return None
-        return self.value - WIDTH * self.error, self.value + WIDTH * self.error
+        low = max(self.value - WIDTH * self.error, min(self.value, 0.0))  # rounding below 0 stays
+        return low, self.value + WIDTH * self.error
 
     def to_json(self) -> dict[str, Any]:
         """As plain JSON types."""

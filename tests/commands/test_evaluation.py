@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import signal
 import subprocess
@@ -16,7 +17,9 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+from stylert.apps.evaluation import Estimate, Evaluation, open_network
 from stylert.cli import app, main
+from stylert.commands.evaluation_tables import tell_all
 from stylert.export.feature_networks.layers import pool_mean
 from stylert.export.onnx_graph import GraphBuilder
 
@@ -231,3 +234,19 @@ def test_too_few_pictures_are_told_before_any_is_drawn(
     assert not (tmp_path / "kept").exists()
     assert "b.png is 16x16 RGB, expected 32x32 RGB" in fail(*how, "--metrics", "fid")
     assert not (tmp_path / "kept" / "drawn.json").exists()
+    (tmp_path / "data" / "a.png").write_bytes(b"no picture")
+    error = fail(*how, "--metrics", "fid")
+    assert "data: a.png is no picture (of no known format)." in error
+
+
+def test_a_sweep_tells_each_class(capsys: pytest.CaptureFixture[str], network: Path) -> None:
+    figures = {"fid": Estimate(2.5)}
+    told = {"name": "means"}
+    found = {
+        psi: Evaluation(told, 8, 9, figures, {3: {"fid": Estimate(10 * psi + 5)}})
+        for psi in (0.5, 1.0)
+    }
+    tell_all(found, open_network(network), as_json=False)
+    out = capsys.readouterr().out
+    assert re.search(r"At psi 0\.5.*3 +│ +10 .*At psi 1 .*3 +│ +15 ", out, re.DOTALL)
+    assert "8 drawn pictures against 9 of the data at each psi, in features of means" in out

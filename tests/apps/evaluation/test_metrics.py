@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from stylert.apps.evaluation import (
+    Estimate,
     Moments,
     estimate_density_coverage,
     estimate_frechet,
@@ -192,6 +193,12 @@ def test_a_share_has_wilsons_interval() -> None:
             assert abs(end - estimate.value) == pytest.approx(1.96 * error)
     assert estimate_share(np.ones(8, bool)).interval == pytest.approx((8 / (8 + 1.96**2), 1))
     assert estimate_share(np.zeros(8, bool)).interval == pytest.approx((0, 1.96**2 / (8 + 1.96**2)))
+
+
+def test_no_interval_reaches_below_0() -> None:
+    assert Estimate(1.0, 2.0).interval == (0.0, 1.0 + 1.96 * 2.0)
+    assert Estimate(5.0, 1.0).interval == (5.0 - 1.96, 5.0 + 1.96)
+    assert Estimate(-1e-14, 0.0).interval == (-1e-14, -1e-14)
 
 
 def test_kid_of_whole_sets_has_no_spread() -> None:
