@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+import typer
+
+from stylert.apps.demo import find_words
 from stylert.commands import console
 from stylert.commands.options import BundleFolder, Force, Where, WhereHere, in_output, in_panel
 from stylert.commands.target_files import check_new
 from stylert.commands.text.numbers import parse_range
 from stylert.runtime.packages import need
+
+if TYPE_CHECKING:
+    from stylert.apps.words import Pair
+    from stylert.runtime.generator import Generator
 
 __all__ = ["ray", "serve"]
 
@@ -41,13 +49,13 @@ class Limits:
 
 @dataclass(frozen=True, kw_only=True)
 class JobLimits:
-    """What clients may ask of photos: projections and inpaintings, one at a time."""
+    """What clients may ask of photos and words: jobs, one at a time."""
 
     max_jobs: Annotated[
-        int, in_service("Jobs on photos that wait or run; 0 = none.", "--jobs", min=0)
+        int, in_service("Jobs on photos and words that wait or run; 0 = none.", "--jobs", min=0)
     ] = 4
     job_seconds: Annotated[
-        float, in_service("Longest time of a job on a photo, in seconds.", "--job-seconds", min=1)
+        float, in_service("Longest time of a job, in seconds.", "--job-seconds", min=1)
     ] = 300.0
     job_threads: Annotated[
         int, in_service("Threads of the jobs, beside those that draw.", "--job-threads", min=1)
@@ -61,6 +69,12 @@ def serve(
     port: Port = 8000,
     limits: Limits,
     jobs: JobLimits,
+    clip: Annotated[
+        Path | None,
+        in_service(
+            "Folder of a CLIP-like pair, for texts that find pictures; the demo has its own."
+        ),
+    ] = None,
     where: WhereHere,
 ) -> None:
     """Serve pictures over HTTP, and a page to play with. Ctrl-C ends it.
@@ -68,6 +82,10 @@ def serve(
     Example: stylert serve ffhq-bundle --port 8000
     """
     need("fastapi", "uvicorn", "prometheus_client", extra="serve")
+    if clip is not None:
+        need("tokenizers", "cmaes", extra="words")
+        if jobs.max_jobs == 0:
+            raise typer.BadParameter("got --clip with --jobs 0, expected --jobs 1 or more")
     from stylert.apps.serving.server import serve as serve_http
     from stylert.apps.serving.settings import Settings
 
@@ -75,8 +93,9 @@ def serve(
     settings = Settings(**{**vars(limits), **vars(jobs), "max_images": most})
     with where.open(bundle) as generator:
         console.say(generator.choice)
+        pair = _open_pair(clip or _find_demo_pair(generator, jobs), jobs.job_threads)
         ready = _tell_address(bundle)
-        serve_http(generator, host=host, port=port, settings=settings, ready=ready)
+        serve_http(generator, host=host, port=port, settings=settings, pair=pair, ready=ready)
 
 
 def ray(
@@ -123,6 +142,19 @@ def ray(
     check_new(out, force=force)
     out.write_text(text, encoding="utf-8")
     return console.say(f"Wrote {out}. Deploy it: serve deploy {shlex.quote(str(out))}")
+
+
+def _find_demo_pair(generator: Generator, jobs: JobLimits) -> Path | None:
+    """The demo's own pair, if this is the demo, and all that a search needs is there."""
+    if jobs.max_jobs == 0 or not (find_spec("tokenizers") and find_spec("cmaes")):
+        return None
+    return find_words(generator.bundle)
+
+
+def _open_pair(folder: Path | None, threads: int) -> Pair | None:
+    from stylert.apps.words import Pair
+
+    return None if folder is None else Pair.open(folder, threads=threads)
 
 
 def _tell_address(bundle: Path) -> Any:

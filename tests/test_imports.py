@@ -41,7 +41,7 @@ APPS_MAY_IMPORT = {
     "demo": set(),
     "photos": set(),
     "projection": set(),
-    "serving": {"projection", "video"},
+    "serving": {"projection", "video", "words"},
     "video": set(),
     "web": {"serving"},
     "words": {"projection"},

@@ -15,10 +15,11 @@ from stylert.runtime.bundle import MANIFEST, Bundle, check_target
 from stylert.runtime.errors import InvalidInput
 from stylert.runtime.files.publishing import publish_folder
 
-__all__ = ["WORDS", "write_demo"]
+__all__ = ["WORDS", "find_words", "write_demo"]
 
 SOURCE = Path(__file__).parent / "bundle"
 WORDS = Path(__file__).parent / "words"
+_DRAWING = "synthesis.onnx"  # by which a copy of the demo is known, whatever was added to it
 
 
 def write_demo(out: str | Path, *, words: str | Path | None = None, force: bool = False) -> None:
@@ -41,6 +42,14 @@ def write_demo(out: str | Path, *, words: str | Path | None = None, force: bool 
     _copy(SOURCE, (MANIFEST, *files), out)
     if words is not None:
         _copy(WORDS, _name_words(), words)
+
+
+def find_words(bundle: Bundle) -> Path | None:
+    """The folder of the pair that knows what a bundle draws: of the demo's, None of any other."""
+    drawing, of_demo = (
+        one.manifest["files"].get(_DRAWING) for one in (bundle, Bundle.open(SOURCE))
+    )
+    return WORDS if drawing == of_demo else None
 
 
 def _name_words() -> list[str]:

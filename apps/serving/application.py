@@ -19,6 +19,7 @@ from stylert.apps.serving.encoding import MEDIA_TYPES, ZIP, accepted
 from stylert.apps.serving.error_answers import ERRORS, add_error_answers
 from stylert.apps.serving.facts import tell_facts
 from stylert.apps.serving.freed_memory import give_back_freed_memory
+from stylert.apps.serving.job_routes import add_jobs, add_search
 from stylert.apps.serving.json_bodies import JsonRoute
 from stylert.apps.serving.limits import LimitsMiddleware
 from stylert.apps.serving.metrics import CONTENT_TYPE, CountingMiddleware, Metrics
@@ -36,10 +37,13 @@ from stylert.apps.serving.requests import (
     PictureRequest,
     VideoRequest,
 )
+from stylert.apps.serving.searches import Searches
 from stylert.apps.serving.service import Service
 from stylert.apps.serving.settings import Settings
 from stylert.apps.serving.unread_bodies import UnreadBodyMiddleware
 from stylert.apps.serving.videos import Videos
+from stylert.apps.serving.workshop import Workshop
+from stylert.apps.words import Pair
 from stylert.runtime import Generator
 from stylert.runtime.arguments import shown
 
@@ -76,7 +80,12 @@ _ANSWERS = _answers("The images.", (*MEDIA_TYPES.values(), ZIP))
 _VIDEOS = _answers("The video.", VIDEO_TYPES.values())
 
 
-def create_app(generator: Generator | str | Path, settings: Settings | None = None) -> FastAPI:
+def create_app(
+    generator: Generator | str | Path,
+    settings: Settings | None = None,
+    *,
+    pair: Pair | None = None,
+) -> FastAPI:
     """Make the application that serves a generator, for uvicorn or another ASGI server.
 
         app = create_app("bundle", Settings(token="..."))
@@ -87,6 +96,7 @@ def create_app(generator: Generator | str | Path, settings: Settings | None = No
         generator: one that is open, and stays open; or a bundle's path, which is opened here and
             closed when the application ends.
         settings: the limits; None = the defaults.
+        pair: of networks for pictures and texts, which searches by words need.
 
     Raises:
         BundleError: the bundle cannot be opened.
@@ -97,14 +107,15 @@ def create_app(generator: Generator | str | Path, settings: Settings | None = No
     opened = generator if isinstance(generator, Generator) else _open(generator, settings)
     metrics = Metrics()
     service = Service(opened, settings, metrics)
-    photos = Photos(service)
+    workshop = Workshop(service)
+    searches = Searches(workshop, pair)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         trimming = asyncio.create_task(give_back_freed_memory())
         yield
         trimming.cancel()
-        await asyncio.to_thread(photos.close)
+        await asyncio.to_thread(workshop.close)
         service.close()
         if ours:
             opened.close()
@@ -120,8 +131,10 @@ def create_app(generator: Generator | str | Path, settings: Settings | None = No
     app.router.route_class = JsonRoute
     app.state.service = service
     _add_pictures(app, service)
-    add_photos(app, photos, _ERRORS)
-    _add_facts(app, service)
+    add_photos(app, Photos(workshop), _ERRORS)
+    add_search(app, searches, _ERRORS)
+    add_jobs(app, workshop.jobs, _ERRORS)
+    _add_facts(app, service, words=searches.offered)
     _add_page(app)
     add_error_answers(app)
     _add_middleware(app, settings, metrics)
@@ -165,13 +178,13 @@ def _add_pictures(app: FastAPI, service: Service) -> None:
         return Response(body, media_type=media_type)
 
 
-def _add_facts(app: FastAPI, service: Service) -> None:
+def _add_facts(app: FastAPI, service: Service, *, words: bool) -> None:
     """The routes that tell about the service."""
 
     @app.get("/info")
     async def info() -> dict[str, Any]:
         """Tell what the generator is, and what the service takes."""
-        return tell_facts(service.generator, service.settings)
+        return tell_facts(service.generator, service.settings) | {"words": words}
 
     @app.get("/healthz")
     async def healthz() -> dict[str, str]:

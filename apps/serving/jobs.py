@@ -22,6 +22,10 @@ __all__ = ["Job", "Jobs", "NotThere"]
 
 _log = logging.getLogger("stylert.serving")
 _KEPT = 16  # jobs that have ended
+_TOLD = (
+    *("id", "kind", "state", "stage", "step", "steps", "error", "notes"),
+    *("w", "psnr", "similarity"),
+)
 
 
 class NotThere(InvalidInput):
@@ -37,16 +41,18 @@ class Job:
     """What is known of a job. Its thread writes, others read.
 
     Attributes:
-        kind: 'project' or 'inpaint'.
+        kind: 'project', 'inpaint' or 'search'.
         id: nobody guesses it.
         state: 'waiting', 'running', 'done', 'cancelled' or 'failed'.
         stage: what it does.
         step: how far it is in that.
         steps: how many there are.
         error: why it failed, or ended early.
+        notes: what else is to be told, in sentences.
         w: the styles found so far as handles, the best first.
         psnr: how near each is to the photo, in dB.
-        pictures: [H, W, C] uint8: of a projection what is drawn now, of an inpainting its results.
+        similarity: how near each is to the text, at most 1.
+        pictures: [H, W, C] uint8: of a projection what is drawn now, of others their results.
     """
 
     kind: str
@@ -56,8 +62,10 @@ class Job:
     step: int = 0
     steps: int = 0
     error: str | None = None
+    notes: list[str] = field(default_factory=list)
     w: list[str] = field(default_factory=list)
     psnr: list[float] = field(default_factory=list)
+    similarity: list[float] = field(default_factory=list)
     pictures: list[np.ndarray] = field(default_factory=list)
     wanted: bool = True
     seen: float = field(default_factory=time.monotonic)
@@ -69,8 +77,7 @@ class Job:
 
     def tell(self) -> dict[str, Any]:
         """What a client is told."""
-        names = ("id", "kind", "state", "stage", "step", "steps", "error", "w", "psnr")
-        return {name: getattr(self, name) for name in names} | {"pictures": len(self.pictures)}
+        return {name: getattr(self, name) for name in _TOLD} | {"pictures": len(self.pictures)}
 
 
 class Jobs:
@@ -177,7 +184,7 @@ class Jobs:
             job.state = "cancelled"
         except TimeoutError:
             limit = f"{self._settings.job_seconds:g} s"
-            job.error = f"It took longer than {limit}, which is the most. Ask for fewer steps."
+            job.error = f"It took longer than {limit}, which is the most. Ask for less."
             job.state = "done" if job.w else "failed"
         except ShuttingDown as error:
             job.state, job.error = "cancelled", str(error)

@@ -5,14 +5,13 @@ Nothing of them is stored: a photo is in memory until its request is answered, o
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import binascii
 import io
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from functools import partial
 
 import numpy as np
 
@@ -21,11 +20,10 @@ from stylert.apps.projection.inpainting import SETTINGS, inpaint
 from stylert.apps.projection.photos import fit_picture, make_mask
 from stylert.apps.projection.projector import open_projector
 from stylert.apps.serving.handles import read_handle, write_handle
-from stylert.apps.serving.heavy_work import HeavyWork
-from stylert.apps.serving.jobs import Job, Jobs
+from stylert.apps.serving.jobs import Job
 from stylert.apps.serving.photo_requests import InpaintRequest, InvertRequest, ProjectRequest
-from stylert.apps.serving.service import Service
 from stylert.apps.serving.settings import Settings
+from stylert.apps.serving.workshop import Workshop
 from stylert.runtime import Generator
 from stylert.runtime.bundle import ENCODER
 from stylert.runtime.errors import InvalidInput, StylertWarning
@@ -47,18 +45,12 @@ def tell_photos(generator: Generator, settings: Settings) -> dict[str, bool]:
 
 
 class Photos:
-    """Works on photos, with a service: in a thread of its own, by a generator of its own.
+    """Works on photos, in a workshop."""
 
-    That one is opened when it is first needed. It is the same bundle on the same kind of device, by
-    ONNX Runtime, with as many threads as the settings say.
-    """
-
-    def __init__(self, service: Service) -> None:
-        self._shown = service.generator
-        self._settings = service.settings
-        self._work = HeavyWork(lambda: service.is_drawing)
-        self._opened: Generator | None = None  # in the thread of the work alone
-        self.jobs = Jobs(self._work, service.settings)
+    def __init__(self, workshop: Workshop) -> None:
+        self._workshop = workshop
+        self._shown = workshop.shown
+        self._settings = workshop.settings
 
     async def invert(self, request: InvertRequest) -> str:
         """The handle of a photo's styles.
@@ -70,8 +62,8 @@ class Photos:
             EngineError: the backend failed.
         """
         _check_encoder(self._shown)
-        work = self._work.do_soon(lambda: self._invert(self._read(request.picture, "picture")))
-        return write_handle((await asyncio.wrap_future(work))[0])
+        read = partial(self._read, request.picture, "picture")
+        return write_handle((await self._workshop.do_soon(lambda: self._invert(read())))[0])
 
     async def project(self, request: ProjectRequest) -> Job:
         """Start to look for a photo's styles.
@@ -84,12 +76,12 @@ class Photos:
         self._check_job(request.steps)
         spec = self._shown.spec
         given = None if request.start is None else read_handle(request.start, spec)[None]
-        photo = await self._do_soon(lambda: self._read(request.picture, "picture"))
+        photo = await self._workshop.do_soon(lambda: self._read(request.picture, "picture"))
 
         def run(job: Job, step: Callable[..., None]) -> None:
             self._project(photo, given, request, job, step)
 
-        return self.jobs.start("project", run)
+        return self._workshop.jobs.start("project", run)
 
     async def inpaint(self, request: InpaintRequest) -> Job:
         """Start to fill a hole in a photo.
@@ -114,11 +106,11 @@ class Photos:
             like = (photo.shape[0], photo.shape[1])
             return fit_picture(photo, spec), make_mask(pixels, spec, like=like)
 
-        image, mask = await self._do_soon(read)
+        image, mask = await self._workshop.do_soon(read)
 
         def run(job: Job, step: Callable[..., None]) -> None:
             found = inpaint(
-                self._open(),
+                self._workshop.open(),
                 image,
                 mask,
                 variants=request.variants,
@@ -130,25 +122,11 @@ class Photos:
             job.psnr = [round(float(psnr), 2) for psnr in found.psnr]
             job.pictures = list(found.images)
 
-        return self.jobs.start("inpaint", run)
-
-    def close(self) -> None:
-        """End what runs, and its thread."""
-        self._work.close()
-        if self._opened is not None:
-            self._opened.close()
-
-    async def _do_soon(self, work: Callable[[], Any]) -> Any:
-        return await asyncio.wrap_future(self._work.do_soon(work))
+        return self._workshop.jobs.start("inpaint", run)
 
     def _check_job(self, steps: int) -> None:
         self._shown.count_scales()  # refuses a bundle without gradient
-        most = self._settings.job_steps
-        if self._settings.max_jobs == 0:
-            raise InvalidInput("This service takes no jobs. Use: stylert serve, or stylert project")
-        if steps > most:
-            raise InvalidInput(f"steps: got {steps}, expected up to {most}.")
-        self.jobs.check_room()
+        self._workshop.check_job("project", steps=steps)
 
     def _read(self, text: str, name: str, *, channels: int | None = None) -> np.ndarray:
         """The pixels [h, w, C] of a picture in base64."""
@@ -172,26 +150,9 @@ class Photos:
                 formats=_FORMATS,
             )
 
-    def _open(self) -> Generator:
-        """The generator of the jobs."""
-        if self._opened is None:
-            facts = self._shown.describe()
-            on_gpu = facts.get("provider") == "cuda" or facts["backend"] == "tensorrt"
-            self._opened = Generator.open(
-                self._shown.bundle.path,
-                backend="onnxruntime",
-                provider="cuda" if on_gpu else "cpu",
-                gpu=facts.get("gpu_index") if on_gpu else None,
-                precision="fp32",
-                threads=self._settings.job_threads,
-                max_batch=4,
-                check_files=False,
-            )
-        return self._opened
-
     def _invert(self, photo: np.ndarray) -> np.ndarray:
         """The styles [1, num_ws, w_dim] that the encoder finds."""
-        generator = self._open()
+        generator = self._workshop.open()
         facts, spec = generator.encoder, generator.spec
         if facts.height * spec.img_width == facts.width * spec.img_height:
             photo = fit_picture(photo, spec)  # so that it sees what the page shows
@@ -206,7 +167,7 @@ class Photos:
         job: Job,
         step: Callable[..., None],
     ) -> None:
-        generator = self._open()
+        generator = self._workshop.open()
         if start is None and tell_photos(generator, self._settings)["invert"]:
             start = self._invert(photo)
         projector = open_projector(

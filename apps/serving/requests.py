@@ -36,7 +36,7 @@ Handle = Annotated[
     Field(
         pattern="^w:[A-Za-z0-9+/]+=*$",
         max_length=MAX_HANDLE,
-        description="The styles of a photo, as /invert and /project give them.",
+        description="Styles, as /invert and jobs give them.",
     ),
 ]
 Source = Seed | Handle

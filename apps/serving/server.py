@@ -18,6 +18,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from stylert.apps.serving.admission import find_token
 from stylert.apps.serving.application import create_app
 from stylert.apps.serving.settings import Settings
+from stylert.apps.words import Pair
 from stylert.runtime import Generator
 from stylert.runtime.arguments import check_integer
 from stylert.runtime.errors import StylertWarning
@@ -31,6 +32,7 @@ def serve(
     host: str = "127.0.0.1",
     port: int = 8000,
     settings: Settings | None = None,
+    pair: Pair | None = None,
     ready: Callable[[str], object] = lambda address: None,
 ) -> None:
     """Serve a generator until SIGINT or SIGTERM; requests that run then are still answered.
@@ -40,6 +42,7 @@ def serve(
         host: the address to listen at; other machines reach the service at '0.0.0.0' or '::'.
         port: 0 = any that is free.
         settings: the limits. Without a token, that of STYLERT_TOKEN in the environment is taken.
+        pair: of networks for pictures and texts, which searches by words need.
         ready: told the address, such as 'http://127.0.0.1:8000', once clients can connect.
 
     Raises:
@@ -59,7 +62,7 @@ def serve(
         )
     with bind(host, port) as listening:
         shown = f"[{host}]" if ":" in host else host
-        server = make_server(create_app(generator, settings), settings)
+        server = make_server(create_app(generator, settings, pair=pair), settings)
         ready(f"http://{shown}:{listening.getsockname()[1]}")
         try:
             server.run(sockets=[listening])

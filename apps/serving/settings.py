@@ -53,7 +53,7 @@ class Settings:
     max_connections: int = 512
     max_photo_body: int = 12 << 20  # bytes of a request with photos, which are a third larger in it
     max_pixels: int = 50_000_000  # of a photo
-    max_jobs: int = 4  # projections and inpaintings that wait or run; one runs at a time; 0 = none
+    max_jobs: int = 4  # on photos and words, that wait or run; one runs at a time; 0 = none
     job_steps: int = 1000  # of one
     job_seconds: float = 300.0  # that one may run; then it ends with what it has found
     job_patience: float = 60.0  # that nobody asks for it; then it ends, and is forgotten

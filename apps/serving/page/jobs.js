@@ -30,7 +30,7 @@ export class Work {
     this.#wanted = true;
     this.show(this.#job);
     try {
-      this.#job = await this.service.photo(path, body);
+      this.#job = await this.service.ask(path, body);
       if (!this.#wanted) await this.stop(); // before it had a name
       while (OPEN.includes(this.#job.state)) {
         this.show(this.#job);

@@ -1,5 +1,9 @@
 /** What people call the classes and the directions. */
 
+import { photos } from "./photo_styles.js";
+
+const MOST_LETTERS = 40; // of a text that is a name
+
 const LAYERS = { all: "All layers", coarse: "Coarse", middle: "Middle", fine: "Fine" };
 
 /** A class by its name, or as 'class 3'. */
@@ -7,9 +11,12 @@ export function className(index, info) {
   return info.classes?.[index] ?? `class ${index}`;
 }
 
-/** A seed, or a photo by the name of its styles, in words: 'seed 4', 'photo 1'. */
+/** A seed, or a photo or text by the name of its styles, in words: 'seed 4', 'photo 1', 'a blue fish'. */
 export function sourceName(source) {
-  return isPhoto(source) ? `photo ${source.slice(1)}` : `seed ${source}`;
+  if (!isPhoto(source)) return `seed ${source}`;
+  const text = photos.textOf(source);
+  if (!text) return `photo ${source.slice(1)}`;
+  return text.length > MOST_LETTERS ? `${text.slice(0, MOST_LETTERS - 1)}…` : text;
 }
 
 /** Several of them: 'seeds 4, 6', or 'seed 4, photo 1'. */
@@ -17,7 +24,7 @@ export function sourceNames(sources) {
   return sources.some(isPhoto) ? sources.map(sourceName).join(", ") : `seeds ${sources.join(", ")}`;
 }
 
-/** Whether it is the name of a photo's styles, and not a seed. */
+/** Whether it is the name of a photo's or a text's styles, and not a seed. */
 export function isPhoto(source) {
   return typeof source === "string";
 }

@@ -8,12 +8,14 @@ import { Newest } from "./newest.js";
 import { className, sourceName } from "./names.js";
 import { buildPanels } from "./panels.js";
 import { buildPhoto } from "./photo.js";
+import { photos } from "./photo_styles.js";
 import { pythonOf } from "./python.js";
 import { rest } from "./rest.js";
 import { Service, TokenWanted } from "./service.js";
 import { buildSheet } from "./sheet.js";
 import { alone, defaults, fromHash, inWords, isWalking, toHash } from "./settings.js";
 import { Trail } from "./trail.js";
+import { buildWords } from "./words.js";
 
 const SMALL = 128; // pixels: below, they are shown as squares
 const SAID_MS = 6000; // then the words leave the picture
@@ -41,6 +43,7 @@ let panels = null;
 let sheet = null;
 let film = null;
 let showPhoto = null;
+let showWords = null;
 let home = null; // where it starts again
 let saidTimer = 0;
 let thumbs = 0; // how often they were begun
@@ -71,7 +74,9 @@ async function open() {
   sheet = buildSheet(info, drawBlob, (make) => change(make(settings)), showError);
   const drawFilm = (walk, kind, signal) => service.film(walk, kind, info, signal);
   film = buildFilm(info, drawFilm, { say, failed: showError });
+  photos.recall(info);
   showPhoto = buildPhoto(info, service, { change, say, failed: showError });
+  showWords = buildWords(info, service, { change, failed: showError });
   buildActions();
   await rest();
   for (const id of ["actions", "settings"]) element(id).hidden = false;
@@ -130,6 +135,7 @@ function show(wanted) {
   sheet.show(settings);
   film.show(settings);
   showPhoto(settings);
+  showWords(settings);
 }
 
 function readAddress() {
@@ -238,7 +244,7 @@ function buildActions() {
 function fileName(settings) {
   const { seed, photo, class_idx, keyframes, t } = settings;
   const words = isWalking(settings) ? ["seeds", ...keyframes, "at", t] : [sourceName(photo ?? seed)];
-  if (info.c_dim) words.push(className(class_idx, info));
+  if (info.c_dim && (isWalking(settings) || !photo)) words.push(className(class_idx, info));
   return `${words.join(" ").replaceAll(/[^\p{L}\p{N}.]+/gu, "-")}.png`;
 }
 

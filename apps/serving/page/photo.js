@@ -24,7 +24,6 @@ const element = (id) => document.getElementById(id);
  */
 export function buildPhoto(info, service, { change, say, failed }) {
   if (!info.photos?.invert) return () => {};
-  photos.recall(info);
   let sent = ""; // the newest photo, in base64
   let settings = null;
   element("photo-panel").hidden = false;
@@ -34,7 +33,7 @@ export function buildPhoto(info, service, { change, say, failed }) {
     try {
       say("Looking at the photo");
       sent = await encoded(source, info);
-      const { w } = await service.photo("invert", { picture: sent });
+      const { w } = await service.ask("invert", { picture: sent });
       keep(w);
     } catch (error) {
       say("");
@@ -95,15 +94,17 @@ export function buildPhoto(info, service, { change, say, failed }) {
 
   return (now) => {
     settings = now;
-    const { photo, mix_photo } = now;
+    const { mix_photo } = now;
+    const photo = photos.textOf(now.photo) ? null : now.photo;
     element("photo-improve").hidden = !info.photos.project || !sent;
     element("photo-improve").disabled = !photo && !work.running;
     element("photo-paint").hidden = !info.photos.inpaint || !sent;
     element("photo-save").disabled = element("photo-clear").disabled = !photo;
     element("photo-count").textContent = photo ? "in place of the seed" : "";
-    element("mix-photo").hidden = !photos.newest;
+    const other = mix_photo ?? now.photo ?? photos.newest;
+    element("mix-photo").hidden = !other;
     element("mix-photo").setAttribute("aria-pressed", mix_photo !== null);
-    element("mix-photo").textContent = mix_photo ? `Of ${sourceName(mix_photo)}` : "Of the photo";
+    element("mix-photo").textContent = other && `Of ${sourceName(other)}`;
   };
 }
 

@@ -1,7 +1,7 @@
-/** The styles of photos, as the service gave them: kept until this tab closes, and nowhere else. */
+/** The styles of photos and texts, as the service gave them: kept until this tab closes, and nowhere else. */
 
 class PhotoStyles {
-  #styles = new Map(); // 'w:...' by name
+  #styles = new Map(); // {w: 'w:...', text} by name
   #key = null; // of this tab's storage
 
   /** Take up what this tab has kept for a generator. */
@@ -14,10 +14,10 @@ class PhotoStyles {
     }
   }
 
-  /** Keep styles; gives the name that settings have them by. */
-  add(w) {
+  /** Keep styles, and the text that found them; gives the name that settings have them by. */
+  add(w, text = null) {
     const name = `p${this.#styles.size + 1}`;
-    this.#styles.set(name, w);
+    this.#styles.set(name, { w, text });
     try {
       sessionStorage.setItem(this.#key, JSON.stringify([...this.#styles]));
     } catch {
@@ -31,7 +31,12 @@ class PhotoStyles {
   }
 
   get(name) {
-    return this.#styles.get(name);
+    return this.#styles.get(name)?.w;
+  }
+
+  /** The text that found them; null or undefined for those of a photo, and of a seed. */
+  textOf(name) {
+    return this.#styles.get(name)?.text;
   }
 
   /** The name of the newest; null without any. */

@@ -52,10 +52,10 @@ export class Service {
   }
 
   /**
-   * @param {string} path - 'invert', or 'project' or 'inpaint', which start a job.
+   * @param {string} path - 'invert', or what starts a job: 'project', 'inpaint' or 'search'.
    * @returns {Promise<object>} what the service answers.
    */
-  async photo(path, body) {
+  async ask(path, body) {
     return (await this.#fetch(path, { method: "POST", body: JSON.stringify(body) })).json();
   }
 

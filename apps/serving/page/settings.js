@@ -4,7 +4,7 @@
  * @typedef {object} Settings
  * @property {number} seed
  * @property {?number} class_idx - null where the generator knows no classes
- * @property {?string} photo - the name of its styles, in place of the seed
+ * @property {?string} photo - the name of the styles of a photo or a text, in place of the seed
  * @property {number} psi
  * @property {number} cutoff - how many layers are truncated; all of them is the API's None
  * @property {(number|string)[]} keyframes - seeds, and photos, that a walk goes through
@@ -192,7 +192,7 @@ export function inWords(settings, info) {
   const words = isWalking(settings)
     ? [`the way through ${sourceNames(settings.keyframes)} at ${settings.t}`]
     : [sourceName(settings.photo ?? settings.seed)];
-  if (info.c_dim) words.push(className(settings.class_idx, info));
+  if (info.c_dim && (isWalking(settings) || !settings.photo)) words.push(className(settings.class_idx, info));
   words.push(`truncation ${settings.psi}`);
   if (settings.layers.length) {
     words.push(`layers ${spans(settings.layers)} of ${sourceName(settings.mix_photo ?? settings.mix_seed)}`);

@@ -28,6 +28,7 @@ from stylert.apps.serving.service import Overloaded
 from stylert.apps.serving.settings import Settings
 from stylert.runtime.errors import EngineError
 from stylert.runtime.generator import Generator
+from stylert.tests.apps.serving.job_answers import ended, picture_of, refused
 
 
 @pytest.fixture(scope="module")
@@ -68,32 +69,6 @@ def drawn(client: TestClient, route: str, **body: Any) -> np.ndarray:
     answer = client.post(route, json={"format": "npy", **body})
     assert answer.status_code == 200, answer.text
     return np.load(io.BytesIO(answer.content))
-
-
-def ended(client: TestClient, answer: Any) -> dict[str, Any]:
-    """What a job says at its end."""
-    assert answer.status_code == 202, answer.text
-    job: dict[str, Any] = answer.json()
-    deadline = time.monotonic() + 60
-    while job["state"] in ("waiting", "running"):
-        assert time.monotonic() < deadline, job
-        time.sleep(0.01)
-        job = client.get(f"/jobs/{job['id']}").json()
-    return job
-
-
-def picture_of(client: TestClient, job: dict[str, Any]) -> np.ndarray:
-    answer = client.get(f"/jobs/{job['id']}/picture")
-    assert answer.headers["content-type"] == "image/png"
-    return np.asarray(Image.open(io.BytesIO(answer.content)))
-
-
-def refused(answer: Any, status: int) -> str:
-    assert answer.status_code == status, answer.text
-    assert answer.json().keys() == {"error"}
-    message = str(answer.json()["error"])
-    assert "\n" not in message
-    return message
 
 
 def psnr(a: np.ndarray, b: np.ndarray) -> float:

@@ -14,6 +14,7 @@ import pytest
 from stylert.apps.serving.application import create_app
 from stylert.apps.serving.server import bind, make_server
 from stylert.apps.serving.settings import Settings
+from stylert.apps.words import Pair
 from stylert.runtime.generator import Generator
 from stylert.tests.loading import load_file
 
@@ -29,18 +30,19 @@ def serve() -> Iterator[Serve]:
     with ExitStack() as stack:
 
         @cache
-        def address_of(bundle: Path, token: str | None = None) -> str:
-            return stack.enter_context(serving(bundle, token))
+        def address_of(bundle: Path, token: str | None = None, clip: Path | None = None) -> str:
+            return stack.enter_context(serving(bundle, token, clip))
 
         yield address_of
 
 
 @contextmanager
-def serving(bundle: Path, token: str | None) -> Iterator[str]:
+def serving(bundle: Path, token: str | None, clip: Path | None) -> Iterator[str]:
     """The service of `stylert serve`, in a thread of this process."""
     settings = Settings(token=token)
+    pair = None if clip is None else Pair.open(clip, threads=1)
     with Generator.open(bundle, provider="cpu") as generator, bind("127.0.0.1", 0) as listening:
-        server = make_server(create_app(generator, settings), settings)
+        server = make_server(create_app(generator, settings, pair=pair), settings)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()
         yield f"http://127.0.0.1:{listening.getsockname()[1]}/"
@@ -60,8 +62,8 @@ def only_view(browser: Any) -> Iterator[Any]:
 def started(only_view: Any, serve: Serve, bundle: Path) -> Iterator[Started]:
     """Gives the page of a bundle with what an address says, and nothing else set."""
 
-    def start(settings: str = "", *, of: Path | None = None) -> Any:
-        only_view.open(serve(of or bundle))
+    def start(settings: str = "", *, of: Path | None = None, clip: Path | None = None) -> Any:
+        only_view.open(serve(of or bundle, None, clip))
         only_view.page.evaluate("() => document.activeElement.blur()")
         only_view.go_to(f"#{settings}")
         only_view.settled()

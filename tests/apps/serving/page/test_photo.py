@@ -168,5 +168,9 @@ def test_a_photo_is_taken_by_the_camera(started: Started) -> None:
     assert page.is_hidden("#camera")
 
 
-def test_there_is_no_photo_without_an_encoder(started: Started) -> None:
-    assert started("").page.is_hidden("#photo-panel")
+def test_there_is_no_photo_without_an_encoder_and_no_words_without_a_pair(
+    started: Started,
+) -> None:
+    page = started("").page
+    assert page.is_hidden("#photo-panel")
+    assert page.is_hidden("#words-panel")
