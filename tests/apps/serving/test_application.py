@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
 import io
 import json
@@ -618,3 +619,14 @@ def test_an_application_of_a_path_opens_and_closes_its_generator(bundle: Path) -
     with TestClient(app) as client:
         assert client.post("/generate", json={"seeds": [1]}).status_code == 200
     assert "closed" in repr(app.state.service.generator)
+
+
+def test_without_encoder_and_gradient_it_says_what_to_do(client: TestClient) -> None:
+    file = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(file, "PNG")
+    body = {"picture": base64.b64encode(file.getvalue()).decode()}
+    assert "stylert encoder" in error(client.post("/invert", json=body), 422)
+    assert "stylert gradient" in error(client.post("/project", json=body), 422)
+    assert client.get("/info").json()["photos"] == dict.fromkeys(
+        ("invert", "project", "inpaint"), False
+    )

@@ -135,15 +135,15 @@ def test_a_handle_stands_where_a_seed_can(photos: TestClient, demo: Generator) -
 
 
 def test_a_projection_is_a_job(photos: TestClient, demo: Generator, known: np.ndarray) -> None:
-    body = {"picture": text(encoded(known)), "steps": 12}
+    body = {"picture": text(encoded(known)), "steps": 6}
     job = ended(photos, photos.post("/project", json=body))
-    assert (job["state"], job["step"], job["steps"], job["error"]) == ("done", 12, 12, None)
+    assert (job["state"], job["step"], job["steps"], job["error"]) == ("done", 6, 6, None)
     ws = read_handle(job["w"][0], demo.spec)[None]
     image = demo.synthesize(ws)[0]
     assert psnr(known, image) == pytest.approx(job["psnr"][0], abs=0.3)
     assert job["psnr"][0] > psnr(known, demo.synthesize(demo.invert([known]))[0]) + 1
     assert np.abs(picture_of(photos, job).astype(int) - image).max() <= 1
-    again = {"picture": text(encoded(known)), "steps": 2, "start": job["w"][0]}
+    again = {"picture": text(encoded(known)), "steps": 1, "start": job["w"][0]}
     better = ended(photos, photos.post("/project", json=again))
     assert better["psnr"][0] > job["psnr"][0] - 0.5
 
@@ -156,8 +156,8 @@ def test_a_hole_is_filled(photos: TestClient, known: np.ndarray) -> None:
     body = {
         "picture": text(encoded(holed)),
         "mask": text(encoded(mask)),
-        "steps": 10,
-        "seeds_start": 48,
+        "steps": 5,
+        "seeds_start": 16,
     }
     job = ended(photos, photos.post("/inpaint", json={**body, "variants": 2}))
     assert (job["state"], job["pictures"], len(job["w"])) == ("done", 2, 2)
@@ -217,17 +217,6 @@ def test_what_is_no_picture_is_refused(photos: TestClient, known: np.ndarray) ->
     answer = photos.post("/invert", content=png, headers={"content-type": "image/png"})
     assert "application/json" in refused(answer, 415)
     assert "no such one" in refused(photos.get("/jobs/1"), 404)
-
-
-def test_without_encoder_and_gradient_it_says_what_to_do(
-    client: TestClient, known: np.ndarray
-) -> None:
-    body = {"picture": text(encoded(known))}
-    assert "stylert encoder" in refused(client.post("/invert", json=body), 422)
-    assert "stylert gradient" in refused(client.post("/project", json=body), 422)
-    assert client.get("/info").json()["photos"] == dict.fromkeys(
-        ("invert", "project", "inpaint"), False
-    )
 
 
 def test_it_tells_what_it_can(photos: TestClient) -> None:
