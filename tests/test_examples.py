@@ -135,12 +135,12 @@ def test_one_picture_style(
 def test_text_style(tiny: Checkpoint, tmp_path: Path) -> None:
     export_bundle(tiny, tmp_path / "bundle", verify_seeds=0, half="none")
     write_native(tiny, tmp_path / "tiny.safetensors")
-    words = ("bundle", "tiny.safetensors", WORDS, "out.safetensors", "--steps", "20")
+    words = ("bundle", "tiny.safetensors", WORDS, "out.safetensors", "--steps", "8")
     texts = ("--neutral", "a thing", "--text", "a green thing")
     said = run(FOLDER / "text_style.py", *words, *texts, cwd=tmp_path)
     before, after = map(float, re.findall(r"(?:was|is) (\d\.\d+)", said))
     assert before == 1  # both generators are the same
-    assert after < 0.85
+    assert after < 0.95
     trained = read_checkpoint(tmp_path / "out.safetensors")
     assert "from 'a thing' to 'a green thing'" in trained.notes
     changed = {n for n, t in tiny.tensors.items() if not np.array_equal(trained.tensors[n], t)}
