@@ -18,9 +18,11 @@ from pathlib import Path
 from playwright.sync_api import sync_playwright
 
 import stylert
+from stylert.apps.demo import find_words
 from stylert.apps.serving.application import create_app
 from stylert.apps.serving.server import bind, make_server
 from stylert.apps.serving.settings import Settings
+from stylert.apps.words import Pair
 
 __all__ = ["SHOWN", "build"]
 
@@ -48,7 +50,9 @@ def build(bundle: Path, out: Path, *, chromium: str) -> None:
 def serving(bundle: Path) -> Iterator[str]:
     """The service of `stylert serve` in a thread; gives its address."""
     with stylert.open(bundle, provider="cpu") as generator, bind("127.0.0.1", 0) as listening:
-        server = make_server(create_app(generator, Settings()), Settings())
+        folder = find_words(generator.bundle)  # as `stylert serve` does
+        pair = None if folder is None else Pair.open(folder)
+        server = make_server(create_app(generator, Settings(), pair=pair), Settings())
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()
         yield f"http://127.0.0.1:{listening.getsockname()[1]}/"
