@@ -124,6 +124,7 @@ def encoder(
     """
     need_export()
     from stylert.export.encoders.bundling import add_encoder
+    from stylert.export.encoders.half import tell_half_encoder
     from stylert.export.encoders.reader import read_encoder
 
     with console.err.status("reading the encoder"):
@@ -132,6 +133,8 @@ def encoder(
         console.note(line)
     with console.err.status("writing and checking encoder.onnx"):
         facts = add_encoder(bundle, found, force=force)
+    if told := tell_half_encoder(facts.get("half")):
+        console.note(told)
     size = (bundle / "encoder.onnx").stat().st_size
     difference = facts["parity"]["difference"]
     c = found.config

@@ -12,6 +12,7 @@ from stylert.export.bundle_draft import BundleDraft
 from stylert.export.checkpoints import Checkpoint
 from stylert.export.encoders.bundling import add_encoder
 from stylert.export.encoders.config import Encoder
+from stylert.export.encoders.half import tell_half_encoder
 from stylert.export.int8.quantisation import check_floor, quantise_bundle
 from stylert.export.parity import ParityReport, count_pictures
 from stylert.export.precision import choose_half
@@ -121,7 +122,9 @@ def export_bundle(
             draft.prove_gpu_shape(report.errors.get("img"))
         draft.write_manifest(None if report is None else report.to_json())
         if encoder is not None:
-            add_encoder(folder, encoder, verify=verify_seeds != 0)
+            facts = add_encoder(folder, encoder, verify=verify_seeds != 0)
+            if told := tell_half_encoder(facts.get("half")):
+                say(told)
         if int8_floor is not None:
             try:
                 quantise_bundle(folder, int8_floor=int8_floor, progress=progress)

@@ -62,7 +62,7 @@ GRADIENT = "gradient"  # the adjoint of the synthesis graph
 HALF = "synthesis.fp16"  # the synthesis graph in mixed half precision
 INT8 = "synthesis.int8"  # the same with convolutions in 8 bits
 _LOWER = {"fp16": HALF, "int8": INT8}  # by precision; a bundle may have them
-_OTHERS = {*_LOWER.values(), ENCODER, GPU, GRADIENT}  # graphs that a bundle may have, too
+_OTHERS = {*_LOWER.values(), ENCODER, f"{ENCODER}.fp16", GPU, GRADIENT}  # that it may have, too
 
 # More is no network, and would cost memory before anything else is wrong with it.
 MAX_SIZE = 2**16  # of a dimension: pixels, classes, ...

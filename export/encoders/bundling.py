@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,8 @@ from typing import Any
 from stylert.export.encoders.config import Encoder
 from stylert.export.encoders.graph import build_encoder_graph
 from stylert.export.encoders.parity import EncoderParity, compare_encoder
-from stylert.runtime.bundle import ENCODER, Bundle, GraphSpec, hash_file
+from stylert.runtime.backends.gpu_graph import HALF_ENCODER
+from stylert.runtime.bundle import ENCODER, HALF, Bundle, GraphSpec, hash_file
 from stylert.runtime.errors import InvalidInput
 from stylert.runtime.files.manifest import publish_manifest
 from stylert.runtime.files.publishing import publish_file
@@ -47,21 +49,42 @@ def add_encoder(
     image = (spec.img_channels, spec.img_height, spec.img_width)
     graph = build_encoder_graph(encoder, image)
     file = bundle.path / f"{ENCODER}.onnx"
-    with publish_file(file) as partial:
+    half_file = bundle.path / f"{HALF_ENCODER}.onnx"
+    graphs = {ENCODER: asdict(GraphSpec(file.name, graph.inputs, graph.outputs))}
+    with ExitStack() as published:
+        partial = published.enter_context(publish_file(file))
         graph.save(partial)
-        parity = compare_encoder(bundle, encoder, partial) if verify else None
-        if parity is not None and not parity.passed:
-            raise parity.make_error()
-        entry = {"bytes": partial.stat().st_size, "sha256": hash_file(partial)}
+        parity = None
+        if verify:
+            parity = compare_encoder(bundle, encoder, partial, half=HALF in bundle.graphs)
+            if not parity.passed:
+                raise parity.make_error()
+        entries = {file.name: _measure(partial)}
+        half = None if parity is None else parity.half
+        if half is not None and half.blocks:
+            partial = published.enter_context(publish_file(half_file))
+            graph = build_encoder_graph(encoder, image, half.blocks)
+            graph.save(partial)
+            entries[half_file.name] = _measure(partial)
+            tensors = GraphSpec(half_file.name, graph.inputs, graph.outputs)
+            graphs[HALF_ENCODER] = asdict(tensors)
     # Last, so that a bundle whose power went never lists what it has not.
     facts = _describe(encoder, parity)
+    if half is not None:
+        facts["half"] = half.to_json()
     manifest = dict(bundle.manifest)
-    tensors = GraphSpec(file.name, graph.inputs, graph.outputs)
-    manifest["graphs"] = {**manifest["graphs"], ENCODER: asdict(tensors)}
-    manifest["files"] = {**manifest["files"], file.name: entry}
+    others = {key: value for key, value in manifest["graphs"].items() if key != HALF_ENCODER}
+    files = {key: value for key, value in manifest["files"].items() if key != half_file.name}
+    manifest["graphs"], manifest["files"] = {**others, **graphs}, {**files, **entries}
     manifest[ENCODER] = facts
     publish_manifest(bundle.path, manifest)
+    if HALF_ENCODER not in graphs:  # that of the encoder before
+        half_file.unlink(missing_ok=True)
     return facts
+
+
+def _measure(file: Path) -> dict[str, Any]:
+    return {"bytes": file.stat().st_size, "sha256": hash_file(file)}
 
 
 def _check_fit(bundle: Bundle, encoder: Encoder) -> None:

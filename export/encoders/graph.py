@@ -8,35 +8,50 @@ shift would be wrong at the border.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import onnx_ir as ir
 
 from stylert.export import lowering
-from stylert.export.encoders.config import POOLED, Encoder, list_units
+from stylert.export.encoders.config import POOLED, Encoder, EncoderConfig, list_units
 from stylert.export.onnx_graph import GraphBuilder
 
-__all__ = ["build_encoder_graph"]
+__all__ = ["build_encoder_graph", "list_blocks"]
 
 _EPSILON = 1e-5  # of every batch normalisation
 
 
-def build_encoder_graph(encoder: Encoder, image: tuple[int, int, int]) -> GraphBuilder:
+def build_encoder_graph(
+    encoder: Encoder, image: tuple[int, int, int], half_blocks: Sequence[str] = ()
+) -> GraphBuilder:
     """The graph.
 
     Args:
         encoder: the encoder.
         image: channels, height and width of the generator's pictures, which come back to it.
+        half_blocks: of `list_blocks`, those that compute in half precision.
     """
-    return _EncoderGraph(encoder).build(image)
+    return _EncoderGraph(encoder, half_blocks).build(image)
+
+
+def list_blocks(c: EncoderConfig) -> tuple[str, ...]:
+    """The parts that may compute in half precision; means, dense layers and codes do not."""
+    if c.backbone == "plain":
+        return ("stem", *(f"{kind}{i}" for i in range(len(c.widths) - 1) for kind in _PLAIN))
+    units = tuple(f"body{i}" for i in range(len(list_units(c))))
+    return ("input", *units, *(("head",) if c.head in ("pyramid", "flat") else ()))
 
 
 class _EncoderGraph:
-    def __init__(self, encoder: Encoder) -> None:
+    def __init__(self, encoder: Encoder, half_blocks: Sequence[str]) -> None:
         self.config = encoder.config
         self.tensors = encoder.tensors
         self.average = encoder.average
         self.graph = GraphBuilder("encoder", compact=_keeps_halves(encoder))
+        self.half = frozenset(half_blocks)
+        self.dtype = "float32"  # of what is computed
+        self.halves: set[str] = set()  # names of what was computed in half precision
 
     def build(self, image: tuple[int, int, int]) -> GraphBuilder:
         c, g = self.config, self.graph
@@ -85,18 +100,44 @@ class _EncoderGraph:
             nearest_mode="floor",
         )
 
+    # Precisions.
+
+    def enter(self, x: ir.Value, block: str) -> ir.Value:
+        """From here on, compute in a block's precision."""
+        self.dtype = "float16" if block in self.half else "float32"
+        return self.convert(x)
+
+    def convert(self, x: ir.Value) -> ir.Value:
+        """The same in the precision in which is computed."""
+        if (x.name in self.halves) == (self.dtype == "float16"):
+            return x
+        name = f"{str(x.name).replace('/', '.')}.{self.dtype}"
+        return self.keep(self.graph.cast(x, self.dtype, name=name))
+
+    def keep(self, x: ir.Value) -> ir.Value:
+        """Note the precision of what is handed on."""
+        if self.dtype == "float16":
+            self.halves.add(str(x.name))
+        return x
+
+    def leave(self, *maps: ir.Value) -> list[ir.Value]:
+        """From here on, compute in float32."""
+        self.dtype = "float32"
+        return [self.convert(x) for x in maps]
+
     # Backbones.
 
     def face_backbone(self, x: ir.Value) -> list[ir.Value]:
         maps = []
         with self.graph.scope("input"):
-            x = self.conv(x, "input_layer.0", norm="input_layer.1")
-            x = self.prelu(x, "input_layer.2")
+            x = self.conv(self.enter(x, "input"), "input_layer.0", norm="input_layer.1")
+            x = self.keep(self.prelu(x, "input_layer.2"))
         for i, (wide, depth, stride) in enumerate(list_units(self.config)):
             with self.graph.scope(f"body{i}"):
-                x = self.face_unit(x, f"body.{i}", stride, projects=wide != depth)
+                x = self.enter(x, f"body{i}")
+                x = self.keep(self.face_unit(x, f"body.{i}", stride, projects=wide != depth))
             maps.append(x)
-        return [maps[6], maps[20], maps[23]]
+        return self.leave(maps[6], maps[20], maps[23])
 
     def face_unit(self, x: ir.Value, name: str, stride: int, *, projects: bool) -> ir.Value:
         g, layer = self.graph, f"{name}.res_layer"
@@ -106,10 +147,14 @@ class _EncoderGraph:
         with g.scope("conv1"):
             y = self.conv(y, f"{layer}.3", stride=stride, norm=f"{layer}.4")
         with g.scope("excite"):
-            weights = self.mean(y)
+            dtype = self.dtype
+            (z,) = self.leave(self.keep(y))
+            weights = self.mean(z)
             weights = g.op("Relu", self.conv(weights, f"{layer}.5.fc1", label="fc1"), name="relu")
             weights = self.conv(weights, f"{layer}.5.fc2", label="fc2")
-            y = g.op("Mul", y, g.op("Sigmoid", weights, name="sigmoid"), name="excite")
+            weights = g.op("Sigmoid", weights, name="sigmoid")
+            self.dtype = dtype
+            y = g.op("Mul", y, self.convert(weights), name="excite")
         with g.scope("around"):
             around = x
             if projects:
@@ -123,13 +168,15 @@ class _EncoderGraph:
     def resnet(self, x: ir.Value) -> list[ir.Value]:
         maps = []
         with self.graph.scope("input"):
-            x = self.prelu(self.conv(x, "conv1", stride=2, norm="bn1"), "relu")
+            x = self.conv(self.enter(x, "input"), "conv1", stride=2, norm="bn1")
+            x = self.keep(self.prelu(x, "relu"))
         for i, (wide, depth, stride) in enumerate(list_units(self.config)):
             with self.graph.scope(f"body{i}"):
                 projects = wide != depth or stride > 1
-                x = self.basic_unit(x, f"body.{i}", stride, projects=projects)
+                x = self.enter(x, f"body{i}")
+                x = self.keep(self.basic_unit(x, f"body.{i}", stride, projects=projects))
             maps.append(x)
-        return [maps[6], maps[12], maps[15]]
+        return self.leave(maps[6], maps[12], maps[15])
 
     def basic_unit(self, x: ir.Value, name: str, stride: int, *, projects: bool) -> ir.Value:
         g, around = self.graph, x
@@ -147,16 +194,18 @@ class _EncoderGraph:
     def plain(self, x: ir.Value) -> list[ir.Value]:
         c, g = self.config, self.graph
         with g.scope("stem"):
-            x = self.space_to_channels(x)
-            x = self.leak(self.conv(x, "stem"), 0.2)
+            x = self.space_to_channels(self.enter(x, "stem"))
+            x = self.keep(self.leak(self.conv(x, "stem"), 0.2))
         for i in range(len(c.widths) - 1):
             with g.scope(f"down{i}"):
-                x = self.leak(self.conv(x, f"down.{i}", stride=2), 0.2)
+                x = self.enter(x, f"down{i}")
+                x = self.keep(self.leak(self.conv(x, f"down.{i}", stride=2), 0.2))
             with g.scope(f"same{i}"):
+                x = self.enter(x, f"same{i}")
                 y = self.leak(self.conv(x, f"same.{i}"), 0.2)
-                x = g.op("Add", x, y, name="add")
+                x = self.keep(g.op("Add", x, y, name="add"))
         with g.scope("hidden"):
-            x = g.op("Flatten", x, name="flatten", axis=1)
+            x = g.op("Flatten", *self.leave(x), name="flatten", axis=1)
             return [self.leak(self.dense(x, "hidden"), 0.2)]
 
     def space_to_channels(self, x: ir.Value) -> ir.Value:
@@ -176,7 +225,8 @@ class _EncoderGraph:
 
     def blocks(self, maps: list[ir.Value]) -> ir.Value:
         c, g = self.config, self.graph
-        scales = maps[::-1]  # from the smallest to the largest
+        with g.scope("head"):  # the maps from the smallest to the largest
+            scales = [self.enter(x, "head") for x in maps[::-1]]
         if c.head == "pyramid":
             for i in (1, 2):
                 with g.scope(f"pyramid{i}"):
@@ -184,12 +234,15 @@ class _EncoderGraph:
                     scales[i] = g.op("Add", self.enlarge(scales[i - 1]), side, name="add")
         axis = g.constant("code_axis", np.array([1]))
         codes = []
+        dtype = self.dtype
         for code in range(min(c.num_codes, c.num_ws)):
             with g.scope(f"styles{code}"):
+                self.dtype = dtype
                 x = scales[c.find_scale(code)]
                 for i in range(c.count_convs(code)):
                     with g.scope(f"conv{i}"):
                         x = self.leak(self.conv(x, f"styles.{code}.convs.{2 * i}", stride=2), 0.01)
+                (x,) = self.leave(self.keep(x))
                 x = g.op("Flatten", x, name="flatten", axis=1)
                 x = self.dense(x, f"styles.{code}.linear", equalised=True)
                 codes.append(g.op("Unsqueeze", x, axis, name="code"))
@@ -275,9 +328,9 @@ class _EncoderGraph:
             weight, bias = weight * scale[:, None, None, None], shift
         kernel = weight.shape[2]
         pads = [kernel // 2 if padded else 0] * 4
-        constants = [g.weight(f"{label}_weight", weight)]
+        constants = [g.weight(f"{label}_weight", weight, self.dtype)]
         if bias is not None:
-            constants.append(g.constant(f"{label}_bias", bias))
+            constants.append(g.constant(f"{label}_bias", bias, self.dtype))
         options = {"kernel_shape": [kernel] * 2, "pads": pads, "strides": [stride] * 2}
         return g.op("Conv", x, *constants, name=label, **options)
 
@@ -304,12 +357,20 @@ class _EncoderGraph:
 
     def normalize(self, x: ir.Value, name: str) -> ir.Value:
         g = self.graph
+        if self.dtype == "float16":  # a small variance would lose its digits
+            scale, shift = (
+                g.constant(f"norm_{key}", array[:, None, None], self.dtype)
+                for key, array in zip(("scale", "shift"), self.find_affine(name), strict=True)
+            )
+            return g.op("Add", g.op("Mul", x, scale, name="scale"), shift, name="norm")
         constants = [g.constant(f"norm_{leaf}", self.tensors[f"{name}.{leaf}"]) for leaf in _LEAVES]
         return g.op("BatchNormalization", x, *constants, name="norm", epsilon=_EPSILON)
 
     def prelu(self, x: ir.Value, name: str) -> ir.Value:
         slope = self.tensors[f"{name}.weight"][:, None, None]
-        return self.graph.op("PRelu", x, self.graph.constant("slope", slope), name="prelu")
+        return self.graph.op(
+            "PRelu", x, self.graph.constant("slope", slope, self.dtype), name="prelu"
+        )
 
     def leak(self, x: ir.Value, slope: float) -> ir.Value:
         return self.graph.op("LeakyRelu", x, name="leak", alpha=slope)
@@ -317,11 +378,13 @@ class _EncoderGraph:
 
 def _keeps_halves(encoder: Encoder) -> bool:
     """Whether all weights are halves, and none is folded: then they are stored as such."""
-    return encoder.config.backbone == "plain" and all(
-        np.array_equal(array, array.astype(np.float16)) for array in encoder.tensors.values()
-    )
+    with np.errstate(over="ignore"):  # what overflows is none
+        return encoder.config.backbone == "plain" and all(
+            np.array_equal(array, array.astype(np.float16)) for array in encoder.tensors.values()
+        )
 
 
+_PLAIN = ("down", "same")
 _LEAVES = ("weight", "bias", "running_mean", "running_var")
 
 

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from stylert.export.encoders.config import Encoder, EncoderConfig
+from stylert.export.encoders.half import HalfEncoder, choose_half_encoder
 from stylert.export.graph_session import open_file
+from stylert.runtime.backends.gpu_graph import HALF_ENCODER
 from stylert.runtime.bundle import ENCODER, Bundle
 from stylert.runtime.control.encoder_facts import read_encoder_facts
 from stylert.runtime.errors import BundleError, ParityError
 from stylert.runtime.files.pictures import resize_picture
 from stylert.runtime.generator import Generator
 from stylert.runtime.proof.bundle_facts import reading_manifest
-from stylert.runtime.proof.parity import Difference, RoundingError, compare, judge
+from stylert.runtime.proof.parity import TOLERANCES, Difference, RoundingError, compare, judge
 
 __all__ = ["MOST", "PICTURES", "EncoderParity", "check_encoder", "compare_encoder"]
 
@@ -34,6 +37,8 @@ class EncoderParity:
         decoded: of what the generator draws of the codes, both times by the bundle's own graph.
         error: how far PyTorch's float32 is from its float64 there; None = not asked for.
         gate: the gate of the design's proof that the pictures pass, 0 = none.
+        half: what may compute in half precision; None = not asked for.
+        half_db: PSNR of the worst picture of the bundle's graph in half precision; None = none.
         notes: what a user should know, a line each.
     """
 
@@ -41,12 +46,15 @@ class EncoderParity:
     decoded: Difference
     error: RoundingError | None
     gate: int
+    half: HalfEncoder | None = None
+    half_db: float | None = None
     notes: tuple[str, ...] = ()
 
     @property
     def passed(self) -> bool:
         """Whether codes and pictures are as close as they have to be."""
-        return self.codes <= MOST and self.gate > 0  # nan is not, either
+        exact = self.codes <= MOST and self.gate > 0  # nan is not, either
+        return exact and (self.half_db is None or self.half_db >= TOLERANCES["fp16"].psnr_db)
 
     def make_table(self) -> list[dict[str, str]]:
         """What was found, as texts for people."""
@@ -61,6 +69,8 @@ class EncoderParity:
         if self.error is not None:
             told = f"rms {self.error.rms:.1e}, max |d| {self.error.max_abs:.1e}"
             rows.append(("PyTorch's float32 from float64", told))
+        if self.half_db is not None:
+            rows.append(("pictures in half precision", f"{self.half_db:.1f} dB"))
         return [{"what": what, "value": value} for what, value in rows]
 
     def to_json(self) -> dict[str, Any]:
@@ -72,6 +82,7 @@ class EncoderParity:
             "decoded": self.decoded.to_json(),
             "reference_error": None if self.error is None else self.error.to_json(),
             "gate": self.gate,
+            "half_db": self.half_db if np.isfinite(self.half_db or 0) else None,
             "passed": self.passed,
         }
 
@@ -81,6 +92,12 @@ class EncoderParity:
             return ParityError(
                 f"The encoder's graph makes other codes than PyTorch: they differ by "
                 f"{self.codes:.1e} of their range, expected at most {MOST:g}."
+            )
+        if self.gate and self.half_db is not None:
+            return ParityError(
+                f"Pictures of the encoder in half precision are at {self.half_db:.1f} dB, expected "
+                f"{TOLERANCES['fp16'].psnr_db:g} dB. Add the encoder again: stylert encoder BUNDLE "
+                "FILE --force"
             )
         return ParityError(
             "What the generator draws of the encoder's codes is not what it draws of PyTorch's: "
@@ -117,20 +134,30 @@ def check_encoder(path: str | Path, encoder: Encoder) -> EncoderParity:
             f"pixels, whose architecture is not that of {encoder.source.file} ({c.title} for "
             f"{c.height}x{c.width}): it was made of another file."
         )
-    found = compare_encoder(bundle, encoder, bundle.file(ENCODER))
+    half = bundle.file(HALF_ENCODER) if HALF_ENCODER in bundle.graphs else None
+    found = compare_encoder(bundle, encoder, bundle.file(ENCODER), half_graph=half)
     if sha256 == encoder.source.sha256:
         return found
     note = f"{encoder.source.file} is not the file that the encoder was made of ({file})"
     return replace(found, notes=(note,))
 
 
-def compare_encoder(bundle: Bundle, encoder: Encoder, graph: Path) -> EncoderParity:
+def compare_encoder(
+    bundle: Bundle,
+    encoder: Encoder,
+    graph: Path,
+    *,
+    half: bool = False,
+    half_graph: Path | None = None,
+) -> EncoderParity:
     """Compare a graph with PyTorch, on pictures that the bundle's generator draws.
 
     Args:
         bundle: of the generator.
         encoder: the encoder.
         graph: the graph's file.
+        half: also look for what of it may compute in half precision.
+        half_graph: also measure this one, where that is written.
     """
     import torch
 
@@ -154,7 +181,16 @@ def compare_encoder(bundle: Bundle, encoder: Encoder, graph: Path) -> EncoderPar
             exact = model.double()(*(tensor.double() for tensor in tensors)).float().numpy()
             error = RoundingError.measure(_draw(generator, exact), drawn)
             gate = judge(decoded, error=error)
-    return EncoderParity(codes, decoded, error, gate)
+        chosen = half_db = None
+        if half and gate:
+            spec = bundle.spec
+            image = (spec.img_channels, spec.img_height, spec.img_width)
+            draw = partial(_draw, generator)
+            chosen = choose_half_encoder(encoder, image, feeds, expected, draw)
+        if half_graph is not None and gate:
+            (halves,) = open_file(half_graph).run(["ws"], feeds)
+            half_db = compare(drawn, _draw(generator, halves)).psnr_db
+    return EncoderParity(codes, decoded, error, gate, chosen, half_db)
 
 
 def _draw(generator: Generator, ws: np.ndarray) -> np.ndarray:

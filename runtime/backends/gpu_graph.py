@@ -1,13 +1,26 @@
-"""Which form of the synthesis graph a processor takes: that for GPUs has few convolutions."""
+"""Which form of a graph is taken: by the processor, or by the precision that was asked for."""
 
 from __future__ import annotations
 
 import hashlib
 
-from stylert.runtime.bundle import GPU, Bundle, graph_key
+from stylert.runtime.bundle import ENCODER, GPU, Bundle, graph_key
 from stylert.runtime.proof.bundle_facts import stored_weights
 
-__all__ = ["find_engine_graph", "find_synthesis", "hash_engine_graph"]
+__all__ = [
+    "HALF_ENCODER",
+    "find_encoder",
+    "find_engine_graph",
+    "find_synthesis",
+    "hash_engine_graph",
+]
+
+HALF_ENCODER = f"{ENCODER}.fp16"  # the encoder in mixed half precision
+
+
+def find_encoder(bundle: Bundle, precision: str) -> str:
+    """Key of the encoder's graph: with half precision, that in half precision if there is one."""
+    return HALF_ENCODER if precision == "fp16" and HALF_ENCODER in bundle.graphs else ENCODER
 
 
 def find_synthesis(bundle: Bundle, provider: str, precision: str) -> str:

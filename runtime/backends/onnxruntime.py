@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stylert.runtime.backends.gpu_graph import find_synthesis
+from stylert.runtime.backends.gpu_graph import find_encoder, find_synthesis
 from stylert.runtime.backends.onnxruntime_package import (
     PROVIDERS,
     available_providers,
@@ -23,7 +23,7 @@ from stylert.runtime.backends.onnxruntime_package import (
     tell_line,
 )
 from stylert.runtime.backends.tensor_check import check_tensors
-from stylert.runtime.bundle import GRADIENT, Bundle, TensorSpec, graph_key
+from stylert.runtime.bundle import ENCODER, GRADIENT, Bundle, TensorSpec, graph_key
 from stylert.runtime.errors import EngineError, InvalidInput, StylertError
 from stylert.runtime.feeds import Feeds
 from stylert.runtime.machine import usable_cpus
@@ -113,6 +113,7 @@ class OnnxRuntimeSession:
             ),
         }
         self._open_other = partial(self._open, ort, bundle, threads=self.threads)
+        self._encoder = find_encoder(bundle, precision)
         self._only_what_is_asked = ort.RunOptions()  # of the many gradients
         self._only_what_is_asked.only_execute_path_to_fetches = True
 
@@ -196,7 +197,8 @@ class OnnxRuntimeSession:
         """A graph; one that few ask for, the gradient or the encoder, is opened when it is."""
         with self._lock:
             if graph not in self._graphs:
-                self._graphs[graph] = self._open_other(graph)
+                key = self._encoder if graph == ENCODER else graph
+                self._graphs[graph] = self._open_other(key)
         return self._graphs[graph]
 
     def _bound_outputs(self) -> BoundOutputs:

@@ -16,7 +16,7 @@ import torch
 from stylert.export.checkpoints import read_checkpoint
 from stylert.export.checkpoints.checkpoint import Source
 from stylert.export.encoders.config import Encoder, EncoderConfig
-from stylert.export.encoders.graph import build_encoder_graph
+from stylert.export.encoders.graph import build_encoder_graph, list_blocks
 from stylert.export.encoders.models import EncoderModel
 from stylert.export.encoders.native import write_encoder
 from stylert.export.encoders.reader import read_encoder
@@ -169,6 +169,7 @@ def make_random(seed: int = 0, **changes: Any) -> Encoder:
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_every_head_and_backbone(variant: str) -> None:
+    """In float32, with all that may be in half precision, and with every other part."""
     changes = dict(VARIANTS[variant])
     image = changes.pop("image", (3, 16, 16))
     encoder = make_random(**changes)
@@ -183,6 +184,13 @@ def test_every_head_and_backbone(variant: str) -> None:
     assert made.shape == (2, c.num_ws, c.w_dim)
     assert np.ptp(expected - (0 if encoder.average is None else encoder.average)) > 0.1
     assert differ(made, expected) <= MOST
+    blocks = list_blocks(c)
+    for half in (blocks, blocks[::2]):
+        graph = build_encoder_graph(encoder, image, half)
+        (rounded,) = open_graph(graph, threads=1).run(
+            ["ws"], {name: array.astype(np.float32) for name, array in feeds.items()}
+        )
+        assert 1e-6 < differ(rounded, expected) < 1e-3
 
 
 def test_our_own_file(tmp_path: Path) -> None:

@@ -21,10 +21,11 @@ from stylert.export.bundle_writer import export_bundle
 from stylert.export.checkpoints import Checkpoint, read_checkpoint
 from stylert.export.encoders.bundling import add_encoder
 from stylert.export.encoders.config import Encoder
+from stylert.export.encoders.half import tell_half_encoder
 from stylert.export.encoders.native import write_encoder
 from stylert.export.encoders.parity import check_encoder
 from stylert.export.encoders.reader import find_encoder, read_encoder
-from stylert.runtime.bundle import MANIFEST, sealed
+from stylert.runtime.bundle import MANIFEST, Bundle, sealed
 from stylert.runtime.errors import BundleError, InvalidInput, ParityError
 from stylert.runtime.generator import Generator
 from stylert.runtime.proof.parity import TOLERANCES, Tolerance
@@ -240,6 +241,45 @@ def test_verify_another_encoder(own: Path, tmp_path: Path) -> None:
         "backend: got one without": (file, "--backend", "onnxruntime"),
     }.items():
         assert words in str(run("verify", own, "--encoder", *arguments).exception)
+
+
+def test_half_precision(own: Path, tmp_path: Path) -> None:
+    file, half = tmp_path / "own.safetensors", own / "encoder.fp16.onnx"
+    done = run("encoder", own, file, "--json")
+    facts = json.loads(done.stdout)["encoder"]["half"]
+    assert facts["half_blocks"] == ["stem", "down0", "same0"]
+    assert facts["psnr_db"] > 60
+    assert half.exists()
+    found = json.loads(run("verify", own, "--encoder", file, "--json").stdout)["encoder"]
+    assert found["half_db"] == pytest.approx(facts["psnr_db"], abs=1)
+    photo = np.random.default_rng(0).integers(0, 255, (16, 16, 3)).astype(np.uint8)
+    made = []
+    for precision in ("fp32", "fp16"):
+        options: dict[str, Any] = {"backend": "onnxruntime", "provider": "cpu", "threads": 1}
+        with Generator.open(own, precision=precision, **options) as generator:
+            made.append(generator.invert(photo))
+    assert 0 < differ(made[1], made[0]) < 1e-2
+    # One that was replaced by an encoder that is not proven is gone.
+    add_encoder(own, read_encoder(file), verify=False, force=True)
+    assert not half.exists()
+    assert Bundle.open(own).graphs.keys().isdisjoint({"encoder.fp16"})
+
+
+def test_parts_that_half_precision_cannot_hold(own: Path, tmp_path: Path) -> None:
+    encoder = read_encoder(tmp_path / "own.safetensors")
+    scaled = dict(encoder.tensors)
+    for name, factor in (("stem", 1e6), ("hidden", 1e-6)):  # exact in float32, inf in float16
+        scaled[f"{name}.weight"] = scaled[f"{name}.weight"] * np.float32(factor)
+    scaled["stem.bias"] = scaled["stem.bias"] * np.float32(1e6)
+    for name in ("down.0.bias", "same.0.bias"):
+        scaled[name] = scaled[name] * np.float32(1e6)
+    facts = add_encoder(own, replace(encoder, tensors=scaled))
+    assert facts["half"]["half_blocks"] == []
+    assert set(facts["half"]["moved"]) == {"stem", "down0", "same0"}
+    assert not (own / "encoder.fp16.onnx").exists()
+    told = tell_half_encoder(facts["half"])
+    assert told is not None
+    assert "no encoder in half precision" in told
 
 
 def test_codes_that_depend_on_the_batch(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
