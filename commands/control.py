@@ -130,10 +130,11 @@ def edit(
     styles = picture.to_style_options(ws or seeds)
     with where.open(bundle) as generator, console.show_progress() as progress:
         check_channels(out, generator.spec.img_channels)
+        found = _make_styles(generator, ws or seeds, styles)
         figure = draw_strip(
             generator,
-            _make_styles(generator, ws or seeds, styles),
-            words.find_channels(generator, where.threads, progress)
+            found,
+            words.find_channels(generator, found, where.threads, progress)
             if words.text is not None
             else _find_direction(generator, direction, styles),
             strengths,

@@ -101,7 +101,8 @@ def draw_mix(
 def draw_strip(
     generator: Generator,
     ws: np.ndarray,  # [N, num_ws, w_dim] float32
-    direction: str | np.ndarray | Mapping[str, float],  # or how far channels are moved
+    # Or how far channels are moved, in all pictures or in each.
+    direction: str | np.ndarray | Mapping[str, float] | list[dict[str, float]],
     strengths: Sequence[float],  # [S]
     *,
     layers: Layers = "all",
@@ -109,17 +110,16 @@ def draw_strip(
     **options: Any,
 ) -> np.ndarray:
     """Draw ws moved along a direction, a row for each: [N * H, S * W, channels] uint8."""
-    channels = direction if isinstance(direction, Mapping) else None
-    if channels is not None:
-        if layers != "all":
-            raise InvalidInput(f"layers: got {layers!r} with channels, which name their layers.")
-        options["style_offset"] = generator.make_style_offset(channels, strengths)
+    channels = [direction] * len(ws) if isinstance(direction, Mapping) else direction
+    if isinstance(channels, list) and layers != "all":
+        raise InvalidInput(f"layers: got {layers!r} with channels, which name their layers.")
     strips = []
     for done, w in enumerate(ws, 1):
-        if channels is None:
-            moved = generator.edit(w[None], direction, strengths, layers=layers)
-        else:
+        if isinstance(channels, list):
+            options["style_offset"] = generator.make_style_offset(channels[done - 1], strengths)
             moved = np.repeat(w[None], len(strengths), axis=0)
+        else:
+            moved = generator.edit(w[None], channels, strengths, layers=layers)
         strips.append(generator.synthesize(moved, **options))
         progress(done * len(strengths), len(ws) * len(strengths))
     return _lay_out(np.stack(strips))

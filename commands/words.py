@@ -39,17 +39,27 @@ class TextEdit:
     """An edit that a text tells of; the bundle needs a style space."""
 
     text: Annotated[str | None, in_words("What to change to, in the place of --direction.")] = None
-    neutral: Annotated[str | None, in_words("What the pictures show, without the change.")] = None
+    neutral: Annotated[
+        str | None,
+        in_words(
+            "What the pictures show, without the change. Without it, each picture is brought to the"
+            " text from where it is; strength 1 is all the way."
+        ),
+    ] = None
     clip: Annotated[
         Path | None, in_words("Folder of a CLIP-like pair of ONNX networks, and its tokenizer.")
     ] = None
     beta: Annotated[
         float | None,
-        in_words("Agreement below which a channel stays as it is; by default chance's.", min=0),
+        in_words(
+            "With --neutral: agreement below which channels stay; by default chance's.",
+            min=0,
+        ),
     ] = None
     table_pictures: Annotated[
-        int, in_words("Pictures in which each channel is tried, once for a pair.", min=1)
-    ] = 20
+        int | None,
+        in_words("Pictures of the table, made once for a pair: 2000; 20 with --neutral.", min=1),
+    ] = None
 
     def check(self, direction: object) -> None:
         """Refuse words that are not complete, and two ways at once."""
@@ -58,32 +68,51 @@ class TextEdit:
         given = [name for name in ("neutral", "clip") if getattr(self, name) is not None]
         if self.text is None and given:
             raise typer.BadParameter(f"got --{given[0]}, expected --text with it")
-        if self.text is not None and len(given) < 2:
-            missing = "clip FOLDER" if self.neutral is not None else "neutral TEXT"
-            raise typer.BadParameter(f"pass --{missing} with --text")
+        if self.text is not None and self.clip is None:
+            raise typer.BadParameter("pass --clip FOLDER with --text")
+        if self.beta is not None and self.neutral is None:
+            raise typer.BadParameter("got --beta, expected --neutral with it")
 
     def find_channels(
-        self, generator: Generator, threads: int | None, progress: Progress
-    ) -> dict[str, float]:
-        """The channels that the text asks for; the pair's table is made if the bundle has none."""
+        self, generator: Generator, ws: np.ndarray, threads: int | None, progress: Progress
+    ) -> list[dict[str, float]]:
+        """The channels that the text asks for in each picture; tables are made where missing."""
         from stylert.apps.words import Pair, find_channels, find_table, find_text_direction
 
         assert self.text is not None
-        assert self.neutral is not None
         assert self.clip is not None
         generator.style_layers  # noqa: B018 - a bundle without style space ends here
         pair = Pair.open(self.clip, threads=threads)
+        if self.neutral is None:
+            return self._find_edits(generator, pair, ws, progress)
         direction = find_text_direction(pair, self.text, self.neutral)
         table = find_table(generator, pair)
         if table is None:
             table = self._make_table(generator, pair, progress)
-        return find_channels(generator, table, direction, beta=self.beta)
+        return [find_channels(generator, table, direction, beta=self.beta)] * len(ws)
+
+    def _find_edits(
+        self, generator: Generator, pair: Pair, ws: np.ndarray, progress: Progress
+    ) -> list[dict[str, float]]:
+        """The channels that bring each picture to the text."""
+        from stylert.apps.words import find_edit, find_sampled_table, sample_table
+        from stylert.apps.words.sampled_table import SAMPLES
+
+        assert self.text is not None
+        table = find_sampled_table(generator, pair)
+        if table is None:
+            samples = self.table_pictures or SAMPLES
+            console.note(f"drawn once for this bundle and pair: {samples} pictures")
+            table = sample_table(generator, pair, samples=samples, progress=progress)
+        return [find_edit(generator, pair, table, w, self.text) for w in ws]
 
     def _make_table(self, generator: Generator, pair: Pair, progress: Progress) -> np.ndarray:
         """The pair's table, after its cost is told."""
         from stylert.apps.words import count_drawings, make_table
+        from stylert.apps.words.channel_table import PICTURES
 
-        drawings = count_drawings(generator, self.table_pictures)
+        pictures = self.table_pictures or PICTURES
+        drawings = count_drawings(generator, pictures)
         start = time.perf_counter()
         ws = np.repeat(generator.styles(0), generator.max_batch, axis=0)
         pair.embed_images(np.asarray(generator.synthesize(ws, output="img")))
@@ -92,7 +121,7 @@ class TextEdit:
             f"each channel is tried, once for this bundle and pair: {drawings} pictures, some "
             f"{max(1, round(minutes))} min here; what is interrupted goes on"
         )
-        return make_table(generator, pair, pictures=self.table_pictures, progress=progress)
+        return make_table(generator, pair, pictures=pictures, progress=progress)
 
 
 def search(

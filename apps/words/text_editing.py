@@ -10,7 +10,7 @@ from stylert.apps.words.pair import Pair, unit
 from stylert.runtime import Generator, InvalidInput
 from stylert.runtime.arguments import shown
 
-__all__ = ["TEMPLATES", "find_channels", "find_text_direction"]
+__all__ = ["TEMPLATES", "find_channels", "find_edit", "find_text_direction"]
 
 # A text is read in many sentences: what they have in common is what it says.
 TEMPLATES = (
@@ -34,6 +34,9 @@ TEMPLATES = (
     "a large picture of {}",
 )
 CHANCE = 3.0  # deviations of the agreement of unrelated directions
+STEPS = 3  # of an edit that starts at a picture
+# How far a step goes: what the pair finds best of these, in deviations of the first channel.
+STRENGTHS = (0.1, 0.25, 0.5, 0.75, 1, 1.5, 2, 2.5, 3, 4, 5, 6)
 
 
 def find_text_direction(pair: Pair, text: str, neutral: str) -> np.ndarray:
@@ -43,11 +46,7 @@ def find_text_direction(pair: Pair, text: str, neutral: str) -> np.ndarray:
         InvalidInput: an empty text, or two that say the same.
     """
     pair.embed_texts([text, neutral])  # which tells once what is cut
-    ends = []
-    for words in (text, neutral):
-        sentences = [template.replace("{}", words) for template in TEMPLATES]
-        ends.append(unit(pair.embed_texts(sentences, warn=None).mean(0)))
-    difference = ends[0] - ends[1]
+    difference = _read_text(pair, text) - _read_text(pair, neutral)
     if not np.linalg.norm(difference) > 1e-6:
         raise InvalidInput(
             f"text: got {shown(text)}, which says what neutral {shown(neutral)} does."
@@ -90,3 +89,51 @@ def find_channels(
         for place in range(layer.start, layer.start + layer.count)
         if abs(agreement[place]) >= max(least, 1e-9)
     }
+
+
+def find_edit(
+    generator: Generator, pair: Pair, table: np.ndarray, w: np.ndarray, text: str
+) -> dict[str, float]:
+    """The channels that bring one picture to a text, as `make_style_offset` takes them.
+
+    The direction runs from the picture's own point to the text's, so that no text has to tell what
+    the picture shows. After each of three steps it is found anew, from where the picture is then.
+
+    Args:
+        generator: with a style space.
+        pair: that sees the picture, and reads the text.
+        table: of the pair, [S, d]; see `sample_table`.
+        w: the picture's styles [num_ws, w_dim].
+        text: what it shall show.
+
+    Returns:
+        How far each moves at strength 1, in standard deviations; none if nothing comes nearer.
+
+    Raises:
+        InvalidInput: an empty text.
+        EngineError: a backend failed.
+    """
+    pair.embed_texts([text])  # which tells once what is cut
+    target = _read_text(pair, text)  # [d]
+    ws = np.repeat(w[None], len(STRENGTHS), axis=0)
+    point = pair.embed_images(np.asarray(generator.synthesize(w[None], output="img")))[0]
+    total: dict[str, float] = {}
+    for _ in range(STEPS):
+        step = find_channels(generator, table, unit(target - point), beta=0)
+        start = generator.make_style_offset(total)  # [1, S]
+        offset = start + generator.make_style_offset(step, STRENGTHS)  # [K, S]
+        img = np.asarray(generator.synthesize(ws, style_offset=offset, output="img"))
+        points = pair.embed_images(img)  # [K, d]
+        best = int((points @ target).argmax())
+        if points[best] @ target <= point @ target:
+            break
+        point = points[best]
+        for name, far in step.items():
+            total[name] = total.get(name, 0.0) + STRENGTHS[best] * far
+    return total
+
+
+def _read_text(pair: Pair, text: str) -> np.ndarray:
+    """The point [d] of what a text has in common in many sentences."""
+    sentences = [template.replace("{}", text) for template in TEMPLATES]
+    return unit(pair.embed_texts(sentences, warn=None).mean(0))

@@ -31,9 +31,12 @@ from stylert.apps.words import (
     Pair,
     SearchSettings,
     find_channels,
+    find_edit,
+    find_sampled_table,
     find_table,
     find_text_direction,
     make_table,
+    sample_table,
     search_text,
 )
 from stylert.tests.apps.words.demo_reader import COLOURS, read_pictures
@@ -139,6 +142,20 @@ def measure_edits(generator: Any, pair: Pair, beta: float | None) -> dict[str, A
     return {"beta": beta, "strengths": STRENGTHS, **turn_pictures(generator, turn)}
 
 
+def measure_sampled(generator: Any, pair: Pair) -> dict[str, Any]:
+    """Edits by channels of the table of samples, each from the picture itself."""
+    table = find_sampled_table(generator, pair)
+    if table is None:
+        table = sample_table(generator, pair)
+
+    def turn(ws: np.ndarray, text: str, neutral: str) -> np.ndarray:
+        channels = find_edit(generator, pair, table, ws[0], text)
+        offset = generator.make_style_offset(channels)
+        return np.asarray(generator.synthesize(ws, style_offset=offset))
+
+    return turn_pictures(generator, turn)
+
+
 def measure_share(generator: Any, pair: Pair) -> float:
     """The share of a search's time that generator and towers take."""
     spent = 0.0
@@ -189,8 +206,10 @@ def main() -> None:
                 result["edits by search --start"] = measure_searches(generator, pair)
         if arguments.styled:
             with stylert.open(arguments.styled, threads=1) as generator:
-                found = [measure_edits(generator, pair, beta) for beta in (None, 0.0)]
-                result["edits by edit --text"] = found
+                result["edits by edit --text"] = measure_sampled(generator, pair)
+                if "neutral" in parts:
+                    found = [measure_edits(generator, pair, beta) for beta in (None, 0.0)]
+                    result["edits by edit --text --neutral"] = found
     if arguments.large:
         with stylert.open(arguments.large, threads=1) as generator:
             result["share of generator and towers at 256 px"] = measure_share(generator, pair)

@@ -14,9 +14,12 @@ from stylert.apps.words import (
     Pair,
     count_drawings,
     find_channels,
+    find_edit,
+    find_sampled_table,
     find_table,
     find_text_direction,
     make_table,
+    sample_table,
 )
 from stylert.apps.words.pair import unit
 from stylert.export.bundle_writer import export_bundle
@@ -115,6 +118,41 @@ def test_channels_are_those_that_agree(generator: Generator, pair: Pair) -> None
         find_text_direction(pair, "red", "red")
 
 
+def test_a_row_of_the_sampled_table_is_the_covariance_of_its_channel(
+    generator: Generator, pair: Pair
+) -> None:
+    assert find_sampled_table(generator, pair) is None
+    table = sample_table(generator, pair, samples=24)
+    ws = generator.styles(range(8_000_000, 8_000_024))
+    points = pair.embed_images(np.asarray(generator.synthesize(ws, output="img")))
+    for layer in generator.style_layers[:2]:  # one that draws, and one that colours
+        style = generator.style_space(ws)[:, layer.start] / generator.style_std[layer.start]
+        expected = [np.cov(style, of_points, bias=True)[0, 1] for of_points in points.T]
+        assert np.allclose(table[layer.start], expected, atol=1e-5)
+        assert np.abs(table[layer.start]).max() > 1e-4
+    with Generator.open(generator.bundle.path, backend="onnxruntime", threads=1) as again:
+        kept = find_sampled_table(again, pair)
+    assert kept is not None
+    assert np.array_equal(kept, table)
+    assert find_table(generator, pair) is None  # which is another
+
+
+def test_an_edit_brings_each_picture_nearer_to_the_text(generator: Generator, pair: Pair) -> None:
+    table = sample_table(generator, pair, samples=24)
+    target = pair.embed_texts(["blue fish"])[0]
+    found = []
+    for w in generator.styles([3, 4]):
+        channels = find_edit(generator, pair, table, w, "blue fish")
+        offset = generator.make_style_offset(channels, [0, 1])
+        img = generator.synthesize(np.stack([w, w]), style_offset=offset, output="img")
+        before, after = pair.embed_images(np.asarray(img)) @ target
+        assert after > before
+        found.append(channels)
+    assert found[0] != found[1]
+    with pytest.raises(InvalidInput, match="text: got ' ', expected words"):
+        find_edit(generator, pair, table, w, " ")
+
+
 def test_the_command(
     generator: Generator, pair: Pair, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -136,12 +174,34 @@ def test_the_command(
     assert "once" not in told  # the table is there
     for wrong, message in (
         ((*few, *words, "--direction", "pca:0"), "pass --direction NAME or --text TEXT"),
-        ((*few, *words[:2]), "pass --neutral TEXT with --text"),
+        ((*few, *words[:2]), "pass --clip FOLDER with --text"),
+        ((*few, *words[:2], *words[4:], "--beta", 0.1), "got --beta, expected --neutral with it"),
         ((*few, *words[:4]), "pass --clip FOLDER with --text"),
         ((*few, "--direction", "pca:0", *words[2:]), "got --neutral, expected --text"),
     ):
         code, told = run(bundle, *wrong, "--out", tmp_path / "other.png")
         assert (code, message in told) == (2, True), told
+
+
+def test_the_command_without_neutral_edits_each_picture_from_where_it_is(
+    generator: Generator, pair: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = sample_table(generator, pair, samples=24)  # the bundle has it: none is drawn
+    monkeypatch.setattr("stylert.apps.words.sample_table", None)
+    out = tmp_path / "strip.npy"
+    words = ["--text", "blue fish", "--clip", str(pair.folder), "--strengths=0,1"]
+    rest = ["--seeds", "3,4", "--threads", "1", "--out", str(out)]
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["edit", str(generator.bundle.path), *words, *rest])
+    assert not ended.value.code
+    strip = np.load(out)
+    for row, w in enumerate(generator.styles([3, 4])):
+        channels = find_edit(generator, pair, table, w, "blue fish")
+        offset = generator.make_style_offset(channels, [0, 1])
+        drawn = generator.synthesize(np.stack([w, w]), style_offset=offset)
+        expected = np.concatenate([*drawn], axis=1)
+        size = len(expected)
+        assert np.array_equal(np.squeeze(strip)[row * size : (row + 1) * size], expected)
 
 
 def test_a_bundle_without_style_space_is_refused(
