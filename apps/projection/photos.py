@@ -13,6 +13,7 @@ from stylert.runtime.files.pictures import read_picture, resize_picture
 __all__ = ["fit_picture", "make_mask", "read_mask", "read_photos"]
 
 HALF = 128  # from which on a mask's byte means 1
+LANCZOS = 3  # pixels to each side, of the larger of the two sizes
 
 
 def read_photos(paths: Sequence[str | Path], spec: GeneratorSpec) -> np.ndarray:
@@ -64,9 +65,14 @@ def make_mask(
             f"{name}: got a mask of {pixels.shape[1]}x{pixels.shape[0]} pixels, expected "
             f"{like[1]}x{like[0]}, as the photo."
         )
-    # A pixel that a hole touches is hidden: nothing of the hole is read.
-    whole = fit_picture(np.where(pixels >= HALF, 255, 0).astype(np.uint8), spec)
-    mask: np.ndarray = (whole[None, :, :, 0] == 255).astype(np.float32)[None]
+    hole = _cut(pixels, spec)[:, :, 0] < HALF
+    reaches = [
+        _find_reach(n, of)
+        for n, of in zip((spec.img_height, spec.img_width), hole.shape, strict=True)
+    ]
+    # A pixel that anything of the hole is read for is hidden.
+    touched = reaches[0] @ hole.astype(np.float32) @ reaches[1].T
+    mask: np.ndarray = (touched == 0).astype(np.float32)[None, None]
     if mask.min() == mask.max():
         kind = "white: nothing is to be filled" if mask.max() else "black: nothing is to be seen"
         raise InvalidInput(
@@ -85,9 +91,22 @@ def fit_picture(image: np.ndarray, spec: GeneratorSpec) -> np.ndarray:
     Returns:
         [H, W, C] uint8.
     """
+    return resize_picture(_cut(image, spec), spec.img_height, spec.img_width, kind="lanczos")
+
+
+def _cut(image: np.ndarray, spec: GeneratorSpec) -> np.ndarray:
+    """The largest part [h, w, C] of the generator's shape, out of the middle."""
     H, W = spec.img_height, spec.img_width
     h, w = image.shape[:2]
     high, wide = min(h, w * H // W) or 1, min(w, h * W // H) or 1
     top, left = (h - high) // 2, (w - wide) // 2
-    part = image[top : top + high, left : left + wide]
-    return resize_picture(part, H, W, kind="lanczos")
+    return image[top : top + high, left : left + wide]
+
+
+def _find_reach(n: int, of: int) -> np.ndarray:
+    """Which of the pixels each of n resized ones is made from by 'lanczos', [n, of] float32."""
+    if n == of:
+        return np.eye(n, dtype=np.float32)
+    scale = of / n
+    places = (np.arange(n)[:, None] + 0.5) * scale - (np.arange(of) + 0.5)
+    return (np.abs(places) < LANCZOS * max(scale, 1)).astype(np.float32)

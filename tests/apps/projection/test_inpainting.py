@@ -14,6 +14,7 @@ from PIL import Image
 
 from stylert.apps.projection import read_mask, read_photos
 from stylert.apps.projection.inpainting import SETTINGS, Inpainting, composite, feather, inpaint
+from stylert.apps.projection.photos import fit_picture, make_mask
 from stylert.runtime.generator import Generator
 
 Refuses = Callable[..., AbstractContextManager[None]]
@@ -79,6 +80,23 @@ def test_masks_of_files(small: Generator, tmp_path: Path, refuses: Refuses) -> N
         Image.fromarray(np.full((20, 20), value, np.uint8)).save(tmp_path / "mask.png")
         with refuses(f"all {name}"):
             read_mask(tmp_path / "mask.png", small.spec, like=(20, 20))
+
+
+@pytest.mark.parametrize("size", [11, 16, 40, 100])
+def test_nothing_of_the_hole_is_read(size: int, small: Generator) -> None:
+    """Not even by the resizing, whose kernel is wide and has zeros in its midst."""
+    random = np.random.default_rng(size)
+    pixels = np.full((size, size, 1), 255, np.uint8)
+    hole = slice(size // 2, size // 2 + max(size // 6, 1))
+    pixels[hole, hole] = 0
+    photo = random.integers(0, 256, (size, size, 3), dtype=np.uint8)
+    other = photo.copy()
+    other[hole, hole] = 255 - other[hole, hole]
+    kept = make_mask(pixels, small.spec, like=(size, size))[0, 0] > 0
+    one, two = fit_picture(photo, small.spec), fit_picture(other, small.spec)
+    np.testing.assert_array_equal(one[kept], two[kept])
+    assert kept.any()
+    assert (one != two).any()
 
 
 def test_photos_of_any_shape_are_cut_from_the_middle(small: Generator, tmp_path: Path) -> None:
