@@ -53,7 +53,7 @@ def test_from_file_to_engine(
             cli.main([str(word) for word in command])
         assert not ended.value.code, capsys.readouterr().err
 
-    run("export", checkpoint, "--out", bundle, "--verify-seeds", "2")
+    run("export", checkpoint, "--out", bundle, "--verify-seeds", "1")
     share_bundle(f"field/{name}", bundle)
     run("generate", bundle, "--seeds", "0-1", "--out", images, *label)
     assert len(list(images.glob("*.png"))) == 2
