@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 
 # The goldens are so small that threads of torch cost more than they give. Read when torch loads.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# torch.compile starts a pool of processes when it loads, and each loads torch.
+os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
 
 TESTS = Path(__file__).parent
 EXCESS = "excess"  # the property of a test: how much of its bounds a golden's arrays take

@@ -82,6 +82,8 @@ LESS = {  # in place of what the page says, where it says something
     "inpaint": {"--steps": "3", "--seeds-start": "4"},
     "search": {"--generations": "1", "--seeds-start": "8"},
     "build-engine": {"--sm": "89", "--batch": "1"},
+    "bench": {"--batch": "1"},
+    "video": {"--seconds": "0.5"},
 }
 FEWER = {
     "0-199": "0-39",

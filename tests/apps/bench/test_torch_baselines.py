@@ -88,8 +88,8 @@ def test_compiled_draws_what_eager_draws(
 ) -> None:
     from torch._inductor import config
 
-    # Neither a pool of processes that compile, nor programs that try which vectors there are.
-    monkeypatch.setattr(config, "compile_threads", 1)
+    assert config.compile_threads == 1, "see tests/conftest.py"
+    # No programs that try which vectors there are.
     monkeypatch.setattr(config.cpp, "vec_isa_ok", False)
     path = str(tmp_path / "tiny.safetensors")
     write_native(make_checkpoint(channels=(4,), mapping_layers=1), Path(path))
