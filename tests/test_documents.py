@@ -13,8 +13,9 @@ folder, so that a block can use what an earlier one made:
 What a page names and nobody can have here is stood in for: checkpoints, their bundles, latents
 (STAND_INS, LATENTS). Commands that compare or time do so with fewer images (SHORTER), and those
 that search or compile do less of it than the page says (LESS), unless the page shows what they
-find. A data set has a fifth of its pictures (FEWER). What a page exports in the words of an earlier
-page is what that one got. A picture that a page shows is the one that its commands make.
+find. A data set has a fifth of its pictures, and a plan times one backend (FEWER). What a page
+exports in the words of an earlier page is what that one got. A picture that a page shows is the one
+that its commands make.
 A block that cannot run is marked, on the line before it, with its reason:
 
     <!-- test: skip because it needs a GPU -->
@@ -90,6 +91,7 @@ FEWER = {
     "--shard-size 50": "--shard-size 10",
     "shard_size=50": "shard_size=10",
     "batched(25)": "batched(5)",
+    "--plan 1000000": "--plan 1000000 --backends onnxruntime",
 }
 SERVED = "127.0.0.1:8000"  # what pages call the service
 # It would load torch, where that is there, to ask whether an array is one of torch's.

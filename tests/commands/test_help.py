@@ -50,6 +50,7 @@ SMALLER = {
     "--seconds 2": "--seconds 0.2",
     "--samples 50000": "--samples 6",
     "--samples 1000": "--samples 6",
+    "--plan 1000000": "--plan 1000000 --backends onnxruntime",
     "--batch 1,4 --plot": "--batch 1 --backends torch-eager,onnxruntime --plot",
 }
 NOT_HERE = ("serve ", "ray ffhq-bundle --address")  # they run until they are stopped
