@@ -295,7 +295,7 @@ def test_edit_lists_the_directions(
     [
         ("--direction pca:0", "pass --seed N or --ws FILE, one of them"),
         ("--seed 1 --ws a.npy --direction pca:0", "pass --seed N or --ws FILE, one of them"),
-        ("--seed 1", "pass --direction NAME, too"),
+        ("--seed 1", "pass --direction NAME or --text TEXT"),
         ("--seed 1 --direction smile", "--direction: got 'smile', expected one of 'sefa_all_0'"),
         (
             "--seed 1 --direction pca:x",

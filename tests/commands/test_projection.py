@@ -132,7 +132,7 @@ def test_ctrl_c_keeps_the_best_and_resume_goes_on(
 
 def test_inpaint(run: Run, fitting: Path, photo: Path) -> None:
     mask = np.full((12, 20), 255, np.uint8)
-    mask[4:8, 8:12] = 0
+    mask[:3, 4:7] = 0  # in the corner of what is cut out; it grows as the photo shrinks
     Image.fromarray(mask).save("mask.png")
     command = ("inpaint", fitting, photo, "mask.png", "--out", "filled.png", *QUICK)
     code, out, err = run(*command, "--variants", "2", "--ws", "w.npz")

@@ -410,7 +410,7 @@ def test_the_token_of_the_environment_is_asked_for(
     monkeypatch.setenv("STYLERT_TOKEN", "s3cret")
     asked_for: list[str | None] = []
 
-    def create(_: Any, settings: Settings) -> Any:
+    def create(_: Any, settings: Settings, **others: Any) -> Any:
         asked_for.append(settings.token)
         raise InterruptedError
 
