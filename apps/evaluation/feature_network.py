@@ -23,7 +23,7 @@ from stylert.apps.evaluation.resizing import RESIZES
 from stylert.runtime.arguments import shown
 from stylert.runtime.errors import EngineError, InvalidInput
 from stylert.runtime.files.listed import hash_file
-from stylert.runtime.machine import usable_cpus
+from stylert.runtime.files.network_files import open_network
 from stylert.runtime.packages import import_extra, onnxruntime_distribution
 
 __all__ = ["PREFIX", "FeatureNetwork"]
@@ -85,20 +85,12 @@ class FeatureNetwork:
             EngineError: the provider is not there.
         """
         path = Path(path)
-        if not path.is_file():
-            raise InvalidInput(f"features: got {shown(str(path))}, expected an ONNX file.")
         ort = import_extra("onnxruntime", onnxruntime_distribution() or "onnxruntime", extra="cpu")
         if PROVIDERS[provider][0] not in ort.get_available_providers():
             raise EngineError(f"provider {provider!r}: this ONNX Runtime has none for {path.name}.")
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = usable_cpus() if threads is None else threads
-        try:
-            session = ort.InferenceSession(str(path), options, providers=[PROVIDERS[provider]])
-        except Exception as error:  # ONNX Runtime's own classes
-            reason = " ".join(str(error).split())[:200]
-            raise InvalidInput(
-                f"features: got {path}, which ONNX Runtime cannot read: {reason}"
-            ) from None
+        session = open_network(
+            path, argument="features", threads=threads, provider=PROVIDERS[provider]
+        )
         wishes = _read_wishes(session.get_modelmeta().custom_metadata_map, path)
         size, dim = _read_shapes(session, path)
         return cls(session, wishes, hash_file(path), size, dim)

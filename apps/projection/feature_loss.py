@@ -14,10 +14,8 @@ import numpy as np
 
 from stylert.apps.projection.resampling import make_resampling
 from stylert.runtime import EngineError, InvalidInput
-from stylert.runtime.arguments import shown
 from stylert.runtime.files.listed import hash_file
-from stylert.runtime.machine import usable_cpus
-from stylert.runtime.packages import import_extra, onnxruntime_distribution
+from stylert.runtime.files.network_files import open_network
 
 __all__ = ["FeatureLoss"]
 
@@ -52,7 +50,7 @@ class FeatureLoss:
             InvalidInput: it is no ONNX file.
             MissingExtra: ONNX Runtime is not installed.
         """
-        return _holds_loss(_open(path, threads=1))
+        return _holds_loss(open_network(path, argument="features", threads=1))
 
     @classmethod
     def open(cls, path: str | Path, *, threads: int | None = None) -> FeatureLoss:
@@ -67,7 +65,7 @@ class FeatureLoss:
             MissingExtra: ONNX Runtime is not installed.
         """
         path = Path(path)
-        session = _open(path, threads=threads)
+        session = open_network(path, argument="features", threads=threads)
         if not _holds_loss(session):
             raise InvalidInput(
                 f"features: {path} holds no gradient. Make it: stylert features {path} --gradient "
@@ -125,20 +123,6 @@ class FeatureLoss:
             make_resampling(self._resize, height, self.size),
             make_resampling(self._resize, width, self.size),
         )
-
-
-def _open(path: Path, *, threads: int | None) -> Any:
-    if not path.is_file():
-        raise InvalidInput(f"features: got {shown(str(path))}, expected an ONNX file.")
-    ort = import_extra("onnxruntime", onnxruntime_distribution() or "onnxruntime", extra="cpu")
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = usable_cpus() if threads is None else threads
-    options.log_severity_level = 3
-    try:
-        return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # ONNX Runtime's own classes
-        reason = " ".join(str(error).split())[:200]
-        raise InvalidInput(f"features: ONNX Runtime cannot read {path}: {reason}") from None
 
 
 def _holds_loss(session: Any) -> bool:

@@ -18,7 +18,14 @@ from stylert.runtime.arguments import check_integer
 from stylert.runtime.control.relevance import RelevanceTable, list_relevance, write_relevance
 from stylert.runtime.files.publishing import publish_bytes
 
-__all__ = ["PICTURES", "count_drawings", "find_table", "make_table", "name_table"]
+__all__ = [
+    "PICTURES",
+    "count_drawings",
+    "find_table",
+    "make_table",
+    "name_table",
+    "read_kept_table",
+]
 
 PICTURES = 20  # in which every channel is tried
 FAR = 5.0  # deviations to each side of the mean
@@ -40,7 +47,15 @@ def find_table(generator: Generator, pair: Pair) -> np.ndarray | None:
     Raises:
         BundleError: its file is damaged.
     """
-    name = name_table(pair)
+    return read_kept_table(generator, pair, name_table(pair))
+
+
+def read_kept_table(generator: Generator, pair: Pair, name: str) -> np.ndarray | None:
+    """The table [S, d] that a bundle keeps under a name, if it is of this pair; else None.
+
+    Raises:
+        BundleError: its file is damaged.
+    """
     if list_relevance(generator.bundle).get(name) != pair.fingerprint:
         return None
     return generator.read_relevance(name).table

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from stylert.apps.words.channel_table import name_table
+from stylert.apps.words.channel_table import name_table, read_kept_table
 from stylert.apps.words.pair import Pair
 from stylert.runtime import Generator
 from stylert.runtime.arguments import check_integer
-from stylert.runtime.control.relevance import RelevanceTable, list_relevance, write_relevance
+from stylert.runtime.control.relevance import RelevanceTable, write_relevance
 
 __all__ = ["SAMPLES", "find_sampled_table", "sample_table"]
 
@@ -28,10 +28,7 @@ def find_sampled_table(generator: Generator, pair: Pair) -> np.ndarray | None:
     Raises:
         BundleError: its file is damaged.
     """
-    name = _name(pair)
-    if list_relevance(generator.bundle).get(name) != pair.fingerprint:
-        return None
-    return generator.read_relevance(name).table
+    return read_kept_table(generator, pair, _name(pair))
 
 
 def sample_table(

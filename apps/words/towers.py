@@ -11,8 +11,8 @@ import numpy as np
 
 from stylert.runtime.arguments import shown
 from stylert.runtime.errors import EngineError, InvalidInput
-from stylert.runtime.machine import usable_cpus
-from stylert.runtime.packages import import_extra, onnxruntime_distribution
+from stylert.runtime.files.network_files import open_network
+from stylert.runtime.packages import import_extra
 
 __all__ = ["Tower", "find_towers"]
 
@@ -106,7 +106,7 @@ def find_towers(folder: Path, *, threads: int | None) -> tuple[Tower, Tower]:
     texts: list[Tower] = []
     whole: list[tuple[Tower, Tower]] = []
     for file in files:
-        session = _open(file, threads)
+        session = open_network(file, argument="clip", threads=threads)
         image, text = _tell_kinds(file, session)
         if image is not None and text is not None:
             whole.append((image, text))
@@ -135,18 +135,6 @@ def _list_files(folder: Path) -> list[Path]:
         for file in found
         if not any(file.stem.endswith(v) and file.stem.removesuffix(v) in stems for v in _VARIANTS)
     ]
-
-
-def _open(file: Path, threads: int | None) -> Any:
-    ort = import_extra("onnxruntime", onnxruntime_distribution() or "onnxruntime", extra="cpu")
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = usable_cpus() if threads is None else threads
-    options.log_severity_level = 3
-    try:
-        return ort.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # ONNX Runtime's own classes
-        reason = " ".join(str(error).split())[:200]
-        raise InvalidInput(f"clip: ONNX Runtime cannot read {file}: {reason}") from None
 
 
 def _tell_kinds(file: Path, session: Any) -> tuple[Tower | None, Tower | None]:

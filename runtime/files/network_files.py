@@ -1,0 +1,53 @@
+"""Networks that users bring as ONNX files: of features, of pictures and words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from stylert.runtime.arguments import shown
+from stylert.runtime.errors import InvalidInput
+from stylert.runtime.machine import usable_cpus
+from stylert.runtime.packages import import_extra, onnxruntime_distribution
+
+__all__ = ["open_network"]
+
+ERRORS = 3  # of ONNX Runtime's levels of severity: it warns of what users cannot change
+
+
+def open_network(
+    path: Path,
+    *,
+    argument: str,
+    threads: int | None = None,
+    provider: tuple[str, Mapping[str, Any]] = ("CPUExecutionProvider", {}),
+) -> Any:
+    """Open an ONNX file of somebody else's with ONNX Runtime.
+
+    Args:
+        path: the file.
+        argument: the name that errors begin with.
+        threads: CPU threads of a call, None = all CPUs that this process may use.
+        provider: as ONNX Runtime names it, and its options. That it is there, the caller knows.
+
+    Returns:
+        The `InferenceSession`.
+
+    Raises:
+        InvalidInput: no such file, or none that ONNX Runtime reads.
+        MissingExtra: ONNX Runtime is not installed.
+    """
+    if not path.is_file():
+        raise InvalidInput(f"{argument}: got {shown(str(path))}, expected an ONNX file.")
+    ort = import_extra("onnxruntime", onnxruntime_distribution() or "onnxruntime", extra="cpu")
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = usable_cpus() if threads is None else threads
+    options.log_severity_level = ERRORS
+    try:
+        return ort.InferenceSession(str(path), options, providers=[provider])
+    except Exception as error:  # ONNX Runtime's own classes
+        reason = " ".join(str(error).split())[:200]
+        raise InvalidInput(
+            f"{argument}: got {path}, which ONNX Runtime cannot read: {reason}"
+        ) from None
