@@ -30,7 +30,7 @@ _SCRIPT = '    <script type="module" src="page/page.js"></script>\n'
 _GPU_BUILDS = (("webgpu", "asyncify"), ("jspi",))  # in the names of what graphics cards need
 # Bytes of memory of a page without a generator, of each byte of its files and its unpacked weights,
 # and of each pixel of a picture: what docs/results measured, as a line.
-_EMPTY, _BY_BYTE, _BY_PIXEL = 390e6, 3.75, 300
+_EMPTY, _BY_BYTE, _BY_PIXEL = 300e6, 2.05, 700
 _LIMITS = {"max_images": 24, "max_side": 8192, "max_frames": 1800}
 
 # The same as the service's header; a host that sends no headers has it all the same.
