@@ -32,6 +32,7 @@ def open_gradient(tower: Tower) -> ImageGradient:
     data = build_network_gradient(tower.file, tower.input, tower.output)
     options = ort.SessionOptions()
     options.intra_op_num_threads = tower.session.get_session_options().intra_op_num_threads
+    options.add_session_config_entry("session.force_spinning_stop", "1")  # as `open_network` does
     session = ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
 
     def find(seen: np.ndarray, wanted: np.ndarray) -> np.ndarray:

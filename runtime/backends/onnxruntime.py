@@ -20,6 +20,7 @@ from stylert.runtime.backends.onnxruntime_package import (
     check_provider,
     import_onnxruntime,
     list_tensors,
+    make_options,
     tell_line,
 )
 from stylert.runtime.backends.tensor_check import check_tensors
@@ -122,10 +123,7 @@ class OnnxRuntimeSession:
     ) -> tuple[Any, tuple[str, ...]]:
         """A graph's session in ONNX Runtime, and the names of its inputs."""
         path = bundle.file(graph)
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
+        options = make_options(ort, threads=threads)
         # With patterns the second batch takes a quarter more memory than the first, for no speed.
         options.enable_mem_pattern = False
         # The arena saves a fifth of the time, but grows by powers of two: for a gradient's many

@@ -14,6 +14,7 @@ __all__ = [
     "check_provider",
     "import_onnxruntime",
     "list_tensors",
+    "make_options",
     "tell_line",
 ]
 
@@ -42,6 +43,17 @@ def available_providers() -> list[str]:
     """
     listed = import_onnxruntime().get_available_providers()
     return [name for name in ("cpu", "cuda") if PROVIDERS[name] in listed]
+
+
+def make_options(ort: Any, *, threads: int) -> Any:
+    """The `SessionOptions` of a graph that runs in turns with others, on so many CPU threads."""
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    # Else its idle threads take the CPUs from the next graph, and with them half of its speed.
+    options.add_session_config_entry("session.force_spinning_stop", "1")
+    return options
 
 
 def import_onnxruntime() -> Any:

@@ -44,6 +44,8 @@ def open_network(
     options = ort.SessionOptions()
     options.intra_op_num_threads = usable_cpus() if threads is None else threads
     options.log_severity_level = ERRORS
+    # Such a network works in turns with a generator: its idle threads would take the CPUs from it.
+    options.add_session_config_entry("session.force_spinning_stop", "1")
     try:
         return ort.InferenceSession(str(path), options, providers=[provider])
     except Exception as error:  # ONNX Runtime's own classes
