@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from stylert.apps.projection.resampling import make_resampling
+from stylert.apps.projection.resampling import fold_channels, make_resampling, spread_channels
 from stylert.runtime import EngineError, InvalidInput
 from stylert.runtime.files.listed import hash_file
 from stylert.runtime.files.network_files import open_network
@@ -101,11 +101,11 @@ class FeatureLoss:
         loss, gradient = self._run(["loss", "grad_img"], img, target)
         rows, columns = self._find_matrices(img)
         back = np.matmul(np.matmul(rows.T, gradient), columns)  # [N, 3, H, W]
-        return loss, _fold_channels(back, img.shape[1])
+        return loss, fold_channels(back, img.shape[1])
 
     def _run(self, outputs: list[str], img: np.ndarray, target: np.ndarray) -> list[np.ndarray]:
         rows, columns = self._find_matrices(img)
-        seen = np.matmul(np.matmul(rows, _spread_channels(img)), columns.T)  # [N, 3, S, S]
+        seen = np.matmul(np.matmul(rows, spread_channels(img)), columns.T)  # [N, 3, S, S]
         parts = []
         for start in range(0, len(img), AT_ONCE):
             part = slice(start, start + AT_ONCE)
@@ -129,15 +129,3 @@ def _holds_loss(session: Any) -> bool:
     inputs, outputs = ({t.name for t in of} for of in (session.get_inputs(), session.get_outputs()))
     told = session.get_modelmeta().custom_metadata_map
     return LOSS in told and "stylert.resize" in told and (inputs, outputs) == (INPUTS, OUTPUTS)
-
-
-def _spread_channels(img: np.ndarray) -> np.ndarray:
-    """Red, green and blue of pictures of 1, 3 or 4 channels."""
-    return np.repeat(img, 3, axis=1) if img.shape[1] == 1 else img[:, :3]
-
-
-def _fold_channels(gradient: np.ndarray, channels: int) -> np.ndarray:
-    """The gradient by the channels that pictures have."""
-    if channels == 1:
-        return np.asarray(gradient.sum(1, keepdims=True))
-    return np.pad(gradient, [(0, 0), (0, channels - 3), (0, 0), (0, 0)])

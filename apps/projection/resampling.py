@@ -1,10 +1,10 @@
-"""Resizing of pictures as matrices, so that a gradient can go back through it."""
+"""Resizing of pictures as matrices, and their colours: a gradient goes back the same way."""
 
 from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["make_resampling"]
+__all__ = ["fold_channels", "make_resampling", "spread_channels"]
 
 _SHARPNESS = -0.5  # of the bicubic kernel, as Pillow's
 
@@ -31,6 +31,18 @@ def make_resampling(kind: str, before: int, after: int) -> np.ndarray:
     pixels = np.eye(before)
     mixed = pixels[low] * (1 - share) + pixels[np.minimum(low + 1, before - 1)] * share
     return np.asarray(mixed, np.float32)
+
+
+def spread_channels(img: np.ndarray) -> np.ndarray:
+    """Red, green and blue of pictures [N, C, H, W] of 1, 3 or 4 channels."""
+    return np.repeat(img, 3, axis=1) if img.shape[1] == 1 else img[:, :3]
+
+
+def fold_channels(gradient: np.ndarray, channels: int) -> np.ndarray:
+    """The gradient [N, 3, H, W] of colours, by the channels that pictures have."""
+    if channels == 1:
+        return np.asarray(gradient.sum(1, keepdims=True))
+    return np.pad(gradient, [(0, 0), (0, channels - 3), (0, 0), (0, 0)])
 
 
 def _make_bicubic(before: int, after: int) -> np.ndarray:

@@ -7,7 +7,8 @@ from collections.abc import Callable
 import numpy as np
 
 from stylert.apps.words.towers import Tower
-from stylert.runtime.packages import import_extra, need
+from stylert.runtime.files.network_files import open_model
+from stylert.runtime.packages import need
 
 __all__ = ["ImageGradient", "open_gradient"]
 
@@ -28,12 +29,9 @@ def open_gradient(tower: Tower) -> ImageGradient:
     need("onnx", extra="gradient")
     from stylert.export.adjoint.network_gradient import build_network_gradient
 
-    ort = import_extra("onnxruntime", "onnxruntime", extra="cpu")
     data = build_network_gradient(tower.file, tower.input, tower.output)
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = tower.session.get_session_options().intra_op_num_threads
-    options.add_session_config_entry("session.force_spinning_stop", "1")  # as `open_network` does
-    session = ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    threads = tower.session.get_session_options().intra_op_num_threads
+    session = open_model(data, threads=threads)
 
     def find(seen: np.ndarray, wanted: np.ndarray) -> np.ndarray:
         feeds = {tower.input: seen, "grad_points": wanted}

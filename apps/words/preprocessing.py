@@ -5,13 +5,13 @@ It is one matrix for the rows and one for the columns, so a gradient goes back t
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from stylert.apps.projection.resampling import fold_channels, make_resampling
 from stylert.runtime.errors import InvalidInput
 
 __all__ = ["Preprocessing", "read_preprocessing"]
@@ -19,8 +19,6 @@ __all__ = ["Preprocessing", "read_preprocessing"]
 MEAN = (0.48145466, 0.4578275, 0.40821073)
 DEVIATION = (0.26862954, 0.26130258, 0.27577711)
 SIZE = 224
-_SHARPNESS = -0.5  # of the bicubic filter, as Pillow's
-_REACH = 2.0  # pixels of the filter to each side
 
 
 @dataclass(frozen=True)
@@ -60,12 +58,7 @@ class Preprocessing:
         """The gradient by img [N, C, H, W] of one by what the tower takes, [N, 3, S, S]."""
         rows, columns = self._find_ways(*img.shape[2:])
         pulled = rows.T @ (gradient / self._column(self.deviation) * np.float32(0.5)) @ columns
-        whole = np.zeros_like(img)
-        if img.shape[1] == 1:
-            whole[:] = pulled.sum(1, keepdims=True)
-        else:
-            whole[:, :3] = pulled
-        return whole
+        return fold_channels(pulled, img.shape[1])
 
     def _find_ways(self, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
         """The matrices [S, H] and [S, W] of rows and columns."""
@@ -126,22 +119,5 @@ def _check_colours(name: str, values: Any, least: float) -> tuple[float, ...]:
 
 def _make_way(length: int, resized: int, size: int) -> np.ndarray:
     """The matrix [size, length] that resizes a line of pixels, bicubic, and keeps its middle."""
-    scale = length / resized
-    stretch = max(scale, 1.0)  # antialiasing: the filter is as wide as a new pixel
     first = (resized - size) // 2
-    way = np.zeros((size, length))
-    for row in range(size):
-        middle = (first + row + 0.5) * scale
-        start = max(0, math.floor(middle - _REACH * stretch + 0.5))
-        stop = min(length, math.floor(middle + _REACH * stretch + 0.5))
-        weights = _weigh(np.abs(np.arange(start, stop) + 0.5 - middle) / stretch)
-        way[row, start:stop] = weights / weights.sum()
-    return way.astype(np.float32)
-
-
-def _weigh(x: np.ndarray) -> np.ndarray:
-    """The bicubic filter (Keys 1981) at distances [K]."""
-    a = _SHARPNESS
-    near = ((a + 2) * x - (a + 3)) * x * x + 1
-    far = (((x - 5) * x + 8) * x - 4) * a
-    return np.where(x < 1, near, np.where(x < _REACH, far, 0))
+    return make_resampling("bicubic", length, resized)[first : first + size]

@@ -241,17 +241,21 @@ class _Climb:
         deviation = float(generator.pca(SAMPLES, k=1).stddev[0])
         ws, adam = start.copy(), Adam(start.shape)
         best, reached = start.copy(), similarity.copy()
-        img = np.asarray(generator.synthesize(ws, output="img"))
+
+        def keep(near: np.ndarray) -> None:
+            better = near > reached
+            best[better], reached[better] = ws[better], near[better]
+
         for step in range(s.steps):
+            img = np.asarray(generator.synthesize(ws, output="img"))
             near, of_img = self._pair.find_gradient(img, self._text)
+            if step:
+                keep(near)
             found = generator.draw_gradient(ws, img_grad=-of_img)
             rate = RATE * deviation * (1 - step / s.steps)
             ws = ws + adam.find_step(found.ws, np.full(len(ws), rate, np.float32))
-            img = np.asarray(generator.synthesize(ws, output="img"))
-            near = self._pair.embed_images(img) @ self._text
-            better = near > reached
-            best[better], reached[better] = ws[better], near[better]
             self._progress("following the gradient", step + 1, s.steps)
+        keep(self.compare(ws))
         return best, reached
 
 

@@ -19,6 +19,7 @@ import onnx
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from stylert.export.adjoint.backward import append_adjoint
+from stylert.export.adjoint.constant_nodes import store_constants
 from stylert.runtime.arguments import shown
 from stylert.runtime.errors import InvalidInput, StylertError
 from stylert.runtime.files.publishing import publish_file
@@ -75,12 +76,7 @@ def _read_network(path: Path) -> ModelProto:
             f"features: onnx cannot read {path} in opset {_OPSET}: {reason}"
         ) from None
     model.ir_version = _IR_VERSION
-    for node in [node for node in model.graph.node if node.op_type == "Constant"]:
-        tensor = node.attribute[0].t
-        if node.attribute[0].name == "value":
-            tensor.name = node.output[0]
-            model.graph.initializer.append(tensor)
-            model.graph.node.remove(node)
+    store_constants(model)
     _drop_constants_from_inputs(model)
     return onnx.compose.add_prefix(model, _NETWORK)
 

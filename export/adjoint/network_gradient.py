@@ -8,6 +8,7 @@ import onnx
 from onnx import TensorProto, helper
 
 from stylert.export.adjoint.backward import append_adjoint
+from stylert.export.adjoint.constant_nodes import store_constants
 from stylert.runtime.errors import InvalidInput
 
 __all__ = ["build_network_gradient"]
@@ -30,7 +31,7 @@ def build_network_gradient(path: Path, pictures: str, points: str) -> bytes:
         InvalidInput: an operator has no adjoint, or a size is not fixed.
     """
     model = onnx.load(str(path))
-    _store_constants(model)
+    store_constants(model)
     graph = model.graph
     output = next(value for value in graph.output if value.name == points)
     wanted = onnx.ValueInfoProto()
@@ -44,19 +45,3 @@ def build_network_gradient(path: Path, pictures: str, points: str) -> bytes:
     if model.ByteSize() > _CHECKED:
         raise InvalidInput(f"graph: {path} is too large to be differentiated.")
     return bytes(model.SerializeToString())
-
-
-def _store_constants(model: onnx.ModelProto) -> None:
-    """Turn Constant nodes into initializers, where the adjoint looks for them."""
-    kept = []
-    for node in model.graph.node:
-        values = {a.name: a for a in node.attribute}
-        if node.op_type == "Constant" and "value" in values:
-            tensor = values["value"].t
-            tensor.name = node.output[0]
-            model.graph.initializer.append(tensor)
-        else:
-            kept.append(node)
-    nodes = [onnx.NodeProto.FromString(node.SerializeToString()) for node in kept]
-    del model.graph.node[:]
-    model.graph.node.extend(nodes)

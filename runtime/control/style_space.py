@@ -94,11 +94,6 @@ class StyleSpace:
         styles: np.ndarray = np.concatenate(parts, axis=1) + bias
         return styles
 
-    def name_channel(self, place: int) -> str:
-        """The name of a style: 'b32.conv1:45'."""
-        layer = next(layer for layer in self.layers if place < layer.start + layer.count)
-        return f"{layer.name}:{place - layer.start}"
-
     def find_channel(self, name: Any) -> int:
         """The place of a channel among all styles.
 
