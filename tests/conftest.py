@@ -504,3 +504,18 @@ def int8_bundle(plain_bundle: Path, tmp_path_factory: pytest.TempPathFactory) ->
     out = shutil.copytree(plain_bundle, tmp_path_factory.mktemp("int8") / "bundle")
     quantise_bundle(out, int8_floor=20)
     return out
+
+
+@pytest.fixture(scope="session")
+def means_network(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A feature network that gives the means of the channels of 12x12 pixels. Read only."""
+    from stylert.export.feature_networks.layers import pool_mean
+    from stylert.export.onnx_graph import GraphBuilder
+
+    g = GraphBuilder("means")
+    x = g.input("pixels", ["N", 3, 12, 12])
+    g.output(pool_mean(g, x, name="features"), "features", "float32", ["N", 3])
+    told = {"stylert.name": "means", "stylert.range": "0,255", "stylert.resize": "bilinear"}
+    path = tmp_path_factory.mktemp("features") / "means.onnx"
+    g.save(path, metadata=told)
+    return path

@@ -20,19 +20,6 @@ from typer.testing import CliRunner
 from stylert.apps.evaluation import Estimate, Evaluation, open_network
 from stylert.cli import app, main
 from stylert.commands.evaluation_tables import tell_all
-from stylert.export.feature_networks.layers import pool_mean
-from stylert.export.onnx_graph import GraphBuilder
-
-
-@pytest.fixture
-def network(tmp_path: Path) -> Path:
-    """A feature network that gives the means of the channels."""
-    g = GraphBuilder("means")
-    x = g.input("pixels", ["N", 3, 12, 12])
-    g.output(pool_mean(g, x, name="features"), "features", "float32", ["N", 3])
-    told = {"stylert.name": "means", "stylert.range": "0,255", "stylert.resize": "bilinear"}
-    g.save(tmp_path / "means.onnx", metadata=told)
-    return tmp_path / "means.onnx"
 
 
 @pytest.fixture
@@ -66,8 +53,10 @@ def fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> Callab
     return call
 
 
-def test_a_generator_against_data(bundle: Path, network: Path, run: Callable[..., Any]) -> None:
-    how = ("--features", network, "--threads", 1)
+def test_a_generator_against_data(
+    bundle: Path, means_network: Path, run: Callable[..., Any]
+) -> None:
+    how = ("--features", means_network, "--threads", 1)
     run("generate", bundle, "--seeds", "100-159", "--out", "data")
     saved = ("--save-stats", "stats.npz", "--sheet", "sheet.png", "--keep", "kept")
     told = run("evaluate", bundle, "--data", "data", "--samples", 40, *how, *saved)
@@ -105,9 +94,11 @@ cli.main(sys.argv[1:])
 """
 
 
-def test_a_kill_9_costs_no_digit(bundle: Path, network: Path, run: Callable[..., Any]) -> None:
+def test_a_kill_9_costs_no_digit(
+    bundle: Path, means_network: Path, run: Callable[..., Any]
+) -> None:
     run("generate", bundle, "--seeds", "500-539", "--out", "data")
-    words = ("evaluate", bundle, "--data", "data", "--samples", 150, "--features", network)
+    words = ("evaluate", bundle, "--data", "data", "--samples", 150, "--features", means_network)
     words += ("--threads", "1", "--json")
     whole = run(*words, "--keep", "whole")
     shutil.copytree("whole", "kept", ignore=shutil.ignore_patterns("drawn*"))
@@ -120,10 +111,10 @@ def test_a_kill_9_costs_no_digit(bundle: Path, network: Path, run: Callable[...,
 
 
 def test_processes_give_the_same_digits(
-    bundle: Path, network: Path, run: Callable[..., Any], fail: Callable[..., str]
+    bundle: Path, means_network: Path, run: Callable[..., Any], fail: Callable[..., str]
 ) -> None:
     run("generate", bundle, "--seeds", "900-909", "--out", "data")
-    words = ("evaluate", bundle, "--data", "data", "--samples", 600, "--features", network)
+    words = ("evaluate", bundle, "--data", "data", "--samples", 600, "--features", means_network)
     words += ("--threads", "1", "--metrics", "fid")
     assert run(*words, "--processes", 2, "--keep", "two") == run(*words, "--keep", "one")
     assert sorted(path.name for path in Path("two").iterdir()) == [
@@ -142,11 +133,20 @@ def test_processes_give_the_same_digits(
     assert "--processes goes with --data or --stats" in fail(*words)
 
 
-def test_a_sweep_and_its_chart(bundle: Path, network: Path, run: Callable[..., Any]) -> None:
+def test_a_sweep_and_its_chart(bundle: Path, means_network: Path, run: Callable[..., Any]) -> None:
     run("generate", bundle, "--seeds", "100-139", "--truncation-psi", 1, "--out", "data")
     told = run(
         *("evaluate", bundle, "--data", "data", "--samples", 40, "--metrics", "fid,pr,ppl"),
-        *("--features", network, "--threads", 1, "--sweep", "psi=0:1:2", "--plot", "sweep.png"),
+        *(
+            "--features",
+            means_network,
+            "--threads",
+            1,
+            "--sweep",
+            "psi=0:1:2",
+            "--plot",
+            "sweep.png",
+        ),
     )
     first, last = told["sweep"]
     assert (first["psi"], last["psi"]) == (0, 1)
@@ -158,9 +158,9 @@ def test_a_sweep_and_its_chart(bundle: Path, network: Path, run: Callable[..., A
 
 
 def test_a_deployment_against_another(
-    bundle: Path, goldens: Path, network: Path, run: Callable[..., Any]
+    bundle: Path, goldens: Path, means_network: Path, run: Callable[..., Any]
 ) -> None:
-    how = ("--samples", 20, "--features", network, "--threads", 1)
+    how = ("--samples", 20, "--features", means_network, "--threads", 1)
     told = run(
         "evaluate", bundle, "--precision", "fp32", "--against", goldens / "sg2-skip-32.pkl", *how
     )
@@ -173,9 +173,9 @@ def test_a_deployment_against_another(
 
 
 def test_what_goes_wrong_is_one_line(
-    bundle: Path, network: Path, fail: Callable[..., str], tmp_path: Path
+    bundle: Path, means_network: Path, fail: Callable[..., str], tmp_path: Path
 ) -> None:
-    how = ("evaluate", bundle, "--features", network, "--threads", 1, "--samples", 4)
+    how = ("evaluate", bundle, "--features", means_network, "--threads", 1, "--samples", 4)
     before = sorted(tmp_path.rglob("*"))
     one_of = "pass --data PATH, --stats FILE or --against WHAT, one of them"
     assert one_of in fail(*how)
@@ -211,23 +211,23 @@ def test_what_goes_wrong_is_one_line(
 
 
 def test_an_engine_that_does_not_run_here(
-    bundle: Path, network: Path, fail: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+    bundle: Path, means_network: Path, fail: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is told of the option that was given, and no other backend is drawn with."""
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")  # the same on a machine with a GPU
-    how = ("evaluate", bundle, "--features", network, "--samples", 4)
+    how = ("evaluate", bundle, "--features", means_network, "--samples", 4)
     error = fail(*how, "--against", "engine")
     assert error.startswith("error: --against engine: ")
     assert "--backend" not in error
 
 
 def test_too_few_pictures_are_told_before_any_is_drawn(
-    bundle: Path, network: Path, fail: Callable[..., str], tmp_path: Path
+    bundle: Path, means_network: Path, fail: Callable[..., str], tmp_path: Path
 ) -> None:
     (tmp_path / "data").mkdir()
     for name, size in (("a.png", 32), ("b.png", 16)):
         Image.new("RGB", (size, size)).save(tmp_path / "data" / name)
-    how = ("evaluate", bundle, "--features", network, "--samples", 6, "--data", "data")
+    how = ("evaluate", bundle, "--features", means_network, "--samples", 6, "--data", "data")
     how += ("--keep", "kept")
     error = fail(*how, "--metrics", "fid,dc")
     assert "--metrics: got 'dc' with 2 pictures of the data, expected at least 6." in error
@@ -239,14 +239,14 @@ def test_too_few_pictures_are_told_before_any_is_drawn(
     assert "data: a.png is no picture (of no known format)." in error
 
 
-def test_a_sweep_tells_each_class(capsys: pytest.CaptureFixture[str], network: Path) -> None:
+def test_a_sweep_tells_each_class(capsys: pytest.CaptureFixture[str], means_network: Path) -> None:
     figures = {"fid": Estimate(2.5)}
     told = {"name": "means"}
     found = {
         psi: Evaluation(told, 8, 9, figures, {3: {"fid": Estimate(10 * psi + 5)}})
         for psi in (0.5, 1.0)
     }
-    tell_all(found, open_network(network), as_json=False)
+    tell_all(found, open_network(means_network), as_json=False)
     out = capsys.readouterr().out
     assert re.search(r"At psi 0\.5.*3 +│ +10 .*At psi 1 .*3 +│ +15 ", out, re.DOTALL)
     assert "8 drawn pictures against 9 of the data at each psi, in features of means" in out

@@ -18,8 +18,6 @@ from stylert.apps.datasets import DatasetJob, Seeds
 from stylert.apps.evaluation import extract_drawn, open_network
 from stylert.apps.evaluation.parts import PartTask, PartWorker, extract_parts
 from stylert.apps.evaluation.processes import share_out
-from stylert.export.feature_networks.layers import pool_mean
-from stylert.export.onnx_graph import GraphBuilder
 from stylert.runtime.errors import BundleError, EngineError
 from stylert.runtime.generator import Generator
 
@@ -27,21 +25,10 @@ JOB = DatasetJob(seeds=Seeds.of(range(600)))
 OPENING = {"provider": "cpu", "threads": 1}
 
 
-@pytest.fixture
-def features(tmp_path: Path) -> Path:
-    """A feature network that gives the means of the channels."""
-    g = GraphBuilder("means")
-    x = g.input("pixels", ["N", 3, 12, 12])
-    g.output(pool_mean(g, x, name="features"), "features", "float32", ["N", 3])
-    told = {"stylert.name": "means", "stylert.range": "0,255", "stylert.resize": "bilinear"}
-    g.save(tmp_path / "means.onnx", metadata=told)
-    return tmp_path / "means.onnx"
-
-
 def test_parts_are_joined_in_their_order_whoever_went_on(
-    bundle: Path, features: Path, tmp_path: Path
+    bundle: Path, means_network: Path, tmp_path: Path
 ) -> None:
-    network = open_network(features, threads=1)
+    network = open_network(means_network, threads=1)
     seen: list[tuple[range, ...]] = []
 
     def stop_early(task: PartTask) -> None:
@@ -72,8 +59,8 @@ def test_parts_are_joined_in_their_order_whoever_went_on(
         whole = extract_drawn(generator, JOB, network, tmp_path / "whole")
         of = (generator, JOB, network, tmp_path / "parts")
         with pytest.raises(KeyboardInterrupt):
-            extract_parts(*of, stop_early, features=features)
-        found = extract_parts(*of, go_on, features=features)
+            extract_parts(*of, stop_early, features=means_network)
+        found = extract_parts(*of, go_on, features=means_network)
         assert np.array_equal(found.rows, whole.rows)
         assert np.array_equal(found.classes, whole.classes)
         again = extract_parts(*of, lambda task: pytest.fail("nothing is missing"))
@@ -87,12 +74,12 @@ def list_spawned() -> list[psutil.Process]:
 
 
 def test_what_a_process_refuses_and_who_dies(
-    bundle: Path, features: Path, tmp_path: Path, refuses: Callable[..., Any]
+    bundle: Path, means_network: Path, tmp_path: Path, refuses: Callable[..., Any]
 ) -> None:
     parts = (range(256), range(256, 512))
     with Generator.open(bundle, **OPENING) as generator:
         job = JOB.for_generator(generator.spec, generator.classes)
-    task = PartTask(str(bundle), job, str(tmp_path / "kept"), "drawn", parts, str(features))
+    task = PartTask(str(bundle), job, str(tmp_path / "kept"), "drawn", parts, str(means_network))
     with refuses("No bundle at", error=BundleError):
         share_out(replace(task, bundle=str(tmp_path / "none")), 1, **OPENING)
     with refuses("The machine", "has no bundle at", error=BundleError):
