@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from stylert.runtime.backends.gpu_graph import find_engine_graph
+from stylert.runtime.backends.graph_forms import find_engine_graph
 from stylert.runtime.backends.tensorrt.plans import Plan, list_plans
 from stylert.runtime.backends.tensorrt.refit_weights import with_float32_weights
 from stylert.runtime.bundle import Bundle, GraphSpec

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from stylert.runtime.arguments import check_choice, check_integer
-from stylert.runtime.backends.gpu_graph import find_engine_graph, hash_engine_graph
+from stylert.runtime.backends.graph_forms import find_engine_graph, hash_engine_graph
 from stylert.runtime.bundle import HALF, INT8, Bundle
 from stylert.runtime.errors import InvalidInput
 

@@ -40,7 +40,14 @@ from stylert.runtime.files.publishing import check_folder
 from stylert.runtime.labels import Classes
 
 __all__ = [
-    *("ENCODER", "GPU", "GRADIENT", "HALF", "INT8"),  # keys of graphs that a bundle may have
+    *(
+        "ENCODER",
+        "GPU",
+        "GRADIENT",
+        "HALF",
+        "HALF_ENCODER",
+        "INT8",
+    ),  # keys of graphs that a bundle may have
     "ENGINES",
     "MANIFEST",
     "SCHEMA",
@@ -56,13 +63,14 @@ __all__ = [
 ]
 
 ENCODER = "encoder"  # the graph that makes the styles of a photo
+HALF_ENCODER = f"{ENCODER}.fp16"  # the same in mixed half precision
 ENGINES = "engines"  # the folder of those that were built
 GPU = "synthesis.gpu"  # the synthesis graph in fewer, larger nodes
 GRADIENT = "gradient"  # the adjoint of the synthesis graph
 HALF = "synthesis.fp16"  # the synthesis graph in mixed half precision
 INT8 = "synthesis.int8"  # the same with convolutions in 8 bits
 _LOWER = {"fp16": HALF, "int8": INT8}  # by precision; a bundle may have them
-_OTHERS = {*_LOWER.values(), ENCODER, f"{ENCODER}.fp16", GPU, GRADIENT}  # that it may have, too
+_OTHERS = {*_LOWER.values(), ENCODER, HALF_ENCODER, GPU, GRADIENT}  # that it may have, too
 
 # More is no network, and would cost memory before anything else is wrong with it.
 MAX_SIZE = 2**16  # of a dimension: pixels, classes, ...

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from stylert.runtime.backends.gpu_graph import hash_engine_graph
+from stylert.runtime.backends.graph_forms import hash_engine_graph
 from stylert.runtime.backends.tensorrt.plans import Plan
 from stylert.runtime.bundle import Bundle
 

@@ -10,8 +10,7 @@ from typing import Any
 from stylert.export.encoders.config import Encoder
 from stylert.export.encoders.graph import build_encoder_graph
 from stylert.export.encoders.parity import EncoderParity, compare_encoder
-from stylert.runtime.backends.gpu_graph import HALF_ENCODER
-from stylert.runtime.bundle import ENCODER, HALF, Bundle, GraphSpec, hash_file
+from stylert.runtime.bundle import ENCODER, HALF, HALF_ENCODER, Bundle, GraphSpec, hash_file
 from stylert.runtime.errors import InvalidInput
 from stylert.runtime.files.manifest import publish_manifest
 from stylert.runtime.files.publishing import publish_file

@@ -13,8 +13,7 @@ import numpy as np
 from stylert.export.encoders.config import Encoder, EncoderConfig
 from stylert.export.encoders.half import HalfEncoder, choose_half_encoder
 from stylert.export.graph_session import open_file
-from stylert.runtime.backends.gpu_graph import HALF_ENCODER
-from stylert.runtime.bundle import ENCODER, Bundle
+from stylert.runtime.bundle import ENCODER, HALF_ENCODER, Bundle
 from stylert.runtime.control.encoder_facts import read_encoder_facts
 from stylert.runtime.errors import BundleError, ParityError
 from stylert.runtime.files.pictures import resize_picture

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stylert.runtime.backends.gpu_graph import find_encoder, find_synthesis
+from stylert.runtime.backends.graph_forms import find_encoder, find_synthesis
 from stylert.runtime.backends.onnxruntime_package import (
     PROVIDERS,
     available_providers,

@@ -19,7 +19,7 @@ from stylert.engines.layer_runner import build_layer_plan, make_layer_runner
 from stylert.export.checkpoints import read_checkpoint
 from stylert.export.layers import compare_layers
 from stylert.export.layers.runners import quiet
-from stylert.runtime.backends.gpu_graph import find_engine_graph
+from stylert.runtime.backends.graph_forms import find_engine_graph
 from stylert.runtime.backends.tensorrt.plans import Plan
 from stylert.runtime.bundle import Bundle
 from stylert.runtime.errors import EngineError

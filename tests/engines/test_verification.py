@@ -17,7 +17,7 @@ import pytest
 from onnx import helper, numpy_helper
 
 from stylert.engines.verification import EngineCheck, check_engine, open_engine
-from stylert.runtime.backends.gpu_graph import find_engine_graph
+from stylert.runtime.backends.graph_forms import find_engine_graph
 from stylert.runtime.backends.tensorrt.plans import Plan
 from stylert.runtime.backends.tensorrt.trust import UntrustedEngine, record_engine
 from stylert.runtime.bundle import Bundle, hash_file

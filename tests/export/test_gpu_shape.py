@@ -18,7 +18,7 @@ from stylert.engines import BuildRequest
 from stylert.export.adjoint.shared_weights import SMALL
 from stylert.export.checkpoints import read_checkpoint
 from stylert.export.gpu_shape import check_gpu_shape
-from stylert.runtime.backends.gpu_graph import (
+from stylert.runtime.backends.graph_forms import (
     find_engine_graph,
     find_synthesis,
     hash_engine_graph,

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from stylert.runtime.backends.cuda.device import Device
-from stylert.runtime.backends.gpu_graph import find_engine_graph, hash_engine_graph
+from stylert.runtime.backends.graph_forms import find_engine_graph, hash_engine_graph
 from stylert.runtime.backends.tensorrt.plans import Plan
 from stylert.runtime.backends.tensorrt.trust import record_engine
 from stylert.runtime.bundle import ENGINES, Bundle, hash_file

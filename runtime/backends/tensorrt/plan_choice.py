@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-from stylert.runtime.backends.gpu_graph import hash_engine_graph
+from stylert.runtime.backends.graph_forms import hash_engine_graph
 from stylert.runtime.backends.tensorrt.plans import Plan, list_plans
 from stylert.runtime.backends.tensorrt.trust import UntrustedEngine, is_trusted, tell_untrusted
 from stylert.runtime.bundle import Bundle

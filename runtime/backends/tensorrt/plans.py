@@ -22,7 +22,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from stylert.runtime.backends.gpu_graph import hash_engine_graph
+from stylert.runtime.backends.graph_forms import hash_engine_graph
 from stylert.runtime.bundle import ENGINES, Bundle
 from stylert.runtime.errors import EngineError
 from stylert.runtime.files.json_files import read_json

@@ -14,7 +14,7 @@ from typing import Any
 
 from stylert.runtime.backends.cuda.device import Device
 from stylert.runtime.backends.cuda.launch_timer import LaunchTimer
-from stylert.runtime.backends.gpu_graph import find_engine_graph
+from stylert.runtime.backends.graph_forms import find_engine_graph
 from stylert.runtime.backends.tensorrt.cuda_graphs import GraphPolicy
 from stylert.runtime.backends.tensorrt.engine import Engine
 from stylert.runtime.backends.tensorrt.lanes import Lane, LanePool

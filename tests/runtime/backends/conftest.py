@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stylert.runtime.backends.gpu_graph import find_engine_graph, hash_engine_graph
+from stylert.runtime.backends.graph_forms import find_engine_graph, hash_engine_graph
 from stylert.runtime.backends.onnxruntime import OnnxRuntimeSession
 from stylert.runtime.backends.tensorrt.plans import Plan
 from stylert.runtime.backends.tensorrt.session import TensorRTSession

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import hashlib
 
-from stylert.runtime.bundle import ENCODER, GPU, Bundle, graph_key
+from stylert.runtime.bundle import ENCODER, GPU, HALF_ENCODER, Bundle, graph_key
 from stylert.runtime.proof.bundle_facts import stored_weights
 
 __all__ = [
-    "HALF_ENCODER",
     "find_encoder",
     "find_engine_graph",
     "find_synthesis",
     "hash_engine_graph",
 ]
-
-HALF_ENCODER = f"{ENCODER}.fp16"  # the encoder in mixed half precision
 
 
 def find_encoder(bundle: Bundle, precision: str) -> str:
