@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from stylert.engines.building import Progress
 from stylert.engines.choice import COMPILERS, CompilerStatus, choose_compiler, list_compilers
 from stylert.engines.compiler import build_engines
-from stylert.engines.request import GRAPHS, OUTPUTS, PRECISIONS, BuildRequest, parse_batches
+from stylert.engines.request import (
+    GRAPHS,
+    OUTPUTS,
+    PRECISIONS,
+    BuildRequest,
+    list_graphs,
+    parse_batches,
+)
 from stylert.runtime.backends.tensorrt.plans import Plan
-from stylert.runtime.bundle import Bundle
+from stylert.runtime.bundle import ENCODER, Bundle
 
 __all__ = [
     "COMPILERS",
@@ -30,7 +38,7 @@ def build_engine(
     precision: str = "fp16",
     batch: str = "1,4,8",
     output: str = "image",
-    graphs: Sequence[str] = GRAPHS,
+    graphs: Sequence[str] | None = None,
     sm: str = "",
     gpu: int | None = None,
     optimization_level: int | None = None,
@@ -52,8 +60,10 @@ def build_engine(
         precision: of the synthesis: 'fp16', 'fp32' or 'int8'. It is a property of the graph's file.
         batch: '1,4,8' for a profile for each of these sizes, '1:4:8' for one from 1 to 8 that is
             best at 4.
-        output: what the synthesis gives: 'image' (uint8), 'img' (float32), or 'both'.
-        graphs: 'mapping', 'synthesis', or both.
+        output: what the synthesis gives: 'image' (uint8), 'img' (float32), or 'both'. With an
+            encoder that sees what was drawn (ReStyle), 'image' becomes 'both'.
+        graphs: some of 'mapping', 'synthesis' and 'encoder', None = all that the bundle has. The
+            encoder is in half precision where the bundle has such a graph of it.
         sm: for TensorRT-RTX: what to build for, e.g. '86,89,120'; '' = this machine's GPUs.
         gpu: index of the GPU that TensorRT builds on, None = the first. TensorRT-RTX builds for it.
         optimization_level: 0 (fast build) to 5 (fast engine), None = the compiler's own default.
@@ -76,10 +86,11 @@ def build_engine(
     """
     sms = tuple(part.strip() for part in sm.split(",")) if sm else ()
     batches = parse_batches(batch)
+    opened = Bundle.open(bundle)
     request = BuildRequest(
-        bundle=Bundle.open(bundle),
+        bundle=opened,
         precision=precision,
-        graphs=tuple(graphs),
+        graphs=list_graphs(opened) if graphs is None else tuple(graphs),
         output=output,
         batches=batches,
         sms=sms,
@@ -91,4 +102,10 @@ def build_engine(
     )
     chosen, why = choose_compiler(compiler, sms=sms, gpu=gpu)
     say(f"Compiler {why}.")
+    if request.lacks_img:
+        say("The synthesis gives img, too: the bundle's encoder sees what was drawn.")
+        request = replace(request, output="both")
+    single = ENCODER in request.graphs and request.find_precision(ENCODER) == "fp32"
+    if single and precision != "fp32":
+        say("The encoder computes in float32: the bundle has no encoder.fp16.onnx.")
     return build_engines(chosen, request, force=force, progress=progress, say=say)

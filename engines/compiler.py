@@ -179,7 +179,7 @@ def _compile(
         onnx = request.find_onnx(draft.graph)
         parsed = ParsedGraph(compiler.trt, builder, logger, onnx, draft.precision)
         parsed.keep_outputs(draft.outputs)
-        parsed.check_precision(draft.precision, request.half_blocks)
+        parsed.check_precision(draft.precision, request.list_half_blocks(draft.graph))
         for name in islands:
             parsed.make_island(name)
         config = _make_config(compiler, request, builder, parsed)

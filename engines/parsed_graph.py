@@ -90,7 +90,7 @@ class ParsedGraph:
             precision: 'fp16', 'fp32' or 'int8'. Of the last, the network only tells which
                 convolutions have dequantised weights: see `list_quantised` and `built_layers`.
             half_blocks: blocks whose convolutions must be half in an fp16 graph, but for the
-                upsampling of the RGB image.
+                upsampling of the RGB image, and what weighs an encoder's channels.
 
         Raises:
             EngineError: one computes in another type than its weights have, none is half in an
@@ -105,11 +105,13 @@ class ParsedGraph:
             )
         half = 0
         must = tuple(f"{block}{end}" for block in half_blocks for end in "./")
-        image = tuple(f"{block}.upsample/" for block in half_blocks)
+        single = tuple(
+            f"{block}{end}/" for block in half_blocks for end in (".upsample", "/excite")
+        )
         for layer in self._list_convolutions():
             types = self._tell_types(layer)
             is_half = types[0] == "HALF"
-            expected = layer.name.startswith(must) and not layer.name.startswith(image)
+            expected = layer.name.startswith(must) and not layer.name.startswith(single)
             if len(set(types)) != 1 or (expected and not is_half and precision == "fp16"):
                 raise self._make_error(
                     f"{layer.name} has the types {', '.join(types)} (input, output, weights), "

@@ -9,7 +9,8 @@ from typing import Any
 
 from stylert.runtime.arguments import check_choice, check_integer
 from stylert.runtime.backends.graph_forms import find_engine_graph, hash_engine_graph
-from stylert.runtime.bundle import HALF, INT8, Bundle
+from stylert.runtime.bundle import ENCODER, HALF, HALF_ENCODER, INT8, Bundle
+from stylert.runtime.control.encoder_facts import read_encoder_facts
 from stylert.runtime.errors import InvalidInput
 
 __all__ = [
@@ -18,11 +19,12 @@ __all__ = [
     "OUTPUTS",
     "PRECISIONS",
     "BuildRequest",
+    "list_graphs",
     "need_half_graph",
     "parse_batches",
 ]
 
-GRAPHS = ("mapping", "synthesis")
+GRAPHS = ("mapping", "synthesis", ENCODER)
 OUTPUTS = {"image": ("image",), "img": ("img",), "both": ("image", "img")}
 PRECISIONS = ("fp16", "fp32", "int8")
 LARGEST_BATCH = 1024
@@ -37,8 +39,10 @@ class BuildRequest:
     """
 
     bundle: Bundle
-    precision: str = "fp16"  # of the synthesis: that of the graph's file; the mapping is float32
-    graphs: tuple[str, ...] = GRAPHS
+    # Of the synthesis: that of the graph's file. The mapping is float32, and so is an encoder that
+    # has no graph in half precision.
+    precision: str = "fp16"
+    graphs: tuple[str, ...] = GRAPHS[:2]
     output: str = "image"  # of the synthesis: 'image' (uint8), 'img' (float32) or 'both'
     batches: tuple[tuple[int, int, int], ...] = ((1, 1, 1),)  # see `parse_batches`
     sms: tuple[str, ...] = ()  # '89' is compute capability 8.9; empty = the GPU of this machine
@@ -57,6 +61,8 @@ class BuildRequest:
             check_integer("optimization_level", self.optimization_level, 0, 5)
         if self.workspace is not None:
             check_integer("workspace", self.workspace, 1)
+        if ENCODER in self.graphs:
+            read_encoder_facts(self.bundle)  # refuses a bundle without
         if "synthesis" in self.graphs and self.precision == "fp16":
             need_half_graph(self.bundle)
         if "synthesis" in self.graphs and self.precision == "int8":
@@ -73,11 +79,21 @@ class BuildRequest:
 
     def find_precision(self, graph: str) -> str:
         """Precision of a graph's file."""
+        if graph == ENCODER:
+            half = find_engine_graph(self.bundle, ENCODER, self.precision) == HALF_ENCODER
+            return "fp16" if half else "fp32"
         return "fp32" if graph == "mapping" else self.precision
 
     def list_outputs(self, graph: str) -> tuple[str, ...]:
         """The outputs that a graph's engine keeps."""
-        return ("ws",) if graph == "mapping" else OUTPUTS[self.output]
+        return OUTPUTS[self.output] if graph == "synthesis" else ("ws",)
+
+    @property
+    def lacks_img(self) -> bool:
+        """Whether an encoder is built that sees img, which the synthesis was not to give."""
+        if self.output != "image" or not {ENCODER, "synthesis"} <= set(self.graphs):
+            return False
+        return read_encoder_facts(self.bundle).start is not None
 
     def find_onnx(self, graph: str) -> Path:
         """The file that a graph's engine is built from."""
@@ -87,12 +103,18 @@ class BuildRequest:
         """SHA-256 of that graph, weights beside it included, from the manifest."""
         return hash_engine_graph(self.bundle, graph, self.find_precision(graph))
 
-    @property
-    def half_blocks(self) -> tuple[str, ...]:
+    def list_half_blocks(self, graph: str) -> tuple[str, ...]:
         """The blocks that the export put into half precision; empty if it does not say."""
-        half = self.bundle.manifest.get("half")
-        blocks = half.get("half_blocks") if isinstance(half, Mapping) else None
-        return tuple(block for block in blocks or () if isinstance(block, str))
+        manifest = self.bundle.manifest
+        if graph == ENCODER:
+            manifest = manifest[ENCODER]
+        half = manifest.get("half")
+        listed = half.get("half_blocks") if isinstance(half, Mapping) else None
+        blocks = tuple(block for block in listed or () if isinstance(block, str))
+        if graph == ENCODER and "head" in blocks:  # whose nodes have names of their own
+            codes = (f"styles{i}" for i in range(self.bundle.spec.num_ws))
+            return (*blocks, "pyramid1", "pyramid2", *codes)
+        return blocks
 
     @property
     def profile(self) -> str:
@@ -111,6 +133,11 @@ class BuildRequest:
             "hardware_compatible": self.hardware_compatible,
             "refittable": self.refittable,
         }
+
+
+def list_graphs(bundle: Bundle) -> tuple[str, ...]:
+    """The graphs of a bundle that engines are built of: all of `GRAPHS` that it has."""
+    return tuple(graph for graph in GRAPHS if graph in bundle.graphs)
 
 
 def need_half_graph(bundle: Bundle) -> None:

@@ -14,11 +14,13 @@ from typing import Any
 import numpy as np
 
 from stylert.runtime.bundle import is_noise
+from stylert.runtime.control.inversion import make_photos
+from stylert.runtime.feeds import Feeds
 from stylert.runtime.generator import Generator
 from stylert.runtime.latents import make_z
 from stylert.runtime.transforms import TRANSFORM
 
-__all__ = ["EngineScene", "list_scenes"]
+__all__ = ["EngineScene", "list_scenes", "make_encoder_feeds"]
 
 Draw = Callable[[Generator, Sequence[int], str], Any]  # of some seeds, 'img' or 'image'
 
@@ -84,6 +86,28 @@ def list_scenes(graph: Generator, seeds: Sequence[int]) -> list[EngineScene]:
         EngineScene(f"psi 0.7 to layer {middle}", chosen, draw_cut),
         EngineScene("another w in every layer", chosen, draw_mixed),
     ]
+
+
+def make_encoder_feeds(graph: Generator, seeds: Sequence[int]) -> Feeds:
+    """What an encoder is fed to be verified: pictures that the generator draws.
+
+    One that sees what was drawn sees the picture and the styles of the next seed.
+
+    Args:
+        graph: the float32 graphs.
+        seeds: of the pictures.
+    """
+    facts = graph.encoder
+    ws = graph.styles(seeds, labels=_make_labels(graph, seeds), truncation_psi=1.0)
+    images = graph.synthesize(ws)
+    images = images[..., : 3 if images.shape[3] > 2 else 1]
+    if facts.picture == "labels":
+        images = (images[..., 0].astype(np.int64) * facts.channels // 256).astype(np.uint8)
+    rows = {"photo": make_photos(images, facts)}
+    if facts.start is not None:
+        codes = np.roll(ws, 1, axis=0)
+        rows |= {"img": graph.synthesize(codes, output="img"), "codes": codes}
+    return Feeds(len(ws), rows)
 
 
 def _generate(generator: Generator, seeds: Sequence[int], output: str, **options: Any) -> Any:

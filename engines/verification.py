@@ -9,23 +9,25 @@ layer. Every batch size that the engine was built for draws.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from stylert.engines.scenes import list_scenes
+from stylert.engines.scenes import list_scenes, make_encoder_feeds
 from stylert.runtime.backends.tensorrt.plan_choice import find_named
 from stylert.runtime.backends.tensorrt.plans import list_plans
 from stylert.runtime.backends.tensorrt.session import TensorRTSession
-from stylert.runtime.bundle import Bundle
+from stylert.runtime.bundle import ENCODER, Bundle
 from stylert.runtime.errors import EngineError, ParityError
+from stylert.runtime.feeds import Feeds
 from stylert.runtime.generator import Generator
 from stylert.runtime.machine import visible_gpus
 from stylert.runtime.proof.bundle_facts import int8_error, reference_error
 from stylert.runtime.proof.parity import (
+    CODES,
     LEAST_RANGE,
     MAX_SHARE_OFF,
     TOLERANCES,
@@ -46,7 +48,7 @@ STEPS = 127.5  # of a byte in 1 of a float
 class EngineRow:
     """All pictures of one scene at one batch size."""
 
-    output: str  # 'ws', 'img', or 'image': the bytes
+    output: str  # 'ws', 'img', or 'image': the bytes; 'codes' of an encoder, or its 'pictures'
     scene: str
     batch: int
     images: int
@@ -178,8 +180,45 @@ def check_engine(
                     found = judge.compare(output, expected, scene.draw(engine, batch, output))
                     rows.append(EngineRow(output, scene.name, batch, len(seeds), *found))
             progress(i + 1, len(scenes))
+        encoder = facts.get("encoder")
+        for precision in [p.precision for p in list_plans(bundle) if p.name == encoder]:
+            rows += _check_encoder(graph, engine, precision, seeds, batches)
     where = f"{facts['package']} {facts['version']} on {facts['gpu']}"
     return EngineCheck(tuple(facts["plans"]), where, str(facts["precision"]), tuple(rows))
+
+
+def _check_encoder(
+    graph: Generator, engine: Generator, precision: str, seeds: Sequence[int], batches: list[int]
+) -> Iterator[EngineRow]:
+    """The encoder's engine against its float32 graph, on pictures of the generator's own.
+
+    Float32 by its codes, half precision by what the float32 generator draws of them, as when the
+    encoder was added to the bundle.
+    """
+    feeds = make_encoder_feeds(graph, seeds)
+    expected = _encode(graph, feeds, 1)
+    drawn = None if precision == "fp32" else graph.synthesize(expected, output="img")
+    scene = "the encoder, of its generator's pictures"
+    for batch in batches:
+        got = _encode(engine, feeds, batch)
+        if drawn is None:
+            off = float(np.abs(got - expected).max() / max(np.abs(expected).max(), 1e-6))
+            excess = off / CODES if np.isfinite(off) else math.inf
+            told = f"max |d| {off:.1e} of their range"
+            yield EngineRow("codes", scene, batch, len(seeds), told, excess)
+        elif not np.isfinite(got).all():
+            yield EngineRow("pictures", scene, batch, len(seeds), "not finite", math.inf)
+        else:
+            found = _Judge(precision, None).compare(
+                "img", drawn, graph.synthesize(got, output="img")
+            )
+            yield EngineRow("pictures", scene, batch, len(seeds), *found)
+
+
+def _encode(generator: Generator, feeds: Feeds, batch: int) -> np.ndarray:
+    with generator.lifetime.in_use() as session:
+        parts = [session.run((ENCODER,), part, ["ws"])[0] for part in feeds.split(batch)]
+    return np.concatenate([np.asarray(part) for part in parts])
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -62,7 +62,7 @@ __all__ = [
     "hash_file",
 ]
 
-ENCODER = "encoder"  # the graph that makes the styles of a photo
+ENCODER: Final = "encoder"  # the graph that makes the styles of a photo
 HALF_ENCODER = f"{ENCODER}.fp16"  # the same in mixed half precision
 ENGINES = "engines"  # the folder of those that were built
 GPU = "synthesis.gpu"  # the synthesis graph in fewer, larger nodes

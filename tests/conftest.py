@@ -467,7 +467,7 @@ def tiny(make_checkpoint: Callable[..., Checkpoint]) -> Checkpoint:
 
 
 @pytest.fixture(scope="session")
-def make_encoder() -> Callable[[int, int], Encoder]:
+def make_encoder() -> Callable[..., Encoder]:
     """Makes an encoder of 16x16 pixels, of random weights, for a num_ws and a w_dim."""
     from stylert.export.encoders.untrained import make_untrained_encoder
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from stylert.runtime.backends.graph_forms import hash_engine_graph
 from stylert.runtime.backends.tensorrt.plans import Plan
-from stylert.runtime.bundle import Bundle
+from stylert.runtime.bundle import ENCODER, Bundle
 
 __all__ = ["PORTABLE", "PlanSet", "find_plan_sets"]
 
@@ -58,6 +58,8 @@ def find_plan_sets(bundle: Bundle, plans: Iterable[Plan]) -> tuple[list[PlanSet]
     reasons = []
     usable = []
     for plan in plans:
+        if plan.graph == ENCODER:
+            continue  # Triton serves none
         reason = _find_misfit(bundle, plan)
         if reason is None:
             usable.append(plan)

@@ -211,10 +211,10 @@ class _EncoderGraph:
     def space_to_channels(self, x: ir.Value) -> ir.Value:
         """Squares of 2x2 pixels as channels, in torch's order: colour, row, column."""
         c, g = self.config, self.graph
-        shape = [0, c.channels, c.height // 2, 2, c.width // 2, 2]
+        shape = [0, c.in_channels, c.height // 2, 2, c.width // 2, 2]
         x = g.op("Reshape", x, g.constant("squares", np.array(shape)), name="squares_of")
         x = g.op("Transpose", x, name="order", perm=[0, 1, 3, 5, 2, 4])
-        shape = [0, 4 * c.channels, c.height // 2, c.width // 2]
+        shape = [0, 4 * c.in_channels, c.height // 2, c.width // 2]
         return g.op("Reshape", x, g.constant("channels", np.array(shape)), name="channels_of")
 
     # Heads: codes [N, num_codes, w_dim].

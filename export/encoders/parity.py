@@ -19,11 +19,17 @@ from stylert.runtime.errors import BundleError, ParityError
 from stylert.runtime.files.pictures import resize_picture
 from stylert.runtime.generator import Generator
 from stylert.runtime.proof.bundle_facts import reading_manifest
-from stylert.runtime.proof.parity import TOLERANCES, Difference, RoundingError, compare, judge
+from stylert.runtime.proof.parity import (
+    CODES,
+    TOLERANCES,
+    Difference,
+    RoundingError,
+    compare,
+    judge,
+)
 
-__all__ = ["MOST", "PICTURES", "EncoderParity", "check_encoder", "compare_encoder"]
+__all__ = ["PICTURES", "EncoderParity", "check_encoder", "compare_encoder"]
 
-MOST = 1e-4  # difference of codes, of their range
 PICTURES = 8  # that are compared: as many as the second gate needs
 
 
@@ -52,13 +58,13 @@ class EncoderParity:
     @property
     def passed(self) -> bool:
         """Whether codes and pictures are as close as they have to be."""
-        exact = self.codes <= MOST and self.gate > 0  # nan is not, either
+        exact = self.codes <= CODES and self.gate > 0  # nan is not, either
         return exact and (self.half_db is None or self.half_db >= TOLERANCES["fp16"].psnr_db)
 
     def make_table(self) -> list[dict[str, str]]:
         """What was found, as texts for people."""
         rows = [
-            ("codes, of their range", f"max |d| {self.codes:.1e}, at most {MOST:g}"),
+            ("codes, of their range", f"max |d| {self.codes:.1e}, at most {CODES:g}"),
             (
                 f"{PICTURES} pictures of them",
                 f"rms {self.decoded.rms:.1e}, max |d| {self.decoded.max_abs:.1e}",
@@ -77,7 +83,7 @@ class EncoderParity:
         return {
             "pictures": PICTURES,
             "difference": self.codes if np.isfinite(self.codes) else None,
-            "most": MOST,
+            "most": CODES,
             "decoded": self.decoded.to_json(),
             "reference_error": None if self.error is None else self.error.to_json(),
             "gate": self.gate,
@@ -87,10 +93,10 @@ class EncoderParity:
 
     def make_error(self) -> ParityError:
         """The error of a graph that failed."""
-        if not self.codes <= MOST:
+        if not self.codes <= CODES:
             return ParityError(
                 f"The encoder's graph makes other codes than PyTorch: they differ by "
-                f"{self.codes:.1e} of their range, expected at most {MOST:g}."
+                f"{self.codes:.1e} of their range, expected at most {CODES:g}."
             )
         if self.gate and self.half_db is not None:
             return ParityError(
@@ -171,7 +177,7 @@ def compare_encoder(
         expected = model(*tensors).numpy()
         (made,) = open_file(graph).run(["ws"], feeds)
         codes = float(np.abs(made - expected).max() / max(np.abs(expected).max(), 1e-6))
-        if not codes <= MOST:  # there is nothing to draw, of nan least of all
+        if not codes <= CODES:  # there is nothing to draw, of nan least of all
             return EncoderParity(codes, Difference(np.inf, np.inf, -np.inf, False), None, 0)
         drawn = _draw(generator, expected)
         decoded, error = compare(drawn, _draw(generator, made)), None

@@ -10,12 +10,13 @@ from stylert.export.encoders.config import Encoder, EncoderConfig
 __all__ = ["make_untrained_encoder"]
 
 
-def make_untrained_encoder(num_ws: int, w_dim: int) -> Encoder:
+def make_untrained_encoder(num_ws: int, w_dim: int, *, feedback: bool = False) -> Encoder:
     """A small encoder of 16 x 16 pixels, in the layout of `examples/train_encoder`.
 
     Args:
         num_ws: layers of the generator.
         w_dim: length of a w.
+        feedback: it sees what it has drawn, in two passes.
     """
     config = EncoderConfig(
         title="StyleRT",
@@ -28,6 +29,8 @@ def make_untrained_encoder(num_ws: int, w_dim: int) -> Encoder:
         w_dim=w_dim,
         height=16,
         width=16,
+        feedback=feedback,
+        passes=2 if feedback else 1,
     )
     random = np.random.default_rng(0)
     tensors = {

@@ -27,11 +27,13 @@ def find_synthesis(bundle: Bundle, provider: str, precision: str) -> str:
 
 
 def find_engine_graph(bundle: Bundle, graph: str, precision: str) -> str:
-    """Key of the graph that an engine is built from: 'mapping', or a form of 'synthesis'.
+    """Key of the graph that an engine is built from: 'mapping', or a form of the others.
 
     An engine of the graph for GPUs launches a third of the kernels. Its weights lie in another
     file, where those that are stored as integers cannot be written out for TensorRT's parser.
     """
+    if graph == ENCODER:
+        return find_encoder(bundle, "fp32" if precision == "fp32" else "fp16")
     if graph == "synthesis" and stored_weights(bundle) == "fp32":
         return find_synthesis(bundle, "tensorrt", precision)
     return graph_key(graph, precision)

@@ -56,6 +56,7 @@ class OnnxRuntimeSession:
         gpu: index of the GPU, for 'cuda'.
         timer: takes the time of the runs on that GPU, with their copies from and to the host; None
             = nobody asks.
+        draws: open mapping and synthesis at once; else, like the others, when they are run.
 
     Raises:
         InvalidInput: an unknown provider, or the bundle has no half-precision graph.
@@ -76,6 +77,7 @@ class OnnxRuntimeSession:
         threads: int | None = None,
         gpu: int = 0,
         timer: LaunchTimer | None = None,
+        draws: bool = True,
     ) -> None:
         ort = import_onnxruntime()
         if provider not in PROVIDERS:
@@ -106,24 +108,22 @@ class OnnxRuntimeSession:
         if timer is not None:  # only a stream of ours can be watched
             with timer.device.active():
                 self._stream = timer.device.open_stream()
-        # The mapping network is too small to gain from threads, and a pool of its own would spin.
-        self._graphs = {
-            "mapping": self._open(ort, bundle, "mapping", threads=1),
-            "synthesis": self._open(
-                ort, bundle, find_synthesis(bundle, provider, precision), threads=self.threads
-            ),
+        self._keys = {
+            "synthesis": find_synthesis(bundle, provider, precision),
+            ENCODER: find_encoder(bundle, precision),
         }
-        self._open_other = partial(self._open, ort, bundle, threads=self.threads)
-        self._encoder = find_encoder(bundle, precision)
+        self._open_asked = partial(self._open, ort, bundle)
+        self._graphs: dict[str, tuple[Any, tuple[str, ...]]] = {}
+        for graph in ("mapping", "synthesis") if draws else ():
+            self._find_graph(graph)
         self._only_what_is_asked = ort.RunOptions()  # of the many gradients
         self._only_what_is_asked.only_execute_path_to_fetches = True
 
-    def _open(
-        self, ort: Any, bundle: Bundle, graph: str, *, threads: int
-    ) -> tuple[Any, tuple[str, ...]]:
+    def _open(self, ort: Any, bundle: Bundle, graph: str) -> tuple[Any, tuple[str, ...]]:
         """A graph's session in ONNX Runtime, and the names of its inputs."""
         path = bundle.file(graph)
-        options = make_options(ort, threads=threads)
+        # The mapping network is too small to gain from threads, and a pool of its own would spin.
+        options = make_options(ort, threads=1 if graph == "mapping" else self.threads)
         # With patterns the second batch takes a quarter more memory than the first, for no speed.
         options.enable_mem_pattern = False
         # The arena saves a fifth of the time, but grows by powers of two: for a gradient's many
@@ -195,8 +195,7 @@ class OnnxRuntimeSession:
         """A graph; one that few ask for, the gradient or the encoder, is opened when it is."""
         with self._lock:
             if graph not in self._graphs:
-                key = self._encoder if graph == ENCODER else graph
-                self._graphs[graph] = self._open_other(key)
+                self._graphs[graph] = self._open_asked(self._keys.get(graph, graph))
         return self._graphs[graph]
 
     def _bound_outputs(self) -> BoundOutputs:

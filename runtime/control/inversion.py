@@ -14,7 +14,7 @@ from stylert.runtime.errors import InvalidInput
 from stylert.runtime.feeds import Feeds
 from stylert.runtime.files.pictures import make_grey, resize_picture
 
-__all__ = ["Inversion"]
+__all__ = ["Inversion", "make_photos"]
 
 
 class Inversion:
@@ -65,7 +65,7 @@ class Inversion:
                     f"passes: got {passes}, expected 1: an encoder of {facts.title} does not see "
                     "its own result."
                 )
-        photo = np.stack([_prepare(image, facts) for image in _list_images(images, facts)])
+        photo = make_photos(images, facts)
         if facts.start is None:
             return self._encode({"photo": photo})
         codes = np.repeat(facts.start[None], len(photo), axis=0)
@@ -78,6 +78,19 @@ class Inversion:
 
     def _encode(self, rows: dict[str, np.ndarray]) -> np.ndarray:
         return np.asarray(self._run((ENCODER,), Feeds(len(rows["photo"]), rows), "ws"))
+
+
+def make_photos(images: Any, facts: EncoderFacts) -> np.ndarray:
+    """Pictures as an encoder takes them: photo [N, channels, height, width] float32.
+
+    Args:
+        images: see `Inversion.invert`.
+        facts: of the encoder.
+
+    Raises:
+        InvalidInput: a shape, dtype or value does not fit.
+    """
+    return np.stack([_prepare(image, facts) for image in _list_images(images, facts)])
 
 
 def _list_images(images: Any, facts: EncoderFacts) -> Sequence[np.ndarray]:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CHAOTIC_RMS",
+    "CODES",
     "LEAST_RANGE",
     "MAX_FACTOR",
     "MAX_SHARE_OFF",
@@ -74,6 +75,8 @@ RMS_FACTOR = 4.0
 MAX_FACTOR = 8.0
 RMS_FLOOR = 1e-7  # of the reference's rms: float32 itself has no more digits
 CHAOTIC_RMS = 1e-3  # a network whose float32 is further off proves nothing
+
+CODES = 1e-4  # difference of an encoder's codes in float32, of their range
 
 MAX_SHARE_OFF = 0.02  # of float32's bytes: a float off by 1e-4 is 0.013 of a step from its edge
 LEAST_RANGE = 0.05  # of a picture for its PSNR: a flatter one counts as if it had this

@@ -46,8 +46,12 @@ def test_other_batches_are_refused(text: str, refuses: Refuses) -> None:
     [
         ({"precision": "int4"}, ("precision", "int4", "'fp16'", "'fp32'", "'int8'")),
         ({"output": "png"}, ("output", "png", "('image', 'img', 'both')")),
-        ({"graphs": ("discriminator",)}, ("graphs", "discriminator", "'mapping' or 'synthesis'")),
-        ({"graphs": ()}, ("graphs", "'mapping' or 'synthesis'")),
+        (
+            {"graphs": ("discriminator",)},
+            ("graphs", "discriminator", "('mapping', 'synthesis', 'encoder')"),
+        ),
+        ({"graphs": ()}, ("graphs", "('mapping', 'synthesis', 'encoder')")),
+        ({"graphs": ("encoder",)}, ("has no encoder", "stylert encoder")),
         ({"optimization_level": 6}, ("level", "6", "0 to 5")),
         ({"workspace": 0}, ("workspace", "got 0", "at least 1")),
     ],
@@ -92,5 +96,6 @@ def test_file_names_tell_sizes_from_ranges(opened: Bundle) -> None:
 @pytest.mark.parametrize("half", [None, "all", {}, {"half_blocks": None}, {"half_blocks": [8]}])
 def test_a_manifest_need_not_say_which_blocks_are_half(opened: Bundle, half: Any) -> None:
     manifest = {**opened.manifest, "half": half}
-    assert BuildRequest(Bundle(**(vars(opened) | {"manifest": manifest}))).half_blocks == ()
-    assert BuildRequest(opened).half_blocks == ("b8", "b16", "b32")
+    request = BuildRequest(Bundle(**(vars(opened) | {"manifest": manifest})))
+    assert request.list_half_blocks("synthesis") == ()
+    assert BuildRequest(opened).list_half_blocks("synthesis") == ("b8", "b16", "b32")

@@ -17,6 +17,7 @@ import pytest
 from onnx import helper, numpy_helper
 
 from stylert.engines.verification import EngineCheck, check_engine, open_engine
+from stylert.export.encoders.bundling import add_encoder
 from stylert.runtime.backends.graph_forms import find_engine_graph
 from stylert.runtime.backends.tensorrt.plans import Plan
 from stylert.runtime.backends.tensorrt.trust import UntrustedEngine, record_engine
@@ -272,3 +273,56 @@ def test_the_command_layer_by_layer(
     assert (caught.value.code, err) == (0, "")
     assert asked[-1] == name
     assert "\nengine: no layer drifts.\n" in out
+
+
+@pytest.mark.parametrize("feedback", [False, True])
+def test_the_encoders_engine_is_compared_too(
+    own: Path,
+    add: Callable[..., str],
+    backends: Any,
+    make_encoder: Callable[..., Any],
+    *,
+    feedback: bool,
+) -> None:
+    spec = Bundle.open(own).spec
+    add_encoder(own, make_encoder(spec.num_ws, spec.w_dim, feedback=feedback), verify=False)
+    add(own)
+    assert "codes" not in {row.output for row in check_engine(own, seeds=[0]).rows}
+    bundle = Bundle.open(own)
+    plan: Plan = backends._add_plan(bundle, "encoder", "any", True, {})
+    rows = [row for row in check_engine(own, seeds=range(3)).rows if row.output == "codes"]
+    assert [(row.batch, row.passed) for row in rows] == [(1, True), (2, True), (4, True)]
+    assert max(row.excess for row in rows) < 1 / 2
+    model = onnx.load(bundle.file("encoder"))
+    (bias,) = (tensor for tensor in model.graph.initializer if tensor.name == "stem/conv_bias")
+    array = numpy_helper.to_array(bias)
+    bias.CopyFrom(numpy_helper.from_array((array + 0.001).astype(array.dtype), bias.name))
+    other = shutil.copytree(own, own.parent / "other")
+    onnx.save(model, other / "wrong.onnx")
+    file = plan.file(bundle)
+    file.write_text(json.dumps({**json.loads(file.read_text()), "onnx": str(other / "wrong.onnx")}))
+    plan = replace(plan, sha256=hash_file(file), size=file.stat().st_size)
+    file.with_suffix(".json").write_text(json.dumps(plan.to_json()))
+    record_engine(plan)
+    check = check_engine(own, seeds=range(3))
+    assert {row.output for row in check.rows if not row.passed} == {"codes"}
+    with pytest.raises(ParityError, match=r"Worst: codes with the encoder.* of their range\.$"):
+        raise check.make_error()
+
+
+def test_the_encoder_in_half_precision_is_judged_by_its_pictures(
+    bundle_of: Callable[[str], Path],
+    add: Callable[..., str],
+    backends: Any,
+    make_encoder: Callable[..., Any],
+    tmp_path: Path,
+) -> None:
+    path = shutil.copytree(bundle_of("sg2-nhwc-32"), tmp_path / "half")
+    spec = Bundle.open(path).spec
+    add_encoder(path, make_encoder(spec.num_ws, spec.w_dim))
+    fields = {"precision": "fp16", "batches": ((1, 1, 1),)}
+    add(path, **fields)
+    backends._add_plan(Bundle.open(path), "encoder", "any", True, fields)
+    (row,) = (row for row in check_engine(path, seeds=[0]).rows if row.output == "pictures")
+    assert row.passed
+    assert "PSNR" in row.difference

@@ -269,7 +269,7 @@ class Engine:
 
     def _check_profiles(self) -> None:
         count = int(self._engine.num_optimization_profiles)
-        first = "z" if self.plan.graph == "mapping" else "ws"
+        first = {"mapping": "z", "encoder": "photo"}.get(self.plan.graph, "ws")
         got = [self.find_rows(first, profile) for profile in range(count)]
         expected = [(least, most) for least, _, most in self.plan.batches]
         if got != expected:

@@ -34,7 +34,7 @@ class Lane:
 
     Args:
         device: the GPU.
-        engines: by graph: 'mapping' and 'synthesis'.
+        engines: by graph: 'mapping', 'synthesis', and 'encoder' once that is asked for.
         residents: constant inputs, shared with the other lanes.
         policy: of CUDA graphs, shared with the other lanes.
         delivery: the stream of arrays that stay on the device, shared with the other lanes. They
@@ -64,8 +64,7 @@ class Lane:
         # What a constant input was last placed as: there are many, and this is asked in every call.
         self._constants: dict[tuple[str, int], tuple[np.ndarray, int, int]] = {}
         self._programs: OrderedDict[Any, Program] = OrderedDict()
-        self._scratch: Memory | None = None  # working memory of all contexts
-        self._scratch_size = 0
+        self._scratch: list[tuple[Memory, int]] = []  # working memory of contexts, and its size
         self._inputs_taken: Event | None = None  # until then the staging memory is being read
         self._max_batch = max_batch
         self._timer = timer
@@ -80,7 +79,7 @@ class Lane:
         """Queue the graphs in `stages` one after the other.
 
         Args:
-            stages: 'mapping', 'synthesis', or both: ws then stays on the device.
+            stages: 'mapping', 'synthesis', both (ws then stays on the device), or 'encoder'.
             feeds: inputs by name, each of one row or of as many as images are wanted.
             constants: the other inputs, of one row: the same arrays in every call.
             batch: images that are run, so that a profile fits; those beyond are padding.
@@ -146,8 +145,8 @@ class Lane:
         with contextlib.ExitStack() as stack:
             for slot in self._slots.values():
                 stack.callback(slot.free)
-            if self._scratch is not None:
-                stack.callback(self._scratch.free)
+            for memory, _ in self._scratch:
+                stack.callback(memory.free)
             stack.callback(self.forget_programs)
 
     def _place_constant(
@@ -204,11 +203,7 @@ class Lane:
         if program is not None:
             self._programs.move_to_end(key)
             return program
-        if self._scratch is None:
-            size = max(engine.scratch_bytes for engine in self._engines.values())
-            self._scratch = self._device.allocate(size, self._stream)
-            self._scratch_size = size
-        scratch = (self._scratch.pointer, self._scratch_size)
+        scratch = self._find_scratch()
         while len(self._programs) >= MAX_PROGRAMS:
             self._stream.sync()
             self._programs.popitem(last=False)[1].free()
@@ -231,6 +226,17 @@ class Lane:
         for stage in stages:
             self._engines[stage].keep_kernels()  # a process that is killed does not close
         return program
+
+    def _find_scratch(self) -> tuple[int, int]:
+        """Address and size of working memory that is enough for all engines that are open.
+
+        One that is opened later may need more. Programs that are bound to the smaller one keep it.
+        """
+        size = max(engine.scratch_bytes for engine in list(self._engines.values()))
+        if not self._scratch or self._scratch[-1][1] < size:
+            self._scratch.append((self._device.allocate(size, self._stream), size))
+        memory, available = self._scratch[-1]
+        return memory.pointer, available
 
     def _slot(self, stage: str, name: str) -> _Slot:
         if name not in self._slots:

@@ -9,11 +9,11 @@ from functools import partial
 from stylert.runtime.backends.graph_forms import hash_engine_graph
 from stylert.runtime.backends.tensorrt.plans import Plan, list_plans
 from stylert.runtime.backends.tensorrt.trust import UntrustedEngine, is_trusted, tell_untrusted
-from stylert.runtime.bundle import Bundle
+from stylert.runtime.bundle import ENCODER, Bundle
 from stylert.runtime.errors import EngineError, InvalidInput, MissingExtra
 from stylert.runtime.machine import Gpu
 
-__all__ = ["Choice", "choose_plans", "find_named"]
+__all__ = ["Choice", "choose_plans", "find_named", "tell_build"]
 
 # The packages that run a compiler's plans; the first that does is taken.
 PACKAGES: Mapping[str, tuple[str, ...]] = {
@@ -27,12 +27,13 @@ _AMPERE = (8, 0)
 
 @dataclass(frozen=True)
 class Choice:
-    """Two plans that belong together, and the package that runs them."""
+    """Plans that belong together, and the package that runs them."""
 
     mapping: Plan
     synthesis: Plan
     package: str
     version: str
+    encoder: Plan | None = None  # where there is one that belongs to them
     note: str = ""  # what the user should know of it
 
 
@@ -83,7 +84,7 @@ def choose_plans(
             raise
     choice = choose(plans)  # or what is wrong with all of them
     other = next(one for one in (choice.synthesis, choice.mapping) if one not in trusted)
-    build = _command(bundle, [other], gpu, precision)
+    build = tell_build(bundle, [other], gpu, precision)
     raise UntrustedEngine(tell_untrusted(other, build))
 
 
@@ -109,9 +110,9 @@ def _choose(
     version_of: Callable[[str], str],
 ) -> Choice:
     """The best pair among these plans; see `choose_plans`."""
-    mappings = [plan for plan in plans if plan.graph == "mapping"]
+    others = [plan for plan in plans if plan.graph != "synthesis"]
     syntheses = [plan for plan in plans if plan.graph == "synthesis" and _is_asked(plan, precision)]
-    build = _command(bundle, syntheses, gpu, precision)
+    build = tell_build(bundle, syntheses, gpu, precision)
     if not syntheses:
         kind = "engine" if precision == "auto" else f"{precision} engine"
         raise EngineError(f"The bundle {bundle.path} has no {kind}. Build one: {build}")
@@ -128,16 +129,23 @@ def _choose(
         package = _package(synthesis, versions) or ""
         partners = [
             plan
-            for plan in mappings
+            for plan in others
             if (plan.compiler, plan.batches) == (synthesis.compiler, synthesis.batches)
             and _package(plan, versions) == package
             and _misfit(bundle, plan, gpu.compute_capability, versions) is None
         ]
-        if not partners:
+
+        def rank(plan: Plan, version: str = versions[package]) -> tuple[bool, bool]:
+            return plan.precision == "fp16", plan.version == version
+
+        mapping = max((p for p in partners if p.graph == "mapping"), key=rank, default=None)
+        if mapping is None:
             reasons.append(f"{synthesis.name} has no mapping plan of the same kind and batches")
             continue
-        mapping = max(partners, key=lambda plan: plan.version == versions[package])
-        choices.append(Choice(mapping, synthesis, package, versions[package]))
+        lowest = ("fp32",) if synthesis.precision == "fp32" else ("fp16", "fp32")
+        encoders = [p for p in partners if p.graph == ENCODER and p.precision in lowest]
+        encoder = max(encoders, key=rank, default=None)
+        choices.append(Choice(mapping, synthesis, package, versions[package], encoder))
     if not choices:
         major, minor = gpu.compute_capability
         raise EngineError(
@@ -228,14 +236,14 @@ def _tell_other_gpu(bundle: Bundle, plan: Plan, gpu: Gpu) -> str:
     """What to know of a plan that was built on another GPU, '' if there is nothing."""
     if plan.gpu in (None, gpu.name) or plan.options.get("hardware_compatible"):
         return ""
-    build = _command(bundle, [plan], gpu, plan.precision)
+    build = tell_build(bundle, [plan], gpu, plan.precision)
     return (
         f"{plan.name} was built on {plan.gpu} and runs on {gpu.name}, perhaps not with its "
         f"best kernels. For this GPU: {build}"
     )
 
 
-def _command(bundle: Bundle, plans: Sequence[Plan], gpu: Gpu, precision: str) -> str:
+def tell_build(bundle: Bundle, plans: Sequence[Plan], gpu: Gpu, precision: str) -> str:
     """The command that builds what is missing."""
     compilers = {plan.compiler for plan in plans}
     rtx = compilers == {"tensorrt_rtx"} and gpu.compute_capability in RTX_CAPABILITIES

@@ -40,7 +40,7 @@ class Plan:
     name: str  # of the files, without .plan and .json
     compiler: str  # 'tensorrt' or 'tensorrt_rtx'
     version: str  # of the compiler, e.g. '11.4.0.106'
-    graph: str  # 'mapping' or 'synthesis'
+    graph: str  # 'mapping', 'synthesis' or 'encoder'
     precision: str  # of the graph's file: 'fp32' or 'fp16'; a mapping graph is always 'fp32'
     compute_capabilities: tuple[str, ...]  # what it was built for: '8.9', ...
     gpu: str | None  # name of the GPU that it was built on, None = built without one

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import shlex
+import threading
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from stylert.runtime.backends.cuda.device import Device
@@ -18,11 +20,12 @@ from stylert.runtime.backends.graph_forms import find_engine_graph
 from stylert.runtime.backends.tensorrt.cuda_graphs import GraphPolicy
 from stylert.runtime.backends.tensorrt.engine import Engine
 from stylert.runtime.backends.tensorrt.lanes import Lane, LanePool
+from stylert.runtime.backends.tensorrt.other_encoder import OtherEncoder
 from stylert.runtime.backends.tensorrt.package import Package
-from stylert.runtime.backends.tensorrt.plan_choice import COMPILERS, choose_plans
+from stylert.runtime.backends.tensorrt.plan_choice import COMPILERS, choose_plans, tell_build
 from stylert.runtime.backends.tensorrt.plans import Plan
 from stylert.runtime.backends.tensorrt.resident import ResidentArrays
-from stylert.runtime.bundle import Bundle
+from stylert.runtime.bundle import ENCODER, HALF_ENCODER, Bundle
 from stylert.runtime.errors import EngineError, InvalidInput, StylertWarning
 from stylert.runtime.feeds import Feeds
 from stylert.runtime.machine import Gpu
@@ -74,10 +77,11 @@ class TensorRTSession:
         self._bundle = bundle
         self._timer = timer
         packages = _Packages()
+        here = Gpu(self._device.index, self._device.name, self._device.compute_capability)
         try:
             self._choice = choose_plans(
                 bundle,
-                gpu=Gpu(self._device.index, self._device.name, self._device.compute_capability),
+                gpu=here,
                 precision=precision,
                 version_of=packages.version_of,
                 trust_engines=trust_engines,
@@ -98,6 +102,9 @@ class TensorRTSession:
             raise
         self.precision = self._choice.synthesis.precision
         self.max_batch = max(most for _, _, most in self._choice.synthesis.batches)
+        self._opening = threading.Lock()  # of the encoder's engine, which few ask for
+        build = tell_build(bundle, [self._choice.synthesis], here, self.precision)
+        self._other_encoder = OtherEncoder(bundle, build)
         self._residents = ResidentArrays(self._device)
         self._broken = ""  # why, after a refit that failed halfway
         self._lanes = LanePool(self._new_lane, limit=lanes)
@@ -108,18 +115,21 @@ class TensorRTSession:
         """Run graphs in one launch: ws never leaves the GPU between them; see `Session.run`."""
         if self._broken:
             raise EngineError(f"This session is of no use: {self._broken}. Open the bundle again.")
-        if other := [graph for graph in graphs if graph not in (MAPPING, SYNTHESIS)]:
+        if other := [graph for graph in graphs if graph not in (MAPPING, SYNTHESIS, ENCODER)]:
             raise EngineError(
                 f"{other[0]}: engines of TensorRT have none, expected backend='onnxruntime' or "
                 "'openvino'."
             )
-        batch = self._padded(feeds.count)
         last = graphs[-1]
-        self._check_outputs(
-            self._choice.synthesis if last == SYNTHESIS else self._choice.mapping, outputs
-        )
+        plan = self._plans.get(last)
+        if plan is None:
+            return self._other_encoder.run(feeds, outputs)
+        batch = self._padded(feeds.count)
+        self._check_outputs(plan, outputs)
         rows = feeds.draw_rows()
         with self._device.active(), self._lanes.take() as lane:
+            if last == ENCODER:
+                self._open_encoder(plan)
             lane.run(graphs, rows, feeds.constants, batch)
             deliver = lane.to_device_array if on_device else lane.to_numpy
             return [deliver(last, name, feeds.count) for name in outputs]
@@ -134,7 +144,7 @@ class TensorRTSession:
             EngineError: the plans are not refittable, or TensorRT refuses. If it fails halfway, the
                 session is of no use any more.
         """
-        plans = (self._choice.mapping, self._choice.synthesis)
+        plans = [plan for graph, plan in self._plans.items() if graph in bundle.graphs]
         for plan in plans:
             if not plan.options.get("refittable"):
                 raise EngineError(
@@ -148,19 +158,25 @@ class TensorRTSession:
         for graph in graphs.values():
             _check_same_architecture(self._bundle, bundle, graph)
         with self._device.active(), self._lanes.all_idle() as idle:
+            if ENCODER in graphs:
+                self._open_encoder(self._plans[ENCODER])
             for lane in idle:  # a graph holds what it found when it was captured
                 lane.forget_programs()
             try:
-                for stage, engine in self._engines.items():
-                    engine.refit(bundle.file(graphs[stage]))
+                for stage, graph in graphs.items():
+                    self._engines[stage].refit(bundle.file(graph))
             except BaseException as error:
                 self._broken = f"a refit failed halfway ({type(error).__name__})"
                 raise
             self._broken = ""
+            self._other_encoder.take(bundle)
+            if ENCODER not in graphs:  # the other bundle has none, so nobody asks for it
+                self._choice = replace(self._choice, encoder=None)
 
     def describe(self) -> dict[str, Any]:
         """What runs where."""
         major, minor = self._device.compute_capability
+        facts = {} if ENCODER not in self._bundle.graphs else {"encoder": self._tell_encoder()}
         return {
             "backend": "tensorrt",
             "package": self._package.name,
@@ -171,6 +187,7 @@ class TensorRTSession:
             "compute_capability": f"{major}.{minor}",
             "precision": self.precision,
             "plans": [self._choice.mapping.name, self._choice.synthesis.name],
+            **facts,
             "batches": [list(batch) for batch in self._choice.synthesis.batches],
             "cuda_graphs": self._policy.enabled,
             "cuda_graphs_why": self._policy.why,
@@ -187,6 +204,24 @@ class TensorRTSession:
                     for engine in self._engines.values():
                         stack.callback(engine.keep_kernels)
                     stack.callback(self._residents.free)
+                    stack.callback(self._other_encoder.close)
+
+    def _tell_encoder(self) -> str:
+        plan = self._choice.encoder
+        return "ONNX Runtime on the CPU" if plan is None else plan.name
+
+    @property
+    def _plans(self) -> dict[str, Plan]:
+        """The plans by graph."""
+        chosen = self._choice
+        plans = {MAPPING: chosen.mapping, SYNTHESIS: chosen.synthesis}
+        return plans if chosen.encoder is None else {**plans, ENCODER: chosen.encoder}
+
+    def _open_encoder(self, plan: Plan) -> None:
+        """Load the encoder's engine, if that is not done. The device is active."""
+        with self._opening:
+            if ENCODER not in self._engines:
+                self._engines[ENCODER] = self._open(self._bundle, plan)
 
     def _check_outputs(self, plan: Plan, outputs: Sequence[str]) -> None:
         for name in outputs:
@@ -268,6 +303,13 @@ def _check_same_architecture(ours: Bundle, other: Bundle, graph: str) -> None:
         raise InvalidInput(f"refit: {other.path} has no {graph} graph, expected one as here.")
     mine, theirs = ours.graphs[graph], other.graphs[graph]
     same = (mine.inputs, mine.outputs) == (theirs.inputs, theirs.outputs)
+    if graph in (ENCODER, HALF_ENCODER):
+        configs = [bundle.manifest[ENCODER].get("config") for bundle in (ours, other)]
+        if not same or configs[0] != configs[1]:
+            raise InvalidInput(
+                f"refit: {other.path} has an encoder of another architecture, expected one as that "
+                f"of {ours.path}. Build engines for it instead."
+            )
     if other.family != ours.family or not same:
         raise InvalidInput(
             f"refit: {other.path} is of another architecture ({other.family}, "

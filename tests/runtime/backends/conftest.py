@@ -123,7 +123,9 @@ def _add_plan(bundle: Bundle, graph: str, noise: str, own: bool, fields: dict[st
         **fields,
     }
     if graph == "mapping":
-        values |= {"precision": "fp32", "outputs": ("ws",)}
+        values |= {"precision": "fp32"}
+    if graph != "synthesis":
+        values |= {"outputs": ("ws",)}
     onnx = bundle.file(find_engine_graph(bundle, graph, values["precision"]))
     content = {"onnx": str(onnx), "noise": noise}
     content |= {key: values[key] for key in ("batches", "outputs")}

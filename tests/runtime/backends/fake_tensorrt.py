@@ -143,7 +143,8 @@ class Engine:
         self.tensors = {t.name: t for t in (*session.get_inputs(), *outputs)}
         self.inputs = [t.name for t in session.get_inputs()]
         self.outputs = [t.name for t in outputs]
-        self.graph = "mapping" if "z" in self.inputs else "synthesis"
+        first = {"z": "mapping", "photo": "encoder"}
+        self.graph = next((first[name] for name in self.inputs if name in first), "synthesis")
         self.num_io_tensors = len(self.tensors)
         self.num_optimization_profiles = len(self.batches)
         world.loaded.append(self.onnx)
@@ -165,7 +166,8 @@ class Engine:
         return [Dims(sizes) for sizes in self.find_limits(name, profile_index)]
 
     def get_device_memory_size_for_profile_v2(self, profile_index: int) -> int:
-        return 1000 * int(self.batches[profile_index][2])
+        size = 3000 if self.graph == "encoder" else 1000
+        return size * int(self.batches[profile_index][2])
 
     def create_runtime_config(self) -> RuntimeConfig:
         assert self.world.rtx, "not used here: full TensorRT has other strategies"
@@ -286,7 +288,8 @@ class Context:
         return self.world.answer("infer_shapes", missing)
 
     def get_tensor_shape(self, name: str) -> Dims:
-        batch = self.shapes["z" if self.engine.graph == "mapping" else "ws"][0]
+        first = {"mapping": "z", "encoder": "photo"}.get(self.engine.graph, "ws")
+        batch = self.shapes[first][0]
         shape = [batch, *tuple(self.engine.get_tensor_shape(name))[1:]]
         return Dims(self.world.answer("get_tensor_shape", shape))
 
