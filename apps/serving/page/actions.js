@@ -47,13 +47,15 @@ export function saveBlob(blob, name) {
  * @param {Object<string, function()>} keys - what a key does: 'z', 'ctrl+z', 'ctrl+shift+z'.
  */
 export function listenToKeys(keys) {
-  const enabled = element("shortcuts");
-  enabled.checked = stored() !== "off";
-  enabled.addEventListener("change", () => store(enabled.checked ? "on" : "off"));
+  const box = element("shortcuts");
+  let enabled = null; // is read when it is first needed: the browser's storage may be slow to open
+  const isEnabled = () => (enabled ??= stored() !== "off");
+  element("keys-panel").addEventListener("toggle", () => (box.checked = isEnabled()));
+  box.addEventListener("change", () => store((enabled = box.checked) ? "on" : "off"));
   document.addEventListener("keydown", (event) => {
     const writing = event.target.matches?.(WRITTEN);
     const act = keys[nameOf(event)];
-    if (!act || writing || document.querySelector("dialog[open]") || !enabled.checked || event.altKey || event.isComposing) return;
+    if (!act || writing || document.querySelector("dialog[open]") || event.altKey || event.isComposing || !isEnabled()) return;
     event.preventDefault();
     act();
   });

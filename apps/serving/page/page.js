@@ -10,7 +10,7 @@ import { buildPanels } from "./panels.js";
 import { buildPhoto } from "./photo.js";
 import { photos } from "./photo_styles.js";
 import { pythonOf } from "./python.js";
-import { rest } from "./rest.js";
+import { nextFrame, rest } from "./rest.js";
 import { Service, TokenWanted } from "./service.js";
 import { buildSheet } from "./sheet.js";
 import { alone, defaults, fromHash, inWords, isWalking, toHash } from "./settings.js";
@@ -74,17 +74,33 @@ async function open() {
   sheet = buildSheet(info, drawBlob, (make) => change(make(settings)), showError);
   const drawFilm = (walk, kind, signal) => service.film(walk, kind, info, signal);
   film = buildFilm(info, drawFilm, { say, failed: showError });
-  photos.recall(info);
+  if (info.photos || info.words) photos.recall(info);
   showPhoto = buildPhoto(info, service, { change, say, failed: showError });
   showWords = buildWords(info, service, { change, failed: showError });
   buildActions();
   await rest();
-  for (const id of ["actions", "settings"]) element(id).hidden = false;
+  element("actions").hidden = false;
   element("main").classList.remove("closed");
   window.addEventListener("hashchange", readAddress);
   home = defaults(info);
   if (location.hash.length > 1) readAddress();
   else showFirst();
+  await showSettings();
+}
+
+/** Show the panels, which are laid out one after the other before: all at once hold the page up. */
+async function showSettings() {
+  const form = element("settings");
+  const parts = [...form.children].filter((part) => !part.hidden);
+  for (const part of parts) part.hidden = true;
+  form.classList.add("building");
+  form.hidden = false;
+  for (const part of parts) {
+    await nextFrame();
+    part.hidden = false;
+  }
+  await nextFrame();
+  form.classList.remove("building");
 }
 
 /** Look for a first picture, until something is set by hand or by an address. */

@@ -9,6 +9,7 @@ import { FPS, frameCount } from "./settings.js";
 
 const FOLDER = new URL("../bundle/", import.meta.url).href;
 const RUNTIME = new URL("../runtime/", import.meta.url).href;
+const RESTED_MS = 500; // without a picture: what is not urgent is in nobody's way then
 
 /** No server asks for a token here; the page knows the name. */
 export class TokenWanted extends Error {}
@@ -18,6 +19,8 @@ export class Service {
   #asked = new Map(); // {resolve, reject} by id
   #last = 0;
   #say = () => {};
+  #kept = false; // or soon
+  #resting = 0; // the timer that then keeps the files
 
   /**
    * Load the generator.
@@ -38,13 +41,15 @@ export class Service {
     info.backend = await this.#ask({ open: { info, folder: FOLDER, runtime: RUNTIME, backend } });
     say("");
     const videos = "VideoEncoder" in window && info.img_channels === 3 ? ["webm", "zip"] : ["zip"];
-    keepForLater();
     return { ...info, videos, video_lack: "" };
   }
 
   /** @returns {Promise<Blob>} a PNG. */
-  draw(settings, info, signal) {
-    return this.#ask({ draw: settings }, signal);
+  async draw(settings, info, signal) {
+    const picture = await this.#ask({ draw: settings }, signal);
+    clearTimeout(this.#resting);
+    if (!this.#kept) this.#resting = setTimeout(() => this.#keep(), RESTED_MS);
+    return picture;
   }
 
   /** @returns {Promise<Blob>} the walk of these settings: a video, or its frames as PNG files. */
@@ -66,6 +71,14 @@ export class Service {
       });
       this.#asked.set(id, { resolve, reject });
       this.#worker.postMessage({ id, ...request });
+    });
+  }
+
+  /** Keep all files, so that the next visit needs no network. */
+  #keep() {
+    this.#kept = true;
+    navigator.serviceWorker?.register(new URL("../offline.js", import.meta.url)).catch(() => {
+      // A browser that keeps nothing, as in a private window, loads them again.
     });
   }
 
@@ -91,11 +104,4 @@ function checkBrowser() {
   if (!isSecureContext) {
     throw new Error("This page needs an address that begins with https:// (or localhost).");
   }
-}
-
-/** Keep all files, so that the next visit needs no network. */
-function keepForLater() {
-  navigator.serviceWorker?.register(new URL("../offline.js", import.meta.url)).catch(() => {
-    // A browser that keeps nothing, as in a private window, loads them again.
-  });
 }
