@@ -117,11 +117,18 @@ def upfirdn2d(
         x = F.pad(x.reshape(N, C, H, 1, W, 1), [0, up - 1, 0, 0, 0, up - 1])
         x = x.reshape(N, C, H * up, W * up)
     x = F.pad(x, list(padding))
-    firs = [fir * gain] if fir.ndim == 2 else [fir[None] * gain, fir[:, None]]
-    for kernel in firs:  # along the rows, then the columns, where it is separable
+    if fir.ndim == 2:
+        firs = [(fir * gain, (down, down))]
+    else:  # separable: along the rows, then the columns
+        firs = [(fir[None] * gain, (1, down)), (fir[:, None], (down, 1))]
+    for kernel, (rows, columns) in firs:  # pixels that are dropped are not computed
         kernel = kernel.flip([0, 1]).to(x.dtype)  # a convolution; conv2d correlates
-        x = F.conv2d(x, kernel.expand(C, 1, *kernel.shape), groups=C)
-    return x[:, :, ::down, ::down]
+        if kernel.numel() == 1:  # a fifth of the time
+            x = x[:, :, ::rows, ::columns] * kernel
+        else:
+            kernel = kernel.expand(C, 1, *kernel.shape)
+            x = F.conv2d(x, kernel, stride=(rows, columns), groups=C)
+    return x
 
 
 def upsample2d(x: Tensor, fir: Tensor) -> Tensor:

@@ -129,6 +129,15 @@ def test_upfirdn2d(
     assert_equal(defined_upfirdn(x, fir, up, padding, 1.5), got)
 
 
+@pytest.mark.parametrize("down", [2, 3])
+def test_upfirdn2d_keeps_one_pixel_of_so_many(random: np.random.RandomState, down: int) -> None:
+    x = random.randn(2, 2, 7, 8)
+    for fir in FILTERS.values():
+        expected = defined_upfirdn(x, fir, 2, (5, 4, 6, 7), 1.5)[:, :, ::down, ::down]
+        got = upfirdn2d(*tensors(x, fir), up=2, down=down, padding=(5, 4, 6, 7), gain=1.5)
+        assert_equal(expected, got)
+
+
 def test_upfirdn2d_crops(random: np.random.RandomState) -> None:
     x = random.randn(1, 1, 5, 6)
     got = upfirdn2d(*tensors(x, np.ones(1)), padding=(-1, -2, -3, 0))
