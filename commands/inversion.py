@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -26,14 +26,13 @@ from stylert.runtime.files.pictures import (
 )
 from stylert.runtime.files.publishing import publish_file
 from stylert.runtime.images import make_grid, save_image
-from stylert.runtime.packages import need
 
 if TYPE_CHECKING:
     from stylert.apps.photos.faces import FaceDetector
 
-__all__ = ["encoder", "invert"]
+Crop = Callable[[np.ndarray, Path, GeneratorSpec], np.ndarray]
 
-CROP = 256  # pixels a side of a face that is cut out: what encoders of faces take
+__all__ = ["encoder", "invert"]
 
 in_inversion = in_panel("Inversion")
 Photos = typer.Argument(help="A picture, or a folder of pictures.", metavar="PHOTO")
@@ -88,7 +87,7 @@ def invert(
         for start in range(0, len(files), generator.max_batch):
             progress("inverting", start, len(files))
             some = files[start : start + generator.max_batch]
-            images = [crop(read_photo(file, facts), file) for file in some]
+            images = [crop(read_photo(file, facts), file, generator.spec) for file in some]
             parts.append(generator.invert(images, passes=passes))
             if preview is not None:
                 shown += [_show(image, generator.spec, facts) for image in images]
@@ -149,50 +148,27 @@ def encoder(
 
 def _choose_crop(
     files: list[Path], *, align: bool, landmarks: Path | None, threads: int | None
-) -> Callable[[np.ndarray, Path], np.ndarray]:
+) -> Crop:
     """What is cut out of a photo: all of it, or a face."""
     if landmarks is None and not align:
-        return lambda image, file: image
-    from stylert.apps.photos.alignment import align_face, read_landmarks
+        return lambda image, file, spec: image
+    from stylert.apps.photos.alignment import read_landmarks
+    from stylert.apps.photos.cropping import cut_face, open_detector
 
+    faces: Mapping[str, np.ndarray | FaceDetector]
     if landmarks is not None:
         if align:
             raise InvalidInput("landmarks: got a file with align=True, expected one of them")
-        given = read_landmarks(landmarks)
+        faces = read_landmarks(landmarks)
         for file in files:
-            if file.name not in given:
+            if file.name not in faces:
                 raise InvalidInput(f"landmarks: {landmarks} has none of {file.name}.")
-        return lambda image, file: align_face(image, given[file.name], CROP)
-    detector = _open_detector(threads)
-
-    def crop(image: np.ndarray, file: Path) -> np.ndarray:
-        if image.shape[2:] != (3,):
-            raise InvalidInput("align: got pictures that are no photos, expected those of faces.")
-        faces = detector.find(image)
-        if not faces:
-            raise InvalidInput(
-                f"align: {file} shows no face that is seen. Crop it yourself, or pass "
-                "landmarks=FILE."
-            )
-        if len(faces) > 1:
-            console.note(f"{file} shows {len(faces)} faces; the largest is taken")
-        return align_face(image, faces[0].landmarks, CROP)
-
-    return crop
-
-
-def _open_detector(threads: int | None) -> FaceDetector:
-    """What finds faces; its graphs are written once, for this user."""
-    from stylert.apps.photos.faces import NETWORKS, FaceDetector
-    from stylert.runtime.files.user_folders import find_cache_folder
-
-    folder = find_cache_folder() / "faces-1"
-    if not all((folder / f"mtcnn_{name}.onnx").exists() for name in NETWORKS):
-        need("onnx", "onnx_ir", extra="export")
-        from stylert.export.face_detector import find_weights, write_detector
-
-        write_detector(find_weights(), folder)
-    return FaceDetector(folder, threads=threads)
+    else:
+        detector = open_detector(threads)
+        faces = {file.name: detector for file in files}
+    return lambda image, file, spec: cut_face(
+        image, faces[file.name], spec, name=str(file), say=console.note
+    )
 
 
 def _show(image: np.ndarray, spec: GeneratorSpec, facts: EncoderFacts) -> np.ndarray:

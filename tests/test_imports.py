@@ -41,13 +41,13 @@ APPS_MAY_IMPORT = {
     "demo": set(),
     "photos": set(),
     "projection": set(),
-    "serving": {"projection", "video", "words"},
+    "serving": {"photos", "projection", "video", "words"},
     "video": set(),
     "web": {"serving"},
     "words": {"projection"},
 }
 # Inside functions, or in a file that only a worker with torch loads.
-MAY_EXPORT = {"bench", "evaluation", "words"}
+MAY_EXPORT = {"bench", "evaluation", "photos", "words"}
 CODE_RUNNERS = {
     "pickle",
     "_pickle",

@@ -20,6 +20,7 @@ __all__ = ["align_face", "find_crop", "read_landmarks"]
 _EYES, _MOUTH = slice(0, 2), slice(3, 5)
 _MARGIN = 0.1  # of the square's side, that is mirrored beyond the picture's edge
 _FARTHEST = 2.0  # sides of the square that a landmark may lie outside of the picture
+_LARGEST = 8.0  # sides of the picture that the square may have
 
 
 def find_crop(landmarks: np.ndarray) -> np.ndarray:
@@ -74,7 +75,7 @@ def align_face(image: np.ndarray, landmarks: np.ndarray, size: int) -> np.ndarra
     height, width = image.shape[:2]
     low, high = quad.min(axis=0), quad.max(axis=0)
     outside = max(0.0, *(-low), *(high - (width, height)))
-    if outside > _FARTHEST * side or side < 4:
+    if outside > _FARTHEST * side or not 4 <= side <= _LARGEST * max(width, height):
         raise InvalidInput(
             f"landmarks: got a face of {side:.0f} pixels, {outside:.0f} of them outside of the "
             "picture, expected one that is in it. Are they of this picture, as it is shown?"

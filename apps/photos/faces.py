@@ -25,6 +25,7 @@ _SMALLEST = 40  # pixels a side: smaller faces make no picture
 _FACTOR = 0.707  # between two sizes: half the area
 _THRESHOLDS = {"p": 0.6, "r": 0.7, "o": 0.8}
 _OVERLAP = 0.7  # of two boxes that show the same face
+_MOST_PLACES = 2000  # that 'r' looks at, the best: what is made of faces alone has no more
 _MOST_PIXELS = 1024  # a side of what is searched: larger photos are shrunk
 
 
@@ -94,7 +95,9 @@ class FaceDetector:
             boxes = np.concatenate([corners, corners + _CELL], axis=1) / scale
             boxes = _shift(boxes, offsets[0][:, rows, columns].T)
             found.append(np.column_stack([boxes, scores[0, 1][rows, columns]]))
-        return _square(_suppress(np.concatenate(found), _OVERLAP))
+        places = np.concatenate(found)
+        best = np.argsort(-places[:, 4], kind="stable")[:_MOST_PLACES]
+        return _square(_suppress(places[best], _OVERLAP))
 
     def _refine(
         self, image: np.ndarray, boxes: np.ndarray, name: str, side: int

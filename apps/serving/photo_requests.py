@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from stylert.apps.serving.requests import Handle
 
-__all__ = ["InpaintRequest", "InvertRequest", "ProjectRequest"]
+__all__ = ["FaceRequest", "InpaintRequest", "InvertRequest", "ProjectRequest"]
 
 _PIXELS = (  # a PNG of 8 x 8 grey pixels
     "iVBORw0KGgoAAAANSUhEUgAAAAgAAAAICAAAAADhZOFXAAAAEElEQVR42mM8wQABTAwUMQA6AADYbMmlZgAA"
@@ -29,17 +29,44 @@ Picture = Annotated[
 ]
 
 
-class InvertRequest(BaseModel):
+Pixel = Annotated[float, Field(ge=-1e6, le=1e6, allow_inf_nan=False)]
+Point = Annotated[list[Pixel], Field(min_length=2, max_length=2)]
+
+
+class FaceRequest(BaseModel):
+    """A photo, and whether a face is cut out of it first, as `stylert invert` does."""
+
+    picture: Picture
+    align: Annotated[
+        bool,
+        Field(
+            description="Find the largest face, and crop it as FFHQ. /info says in `photos.align` "
+            "whether this service can."
+        ),
+    ] = False
+    landmarks: Annotated[
+        Annotated[list[Point], Field(min_length=5, max_length=5)] | None,
+        Field(
+            description="Crop this face as FFHQ: [x, y] of both eyes, the nose and both corners of "
+            "the mouth, the left ones first, in pixels of the photo as it is shown."
+        ),
+    ] = None
+
+    @property
+    def wants_face(self) -> bool:
+        """Whether a face is cut out of the photo."""
+        return self.align or self.landmarks is not None
+
+
+class InvertRequest(FaceRequest):
     """The styles of a photo, by the bundle's encoder, as `Generator.invert`."""
 
     model_config = ConfigDict(
         extra="forbid", strict=True, json_schema_extra={"examples": [{"picture": _PIXELS}]}
     )
 
-    picture: Picture
 
-
-class ProjectRequest(BaseModel):
+class ProjectRequest(FaceRequest):
     """The styles of a photo, step by step, as `stylert project`."""
 
     model_config = ConfigDict(
@@ -48,7 +75,6 @@ class ProjectRequest(BaseModel):
         json_schema_extra={"examples": [{"picture": _PIXELS, "steps": 2}]},
     )
 
-    picture: Picture
     steps: Annotated[int, Field(ge=1, description="How many, up to `job_steps` of /info.")] = 100
     space: Annotated[
         Literal["w", "w+"], Field(description="One w for all layers, or one for each.")

@@ -25,8 +25,11 @@ def add_photos(app: FastAPI, photos: Photos, answers: Any) -> None:
 
     @app.post("/invert", responses=answers)
     async def invert(request: InvertRequest) -> dict[str, str]:
-        """Find the styles of a photo by the encoder: a handle, which stands where a seed can."""
-        return {"w": await photos.invert(request)}
+        """Find the styles of a photo by the encoder: `w`, a handle, which stands where a seed can.
+
+        Where a face was cut out, `picture` is what was: a .png file in base64.
+        """
+        return await photos.invert(request)
 
     @app.post("/project", responses=answers, status_code=202)
     async def project(request: ProjectRequest) -> dict[str, Any]:

@@ -15,20 +15,27 @@ from functools import partial
 
 import numpy as np
 
+from stylert.apps.photos.cropping import can_find_faces, cut_face, open_detector
+from stylert.apps.photos.faces import FaceDetector
 from stylert.apps.projection import ProjectionSettings
 from stylert.apps.projection.inpainting import SETTINGS, inpaint
 from stylert.apps.projection.photos import fit_picture, make_mask
 from stylert.apps.projection.projector import open_projector
 from stylert.apps.serving.handles import read_handle, write_handle
 from stylert.apps.serving.jobs import Job
-from stylert.apps.serving.photo_requests import InpaintRequest, InvertRequest, ProjectRequest
+from stylert.apps.serving.photo_requests import (
+    FaceRequest,
+    InpaintRequest,
+    InvertRequest,
+    ProjectRequest,
+)
 from stylert.apps.serving.settings import Settings
 from stylert.apps.serving.workshop import Workshop
 from stylert.runtime import Generator
 from stylert.runtime.bundle import ENCODER
 from stylert.runtime.errors import InvalidInput, StylertWarning
 from stylert.runtime.files.pictures import read_picture
-from stylert.runtime.images import to_uint8
+from stylert.runtime.images import encode_image, to_uint8
 
 __all__ = ["Photos", "tell_photos"]
 
@@ -37,11 +44,17 @@ _CHANNELS = (1, 3, 4)
 
 
 def tell_photos(generator: Generator, settings: Settings) -> dict[str, bool]:
-    """What the service can do with photos: 'invert', 'project' and 'inpaint'."""
+    """What the service can do with photos: 'invert', 'project', 'inpaint', and 'align' them."""
     known = generator.spec.img_channels in _CHANNELS
     encoder = ENCODER in generator.bundle.graphs and generator.encoder.picture != "labels"
     gradient = known and generator.has_gradient and settings.max_jobs > 0
-    return {"invert": known and encoder, "project": gradient, "inpaint": gradient}
+    faces = generator.spec.img_channels == 3 and can_find_faces()
+    return {
+        "invert": known and encoder,
+        "project": gradient,
+        "inpaint": gradient,
+        "align": ((known and encoder) or gradient) and faces,
+    }
 
 
 class Photos:
@@ -51,32 +64,44 @@ class Photos:
         self._workshop = workshop
         self._shown = workshop.shown
         self._settings = workshop.settings
+        self._detector: FaceDetector | None = None  # of faces, opened when it is first asked for
 
-    async def invert(self, request: InvertRequest) -> str:
-        """The handle of a photo's styles.
+    async def invert(self, request: InvertRequest) -> dict[str, str]:
+        """The handle of a photo's styles, and the face that was cut out, if one was.
 
         Raises:
-            InvalidInput: no picture, or the bundle has no encoder.
+            InvalidInput: no picture, no face in it, or the bundle has no encoder.
+            MissingExtra: this machine cannot find faces.
             Overloaded: too many are looked at already.
             ShuttingDown: the service ends.
             EngineError: the backend failed.
         """
         _check_encoder(self._shown)
-        read = partial(self._read, request.picture, "picture")
-        return write_handle((await self._workshop.do_soon(lambda: self._invert(read())))[0])
+        _check_face(request)
+
+        def work() -> dict[str, str]:
+            photo = self._read_face(request)
+            found = {"w": write_handle(self._invert(photo, request)[0])}
+            if request.wants_face:
+                found["picture"] = base64.b64encode(encode_image(photo, "PNG")).decode()
+            return found
+
+        return await self._workshop.do_soon(work)
 
     async def project(self, request: ProjectRequest) -> Job:
         """Start to look for a photo's styles.
 
         Raises:
-            InvalidInput: no picture, too many steps, or the bundle has no gradient.
+            InvalidInput: no picture, no face in it, too many steps, or the bundle has no gradient.
+            MissingExtra: this machine cannot find faces.
             Overloaded: there are too many jobs.
             ShuttingDown: the service ends.
         """
         self._check_job(request.steps)
+        _check_face(request)
         spec = self._shown.spec
         given = None if request.start is None else read_handle(request.start, spec)[None]
-        photo = await self._workshop.do_soon(lambda: self._read(request.picture, "picture"))
+        photo = await self._workshop.do_soon(partial(self._read_face, request))
 
         def run(job: Job, step: Callable[..., None]) -> None:
             self._project(photo, given, request, job, step)
@@ -128,6 +153,19 @@ class Photos:
         self._shown.count_scales()  # refuses a bundle without gradient
         self._workshop.check_job("project", steps=steps)
 
+    def _read_face(self, request: FaceRequest) -> np.ndarray:
+        """The pixels [h, w, C] of a photo, or of the face in it that is asked for."""
+        photo = self._read(request.picture, "picture")
+        if not request.wants_face:
+            return photo
+        if request.landmarks is not None:
+            face: np.ndarray | FaceDetector = np.array(request.landmarks)
+        else:
+            if self._detector is None:
+                self._detector = open_detector(self._settings.job_threads)
+            face = self._detector
+        return cut_face(photo, face, self._shown.spec, name="picture")
+
     def _read(self, text: str, name: str, *, channels: int | None = None) -> np.ndarray:
         """The pixels [h, w, C] of a picture in base64."""
         try:
@@ -150,11 +188,12 @@ class Photos:
                 formats=_FORMATS,
             )
 
-    def _invert(self, photo: np.ndarray) -> np.ndarray:
-        """The styles [1, num_ws, w_dim] that the encoder finds."""
+    def _invert(self, photo: np.ndarray, request: FaceRequest) -> np.ndarray:
+        """The styles [1, num_ws, w_dim] that the encoder finds of what was read."""
         generator = self._workshop.open()
         facts, spec = generator.encoder, generator.spec
-        if facts.height * spec.img_width == facts.width * spec.img_height:
+        same_shape = facts.height * spec.img_width == facts.width * spec.img_height
+        if same_shape and not request.wants_face:
             photo = fit_picture(photo, spec)  # so that it sees what the page shows
         colours = photo[:, :, :3] if facts.picture == "photo" else photo[:, :, :1]
         return generator.invert([np.ascontiguousarray(colours)])
@@ -169,7 +208,7 @@ class Photos:
     ) -> None:
         generator = self._workshop.open()
         if start is None and tell_photos(generator, self._settings)["invert"]:
-            start = self._invert(photo)
+            start = self._invert(photo, request)
         projector = open_projector(
             generator,
             fit_picture(photo, generator.spec)[None],
@@ -183,6 +222,12 @@ class Photos:
             job.psnr = [round(float(found.best_psnr[0]), 2)]
             step("projecting", found.number, found.steps)
         job.pictures = list(generator.synthesize(found.best_ws))
+
+
+def _check_face(request: FaceRequest) -> None:
+    """Refuse what asks for a face in two ways, before anything is read."""
+    if request.align and request.landmarks is not None:
+        raise InvalidInput("landmarks: got some with align=true, expected one of the two.")
 
 
 def _check_encoder(generator: Generator) -> None:

@@ -7,7 +7,7 @@ import { firstPicture } from "./first.js";
 import { Newest } from "./newest.js";
 import { className, sourceName } from "./names.js";
 import { buildPanels } from "./panels.js";
-import { buildPhoto } from "./photo.js";
+import { buildMixPhoto, buildPhoto } from "./photo.js";
 import { photos } from "./photo_styles.js";
 import { pythonOf } from "./python.js";
 import { nextFrame, rest } from "./rest.js";
@@ -43,6 +43,7 @@ let panels = null;
 let sheet = null;
 let film = null;
 let showPhoto = null;
+let showMixPhoto = null;
 let showWords = null;
 let home = null; // where it starts again
 let saidTimer = 0;
@@ -76,6 +77,7 @@ async function open() {
   film = buildFilm(info, drawFilm, { say, failed: showError });
   if (info.photos || info.words) photos.recall(info);
   showPhoto = buildPhoto(info, service, { change, say, failed: showError });
+  showMixPhoto = buildMixPhoto(change);
   showWords = buildWords(info, service, { change, failed: showError });
   buildActions();
   await rest();
@@ -151,6 +153,7 @@ function show(wanted) {
   sheet.show(settings);
   film.show(settings);
   showPhoto(settings);
+  showMixPhoto(settings);
   showWords(settings);
 }
 

@@ -31,7 +31,7 @@ export function buildWords(info, service, { change, failed }) {
       if (!wanted) return text.focus();
       const found = await work.run("search", { text: wanted, truncation_psi: settings.psi });
       if (found.error) failed(new Error(found.error));
-      if (found.w.length) change({ photo: photos.add(found.w[0], wanted), t: null });
+      if (found.w.length) change({ photo: photos.add(found.w[0], { text: wanted }), t: null });
       element("words-progress").textContent = found.notes.join(" ");
     } catch (error) {
       failed(error);

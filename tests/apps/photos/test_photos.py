@@ -190,6 +190,20 @@ def test_faces_are_found_where_they_are(detector: FaceDetector, shrunk: int) -> 
     assert not stub.find(np.zeros((10, 10, 3), np.uint8))
 
 
+def test_a_picture_that_is_all_faces_takes_no_minutes(detector: FaceDetector) -> None:
+    seen: list[int] = []
+
+    class Counted(BrightSquares):
+        def run(self, _: Any, feeds: dict[str, np.ndarray]) -> list[np.ndarray]:
+            seen.append(len(feeds["pixels"]))
+            return super().run(_, feeds)
+
+    stub = object.__new__(FaceDetector)
+    stub._networks = {name: Counted(name) for name in NETWORKS}
+    stub.find(np.full((400, 400, 3), 255, np.uint8))  # 13,000 places
+    assert max(seen) <= 2000
+
+
 def test_weights_that_are_not_there(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="No such file"):
         write_detector(tmp_path, tmp_path)

@@ -628,5 +628,5 @@ def test_without_encoder_and_gradient_it_says_what_to_do(client: TestClient) -> 
     assert "stylert encoder" in error(client.post("/invert", json=body), 422)
     assert "stylert gradient" in error(client.post("/project", json=body), 422)
     assert client.get("/info").json()["photos"] == dict.fromkeys(
-        ("invert", "project", "inpaint"), False
+        ("invert", "project", "inpaint", "align"), False
     )

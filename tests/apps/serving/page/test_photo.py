@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import re
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
@@ -14,7 +16,9 @@ from PIL import Image
 
 import stylert
 from stylert.apps.demo import SOURCE
+from stylert.apps.serving.handles import write_handle
 from stylert.runtime.generator import Generator
+from stylert.runtime.images import encode_image
 
 Started = Callable[..., Any]
 
@@ -141,6 +145,69 @@ def test_a_photo_is_the_other_seed_and_a_keyframe(
     assert np.abs(copied() - shown.pixels()).max() <= 2
     page.reload()
     assert shows(shown, demo, demo.styles_between(keyframes, 0.25))
+
+
+def test_the_newest_photo_stays_over_a_reload(with_photo: Any) -> None:
+    page = with_photo.page
+    page.wait_for_function("() => location.hash.includes('photo=')")
+    page.reload()
+    with_photo.settled()
+    assert page.is_enabled("#photo-improve")
+    assert page.is_hidden("#photo-lost")
+    page.click("#photo-paint")
+    src = "() => document.getElementById('paint-photo').src.slice(0, 22)"
+    assert page.evaluate(src) == "data:image/png;base64,"
+    page.click("#paint-close")
+    keys = "Object.keys(sessionStorage).filter((key) => key.endsWith(' picture'))"
+    assert page.evaluate(f"() => {keys}.map((key) => sessionStorage.removeItem(key)).length") == 1
+    page.reload()  # as where it was too large
+    with_photo.settled()
+    assert page.is_visible("#photo-lost")
+    assert page.is_hidden("#photo-improve")
+    assert page.is_hidden("#photo-paint")
+    assert page.is_enabled("#photo-save")
+
+
+def test_a_face_is_cut_out_where_the_service_can(
+    started: Started, known: np.ndarray, tmp_path: Path, demo: Generator
+) -> None:
+    shown = started("seed=3&class_idx=0", of=SOURCE)
+    page = shown.page
+    assert page.is_hidden("#photo-align")  # the tests have no weights that find faces
+    asked: list[dict[str, Any]] = []
+    crop = base64.b64encode(encode_image(known, "PNG")).decode()
+
+    def can(route: Any) -> None:
+        answer = route.fetch()
+        info = answer.json()
+        info["photos"]["align"] = True
+        route.fulfill(response=answer, json=info)
+
+    def invert(route: Any) -> None:
+        asked.append(route.request.post_data_json)
+        route.fulfill(json={"w": write_handle(demo.invert([known])[0]), "picture": crop})
+
+    page.route("**/info", can)
+    page.route("**/invert", invert)
+    page.reload()
+    shown.settled()
+    Image.fromarray(np.zeros((30, 90, 3), np.uint8)).save(tmp_path / "wide.png")
+    page.check("#photo-align")
+    page.set_input_files("#photo-file", tmp_path / "wide.png")
+    page.wait_for_selector("#photo-count:has-text('in place of the seed')")
+    assert asked[0]["align"] is True
+    with Image.open(io.BytesIO(base64.b64decode(asked[0]["picture"]))) as sent:
+        assert (sent.format, sent.size) == ("JPEG", (90, 30))  # all of it
+    assert shows(shown, demo, demo.invert([known]))
+    page.click("#photo-paint")
+    assert page.get_attribute("#paint-photo", "src").endswith(crop)
+    page.click("#paint-close")
+    page.uncheck("#photo-align")
+    page.set_input_files("#photo-file", tmp_path / "wide.png")
+    shown.settled()
+    assert "align" not in asked[1]
+    page.unroute_all()
+    page.reload()
 
 
 def test_a_photo_is_taken_by_the_camera(started: Started) -> None:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import stylert
 from stylert.apps.demo import SOURCE, WORDS
+from stylert.apps.serving.handles import write_handle
 from stylert.apps.words import Pair, SearchSettings, search_text
+from stylert.runtime.bundle import MANIFEST, sealed
 
 Started = Callable[..., Any]
 
@@ -59,3 +64,26 @@ def test_a_text_takes_the_place_of_the_seed(started: Started) -> None:
     shown.page.click("#words-clear")
     shown.settled()
     assert "seed 3" in shown.page.get_attribute("#picture", "alt")
+
+
+def test_a_text_is_the_other_seed_of_a_bundle_without_encoder(
+    started: Started, tmp_path: Path
+) -> None:
+    plain = shutil.copytree(SOURCE, tmp_path / "plain")
+    manifest = json.loads((plain / MANIFEST).read_text())
+    del manifest["graphs"]["encoder"], manifest["encoder"], manifest["files"]["encoder.onnx"]
+    (plain / MANIFEST).write_text(json.dumps(sealed(manifest)))
+    shown = started("seed=3", of=plain, clip=WORDS)
+    page = shown.page
+    assert page.is_hidden("#photo-panel")
+    assert page.is_hidden("#mix-photo")
+    with stylert.open(SOURCE, backend="onnxruntime", provider="cpu") as demo:
+        handle = write_handle(demo.styles([5], class_idx=1)[0])
+    found = {"id": "1", "state": "done", "w": [handle], "error": None, "notes": []}
+    page.route("**/search", lambda route: route.fulfill(status=202, json=found))
+    page.fill("#words-text", "a fish")
+    page.press("#words-text", "Enter")
+    page.wait_for_selector("#mix-photo:has-text('Of a fish')")
+    page.click("#mix-photo")
+    page.wait_for_function("() => location.hash.includes('mix_photo=')")
+    assert page.get_attribute("#mix-photo", "aria-pressed") == "true"
