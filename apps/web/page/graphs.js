@@ -83,6 +83,6 @@ async function imported(url) {
   try {
     return await import(url);
   } catch {
-    throw new Error(`runtime/${url.split("/").at(-1)} cannot be loaded: the folder is not complete.`);
+    throw new Error(`runtime/${url.split("/").at(-1)} cannot be loaded: it is missing on this server, or cut off. All files that 'stylert web' wrote must be there.`);
   }
 }

@@ -2,7 +2,12 @@
 
 /** Read a small file of JSON. */
 export async function loadJson(url) {
-  return (await fetched(url)).json();
+  const answer = await fetched(url);
+  try {
+    return await answer.json();
+  } catch {
+    throw changed(url);
+  }
 }
 
 /**

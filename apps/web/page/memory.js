@@ -5,6 +5,7 @@ const SHARE = 0.5; // of a device's memory that one page can have
 const OF_A_PHONE = 1 * GB; // that one page can have, where the browser does not tell
 const PHONES = /android|iphone|ipad|ipod|mobile/i;
 const FULL = /out of memory|could not allocate|allocation failed|failed to allocate|bad_alloc|invalid (typed )?array (buffer )?length|grow memory/i;
+const UNOPENED = /no available backend found/; // of onnxruntime-web
 
 /**
  * @param {number} bytes - that the page takes at most.
@@ -22,8 +23,13 @@ export function warnOfMemory(bytes, { deviceMemory, userAgent, maxTouchPoints = 
   );
 }
 
-/** An error in words: where memory has run out, browsers do not say what to do. */
+/** An error in words: neither browsers nor onnxruntime-web say what to do. */
 export function inWords({ message }) {
-  if (!FULL.test(message)) return message;
-  return `There is too little memory for this generator (${message}). Close other pages and apps, and load this page again; or open it on a computer.`;
+  if (FULL.test(message)) {
+    return `There is too little memory for this generator (${message}). Close other pages and apps, and load this page again; or open it on a computer.`;
+  }
+  if (UNOPENED.test(message)) {
+    return `onnxruntime-web cannot be started: a file in runtime/ is missing on this server, cut off or changed (${message}). All files that 'stylert web' wrote must be there.`;
+  }
+  return message;
 }

@@ -9,6 +9,7 @@ import { FPS, frameCount } from "./settings.js";
 
 const FOLDER = new URL("../bundle/", import.meta.url).href;
 const RUNTIME = new URL("../runtime/", import.meta.url).href;
+const LOST = "The part of the page that draws cannot be loaded: page/worker.js, or another file in page/, is missing on this server or cut off. All files that 'stylert web' wrote must be there.";
 const RESTED_MS = 500; // without a picture: what is not urgent is in nobody's way then
 
 /** No server asks for a token here; the page knows the name. */
@@ -36,7 +37,7 @@ export class Service {
     warn(warnOfMemory(info.memory));
     this.#worker = new Worker(new URL("worker.js", import.meta.url), { type: "module" });
     this.#worker.onmessage = ({ data }) => this.#heard(data);
-    this.#worker.onerror = () => this.#failed(new Error("The part of the page that draws cannot be loaded. Is page/worker.js there?"));
+    this.#worker.onerror = () => this.#failed(new Error(LOST));
     const backend = new URLSearchParams(location.search).get("backend");
     info.backend = await this.#ask({ open: { info, folder: FOLDER, runtime: RUNTIME, backend } });
     say("");

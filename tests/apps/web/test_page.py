@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import re
-import shutil
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -108,6 +107,32 @@ def test_second_visit_needs_no_network(
     assert not page.is_visible("#error")
 
 
+WATCH = """
+window.shown = []; // panels, at each change
+window.reads = 0; // of storage, for which the page would wait
+const read = Storage.prototype.getItem;
+Storage.prototype.getItem = function (key) { reads++; return read.call(this, key); };
+new MutationObserver(() => {
+    const form = document.getElementById("settings");
+    if (!form.hidden) shown.push([...form.children].filter((part) => !part.hidden).length);
+}).observe(document, { subtree: true, attributeFilter: ["hidden"] });
+"""
+
+
+def test_opens_in_pieces(page: Any, address: str) -> None:
+    """To lay out all panels at once would hold the page up, and so would the browser's storage."""
+    page.add_init_script(WATCH)
+    page.goto(address)
+    page.wait_for_selector("#settings:visible")
+    shown = page.evaluate("shown")
+    assert shown[0] == 0
+    assert shown[-1] >= 8
+    assert set(np.diff(shown)) <= {0, 1}
+    assert page.evaluate("reads") == 0
+    page.keyboard.press("r")  # whether keys work is in the storage
+    assert page.evaluate("reads") == 1
+
+
 def test_opened_as_a_file(page: Any, site_of: Callable[[Path], Path], bundle: Path) -> None:
     page.goto((site_of(bundle) / "index.html").as_uri())
     assert "http.server" in error_of(page)
@@ -120,15 +145,40 @@ def test_missing_file(page: Any, address: str, name: str) -> None:
     assert f"bundle/{name} is missing on this server" in error_of(page)
 
 
+@pytest.mark.parametrize("name", ["weights.bin", "info.json"])
 @pytest.mark.parametrize("change", [b"x", b""], ids=["changed", "cut off"])
-def test_changed_file(page: Any, address: str, change: bytes) -> None:
+def test_changed_file(page: Any, address: str, name: str, change: bytes) -> None:
     def answer(route: Any) -> None:
         body = route.fetch().body()
         route.fulfill(body=body[:-1] + change)
 
-    page.route("**/bundle/weights.bin", answer)
+    page.route(f"**/bundle/{name}", answer)
     page.goto(address)
-    assert "bundle/weights.bin is not the file that 'stylert web' wrote" in error_of(page)
+    assert f"bundle/{name} is not the file that 'stylert web' wrote" in error_of(page)
+
+
+MISSING: dict[str, Any] = {"status": 404}
+CUT_OFF: dict[str, Any] = {"body": "export const", "content_type": "text/javascript"}
+
+
+@pytest.mark.parametrize(
+    ("name", "answer", "words"),
+    [
+        ("page/zip.js", MISSING, "page/zip.js is missing on this server (404)."),
+        ("page/zip.js", CUT_OFF, "page/zip.js is cut off, changed or of another time."),
+        ("page/ways.js", MISSING, "The part of the page that draws cannot be loaded"),
+        ("runtime/ort.wasm.min.mjs", MISSING, "runtime/ort.wasm.min.mjs cannot be loaded"),
+        ("runtime/*.wasm", MISSING, "onnxruntime-web cannot be started: a file in runtime/"),
+    ],
+)
+def test_damaged_script(
+    page: Any, address: str, name: str, answer: dict[str, Any], words: str
+) -> None:
+    page.route(f"**/{name}", lambda route: route.fulfill(**answer))
+    page.goto(address)
+    told = error_of(page)
+    assert words in told
+    assert "All files that 'stylert web' wrote must be there." in told
 
 
 def test_without_webassembly(page: Any, address: str) -> None:
@@ -178,16 +228,6 @@ def test_device_whose_memory_is_full(page: Any, address: str) -> None:
 def test_no_graphics_card_where_one_is_asked_for(page: Any, address: str) -> None:
     page.goto(f"{address}?backend=webgpu")
     assert "no WebGPU adapter" in error_of(page)
-
-
-def test_runtime_that_is_not_complete(
-    page: Any, site_of: Callable[[Path], Path], bundle: Path, tmp_path: Path
-) -> None:
-    site = shutil.copytree(site_of(bundle), tmp_path / "site")
-    (site / "runtime" / "ort.wasm.min.mjs").unlink()
-    with HERE.serving(site) as address:
-        page.goto(address)
-        assert "runtime/ort.wasm.min.mjs cannot be loaded" in error_of(page)
 
 
 def test_server_sends_what_threads_need(
