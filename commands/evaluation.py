@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from stylert.commands import console
+from stylert.commands.evaluation_against import open_other
 from stylert.commands.evaluation_tables import tell, tell_all
-from stylert.commands.export import ReadAs, need_export
+from stylert.commands.export import ReadAs
 from stylert.commands.options import (
     AsJson,
     BundleFolder,
@@ -26,14 +27,13 @@ from stylert.commands.picture import Picture
 from stylert.commands.target_files import check_picture
 from stylert.commands.text.metrics import parse_metrics, parse_sweep
 from stylert.runtime.drawing_options import DrawingOptions
-from stylert.runtime.errors import EngineError, InvalidInput
+from stylert.runtime.errors import InvalidInput
 from stylert.runtime.generator import Generator
 from stylert.runtime.images import save_image
 
 if TYPE_CHECKING:
     from stylert.apps.datasets import DatasetJob
     from stylert.apps.evaluation import (
-        Drawer,
         Estimate,
         Evaluation,
         FeatureNetwork,
@@ -46,7 +46,6 @@ __all__ = ["evaluate"]
 in_compared = in_panel("What is compared")
 in_features = in_panel("Features")
 
-PRECISIONS = ("fp32", "fp16", "int8")
 PATH_LENGTHS: dict[str, tuple[Literal["w", "z"], bool]] = {
     "ppl": ("w", True),
     "ppl-full": ("w", False),
@@ -127,24 +126,36 @@ def evaluate(
     if sheet is not None:
         check_picture(sheet, quality=None, force=True)
     from stylert.apps.datasets import DatasetJob, Seeds
-    from stylert.apps.evaluation import keep_in, measure_drift, open_network
+    from stylert.apps.evaluation import (
+        METRICS,
+        keep_in,
+        measure_drift,
+        open_for_workers,
+        open_network,
+    )
 
     job = DatasetJob(seeds=Seeds.of(range(samples)), options=picture.to_options())
     with ExitStack() as stack:
-        generator = stack.enter_context(where.open(bundle))
-        on_gpu = generator.describe().get("provider") == "cuda"
-        provider = "cuda" if on_gpu else "cpu"
-        network = open_network(features, provider=provider, threads=where.threads)
+        if against is None:
+            generator, workers = open_for_workers(bundle, **vars(where))
+        else:
+            generator, workers = where.open(bundle), 1
+        stack.enter_context(generator)
+        facts = generator.describe()
+        provider = "cuda" if facts.get("provider") == "cuda" else "cpu"
+        threads = facts.get("threads", where.threads)
+        network = open_network(features, provider=provider, threads=threads)
         folder = stack.enter_context(keep_in(keep))
         if against is not None:
-            other = _open_other(stack, bundle, against, where, generator, read_as)
+            other = open_other(stack, bundle, against, where, generator, read_as)
             with console.show_progress() as progress:
                 drift = measure_drift(generator, other, job, network, folder, progress=progress)
             ways = f"{drift.ways[0]} against {drift.ways[1]}"
             about = f"{drift.pictures} pictures of the same seeds, {ways}"
             return tell(drift.to_json(), drift.figures, network, "Drift", about, as_json=as_json)
-        work = _Work(generator, job, network, folder, data, stats, metrics, by_class)
-        work.run_parts, work.features = run, features
+        wanted = metrics or (METRICS if data is not None else METRICS[:1])
+        of = (generator, job, network, folder, data, stats, wanted, by_class)
+        work = _Work(*of, workers, run, features)
         found = work.run(sweep, save_stats)
         if sheet is not None:
             save_image(work.draw_sheet(), sheet)
@@ -155,29 +166,24 @@ def evaluate(
     return tell_all(found, network, as_json=as_json)
 
 
+@dataclass
 class _Work:
     """What is measured of a generator, once or for each psi."""
 
-    def __init__(
-        self,
-        generator: Generator,
-        job: DatasetJob,
-        network: FeatureNetwork,
-        folder: Path,
-        data: Path | None,
-        stats: Path | None,
-        metrics: Sequence[str] | None,
-        by_class: bool,
-    ) -> None:
-        self.generator, self.job, self.network, self.folder = generator, job, network, folder
-        self.data, self.stats, self.by_class = data, stats, by_class
-        default = ("fid", "kid", "pr", "dc") if data is not None else ("fid",)
-        self.metrics = default if metrics is None else metrics
-        self.run_parts: Callable[..., None] | None = None  # None: all is drawn here
-        self.features: Path | None = None
-        self._drawn: Features | None = None
-        self._reference: Features | Moments | None = None
-        self._lengths: Mapping[str, Estimate] | None = None
+    generator: Generator
+    job: DatasetJob
+    network: FeatureNetwork
+    folder: Path
+    data: Path | None
+    stats: Path | None
+    metrics: Sequence[str]
+    by_class: bool
+    workers: int
+    run_parts: Callable[..., None] | None  # None: all is drawn here
+    features: Path | None
+    _drawn: Features | None = field(default=None, init=False)
+    _reference: Features | Moments | None = field(default=None, init=False)
+    _lengths: Mapping[str, Estimate] | None = field(default=None, init=False)
 
     def run(
         self, psis: Sequence[float] | None, save_stats: Path | None
@@ -209,6 +215,7 @@ class _Work:
         from stylert.apps.evaluation import (
             check_classes,
             check_counts,
+            check_features,
             check_network,
             extract_data,
             list_classes,
@@ -231,7 +238,11 @@ class _Work:
         pictures = open_data(self.data, self.generator.spec)
         others = [metric for metric in self.metrics if metric not in PATH_LENGTHS]
         check_counts(others, len(self.job.seeds), len(pictures))
-        reference = extract_data(pictures, self.network, self.folder, progress=progress)
+        reference = extract_data(
+            pictures, self.network, self.folder, workers=self.workers, progress=progress
+        )
+        if others:
+            check_features(reference.rows, "the data")
         if self.by_class:
             check_classes(list_classes(self.generator, self.job), reference.classes, others)
         if save_stats is not None:
@@ -251,15 +262,16 @@ class _Work:
         ways = {name: PATH_LENGTHS[name] for name in lengths}
         if self._lengths is None:  # they are of pictures that are not truncated
             of = (self.generator, self.network, ways, job)
-            self._lengths = measure_path_lengths(*of, progress=progress)
+            self._lengths = measure_path_lengths(*of, workers=self.workers, progress=progress)
         figures = self._lengths
         if not others:
             return Evaluation(self.network.describe(), len(job.seeds), None, figures)
         assert self._reference is not None
         name = "drawn" if psi is None else f"drawn-psi-{psi:g}"
         if self.run_parts is None:
+            of_drawn = (self.generator, job, self.network, self.folder)
             self._drawn = extract_drawn(
-                self.generator, job, self.network, self.folder, name=name, progress=progress
+                *of_drawn, name=name, workers=self.workers, progress=progress
             )
         else:
             self._drawn = self._share_out(job, name, progress)
@@ -348,49 +360,3 @@ def _check_options(
     ):
         if value is not None and not needed:
             raise typer.BadParameter(f"{name} goes with {with_what}")
-
-
-def _open_other(
-    stack: ExitStack,
-    bundle: Path,
-    against: str,
-    where: WhereHere,
-    generator: Generator,
-    read_as: ReadAs,
-) -> Drawer:
-    """The other way to draw the same seeds."""
-    from stylert.apps.evaluation import GeneratorDrawer
-
-    if against in PRECISIONS:
-        read_as.refuse_any("it goes with a checkpoint")
-        backend = "auto" if against == "int8" else where.backend
-        try:
-            other = stack.enter_context(where.open(bundle, precision=against, backend=backend))
-        except InvalidInput as error:  # in the words of the option that was given
-            raise InvalidInput(str(error).replace("precision: ", "against: ", 1)) from None
-    elif against == "engine":
-        try:
-            other = stack.enter_context(where.open(bundle, backend="tensorrt", precision="auto"))
-        except EngineError as error:  # which speaks of --backend
-            reason = str(error).replace("; else pass backend='onnxruntime'", "")
-            raise EngineError(f"against='engine': {reason}") from None
-    elif (Path(against) / "manifest.json").is_file():
-        other = stack.enter_context(where.open(Path(against)))
-        if other.spec != generator.spec:
-            raise InvalidInput(f"against: got {against}, of another architecture than {bundle}")
-    elif not (Path(against).exists() or ":" in against):
-        raise InvalidInput(
-            f"against: got {against!r}, expected {', '.join(PRECISIONS)}, engine, a checkpoint or "
-            "a bundle"
-        )
-    else:
-        need_export()
-        from stylert.apps.evaluation.torch_drawer import TorchDrawer
-
-        return TorchDrawer(read_as.read(against), generator)
-    if (other.bundle.path, other.describe()) == (generator.bundle.path, generator.describe()):
-        raise InvalidInput(
-            f"against: got {against}, which is what draws already: {generator.choice}. Choose what "
-            "is judged, as with precision='fp16'"
-        )
-    return GeneratorDrawer(other)

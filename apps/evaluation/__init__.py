@@ -15,10 +15,13 @@ from stylert.apps.evaluation.drift import Drawer, Drift, GeneratorDrawer, measur
 from stylert.apps.evaluation.evaluation import (
     METRICS,
     Evaluation,
-    Features,
     check_classes,
     check_counts,
+    check_features,
     evaluate,
+)
+from stylert.apps.evaluation.extraction import (
+    Features,
     extract_data,
     extract_drawn,
     keep_in,
@@ -41,13 +44,15 @@ from stylert.apps.evaluation.statistics_files import (
     read_statistics,
     write_statistics,
 )
+from stylert.apps.evaluation.workers import open_for_workers
 
 __all__ = ["METRICS", "DataPictures", "Drawer", "Drift", "Estimate", "Evaluation"]
 __all__ += ["FeatureNetwork", "Features", "GeneratorDrawer", "Moments", "Statistics"]
-__all__ += ["check_classes", "check_counts", "list_classes"]
+__all__ += ["check_classes", "check_counts", "check_features", "list_classes"]
 __all__ += ["check_network", "draw_sheet", "evaluate", "extract_data", "extract_drawn", "keep_in"]
 __all__ += ["estimate_density_coverage", "estimate_frechet", "estimate_kernel_distance"]
 __all__ += ["estimate_mean", "estimate_path_length", "estimate_precision_recall", "estimate_share"]
 __all__ += ["measure_drift", "measure_frechet", "measure_kernel_distance", "measure_moments"]
 __all__ += ["measure_path_lengths"]
-__all__ += ["open_data", "open_network", "rank_pictures", "read_statistics", "write_statistics"]
+__all__ += ["open_data", "open_for_workers", "open_network", "rank_pictures", "read_statistics"]
+__all__ += ["write_statistics"]

@@ -7,7 +7,7 @@ the deployment alone, so small changes show that two sets of different seeds wou
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from stylert.apps.datasets import DatasetJob
-from stylert.apps.evaluation.evaluation import (
-    TOGETHER,
+from stylert.apps.evaluation.evaluation import check_features
+from stylert.apps.evaluation.extraction import (
     Progress,
     check_channels,
-    check_features,
-    round_up,
+    describe_drawn,
+    draw_places,
 )
 from stylert.apps.evaluation.feature_network import FeatureNetwork
 from stylert.apps.evaluation.frechet import estimate_frechet
@@ -66,19 +66,11 @@ class GeneratorDrawer:
 
     def identity(self, job: DatasetJob) -> dict[str, Any]:
         """See `Drawer`."""
-        from stylert.apps.evaluation.evaluation import describe_drawn
-
         return describe_drawn(self.generator, job)
 
     def draw(self, job: DatasetJob, places: range) -> np.ndarray:
         """See `Drawer`."""
-        size = self.generator.max_batch
-        return np.concatenate(
-            [
-                job.draw(self.generator, range(i, min(i + size, places.stop)))
-                for i in range(places.start, places.stop, size)
-            ]
-        )
+        return draw_places(self.generator, job, places)
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,12 +135,9 @@ def measure_drift(
     first = GeneratorDrawer(generator)
     columns = {f"features{i}": (network.dim, "float32") for i in (1, 2)}
     columns |= dict.fromkeys(COLUMNS, (1, "float64"))
-    step = round_up(TOGETHER, generator.max_batch)
 
-    def draw(start: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        for at in range(start, len(job.seeds), step):
-            places = range(at, min(at + step, len(job.seeds)))
-            yield _check_same(first.draw(job, places), against.draw(job, places))
+    def draw(places: range) -> tuple[np.ndarray, np.ndarray]:
+        return _check_same(first.draw(job, places), against.draw(job, places))
 
     identity = {
         **first.identity(job),
@@ -157,7 +146,7 @@ def measure_drift(
     }
     rows = Rows(folder, "drift", identity=identity, columns=columns, count=len(job.seeds))
     see = partial(_compare, network)
-    fill(rows, draw, see, lambda done, total: progress("drawing twice", done, total))
+    fill(rows, draw, see, partial(progress, "drawing twice"), batch=generator.max_batch)
     progress("comparing", 0, 1)
     drift = Drift(network.describe(), rows.done, (first.name, against.name), _measure(rows))
     progress("comparing", 1, 1)

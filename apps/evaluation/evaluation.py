@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from stylert.apps.datasets import DatasetJob
-from stylert.apps.evaluation.data_pictures import DataPictures
+from stylert.apps.evaluation.extraction import NO_CLASS, Features, Progress
 from stylert.apps.evaluation.feature_network import FeatureNetwork
 from stylert.apps.evaluation.frechet import Distribution, estimate_frechet
 from stylert.apps.evaluation.intervals import Estimate
@@ -23,38 +18,13 @@ from stylert.apps.evaluation.neighbours import (
     estimate_density_coverage,
     estimate_precision_recall,
 )
-from stylert.apps.evaluation.rows import Rows, fill
 from stylert.runtime.arguments import check_choice
 from stylert.runtime.errors import InvalidInput
 
-if TYPE_CHECKING:
-    from stylert.runtime import Generator
-
-__all__ = ["METRICS", "Evaluation", "Features", "check_classes", "check_counts"]
-__all__ += ["check_features", "describe_drawn"]
-__all__ += ["evaluate", "extract_data", "extract_drawn", "fill_drawn", "keep_in"]
-__all__ += ["list_classes", "open_drawn", "round_up", "step_of"]
+__all__ = ["METRICS", "Evaluation", "check_classes", "check_counts", "check_features", "evaluate"]
 
 METRICS = ("fid", "kid", "pr", "dc")
 LEAST = {"fid": 2, "kid": 2, "pr": 4, "dc": 6}  # pictures of a set: more than the neighbours
-TOGETHER = 32  # pictures between two reports of progress, about
-NO_CLASS = -1
-
-_Seen = tuple[np.ndarray, list[int]]  # uint8 [n, H, W, C], and their classes
-Progress = Callable[[str, int, int], None]  # the stage, what is done of it, and all
-
-
-@dataclass(frozen=True, eq=False)
-class Features:
-    """The features of a set of pictures.
-
-    Attributes:
-        rows: [N, d] float32; they may lie in a file.
-        classes: [N] int64, -1 where a picture has none.
-    """
-
-    rows: np.ndarray
-    classes: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,118 +59,6 @@ class Evaluation:
                 for c, figures in self.by_class.items()
             }
         return told
-
-
-@contextmanager
-def keep_in(folder: Path | None) -> Iterator[Path]:
-    """The folder of the features, None = one that is removed again."""
-    if folder is not None:
-        yield folder
-        return
-    with tempfile.TemporaryDirectory(prefix="stylert-evaluation-") as name:
-        yield Path(name)
-
-
-def extract_drawn(
-    generator: Generator,
-    job: DatasetJob,
-    network: FeatureNetwork,
-    folder: Path,
-    *,
-    name: str = "drawn",
-    progress: Progress = lambda stage, done, total: None,
-) -> Features:
-    """The features of the pictures that a job draws.
-
-    Args:
-        generator: what draws.
-        job: which seeds, and how.
-        network: what sees.
-        folder: where the features are kept; what is there of them already is not drawn again.
-        name: of the files.
-        progress: see `Progress`.
-
-    Raises:
-        InvalidInput: options that the generator does not take, features that are not finite, or a
-            folder that holds others.
-    """
-    check_channels(generator)
-    job = job.for_generator(generator.spec, generator.classes)
-    rows = open_drawn(generator, job, network, folder, name, range(len(job.seeds)))
-    fill_drawn(generator, job, network, rows, lambda *done: progress("drawing", *done))
-    return Features(rows["features"], rows["classes"][:, 0])
-
-
-def open_drawn(
-    generator: Generator,
-    job: DatasetJob,
-    network: FeatureNetwork,
-    folder: Path,
-    name: str,
-    places: range,
-) -> Rows:
-    """The table of the features of some pictures of a job, as far as it is there.
-
-    Args:
-        generator: what draws.
-        job: with its defaults filled in.
-        network: what sees.
-        folder: of the files.
-        name: of the files.
-        places: of the pictures in the job.
-    """
-    identity = {**describe_drawn(generator, job), "features": network.describe()}
-    return _open_rows(folder, name, identity, network, len(places))
-
-
-def fill_drawn(
-    generator: Generator,
-    job: DatasetJob,
-    network: FeatureNetwork,
-    rows: Rows,
-    progress: Callable[[int, int], None],
-    *,
-    first: int = 0,
-) -> None:
-    """Draw what is missing of a table whose first row is the picture at the place `first`."""
-    step, stop = step_of(generator), first + rows.count
-
-    def draw(start: int) -> Iterator[_Seen]:
-        for at in range(first + start, stop, step):
-            places = range(at, min(at + step, stop))
-            parts = [
-                job.draw(generator, range(i, min(i + generator.max_batch, places.stop)))
-                for i in range(places.start, places.stop, generator.max_batch)
-            ]
-            classes = [_class_of(job.find_class(place)) for place in places]
-            yield np.concatenate(parts), classes
-
-    fill(rows, draw, partial(_see, network), progress)
-
-
-def step_of(generator: Generator) -> int:
-    """Pictures that are drawn and seen together: whole batches."""
-    return round_up(TOGETHER, generator.max_batch)
-
-
-def extract_data(
-    data: DataPictures,
-    network: FeatureNetwork,
-    folder: Path,
-    *,
-    progress: Progress = lambda stage, done, total: None,
-) -> Features:
-    """The features of a data set; see `extract_drawn`."""
-
-    def read(start: int) -> Iterator[_Seen]:
-        for images, classes in data.read(start, TOGETHER):
-            yield images, list(map(_class_of, classes))
-
-    identity = {**data.identity(), "features": network.describe()}
-    rows = _open_rows(folder, "data", identity, network, len(data))
-    see = partial(_see, network)
-    fill(rows, read, see, lambda done, total: progress("reading the data", done, total))
-    return Features(rows["features"], rows["classes"][:, 0])
 
 
 def evaluate(
@@ -291,12 +149,6 @@ def check_classes(drawn: np.ndarray, data: np.ndarray, metrics: Sequence[str]) -
     return both
 
 
-def list_classes(generator: Generator, job: DatasetJob) -> np.ndarray:
-    """The class of each picture of a job [N], -1 where it has none."""
-    job = job.for_generator(generator.spec, generator.classes)
-    return np.array([_class_of(job.find_class(place)) for place in range(len(job.seeds))])
-
-
 def check_features(features: np.ndarray, of: str, *, one_picture: bool = False) -> None:
     """Refuse features that are not finite, or all the same.
 
@@ -320,55 +172,6 @@ def check_features(features: np.ndarray, of: str, *, one_picture: bool = False) 
             f"features: got equal ones for all {len(features)} of {of}, expected pictures that "
             "vary."
         )
-
-
-def check_channels(generator: Generator) -> None:
-    """Refuse a generator whose pictures no feature network takes.
-
-    Raises:
-        InvalidInput: it draws neither grey nor RGB.
-    """
-    if (channels := generator.spec.img_channels) not in (1, 3):
-        raise InvalidInput(
-            f"bundle: got pictures of {channels} channels, expected 1 or 3: feature networks see "
-            "RGB, or grey as RGB."
-        )
-
-
-def describe_drawn(generator: Generator, job: DatasetJob) -> dict[str, Any]:
-    """What tells the pictures of a job from others, whatever the batch: rounding is not looked at.
-
-    Args:
-        generator: what draws.
-        job: with its defaults filled in.
-    """
-    facts = generator.describe()
-    where: dict[str, Any] = {
-        k: facts[k] for k in ("backend", "provider", "precision") if k in facts
-    }
-    bundle = {"bundle": generator.bundle.manifest.get("sha256"), "family": generator.bundle.family}
-    return {**bundle, **where, "job": job.settings()}
-
-
-def round_up(least: int, step: int) -> int:
-    """The first multiple of a step that is not below `least`."""
-    return -(-least // step) * step
-
-
-def _open_rows(
-    folder: Path, name: str, identity: Mapping[str, Any], network: FeatureNetwork, count: int
-) -> Rows:
-    columns = {"features": (network.dim, "float32"), "classes": (1, "int64")}
-    return Rows(folder, name, identity=identity, columns=columns, count=count)
-
-
-def _see(network: FeatureNetwork, pictures: _Seen) -> Mapping[str, np.ndarray]:
-    images, classes = pictures
-    return {"features": network.extract(images), "classes": np.array(classes, np.int64)}
-
-
-def _class_of(label: Any) -> int:
-    return NO_CLASS if label is None else int(label)
 
 
 def _measure(metric: str, drawn: np.ndarray, data: Distribution) -> dict[str, Estimate]:

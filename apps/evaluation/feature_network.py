@@ -116,6 +116,7 @@ class FeatureNetwork:
             [N, d] float32.
 
         Raises:
+            InvalidInput: the network gives numbers that are not finite.
             EngineError: ONNX Runtime failed.
         """
         features = np.empty((len(images), self.dim), np.float32)
@@ -131,6 +132,11 @@ class FeatureNetwork:
             except Exception as error:  # ONNX Runtime's own classes
                 raise EngineError(f"{self.name}: {' '.join(str(error).split())[:200]}") from None
             features[start : start + len(part)] = given[: len(part)]
+        if not np.isfinite(features).all():
+            raise InvalidInput(
+                f"features: got numbers that are not finite from {self.name}, expected a network "
+                "that gives finite ones of all pictures."
+            )
         return features
 
     def _prepare(self, images: np.ndarray) -> np.ndarray:
@@ -157,7 +163,7 @@ def _read_wishes(metadata: dict[str, str], path: Path) -> _Wishes:
         black, white = map(float, told["range"].split(","))
     except ValueError:
         black = white = math.nan
-    if not black < white or told["resize"] not in RESIZES:
+    if not (math.isfinite(black) and black < white < math.inf) or told["resize"] not in RESIZES:
         raise InvalidInput(
             f"features: got {path} with the range {shown(told['range'])} and the resize "
             f"{shown(told['resize'])}, expected such as '0,255' and one of {', '.join(RESIZES)}."

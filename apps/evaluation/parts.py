@@ -13,15 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 from stylert.apps.datasets import DatasetJob
 from stylert.apps.evaluation.default_network import open_network
-from stylert.apps.evaluation.evaluation import (
+from stylert.apps.evaluation.extraction import (
     Features,
     check_channels,
     fill_drawn,
     open_drawn,
-    round_up,
-    step_of,
 )
 from stylert.apps.evaluation.feature_network import FeatureNetwork
+from stylert.apps.evaluation.rows import round_up
 
 if TYPE_CHECKING:
     from stylert.runtime import Generator
@@ -137,7 +136,7 @@ def extract_parts(
     of = (generator, job, network)
     rows = open_drawn(*of, folder, name, range(len(job.seeds)))
     if rows.done < rows.count:
-        parts = _list_parts(rows.done, rows.count, round_up(PART, step_of(generator)))
+        parts = _list_parts(rows.done, rows.count, round_up(PART, generator.max_batch))
         path = None if features is None else str(Path(features).resolve())
         bundle = str(Path(generator.bundle.path).resolve())
         task = PartTask(bundle, job, str(folder.resolve()), name, parts, path)

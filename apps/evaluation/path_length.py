@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from stylert.apps.datasets import DatasetJob
+from stylert.apps.datasets.pipeline import open_pipeline
 from stylert.apps.evaluation.feature_network import FeatureNetwork
 from stylert.apps.evaluation.intervals import Estimate, estimate_mean
+from stylert.apps.evaluation.rows import TOGETHER
 from stylert.runtime.arguments import check_integer
-from stylert.runtime.errors import InvalidInput
 from stylert.runtime.latents import make_z
 
 if TYPE_CHECKING:
@@ -38,13 +39,13 @@ def measure_path_lengths(
     ways: Mapping[str, tuple[Space, bool]],
     job: DatasetJob,
     *,
+    workers: int = 1,
     progress: Callable[[str, int, int], None] = lambda stage, done, total: None,
 ) -> dict[str, Estimate]:
     """Several of them, by name: each of its space, and whether it is at the end."""
+    estimate = partial(estimate_path_length, generator, network, job, workers=workers)
     return {
-        name: estimate_path_length(
-            generator, network, job, space=space, end=end, progress=partial(progress, name)
-        )
+        name: estimate(space=space, end=end, progress=partial(progress, name))
         for name, (space, end) in ways.items()
     }
 
@@ -56,6 +57,7 @@ def estimate_path_length(
     *,
     space: Space = "w",
     end: bool = True,
+    workers: int = 1,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Estimate:
     """The perceptual path length.
@@ -66,6 +68,7 @@ def estimate_path_length(
         job: how many ways, and of which classes; pictures are not truncated, as elsewhere.
         space: 'w' (straight) or 'z' (on the sphere).
         end: at the first latent of each way, else anywhere on it.
+        workers: threads that draw and see, each for itself; see `open_for_workers`.
         progress: is called with the ways done, and all.
 
     Raises:
@@ -74,22 +77,20 @@ def estimate_path_length(
     samples = len(job.seeds)
     check_integer("samples", samples, 2)
     job = job.for_generator(generator.spec, generator.classes)
-    noise = {k: v for k, v in job.options.items() if k == "noise_mode"}
-    size = max(1, generator.max_batch // 2)
+    size = max(TOGETHER, generator.max_batch) // 2  # ways: a way has two pictures
     distances = np.empty(samples)
-    for start in range(0, samples, size):
-        places = range(start, min(start + size, samples))
-        ws = _place(generator, job, places, space, end=end)
-        # A way's seed is that of the noise of both its pictures.
-        seeded = {"noise_seed": [*places, *places]} if noise.get("noise_mode") == "seeded" else {}
-        options: Any = {**noise, **seeded}
-        img = generator.synthesize(ws, output="img", **options)  # [2n, C, H, W]
-        features = network.extract(_shrink(img)).astype(np.float64)
-        first, second = features[: len(places)], features[len(places) :]
-        distances[places.start : places.stop] = np.square(first - second).sum(1) / STEP**2
+
+    def measure(places: range) -> tuple[range, np.ndarray]:
+        return places, _measure(generator, network, job, places, space, end=end)
+
+    def keep(measured: tuple[range, np.ndarray]) -> None:
+        places, found = measured
+        distances[places.start : places.stop] = found
         progress(places.stop, samples)
-    if not np.isfinite(distances).all():
-        raise InvalidInput(f"features: got numbers that are not finite from {network.name}.")
+
+    with open_pipeline(measure, keep, encoders=workers, waiting=workers + 1) as put:
+        starts = range(0, samples, size)
+        all(put(range(start, min(start + size, samples))) for start in starts)
     low = np.percentile(distances, DROPPED, method="lower")
     high = np.percentile(distances, 100 - DROPPED, method="higher")
     return estimate_mean(distances[(low <= distances) & (distances <= high)])
@@ -104,6 +105,26 @@ def slerp(a: np.ndarray, b: np.ndarray, t: np.ndarray) -> np.ndarray:
     across = across / np.linalg.norm(across, axis=-1, keepdims=True)
     angle = t * np.arccos(np.clip(cosine, -1, 1))
     return np.asarray(a * np.cos(angle) + across * np.sin(angle))
+
+
+def _measure(
+    generator: Generator,
+    network: FeatureNetwork,
+    job: DatasetJob,
+    places: range,
+    space: Space,
+    *,
+    end: bool,
+) -> np.ndarray:
+    """The squared distances of some ways, over the square of the step: [n]."""
+    ws = _place(generator, job, places, space, end=end)
+    options: Any = {k: v for k, v in job.options.items() if k == "noise_mode"}
+    if options.get("noise_mode") == "seeded":  # a way's seed is that of both its pictures
+        options["noise_seed"] = [*places, *places]
+    img = generator.synthesize(ws, output="img", **options)  # [2n, C, H, W]
+    features = network.extract(_shrink(img)).astype(np.float64)
+    first, second = features[: len(places)], features[len(places) :]
+    return np.asarray(np.square(first - second).sum(1) / STEP**2)
 
 
 def _place(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,11 +20,12 @@ from stylert.runtime.errors import InvalidInput
 from stylert.runtime.files.json_files import read_json
 from stylert.runtime.files.publishing import publish_bytes
 
-__all__ = ["Rows", "fill"]
+__all__ = ["TOGETHER", "Rows", "fill", "round_up"]
 
 COMMIT_SECONDS = 2.0  # that a crash may cost
 MOST = 1 << 20  # bytes of what is told
 
+TOGETHER = 8  # rows of a part, about: so many pictures a feature network sees at a time
 WAITING = 2  # drawn and not yet seen, at most
 
 Part = TypeVar("Part")
@@ -126,33 +127,55 @@ class Rows:
 
 def fill(
     rows: Rows,
-    draw: Callable[[int], Iterator[Part]],
+    draw: Callable[[range], Part],
     see: Callable[[Part], Mapping[str, np.ndarray]],
     progress: Callable[[int, int], None],
+    *,
+    batch: int = 1,
+    workers: int = 1,
 ) -> None:
-    """Add the rows that are missing. What is drawn is seen while the next one is drawn.
+    """Add the rows that are missing.
+
+    One worker draws in this thread; what is drawn is seen in another while the next is drawn. Each
+    of several draws and sees for itself, at the same time as the others. The order is the same.
 
     Args:
         rows: the table.
-        draw: gives pictures of all rows from one on, some at a time.
-        see: makes rows of them; it is called in another thread.
+        draw: gives the pictures of some rows.
+        see: makes the rows of them.
         progress: is called with the rows done, and all.
+        batch: pictures that are drawn at a time: parts are whole batches.
+        workers: threads.
     """
 
     def append(part: Mapping[str, np.ndarray]) -> None:
         rows.append(part)
         progress(rows.done, rows.count)
 
+    def make(places: range) -> Mapping[str, np.ndarray]:
+        return see(draw(places))
+
     progress(rows.done, rows.count)
+    step = round_up(TOGETHER, batch)
+    starts = range(rows.done, rows.count, step)
+    parts = (range(start, min(start + step, rows.count)) for start in starts)
     try:
-        if rows.done < rows.count:
-            with open_pipeline(see, append, encoders=1, waiting=WAITING) as put:
-                for part in draw(rows.done):
-                    if not put(part):
-                        break
+        if workers == 1:
+            with open_pipeline(see, append, encoders=1, waiting=WAITING) as put_drawn:
+                all(put_drawn(draw(places)) for places in parts)  # until something has failed
+        else:
+            with open_pipeline(make, append, encoders=workers, waiting=workers + 1) as put:
+                all(map(put, parts))
     finally:
         if rows.done:
             rows.commit()
+        else:
+            rows.remove()
+
+
+def round_up(least: int, step: int) -> int:
+    """The first multiple of a step that is not below `least`."""
+    return -(-least // step) * step
 
 
 def _map(path: Path) -> np.memmap[Any, Any]:

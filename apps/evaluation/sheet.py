@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from stylert.apps.datasets import DatasetJob
-from stylert.apps.evaluation.evaluation import Features
+from stylert.apps.evaluation.extraction import Features
 from stylert.apps.evaluation.moments import Moments
 from stylert.apps.evaluation.neighbours import measure_distances
 from stylert.runtime.images import make_grid

@@ -99,14 +99,14 @@ def test_a_kill_9_costs_no_digit(
 ) -> None:
     run("generate", bundle, "--seeds", "500-539", "--out", "data")
     words = ("evaluate", bundle, "--data", "data", "--samples", 150, "--features", means_network)
-    words += ("--threads", "1", "--json")
+    words += ("--threads", "2", "--json")  # two workers
     whole = run(*words, "--keep", "whole")
     shutil.copytree("whole", "kept", ignore=shutil.ignore_patterns("drawn*"))
     command = [sys.executable, "-c", KILLED, *map(str, words), "--keep", "kept"]
     done = subprocess.run(command, capture_output=True, check=False)
     assert done.returncode == -signal.SIGKILL, done.stderr.decode()
-    assert json.loads(Path("kept/drawn.json").read_text())["done"] == 64
-    np.load("kept/drawn.features.npy", mmap_mode="r+")[64:96] = np.nan  # half of a page was written
+    assert json.loads(Path("kept/drawn.json").read_text())["done"] == 16
+    np.load("kept/drawn.features.npy", mmap_mode="r+")[16:24] = np.nan  # half of a page was written
     assert run(*words, "--keep", "kept") == whole
 
 

@@ -6,6 +6,7 @@ import io
 import json
 import pickle
 import tarfile
+import threading
 import zipfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -30,11 +31,14 @@ from stylert.apps.evaluation import (
     measure_frechet,
     measure_moments,
     open_data,
+    open_for_workers,
+    open_network,
     rank_pictures,
     read_statistics,
     write_statistics,
 )
 from stylert.apps.evaluation.path_length import slerp
+from stylert.export.onnx_graph import GraphBuilder
 from stylert.runtime.bundle import GeneratorSpec
 from stylert.runtime.errors import InvalidInput
 
@@ -181,6 +185,67 @@ def test_it_goes_on_where_it_was(open_fake: Any, network: Any, tmp_path: Path) -
     third = open_fake()
     extract_drawn(third, make_job(100), network, tmp_path / "kept")
     assert not third.drawn
+
+
+def test_workers_draw_at_the_same_time_and_change_no_row(
+    open_fake: Any, network: Any, tmp_path: Path
+) -> None:
+    alone = extract_drawn(open_fake(), make_job(100), network, tmp_path / "alone")
+    generator = open_fake()
+    generate, all_here = generator.generate, threading.Barrier(3)
+
+    def wait_for_the_others(seeds: list[int], **options: Any) -> np.ndarray:
+        if seeds[0] in (0, 8, 16):  # the first parts
+            all_here.wait(30)
+        return np.asarray(generate(seeds, **options))
+
+    generator.generate = wait_for_the_others
+    done: list[int] = []
+    found = extract_drawn(
+        *(generator, make_job(100), network, tmp_path / "workers"),
+        workers=3,
+        progress=lambda stage, rows, total: done.append(rows),
+    )
+    assert np.array_equal(found.rows, alone.rows)
+    assert np.array_equal(found.classes, alone.classes)
+    assert done == [*range(0, 100, 8), 100]
+
+
+@pytest.mark.parametrize(
+    ("asked", "threads", "max_batch", "workers"),
+    [
+        ({"threads": 1}, 1, 8, 1),
+        ({"threads": 3}, 1, 2, 3),
+        ({"threads": 12}, 5, 1, 8),  # a pool that all share: never more pictures than a batch
+        ({"threads": 3, "max_batch": 1}, 3, 1, 1),
+        ({"threads": 3, "backend": "openvino"}, 3, 8, 1),  # its calls wait for each other
+    ],
+)
+def test_a_bundle_is_opened_for_workers(
+    asked: dict[str, Any], threads: int, max_batch: int, workers: int, tiny_bundle: Path
+) -> None:
+    generator, found = open_for_workers(tiny_bundle, provider="auto", **asked)
+    with generator:
+        assert found == workers
+        assert (generator.describe()["threads"], generator.max_batch) == (threads, max_batch)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_the_first_features_that_are_not_finite_end_it(
+    workers: int, open_fake: Any, tmp_path: Path
+) -> None:
+    g = GraphBuilder("logarithms")  # of black
+    x = g.input("pixels", ["N", 3, 6, 6])
+    means = g.op("Flatten", g.op("GlobalAveragePool", x, name="pooled"), name="rows", axis=1)
+    g.output(g.op("Log", means, name="logarithms"), "features", "float32", ["N", 3])
+    told = {"stylert.name": "logs", "stylert.range": "-255,0", "stylert.resize": "bilinear"}
+    g.save(tmp_path / "logs.onnx", metadata=told)
+    network = open_network(tmp_path / "logs.onnx", threads=1)
+    generator = open_fake()
+    with pytest.raises(InvalidInput, match="got numbers that are not finite from logs, expected"):
+        extract_drawn(generator, make_job(1000), network, tmp_path / "kept", workers=workers)
+    assert len(generator.drawn) < 100
+    assert not list((tmp_path / "kept").iterdir())
 
 
 def test_a_folder_of_another_evaluation_is_left_alone(

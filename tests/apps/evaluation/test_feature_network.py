@@ -83,6 +83,7 @@ def test_features_do_not_depend_on_the_others_beside_them() -> None:
         ({"stylert.name": ""}, "without metadata stylert.name"),
         ({"stylert.range": "black"}, "with the range 'black'"),
         ({"stylert.range": "1,-1"}, "with the range '1,-1'"),
+        ({"stylert.range": "0,inf"}, "with the range '0,inf'"),
         ({"stylert.resize": "nearest"}, "the resize 'nearest'"),
     ],
 )
