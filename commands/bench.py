@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -43,6 +45,10 @@ def bench(
     untrained: Annotated[
         str | None, in_timing("Network of random weights: stylegan2-256, -512 or -1024.")
     ] = None,
+    encoder: Annotated[
+        bool,
+        in_timing("Time the bundle's encoder, one pass; --checkpoint is its file.", "--encoder"),
+    ] = False,
     checkpoint: Annotated[str | None, in_timing("Checkpoint of the bundle, for PyTorch.")] = None,
     read_as: ReadAs,
     backends: Annotated[
@@ -82,11 +88,19 @@ def bench(
     Example: stylert bench ffhq-bundle --checkpoint ffhq.pkl --batch 1,4 --plot bench.png
 
     Example: stylert bench ffhq-bundle --plan 1000000 --price 1.20 --hours 8
+
+    Example: stylert bench ffhq-bundle --encoder --batch 1,8
     """
     if plan is None and (price is not None or hours is not None):
         raise typer.BadParameter("--price and --hours go with --plan IMAGES")
     if (bundle is None) == (untrained is None):
         raise typer.BadParameter("pass a BUNDLE or --untrained NAME, one of them")
+    if encoder:
+        wrong_with = {"--untrained": untrained, "--class": class_idx, "--plan": plan}
+        for option, value in wrong_with.items():
+            if value is not None:
+                raise typer.BadParameter(f"{option} does not go with --encoder")
+        read_as.refuse_any("it is of a generator, and --encoder of an encoder")
     if plot is not None:
         need("matplotlib", extra="plot")
         if plot.suffix not in (".png", ".svg", ".pdf"):
@@ -97,6 +111,19 @@ def bench(
         read_as.refuse_any("it goes with --checkpoint")
     else:
         need_export()
+    if encoder:
+        assert bundle is not None
+        return _bench_encoder(
+            bundle,
+            checkpoint,
+            backends,
+            Output(out, plot, as_json),
+            batches=batches,
+            threads=threads,
+            rounds=rounds,
+            max_seconds=max_seconds,
+            trust_engines=trust_engines,
+        )
     from stylert.apps.bench.bundle_bench import MAY_FAIL, bench_bundle, bundle_of, parse_backends
     from stylert.apps.bench.sizing import size_job
 
@@ -125,22 +152,60 @@ def bench(
         if plan is not None:
             sizing = size_job(bundle, result, plan, price=price, hours=hours, class_idx=class_idx)
         half_note = tell_half(Bundle.open(bundle, check_files=False).manifest.get("half", {}))
-    if out is not None:
-        publish_bytes(out, result.to_json().encode(), overwrite=True)
-    if as_json and sizing is not None:
+    _tell(result, sizing, Output(out, plot, as_json), notes=[half_note] if half_note else [])
+    _check(result, may_fail=() if backends is not None else MAY_FAIL)
+    return None
+
+
+@dataclass(frozen=True)
+class Output:
+    """Where the result goes."""
+
+    file: Path | None
+    plot: Path | None
+    as_json: bool
+
+
+def _bench_encoder(
+    bundle: Path, file: str | None, backends: str | None, output: Output, **timing: Any
+) -> None:
+    from stylert.apps.bench.encoder_bench import bench_encoder, parse_encoder_backends
+
+    names = parse_encoder_backends(backends, with_file=file is not None)
+    with console.show_progress() as progress:
+        result = bench_encoder(
+            bundle,
+            names,
+            file=file,
+            progress=lambda message, share: progress(message, round(share * 100), 100),
+            **timing,
+        )
+    _tell(result, None, output, notes=[])
+    _check(result, may_fail=())
+
+
+def _tell(result: BenchResult, sizing: Sizing | None, output: Output, *, notes: list[str]) -> None:
+    """Write and print what was found."""
+    if output.file is not None:
+        publish_bytes(output.file, result.to_json().encode(), overwrite=True)
+    if output.as_json and sizing is not None:
         console.print_json({**json.loads(result.to_json()), "plan": sizing.to_json()})
-    elif as_json:
+    elif output.as_json:
         typer.echo(result.to_json())
     else:
-        _print(result, sizing, notes=[half_note] if half_note else [])
-    if plot is not None:
+        _print(result, sizing, notes=notes)
+    if output.plot is not None:
         from stylert.apps.bench.plot import plot as draw
 
-        draw(result, plot)
+        draw(result, output.plot)
+
+
+def _check(result: BenchResult, *, may_fail: Sequence[str]) -> None:
+    """Fail where pictures differ, or a candidate was not timed to the end."""
     if wrong := result.parity_failures():
         raise ParityError(f"Parity of what was timed: {wrong[0]}")
     failures = result.failures()
-    if needed := [name for name in failures if backends is not None or name not in MAY_FAIL]:
+    if needed := [name for name in failures if name not in may_fail]:
         raise EngineError(f"{needed[0]} was not timed to the end: {failures[needed[0]]}")
 
 

@@ -287,8 +287,7 @@ def inpaint(
     from dataclasses import replace
 
     from stylert.apps.projection import read_mask, read_photos
-    from stylert.apps.projection.inpainting import SETTINGS
-    from stylert.apps.projection.inpainting import inpaint as fill
+    from stylert.apps.projection.inpainting import SETTINGS, Filling
     from stylert.apps.projection.result_file import write_result
 
     files = (
@@ -303,7 +302,7 @@ def inpaint(
     with where.open(bundle) as generator, console.show_progress() as progress:
         image = read_photos([photo], generator.spec)[0]
         size = read_picture(photo, channels=1).shape[:2]
-        found = fill(
+        filling = Filling(
             generator,
             image,
             read_mask(mask, generator.spec, like=(size[0], size[1])),
@@ -313,11 +312,26 @@ def inpaint(
             settings=replace(SETTINGS, steps=steps, seed=seed),
             progress=progress,
         )
-    for file, filled in zip(files, found.images, strict=True):
-        save_image(filled, file)
-    if ws is not None:
-        write_result(ws, found.ws)
-    psnr = [round(float(p), 2) for p in found.psnr]
+        last: ProjectionStep | None = None
+
+        def write() -> list[float]:
+            assert last is not None
+            found = filling.fill(last)
+            for file, filled in zip(files, found.images, strict=True):
+                save_image(filled, file)
+            if ws is not None:
+                write_result(ws, found.ws)
+            return [round(float(p), 2) for p in found.psnr]
+
+        try:
+            for last in filling:
+                progress("filling the hole", last.number, last.steps)
+        except KeyboardInterrupt:
+            if last is not None:
+                write()
+                console.note(f"what {last.number} steps have filled it with is in {files[0]}")
+            raise
+        psnr = write()
     lines = [
         f"Wrote {file}: {p:.1f} dB around the hole." for file, p in zip(files, psnr, strict=True)
     ]

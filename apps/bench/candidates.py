@@ -29,6 +29,7 @@ __all__ = [
     "OpenCandidate",
     "open_gemm",
     "open_generator",
+    "open_on",
 ]
 
 TRUNCATION_PSI = 0.7  # of every candidate, so that all of them make the same pictures
@@ -140,6 +141,25 @@ def open_generator(
     Raises:
         StylertError: it does not open here.
     """
+    generator, timer = open_on(
+        bundle, max_batch=max_batch, backend=backend, provider=provider, **opening
+    )
+    return _GeneratorCandidate(generator, timer, class_idx)
+
+
+def open_on(
+    bundle: str | Path,
+    *,
+    max_batch: int,
+    backend: str = "onnxruntime",
+    provider: str = "cpu",
+    **opening: Any,
+) -> tuple[Generator, LaunchTimer | None]:
+    """A generator on a backend, and the clock of its GPU; the arguments are as above.
+
+    Raises:
+        StylertError: it does not open here.
+    """
     from stylert.runtime import Generator
     from stylert.runtime.backends import open_session
     from stylert.runtime.backends.cuda.launch_timer import LaunchTimer
@@ -154,8 +174,7 @@ def open_generator(
     session, choice = open_session(
         opened, backend=backend, provider=provider, timer=timer, **opening
     )
-    generator = Generator(opened, session, max_batch=max_batch, choice=choice)
-    return _GeneratorCandidate(generator, timer, class_idx)
+    return Generator(opened, session, max_batch=max_batch, choice=choice), timer
 
 
 class _Gemm(OpenCandidate):

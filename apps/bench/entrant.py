@@ -88,7 +88,10 @@ class Entrant:
             except ValueError as error:
                 raise WorkerFailed(str(error)) from None
             passed = None  # how far INT8 may be off, everyone decides for himself
-            if precision != INT8:
+            tolerance = self._settings.tolerance
+            if tolerance is not None:
+                passed = difference.within(tolerance) if precision == "fp32" else None
+            elif precision != INT8:
                 passed = judge(difference, precision, self._settings.reference_error) > 0
             found = replace(self.measurements[batch], difference=difference, passed=passed)
             self.measurements[batch] = found

@@ -13,7 +13,7 @@ from stylert.apps.bench.report import BenchResult, plain
 from stylert.apps.bench.settings import Settings, check_candidates, check_positive, choose
 from stylert.runtime.errors import EngineError
 from stylert.runtime.machine import usable_cpus
-from stylert.runtime.proof.parity import RoundingError
+from stylert.runtime.proof.parity import RoundingError, Tolerance
 
 __all__ = ["run_bench"]
 
@@ -40,6 +40,7 @@ def run_bench(
     reference: str | None = None,  # whose images are right, None = torch in float32 if it is there
     baseline: str | None = None,  # whose speed is 1, None = the reference, or the first candidate
     reference_error: RoundingError | None = None,  # of the reference's float32, where it is known
+    tolerance: Tolerance | None = None,  # of float32; lower ones are not judged then. None = usual
     subject: str = "",  # what is timed, for titles
     progress: Progress = lambda message, share: None,  # what comes next, and the share done, 0 to 1
 ) -> BenchResult:
@@ -68,6 +69,7 @@ def run_bench(
         pin=pin,
         timeout=timeout,
         reference_error=reference_error,
+        tolerance=tolerance,
     )
     machine = describe_machine()  # before the benchmark itself is the load
     with open_entrants([*rooflines, *candidates], settings) as everyone:

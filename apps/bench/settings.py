@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from stylert.apps.bench.candidates import Candidate
 from stylert.runtime.errors import InvalidInput
-from stylert.runtime.proof.parity import RoundingError
+from stylert.runtime.proof.parity import RoundingError, Tolerance
 
 __all__ = ["Settings", "check_candidates", "check_positive", "choose"]
 
@@ -31,6 +31,7 @@ class Settings:
     pin: bool
     timeout: float
     reference_error: RoundingError | None = None  # of PyTorch's float32, for the second gate
+    tolerance: Tolerance | None = None  # of float32, None = that of pictures
 
     def __post_init__(self) -> None:
         batches = self.batches

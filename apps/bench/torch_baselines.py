@@ -27,7 +27,8 @@ from stylert.runtime.errors import EngineError, InvalidInput
 from stylert.runtime.labels import Classes
 from stylert.runtime.latents import make_z
 
-__all__ = ["HalfGemm", "TorchCandidate", "open_compiled", "open_eager", "open_half_gemm"]
+__all__ = ["CudaClock", "HalfGemm", "TorchCandidate", "open_compiled", "open_eager"]
+__all__ += ["open_half_gemm", "require_cuda"]
 
 
 class TorchCandidate(OpenCandidate):
@@ -202,7 +203,7 @@ def open_eager(
     """
     torch.set_num_threads(threads)
     if device == "cuda":
-        _require_cuda()
+        require_cuda()
     read = read_checkpoint(checkpoint, network=network, assume=Assumptions(**assume))
     return TorchCandidate(
         _model(round_weights(read, weights), precision).to(device),
@@ -224,7 +225,7 @@ def open_half_gemm(*, threads: int) -> HalfGemm:
         EngineError: PyTorch has no GPU here.
     """
     torch.set_num_threads(threads)
-    _require_cuda()
+    require_cuda()
     return HalfGemm(CudaClock())
 
 
@@ -241,7 +242,7 @@ def _model(checkpoint: Checkpoint, precision: str) -> GeneratorModel:
     return StyleGAN2.from_checkpoint(checkpoint, half_blocks=config.native_half_blocks)
 
 
-def _require_cuda() -> None:
+def require_cuda() -> None:
     """Make PyTorch ready for an honest comparison on a GPU: exact float32, and its best kernels.
 
     Raises:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +15,7 @@ from stylert.runtime import Generator, InvalidInput
 from stylert.runtime.arguments import check_integer
 from stylert.runtime.images import to_uint8
 
-__all__ = ["SETTINGS", "Inpainting", "composite", "feather", "inpaint"]
+__all__ = ["SETTINGS", "Filling", "Inpainting", "composite", "feather", "inpaint"]
 
 # One w for all layers fills a hole as a picture of the network's; at last the layers may part a
 # little, so that the rim fits.
@@ -36,6 +36,74 @@ class Inpainting:
     images: np.ndarray
     ws: np.ndarray
     psnr: np.ndarray
+
+
+class Filling:
+    """A hole on its way to be filled: what its steps are, and what one of them fills it with.
+
+    The arguments are those of `inpaint`; `progress` is called while it looks for a start.
+
+    Raises:
+        InvalidInput, EngineError: see `inpaint`.
+    """
+
+    def __init__(
+        self,
+        generator: Generator,
+        image: np.ndarray,
+        mask: np.ndarray,
+        *,
+        variants: int = 1,
+        seeds_start: int | None = None,
+        feather_by: float | None = None,
+        settings: ProjectionSettings = SETTINGS,
+        progress: Callable[[str, int, int], None] = lambda stage, done, total: None,
+    ) -> None:
+        check_integer("variants", variants, 1, MAX_VARIANTS)
+        count = count_starts(generator) if seeds_start is None else seeds_start
+        check_integer("seeds_start", count, variants)
+        generator.count_scales()  # refuses a bundle without gradient
+        target = to_img(image[None], generator)
+        if mask.shape != (1, 1, *target.shape[2:]):
+            raise InvalidInput(
+                f"mask: got shape {mask.shape}, expected {(1, 1, *target.shape[2:])}, as the "
+                "picture."
+            )
+        hidden = np.where(mask > 0, target, 0).astype(np.float32)
+        statistics = measure_latents(generator)
+        starts = find_starts(
+            generator,
+            hidden,
+            mask,
+            count=count,
+            best=variants,
+            progress=lambda done, total: progress("looking for a start", done, total),
+        )[0]
+        self._generator = generator
+        self._image = image
+        self._mask = mask
+        self._feather_by = feather_by
+        self._projector = Projector(
+            generator,
+            np.repeat(hidden, variants, axis=0),
+            starts,
+            mask=mask,
+            settings=settings,
+            deviation=statistics.deviation,
+        )
+
+    def __iter__(self) -> Iterator[ProjectionStep]:
+        """Take the steps."""
+        return iter(self._projector)
+
+    def fill(self, step: ProjectionStep) -> Inpainting:
+        """What the best styles up to a step fill the hole with."""
+        drawn = np.asarray(self._generator.synthesize(step.best_ws, output="img"))
+        order = np.argsort(-step.best_psnr, kind="stable")
+        by, shorter = self._feather_by, min(self._image.shape[:2])
+        share = feather(self._mask, max(1.0, shorter / 64) if by is None else by)
+        images = composite(self._image, to_uint8(drawn), self._mask, share)
+        return Inpainting(images[order], step.best_ws[order], step.best_psnr[order])
 
 
 def inpaint(
@@ -66,39 +134,19 @@ def inpaint(
         InvalidInput: a shape or a value that does not fit, or a bundle without gradient.
         EngineError: the loss is no number, or the backend failed.
     """
-    check_integer("variants", variants, 1, MAX_VARIANTS)
-    count = count_starts(generator) if seeds_start is None else seeds_start
-    check_integer("seeds_start", count, variants)
-    generator.count_scales()  # refuses a bundle without gradient
-    target = to_img(image[None], generator)
-    if mask.shape != (1, 1, *target.shape[2:]):
-        raise InvalidInput(
-            f"mask: got shape {mask.shape}, expected {(1, 1, *target.shape[2:])}, as the picture."
-        )
-    hidden = np.where(mask > 0, target, 0).astype(np.float32)
-    statistics = measure_latents(generator)
-    starts = find_starts(
+    filling = Filling(
         generator,
-        hidden,
+        image,
         mask,
-        count=count,
-        best=variants,
-        progress=lambda done, total: progress("looking for a start", done, total),
-    )[0]
-    projector = Projector(
-        generator,
-        np.repeat(hidden, variants, axis=0),
-        starts,
-        mask=mask,
+        variants=variants,
+        seeds_start=seeds_start,
+        feather_by=feather_by,
         settings=settings,
-        deviation=statistics.deviation,
+        progress=progress,
     )
-    last = _run(projector, progress)
-    drawn = np.asarray(generator.synthesize(last.best_ws, output="img"))
-    order = np.argsort(-last.best_psnr, kind="stable")
-    share = feather(mask, max(1.0, min(image.shape[:2]) / 64) if feather_by is None else feather_by)
-    images = composite(image, to_uint8(drawn), mask, share)
-    return Inpainting(images[order], last.best_ws[order], last.best_psnr[order])
+    for last in filling:
+        progress("filling the hole", last.number, last.steps)
+    return filling.fill(last)
 
 
 def feather(mask: np.ndarray, pixels: float) -> np.ndarray:
@@ -162,12 +210,3 @@ def _spread(image: np.ndarray, known: np.ndarray) -> np.ndarray:
         image[ring] = total[ring] / count[ring][:, None]
         known = known | ring
     return image
-
-
-def _run(projector: Projector, progress: Callable[[str, int, int], None]) -> ProjectionStep:
-    """All steps; the last one."""
-    last = None
-    for last in projector:
-        progress("filling the hole", last.number, last.steps)
-    assert last is not None
-    return last

@@ -18,7 +18,7 @@ import numpy as np
 from stylert.apps.photos.cropping import can_find_faces, cut_face, open_detector
 from stylert.apps.photos.faces import FaceDetector
 from stylert.apps.projection import ProjectionSettings
-from stylert.apps.projection.inpainting import SETTINGS, inpaint
+from stylert.apps.projection.inpainting import SETTINGS, Filling
 from stylert.apps.projection.photos import fit_picture, make_mask
 from stylert.apps.projection.projector import open_projector
 from stylert.apps.serving.handles import read_handle, write_handle
@@ -134,7 +134,7 @@ class Photos:
         image, mask = await self._workshop.do_soon(read)
 
         def run(job: Job, step: Callable[..., None]) -> None:
-            found = inpaint(
+            filling = Filling(
                 self._workshop.open(),
                 image,
                 mask,
@@ -143,9 +143,16 @@ class Photos:
                 settings=replace(SETTINGS, steps=request.steps, seed=request.seed),
                 progress=step,
             )
-            job.w = [write_handle(w) for w in found.ws]
-            job.psnr = [round(float(psnr), 2) for psnr in found.psnr]
-            job.pictures = list(found.images)
+            last = None
+            try:
+                for last in filling:
+                    step("filling the hole", last.number, last.steps)
+            finally:  # also what was found until it was ended
+                if last is not None:
+                    found = filling.fill(last)
+                    job.w = [write_handle(w) for w in found.ws]
+                    job.psnr = [round(float(psnr), 2) for psnr in found.psnr]
+                    job.pictures = list(found.images)
 
         return self._workshop.jobs.start("inpaint", run)
 

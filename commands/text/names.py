@@ -10,7 +10,8 @@ from stylert.runtime.errors import InvalidInput
 __all__ = ["names_array_file", "names_picture", "parse_names"]
 
 _ARRAYS = (".npy", ".npz", ".pt", ".pth", ".pkl", ".pickle")
-_PICTURES = (".png", ".jpg", ".jpeg", ".webp")  # whose styles an encoder finds
+# Whose styles an encoder finds.
+_PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif")
 
 
 def names_array_file(text: str) -> bool:

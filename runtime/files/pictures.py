@@ -38,7 +38,8 @@ def read_picture(
     """Read a picture as Pillow can, and turn it as its EXIF data say.
 
     Grey, palettes, CMYK and 16 bits become the mode that is asked for. Where pixels are
-    transparent and no alpha is asked for, they are laid on white, which a warning says.
+    transparent and no alpha is asked for, they are laid on white, which a warning says. Pictures of
+    floats or of 32 bits are refused: nobody knows which of their numbers is white.
 
     Args:
         path: the file, or an open one, whose `name` errors tell; of an animation, the first frame
@@ -52,7 +53,8 @@ def read_picture(
         [H, W, channels] uint8, writable.
 
     Raises:
-        InvalidInput: no such file, no picture, a damaged one, or more than `max_pixels` pixels.
+        InvalidInput: no such file, no picture, a damaged one, one of floats or of 32 bits, or more
+            than `max_pixels` pixels.
     """
     if channels not in _MODES:
         raise InvalidInput(f"channels: got {channels!r}, expected 1, 3 or 4.")
@@ -185,6 +187,11 @@ def _convert(picture: Any, path: str | Path, mode: str) -> Image.Image:
     """The picture in a mode, what is transparent laid on white."""
     from PIL import Image
 
+    if picture.mode == "F" or (picture.mode == "I" and not _fits_sixteen_bits(picture)):
+        kind = "floats" if picture.mode == "F" else "32 bits"
+        raise InvalidInput(
+            f"{path}: got a picture of {kind}, expected 8 or 16 bits a channel. Convert it first."
+        )
     if picture.mode in _SIXTEEN_BITS:  # Pillow would clip all above 255 to white
         picture = Image.fromarray((np.asarray(picture).astype(np.uint32) >> 8).astype(np.uint8))
     has_alpha = picture.mode in _WITH_ALPHA or "transparency" in picture.info
@@ -198,3 +205,8 @@ def _convert(picture: Any, path: str | Path, mode: str) -> Image.Image:
             picture = Image.alpha_composite(white, picture)
     converted: Image.Image = picture if picture.mode == mode else picture.convert(mode)
     return converted
+
+
+def _fits_sixteen_bits(picture: Any) -> bool:
+    low, high = picture.getextrema()
+    return bool(low >= 0 and high < 2**16)

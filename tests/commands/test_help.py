@@ -51,6 +51,7 @@ SMALLER = {
     "--samples 50000": "--samples 6",
     "--samples 1000": "--samples 6",
     "--plan 1000000": "--plan 1000000 --backends onnxruntime",
+    "--encoder --batch 1,8": "--encoder --batch 1 --backends onnxruntime",
     "--batch 1,4 --plot": "--batch 1 --backends torch-eager,onnxruntime --plot",
 }
 NOT_HERE = ("serve ", "ray ffhq-bundle --address")  # they run until they are stopped

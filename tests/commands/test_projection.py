@@ -147,6 +147,31 @@ def test_inpaint(run: Run, fitting: Path, photo: Path) -> None:
     assert not Path("filled.png").exists()
 
 
+def test_ctrl_c_keeps_what_a_hole_is_filled_with(
+    run: Run, fitting: Path, photo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mask = np.full((12, 20), 255, np.uint8)
+    mask[:3, 4:7] = 0
+    Image.fromarray(mask).save("mask.png")
+    real = Projector.take_step
+
+    def interrupted(projector: Projector) -> Any:
+        if projector.number == ends[-1]:
+            raise KeyboardInterrupt
+        return real(projector)
+
+    ends: list[int] = []
+    monkeypatch.setattr(Projector, "take_step", interrupted)
+    command = ("inpaint", fitting, photo, "mask.png", "--out", "filled.png", "--ws", "w.npz")
+    for end, kept in ((0, False), (2, True)):
+        ends.append(end)
+        code, _, err = run(*command, *QUICK)
+        assert (code, Path("filled.png").exists()) == (130, kept)
+        assert ("what 2 steps have filled it with is in filled.png" in err) == kept
+    with np.load("w.npz") as arrays:
+        assert len(arrays["w"]) == 1
+
+
 def test_what_is_refused(run: Run, fitting: Path, tiny_bundle: Path, photo: Path) -> None:
     Path("cut.png").write_bytes(photo.read_bytes()[:60])
     for arguments, words in (

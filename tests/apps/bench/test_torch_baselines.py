@@ -180,7 +180,7 @@ def test_on_a_gpu_float32_is_not_tf32(monkeypatch: pytest.MonkeyPatch) -> None:
     before = torch.backends.cudnn.allow_tf32, torch.backends.cudnn.benchmark
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     try:
-        torch_baselines._require_cuda()
+        torch_baselines.require_cuda()
         assert not torch.backends.cudnn.allow_tf32
         assert not torch.backends.cuda.matmul.allow_tf32
     finally:

@@ -26,6 +26,7 @@ from stylert.apps.photos.alignment import align_face
 from stylert.apps.photos.cropping import can_find_faces
 from stylert.apps.photos.faces import Face, FaceDetector
 from stylert.apps.projection.photos import fit_picture
+from stylert.apps.projection.projector import Projector
 from stylert.apps.serving.application import create_app
 from stylert.apps.serving.handles import read_handle, write_handle
 from stylert.apps.serving.heavy_work import HeavyWork
@@ -263,6 +264,35 @@ def test_faces_that_are_none(
     for route, more in INVERSIONS.items():
         answer = photos.post(route, json={"picture": text(encoded(portrait)), **wrong, **more})
         assert words in refused(answer, 422)
+
+
+def test_a_hole_is_filled_with_what_was_found_until_the_job_ends(
+    photos: TestClient, known: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mask = np.full((64, 64), 255, np.uint8)
+    mask[20:40, 10:30] = 0
+    real = Projector.take_step
+
+    def ended_by_the_client(projector: Projector) -> Any:
+        if projector.number == 2:
+            (job,) = (job for job in jobs if not job.ended)
+            job.wanted = False
+        return real(projector)
+
+    jobs: list[Job] = []
+    start = Jobs.start
+
+    def noted(self: Jobs, *arguments: Any) -> Job:
+        jobs.append(start(self, *arguments))
+        return jobs[-1]
+
+    monkeypatch.setattr(Jobs, "start", noted)
+    monkeypatch.setattr(Projector, "take_step", ended_by_the_client)
+    body = {"picture": text(encoded(known)), "mask": text(encoded(mask)), "seeds_start": 8}
+    job = ended(photos, photos.post("/inpaint", json={**body, "steps": 40}))
+    assert (job["state"], job["step"], job["pictures"], len(job["w"])) == ("cancelled", 3, 1, 1)
+    filled = picture_of(photos, job)
+    np.testing.assert_array_equal(filled[mask > 0], known[mask > 0])
 
 
 def bomb() -> bytes:

@@ -97,7 +97,9 @@ def test_the_first_pass_of_restyle_starts_from_the_average() -> None:
 def test_passes_of_restyle_amplify_rounding_as_the_official_ones_do() -> None:
     """Its pictures go back into it: after five passes float32 itself is 2e-4 from float64.
 
-    So the rule of the proof: at most 4 times the official rms, and 8 times its maximum.
+    So gate 1, codes within 1e-4 of the official ones, holds for the first three passes; the fourth
+    and fifth miss it, as the official code's own rounding does. Gate 2 of the proof holds for all:
+    from float64 at most 4 times the official rms, and 8 times its maximum.
     """
     encoder, official = read("restyle-resnet-16")
     photo = make_photos(encoder.config, official["resized"])
@@ -116,6 +118,8 @@ def test_passes_of_restyle_amplify_rounding_as_the_official_ones_do() -> None:
         ours, theirs = (
             np.abs(x - exact.numpy()) / np.abs(exact.numpy()).max() for x in (made.numpy(), codes)
         )
+        if step < 3:
+            assert differ(made.numpy(), codes) <= 1e-4, step
         assert np.sqrt(np.square(ours).mean()) <= 4 * np.sqrt(np.square(theirs).mean()), step
         assert ours.max() <= max(1e-4, 8 * theirs.max()), step
 

@@ -144,6 +144,12 @@ def test_bad_input(tmp_path: Path, pixels: np.ndarray) -> None:
         cases[f"cut.{suffix}"] = tmp_path / f"cut.{suffix}"
     cases["No such file"] = tmp_path / "missing.png"
     cases["directory"] = tmp_path
+    floats = np.linspace(0, 1, 24, dtype=np.float32).reshape(6, 4)
+    for words, array in {  # clipped to bytes, the first would be black
+        "a picture of floats": floats,
+        "a picture of 32 bits": (floats * 2**30).astype(np.int32),
+    }.items():
+        cases[words] = write(tmp_path / f"{array.dtype}.tif", Image.fromarray(array))
     for words, file in cases.items():
         with pytest.raises(InvalidInput, match=re.escape(words)) as caught:
             read_picture(file)
