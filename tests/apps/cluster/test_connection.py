@@ -1,4 +1,4 @@
-"""Data sets and the service on a small cluster of Ray, which is started once for all of them."""
+"""Data sets, evaluations and the service on a small cluster of Ray, started once for all."""
 
 from __future__ import annotations
 
@@ -14,9 +14,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import psutil
 import pytest
 from fastapi.testclient import TestClient
+from typer.testing import CliRunner
 
 from stylert.apps.cluster.connection import connected
 from stylert.apps.cluster.dataset_writing import write_dataset_on_ray
@@ -25,8 +27,10 @@ from stylert.apps.cluster.serving_options import RayOptions
 from stylert.apps.cluster.serving_server import deploy, serve_on_ray
 from stylert.apps.datasets import DatasetJob, Seeds, write_dataset
 from stylert.apps.serving.application import create_app
+from stylert.cli import app
 from stylert.runtime.errors import BundleError, EngineError
 from stylert.runtime.generator import Generator
+from stylert.runtime.images import save_image
 
 JOB = DatasetJob(seeds=Seeds.of(range(400)), container="webdataset", shard_size=50)
 
@@ -136,6 +140,24 @@ def test_actors_that_die_again_and_again_end_the_job(
             actors=1,
             progress=lambda done, total: kill_one("ray::ShardActor"),
         )
+
+
+def test_an_evaluation_is_the_same_whoever_draws(
+    cluster: Any, bundle: Path, means_network: Path, tmp_path: Path
+) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    for i, image in enumerate(np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3), np.uint8)):
+        save_image(image, data / f"{i}.png")
+    words = ("evaluate", bundle, "--data", data, "--samples", 300, "--features", means_network)
+    words += ("--metrics", "fid", "--threads", 1, "--json")
+    told = []
+    for more in (("--keep", tmp_path / "alone"), ("--keep", tmp_path / "shared", "--ray", "auto")):
+        done = CliRunner().invoke(app, [str(word) for word in (*words, *more)])
+        assert done.exit_code == 0, (done.output, done.exception)
+        told.append(json.loads(done.stdout))
+    assert told[0] == told[1]
+    assert contents(tmp_path / "shared") == contents(tmp_path / "alone")
 
 
 # The service.
