@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from stylert.export.encoders.bundling import add_encoder
 from stylert.runtime.backends.cuda.device import Device
 from stylert.runtime.backends.graph_forms import find_engine_graph, hash_engine_graph
 from stylert.runtime.backends.tensorrt.plans import Plan
@@ -81,11 +82,13 @@ def built(
     """A copy of a golden's bundle with TensorRT engines for batches of 1, 2 and 4."""
     made: dict[Any, Path] = {}
 
-    def build(name: str, precision: str, **options: Any) -> Path:
-        key = (name, precision, tuple(options.items()))
+    def build(name: str, precision: str, *, encoder: Any = None, **options: Any) -> Path:
+        key = (name, precision, encoder is not None, tuple(options.items()))
         if key not in made:
             path = tmp_path_factory.mktemp(name) / "bundle"
             shutil.copytree(bundle_of(name), path)
+            if encoder is not None:
+                add_encoder(path, encoder, verify=False)
             if stand_in is None:
                 _build(path, precision, options)
             else:
@@ -119,7 +122,10 @@ def _add_plans(path: Path, precision: str, options: dict[str, Any]) -> None:
     for graph, kind, outputs in (
         ("mapping", "fp32", ("ws",)),
         ("synthesis", precision, ("image", "img")),
+        ("encoder", "fp32", ("ws",)),
     ):
+        if graph not in bundle.graphs:
+            continue
         onnx = bundle.file(find_engine_graph(bundle, graph, kind))
         file = folder / f"stand-in-{graph}.plan"
         content = {"onnx": str(onnx), "batches": BATCHES, "outputs": outputs}

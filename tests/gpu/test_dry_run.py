@@ -50,6 +50,7 @@ def test_the_stand_in_draws_over_the_stub(driver_stub: Path, wheels: Path, tmp_p
     assert "it was carried" in lines
     for name in (
         "engine parity",
+        "encoder parity",
         "a replay equals eager",
         "two threads",
         "refit",

@@ -20,7 +20,7 @@ from stylert.runtime.backends.cuda.launch_timer import LaunchTimer
 from stylert.runtime.backends.tensorrt.session import TensorRTSession
 from stylert.runtime.bundle import Bundle
 from stylert.runtime.generator import Generator
-from stylert.runtime.proof.parity import compare
+from stylert.runtime.proof.parity import CODES, compare
 
 BOTH = ("mapping", "synthesis")
 
@@ -59,6 +59,22 @@ def test_engine_parity(
         image = ours.generate([1])
         assert image.dtype == np.uint8
         assert np.abs(image.astype(int) - reference.generate([1])).max() <= 4
+
+
+def test_encoder_parity(
+    built: Callable[..., Path], make_encoder: Callable[..., Any], bundle_of: Callable[[str], Path]
+) -> None:
+    """Its engine is loaded when it is asked for, between launches of the others."""
+    spec = Bundle.open(bundle_of("sg2-skip-32")).spec
+    path = built("sg2-skip-32", "fp32", encoder=make_encoder(spec.num_ws, spec.w_dim))
+    photos = np.random.default_rng(0).integers(0, 256, (6, 20, 16, 3), np.uint8)
+    with drawing(path) as ours, Generator.open(path, provider="cpu") as reference:
+        before = ours.generate(SEEDS)
+        want = reference.invert(photos)
+        for _ in range(2):
+            codes = ours.invert(photos)
+            assert np.abs(codes - want).max() <= CODES * np.abs(want).max()
+            assert np.array_equal(ours.generate(SEEDS), before)
 
 
 def test_a_replay_equals_eager(
