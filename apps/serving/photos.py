@@ -197,7 +197,8 @@ class Photos:
 
     def _invert(self, photo: np.ndarray, request: FaceRequest) -> np.ndarray:
         """The styles [1, num_ws, w_dim] that the encoder finds of what was read."""
-        generator = self._workshop.open()
+        on_engines = self._shown.describe()["backend"] == "tensorrt"  # which have an encoder, too
+        generator = self._shown if on_engines else self._workshop.open()
         facts, spec = generator.encoder, generator.spec
         same_shape = facts.height * spec.img_width == facts.width * spec.img_height
         if same_shape and not request.wants_face:

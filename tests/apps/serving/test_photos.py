@@ -187,6 +187,18 @@ def test_a_hole_is_filled(photos: TestClient, known: np.ndarray) -> None:
         assert words in refused(answer, 422)
 
 
+def test_where_engines_draw_they_invert(
+    demo: Generator, known: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their machine may have no ONNX Runtime for GPUs, by which jobs work."""
+    monkeypatch.setattr(Generator, "describe", lambda self: {"backend": "tensorrt"})
+    monkeypatch.setattr("stylert.apps.serving.workshop.Workshop.open", None)
+    with TestClient(create_app(demo, Settings())) as client:
+        answer = client.post("/invert", json={"picture": text(encoded(known))})
+    w = read_handle(answer.json()["w"], demo.spec)
+    np.testing.assert_allclose(w, demo.invert([known])[0], atol=1e-4)
+
+
 INVERSIONS: dict[str, dict[str, int]] = {"/invert": {}, "/project": {"steps": 1}}
 FACE = [[22, 25], [38, 26], [30, 33], [25, 41], [36, 41]]
 
