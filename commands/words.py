@@ -95,7 +95,7 @@ class TextEdit:
         self, generator: Generator, pair: Pair, ws: np.ndarray, progress: Progress
     ) -> list[dict[str, float]]:
         """The channels that bring each picture to the text."""
-        from stylert.apps.words import find_edit, find_sampled_table, sample_table
+        from stylert.apps.words import find_edits, find_sampled_table, sample_table
         from stylert.apps.words.sampled_table import SAMPLES
 
         assert self.text is not None
@@ -104,7 +104,7 @@ class TextEdit:
             samples = self.table_pictures or SAMPLES
             console.note(f"drawn once for this bundle and pair: {samples} pictures")
             table = sample_table(generator, pair, samples=samples, progress=progress)
-        return [find_edit(generator, pair, table, w, self.text) for w in ws]
+        return find_edits(generator, pair, table, ws, self.text)
 
     def _make_table(self, generator: Generator, pair: Pair, progress: Progress) -> np.ndarray:
         """The pair's table, after its cost is told."""

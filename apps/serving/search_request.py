@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from stylert.apps.serving.requests import Class, Number, Seed
+from stylert.apps.serving.requests import Class, Handle, Number, Seed
 
 __all__ = ["SearchRequest"]
 
@@ -44,4 +44,19 @@ class SearchRequest(BaseModel):
     generations: Annotated[
         int, Field(ge=0, description="Of CMA-ES from there, up to `job_steps` of /info.")
     ] = 30
+    steps: Annotated[
+        int,
+        Field(
+            ge=0,
+            description="By gradients after that, up to `job_steps` of /info; the bundle needs a "
+            "gradient.",
+        ),
+    ] = 0
     results: Annotated[int, Field(ge=1, le=4, description="Pictures, the best first.")] = 1
+    start: Annotated[
+        Annotated[list[Handle], Field(min_length=1, max_length=4)] | None,
+        Field(
+            description="Where it starts, in the place of samples: a picture for each, in their "
+            "order; `results` stays 1."
+        ),
+    ] = None

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from stylert.apps.serving.handles import write_handle
+import numpy as np
+
+from stylert.apps.serving.handles import read_handle, write_handle
 from stylert.apps.serving.jobs import Job
 from stylert.apps.serving.search_request import SearchRequest
 from stylert.apps.serving.workshop import Workshop
-from stylert.apps.words import Pair, SearchSettings, search_text
+from stylert.apps.words import Pair, SearchSettings, check_gradient, search_text
 from stylert.runtime.arguments import shown
 from stylert.runtime.errors import InvalidInput
 
@@ -39,8 +41,8 @@ class Searches:
         """Start to look for the pictures that a text tells of.
 
         Raises:
-            InvalidInput: the service has no pair, an empty text, a class that is not there, or too
-                much of something.
+            InvalidInput: the service has no pair, an empty text, a class that is not there, steps
+                without a gradient, or too much of something.
             Overloaded: there are too many jobs.
             ShuttingDown: the service ends.
         """
@@ -52,11 +54,15 @@ class Searches:
             )
         if not request.text.strip():
             raise InvalidInput(f"text: got {shown(request.text)}, expected words.")
+        generator = self._workshop.shown
         if request.class_idx is not None:
-            self._workshop.shown.classes.make_labels(request.class_idx, None, batch=1)
-        names = SearchRequest.model_fields.keys() - {"text"}
+            generator.classes.make_labels(request.class_idx, None, batch=1)
+        names = SearchRequest.model_fields.keys() - {"text", "start"}
         settings = SearchSettings(**{name: getattr(request, name) for name in names})
-        self._workshop.check_job("search", generations=settings.generations)
+        if settings.steps:
+            check_gradient(generator, settings.steps)
+        begun = self._read_start(request)
+        self._workshop.check_job("search", generations=settings.generations, steps=settings.steps)
 
         def run(job: Job, step: Callable[[str, int, int], None]) -> None:
             found = search_text(
@@ -64,6 +70,7 @@ class Searches:
                 pair,
                 request.text,
                 settings,
+                start=begun,
                 progress=step,
                 warn=job.notes.append,
             )
@@ -72,3 +79,14 @@ class Searches:
             job.pictures = list(found.images)
 
         return self._workshop.jobs.start("search", run)
+
+    def _read_start(self, request: SearchRequest) -> np.ndarray | None:
+        """The styles [N, num_ws, w_dim] that a search starts from, if it does from some."""
+        if request.start is None:
+            return None
+        if request.results != 1:
+            raise InvalidInput(
+                f"results: got {request.results} with a start, which gives one for each of its w."
+            )
+        spec = self._workshop.shown.spec
+        return np.stack([read_handle(handle, spec) for handle in request.start])

@@ -14,7 +14,7 @@ from stylert.runtime import Generator, InvalidInput
 from stylert.runtime.arguments import check_integer, shown
 from stylert.runtime.packages import import_extra
 
-__all__ = ["FoundPictures", "SearchSettings", "search_text"]
+__all__ = ["FoundPictures", "SearchSettings", "check_gradient", "search_text"]
 
 AXES = 16  # principal components of w that are searched
 SAMPLES = 2000  # that they are found by
@@ -123,11 +123,8 @@ def search_text(
             f"generator: got pictures of {generator.spec.img_channels} channels, expected 1, 3 or "
             "4: what a pair of networks can see."
         )
-    if settings.steps and not generator.has_gradient:
-        raise InvalidInput(
-            f"steps: got {settings.steps}, but {generator.bundle.path} has no gradient. Make it: "
-            f"stylert gradient {generator.bundle.path}"
-        )
+    if settings.steps:
+        check_gradient(generator, settings.steps)
     climb = _Climb(generator, pair, pair.embed_texts([text], warn=warn)[0], settings, progress)
     if start is None:
         ws, started = climb.draw_samples()
@@ -151,6 +148,19 @@ def search_text(
             f"this pair knows reach {pair.known:.2f}. It knows little of this one."
         )
     return FoundPictures(best, generator.synthesize(best), similarity, started[order], known)
+
+
+def check_gradient(generator: Generator, steps: int) -> None:
+    """Refuse steps by gradients where the bundle has none.
+
+    Raises:
+        InvalidInput: it has none.
+    """
+    if not generator.has_gradient:
+        raise InvalidInput(
+            f"steps: got {steps}, but {generator.bundle.path} has no gradient. Make it: "
+            f"stylert gradient {generator.bundle.path}"
+        )
 
 
 def _find_known(pair: Pair, nearest: float, samples: int) -> bool | None:

@@ -10,7 +10,7 @@ from stylert.apps.words.pair import Pair, unit
 from stylert.runtime import Generator, InvalidInput
 from stylert.runtime.arguments import shown
 
-__all__ = ["TEMPLATES", "find_channels", "find_edit", "find_text_direction"]
+__all__ = ["TEMPLATES", "find_channels", "find_edits", "find_text_direction"]
 
 # A text is read in many sentences: what they have in common is what it says.
 TEMPLATES = (
@@ -91,23 +91,24 @@ def find_channels(
     }
 
 
-def find_edit(
-    generator: Generator, pair: Pair, table: np.ndarray, w: np.ndarray, text: str
-) -> dict[str, float]:
-    """The channels that bring one picture to a text, as `make_style_offset` takes them.
+def find_edits(
+    generator: Generator, pair: Pair, table: np.ndarray, ws: np.ndarray, text: str
+) -> list[dict[str, float]]:
+    """The channels that bring pictures to a text, as `make_style_offset` takes them.
 
-    The direction runs from the picture's own point to the text's, so that no text has to tell what
+    The direction runs from a picture's own point to the text's, so that no text has to tell what
     the picture shows. After each of three steps it is found anew, from where the picture is then.
 
     Args:
         generator: with a style space.
-        pair: that sees the picture, and reads the text.
+        pair: that sees the pictures, and reads the text.
         table: of the pair, [S, d]; see `sample_table`.
-        w: the picture's styles [num_ws, w_dim].
-        text: what it shall show.
+        ws: the pictures' styles [N, num_ws, w_dim].
+        text: what they shall show.
 
     Returns:
-        How far each moves at strength 1, in standard deviations; none if nothing comes nearer.
+        Of each picture, how far each channel moves at strength 1, in standard deviations; none if
+        nothing comes nearer.
 
     Raises:
         InvalidInput: an empty text.
@@ -115,6 +116,13 @@ def find_edit(
     """
     pair.embed_texts([text])  # which tells once what is cut
     target = _read_text(pair, text)  # [d]
+    return [_find_edit(generator, pair, table, w, target) for w in ws]
+
+
+def _find_edit(
+    generator: Generator, pair: Pair, table: np.ndarray, w: np.ndarray, target: np.ndarray
+) -> dict[str, float]:
+    """The channels that bring one picture, of styles [num_ws, w_dim], to a point [d]."""
     ws = np.repeat(w[None], len(STRENGTHS), axis=0)
     point = pair.embed_images(np.asarray(generator.synthesize(w[None], output="img")))[0]
     total: dict[str, float] = {}

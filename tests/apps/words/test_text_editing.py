@@ -14,7 +14,7 @@ from stylert.apps.words import (
     Pair,
     count_drawings,
     find_channels,
-    find_edit,
+    find_edits,
     find_sampled_table,
     find_table,
     find_text_direction,
@@ -142,7 +142,7 @@ def test_an_edit_brings_each_picture_nearer_to_the_text(generator: Generator, pa
     target = pair.embed_texts(["blue fish"])[0]
     found = []
     for w in generator.styles([3, 4]):
-        channels = find_edit(generator, pair, table, w, "blue fish")
+        (channels,) = find_edits(generator, pair, table, w[None], "blue fish")
         offset = generator.make_style_offset(channels, [0, 1])
         img = generator.synthesize(np.stack([w, w]), style_offset=offset, output="img")
         before, after = pair.embed_images(np.asarray(img)) @ target
@@ -150,7 +150,7 @@ def test_an_edit_brings_each_picture_nearer_to_the_text(generator: Generator, pa
         found.append(channels)
     assert found[0] != found[1]
     with pytest.raises(InvalidInput, match="text: got ' ', expected words"):
-        find_edit(generator, pair, table, w, " ")
+        find_edits(generator, pair, table, w[None], " ")
 
 
 def test_the_command(
@@ -196,7 +196,7 @@ def test_the_command_without_neutral_edits_each_picture_from_where_it_is(
     assert not ended.value.code
     strip = np.load(out)
     for row, w in enumerate(generator.styles([3, 4])):
-        channels = find_edit(generator, pair, table, w, "blue fish")
+        (channels,) = find_edits(generator, pair, table, w[None], "blue fish")
         offset = generator.make_style_offset(channels, [0, 1])
         drawn = generator.synthesize(np.stack([w, w]), style_offset=offset)
         expected = np.concatenate([*drawn], axis=1)
