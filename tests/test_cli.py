@@ -14,7 +14,8 @@ import subprocess
 import sys
 import time
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -950,19 +951,26 @@ posix = pytest.mark.skipif(sys.platform == "win32", reason="signals and limits o
 MAIN = """
 import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)
-{}
 from stylert.cli import main
 main()
 """
-SMALL_DISK = """
-import resource
-signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-resource.setrlimit(resource.RLIMIT_FSIZE, ({0}, {0}))
-"""
 
 
-def command(*arguments: str | Path, before: str = "") -> list[str | Path]:
-    return [sys.executable, "-c", MAIN.format(before), *arguments]
+@contextmanager
+def small_disk(size: int) -> Iterator[None]:
+    """Where no file can have more bytes."""
+    import resource
+
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def command(*arguments: str | Path) -> list[str | Path]:
+    return [sys.executable, "-c", MAIN, *arguments]
 
 
 def finish(process: subprocess.Popen[str]) -> Done:
@@ -970,9 +978,9 @@ def finish(process: subprocess.Popen[str]) -> Done:
     return Done(process.returncode, out, err)
 
 
-def start(*arguments: str | Path, cwd: Path, before: str = "") -> subprocess.Popen[str]:
+def start(*arguments: str | Path, cwd: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        command(*arguments, before=before),
+        command(*arguments),
         cwd=cwd,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -981,35 +989,45 @@ def start(*arguments: str | Path, cwd: Path, before: str = "") -> subprocess.Pop
 
 
 @posix
-@pytest.mark.parametrize(("number", "existing"), [("SIGINT", False), ("SIGTERM", True)])
-def test_a_signal_in_the_middle_of_export_leaves_nothing(
-    tmp_path: Path, bundle: Path, number: str, existing: bool
+def test_a_signal_in_the_middle_of_export_leaves_all_as_it_was(
+    tmp_path: Path, bundle: Path
 ) -> None:
-    target = tmp_path / "bundle"
-    if existing:
-        shutil.copytree(bundle, target)
+    target = shutil.copytree(bundle, tmp_path / "bundle")
     before = contents(tmp_path)
     arguments = ("export", CHECKPOINT, "--out", target, "--force", "--verify-seeds", "100000")
     with start(*arguments, cwd=tmp_path) as process:
         while process.poll() is None and not list(tmp_path.glob(".*/synthesis.onnx")):
             time.sleep(0.01)
-        process.send_signal(getattr(signal, number))
+        process.send_signal(signal.SIGTERM)
         done = finish(process)
     assert done.code == 130, done.err
     assert done.error == "interrupted"
     assert contents(tmp_path) == before
-    assert os.listdir(tmp_path) == (["bundle"] if existing else [])
+    assert os.listdir(tmp_path) == ["bundle"]
+
+
+def test_ctrl_c_in_the_middle_of_export_leaves_nothing(
+    run: Callable[..., Done], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: Any, **__: Any) -> None:
+        assert list(Path().glob(".*/synthesis.onnx"))
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr("stylert.export.bundle_writer.prove_bundle", interrupt)
+    done = run("export", CHECKPOINT, "--out", "bundle")
+    assert (done.code, done.error) == (130, "interrupted")
+    assert os.listdir() == []
 
 
 @posix
-def test_export_to_a_full_disk_leaves_all_as_it_was(tmp_path: Path, bundle: Path) -> None:
+def test_export_to_a_full_disk_leaves_all_as_it_was(
+    run: Callable[..., Done], tmp_path: Path, bundle: Path
+) -> None:
     """Also where there was nothing, as export/test_bundle_writer.py has it."""
     target = shutil.copytree(bundle, tmp_path / "bundle")
     before = contents(tmp_path)
-    small = SMALL_DISK.format(200_000)  # enough for mapping.onnx, and not for synthesis.onnx
-    arguments = ("export", CHECKPOINT, "--out", target, "--force", "--no-verify")
-    with start(*arguments, cwd=tmp_path, before=small) as process:
-        done = finish(process)
+    with small_disk(200_000):  # enough for mapping.onnx, and not for synthesis.onnx
+        done = run("export", CHECKPOINT, "--out", target, "--force", "--no-verify")
     assert done.code == 1, done.err
     assert done.error == f"{target}: File too large"
     assert contents(tmp_path) == before
@@ -1017,15 +1035,15 @@ def test_export_to_a_full_disk_leaves_all_as_it_was(tmp_path: Path, bundle: Path
 
 
 @posix
-def test_generate_to_a_full_disk_leaves_whole_files_only(tmp_path: Path, bundle: Path) -> None:
-    small = SMALL_DISK.format(1500)
-    with start("generate", bundle, "--out", "images", cwd=tmp_path, before=small) as process:
-        done = finish(process)
+def test_generate_to_a_full_disk_leaves_whole_files_only(
+    run: Callable[..., Done], tmp_path: Path, bundle: Path
+) -> None:
+    with small_disk(1500):
+        done = run("generate", bundle, "--out", "images")
     assert done.code == 1
     assert done.error == "images/seed0000.png: File too large"
     assert set(contents(tmp_path)) == {"images/job.json", "images/manifest.jsonl.partial"}
-    with start("generate", bundle, "--out", "images", cwd=tmp_path) as process:
-        assert finish(process).code == 0
+    assert run("generate", bundle, "--out", "images").code == 0
     assert len(contents(tmp_path)) == 18
 
 

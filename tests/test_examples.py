@@ -1,4 +1,8 @@
-"""The examples run as their first lines say, each in a process of its own, and do what they say."""
+"""The examples run as their first lines say, and do what they say.
+
+Each runs in a process of its own; those that train with torch, which takes seconds to load, in this
+one, where they load all of ours by themselves.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +10,15 @@ import ast
 import importlib.util
 import os
 import re
+import runpy
 import shlex
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -55,6 +62,40 @@ def run(*arguments: str | Path, cwd: Path, **environment: str) -> str:
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+Train = Callable[..., str]
+
+
+@pytest.fixture
+def train(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Train:
+    """Runs an example in this process and `tmp_path`; gives what it prints."""
+    monkeypatch.chdir(tmp_path)
+
+    def run_here(name: str, *arguments: str | Path) -> str:
+        monkeypatch.setattr(sys, "argv", [name, *map(str, arguments)])
+        with _nothing_of_ours_loaded():
+            runpy.run_path(str(FOLDER / name), run_name="__main__")
+        return capsys.readouterr().out
+
+    return run_here
+
+
+@contextmanager
+def _nothing_of_ours_loaded() -> Iterator[None]:
+    loaded = _unload_ours()
+    try:
+        yield
+    finally:
+        _unload_ours()
+        sys.modules.update(loaded)
+
+
+def _unload_ours() -> dict[str, ModuleType]:
+    names = [name for name in sys.modules if name.partition(".")[0] == "stylert"]
+    return {name: sys.modules.pop(name) for name in names}
 
 
 def needs(*packages: str) -> pytest.MarkDecorator:
@@ -110,7 +151,10 @@ def test_processes(bundle: Path, generator: Generator, tmp_path: Path) -> None:
 
 @needs("torch")
 def test_one_picture_style(
-    tiny: Checkpoint, make_encoder: Callable[[int, int], Encoder], tmp_path: Path
+    tiny: Checkpoint,
+    make_encoder: Callable[[int, int], Encoder],
+    tmp_path: Path,
+    train: Train,
 ) -> None:
     export_bundle(tiny, tmp_path / "bundle", verify_seeds=0, half="none")
     encoder = make_encoder(tiny.config.num_ws, tiny.config.w_dim)
@@ -119,7 +163,7 @@ def test_one_picture_style(
     pixels = np.random.RandomState(0).randint(0, 256, (9, 7, 3), np.uint8)
     Image.fromarray(pixels).save(tmp_path / "style.png")
     words = ("bundle", "tiny.safetensors", "style.png", "out.safetensors", "--steps", "40")
-    said = run(FOLDER / "one_picture_style.py", *words, cwd=tmp_path)
+    said = train("one_picture_style.py", *words)
     before, after = map(float, re.findall(r"to (\d\.\d+)", said))
     assert after < 0.8 * before
     styled = read_checkpoint(tmp_path / "out.safetensors")
@@ -132,12 +176,12 @@ def test_one_picture_style(
 
 
 @needs("torch")
-def test_text_style(tiny: Checkpoint, tmp_path: Path) -> None:
+def test_text_style(tiny: Checkpoint, tmp_path: Path, train: Train) -> None:
     export_bundle(tiny, tmp_path / "bundle", verify_seeds=0, half="none")
     write_native(tiny, tmp_path / "tiny.safetensors")
     words = ("bundle", "tiny.safetensors", WORDS, "out.safetensors", "--steps", "8")
     texts = ("--neutral", "a thing", "--text", "a green thing")
-    said = run(FOLDER / "text_style.py", *words, *texts, cwd=tmp_path)
+    said = train("text_style.py", *words, *texts)
     before, after = map(float, re.findall(r"(?:was|is) (\d\.\d+)", said))
     assert before == 1  # both generators are the same
     assert after < 0.95
