@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import re
 import shlex
 import sys
@@ -29,6 +30,7 @@ __all__ = [
     "import_extra",
     "install_command",
     "installed_version",
+    "keep_silent",
     "need",
     "onnxruntime_distribution",
     "openvino_distribution",
@@ -164,6 +166,15 @@ def need(*modules: str, extra: str) -> None:
         )
 
 
+def keep_silent() -> None:
+    """Have ONNX Runtime send nothing to anyone, if it is imported later and nobody said otherwise.
+
+    Its wheels (1.31.1 for Linux) would write an identifier of the machine into the cache folder as
+    they are imported, and send events to a web service.
+    """
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
+
 def import_extra(module: str, distribution: str, *, extra: str) -> Any:
     """Import a module of a package that only some installations have.
 
@@ -182,6 +193,7 @@ def import_extra(module: str, distribution: str, *, extra: str) -> Any:
             f"{distribution} is too old: got {version}, expected >= {oldest}. "
             f"Install: {install_command(extra)}"
         )
+    keep_silent()
     try:
         return _import_without(module, _WITHOUT.get(module))
     except Exception as error:  # libraries that do not load: OSError, RuntimeError, ...

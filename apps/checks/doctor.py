@@ -23,6 +23,7 @@ from stylert.runtime.machine import CUDA_13_DRIVER, Gpu, driver_version, visible
 from stylert.runtime.packages import (
     install_command,
     installed_version,
+    keep_silent,
     onnxruntime_distribution,
     openvino_distribution,
     tell_too_old,
@@ -182,6 +183,7 @@ def _onnxruntime(gpu: Finding) -> list[Finding]:
             for name, remedy in zip(names, remedies, strict=True)
         ]
     reinstall = f"pip install --force-reinstall {distribution}"
+    keep_silent()
     try:
         import onnxruntime
 

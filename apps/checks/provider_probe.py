@@ -13,6 +13,7 @@ import io
 import numpy as np
 
 from stylert.runtime.errors import EngineError
+from stylert.runtime.packages import keep_silent
 
 __all__ = ["probe_model", "probe_provider"]
 
@@ -25,6 +26,7 @@ def probe_provider(provider: str) -> None:
     Raises:
         EngineError: the provider is not there, does not start, or computes wrongly.
     """
+    keep_silent()
     import onnxruntime as ort
 
     if provider not in ort.get_available_providers():

@@ -9,6 +9,7 @@ Runtime itself.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,7 @@ class _Mapping:
     """z, c and truncation_psi -> ws."""
 
     def __init__(self, path: Path) -> None:
+        os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # else its import sends events
         import onnxruntime
 
         options = onnxruntime.SessionOptions()

@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 import torch
 from polygraphy.backend.base import BaseRunner
 from polygraphy.backend.onnx import BytesFromOnnx, ModifyOutputs
@@ -28,6 +27,7 @@ from stylert.export.checkpoints import Checkpoint
 from stylert.export.families import build_model
 from stylert.export.graphs.emitter import name_noise
 from stylert.export.layers.graph_layers import find_layer_values
+from stylert.runtime.backends.onnxruntime_package import import_onnxruntime
 from stylert.runtime.bundle import TensorSpec
 from stylert.runtime.errors import EngineError
 from stylert.runtime.transforms import TRANSFORM
@@ -76,6 +76,7 @@ class GraphRunner(OnnxrtRunner):  # type: ignore[misc]
 
     def _open(self) -> Any:
         """The session, made when the runner is activated."""
+        onnxruntime = import_onnxruntime()
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = self._threads or 0
         options.log_severity_level = 3

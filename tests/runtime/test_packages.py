@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import os
 import re
 import shlex
+import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -174,3 +176,25 @@ def test_the_gpus_onnxruntime_brings_its_libraries() -> None:
     text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     found = re.findall(r"onnxruntime-gpu([^>]*)>=", text)
     assert found == ["[cuda,cudnn]"] * 2
+
+
+def test_onnxruntime_writes_no_identifier_and_sends_nothing(
+    tiny_bundle: Path, tmp_path: Path
+) -> None:
+    """Its wheel does both as it is imported, asked by nobody."""
+    code = f"import stylert; stylert.open({str(tiny_bundle)!r}, provider='cpu').close()"
+    plain = {key: os.environ[key] for key in ("PATH", "PYTHONPATH") if key in os.environ}
+    env = {**plain, "HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    command = [sys.executable, "-c", code]
+    subprocess.run(command, env=env, check=True, cwd=tmp_path)
+    assert not list(tmp_path.rglob("deviceid"))
+    assert not list(tmp_path.rglob("onnxruntime.db"))
+
+
+def test_who_wants_telemetry_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    for said, expected in (("0", "0"), (None, "1")):
+        monkeypatch.delenv("ORT_DISABLE_TELEMETRY", raising=False)
+        if said is not None:
+            monkeypatch.setenv("ORT_DISABLE_TELEMETRY", said)
+        packages.keep_silent()
+        assert os.environ["ORT_DISABLE_TELEMETRY"] == expected
