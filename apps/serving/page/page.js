@@ -4,6 +4,7 @@ import { copyText, listenToKeys, saveAs } from "./actions.js";
 import { randomSeed, stepped } from "./controls.js";
 import { buildFilm } from "./film.js";
 import { firstPicture } from "./first.js";
+import { lookUpFonts } from "./fonts.js";
 import { Newest } from "./newest.js";
 import { className, sourceName } from "./names.js";
 import { buildPanels } from "./panels.js";
@@ -55,6 +56,7 @@ open();
 
 async function open() {
   showBusy(true);
+  lookUpFonts(document.querySelectorAll("#settings :is(h1, legend, .hint, [type=number])"));
   try {
     info = await service.info(say, warn);
   } catch (error) {

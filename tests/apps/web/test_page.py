@@ -116,11 +116,28 @@ new MutationObserver(() => {
     const form = document.getElementById("settings");
     if (!form.hidden) shown.push([...form.children].filter((part) => !part.hidden).length);
 }).observe(document, { subtree: true, attributeFilter: ["hidden"] });
+window.fonts = new Set(); // that were looked up
+const measure = CanvasRenderingContext2D.prototype.measureText;
+CanvasRenderingContext2D.prototype.measureText = function (text) {
+    fonts.add(this.font);
+    return measure.call(this, text);
+};
 """
+OTHER_FONTS = """() => {
+    const context = document.createElement("canvas").getContext("2d");
+    const fontOf = (element) => {
+        const { fontWeight, fontSize, fontFamily } = getComputedStyle(element);
+        context.font = `${fontWeight} ${fontSize} ${fontFamily}`;
+        return context.font;
+    };
+    fonts.add(fontOf(document.body)); // of the first words
+    const shown = [...document.querySelectorAll("main *")].filter((e) => e.checkVisibility());
+    return shown.filter((e) => !fonts.has(fontOf(e))).map((e) => `${e.outerHTML} ${fontOf(e)}`);
+}"""
 
 
 def test_opens_in_pieces(page: Any, address: str) -> None:
-    """To lay out all panels at once would hold the page up, and so would the browser's storage."""
+    """To lay out all panels at once would hold the page up, and so do fonts and storage."""
     page.add_init_script(WATCH)
     page.goto(address)
     page.wait_for_selector("#settings:visible")
@@ -128,6 +145,7 @@ def test_opens_in_pieces(page: Any, address: str) -> None:
     assert shown[0] == 0
     assert shown[-1] >= 8
     assert set(np.diff(shown)) <= {0, 1}
+    assert page.evaluate(OTHER_FONTS) == []
     assert page.evaluate("reads") == 0
     page.keyboard.press("r")  # whether keys work is in the storage
     assert page.evaluate("reads") == 1
