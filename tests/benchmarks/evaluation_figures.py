@@ -86,7 +86,7 @@ def main() -> None:
                 found[part] = run(part)
                 write()
         found["versions"] = run("versions")
-        found["machine"] = {"cpus": os.cpu_count(), "processor": platform.processor()}
+        found["machine"] = {"cpus": os.cpu_count(), "machine": platform.machine()}
         write()
     print(json.dumps(found, indent=1))
 
