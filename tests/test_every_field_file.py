@@ -1,8 +1,8 @@
 """Every file that people brought, from the file to an engine, by the commands that users run.
 
 `goldens/field/` holds them, and what the code that wrote them draws. `verify` reads and proves a
-checkpoint as `export` does, and is run for the goldens. An engine is built of the first file of
-each architecture.
+checkpoint as `export` does, and is run for the goldens and for one StyleGAN3 of these. An engine is
+built of the first file of each architecture.
 """
 
 from __future__ import annotations
@@ -55,6 +55,8 @@ def test_from_file_to_engine(
 
     run("export", checkpoint, "--out", bundle, "--verify-seeds", "1")
     share_bundle(f"field/{name}", bundle)
+    if name == "human-sg3t":
+        run("verify", bundle, "--checkpoint", checkpoint, "--seeds", "1")
     run("generate", bundle, "--seeds", "0-1", "--out", images, *label)
     assert len(list(images.glob("*.png"))) == 2
     if _is_the_first_of_its_architecture(bundle):

@@ -137,14 +137,14 @@ def graphs(load_tests_module: Callable[[str], Any]) -> Any:
     return load_tests_module("gpu/onnx_on_torch.py")
 
 
-@pytest.mark.parametrize(("kind", "arrays", "attributes"), CASES, ids=str)
+@pytest.mark.parametrize(("kind", "arrays", "attributes"), CASES, ids=[kind for kind, *_ in CASES])
 def test_an_op(
     graphs: Any, tmp_path: Path, kind: str, arrays: list[np.ndarray | None], attributes: Any
 ) -> None:
     check(graphs, tmp_path, kind, arrays, attributes, outputs=["y"])
 
 
-@pytest.mark.parametrize(("arrays", "attributes"), SPLITS, ids=str)
+@pytest.mark.parametrize(("arrays", "attributes"), SPLITS, ids=["of sizes", "of equal sizes"])
 def test_parts(
     graphs: Any, tmp_path: Path, arrays: list[np.ndarray | None], attributes: Any
 ) -> None:

@@ -121,7 +121,8 @@ def _install(pins: Sequence[str], home: Path) -> None:
     """Download the server, and lay it out as it wants to be."""
     partial = home.with_name(f".{home.name}.{os.getpid()}.partial")
     site = partial / "site"
-    pip = [sys.executable, "-m", "pip", "install", "--no-deps", "--only-binary", ":all:"]
+    pip = [sys.executable, "-m", "pip", "install", "--no-deps", "--no-compile"]
+    pip += ["--only-binary", ":all:"]
     try:
         done = subprocess.run([*pip, "--target", site, *pins], capture_output=True, text=True)
         if done.returncode:
