@@ -22,7 +22,7 @@ from stylert.runtime.proof.bundle_facts import reference_error
 from stylert.runtime.proof.parity import TOLERANCES, compare, judge
 
 GOLDENS = Path(__file__).parent / "goldens"
-# `verify` proves a network as `export` has just done: one of each family and container, and classes.
+# `verify` proves a network as `export` just has: one of each family and container, and of classes.
 PROVEN_AGAIN = ("sg1-tf-32", "sg2-cond-32", "sg2-hot-64", "sg2-tf-32", "rosinality-32")
 CHECKPOINTS = {path.stem: path for path in sorted(GOLDENS.glob("*.p*")) if path.suffix != ".npz"}
 
