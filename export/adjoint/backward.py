@@ -31,7 +31,7 @@ def append_adjoint(
     Raises:
         InvalidInput: an operator has no adjoint here, or a size is not fixed.
     """
-    tape = Tape(model, inputs)
+    tape = Tape(model, inputs, seeds)
     found: defaultdict[str, list[str]] = defaultdict(list)
     for value, seed in seeds.items():
         found[value].append(seed)

@@ -14,6 +14,7 @@ import numpy as np
 from onnx import NodeProto
 
 from stylert.export.adjoint import convolutions as windows
+from stylert.export.adjoint import kinks
 from stylert.export.adjoint.tape import Tape, read_attribute
 from stylert.runtime.errors import InvalidInput
 
@@ -67,34 +68,6 @@ def _power(tape: Tape, node: NodeProto, g: str) -> Gradients:
     x, exponent = node.input[0], float(tape.array(node.input[1]))
     slope = tape.op("Pow", x, tape.constant(exponent - 1))
     return {0: tape.op("Mul", g, tape.op("Mul", slope, tape.constant(exponent)))}
-
-
-def _leaky_relu(tape: Tape, node: NodeProto, g: str) -> Gradients:
-    slope = read_attribute(node, "alpha", 0.01)
-    return {0: _choose(tape, g, _is_positive(tape, node.input[0]), slope)}
-
-
-def _relu(tape: Tape, node: NodeProto, g: str) -> Gradients:
-    return {0: _choose(tape, g, _is_positive(tape, node.output[0]), 0.0)}
-
-
-def _prelu(tape: Tape, node: NodeProto, g: str) -> Gradients:
-    chosen = tape.op("Where", _is_positive(tape, node.input[0]), tape.constant(1.0), node.input[1])
-    return {0: tape.op("Mul", g, chosen)}
-
-
-def _clip(tape: Tape, node: NodeProto, g: str) -> Gradients:
-    inside = tape.op("Equal", node.input[0], node.output[0])
-    return {0: _choose(tape, g, inside, 0.0)}
-
-
-def _is_positive(tape: Tape, x: str) -> str:
-    return tape.op("Greater", x, tape.constant(0.0))
-
-
-def _choose(tape: Tape, g: str, where: str, slope: float) -> str:
-    """The gradient where that is so, times a slope elsewhere."""
-    return tape.op("Mul", g, tape.op("Where", where, tape.constant(1.0), tape.constant(slope)))
 
 
 def _elementwise(slope: Callable[[Tape, str, str], str]) -> Rule:
@@ -350,7 +323,7 @@ ADJOINTS: Mapping[str, Rule] = MappingProxyType(
         "AveragePool": windows.adjoin_average_pool,
         "BatchNormalization": _batch_norm,
         "Cast": _pass,
-        "Clip": _clip,
+        "Clip": kinks.adjoin_clip,
         "Concat": _concat,
         "Conv": windows.adjoin_conv,
         "ConvTranspose": windows.adjoin_conv_transpose,
@@ -367,20 +340,20 @@ ADJOINTS: Mapping[str, Rule] = MappingProxyType(
         "GlobalAveragePool": _global_mean,
         "Identity": _pass,
         "InstanceNormalization": _instance_norm,
-        "LeakyRelu": _leaky_relu,
+        "LeakyRelu": kinks.adjoin_leaky_relu,
         "Log": _elementwise(lambda tape, x, y: tape.op("Reciprocal", x)),
         "MatMul": _matmul,
         "MaxPool": windows.adjoin_max_pool,
         "Mul": _multiply,
         "Neg": _elementwise(lambda tape, x, y: tape.constant(-1.0)),
-        "PRelu": _prelu,
+        "PRelu": kinks.adjoin_prelu,
         "Pad": windows.adjoin_pad,
         "Pow": _power,
         "Reciprocal": _elementwise(_slope_of_reciprocal),
         "ReduceL2": _reduce_length,
         "ReduceMean": _reduce_mean,
         "ReduceSum": _reduce_sum,
-        "Relu": _relu,
+        "Relu": kinks.adjoin_relu,
         "Reshape": _reshape,
         "Resize": windows.adjoin_resize,
         "Sigmoid": _elementwise(_slope_of_sigmoid),

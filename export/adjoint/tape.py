@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,12 +23,16 @@ class Tape:
     Args:
         model: a finished graph; the nodes are added to it.
         inputs: names of the graph's inputs whose gradients are wanted.
+        given: the values whose gradients are given.
 
     Attributes:
         nodes: those that were there.
     """
 
-    def __init__(self, model: ModelProto, inputs: Sequence[str]) -> None:
+    def __init__(
+        self, model: ModelProto, inputs: Sequence[str], given: Collection[str] = ()
+    ) -> None:
+        self.given = given
         self._graph = model.graph
         self.nodes = list(model.graph.node)
         inferred = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
@@ -41,6 +45,21 @@ class Tape:
             if self._varying.intersection(node.input):
                 self._varying.update(node.output)
         self._named: dict[str, int] = {}
+        self._made: dict[str, str] = {}
+
+    def list_users(self, name: str) -> list[NodeProto]:
+        """The nodes that were there and take a value."""
+        return [node for node in self.nodes if name in node.input]
+
+    def find_maker(self, name: str) -> str:
+        """The operator that a value comes from; '' = none."""
+        return next((node.op_type for node in self.nodes if name in node.output), "")
+
+    def once(self, key: str, make: Callable[[], str]) -> str:
+        """A value that several rules need, made for the first of them."""
+        if key not in self._made:
+            self._made[key] = make()
+        return self._made[key]
 
     def varies(self, name: str) -> bool:
         """Whether a value depends on the inputs whose gradients are wanted."""
@@ -81,6 +100,18 @@ class Tape:
             self._graph.initializer.append(tensor)
             self._stored[name] = tensor
         return name
+
+    def wait_for(self, g: str, value: float, rank: int) -> str:
+        """A number [N, 1, ...] that is known when a gradient [N, ...] of that rank is.
+
+        Runtimes choose an order by what depends on what: nothing that this goes into comes before.
+        """
+        axes = range(1, rank)
+        if axes:
+            bounds = ([0] * len(axes), [1] * len(axes), axes)
+            g = self.op("Slice", g, *(self.constant(numbers, np.int64) for numbers in bounds))
+        zero = self.op("Clip", g, self.constant(0.0), self.constant(0.0))
+        return self.op("Add", zero, self.constant(value))
 
     def op(self, kind: str, *inputs: str, **attributes: Any) -> str:
         """Add a node with one output, and give that."""

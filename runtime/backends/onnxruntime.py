@@ -18,6 +18,7 @@ from stylert.runtime.backends.onnxruntime_package import (
     PROVIDERS,
     available_providers,
     check_provider,
+    give_back_memory,
     import_onnxruntime,
     list_tensors,
     make_options,
@@ -130,8 +131,13 @@ class OnnxRuntimeSession:
         # values, each as large as the largest pictures, by gigabytes.
         pixels = bundle.spec.img_height * bundle.spec.img_width
         options.enable_cpu_mem_arena = graph != GRADIENT or pixels < _LARGE
+        if graph == GRADIENT:
+            # As the nodes are written: what needs a large value comes before the next is made. By
+            # default the sums of products come last, and keep all that they sum up until then.
+            options.execution_order = ort.ExecutionOrder.PRIORITY_BASED
         with _failing(f"cannot open {path.name}"):
             session = self._create(ort, path, options)
+        give_back_memory()
         check_provider(session, self.provider)
         spec = bundle.graphs[graph]
         check_tensors(list_tensors(session), spec, bundle)

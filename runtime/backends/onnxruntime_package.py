@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import re
+import sys
 from typing import Any
 
 from stylert.runtime.errors import EngineError, MissingExtra
@@ -12,6 +14,7 @@ __all__ = [
     "PROVIDERS",
     "available_providers",
     "check_provider",
+    "give_back_memory",
     "import_onnxruntime",
     "list_tensors",
     "make_options",
@@ -71,6 +74,17 @@ def import_onnxruntime() -> Any:
             "('gpu' for 'cpu' with an NVIDIA GPU)"
         )
     return import_extra("onnxruntime", distribution, extra="cpu")
+
+
+def give_back_memory() -> None:
+    """Give the system back what was freed, where the C library has a word for it (glibc).
+
+    Opening a graph takes its weights twice and more. What is free then is kept for what comes,
+    which asks for other sizes: it is a half of what a process with a bundle takes.
+    """
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+    if trim is not None:
+        trim(0)
 
 
 def tell_line(error: Exception) -> str:

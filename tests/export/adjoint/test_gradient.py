@@ -66,6 +66,15 @@ def test_a_batch_of_one_has_the_same(tiny: Checkpoint, tmp_path: Path) -> None:
         np.testing.assert_allclose(gradient[0], together.of[name][1], rtol=1e-4, atol=1e-9)
 
 
+def test_of_an_activation_only_its_output_is_kept(tiny: Checkpoint, tmp_path: Path) -> None:
+    """Large values are what a step's memory goes to."""
+    graph = onnx.load(str(AUTOGRAD.Trial(tiny, tmp_path).file)).graph
+    used = {name for n in graph.node if n.name.startswith("adjoint/") for name in n.input}
+    before = [n for n in graph.node if n.name.endswith("conv1/add_bias")]
+    assert before
+    assert not used.intersection(name for node in before for name in node.output)
+
+
 @pytest.fixture(scope="module")
 def big(make_checkpoint: Callable[..., Checkpoint]) -> Checkpoint:
     """One whose weights are most of its graph."""

@@ -295,3 +295,25 @@ def test_the_length_of_nothing_pulls_nowhere() -> None:
     feeds = {"x0": np.zeros((2, 3), np.float32), "g": np.ones((2, 1), np.float32)}
     (gradient,) = ReferenceEvaluator(model).run([found], feeds)
     np.testing.assert_array_equal(gradient, np.zeros((2, 3)))
+
+
+def test_a_clamp_behind_a_leaky_relu() -> None:
+    """One rule minds both; but not where a gradient comes in between them."""
+    nodes = [
+        helper.make_node("LeakyRelu", ["x"], ["between"], alpha=0.2),
+        helper.make_node("Clip", ["between", "low", "high"], ["y"]),
+    ]
+    bounds = [
+        numpy_helper.from_array(np.float32(bound), name)
+        for name, bound in (("low", -0.1), ("high", 0.7))
+    ]
+    x = np.array([[-0.9, -0.2, 0.3, 1.1]], np.float32)
+    for given, slopes in ((["y"], [0, 0.2, 1, 0]), (["y", "between"], [0.2, 0.4, 2, 1])):
+        values = [helper.make_tensor_value_info(n, TensorProto.FLOAT, ["N", 4]) for n in ("x", "g")]
+        y = helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", 4])
+        graph = helper.make_graph(nodes, "clamped", values, [y], bounds)
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)])
+        found = append_adjoint(model, dict.fromkeys(given, "g"), ["x"])["x"]
+        model.graph.output.append(helper.make_tensor_value_info(found, TensorProto.FLOAT, None))
+        (gradient,) = ReferenceEvaluator(model).run([found], {"x": x, "g": np.ones_like(x)})
+        np.testing.assert_allclose(gradient, [slopes], rtol=1e-6)
