@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import numpy as np
 import typer
 
 from stylert.commands import console, options
 from stylert.commands.export import need_export
+from stylert.commands.faces import Faces
 from stylert.commands.latents import read_photo
 from stylert.commands.options import AsJson, BundleFolder, Force, WhereHere, in_output, in_panel
 from stylert.commands.picture import in_picture
@@ -26,11 +26,6 @@ from stylert.runtime.files.pictures import (
 )
 from stylert.runtime.files.publishing import publish_file
 from stylert.runtime.images import make_grid, save_image
-
-if TYPE_CHECKING:
-    from stylert.apps.photos.faces import FaceDetector
-
-Crop = Callable[[np.ndarray, Path, GeneratorSpec], np.ndarray]
 
 __all__ = ["encoder", "invert"]
 
@@ -50,13 +45,7 @@ def invert(
         int | None,
         in_inversion("Passes of an encoder that improves its own result (ReStyle).", min=1),
     ] = None,
-    align: Annotated[
-        bool, in_inversion("Find the largest face of each photo, and crop it as FFHQ.", "--align")
-    ] = False,
-    landmarks: Annotated[
-        Path | None,
-        in_inversion("Crop as FFHQ by a JSON file: eyes, nose, corners of the mouth by photo."),
-    ] = None,
+    faces: Faces,
     out: Annotated[Path, in_output("File of ws to write: .npz.")],
     preview: Annotated[
         Path | None, in_picture("Picture to write, too: photos above, what was found below.")
@@ -78,7 +67,7 @@ def invert(
     if preview is not None:
         check_picture(preview, quality=quality, force=force)
     files = list_pictures(photos)
-    crop = _choose_crop(files, align=align, landmarks=landmarks, threads=where.threads)
+    crop = faces.choose_crop(files, threads=where.threads)
     with where.open(bundle) as generator, console.show_progress() as progress:
         facts = generator.encoder
         if preview is not None:
@@ -143,31 +132,6 @@ def encoder(
         f"Its codes are within {difference:.0e} of PyTorch's.",
         f"Invert with: stylert invert {shlex.quote(str(bundle))} photo.jpg --out w.npz",
         as_json=as_json,
-    )
-
-
-def _choose_crop(
-    files: list[Path], *, align: bool, landmarks: Path | None, threads: int | None
-) -> Crop:
-    """What is cut out of a photo: all of it, or a face."""
-    if landmarks is None and not align:
-        return lambda image, file, spec: image
-    from stylert.apps.photos.alignment import read_landmarks
-    from stylert.apps.photos.cropping import cut_face, open_detector
-
-    faces: Mapping[str, np.ndarray | FaceDetector]
-    if landmarks is not None:
-        if align:
-            raise InvalidInput("landmarks: got a file with align=True, expected one of them")
-        faces = read_landmarks(landmarks)
-        for file in files:
-            if file.name not in faces:
-                raise InvalidInput(f"landmarks: {landmarks} has none of {file.name}.")
-    else:
-        detector = open_detector(threads)
-        faces = {file.name: detector for file in files}
-    return lambda image, file, spec: cut_face(
-        image, faces[file.name], spec, name=str(file), say=console.note
     )
 
 

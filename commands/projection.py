@@ -11,6 +11,7 @@ import numpy as np
 import typer
 
 from stylert.commands import console
+from stylert.commands.faces import Faces
 from stylert.commands.feature_losses import open_feature_loss
 from stylert.commands.latents import read_ws
 from stylert.commands.options import AsJson, BundleFolder, Force, WhereHere, in_output, in_panel
@@ -74,6 +75,7 @@ def project(
     *,
     out: Annotated[Path, in_output("File of ws to write: .npz.")],
     search: Search,
+    faces: Faces,
     pictures: Annotated[
         Path | None, in_output("Folder for a picture of every tenth step: photo, and found.")
     ] = None,
@@ -97,8 +99,11 @@ def project(
     if pictures is not None and pictures.exists() and not pictures.is_dir():
         raise InvalidInput(f"{pictures} is a file, expected the name of a folder.")
     files = [file for photo in photos for file in list_pictures(photo)]
+    crop = faces.choose_crop(files, threads=where.threads)
     with where.open(bundle) as generator:
-        images = read_photos(files, generator.spec)
+        images = read_photos(
+            files, generator.spec, crop=lambda image, file: crop(image, file, generator.spec)
+        )
         start = None if search.start is None else read_ws(search.start, generator.spec)
         if start is not None and len(start) != len(images):
             raise InvalidInput(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,12 +16,18 @@ HALF = 128  # from which on a mask's byte means 1
 LANCZOS = 3  # pixels to each side, of the larger of the two sizes
 
 
-def read_photos(paths: Sequence[str | Path], spec: GeneratorSpec) -> np.ndarray:
+def read_photos(
+    paths: Sequence[str | Path],
+    spec: GeneratorSpec,
+    *,
+    crop: Callable[[np.ndarray, Path], np.ndarray] = lambda image, path: image,
+) -> np.ndarray:
     """Read photos, whatever their mode and size, as pictures of a generator.
 
     Args:
         paths: the files.
         spec: of the generator.
+        crop: gives the part [h, w, C] of a photo that is looked at, such as a face in it.
 
     Returns:
         [N, H, W, C] uint8.
@@ -34,9 +40,8 @@ def read_photos(paths: Sequence[str | Path], spec: GeneratorSpec) -> np.ndarray:
         raise InvalidInput(
             f"generator: it draws {spec.img_channels} channels, expected 1, 3 or 4, as photos have."
         )
-    return np.stack(
-        [fit_picture(read_picture(path, channels=spec.img_channels), spec) for path in paths]
-    )
+    read = (crop(read_picture(path, channels=spec.img_channels), Path(path)) for path in paths)
+    return np.stack([fit_picture(image, spec) for image in read])
 
 
 def read_mask(path: str | Path, spec: GeneratorSpec, *, like: tuple[int, int]) -> np.ndarray:

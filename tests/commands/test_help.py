@@ -34,7 +34,7 @@ PANELS = {
     *("Picture", "Walk", "What the bundle holds", "Where it runs", "Output", "Storage", "Data set"),
     *("Checkpoint", "Proof", "Half precision", "8 bits", "Engine", "Models", "Inversion"),
     *("Service", "Cluster", "What is timed", "What is compared", "Features", "Plan", "Search"),
-    *("Weights", "Site", "Words", "One file"),
+    *("Weights", "Site", "Words", "One file", "Faces"),
 }
 SHORTER = {
     "export": "--verify-seeds 1",

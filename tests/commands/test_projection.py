@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from stylert import cli
+from stylert.apps.photos.alignment import align_face
 from stylert.apps.projection.projector import Projector
 from stylert.export.adjoint.bundle_gradient import add_gradient
 from stylert.export.feature_networks.layers import pool_mean
@@ -101,6 +102,28 @@ def test_features(
         assert json.loads(again)["distance"] == [distance]
     code, _, err = run(*project, "--features", "means.onnx", "--method", "cma", "--out", "c.npz")
     assert (code, "--features: got a network, but CMA-ES" in err) == (2, True)
+
+
+def test_a_face_is_projected(run: Run, fitting: Path, tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 255, (8, 9, 3), np.uint8)
+    whole = Image.fromarray(pixels).resize((90, 80))
+    whole.save("me.png")
+    face = [[22, 25], [38, 26], [30, 33], [25, 41], [36, 41]]
+    Path("points.json").write_text(json.dumps({"me.png": face}))
+    Image.fromarray(align_face(np.asarray(whole), np.array(face), 256)).save("face.png")
+    landmarks = ("--landmarks", "points.json")
+    quick = ("--steps", "2", *QUICK[2:])
+    assert run("project", fitting, "me.png", "--out", "w.npz", *landmarks, *quick)[0] == 0
+    assert run("project", fitting, "face.png", "--out", "same.npz", *quick)[0] == 0
+    with np.load("w.npz") as found, np.load("same.npz") as same:
+        np.testing.assert_array_equal(found["w"], same["w"])
+    for more, words in (
+        (("--align", *landmarks), "--landmarks: got a file with --align"),
+        (("--landmarks", "none.json"), "cannot read none.json"),
+    ):
+        code, _, err = run("project", fitting, "me.png", "--out", "no.npz", *more, *quick)
+        assert (code, words in err) == (2, True), err
+    assert not Path("no.npz").exists()
 
 
 def test_ctrl_c_keeps_the_best_and_resume_goes_on(
