@@ -80,9 +80,9 @@ class DataPictures:
                     mode, size = picture.mode, (picture.height, picture.width)
                     if mode != MODES.get(C) or size != (H, W):
                         raise InvalidInput(
-                            f"{self.path}: {entry.name} is {size[1]}x{size[0]} {mode}, expected "
-                            f"{W}x{H} {MODES.get(C, f'of {C} channels')}, as the generator draws. "
-                            "Prepare the pictures as they were for the training."
+                            f"data: got {self.path}, whose {entry.name} is {size[1]}x{size[0]} "
+                            f"{mode}, expected {W}x{H} {MODES.get(C, f'of {C} channels')}, as the "
+                            "generator draws. Prepare the pictures as they were for the training."
                         )
                     array = np.asarray(picture)
         except InvalidInput:
@@ -90,13 +90,15 @@ class DataPictures:
         except Exception as error:  # Pillow's own, of many kinds
             unknown = type(error).__name__ == "UnidentifiedImageError"  # which names an object
             reason = "of no known format" if unknown else " ".join(str(error).split())[:120]
-            raise InvalidInput(f"{self.path}: {entry.name} is no picture ({reason}).") from None
+            raise InvalidInput(
+                f"data: got {self.path}, whose {entry.name} is no picture ({reason})."
+            ) from None
         if array.ndim == 2:
             array = array[:, :, None]
         if array.shape != (H, W, C) or array.dtype != np.uint8:
             raise InvalidInput(
-                f"{self.path}: {entry.name} is {array.dtype} {array.shape}, expected uint8 "
-                f"{(H, W, C)}, as the generator draws."
+                f"data: got {self.path}, whose {entry.name} is {array.dtype} {array.shape}, "
+                f"expected uint8 {(H, W, C)}, as the generator draws."
             )
         return array
 

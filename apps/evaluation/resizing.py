@@ -29,9 +29,11 @@ def resize_bilinear(images: np.ndarray, size: int) -> np.ndarray:
     pixels = images.astype(np.float32).transpose(0, 3, 1, 2)  # [N, C, H, W]
     y, y_next, dy = _find_places(pixels.shape[2], size)
     x, x_next, dx = _find_places(pixels.shape[3], size)
-    rows, rows_next = pixels[:, :, y], pixels[:, :, y_next]  # [N, C, size, W]
-    upper = rows[..., x] + (rows[..., x_next] - rows[..., x]) * dx
-    lower = rows_next[..., x] + (rows_next[..., x_next] - rows_next[..., x]) * dx
+    rows = np.union1d(y, y_next)  # each is resized once, however often it is needed
+    left, right = pixels[:, :, rows[:, None], x], pixels[:, :, rows[:, None], x_next]
+    across = left + (right - left) * dx  # [N, C, rows, size]
+    upper = across[:, :, np.searchsorted(rows, y)]  # [N, C, size, size]
+    lower = across[:, :, np.searchsorted(rows, y_next)]
     return np.asarray(upper + (lower - upper) * dy[:, None])
 
 

@@ -232,11 +232,18 @@ def test_too_few_pictures_are_told_before_any_is_drawn(
     error = fail(*how, "--metrics", "fid,dc")
     assert "--metrics: got 'dc' with 2 pictures of the data, expected at least 6." in error
     assert not (tmp_path / "kept").exists()
-    assert "b.png is 16x16 RGB, expected 32x32 RGB" in fail(*how, "--metrics", "fid")
+    assert "--data: got data, whose b.png is 16x16 RGB, expected 32x32 RGB" in fail(
+        *how, "--metrics", "fid"
+    )
+    assert not list((tmp_path / "kept").iterdir())
+    Image.new("RGB", (32, 32)).save(tmp_path / "data" / "b.png")
+    error = fail(*how, "--metrics", "fid")
+    assert "--features: got equal ones for all 2 of the data, expected pictures that vary." in error
     assert not (tmp_path / "kept" / "drawn.json").exists()
+    shutil.rmtree(tmp_path / "kept")
     (tmp_path / "data" / "a.png").write_bytes(b"no picture")
     error = fail(*how, "--metrics", "fid")
-    assert "data: a.png is no picture (of no known format)." in error
+    assert "--data: got data, whose a.png is no picture (of no known format)." in error
 
 
 def test_a_sweep_tells_each_class(capsys: pytest.CaptureFixture[str], means_network: Path) -> None:
