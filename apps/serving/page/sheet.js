@@ -2,6 +2,7 @@
 
 import { saveBlob } from "./actions.js";
 import { randomSeed, stepped } from "./controls.js";
+import { nextFrame } from "./rest.js";
 import { MOST_KEYFRAMES, plain } from "./settings.js";
 import { drawInto, thumbButton } from "./thumbs.js";
 
@@ -67,6 +68,13 @@ export function buildSheet(info, draw, change, failed) {
       element("sheet-cells").ariaBusy = "false";
     });
   };
+  /** To show the sheet and to make its cells at once would hold the page up. */
+  const beginAfterwards = async () => {
+    drawing = new AbortController();
+    const { signal } = drawing;
+    await nextFrame();
+    if (!signal.aborted) begin(seeds);
+  };
   const choose = (seed) => {
     change((now) => use.choose(now, seed));
     if (!use.several) dialog.close();
@@ -107,8 +115,11 @@ export function buildSheet(info, draw, change, failed) {
       use = USES[name];
       element("sheet-title").textContent = use.title;
       const [near] = use.chosen(settings);
-      begin(inARow(Math.floor((near ?? settings.seed) / count) * count, count));
+      seeds = inARow(Math.floor((near ?? settings.seed) / count) * count, count);
+      element("sheet-cells").replaceChildren();
+      element("sheet-cells").ariaBusy = "true";
       dialog.showModal();
+      beginAfterwards();
     },
     show(now) {
       settings = now;
