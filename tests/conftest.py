@@ -221,6 +221,33 @@ def own_folders_of_the_user(tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 
 @pytest.fixture(scope="session")
+def warm_popen(exports: Path) -> Iterator[type[subprocess.Popen[Any]]]:
+    """Starts processes of Python that have torch and its like loaded. All workers share them."""
+    if sys.platform != "linux":
+        yield subprocess.Popen
+        return
+    warm = load_file(TESTS / "warm_python.py")
+    address = exports / "warm"
+    exports.mkdir(exist_ok=True)
+    with FileLock(exports / "warm.lock"):
+        try:
+            held = warm.hold_server(address)
+        except OSError:  # nobody has started one, or it ended with those who held it
+            address.unlink(missing_ok=True)
+            warm.start_server(address)
+            held = warm.hold_server(address)
+    warm.WarmPopen.address = address
+    with held:
+        yield warm.WarmPopen
+
+
+@pytest.fixture
+def warm_python(warm_popen: type[subprocess.Popen[Any]], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The processes of Python that a test starts have torch and its like loaded."""
+    monkeypatch.setattr(subprocess, "Popen", warm_popen)
+
+
+@pytest.fixture(scope="session")
 def driver_stub(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder for LD_LIBRARY_PATH, with a libcuda.so.1 that shows one GPU and has none."""
     compiler = shutil.which("gcc") or shutil.which("cc")

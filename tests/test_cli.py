@@ -269,6 +269,7 @@ def test_export_of_another_network(run: Callable[..., Done], bundle: Path) -> No
     assert "no network 'H'" in done.error
 
 
+@pytest.mark.usefixtures("warm_python")
 def test_what_a_state_dict_does_not_tell(run: Callable[..., Done]) -> None:
     file = GOLDENS / "field" / "ada-statedict.pt"
     done = run("info", file)
@@ -882,6 +883,7 @@ def test_build_engine_refuses(
     assert not (bundle / "engines").exists()
 
 
+@pytest.mark.usefixtures("warm_python")
 def test_bench_fails_with_a_backend_that_was_asked_for(
     run: Callable[..., Done], bundle: Path
 ) -> None:
@@ -915,6 +917,7 @@ def test_bench_refuses_another_checkpoint(
     assert "it is the bundle of another checkpoint" in done.error
 
 
+@pytest.mark.usefixtures("warm_python")
 def test_bench(run: Callable[..., Done], bundle: Path) -> None:
     command = "--backends onnxruntime --batch 1 --rounds 2 --threads 1 --json --out r/bench.json"
     done = run("bench", bundle, *command.split())
@@ -989,6 +992,7 @@ def start(*arguments: str | Path, cwd: Path) -> subprocess.Popen[str]:
 
 
 @posix
+@pytest.mark.usefixtures("warm_python")
 def test_a_signal_in_the_middle_of_export_leaves_all_as_it_was(
     tmp_path: Path, bundle: Path
 ) -> None:
@@ -1048,6 +1052,7 @@ def test_generate_to_a_full_disk_leaves_whole_files_only(
 
 
 @posix
+@pytest.mark.usefixtures("warm_python")
 @pytest.mark.parametrize("number", ["SIGINT", "SIGTERM"])
 def test_a_signal_in_the_middle_of_generate_says_how_to_go_on(
     tmp_path: Path, bundle: Path, number: str

@@ -77,6 +77,7 @@ def test_the_file_for_serve_deploy(
     assert "No bundle at" in told
 
 
+@pytest.mark.usefixtures("warm_python")
 def test_a_plan_for_many_images(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
     timing = ("bench", bundle, "--batch", 2, "--rounds", 1, "--threads", 1)
     plan = ("--plan", 1_000_000, "--price", 2, "--hours", 3)
@@ -90,6 +91,7 @@ def test_a_plan_for_many_images(bundle: Path, capsys: pytest.CaptureFixture[str]
     assert content["plan"]["image_bytes"] > 500
 
 
+@pytest.mark.usefixtures("warm_python")
 @pytest.mark.filterwarnings("ignore:No class was chosen")
 def test_a_plan_for_images_of_classes(
     named_bundle: Path, capsys: pytest.CaptureFixture[str]

@@ -504,6 +504,7 @@ main()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+@pytest.mark.usefixtures("warm_python")
 @pytest.mark.parametrize(("number", "name"), [("SIGINT", "walk.mp4"), ("SIGTERM", "frames")])
 def test_a_signal_in_the_middle_of_a_video_leaves_nothing(
     tmp_path: Path, bundle: Path, number: str, name: str

@@ -453,6 +453,7 @@ def reader(
 @pytest.mark.filterwarnings("ignore:This processor has no VNNI")
 @pytest.mark.filterwarnings("ignore:text. no sample comes nearer")
 @pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
+@pytest.mark.usefixtures("warm_python")
 @pytest.mark.parametrize("document", FOLLOWED)
 @pytest.mark.filterwarnings("ignore:No class was chosen")
 def test_pages_can_be_followed(

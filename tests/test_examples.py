@@ -34,6 +34,7 @@ from stylert.runtime.generator import Generator
 FOLDER = Path(__file__).parents[1] / "examples"
 EXAMPLES = sorted(path.name for path in FOLDER.glob("*.py"))
 MOST_LINES = 65
+pytestmark = pytest.mark.usefixtures("warm_python")
 
 ROUTE = """
 from fastapi.testclient import TestClient

@@ -94,6 +94,7 @@ cli.main(sys.argv[1:])
 """
 
 
+@pytest.mark.usefixtures("warm_python")
 def test_a_kill_9_costs_no_digit(
     bundle: Path, means_network: Path, run: Callable[..., Any]
 ) -> None:

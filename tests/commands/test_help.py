@@ -71,6 +71,7 @@ def test_a_text_stands_alone() -> None:
 
 
 @pytest.mark.filterwarnings("ignore:text. no sample comes nearer")
+@pytest.mark.usefixtures("warm_python")
 @pytest.mark.parametrize("example", list(examples()))
 def test_an_example_runs(
     example: str,

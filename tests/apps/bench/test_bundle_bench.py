@@ -58,6 +58,7 @@ def test_backends_that_are_refused(refuses: Refuses, monkeypatch: pytest.MonkeyP
         parse_backends("torch-eager", with_checkpoint=True)
 
 
+@pytest.mark.usefixtures("warm_python")
 def test_int8_is_timed_and_not_judged(int8_bundle: Path) -> None:
     known = list_candidates(int8_bundle, checkpoint=None, network=None, max_batch=1)
     result = run_bench(
@@ -77,6 +78,7 @@ def test_int8_is_timed_and_not_judged(int8_bundle: Path) -> None:
     assert (result.failures(), result.parity_failures()) == ({}, ())
 
 
+@pytest.mark.usefixtures("warm_python")
 def test_the_roofline_is_the_product_of_its_size(tmp_path: Path) -> None:
     M, _, N = GEMM_SHAPE
     worker = Worker(GEMM, threads=1, log=tmp_path / "log")
@@ -89,6 +91,7 @@ def test_the_roofline_is_the_product_of_its_size(tmp_path: Path) -> None:
     assert np.load(tmp_path / "image.npy").shape == (2, 1, M, N)
 
 
+@pytest.mark.usefixtures("warm_python")
 def test_a_bundle_is_timed(tiny_bundle: Path) -> None:
     told: list[tuple[str, float]] = []
     result = bench_bundle(

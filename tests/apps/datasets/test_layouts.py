@@ -48,7 +48,7 @@ def job(seeds: str = "0-6", **options: Any) -> DatasetJob:
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> Callable[[str, str], list[Any]]:
+def run(tmp_path: Path, warm_python: None) -> Callable[[str, str], list[Any]]:
     """Runs a program in a process of its own, as these libraries change much in theirs."""
 
     def run(program: str, given: str) -> list[Any]:

@@ -353,6 +353,7 @@ def test_the_command_refuses_an_empty_token(bundle: Path, options: list[str], to
     assert "got an empty" in str(result.exception)
 
 
+@pytest.mark.usefixtures("warm_python")
 @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
 def test_the_command_serves_until_it_is_told_to_stop(bundle: Path, stop: signal.Signals) -> None:
     command = [sys.executable, "-m", "stylert.cli", "serve", str(bundle), "--port", "0"]
