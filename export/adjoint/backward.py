@@ -46,6 +46,7 @@ def append_adjoint(
         for place, gradient in ADJOINTS[node.op_type](tape, node, tape.total(parts)).items():
             if tape.varies(node.input[place]):
                 found[node.input[place]].append(gradient)
+                tape.found.append((gradient, tape.shape(node.input[place])))
     return {
         name: tape.total(found[name]) if found[name] else tape.op("Sub", name, name)
         for name in inputs

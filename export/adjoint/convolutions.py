@@ -20,6 +20,7 @@ from stylert.runtime.errors import InvalidInput
 __all__ = ["adjoin_average_pool", "adjoin_conv", "adjoin_conv_transpose", "adjoin_max_pool"]
 __all__ += ["adjoin_pad", "adjoin_resize"]
 
+FEW = 4  # a quarter of the channels are few
 _LOWEST = -(2**63) + 1  # where a slice that goes backwards ends: before the first
 
 
@@ -29,10 +30,24 @@ def adjoin_conv(tape: Tape, node: NodeProto, g: str) -> Mapping[int, str]:
     window = _Window.of(node, tape.shape(node.input[1])[2:])
     x, weight = tape.shape(node.input[0]), node.input[1]
     turned_pads = window.turned_pads
+    g = _wait(tape, node, g)
     if set(window.strides) == {1} and min(turned_pads) >= 0:
         turned = _turn(tape, weight, window.group)
         return {0: tape.op("Conv", g, turned, pads=turned_pads, **window.attributes)}
     return {0: _transpose_conv(tape, g, weight, window, x[2:])}
+
+
+def _wait(tape: Tape, node: NodeProto, g: str) -> str:
+    """The gradient of a few channels that become many, after the last one of many.
+
+    All layers to RGB know theirs at once; what comes of it is large, and not needed before.
+    """
+    few, x = tape.shape(node.output[0])[1] or 0, tape.shape(node.input[0])
+    many = (x[1] or 0) / FEW
+    for last, shape in reversed(tape.found):
+        if few <= many and len(shape) == len(x) and (shape[1] or 0) > many:
+            return tape.op("Add", g, tape.wait_for(last, 0.0, len(x)))
+    return g
 
 
 def adjoin_conv_transpose(tape: Tape, node: NodeProto, g: str) -> Mapping[int, str]:

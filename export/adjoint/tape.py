@@ -27,12 +27,14 @@ class Tape:
 
     Attributes:
         nodes: those that were there.
+        found: the gradients that were found so far, and their shapes.
     """
 
     def __init__(
         self, model: ModelProto, inputs: Sequence[str], given: Collection[str] = ()
     ) -> None:
         self.given = given
+        self.found: list[tuple[str, Shape]] = []
         self._graph = model.graph
         self.nodes = list(model.graph.node)
         inferred = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
@@ -111,7 +113,7 @@ class Tape:
             bounds = ([0] * len(axes), [1] * len(axes), axes)
             g = self.op("Slice", g, *(self.constant(numbers, np.int64) for numbers in bounds))
         zero = self.op("Clip", g, self.constant(0.0), self.constant(0.0))
-        return self.op("Add", zero, self.constant(value))
+        return self.op("Add", zero, self.constant(value)) if value else zero
 
     def op(self, kind: str, *inputs: str, **attributes: Any) -> str:
         """Add a node with one output, and give that."""

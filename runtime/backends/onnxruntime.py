@@ -43,7 +43,6 @@ __all__ = ["OnnxRuntimeSession"]
 # measured it (microsoft/onnxruntime#22705, sgl-project/sglang-omni#2176). Whenever a batch is of
 # another size than the one before, there is a search. DEFAULT takes slow kernels.
 _CUDA = {"use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC"}
-_LARGE = 2**19  # pixels of a picture
 
 
 class OnnxRuntimeSession:
@@ -127,10 +126,6 @@ class OnnxRuntimeSession:
         options = make_options(ort, threads=1 if graph == "mapping" else self.threads)
         # With patterns the second batch takes a quarter more memory than the first, for no speed.
         options.enable_mem_pattern = False
-        # The arena saves a fifth of the time, but grows by powers of two: for a gradient's many
-        # values, each as large as the largest pictures, by gigabytes.
-        pixels = bundle.spec.img_height * bundle.spec.img_width
-        options.enable_cpu_mem_arena = graph != GRADIENT or pixels < _LARGE
         if graph == GRADIENT:
             # As the nodes are written: what needs a large value comes before the next is made. By
             # default the sums of products come last, and keep all that they sum up until then.
