@@ -161,6 +161,7 @@ def search(
 
     Example: stylert search ffhq-bundle "a smiling child" --clip clip-vit-b32 --out best.png
     """
+    from stylert.apps.evaluation import open_for_workers
     from stylert.apps.projection.result_file import write_result
     from stylert.apps.words import Pair, SearchSettings, search_text
 
@@ -180,14 +181,19 @@ def search(
         if ws.suffix != ".npz":
             raise InvalidInput(f"ws: got {ws}, expected the name of a .npz file")
         check_new(ws, force=force)
-    pair = Pair.open(clip, threads=where.threads)
-    with where.open(bundle) as generator, console.show_progress() as progress:
+    if steps:  # a gradient is one call, which takes all threads
+        generator, workers = where.open(bundle), 1
+    else:
+        generator, workers = open_for_workers(bundle, **vars(where))
+    with generator, console.show_progress() as progress:
+        pair = Pair.open(clip, threads=generator.describe().get("threads", where.threads))
         check_channels(out, generator.spec.img_channels)
         begun = None if start is None else read_ws(start, generator.spec)
         files = _name_files(out, results if begun is None else len(begun))
         for file in files:
             check_picture(file, force=force)
-        found = search_text(generator, pair, text, settings, start=begun, progress=progress)
+        of = (generator, pair, text, settings)
+        found = search_text(*of, start=begun, workers=workers, progress=progress)
     for file, image in zip(files, found.images, strict=True):
         save_image(image, file)
     if ws is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -90,6 +91,7 @@ def search_text(
     settings: SearchSettings | None = None,
     *,
     start: np.ndarray | None = None,
+    workers: int = 1,
     progress: Progress = lambda what, done, total: None,
     warn: Warn = warn,
 ) -> FoundPictures:
@@ -104,6 +106,9 @@ def search_text(
         settings: how; see `SearchSettings`.
         start: ws [N, num_ws, w_dim] to start from, in the place of samples: an edit of pictures,
             in their order.
+        workers: threads that draw and see at the same time. Several are faster than calls of
+            several threads, which a generator and a pair that are opened with one thread do not
+            take; steps by gradients are the calling thread's alone.
         progress: called with what is done, how much of it, and how much there is.
         warn: told what was cut off, and that the pair knows little of the text; by default a
             `StylertWarning`.
@@ -125,18 +130,10 @@ def search_text(
         )
     if settings.steps:
         check_gradient(generator, settings.steps)
-    climb = _Climb(generator, pair, pair.embed_texts([text], warn=warn)[0], settings, progress)
-    if start is None:
-        ws, started = climb.draw_samples()
-    else:
-        ws = np.asarray(start, np.float32)
-        started = climb.compare(ws)
-    best, similarity = ws, started
-    if settings.generations:
-        width = WIDTH if start is None else FAR
-        best, similarity = climb.search_nearby(best, similarity, width)
-    if settings.steps:
-        best, similarity = climb.follow_gradient(best, similarity)
+    point = pair.embed_texts([text], warn=warn)[0]
+    with ThreadPoolExecutor(workers) as pool:
+        climb = _Climb(generator, pair, point, settings, progress, pool, workers)
+        best, similarity, started = climb.find(start)
     if start is not None:
         return FoundPictures(best, generator.synthesize(best), similarity, started, None)
     order = np.argsort(-similarity, kind="stable")
@@ -182,15 +179,40 @@ class _Climb:
         text: np.ndarray,
         settings: SearchSettings,
         progress: Progress,
+        pool: ThreadPoolExecutor,
+        workers: int,
     ) -> None:
         self._generator = generator
         self._pair = pair
         self._text = text
         self._settings = settings
         self._progress = progress
+        self._pool, self._workers = pool, workers
+
+    def find(self, start: np.ndarray | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The styles that were found, their similarity, and that of where they started."""
+        s = self._settings
+        if start is None:
+            ws, started = self.draw_samples()
+        else:
+            ws = np.asarray(start, np.float32)
+            started = self.compare(ws)
+        best, similarity = ws, started
+        if s.generations:
+            width = WIDTH if start is None else FAR
+            best, similarity = self.search_nearby(best, similarity, width)
+        if s.steps:
+            best, similarity = self.follow_gradient(best, similarity)
+        return best, similarity, started
 
     def compare(self, ws: np.ndarray) -> np.ndarray:
-        """How near the pictures of styles are to the text [N]."""
+        """How near the pictures of styles are to the text [N]; each worker takes some."""
+        if self._workers == 1:
+            return self._compare(ws)
+        parts = np.array_split(ws, min(self._workers, len(ws)))
+        return np.concatenate(list(self._pool.map(self._compare, parts)))
+
+    def _compare(self, ws: np.ndarray) -> np.ndarray:
         img = np.asarray(self._generator.synthesize(ws, output="img"))
         similarity: np.ndarray = self._pair.embed_images(img) @ self._text
         return similarity
@@ -202,7 +224,8 @@ class _Climb:
             {} if s.truncation_psi is None else {"truncation_psi": s.truncation_psi}
         )
         kept, found = [], []
-        for seeds in _split(range(s.first_seed, s.first_seed + s.seeds_start), generator.max_batch):
+        together = generator.max_batch * self._workers
+        for seeds in _split(range(s.first_seed, s.first_seed + s.seeds_start), together):
             if s.class_idx is not None:
                 options["class_idx"] = s.class_idx
             elif generator.spec.c_dim:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -57,6 +58,23 @@ def test_a_search_finds_what_the_text_tells(demo: Generator, pair: Pair) -> None
         assert found.similarity[0] > found.started[0] > 0.5  # the climb has found more
         again = pair.embed_images(demo.synthesize(found.ws, output="img"))
         assert np.allclose(again @ pair.embed_texts([text])[0], found.similarity, atol=1e-4)
+
+
+def test_workers_find_what_one_finds_at_the_same_time(
+    demo: Generator, pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = SearchSettings(seeds_start=20, generations=2)
+    alone = search_text(demo, pair, "a blue flower", settings)
+    embed, both_here = pair.embed_images, threading.Barrier(2)
+
+    def wait_for_the_other(img: np.ndarray) -> np.ndarray:
+        both_here.wait(30)
+        return embed(img)
+
+    monkeypatch.setattr(pair, "embed_images", wait_for_the_other)
+    found = search_text(demo, pair, "a blue flower", settings, workers=2)
+    assert np.allclose(found.similarity, alone.similarity, atol=1e-4)
+    assert np.allclose(found.ws, alone.ws, atol=1e-3)
 
 
 def test_several_results_of_one_class(demo: Generator, pair: Pair) -> None:
