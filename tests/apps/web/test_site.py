@@ -161,12 +161,12 @@ def test_command_says_where_the_runtime_comes_from(
 
 
 def test_command_writes_a_site(
-    runtime_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    runtime_folder: Path, named_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "site"
-    words = ["web", str(demo.SOURCE), "--out", str(out), "--runtime", str(runtime_folder)]
+    words = ["web", str(named_bundle), "--out", str(out), "--runtime", str(runtime_folder)]
     with pytest.raises(SystemExit) as ended:
         cli.main(words)
     assert not ended.value.code
     assert "for a first visit" in capsys.readouterr().out
-    assert Bundle.open(demo.SOURCE).classes.names[0] in (out / "bundle" / "info.json").read_text()
+    assert Bundle.open(named_bundle).classes.names[0] in (out / "bundle" / "info.json").read_text()
