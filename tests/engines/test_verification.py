@@ -124,7 +124,7 @@ def test_a_right_engine_passes_in_every_batch_size(own: Path, add: Callable[...,
 def test_a_right_engine_of_another_network(
     bundle_of: Callable[[str], Path], add: Callable[..., str], tmp_path: Path
 ) -> None:
-    path = shutil.copytree(bundle_of("sg3-t-64"), tmp_path / "bundle")  # which moves
+    path = shutil.copytree(bundle_of("field/human-sg3t"), tmp_path / "bundle")  # which moves
     add(path)
     assert check_engine(path, seeds=[0, 1]).passed
     path = shutil.copytree(bundle_of("sg2-cond-32"), tmp_path / "conditional")

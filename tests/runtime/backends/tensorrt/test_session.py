@@ -109,7 +109,7 @@ def test_transforms_through_the_generator(
     installed: Any, bundle_of: Any, tmp_path: Path, add_plans: Any
 ) -> None:
     """A matrix for each image is an input like the others, in padded batches, too."""
-    path = shutil.copytree(bundle_of("sg3-r-64"), tmp_path / "bundle")
+    path = shutil.copytree(bundle_of("field/sg3r-decoder"), tmp_path / "bundle")
     with Generator.open(path, provider="cpu", threads=1) as generator:
         add_plans(path)
         session = installed.open(path)
