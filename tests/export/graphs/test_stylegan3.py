@@ -345,7 +345,7 @@ def load(goldens: Path, name: str) -> Golden:
 IMAGES = ("img_const", "img_psi07", "img_transform")
 
 
-@pytest.mark.parametrize("filters", ["auto", "matrix", "strided"])
+@pytest.mark.parametrize("filters", ["matrix", "strided"])  # 'auto' is in test_every_golden.py
 def test_graph_draws_the_goldens(
     golden: Golden, filters: str, tmp_path: Path, assert_same: Callable[..., None]
 ) -> None:
