@@ -81,6 +81,23 @@ def big(make_checkpoint: Callable[..., Checkpoint]) -> Checkpoint:
     return make_checkpoint(channels=(64, 64))
 
 
+def test_what_is_made_of_layers_waits_for_the_gradient(big: Checkpoint, tmp_path: Path) -> None:
+    """Else a runtime makes it at once, and keeps it until it is needed."""
+    graph = onnx.load(str(AUTOGRAD.Trial(big, tmp_path).file)).graph
+    layers = {x for node in graph.node for x in node.output if x.startswith("b")}
+    zeros = {n.output[0] for n in graph.node if n.op_type == "Clip"}
+    held = {n.output[0] for n in graph.node if n.op_type == "Add" and zeros.intersection(n.input)}
+    later, early = {"target"}, []
+    for node in graph.node:
+        if later.intersection(node.input):
+            later.update(node.output)
+        elif node.name.startswith("adjoint/") and layers.intersection(node.input):
+            early.append(node.name)
+    assert not early
+    # Of the layers to RGB, all but the last.
+    assert any(node.op_type == "Conv" and node.input[0] in held for node in graph.node)
+
+
 @pytest.mark.parametrize("weights", ["fp32", "int16"])
 def test_the_weights_are_those_of_the_synthesis_graph(
     weights: str, big: Checkpoint, tmp_path: Path
