@@ -36,6 +36,7 @@ from stylert.runtime.proof.parity import Difference
 FAKES = Path(__file__).with_name("bench_fakes.py")
 OFFSET = 2.0**-10
 MACS = 1_000_000
+pytestmark = pytest.mark.usefixtures("warm_python")
 
 
 def fake(name: str, log: Path, **options: object) -> Candidate:

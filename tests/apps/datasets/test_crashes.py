@@ -195,6 +195,7 @@ with stylert.open(bundle, provider="cpu", threads=1) as generator:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL")
+@pytest.mark.usefixtures("warm_python")
 @pytest.mark.parametrize(
     ("container", "seeds", "kills"),
     [("folder", "0-199", 1), ("zip", "0-199", 1), ("webdataset", "0-499", 3)],
