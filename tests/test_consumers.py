@@ -28,6 +28,10 @@ def test_table_is_of_the_figures() -> None:
             "right: max 3e-6",
         ),
         ([{"max_abs": 2e-3, "psnr_db": 78.4}, {"max_abs": 3e-3, "psnr_db": 74.5}], "74 to 78 dB"),
+        (
+            [{"max_abs": 1.3, "psnr_db": 17.2}, {"max_abs": 2e-3, "psnr_db": 78.4}],
+            "**wrong**: max 1",
+        ),
         ([{"max_abs": 2e-3, "psnr_db": 78.4}, {"fails": "no | layer"}], "fails: no / layer"),
     ],
 )

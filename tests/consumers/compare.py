@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import onnxruntime
 
 from stylert.export.bundle_writer import export_bundle
@@ -37,13 +38,18 @@ NETWORKS = {
     "demo": ROOT / "examples" / "demo.safetensors",
     "sg3-t-64": ROOT / "tests" / "goldens" / "sg3-t-64.pkl",
 }
-# Of every network: its graph, the same with small weights, and that of half precision.
+# Of every network: its graph, the same with small weights, that of half precision, and for GPUs.
 FILES = {
     "fp32": ("fp32", "synthesis.onnx"),
     "int8 weights": ("int8", "synthesis.onnx"),
     "fp16": ("fp32", "synthesis.fp16.onnx"),
+    "gpu": ("fp32", "synthesis.gpu.onnx"),  # StyleGAN3 alone has it
 }
 CASES = {"1 picture": (1, 1), "4 pictures": (4, 4), "4, shared noise": (4, 1)}  # N, M
+
+
+class _NotInstalledError(Exception):
+    """A tool cannot be installed here, and why."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +62,7 @@ class Consumer:
         note: what to know of it, for the table.
         from_npm: what a program in Python needs from npm.
         option: goes behind the program's other arguments.
+        python: the oldest that it runs on.
     """
 
     packages: tuple[str, ...]
@@ -63,6 +70,7 @@ class Consumer:
     note: str = ""
     from_npm: tuple[str, ...] = ()
     option: str = ""
+    python: tuple[int, int] = (3, 10)
 
 
 CONSUMERS = {
@@ -116,19 +124,23 @@ CONSUMERS = {
     "ncnn 1.0.20261020 by pnnx 20261020": Consumer(
         ("pnnx==20261020", "ncnn==1.0.20261020", "onnx==1.19.1", "torch==2.13.0"),
         "ncnn_by_pnnx.py",
-        "pnnx writes a layer `torch.unbind`, which ncnn lacks, for the rows of ws, and ends "
-        "without an error. Loading says so: look at the result of `load_param`",
+        "the styles are given the batch as their first axis before (`put_batch_first` of "
+        "[the program](../tests/consumers/draw/ncnn_by_pnnx.py)), cut at `img`; else pnnx writes "
+        "`torch.unbind`, which ncnn lacks, and ends without an error. Look at the result of "
+        "`load_param`, and feed every input with `batch_index=0`",
     ),
-    "LiteRT by onnx2tf 1.29.24": Consumer(
-        ("onnx2tf==1.29.24",),
+    "LiteRT by onnx2tf 2.6.9": Consumer(
+        ("onnx2tf==2.6.9", "ai-edge-litert==2.1.2"),
         "lite_rt.py",
-        "it turns the batched products of styles, and StyleGAN3's DepthToSpace, wrongly, and "
-        "stops. **It writes into the file that it is given**",
+        "do not take it: of StyleGAN3 it draws another picture without a word. **It writes into "
+        "the file that it is given**",
+        python=(3, 12),
     ),
 }
 RESULTS = ROOT / "docs" / "results" / "consumers.json"
 DOCUMENT = ROOT / "docs" / "backends.md"
 FIRST, LAST = "<!-- table -->", "<!-- end of the table -->"
+WRONG = 30  # dB, and less: that is another picture, not a rounded one
 RIGHT = 1e-4  # the largest difference of a picture that is right, as in the proof
 
 
@@ -147,9 +159,15 @@ def main() -> None:
     scenes = {name: _prepare(given.work, name) for name in NETWORKS}
     rows: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     for name, consumer in chosen.items():
-        runner = _install(given.work / consumer.program, consumer)
+        runner: list[str] | str  # or why there is none
+        try:
+            runner = _install(given.work / consumer.program, consumer)
+        except _NotInstalledError as error:
+            runner = str(error)
         for network, cases in scenes.items():
             for file in FILES:
+                if not _find(given.work, network, file).exists():
+                    continue
                 row = rows.setdefault(name, {}).setdefault(network, {})
                 row[file] = _judge(given.work, runner, consumer, network, file, cases)
                 print(f"| {name} | {network}, {file} | {row[file]} |", flush=True)
@@ -162,10 +180,9 @@ def main() -> None:
 
 def make_table(rows: dict[str, Any]) -> str:
     """What was found, as a table of Markdown: a row for each tool."""
-    lines = [
-        "| tool | `synthesis.onnx` | `--weights int8` | `synthesis.fp16.onnx` | what to know |"
-    ]
-    lines.append("|---|---|---|---|---|")
+    heads = ["tool", "`synthesis.onnx`", "`--weights int8`", "`synthesis.fp16.onnx`"]
+    heads += ["`synthesis.gpu.onnx` of StyleGAN3", "what to know"]
+    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     for name, consumer in CONSUMERS.items():
         if name in rows:
             cells = [_tell_file(rows[name], file) for file in FILES]
@@ -175,8 +192,9 @@ def make_table(rows: dict[str, Any]) -> str:
 
 def _tell_file(row: dict[str, Any], file: str) -> str:
     """A cell: what both networks have in common, or each of them."""
-    told = {network: _tell_cases(row[network][file]) for network in NETWORKS}
-    of_all = [case for network in NETWORKS for case in row[network][file].values()]
+    found = {network: row[network][file] for network in NETWORKS if file in row[network]}
+    told = {network: _tell_cases(cases) for network, cases in found.items()}
+    of_all = [case for cases in found.values() for case in cases.values()]
     if len({words.partition(" ")[0] for words in told.values()}) == 1:
         return _tell_cases(dict(enumerate(of_all)))
     return "; ".join(f"{KINDS[network]} {words}" for network, words in told.items())
@@ -192,6 +210,8 @@ def _tell_cases(cases: dict[Any, dict[str, Any]]) -> str:
     if most <= RIGHT:
         return f"right: max {most:.0e}".replace("e-0", "e-")
     least, best = (f(case["psnr_db"] for case in cases.values()) for f in (min, max))
+    if least < WRONG:
+        return f"**wrong**: max {most:.1g}"
     return f"{least:.0f} dB" if round(least) == round(best) else f"{least:.0f} to {best:.0f} dB"
 
 
@@ -231,7 +251,11 @@ def _prepare(work: Path, network: str) -> dict[str, Path]:
 
 
 def _install(folder: Path, consumer: Consumer) -> list[str]:
-    """A venv, or for Node a folder, with the packages; the command that runs programs in it."""
+    """A venv, or for Node a folder, with the packages; the command that runs programs in it.
+
+    Raises:
+        _NotInstalledError: it cannot be installed here.
+    """
     program = str(HERE / "draw" / consumer.program)
     if consumer.program.endswith(".mjs"):
         folder.mkdir(exist_ok=True)
@@ -239,7 +263,7 @@ def _install(folder: Path, consumer: Consumer) -> list[str]:
         copy = shutil.copy(program, folder)  # Node looks for packages beside the program
         return ["node", str(copy)]
     if not (folder / "bin" / "python").exists():
-        _call(sys.executable, "-m", "venv", str(folder))
+        _call(_find_python(consumer.python), "-m", "venv", str(folder))
     python = str(folder / "bin" / "python")
     _call(python, "-m", "pip", "install", "--quiet", *consumer.packages)
     if consumer.from_npm:
@@ -247,25 +271,46 @@ def _install(folder: Path, consumer: Consumer) -> list[str]:
     return [python, program]
 
 
+def _find_python(least: tuple[int, int]) -> str:
+    """This Python, or one on the path that is new enough."""
+    if sys.version_info >= least:
+        return sys.executable
+    found = (shutil.which(f"python3.{minor}") for minor in range(least[1], least[1] + 4))
+    path = next(filter(None, found), None)
+    if path is None:
+        raise _NotInstalledError(f"needs Python 3.{least[1]}, which is not here")
+    return path
+
+
+def _find(work: Path, network: str, file: str) -> Path:
+    weights, name = FILES[file]
+    return work / network / weights / name
+
+
 def _judge(
     work: Path,
-    runner: list[str],
+    runner: list[str] | str,
     consumer: Consumer,
     network: str,
     file: str,
     cases: dict[str, Path],
 ) -> dict[str, dict[str, Any]]:
     """What a consumer makes of a file in each case: figures, or why it fails."""
-    weights, name = FILES[file]
-    found = {}
+    weights, _ = FILES[file]
+    source, found = _find(work, network, file), dict[str, dict[str, Any]]()
     for case in CASES:
         feeds = cases.get(f"{weights}/{case}")
         if feeds is None:
             continue
+        if isinstance(runner, str):
+            found[case] = {"fails": runner}
+            continue
         copy = work / "copies" / consumer.program
         shutil.rmtree(copy, ignore_errors=True)  # converters write beside, and into, what they read
         copy.mkdir(parents=True)
-        graph = shutil.copy(work / network / weights / name, copy / "synthesis.onnx")
+        graph = copy / "synthesis.onnx"
+        onnx.save(onnx.load(source), graph)  # as one file: that for GPUs has its weights elsewhere
+        given = graph.read_bytes()
         out = copy / "out.npz"
         command = [*runner, str(graph), str(feeds), str(out), *filter(None, [consumer.option])]
         done = subprocess.run(command, cwd=copy, capture_output=True, text=True)
@@ -274,7 +319,7 @@ def _judge(
             found[case] = {"fails": lines[-1].replace(str(copy), "").strip()[:140]}
         else:
             found[case] = _measure(feeds, out)
-        if graph.read_bytes() != (work / network / weights / name).read_bytes():
+        if graph.read_bytes() != given:
             found[case]["rewrites_its_input"] = True
     return found
 
@@ -297,7 +342,8 @@ def _measure(feeds: Path, out: Path) -> dict[str, Any]:
 def _call(*command: str) -> None:
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
-        raise SystemExit(f"{' '.join(command)} failed: {done.stderr.strip()[-500:]}")
+        last = (done.stderr.strip() or done.stdout.strip()).rpartition("\n")[2]
+        raise _NotInstalledError(f"{' '.join(command[:4])} failed: {last[-100:]}")
 
 
 if __name__ == "__main__":
