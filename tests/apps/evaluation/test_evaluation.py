@@ -462,8 +462,8 @@ def test_path_lengths_of_a_linear_network(network: Any, monkeypatch: pytest.Monk
     generator: Any = CurvedGenerator()
     z = [np.random.RandomState(i).randn(8) for i in range(80)]
     lengths = np.sort([np.square(127.5 * (z[i + 1] - z[i])).sum() for i in range(0, 80, 2)])
-    for end in (True, False):
-        found = estimate_path_length(generator, network, make_job(40), end=end)
+    for end, workers in ((True, 1), (False, 3)):
+        found = estimate_path_length(generator, network, make_job(40), end=end, workers=workers)
         assert found.value == pytest.approx(lengths.mean(), rel=0.2)
     on_sphere = estimate_path_length(generator, network, make_job(40), space="z")
     angles = [
