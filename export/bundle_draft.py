@@ -156,7 +156,7 @@ class BundleDraft:
         self._graphs[name] = GraphSpec(file, graph.inputs, graph.outputs)
 
     def _write_for_gpus(self) -> None:
-        options = {**self.graph_options, "filters": "strided", "style_space": self.style_space}
+        options = {**self.graph_options, "filters": "frames", "style_space": self.style_space}
         self._write_graph(GPU, build_synthesis_graph(self.checkpoint, **options))
         share_weights(self.folder / f"{GPU}.onnx", self.folder / "synthesis.onnx")
 

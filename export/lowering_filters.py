@@ -51,6 +51,7 @@ def split_into_phases(
     down: int,
     before: int,
     out_size: int,
+    frame: int | None = None,
 ) -> Phases:
     """Split a filtered activation into the phases of its high rate.
 
@@ -61,8 +62,9 @@ def split_into_phases(
         down: factor of the downsampling.
         before: zeros put before the upsampled signal, negative = samples cut off.
         out_size: samples of the output; the last frame may have more.
+        frame: samples of the high rate in a frame, a multiple of lcm(up, down), which is None.
     """
-    count = math.lcm(up, down)
+    count = frame or math.lcm(up, down)
     taps = [_list_up_taps(up_fir, up, before, phase) for phase in range(count)]
     places = [place for phase in taps for place in phase]
     first, last = min(places), max(places)

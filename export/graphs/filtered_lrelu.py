@@ -5,13 +5,15 @@ least work, and the fastest on a CPU, where ONNX Runtime fuses the nonlinearity 
 them. 'matrix': a product with a constant matrix along each axis, before the nonlinearity and after
 it. That is more work, but in few large products, as tensor cores like them, and without grouped
 convolutions, which some versions of TensorRT cannot build in half precision. Only the radial filter
-of an R is one, as it is no product. 'strided': a depthwise convolution along each axis, transposed
-on the way up: the fewest nodes and the fewest values in between, for GPUs in float32. It is half as
-fast as 'phases' on a CPU.
+of an R is one, as it is no product. 'frames': the phases of a channel are channels side by side, so
+that all of them come of one grouped convolution: few nodes and few values in between, for GPUs in
+float32. Each group makes four values, which a shader of WebGPU computes as one vector. It is half
+as fast as 'phases' on a CPU.
 """
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
@@ -23,11 +25,11 @@ from stylert.export import lowering_filters
 from stylert.export.checkpoints import StyleGAN3Layer
 from stylert.export.graphs.emitter import SynthesisEmitter
 
-__all__ = ["FORMS", "FilteredLrelu", "MatrixForm", "PhaseForm", "StridedForm"]
+__all__ = ["FORMS", "FilteredLrelu", "FrameForm", "MatrixForm", "PhaseForm"]
 
 Phases = dict[tuple[int, int], ir.Value]  # by phase of the rows, and of the columns
 
-UPWARDS = "ConvTranspose"  # what enlarges
+FRAME = 4  # samples of a frame along an axis, of FrameForm: as many as a vector of shaders has
 BAND = 256  # rows of a matrix that are multiplied at once: fewer have fewer zeros beside them
 
 
@@ -97,22 +99,31 @@ class FilteredLrelu(ABC):
         kernel: np.ndarray,  # [h, w]
         channels: int,
         name: str,
-        *,
-        pads: tuple[int, int, int, int] = (0, 0, 0, 0),  # top, left, bottom, right
-        strides: tuple[int, int] = (1, 1),
-        kind: str = "Conv",
+        **options: tuple[int, ...],
     ) -> ir.Value:
-        """The same filter for every channel; upwards with 'ConvTranspose', where pads cut off."""
-        kernels = np.broadcast_to(kernel, (channels, 1, *kernel.shape))
+        """The same filter for every channel, with options of `grouped`."""
+        return self.grouped(x, kernel[None, None], channels, name, **options)
+
+    def grouped(
+        self,
+        x: ir.Value,
+        kernels: np.ndarray,  # of a group: [O, I, h, w]
+        groups: int,
+        name: str,
+        *,
+        pads: tuple[int, ...] = (0, 0, 0, 0),  # top, left, bottom, right
+        strides: tuple[int, ...] = (1, 1),
+    ) -> ir.Value:
+        """The same convolution in every group of channels."""
         return self.emitter.graph.op(
-            kind,
+            "Conv",
             x,
-            self.constant(f"{name}_weight", kernels),
+            self.constant(f"{name}_weight", np.tile(kernels, (groups, 1, 1, 1))),
             name=name,
-            kernel_shape=list(kernel.shape),
+            kernel_shape=list(kernels.shape[2:]),
             pads=list(pads),
             strides=list(strides),
-            group=channels,
+            group=groups,
         )
 
     def cut(
@@ -133,8 +144,10 @@ class FilteredLrelu(ABC):
         return g.op("Slice", x, *bounds, at, name=name)
 
 
-class PhaseForm(FilteredLrelu):
-    """Depthwise convolutions to the phases of the high rate, and from them."""
+class SplitForm(FilteredLrelu):
+    """The samples of the high rate, split into phases."""
+
+    frame: int | None = None  # samples in a frame; None = the fewest
 
     @override
     def prepare(self) -> None:
@@ -147,6 +160,7 @@ class PhaseForm(FilteredLrelu):
                 down=layer.down,
                 before=before,
                 out_size=size,
+                frame=self.frame,
             )
             for (before, _), size in zip(layer.pads, layer.out_shape, strict=True)
         ]
@@ -158,6 +172,20 @@ class PhaseForm(FilteredLrelu):
             start, stop = split.first, split.first + split.samples
             self.reads.append((max(start, 0), min(stop, size)))
             self.pads.append((max(-start, 0), max(stop - size, 0)))
+
+    def put_in_place(self, x: ir.Value, mode: str) -> ir.Value:
+        """From the samples of the output frames, which are channels, to [N, C, *out_shape]."""
+        g, shape = self.emitter.graph, self.layer.out_shape
+        if self.outputs == 1:
+            return x
+        x = g.op("DepthToSpace", x, name="to_space", blocksize=self.outputs, mode=mode)
+        if tuple(split.frames * self.outputs for split in self.splits) == shape:
+            return x
+        return self.cut(x, 0, shape, [2, 3], "cut")
+
+
+class PhaseForm(SplitForm):
+    """Depthwise convolutions to the phases of the high rate, and from them."""
 
     @override
     def filter(self, x: ir.Value, channels: int, clamp: float | None) -> ir.Value:
@@ -177,7 +205,11 @@ class PhaseForm(FilteredLrelu):
                 )
                 phases[p, q] = self.bend(phase, channels, clamp, f"phase{p}_{q}")
         down = self.filter_radially if self.layer.down_radial else self.filter_separably
-        return self.weave(down(phases, channels))
+        samples = down(phases, channels)
+        if len(samples) == 1:
+            return samples[0]
+        x = self.emitter.graph.op("Concat", *samples, name="outputs", axis=1)
+        return self.put_in_place(x, "DCR")
 
     def bend(self, x: ir.Value, channels: int, clamp: float | None, at: str) -> ir.Value:
         """The nonlinearity by itself, of one phase."""
@@ -226,17 +258,6 @@ class PhaseForm(FilteredLrelu):
             )
             for r, s in np.ndindex(self.outputs, self.outputs)
         ]
-
-    def weave(self, outputs: list[ir.Value]) -> ir.Value:
-        """The samples of the output frames in their places."""
-        if self.outputs == 1:
-            return outputs[0]
-        g, shape = self.emitter.graph, self.layer.out_shape
-        x = g.op("Concat", *outputs, name="outputs", axis=1)
-        x = g.op("DepthToSpace", x, name="to_space", blocksize=self.outputs, mode="DCR")
-        if tuple(split.frames * self.outputs for split in self.splits) == shape:
-            return x
-        return self.cut(x, 0, shape, [2, 3], "cut")
 
     def add_up(
         self, terms: list[tuple[ir.Value, np.ndarray]], channels: int, name: str
@@ -305,59 +326,55 @@ class MatrixForm(FilteredLrelu):
         return g.op("MatMul", x, self.constant(f"{name}_matrix", matrix.T), name=name)
 
 
-class StridedForm(FilteredLrelu):
-    """Depthwise convolutions in one piece: transposed ones up, strided ones down."""
+class FrameForm(SplitForm):
+    """Grouped convolutions: each sample of a frame is a channel, beside the others of its own."""
 
     @override
     def prepare(self) -> None:
-        layer, taps = self.layer, len(self.up_fir)
-        self.reads, self.pads, self.crops = [], [], []
-        high = layer.activation_shape
-        for size, (before, _), out in zip(layer.conv_shape, layer.pads, high, strict=True):
-            # Sample o of the high rate is sample o + taps - 1 - before of the transposed
-            # convolution, which puts the taps of input i from sample up * i on.
-            start = max(-(before // layer.up), 0)
-            stop = min((out - 1 + taps - 1 - before) // layer.up + 1, size)
-            crop = taps - 1 - before - layer.up * start
-            pad = max(-(crop // layer.up), 0)
-            crop += layer.up * pad
-            rest = layer.up * (stop - start + pad - 1) + taps - crop - out
-            pad_end = max(-(rest // layer.up), 0)
-            self.reads.append((start, stop))
-            self.pads.append((pad, pad_end))
-            self.crops.append((crop, rest + layer.up * pad_end))
+        least = math.lcm(self.layer.up, self.layer.down)
+        self.frame = least if least == 1 else math.lcm(least, FRAME)
+        super().prepare()
 
     @override
     def filter(self, x: ir.Value, channels: int, clamp: float | None) -> ir.Value:
-        g, layer = self.emitter.graph, self.layer
         (top, bottom), (left, right) = self.pads
-        if any((top, bottom, left, right)):
-            ends = g.constant("pads", np.array([0, 0, top, left, 0, 0, bottom, right]))
-            x = g.op("Pad", x, ends, name="pad")
-        if layer.up > 1 or len(self.up_fir) > 1 or any(map(any, self.crops)):
-            kernel = self.up_fir * layer.up
-            (top, bottom), (left, right) = self.crops
-            up, rows, columns = layer.up, (top, 0, bottom, 0), (0, left, 0, right)
-            x = self.depthwise(
-                x, kernel[:, None], channels, "up_rows", pads=rows, strides=(up, 1), kind=UPWARDS
-            )
-            x = self.depthwise(
-                x, kernel[None], channels, "up_columns", pads=columns, strides=(1, up), kind=UPWARDS
-            )
-        with g.scope("high"):
-            x = self.emitter.clamp(self.lrelu(x), clamp)
-        down, fir = layer.down, self.down_fir
-        if layer.down_radial:
-            return self.depthwise(x, fir[::-1, ::-1], channels, "down", strides=(down, down))
-        if down == 1 and len(fir) == 1:
+        along_columns, along_rows = self.splits
+        up, pads = along_columns.up[:, None, :, None], (top, 0, bottom, 0)
+        x = self.grouped(
+            x, up, channels, "up_columns", pads=pads, strides=(along_columns.stride, 1)
+        )
+        up, pads = along_rows.up[:, None, None], (0, left, 0, right)
+        x = self.grouped(
+            x, up, channels * self.count, "up_rows", pads=pads, strides=(1, along_rows.stride)
+        )
+        with self.emitter.graph.scope("high"):
+            x = self.bend(x, clamp)
+        if self.layer.down_radial:
+            S, P, t = self.down.shape[1::2]
+            x = self.grouped(x, self.down.reshape(S * S, P * P, t, t), channels, "down")
+        else:
+            S, P, t = self.down.shape
+            x = self.grouped(x, self.down[:, :, None], channels * P, "down_rows")
+            # The samples of a row are those of one phase, by themselves along the columns.
+            kernels = np.einsum("rpt,sv->rspvt", self.down, np.eye(S)).reshape(S * S, P * S, t, 1)
+            x = self.grouped(x, kernels, channels, "down_columns")
+        return self.put_in_place(x, "CRD")
+
+    def bend(self, x: ir.Value, clamp: float | None) -> ir.Value:
+        """The nonlinearity with its clamp.
+
+        ONNX Runtime 1.31.1 fuses a convolution, LeakyRelu and Clip for WebGPU to a convolution that
+        only clips. Min and Max are not fused; PRelu would be a kernel of its own in an engine.
+        """
+        g, x = self.emitter.graph, self.lrelu(x)
+        if clamp is None:
             return x
-        taps = fir[::-1]
-        x = self.depthwise(x, taps[:, None], channels, "down_rows", strides=(down, 1))
-        return self.depthwise(x, taps[None], channels, "down_columns", strides=(1, down))
+        x = g.op("Min", x, self.emitter.constant("high", np.array(float(clamp))), name="at_most")
+        return g.op("Max", x, self.emitter.constant("low", np.array(-clamp)), name="at_least")
 
 
 FORMS: dict[str, type[FilteredLrelu]] = {
     "phases": PhaseForm,
     "matrix": MatrixForm,
-    "strided": StridedForm,
+    "frames": FrameForm,
 }

@@ -15,7 +15,7 @@ import numpy as np
 import onnx_ir as ir
 
 from stylert.export.checkpoints import Checkpoint, StyleGAN3Config, StyleGAN3Layer
-from stylert.export.graphs.filtered_lrelu import FORMS, FilteredLrelu, StridedForm
+from stylert.export.graphs.filtered_lrelu import FORMS, FilteredLrelu, FrameForm
 from stylert.export.graphs.fourier_features import emit_fourier_features
 from stylert.export.graphs.modulation import ModulatedEmitter
 from stylert.export.graphs.styles import StyledLayer
@@ -61,7 +61,7 @@ class _Synthesis(ModulatedEmitter):
     def build(self) -> GraphBuilder:
         c, g = self.config, self.graph
         with g.scope("input"):
-            x = emit_fourier_features(self, c, exact=self.form is StridedForm)
+            x = emit_fourier_features(self, c, exact=self.form is FrameForm)
         # An error in a style is the same in every pixel. Pictures of little contrast show it: with
         # half precision here, the golden T reaches 61 dB, not 69 dB. And products of several
         # layers, which are for GPUs, take it from 0.2 to 0.5 of its bound in ONNX Runtime.

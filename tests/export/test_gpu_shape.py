@@ -27,6 +27,7 @@ from stylert.runtime.bundle import GPU, Bundle
 from stylert.runtime.errors import ParityError
 
 MOST = 120  # convolutions: a GPU pays for each node
+FUSED = ("Relu", "LeakyRelu", "Clip", "Sigmoid", "Tanh", "HardSigmoid")  # into a convolution
 
 
 @pytest.fixture(scope="module", params=["sg3-t-64", "sg3-r-64"])
@@ -50,6 +51,15 @@ def test_weights_lie_in_the_other_file(opened: Bundle) -> None:
     for tensor in weights:
         told = {entry.key: entry.value for entry in tensor.external_data}
         assert told.get("location") == "synthesis.onnx" or len(tensor.raw_data) < SMALL, tensor.name
+
+
+def test_no_activation_follows_another(opened: Bundle) -> None:
+    """ONNX Runtime 1.31.1 fuses both into a convolution for WebGPU, and forgets the first."""
+    nodes = onnx.load(opened.file(GPU), load_external_data=False).graph.node
+    kinds = {name: node.op_type for node in nodes for name in node.output}
+    followed = [kinds.get(node.input[0]) for node in nodes if node.op_type in FUSED]
+    assert followed.count("Conv") == 14, "the nonlinearity of each layer but ToRGB"
+    assert not set(followed) & set(FUSED)
 
 
 def test_gpus_take_it(opened: Bundle) -> None:

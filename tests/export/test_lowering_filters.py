@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -73,7 +74,9 @@ def act(x: torch.Tensor) -> torch.Tensor:
     return functional.leaky_relu(x, 0.2).clamp(-0.5, 0.5)
 
 
-def split(case: dict[str, Any], down_fir: np.ndarray, out_size: int) -> Phases:
+def split(
+    case: dict[str, Any], down_fir: np.ndarray, out_size: int, frame: int | None = None
+) -> Phases:
     return split_into_phases(
         fir(case["up_taps"]),
         down_fir,
@@ -81,6 +84,7 @@ def split(case: dict[str, Any], down_fir: np.ndarray, out_size: int) -> Phases:
         down=case["down"],
         before=case["padding"][0],
         out_size=out_size,
+        frame=frame,
     )
 
 
@@ -132,6 +136,17 @@ def test_phases_of_a_filter_that_does_not_separate(case: dict[str, Any]) -> None
     wanted = expected(case, down_fir)
     size = wanted.shape[-1]
     assert_equal(wanted, through_phases(inputs(), split(case, down_fir, size), size))
+
+
+@every_case
+def test_longer_frames_are_the_same_function(case: dict[str, Any]) -> None:
+    frame = 2 * math.lcm(case["up"], case["down"])
+    for down_fir in (fir(case["down_taps"]), fir_2d(case["down_taps"])):
+        wanted = expected(case, down_fir)
+        size = wanted.shape[-1]
+        phases = split(case, down_fir, size, frame)
+        assert len(phases.up) == frame
+        assert_equal(wanted, through_phases(inputs(), phases, size))
 
 
 @every_case

@@ -23,7 +23,7 @@ from stylert.export.checkpoints.configs.stylegan3_design import StyleGAN3Design
 from stylert.export.checkpoints.untrained import make_untrained
 from stylert.export.families import build_synthesis_graph
 from stylert.export.graphs import stylegan3
-from stylert.export.graphs.filtered_lrelu import FORMS
+from stylert.export.graphs.filtered_lrelu import FORMS, FRAME
 from stylert.export.models.stylegan3 import StyleGAN3
 from stylert.export.precision import choose_half
 from stylert.runtime.bundle import Bundle
@@ -260,7 +260,7 @@ def test_channels_are_done_in_groups_where_they_need_much_memory(
     nodes = onnx.load(path).graph.node
     convs = [node for node in nodes if node.op_type == "Conv"]
     groups = {attr.i for node in convs for attr in node.attribute if attr.name == "group"}
-    assert groups == ({1} if filters == "matrix" else {1, 8})
+    assert groups == {"matrix": {1}, "phases": {1, 8}, "frames": {1, 8, 8 * FRAME}}[filters]
     _, second, *_ = checkpoint.config.block_names
     sums = [node.name for node in nodes if re.search(rf"{second}/of_part\d/sum", node.name)]
     assert len(sums) == 2, "the groups of 24 channels are convolved one by one"
@@ -345,7 +345,7 @@ def load(goldens: Path, name: str) -> Golden:
 IMAGES = ("img_const", "img_psi07", "img_transform")
 
 
-@pytest.mark.parametrize("filters", ["matrix", "strided"])  # 'auto' is in test_every_golden.py
+@pytest.mark.parametrize("filters", ["matrix", "frames"])  # 'auto' is in test_every_golden.py
 def test_graph_draws_the_goldens(
     golden: Golden, filters: str, tmp_path: Path, assert_same: Callable[..., None]
 ) -> None:
