@@ -108,8 +108,8 @@ CONSUMERS = {
     "onnx2torch 1.5.15, torch 2.13.0": Consumer(
         ("onnx2torch==1.5.15", "torch==2.13.0"),
         "onnx_to_torch.py",
-        "it takes no weights that are stored small, and no DepthToSpace in DCR order, as StyleGAN3 "
-        "has it",
+        "of StyleGAN3 give it `synthesis.gpu.onnx`: it takes no weights that are stored small, and "
+        "no DepthToSpace in DCR order",
     ),
     "ONNX Runtime's half converter": Consumer(
         ("onnxruntime==1.32.0", "onnx==1.19.1", "sympy==1.14.0"),
