@@ -1,5 +1,6 @@
 /** A walk as a file: WebM by the encoder of the browser, or its frames as PNG files in a ZIP. */
 
+import { COLOURS, toI420 } from "./i420.js";
 import { encodePng } from "./png.js";
 import { joinWebm } from "./webm.js";
 import { joinZip } from "./zip.js";
@@ -42,8 +43,8 @@ async function encodeWebm(frames, fps) {
       encoder.configure({ codec: "vp8", ...size, bitrate, framerate: fps });
     }
     const timestamp = Math.round((count * 1e6) / fps); // microseconds
-    const init = { format: "RGBX", codedWidth: width, codedHeight: height, timestamp };
-    const frame = new VideoFrame(withFourth(pixels), init);
+    const init = { format: "I420", codedWidth: width, codedHeight: height, colorSpace: COLOURS };
+    const frame = new VideoFrame(toI420(pixels, size), { ...init, timestamp });
     encoder.encode(frame, { keyFrame: count % (2 * fps) === 0 });
     frame.close();
     count++;
@@ -61,15 +62,4 @@ function blockOf(chunk) {
   const data = new Uint8Array(chunk.byteLength);
   chunk.copyTo(data);
   return { data, ms: Math.round(chunk.timestamp / 1000), key: chunk.type === "key" };
-}
-
-/** RGB as the encoder takes it, with a byte that means nothing. */
-function withFourth(pixels) {
-  const wide = new Uint8Array((pixels.length / 3) * 4);
-  for (let from = 0, to = 0; from < pixels.length; from += 3, to += 4) {
-    wide[to] = pixels[from];
-    wide[to + 1] = pixels[from + 1];
-    wide[to + 2] = pixels[from + 2];
-  }
-  return wide;
 }

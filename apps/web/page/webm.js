@@ -1,4 +1,4 @@
-/** Encoded frames as a WebM file (RFC 8794, EBML; RFC 9559, Matroska): one track of VP8. */
+/** Encoded frames as a WebM file (RFC 8794, EBML; RFC 9559, Matroska): one track of VP8, in the colours of `i420`. */
 
 const CLUSTER_MS = 5000; // a block's time counts from its cluster, in 16 bits
 
@@ -24,7 +24,14 @@ export function joinWebm(blocks, { width, height }, duration) {
     element(0x4d80, text("StyleRT")), // MuxingApp
     element(0x5741, text("StyleRT")), // WritingApp
   ]);
-  const video = element(0xe0, [element(0xb0, whole(width)), element(0xba, whole(height))]);
+  const colour = element(0x55b0, [
+    element(0x55b1, whole(6)), // MatrixCoefficients: BT.601
+    element(0x55b9, whole(1)), // Range: of broadcasts, 16 to 235
+    element(0x55ba, whole(13)), // TransferCharacteristics: sRGB
+    element(0x55bb, whole(1)), // Primaries: those of BT.709 and sRGB
+  ]);
+  const sides = [element(0xb0, whole(width)), element(0xba, whole(height))];
+  const video = element(0xe0, [...sides, colour]);
   const track = element(0xae, [
     element(0xd7, whole(1)), // TrackNumber
     element(0x73c5, whole(1)), // TrackUID
