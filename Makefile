@@ -45,7 +45,8 @@ web-demo: $(READY)  ## A site that draws the demo in your browser (in demo/site;
 
 # Some of the tests start many processes, each of which would compile all modules by itself.
 test quick: export PYTHONDONTWRITEBYTECODE =
-PYTEST := $(PY) -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
+# A worker that dies ends the run: with a new one in its place the last files were never begun.
+PYTEST := $(PY) -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 
 test: $(READY)  ## Run the tests
 	$(PYTEST)

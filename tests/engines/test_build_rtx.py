@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
-import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -173,28 +174,45 @@ def test_a_changed_graph_is_built_again(own_bundle: Path, bundle_of: Callable[[s
     assert new.onnx_sha256 == hash_file(other / "mapping.onnx") != old.onnx_sha256
 
 
+# In a process of its own: where dozens of other libraries are loaded, as in a worker of the tests,
+# a cancelled build of TensorRT-RTX 1.7.1 has ended the process with SIGSEGV, twice in whole runs.
+# By itself it did not in 130 builds.
+CTRL_C = """
+import signal, sys
+from stylert.engines import build_engine
+
+def press(stage, done, total):
+    if stage.startswith(sys.argv[2]):
+        print(stage, flush=True)
+        signal.raise_signal(signal.SIGINT)
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+options = {"compiler": "tensorrt-rtx", "sm": "89", "batch": "1,2,3,4,5,6,7,8", "force": True}
+try:
+    build_engine(sys.argv[1], progress=press, **options)
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+
+
+def interrupt_build(bundle: Path, stage: str) -> list[str]:
+    """Press Ctrl-C when a stage that begins so is told: what was told, and how it ended."""
+    command = [sys.executable, "-c", CTRL_C, str(bundle), stage]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
 def test_ctrl_c_cancels_the_builder_and_leaves_nothing(own_bundle: Path, left: Left) -> None:
-    stages: list[str] = []
-
-    def press(stage: str, done: int, total: int) -> None:
-        stages.append(stage)
-        if stage.startswith("synthesis"):
-            signal.raise_signal(signal.SIGINT)  # at once, whatever other threads do
-
-    with pytest.raises(KeyboardInterrupt):
-        build(own_bundle, batch="1,2,3,4,5,6,7,8", progress=press)
-    assert stages[-1].startswith("synthesis: ")
+    stage, end = interrupt_build(own_bundle, "synthesis")
+    assert stage.startswith("synthesis: ")
+    assert end == "interrupted"
     assert left(own_bundle) == []
 
 
 def test_ctrl_c_keeps_the_older_engine(own_bundle: Path, left: Left) -> None:
     plan = mapping(own_bundle)
-
-    def press(stage: str, done: int, total: int) -> None:
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        build(own_bundle, force=True, progress=press)
+    assert interrupt_build(own_bundle, "")[-1] == "interrupted"
     assert left(own_bundle) == [f"{plan.name}.json", f"{plan.name}.plan"]
     assert said(own_bundle) == [f"{plan.name} is up to date."]
 
