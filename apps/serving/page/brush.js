@@ -17,13 +17,17 @@ export function paintOn(canvas, ring, brush, changed) {
   const stroke = (from, to) => {
     const context = canvas.getContext("2d");
     context.globalCompositeOperation = brush.erases() ? "destination-out" : "source-over";
-    context.strokeStyle = "#000";
+    context.fillStyle = context.strokeStyle = "#000";
     context.lineCap = context.lineJoin = "round";
     context.lineWidth = brush.size() * canvas.width;
     context.beginPath();
     context.moveTo(from.x, from.y);
     context.lineTo(to.x, to.y);
     context.stroke();
+    // A line from a place to itself may be left out, with its round ends.
+    context.beginPath();
+    context.arc(to.x, to.y, context.lineWidth / 2, 0, 2 * Math.PI);
+    context.fill();
   };
   const showRing = ({ x, y }) => {
     const share = (part, whole) => `${(100 * part) / whole}%`;

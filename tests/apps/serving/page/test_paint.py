@@ -41,6 +41,7 @@ def painting(
     shown.page.wait_for_selector("#photo-count:has-text('in place of the seed')")
     shown.settled()
     shown.page.click("#photo-paint")
+    shown.page.wait_for_selector("#paint-mask:visible")  # the photo is decoded first
     return shown, asked
 
 
