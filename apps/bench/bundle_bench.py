@@ -24,7 +24,7 @@ from stylert.runtime.packages import need, openvino_distribution
 from stylert.runtime.proof.bundle_facts import multiply_adds, reference_error, stored_weights
 
 __all__ = [
-    *("HALF_GEMM", "MAY_FAIL", "NAMES", "bench_bundle", "bundle_of"),
+    *("HALF_GEMM", "MAY_FAIL", "NAMES", "bench_bundle", "bundle_of", "choose_backends"),
     *("is_torch", "list_candidates", "on_gpu", "parse_backends"),
 ]
 
@@ -115,20 +115,38 @@ def parse_backends(text: str | None, *, with_checkpoint: bool) -> list[str]:
         InvalidInput: an unknown name, or PyTorch without a checkpoint.
         MissingExtra: torch is not installed.
     """
+    ours = _WITH_A_CHECKPOINT if with_checkpoint else _OF_A_BUNDLE
+    return choose_backends(text, NAMES, ours, None if with_checkpoint else "the checkpoint")
+
+
+def choose_backends(
+    text: str | None, names: Sequence[str], ours: Sequence[str], missing: str | None
+) -> list[str]:
+    """Read which backends to time.
+
+    Args:
+        text: of `names`, with commas between; None = ours, and OpenVINO where it is installed.
+        names: all that there are.
+        ours: what is timed in any case.
+        missing: what PyTorch would need and has not, None = it has all.
+
+    Raises:
+        InvalidInput: an unknown name, or PyTorch without what it needs.
+        MissingExtra: torch is not installed.
+    """
     if not text:
-        ours = _WITH_A_CHECKPOINT if with_checkpoint else _OF_A_BUNDLE
         return [*ours, "openvino"] if openvino_distribution() else list(ours)
-    names = text.split(",")
-    for backend in names:
-        if backend not in NAMES:
-            raise InvalidInput(f"backends: got {backend!r}, expected {', '.join(NAMES)}")
-        if is_torch(backend):
-            if not with_checkpoint:
+    chosen = text.split(",")
+    for name in chosen:
+        if name not in names:
+            raise InvalidInput(f"backends: got {name!r}, expected {', '.join(names)}")
+        if is_torch(name):
+            if missing:
                 raise InvalidInput(
-                    f"backends: got {backend!r}, which needs the checkpoint. Pass checkpoint=FILE"
+                    f"backends: got {name!r}, which needs {missing}. Pass checkpoint=FILE"
                 )
             need("torch", extra="export")
-    return names
+    return chosen
 
 
 def bench_bundle(

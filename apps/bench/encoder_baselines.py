@@ -12,7 +12,7 @@ from typing_extensions import override
 
 from stylert.apps.bench.candidates import OpenCandidate
 from stylert.apps.bench.encoder_candidates import make_encoder_feeds, show_codes
-from stylert.apps.bench.torch_baselines import CudaClock, require_cuda
+from stylert.apps.bench.torch_baselines import CudaClock, OnTorch, require_cuda
 from stylert.export.encoders.models import EncoderModel
 from stylert.export.encoders.reader import read_encoder
 from stylert.runtime.bundle import Bundle
@@ -20,13 +20,12 @@ from stylert.runtime.bundle import Bundle
 __all__ = ["open_compiled_encoder", "open_eager_encoder"]
 
 
-class _TorchEncoder(OpenCandidate):
+class _TorchEncoder(OnTorch):
     def __init__(self, model: EncoderModel, bundle: Bundle, *, device: str, compiled: bool) -> None:
+        clock = CudaClock() if device == "cuda" else None
+        super().__init__(device=device, precision="fp32", compiled=compiled, clock=clock)
         self.encode: Any = torch.compile(model) if compiled else model
         self.bundle = bundle
-        self.device = device
-        self.compiled = compiled
-        self.clock = CudaClock() if device == "cuda" else None
         self.tensors: list[torch.Tensor] = []
 
     @override
@@ -37,28 +36,13 @@ class _TorchEncoder(OpenCandidate):
             self.run()
 
     @override
+    def compute(self) -> torch.Tensor:
+        ws: torch.Tensor = self.encode(*self.tensors)
+        return ws
+
+    @override
     def run(self) -> np.ndarray:
-        with torch.inference_mode():
-            if self.clock is not None:
-                self.clock.start()
-            ws = self.encode(*self.tensors)
-            if self.clock is not None:
-                self.clock.stop()
-            return show_codes(ws.cpu().numpy())
-
-    @override
-    def device_seconds(self) -> float | None:
-        return None if self.clock is None else self.clock.seconds()
-
-    @override
-    def describe(self) -> dict[str, Any]:
-        return {
-            "backend": "torch.compile" if self.compiled else "torch",
-            "version": torch.__version__,
-            "device": self.device,
-            "threads": torch.get_num_threads(),
-            "precision": "fp32",
-        }
+        return show_codes(super().run())
 
     @override
     def close(self) -> None:

@@ -7,11 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from stylert.apps.bench import BenchResult, Candidate, run_bench
-from stylert.apps.bench.bundle_bench import HALF_GEMM, is_torch, on_gpu
+from stylert.apps.bench.bundle_bench import HALF_GEMM, choose_backends, is_torch, on_gpu
 from stylert.runtime.bundle import ENCODER, Bundle
 from stylert.runtime.control.encoder_facts import read_encoder_facts
-from stylert.runtime.errors import InvalidInput
-from stylert.runtime.packages import need, openvino_distribution
 from stylert.runtime.proof.bundle_facts import reading_manifest
 from stylert.runtime.proof.parity import CODES, Tolerance
 
@@ -47,20 +45,8 @@ def parse_encoder_backends(text: str | None, *, with_file: bool) -> list[str]:
         InvalidInput: an unknown name, or PyTorch without a file.
         MissingExtra: torch is not installed.
     """
-    if not text:
-        ours = ["torch-eager", "onnxruntime"] if with_file else ["onnxruntime"]
-        return [*ours, "openvino"] if openvino_distribution() else ours
-    names = text.split(",")
-    for name in names:
-        if name not in ENCODER_NAMES:
-            raise InvalidInput(f"backends: got {name!r}, expected {', '.join(ENCODER_NAMES)}")
-        if is_torch(name):
-            if not with_file:
-                raise InvalidInput(
-                    f"backends: got {name!r}, which needs the encoder's file. Pass checkpoint=FILE"
-                )
-            need("torch", extra="export")
-    return names
+    ours = ["torch-eager", "onnxruntime"] if with_file else ["onnxruntime"]
+    return choose_backends(text, ENCODER_NAMES, ours, None if with_file else "the encoder's file")
 
 
 def bench_encoder(

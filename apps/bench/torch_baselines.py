@@ -7,6 +7,7 @@ half path, see `models.layers.modulated_conv2d`. On a GPU, float32 means float32
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping
 from functools import partial
 from types import MappingProxyType
@@ -27,11 +28,62 @@ from stylert.runtime.errors import EngineError, InvalidInput
 from stylert.runtime.labels import Classes
 from stylert.runtime.latents import make_z
 
-__all__ = ["CudaClock", "HalfGemm", "TorchCandidate", "open_compiled", "open_eager"]
+__all__ = ["CudaClock", "HalfGemm", "OnTorch", "TorchCandidate", "open_compiled", "open_eager"]
 __all__ += ["open_half_gemm", "require_cuda"]
 
 
-class TorchCandidate(OpenCandidate):
+class OnTorch(OpenCandidate):
+    """A network in PyTorch, as its users run it: in inference mode.
+
+    Args:
+        device: 'cpu' or 'cuda'.
+        precision: that the network has.
+        compiled: whether it went through torch.compile.
+        clock: takes the time on the device, None = there is no need.
+    """
+
+    def __init__(
+        self, *, device: str, precision: str, compiled: bool, clock: CudaClock | None
+    ) -> None:
+        self.device = device
+        self.precision = precision
+        self.compiled = compiled
+        self.clock = clock
+
+    @abstractmethod
+    def compute(self) -> torch.Tensor:
+        """What the network makes of what is prepared, on the device."""
+
+    @override
+    def run(self) -> np.ndarray:
+        with torch.inference_mode():
+            if self.clock is not None:
+                self.clock.start()
+            made = self.compute()
+            if self.clock is not None:
+                self.clock.stop()
+            array: np.ndarray = made.cpu().numpy()
+        return array
+
+    @override
+    def device_seconds(self) -> float | None:
+        return None if self.clock is None else self.clock.seconds()
+
+    @override
+    def describe(self) -> dict[str, Any]:
+        facts = {
+            "backend": "torch.compile" if self.compiled else "torch",
+            "version": torch.__version__,
+            "device": self.device,
+            "threads": torch.get_num_threads(),
+            "precision": self.precision,
+        }
+        if self.device == "cuda":
+            facts |= {"gpu": torch.cuda.get_device_name(), "tf32": False, "cudnn_benchmark": True}
+        return facts
+
+
+class TorchCandidate(OnTorch):
     """A reference that draws from z, as its users run it: in inference mode.
 
     Args:
@@ -54,12 +106,9 @@ class TorchCandidate(OpenCandidate):
         clock: CudaClock | None = None,
         class_idx: int | None = None,
     ) -> None:
+        super().__init__(device=device, precision=precision, compiled=compiled, clock=clock)
         self.class_idx = class_idx
         self.model = model
-        self.device = device
-        self.precision = precision
-        self.compiled = compiled
-        self.clock = clock
         self.draw: Any = model
         if compiled:
             on_gpu: dict[str, Any] = {"mode": "reduce-overhead", "dynamic": False}
@@ -76,32 +125,9 @@ class TorchCandidate(OpenCandidate):
             self.run()
 
     @override
-    def run(self) -> np.ndarray:
-        with torch.inference_mode():
-            if self.clock is not None:
-                self.clock.start()
-            images = self.draw(self.z, self.c, truncation_psi=TRUNCATION_PSI)
-            if self.clock is not None:
-                self.clock.stop()
-            array: np.ndarray = images.cpu().numpy()
-        return array
-
-    @override
-    def device_seconds(self) -> float | None:
-        return None if self.clock is None else self.clock.seconds()
-
-    @override
-    def describe(self) -> dict[str, Any]:
-        facts = {
-            "backend": "torch.compile" if self.compiled else "torch",
-            "version": torch.__version__,
-            "device": self.device,
-            "threads": torch.get_num_threads(),
-            "precision": self.precision,
-        }
-        if self.device == "cuda":
-            facts |= {"gpu": torch.cuda.get_device_name(), "tf32": False, "cudnn_benchmark": True}
-        return facts
+    def compute(self) -> torch.Tensor:
+        images: torch.Tensor = self.draw(self.z, self.c, truncation_psi=TRUNCATION_PSI)
+        return images
 
     @override
     def close(self) -> None:
