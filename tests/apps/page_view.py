@@ -95,9 +95,11 @@ class View:
         assert all(url.startswith(tuple(self.homes)) for url in self.asked), self.asked
 
     def settled(self) -> np.ndarray:
-        """Wait until what is set is what is shown; its pixels [H, W, 3] uint8."""
+        """Wait until all panels are there and what is set is shown; its pixels [H, W, 3] uint8."""
         self.page.wait_for_function(
             """() => {
+                const { hidden, classList } = document.getElementById("settings");
+                if (hidden || classList.contains("building")) return false;
                 const picture = document.getElementById("picture");
                 const busy = document.getElementById("frame").ariaBusy === "true";
                 return !busy && picture.complete && picture.naturalWidth > 0;
