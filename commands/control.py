@@ -174,6 +174,11 @@ def _find_direction(
     """A principal component, a direction of a file, the name of one in the bundle, or channels."""
     if isinstance(direction, Path):
         return read_direction(direction, generator.spec)
+    if isinstance(direction, dict):
+        try:
+            generator.make_style_offset(direction)
+        except InvalidInput as error:  # in the words of the option that was given
+            raise InvalidInput(str(error).replace("channels: ", "direction: ", 1)) from None
     if isinstance(direction, (str, dict)):
         return direction
     last = generator.spec.w_dim - 1

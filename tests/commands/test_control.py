@@ -82,7 +82,11 @@ def test_the_layers_are_listed(run: Run) -> None:
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ("--direction b9.conv1:0", "got 'b9.conv1:0', expected LAYER:CHANNEL with a layer of b4"),
+        ("--direction b9.conv1:0", "--direction: got 'b9.conv1:0', expected LAYER:CHANNEL with a"),
+        (
+            "--direction b4.conv1:9999",
+            "--direction: got 'b4.conv1:9999', expected b4.conv1:0 to b4",
+        ),
         ("--direction b4.conv1:0 --layers fine", "--layers: got 'fine' with channels"),
     ],
 )
