@@ -1,9 +1,10 @@
 """StyleGAN3's graph for GPUs on WebGPU's software adapter, against the one for processors.
 
-    python tests/benchmarks/stylegan3_webgpu.py docs/results/stylegan3-webgpu.json
+    python tests/benchmarks/stylegan3_webgpu.py docs/results/stylegan3-webgpu.json --before 35c823e
 
 Both graphs draw the same picture in turns, with nothing on the processor but the adapter itself,
-and the processor time of all threads is taken. Then each convolution runs by itself, in the layout
+and the processor time of all threads is taken; with --before so does the graph that an older commit
+exported. Then each convolution runs by itself, in the layout
 with the channels last, in which the provider runs them: what the dense ones take, which both graphs
 have, and what those of the filters. Times are of a program on the processor: they say nothing of a
 GPU.
@@ -13,8 +14,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shutil
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from collections import defaultdict
@@ -31,6 +35,7 @@ from stylert.export.bundle_writer import export_bundle
 from stylert.export.checkpoints import read_checkpoint
 from stylert.runtime.backends.onnxruntime_package import import_onnxruntime
 from stylert.runtime.backends.webgpu.plug_in import add_provider, choose_adapter, quiet
+from stylert.runtime.bundle import MANIFEST, sealed
 from stylert.runtime.packages import installed_version
 from stylert.tests.loading import load_file
 
@@ -39,10 +44,36 @@ NETWORKS = ("sg3-t-64", "sg3-r-64")
 GRAPHS = {"for processors": "synthesis", "for GPUs": "synthesis.gpu"}
 NHWC = "com.ms.internal.nhwc"  # domain of the provider's own convolutions
 OPSET = 17
+ROOT = Path(__file__).parents[2]
+EXPORT = """
+import sys
+from stylert.export.bundle_writer import export_bundle
+from stylert.export.checkpoints import read_checkpoint
+export_bundle(read_checkpoint(sys.argv[1]), sys.argv[2], verify_seeds=0, half="none")
+"""
+
+
+def export_before(commit: str, checkpoint: Path, like: Path, folder: Path) -> Path:
+    """A copy of the bundle `like`, with the synthesis graph that an older commit exports."""
+    code, old, out = (folder / name for name in ("code", "old", "before"))
+    (code / "stylert").mkdir(parents=True)
+    archive = subprocess.run(
+        ["git", "archive", commit], cwd=ROOT, check=True, stdout=subprocess.PIPE
+    )
+    subprocess.run(["tar", "-x", "-C", str(code / "stylert")], check=True, input=archive.stdout)
+    command = [sys.executable, "-c", EXPORT, str(checkpoint), str(old)]
+    subprocess.run(command, cwd=folder, check=True, env={**os.environ, "PYTHONPATH": str(code)})
+    shutil.copytree(like, out)
+    name = "synthesis.onnx"
+    shutil.copy(old / name, out / name)
+    manifest, older = (json.loads((f / MANIFEST).read_text("utf-8")) for f in (out, old))
+    manifest["files"][name] = older["files"][name]
+    (out / MANIFEST).write_text(json.dumps(sealed(manifest)), encoding="utf-8")
+    return out
 
 
 def time_in_turns(bundles: dict[str, Path], repeats: int) -> dict[str, Any]:
-    """Processor time of a picture of each graph, and how far apart their pictures are."""
+    """Processor time of a picture of each graph, and how far that for GPUs is from the others."""
     options: dict[str, Any] = {"provider": "webgpu", "device": "software"}
     opened = {name: stylert.open(path, **options) for name, path in bundles.items()}
     seconds, drawn = defaultdict(list), {}
@@ -55,10 +86,11 @@ def time_in_turns(bundles: dict[str, Path], repeats: int) -> dict[str, Any]:
     for generator in opened.values():
         generator.close()
     medians = {name: statistics.median(taken) for name, taken in seconds.items()}
+    others = [name for name in bundles if name != "for GPUs"]
     return {
         "cpu_seconds_a_picture": medians,
-        "ratio": medians["for GPUs"] / medians["for processors"],
-        "max_abs": float(np.abs(drawn["for GPUs"] - drawn["for processors"]).max()),
+        "ratio": {name: medians["for GPUs"] / medians[name] for name in others},
+        "max_abs": {name: float(np.abs(drawn["for GPUs"] - drawn[name]).max()) for name in others},
     }
 
 
@@ -125,6 +157,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("out", type=Path)
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--before", metavar="COMMIT", help="time what it exports, too")
     parser.add_argument("--only", nargs="*", default=NETWORKS, help="keep the rows of the others")
     arguments = parser.parse_args()
     choose_adapter(import_onnxruntime(), "software")
@@ -134,11 +167,14 @@ def main() -> None:
     for network in arguments.only:
         with tempfile.TemporaryDirectory() as folder:
             whole, other = (Path(folder) / name for name in ("whole", "other"))
-            checkpoint = read_checkpoint(str(GOLDENS.CHECKPOINTS[network]))
-            export_bundle(checkpoint, whole, verify_seeds=0, half="none")
+            path = GOLDENS.CHECKPOINTS[network]
+            export_bundle(read_checkpoint(str(path)), whole, verify_seeds=0, half="none")
             shutil.copytree(whole, other)
             GOLDENS._forget_shape_for_gpus(other)
             bundles = {"for processors": other, "for GPUs": whole}
+            if arguments.before:
+                older = export_before(arguments.before, path, other, Path(folder))
+                bundles = {f"exported by {arguments.before}": older, **bundles}
             row = {"network": network, **time_in_turns(bundles, arguments.repeats)}
             row["convolutions_alone"] = {
                 name: profile_convolutions(whole / f"{graph}.onnx", arguments.repeats)
@@ -150,7 +186,7 @@ def main() -> None:
         results = {
             "schema": 1,
             "subject": "StyleGAN3 on WebGPU's software adapter (SwiftShader): processor time of a "
-            "picture of both graphs, and of their convolutions, each by itself",
+            "picture of each graph, and of their convolutions, each by itself",
             "machine": describe_machine(),
             "versions": {package: installed_version(package) for package in packages},
             "networks": [rows[name] for name in NETWORKS if name in rows],

@@ -15,19 +15,24 @@ from stylert.runtime.backends.webgpu.vulkan import Adapter, list_adapters
 from stylert.runtime.errors import EngineError, InvalidInput
 from stylert.runtime.packages import import_extra, installed_version
 
-__all__ = ["DISTRIBUTION", "LOCK", "PROVIDER", "add_provider", "choose_adapter", "plug_in_version"]
-__all__ += ["quiet", "shortened"]
+__all__ = ["DISTRIBUTION", "LOCK", "OTHER_WAY", "PROVIDER", "add_provider", "choose_adapter"]
+__all__ += ["plug_in_version", "quiet", "shortened"]
 
 DISTRIBUTION = "onnxruntime-ep-webgpu"
 PROVIDER = "WebGpuExecutionProvider"
 LOCK = threading.RLock()  # all sessions of a process share one device
+OTHER_WAY = "Update the GPU's driver, or take the processor by provider='cpu'."
 
 _NAME = "stylert-webgpu"  # under which the library is registered
 _SOFTWARE = "ORT_WEBGPU_EP_ALLOW_SOFTWARE_ADAPTER"
 _SILENT, _WARNING = 4, 2  # ONNX Runtime's severities 'fatal', and its default
-_REMEDIES = {
-    "adapter": "Update the GPU's driver; of Mesa's, WebGPU takes version 25 and newer.",
+_LOST = "Start again, with fewer pictures at once; if that fails, too, update the GPU's driver."
+_REMEDIES = {  # by what the words have, the first that fits
     "f16": "This adapter has no half precision: take precision='fp32'.",
+    "lost": _LOST,
+    "download data": _LOST,
+    "pipeline": OTHER_WAY,
+    "adapter": "Update the GPU's driver; of Mesa's, WebGPU takes version 25 and newer.",
 }
 _LEAST = (1, 24, 4)  # the oldest ONNX Runtime that takes the plug-in
 
@@ -83,6 +88,7 @@ def choose_adapter(ort: Any, device: str | None) -> Adapter:
 def add_provider(ort: Any, options: Any) -> None:
     """Put the plug-in's device, and no other, into the `SessionOptions` of a session."""
     options.add_provider_for_devices(_register(ort)[:1], {})
+    options.log_severity_level = _SILENT  # what it says of an error is in the exception, too
     # A node that it cannot run must be an error, not a slow detour.
     options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
 
@@ -117,7 +123,7 @@ def shortened(error: Exception, heard: Sequence[str] = ()) -> str:
     """
     words = tell_line(error)[:250].rstrip(" .")
     if heard:
-        words = f"{words} ({heard[0].rstrip(' .')})"
+        words = f"{words} ({heard[0][:150].rstrip(' .')})"
     for sign, remedy in _REMEDIES.items():
         if sign in words:
             return f"{words}. {remedy}"

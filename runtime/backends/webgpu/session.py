@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from stylert.runtime.backends.onnxruntime import OnnxRuntimeSession
 from stylert.runtime.backends.onnxruntime_package import import_onnxruntime
 from stylert.runtime.backends.webgpu.plug_in import (
     LOCK,
+    OTHER_WAY,
     add_provider,
     choose_adapter,
     plug_in_version,
@@ -57,13 +59,13 @@ class WebGpuSession(OnnxRuntimeSession):
         self.device = device or "gpu"
         self._adapter = choose_adapter(ort, device)
         super().__init__(bundle, provider="webgpu", precision=precision, threads=1)
-        drawn = self._draw(bundle, 1 if precision == "fp32" else SEEDS)
-        if precision == "fp16":
-            whole = WebGpuSession(bundle, device=device)
-            try:
-                _check_half(whole._draw(bundle, SEEDS), drawn)
-            finally:
-                whole.close()
+        with ExitStack() as undo:
+            undo.callback(self.close)
+            drawn = self._draw_first(ort, bundle, 1 if precision == "fp32" else SEEDS)
+            if precision == "fp16":
+                with closing(WebGpuSession(bundle, device=device)) as whole:
+                    _check_half(whole._draw(bundle, SEEDS), drawn)
+            undo.pop_all()
 
     def _create(self, ort: Any, path: Path, options: Any) -> Any:
         heard: list[str] = []
@@ -87,7 +89,10 @@ class WebGpuSession(OnnxRuntimeSession):
                 "expected False."
             )
         with LOCK:
-            return super().run(graphs, feeds, outputs)
+            try:
+                return super().run(graphs, feeds, outputs)
+            except EngineError as error:
+                raise self._tell(error) from error.__cause__
 
     def describe(self) -> dict[str, Any]:
         """What runs where."""
@@ -99,6 +104,27 @@ class WebGpuSession(OnnxRuntimeSession):
             "device_name": self._adapter.name,
             "plug_in": plug_in_version(),
         }
+
+    def _draw_first(self, ort: Any, bundle: Bundle, count: int) -> np.ndarray:
+        """The first pictures, for which shaders are compiled; see `_draw`."""
+        heard: list[str] = []
+        try:
+            with quiet(ort) as heard:
+                drawn = self._draw(bundle, count)
+        except EngineError as error:
+            raise self._tell(error, heard) from error.__cause__
+        if self.precision == "fp32" and not np.isfinite(drawn).all():
+            raise EngineError(
+                f"WebGPU cannot draw on {self._adapter.name}: the first pictures have values that "
+                f"are not finite. {OTHER_WAY}"
+            )
+        return drawn
+
+    def _tell(self, error: EngineError, heard: Sequence[str] = ()) -> EngineError:
+        """What went wrong in a run: of ONNX Runtime's words those that matter, and what to do."""
+        if not isinstance(words := error.__cause__, Exception):
+            return error
+        return EngineError(f"WebGPU cannot draw on {self._adapter.name}: {shortened(words, heard)}")
 
     def _draw(self, bundle: Bundle, count: int) -> np.ndarray:
         """Pictures of the first seeds, without noise: `img` [count, C, H, W] float32."""
