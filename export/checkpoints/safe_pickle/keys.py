@@ -25,7 +25,7 @@ def make_dict(pairs: Iterable[Any]) -> dict[Any, Any]:
     Raises:
         ValueError, TypeError: these are no pairs, or a list, dict or set is a key.
     """
-    return {key: value for key, value in pairs if _is_flat(key)}
+    return {key: value for key, value in pairs if type(key) is str or _is_flat(key)}
 
 
 def pair_up(items: list[Any]) -> dict[Any, Any]:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 __all__ = ["forget_pages", "map_file"]
 
+MUCH = 2**20  # bytes: to forget less takes longer than to copy it
+
 
 def map_file(path: Path) -> memoryview:
     """The bytes of a file that is not empty.
@@ -19,6 +21,8 @@ def map_file(path: Path) -> memoryview:
 
 
 def forget_pages(view: memoryview) -> None:
-    """Give back the memory of a mapped file, after something in it was copied."""
+    """Give back the memory of a mapped file, after much of it, this part, was copied."""
+    if len(view) < MUCH:
+        return
     if isinstance(view.obj, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):  # not on Windows
         view.obj.madvise(mmap.MADV_DONTNEED)

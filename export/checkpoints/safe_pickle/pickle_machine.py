@@ -85,20 +85,27 @@ class PickleMachine:
         Raises:
             CheckpointError: it is damaged, ends early, or asks for something that is refused.
         """
-        start = self.position
-        operate = self._budget.operate
+        data, size, budget, start = self._data, self._size, self._budget, self.position
         try:
-            while (opcode := self._take_byte()) != _STOP:
-                start = self.position - 1
-                operate()
-                if literal := _LITERALS[opcode]:
-                    value = literal(self)  # it may put another stack in place
-                    self._stack.append(value)
-                elif action := _ACTIONS[opcode]:
-                    action(self)
+            # A file takes a hundred thousand rounds, so single bytes are read here, without a call.
+            while (opcode := data[start] if start < size else self._end_early(1)) != _STOP:
+                budget.operations -= 1
+                if budget.operations < 0:
+                    budget.operate(0)
+                width, pushes, operate = _OPERATIONS[opcode]
+                self.position = start + 1
+                if width == 0:
+                    number = 0
+                elif width == 1 and self.position < size:
+                    number = data[self.position]
+                    self.position += 1
                 else:
-                    self._refuse(opcode)
-            start = self.position
+                    number = int.from_bytes(self._take(width), "little")
+                value = operate(self, number)  # it may put another stack in place
+                if pushes:
+                    self._stack.append(value)
+                start = self.position
+            self.position = start + 1
             (value,) = self._stack
             if self._outer_stacks:
                 raise ValueError("open marks")
@@ -127,47 +134,33 @@ class PickleMachine:
     def _take(self, count: int) -> memoryview:
         end = self.position + count
         if end > self._size:
-            raise CheckpointError(
-                f"the pickle ends early: byte {self.position} asks for {count} more bytes, "
-                f"{self._size - self.position} are left; download it again"
-            )
+            self._end_early(count)
         taken = self._data[self.position : end]
         self.position = end
         return taken
 
-    def _take_byte(self) -> int:
-        """As `_take`, without a view of it: most of what a pickle has are single bytes."""
-        position = self.position
-        if position >= self._size:
-            self._take(1)
-        self.position = position + 1
-        return self._data[position]
+    def _end_early(self, count: int) -> NoReturn:
+        raise CheckpointError(
+            f"the pickle ends early: byte {self.position} asks for {count} more bytes, "
+            f"{self._size - self.position} are left; download it again"
+        )
 
-    def _take_unsigned(self, width: int) -> int:
-        return int.from_bytes(self._take(width), "little")
-
-    def _take_signed(self, width: int) -> int:
-        return int.from_bytes(self._take(width), "little", signed=True)
-
-    def _take_sized(self, width: int) -> memoryview:
-        return self._take(self._take_byte() if width == 1 else self._take_unsigned(width))
-
-    def _take_view(self, width: int) -> memoryview:
+    def _take_view(self, size: int) -> memoryview:
         """Bytes, which stay where they are; what stands for them takes 200 bytes, however few."""
         self._budget.operate()
-        return self._take_sized(width)
+        return self._take(size)
 
     def _make_set(self) -> set[Any]:
         self._budget.operate()  # an empty one takes 200 bytes, too
         return set()
 
-    def _take_text(self, width: int) -> str:
-        return str(self._take_sized(width), "utf-8", "surrogatepass")
+    def _take_text(self, size: int) -> str:
+        return str(self._take(size), "utf-8", "surrogatepass")
 
-    def _take_long(self, width: int) -> int:
-        data = self._take_sized(width)
-        if len(data) > MAX_LONG_BYTES:
-            raise CheckpointError(f"the pickle has an integer of {len(data)} bytes")
+    def _take_long(self, size: int) -> int:
+        data = self._take(size)
+        if size > MAX_LONG_BYTES:
+            raise CheckpointError(f"the pickle has an integer of {size} bytes")
         return int.from_bytes(data, "little", signed=True)
 
     def _take_line(self) -> str:
@@ -175,13 +168,12 @@ class PickleMachine:
         line = self._take(window.index(b"\n") + 1)
         return str(line[:-1], "utf-8")
 
-    def _check_protocol(self) -> None:
-        protocol = self._take_byte()
+    def _check_protocol(self, protocol: int) -> None:
         if not 2 <= protocol <= 5:
             raise CheckpointError(f"got pickle protocol {protocol}, expected 2 to 5")
 
-    def _check_frame(self) -> None:
-        if self._take_unsigned(8) > self._size - self.position:
+    def _check_frame(self, size: int) -> None:
+        if size > self._size - self.position:
             raise CheckpointError(
                 f"the pickle ends early: its frame at byte {self.position} is longer than the rest "
                 "of the file; download it again"
@@ -307,68 +299,79 @@ _STOP = ord(".")
 _BINPERSID = ord("Q")
 _NEWOBJ_EX = 0x92
 
-# Operations that push what they read.
-_PUSHING: dict[int, Callable[[PickleMachine], Any]] = {
-    ord("N"): lambda m: None,
-    0x88: lambda m: True,
-    0x89: lambda m: False,
-    ord("J"): lambda m: m._take_signed(4),
-    ord("K"): PickleMachine._take_byte,
-    ord("M"): lambda m: m._take_unsigned(2),
-    0x8A: lambda m: m._take_long(1),
-    0x8B: lambda m: m._take_long(4),
-    ord("G"): lambda m: struct.unpack(">d", m._take(8))[0],
-    ord("X"): lambda m: m._take_text(4),
-    0x8C: lambda m: m._take_text(1),
-    0x8D: lambda m: m._take_text(8),
-    ord("T"): lambda m: str(m._take_sized(4), "latin1"),  # Python 2's strings
-    ord("U"): lambda m: str(m._take_sized(1), "latin1"),
-    ord("B"): lambda m: m._take_view(4),
-    ord("C"): lambda m: m._take_view(1),
-    0x8E: lambda m: m._take_view(8),
-    0x96: lambda m: m._take_view(8),  # a bytearray: here it stays a view, too
-    ord(")"): lambda m: (),
-    0x85: lambda m: m._pop_tuple(1),
-    0x86: lambda m: m._pop_tuple(2),
-    0x87: lambda m: m._pop_tuple(3),
-    ord("t"): lambda m: tuple(m._pop_mark()),
-    ord("]"): lambda m: [],
-    ord("l"): PickleMachine._pop_mark,
-    ord("}"): lambda m: {},
-    ord("d"): lambda m: pair_up(m._pop_mark()),
-    0x8F: PickleMachine._make_set,
-    0x91: lambda m: frozenset(pick_flat(m._pop_mark())),
-    ord("h"): lambda m: m._memo[m._take_byte()],
-    ord("j"): lambda m: m._memo[m._take_unsigned(4)],
-    ord("c"): lambda m: m._resolve(m._take_line(), m._take_line()),
-    0x93: PickleMachine._find_stack_global,
-    ord("R"): PickleMachine._reduce,
-    0x81: PickleMachine._make_object,
-    _NEWOBJ_EX: PickleMachine._make_keyword_object,
-    _BINPERSID: PickleMachine._load_persistent,
+# By their bytes: how many bytes of an unsigned number are behind each, and what they do with it.
+# These push what they make,
+_Operate = Callable[[PickleMachine, int], Any]
+_PUSHING: dict[int, tuple[int, _Operate]] = {
+    ord("N"): (0, lambda m, _: None),
+    0x88: (0, lambda m, _: True),
+    0x89: (0, lambda m, _: False),
+    ord("J"): (4, lambda m, n: n - ((n & 2**31) << 1)),  # signed
+    ord("K"): (1, lambda m, n: n),
+    ord("M"): (2, lambda m, n: n),
+    0x8A: (1, PickleMachine._take_long),
+    0x8B: (4, PickleMachine._take_long),
+    ord("G"): (0, lambda m, _: struct.unpack(">d", m._take(8))[0]),
+    ord("X"): (4, PickleMachine._take_text),
+    0x8C: (1, PickleMachine._take_text),
+    0x8D: (8, PickleMachine._take_text),
+    ord("T"): (4, lambda m, n: str(m._take(n), "latin1")),  # Python 2's strings
+    ord("U"): (1, lambda m, n: str(m._take(n), "latin1")),
+    ord("B"): (4, PickleMachine._take_view),
+    ord("C"): (1, PickleMachine._take_view),
+    0x8E: (8, PickleMachine._take_view),
+    0x96: (8, PickleMachine._take_view),  # a bytearray: here it stays a view, too
+    ord(")"): (0, lambda m, _: ()),
+    0x85: (0, lambda m, _: m._pop_tuple(1)),
+    0x86: (0, lambda m, _: m._pop_tuple(2)),
+    0x87: (0, lambda m, _: m._pop_tuple(3)),
+    ord("t"): (0, lambda m, _: tuple(m._pop_mark())),
+    ord("]"): (0, lambda m, _: []),
+    ord("l"): (0, lambda m, _: m._pop_mark()),
+    ord("}"): (0, lambda m, _: {}),
+    ord("d"): (0, lambda m, _: pair_up(m._pop_mark())),
+    0x8F: (0, lambda m, _: m._make_set()),
+    0x91: (0, lambda m, _: frozenset(pick_flat(m._pop_mark()))),
+    ord("h"): (1, lambda m, n: m._memo[n]),
+    ord("j"): (4, lambda m, n: m._memo[n]),
+    ord("c"): (0, lambda m, _: m._resolve(m._take_line(), m._take_line())),
+    0x93: (0, lambda m, _: m._find_stack_global()),
+    ord("R"): (0, lambda m, _: m._reduce()),
+    0x81: (0, lambda m, _: m._make_object()),
+    _NEWOBJ_EX: (0, lambda m, _: m._make_keyword_object()),
+    _BINPERSID: (0, lambda m, _: m._load_persistent()),
 }
 
-# Operations that change what is there.
-_CHANGING: dict[int, Callable[[PickleMachine], object]] = {
-    0x80: PickleMachine._check_protocol,
-    0x95: PickleMachine._check_frame,
-    ord("("): PickleMachine._mark,
-    ord("0"): PickleMachine._discard,
-    ord("1"): PickleMachine._pop_mark,
-    ord("2"): lambda m: m._stack.append(m._stack[-1]),
-    ord("q"): lambda m: m._put(m._take_byte()),
-    ord("r"): lambda m: m._put(m._take_unsigned(4)),
-    0x94: lambda m: m._put(len(m._memo)),
-    ord("a"): lambda m: m._extend([m._stack.pop()]),
-    ord("e"): lambda m: m._extend(m._pop_mark()),
-    0x90: lambda m: m._add(m._pop_mark()),
-    ord("s"): lambda m: m._set_items(list(m._pop_tuple(2))),
-    ord("u"): lambda m: m._set_items(m._pop_mark()),
-    ord("b"): PickleMachine._build,
-    0x98: lambda m: None,  # marks a buffer as read-only, which all views here are
+# and these change what is there.
+_CHANGING: dict[int, tuple[int, _Operate]] = {
+    0x80: (1, PickleMachine._check_protocol),
+    0x95: (8, PickleMachine._check_frame),
+    ord("("): (0, lambda m, _: m._mark()),
+    ord("0"): (0, lambda m, _: m._discard()),
+    ord("1"): (0, lambda m, _: m._pop_mark()),
+    ord("2"): (0, lambda m, _: m._stack.append(m._stack[-1])),
+    ord("q"): (1, PickleMachine._put),
+    ord("r"): (4, PickleMachine._put),
+    0x94: (0, lambda m, _: m._put(len(m._memo))),
+    ord("a"): (0, lambda m, _: m._extend([m._stack.pop()])),
+    ord("e"): (0, lambda m, _: m._extend(m._pop_mark())),
+    0x90: (0, lambda m, _: m._add(m._pop_mark())),
+    ord("s"): (0, lambda m, _: m._set_items(list(m._pop_tuple(2)))),
+    ord("u"): (0, lambda m, _: m._set_items(m._pop_mark())),
+    ord("b"): (0, lambda m, _: m._build()),
+    0x98: (0, lambda m, _: None),  # marks a buffer as read-only, which all views here are
 }
 _OLD = frozenset(b"ILFSVpg")
 
+
+def _find_operation(opcode: int) -> tuple[int, bool, _Operate]:
+    """The number's bytes, whether a value is pushed, and what makes it."""
+    if opcode in _PUSHING:
+        width, operate = _PUSHING[opcode]
+        return width, True, operate
+    width, operate = _CHANGING.get(opcode, (0, lambda m, _: m._refuse(opcode)))
+    return width, False, operate
+
+
 # By the byte, which takes half as long as to look it up.
-_LITERALS = [_PUSHING.get(opcode) for opcode in range(256)]
-_ACTIONS = [_CHANGING.get(opcode) for opcode in range(256)]
+_OPERATIONS = [_find_operation(opcode) for opcode in range(256)]

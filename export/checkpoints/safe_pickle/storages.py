@@ -125,17 +125,14 @@ class Tensor:
         """
         described, data = self.storage.described, self.storage.fetch()
         described.check_size(len(data))
-        elements = np.frombuffer(data, dtype=_DTYPES[described.kind])
+        dtype = np.dtype(_DTYPES[described.kind])
         is_bfloat16 = described.kind == _BFLOAT16
-        if elements.dtype.kind != "f" and not is_bfloat16:
-            raise CheckpointError(f"holds {elements.dtype.name}, expected floats")
-        self._check_reach(elements.size)
-        view = np.lib.stride_tricks.as_strided(
-            elements[self.offset :],
-            self.shape,
-            [step * elements.itemsize for step in self.stride],
-            writeable=False,
-        )
+        if dtype.kind != "f" and not is_bfloat16:
+            raise CheckpointError(f"holds {dtype.name}, expected floats")
+        self._check_reach(described.numel)
+        size = dtype.itemsize
+        strides = [step * size for step in self.stride]
+        view: np.ndarray = np.ndarray(self.shape, dtype, data, self.offset * size, strides)
         with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is found later
             copy: np.ndarray = np.array(view, np.uint32 if is_bfloat16 else np.float32, order="C")
         if is_bfloat16:

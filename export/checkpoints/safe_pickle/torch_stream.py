@@ -23,10 +23,21 @@ from stylert.export.checkpoints.safe_pickle.storages import (
 )
 from stylert.runtime.errors import CheckpointError
 
-__all__ = ["TORCH_MAGIC", "read_storage", "read_stream"]
+__all__ = ["TORCH_MAGIC", "USUAL_HEAD", "read_storage", "read_stream"]
 
 TORCH_MAGIC = 0x1950A86A20F9469CFC6C
 _VERSION = 1001
+
+# The first three pickles, byte by byte as torch has always written them on little-endian machines:
+# a snapshot has hundreds of streams.
+USUAL_HEAD = (
+    b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
+    b"\x80\x02M\xe9\x03."
+    b"\x80\x02}q\x00(X\x10\x00\x00\x00protocol_versionq\x01M\xe9\x03"
+    b"X\r\x00\x00\x00little_endianq\x02\x88X\n\x00\x00\x00type_sizesq\x03"
+    b"}q\x04(X\x05\x00\x00\x00shortq\x05K\x02X\x03\x00\x00\x00intq\x06K\x04"
+    b"X\x04\x00\x00\x00longq\x07K\x04uu."
+)
 
 
 def read_storage(
@@ -85,11 +96,10 @@ class _Stream:
         self._parts: dict[str, memoryview] = {}  # the bytes of each storage
 
     def read(self) -> Any:
-        if self._unpickle() != TORCH_MAGIC or self._unpickle() != _VERSION:
-            raise CheckpointError("the torch data has an unknown format")
-        system = self._unpickle()
-        if type(system) is not dict or system.get("little_endian") is not True:
-            raise CheckpointError("the torch data is not little-endian")
+        if self._data[: len(USUAL_HEAD)] == USUAL_HEAD:
+            self._position = len(USUAL_HEAD)
+        else:
+            self._read_head()
         value = self._unpickle()
         if type(value) is ForeignObject:
             return value
@@ -103,6 +113,13 @@ class _Stream:
         for key in keys:
             self._parts[key] = self._take_part(self._described[key])
         return value
+
+    def _read_head(self) -> None:
+        if self._unpickle() != TORCH_MAGIC or self._unpickle() != _VERSION:
+            raise CheckpointError("the torch data has an unknown format")
+        system = self._unpickle()
+        if type(system) is not dict or system.get("little_endian") is not True:
+            raise CheckpointError("the torch data is not little-endian")
 
     def _unpickle(self) -> Any:
         machine = PickleMachine(

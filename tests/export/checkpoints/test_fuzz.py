@@ -31,7 +31,7 @@ def outcome(data: bytes, path: Path) -> str:
 )
 def test_cut_files_are_refused(name: str, tmp_path: Path) -> None:
     data = (GOLDENS / name).read_bytes()
-    cuts = np.linspace(0, len(data) - 1, 30, dtype=int)
+    cuts = np.linspace(0, len(data) - 1, 12, dtype=int)
     assert {outcome(data[:cut], tmp_path / "cut.pkl") for cut in cuts} == {"refused"}
 
 
@@ -40,7 +40,7 @@ def test_changed_bytes(genuine: Path, tmp_path: Path) -> None:
     data = genuine.read_bytes()
     random = np.random.RandomState(0)
     outcomes = []
-    for _ in range(200):
+    for _ in range(80):
         changed = bytearray(data)
         changed[random.randint(len(data))] = random.randint(256)
         outcomes.append(outcome(bytes(changed), tmp_path / "changed.pkl"))

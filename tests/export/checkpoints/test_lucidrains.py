@@ -12,6 +12,9 @@ import pytest
 import torch
 
 from stylert.export.checkpoints import Checkpoint, LucidrainsConfig, read_checkpoint, write_native
+from stylert.export.checkpoints.checkpoint import Source
+from stylert.export.checkpoints.lucidrains import read_lucidrains
+from stylert.export.checkpoints.safe_pickle.arrays import PickledArray
 from stylert.export.families import build_model
 from stylert.runtime.errors import CheckpointError
 
@@ -255,33 +258,40 @@ def test_refused(name: str, state: State, read: Callable[..., Checkpoint]) -> No
     assert "\n" not in str(caught.value)
 
 
-DAMAGES: dict[str, Callable[[torch.Tensor], Any]] = {
-    "one number": lambda x: x.sum(),
-    "nothing": lambda x: x[:0],
-    "twice": lambda x: torch.cat([x, x]),
-    "flat": lambda x: x.reshape(-1, 1, 1, 1, 1),
-    "integers": lambda x: x.long(),
-    "a dict": lambda x: {"x": x},
+DAMAGES: dict[str, Callable[[np.ndarray], Any]] = {
+    "one number": lambda x: as_entry(x.sum()),
+    "nothing": lambda x: as_entry(x[:0]),
+    "twice": lambda x: as_entry(np.concatenate([x, x])),
+    "flat": lambda x: as_entry(x.reshape(-1, 1, 1, 1, 1)),
+    "integers": lambda x: as_entry(x.astype(np.int64)),
+    "a dict": lambda x: {"x": as_entry(x)},
 }
 
 
-def tell(value: Any, path: Path) -> str:
-    """The message of the refusal, '' where the value can be read."""
-    torch.save(value, path)
+def as_entry(array: np.ndarray) -> PickledArray:
+    """What the pickle of a state dict gives."""
+    entry = PickledArray()
+    entry.array = np.asarray(array)
+    return entry
+
+
+def tell(state: dict[str, Any]) -> str:
+    """The message of the refusal, '' where the state dict can be read."""
     try:
-        read_checkpoint(path)
+        read_lucidrains({"GAN": state}, None, Source("a.pt", "", 10**6), folder=FIELD)
     except CheckpointError as error:
         return str(error)
     return ""
 
 
 @pytest.mark.parametrize("name", DAMAGES)
-def test_every_tensor_damaged(name: str, tmp_path: Path) -> None:
-    genuine = torch.load(FIELD / "luci16attn.pt", weights_only=True)["GAN"]
-    told = [
-        tell({**genuine, tensor: DAMAGES[name](genuine[tensor])}, tmp_path / "a.pt")
-        for tensor in genuine
-    ]
+def test_every_tensor_damaged(name: str) -> None:
+    saved = torch.load(FIELD / "luci16attn.pt", weights_only=True)["GAN"]
+    arrays = {tensor: value.numpy() for tensor, value in saved.items()}
+    genuine = {tensor: as_entry(array) for tensor, array in arrays.items()}
+    assert not tell(genuine)
+    damage = DAMAGES[name]
+    told = [tell({**genuine, tensor: damage(array)}) for tensor, array in arrays.items()]
     assert all(len(message.splitlines()) <= 1 for message in told)
     assert all(told) or name == "flat"  # vectors stay what they were
 

@@ -545,7 +545,7 @@ def test_changed_bytes(writer: Any, name: str) -> None:
     data = path.read_bytes()
     random = np.random.RandomState(0)
     outcomes = set()
-    for _ in range(120):
+    for _ in range(60):
         changed = bytearray(data)
         changed[random.randint(len(data))] = random.randint(256)
         path.write_bytes(changed)

@@ -11,6 +11,9 @@ import pytest
 import torch
 
 from stylert.export.checkpoints import Assumptions, Checkpoint, read_checkpoint
+from stylert.export.checkpoints.checkpoint import Source
+from stylert.export.checkpoints.safe_pickle.storages import Tensor, compute_tensor
+from stylert.export.checkpoints.state_dict_families import has_state_dicts, read_state_dict
 from stylert.runtime.errors import CheckpointError
 
 GOLDENS = Path(__file__).parents[3] / "goldens"
@@ -138,16 +141,33 @@ def test_each_tensor_is_needed(kind: str, golden: dict[str, Any], tmp_path: Path
         state, assume = as_genforce(golden["g_ema"], golden["latent_avg"]), Assumptions()
     else:
         state, assume = as_mmgeneration(golden["g_ema"]), RGB
+    entries = {name: as_entry(tensor) for name, tensor in state.items()}
     for name in state:
         if "noise" in name.rpartition(".")[2] or name == "truncation.w_avg":
             continue
-        rest = {key: tensor for key, tensor in state.items() if key != name}
+        rest = {key: entry for key, entry in entries.items() if key != name}
+        if not has_state_dicts(rest):  # without the tensor that tells the family
+            assert "no StyleGAN checkpoint" in refusal(state, name, tmp_path)
+            continue
         with pytest.raises(CheckpointError) as caught:
-            read(rest, tmp_path, assume=assume)
+            read_state_dict(rest, None, Source("file.pth", "", 10**7), assume)
         assert len(str(caught.value).splitlines()) == 1, name
     state["synthesis.layer1.gate" if kind == "genforce" else "convs.0.gate"] = torch.zeros(2)
     with pytest.raises(CheckpointError, match=r"gate is unknown to rosinality's StyleGAN2"):
         read(state, tmp_path, assume=assume)
+
+
+def as_entry(tensor: torch.Tensor) -> Tensor:
+    """What a file of torch.save gives."""
+    array = tensor.numpy()
+    return compute_tensor(lambda: array, array.shape)
+
+
+def refusal(state: State, missing: str, folder: Path) -> str:
+    """What is said of a file without one tensor."""
+    with pytest.raises(CheckpointError) as caught:
+        read({name: tensor for name, tensor in state.items() if name != missing}, folder)
+    return str(caught.value)
 
 
 def test_messages_say_whose_names_they_use(tmp_path: Path) -> None:
