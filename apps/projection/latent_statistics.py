@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -28,16 +29,20 @@ class LatentStatistics:
     deviation: float
 
 
-def measure_latents(generator: Generator, labels: np.ndarray | None = None) -> LatentStatistics:
-    """Map latents of one seed, and see where their w lie.
+def measure_latents(generator: Generator) -> LatentStatistics:
+    """Map latents of one seed, of all classes in turns, and see where their w lie.
 
-    Args:
-        generator: the generator.
-        labels: [c_dim] of one class; None = of all classes, in turns.
+    A generator is measured once: it takes as long as many a step.
     """
+    if generator not in _MEASURED:
+        _MEASURED[generator] = _measure(generator)
+    return _MEASURED[generator]
+
+
+def _measure(generator: Generator) -> LatentStatistics:
     random = np.random.RandomState(SEED)
+    classes = np.eye(generator.spec.c_dim, dtype=np.float32)
     found = []
-    classes = np.eye(generator.spec.c_dim, dtype=np.float32) if labels is None else labels[None]
     for start in range(0, SAMPLES, AT_ONCE):
         z = random.standard_normal((AT_ONCE, generator.spec.z_dim)).astype(np.float32)
         c = None
@@ -48,3 +53,6 @@ def measure_latents(generator: Generator, labels: np.ndarray | None = None) -> L
     mean = ws.mean(0)
     deviation = float(np.sqrt(np.square(ws - mean).sum(1).mean()))
     return LatentStatistics(mean.astype(np.float32), deviation)
+
+
+_MEASURED: WeakKeyDictionary[Generator, LatentStatistics] = WeakKeyDictionary()

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, Request
+from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
@@ -220,7 +221,7 @@ def _add_middleware(app: FastAPI, settings: Settings, metrics: Metrics) -> None:
         AdmissionMiddleware, token=settings.token, hosts=settings.hosts, open_routes=OPEN_ROUTES
     )
     app.add_middleware(AnswerMiddleware)
-    routes = frozenset({"/", *app.openapi()["paths"]})
+    routes = frozenset(route.path for route in app.routes if isinstance(route, APIRoute))
     app.add_middleware(CountingMiddleware, metrics=metrics, routes=routes)
     app.add_middleware(UnreadBodyMiddleware, seconds=settings.read_seconds)
 

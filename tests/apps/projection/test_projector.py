@@ -180,6 +180,7 @@ def test_the_statistics_are_those_of_w(small: Generator) -> None:
     ws = small.map(z, c, truncation_psi=1)[:, 0].astype(np.float64)
     np.testing.assert_allclose(found.mean, ws.mean(0), atol=1e-5)
     assert found.deviation == pytest.approx(np.sqrt(ws.var(0).sum()), rel=1e-5)
+    assert measure_latents(small) is found  # once
 
 
 def test_noise_that_correlates_is_found_and_its_gradient() -> None:

@@ -18,7 +18,7 @@ def ended(client: TestClient, answer: Any) -> dict[str, Any]:
     deadline = time.monotonic() + 60
     while job["state"] in ("waiting", "running"):
         assert time.monotonic() < deadline, job
-        time.sleep(0.01)
+        time.sleep(0.03)  # to ask takes as long as many a step
         job = client.get(f"/jobs/{job['id']}").json()
     return job
 

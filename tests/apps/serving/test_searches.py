@@ -92,8 +92,11 @@ def test_a_search_starts_at_pictures_and_goes_on_by_gradients(
         assert np.abs(picture_of(words, job, i).astype(int) - expected).max() <= 2
 
 
-def test_what_the_pair_does_not_know_is_told(words: TestClient) -> None:
-    body = {"text": "a steam locomotive", "generations": 0}
+def test_what_the_pair_does_not_know_is_told(
+    words: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stylert.apps.words.search.ENOUGH", 16)
+    body = {"text": "a steam locomotive", "seeds_start": 16, "generations": 0}
     job = ended(words, words.post("/search", json=body))
     assert job["state"] == "done"
     assert "It knows little of this one." in job["notes"][0]
