@@ -47,6 +47,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 # torch.compile starts a pool of processes when it loads, and each loads torch.
 os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
 
+# What tests make either stays or is soon gone: to look for garbage as often as Python does by
+# itself takes a tenth of their time.
+gc.set_threshold(10_000, 10, 10)
+
 TESTS = Path(__file__).parent
 EXCESS = "excess"  # the property of a test: how much of its bounds a golden's arrays take
 PAGES = ("tests/apps/serving/page/", "tests/apps/web/")

@@ -1072,6 +1072,7 @@ def test_a_signal_in_the_middle_of_generate_says_how_to_go_on(
 
 
 @posix
+@pytest.mark.usefixtures("warm_python")
 def test_a_reader_that_has_gone_is_no_traceback(tmp_path: Path, bundle: Path) -> None:
     reading, writing = os.pipe()
     os.close(reading)
@@ -1081,6 +1082,7 @@ def test_a_reader_that_has_gone_is_no_traceback(tmp_path: Path, bundle: Path) ->
     assert (done.returncode, done.stderr) == (1, b"")
 
 
+@pytest.mark.usefixtures("warm_python")
 def test_the_exit_codes_are_the_processes(tmp_path: Path, bundle: Path) -> None:
     script = [sys.executable, "-m", "stylert.cli"]
     for arguments, code in (("verify nothing", 1), ("generate", 2), ("build-engine x", 1)):

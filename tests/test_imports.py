@@ -48,6 +48,7 @@ APPS_MAY_IMPORT = {
 }
 # Inside functions, or in a file that only a worker with torch loads.
 MAY_EXPORT = {"bench", "evaluation", "photos", "words"}
+STATEMENTS = (ast.stmt, ast.excepthandler, ast.match_case)  # no expression holds one
 CODE_RUNNERS = {
     "pickle",
     "_pickle",
@@ -77,7 +78,22 @@ def module(path: Path) -> str:
 @cache
 def imported(tree: ast.AST) -> tuple[str, ...]:
     """The dotted names that a source imports anywhere, also inside functions."""
-    return tuple(found for node in ast.walk(tree) for found in imported_by(node))
+    return tuple(found for node in statements(tree) for found in imported_by(node))
+
+
+def statements(node: ast.AST, *, later: bool = True) -> Iterator[ast.AST]:
+    """The statements below one; unless those of `later` are wanted, what runs as it is loaded."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, STATEMENTS) and (later or not runs_later(child)):
+            yield child
+            yield from statements(child, later=later)
+
+
+def runs_later(node: ast.AST) -> bool:
+    """Whether it is a function, or for types alone."""
+    if isinstance(node, ast.If):
+        return "TYPE_CHECKING" in ast.unparse(node.test)
+    return isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
 
 
 def imported_by(node: ast.AST) -> Iterator[str]:
@@ -119,6 +135,9 @@ def test_the_finder_sees_every_way_to_import() -> None:
     assert parts("def f():\n    from stylert.runtime.bundle import Bundle") == {"runtime"}
     assert parts("import stylert, numpy") == set()
     assert ".." in set(imported(ast.parse("from .. import export")))
+    nested = "try:\n    pass\nexcept OSError:\n    import stylert.apps"
+    assert parts(nested) == {"apps"}
+    assert parts("match 1:\n    case 1:\n        import stylert.engines") == {"engines"}
 
 
 def test_arrows_point_down() -> None:
@@ -167,16 +186,8 @@ def test_applications_point_one_way() -> None:
 
 def imports_of_modules(path: Path) -> set[str]:
     """Modules of ours that are loaded with this one: not by its functions, nor for types."""
-    tree = parse(path)
-    later = [
-        node
-        for node in ast.walk(tree)
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
-        or (isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test))
-    ]
-    skipped = {id(child) for node in later for child in ast.walk(node)}
-    nodes = (node for node in ast.walk(tree) if id(node) not in skipped)
-    return {found for node in nodes for found in modules_imported_by(node)}
+    loaded = statements(parse(path), later=False)
+    return {found for node in loaded for found in modules_imported_by(node)}
 
 
 MODULES = {module(path): path for path in SOURCES}

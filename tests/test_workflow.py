@@ -43,6 +43,7 @@ def test_its_pythons_are_the_first_and_a_late_one() -> None:
     assert len(pythons) == 2
 
 
+@pytest.mark.usefixtures("warm_python")
 @pytest.mark.parametrize("step", [step for step in list_steps() if step.startswith("stylert ")])
 def test_its_commands_run_here(step: str, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "stylert.cli", *step.split()[1:]]

@@ -199,6 +199,7 @@ def test_styles_are_refused(
     assert sorted(os.listdir()) == before
 
 
+@pytest.mark.usefixtures("warm_python")
 def test_pickles_of_styles_need_no_torch(
     bundle: Path, generator: Generator, tmp_path: Path
 ) -> None:
