@@ -112,23 +112,39 @@ def upfirdn2d(
         padding: left, right, top, bottom, in pixels after the insertion; negative values crop.
         gain: factor of the result; up * up keeps the mean.
     """
-    N, C, H, W = x.shape
-    if up > 1:
-        x = F.pad(x.reshape(N, C, H, 1, W, 1), [0, up - 1, 0, 0, 0, up - 1])
-        x = x.reshape(N, C, H * up, W * up)
-    x = F.pad(x, list(padding))
+    left, right, top, bottom = padding
     if fir.ndim == 2:
-        firs = [(fir * gain, (down, down))]
-    else:  # separable: along the rows, then the columns
-        firs = [(fir[None] * gain, (1, down)), (fir[:, None], (down, 1))]
-    for kernel, (rows, columns) in firs:  # pixels that are dropped are not computed
+        passes = [(fir * gain, (up, up), list(padding), (down, down))]
+    else:  # separable: along the rows, then the columns, where rows of zeros are not filtered
+        passes = [
+            (fir[None] * gain, (1, up), [left, right, 0, 0], (1, down)),
+            (fir[:, None], (up, 1), [0, 0, top, bottom], (down, 1)),
+        ]
+    for kernel, factors, pads, (
+        rows,
+        columns,
+    ) in passes:  # pixels that are dropped are not computed
+        x = _spread(x, *factors, pads)
         kernel = kernel.flip([0, 1]).to(x.dtype)  # a convolution; conv2d correlates
         if kernel.numel() == 1:  # a fifth of the time
             x = x[:, :, ::rows, ::columns] * kernel
         else:
+            C = x.shape[1]
             kernel = kernel.expand(C, 1, *kernel.shape)
             x = F.conv2d(x, kernel, stride=(rows, columns), groups=C)
     return x
+
+
+def _spread(x: Tensor, rows: int, columns: int, padding: list[int]) -> Tensor:
+    """Images [N, C, H, W] to [N, C, rows * H, columns * W], zeros behind each pixel; then pad."""
+    if rows == columns == 1 and not any(padding):
+        return x
+    N, C, H, W = x.shape[0], x.shape[1], rows * x.shape[2], columns * x.shape[3]
+    left, right, top, bottom = (max(pad, 0) for pad in padding)
+    spread = x.new_zeros(N, C, top + H + bottom, left + W + right)
+    spread[:, :, top : top + H : rows, left : left + W : columns] = x
+    cropped = [min(pad, 0) for pad in padding]
+    return F.pad(spread, cropped) if any(cropped) else spread
 
 
 def upsample2d(x: Tensor, fir: Tensor) -> Tensor:
