@@ -50,7 +50,8 @@ off, over the 2 % that may be.
 `python tests/benchmarks/proof_mutations.py docs/results/proof-mutations.md` writes this page.
 `tests/export/parity/test_mutations.py` asserts that every layer is at least 3 times beyond (2 times
 where a bias is off by 0.1 %), and that the proof finds the same figures in ten graphs of bundles.
-It leaves out what takes long: sg1-tf-256, sg3-r-64, and two of the 1 % rows of sg3-t-64; of
+It leaves out what takes long: sg1-tf-256, sg3-r-64, and two of the 1 % rows of sg3-t-64; five rows
+of that, far beyond in any network, it has of a smaller one, field/sg3t-statedict; of
 field/xl-cond, a StyleGAN-XL, it has what is judged by 'ws'; and not two rows of field/luci16attn,
 which are marked. A dash: no layer has it, or none can show it.
 

@@ -104,9 +104,11 @@ def test_unknown_policies_are_refused(policy: str) -> None:
         list_half_blocks(config_of(), policy)
 
 
-@pytest.mark.parametrize("policy", ["native", "all"])
-@pytest.mark.parametrize("name", GOLDENS)
+@pytest.mark.parametrize(
+    ("name", "policy"), [(n, "all") for n in GOLDENS] + [(n, "native") for n in OFFICIAL_DB]
+)
 def test_goldens_in_half_precision(name: str, policy: str, goldens: Path, tmp_path: Path) -> None:
+    """The native blocks of the others are in test_every_golden.py."""
     checkpoint = read_checkpoint(goldens / f"{name}.pkl")
     golden = np.load(goldens / f"{name}.npz")
     expected = golden["img_const"]

@@ -63,6 +63,13 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
     "32 px": {"channels": (24, 16, 8, 8), "conv_clamp": 256.0},
 }
 
+# Of the graphs, which are all drawn, the proof is shown those that differ in kind.
+PROVEN = (
+    *("skip-lrelu", "skip-relu-clamp-quiet", "resnet-swish-clamp-quiet", "resnet-relu"),
+    *("orig-lrelu-quiet", "orig-linear-clamp", "five classes", "gray", "four channels"),
+    *("3x5", "mapping-8", "mapping-relu", "4 px"),
+)
+
 FILTERS = {
     "1 tap": np.array([1.0]),
     "1x1": np.ones((1, 1)),
@@ -229,7 +236,7 @@ def test_draws_with_a_filter_for_every_block(
 
 
 @pytest.mark.parametrize(
-    ("name", "up_convolution"), list(zip(ARCHITECTURES, cycle(UP_CONVOLUTIONS), strict=False))
+    ("name", "up_convolution"), list(zip(PROVEN, cycle(UP_CONVOLUTIONS), strict=False))
 )
 def test_bundles_pass_their_own_check(
     make_checkpoint: MakeCheckpoint, tmp_path: Path, name: str, up_convolution: str
@@ -238,7 +245,7 @@ def test_bundles_pass_their_own_check(
     report = export_bundle(
         checkpoint,
         tmp_path / "bundle",
-        verify_seeds=3,
+        verify_seeds=2,
         graph_options={"up_convolution": up_convolution},
     )
     assert report is not None

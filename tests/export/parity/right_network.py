@@ -45,6 +45,7 @@ class RightNetwork:
         self.cases = {"img": drawn, "image": drawn, "ws": mapped}
         self._given = dict(zip(seeds, self.reference.mix_seeds(seeds), strict=True))
         self._drawn: dict[tuple[str, Case], np.ndarray] = {}
+        self._mapped: dict[Case, np.ndarray] = {}
         self._stages: dict[Case, dict[str, Tensor]] = {}
 
     @functools.cached_property
@@ -78,7 +79,16 @@ class RightNetwork:
             return ws
         if output == "image":
             return images.to_uint8(self.right("img", case)[None])[0]
-        return reference.draw(seed, scene, self._given[seed] if scene.ws == "own" else None)
+        if scene.ws == "own":
+            return reference.draw(seed, scene, self._given[seed])
+        # No fault of a picture is one of the mapping network, so it is run once.
+        return reference.draw(seed, scene, self._map(case) if reference is self.reference else None)
+
+    def _map(self, case: Case) -> np.ndarray:
+        scene, seed = case
+        if case not in self._mapped:
+            self._mapped[case] = self.reference.map_seeds([seed], scene.psi)[0]
+        return self._mapped[case]
 
     @contextmanager
     def unchanged_before(self, layer: str, case: Case) -> Iterator[None]:

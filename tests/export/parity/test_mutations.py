@@ -33,13 +33,14 @@ LUCIDRAINS = "field/luci16attn"
 GOLDENS = ("sg1-tf-32", "sg2-skip-32", "sg2-resnet-32", "sg2-hot-64", "sg3-t-64", LUCIDRAINS)
 # How many layers of each golden have what a mutation damages, so that none is left out unseen. A
 # picture of StyleGAN3 costs twenty times as much: its biases that are off by 1 %, which exceed ten
-# times as much as those by 0.1 %, are in the table only (None), and so is all of StyleGAN3-R. In a
+# times as much as those by 0.1 %, are in the table only (None), and so is all of StyleGAN3-R. What
+# exceeds the bounds 30 times and more in all of them, a small one shows (SMALL_STYLEGAN3). In a
 # network of lucidrains, what styles have in common the demodulation takes back, and ws are as small
 # as 0.01: 0.1 % of their biases is near the bounds.
 LAYERS: dict[str, tuple[int | None, ...]] = {
-    "3x3 weight flipped": (7, 7, 7, 9, 14, 9),
+    "3x3 weight flipped": (7, 7, 7, 9, None, 9),
     "filter [1, 2, 3, 4] flipped": (0, 6, 6, 8, 0, 0),
-    "phases of an upsampling exchanged": (3, 6, 6, 8, 14, 4),
+    "phases of an upsampling exchanged": (3, 6, 6, 8, None, 4),
     "noise missing": (8, 7, 7, 9, 0, 6),
     "noises of two layers exchanged": (4, 3, 3, 4, 0, 0),
     "map of the noise cut in another way": (0, 0, 0, 0, 0, 2),
@@ -52,14 +53,21 @@ LAYERS: dict[str, tuple[int | None, ...]] = {
     "bias of the mapping off by 0.1 %": (8, 8, 8, 4, 2, None),
     "row of the next class": (0, 0, 0, 0, 0, 0),
     "mean of the next class": (0, 0, 0, 0, 0, 0),
-    "demodulation missing": (0, 7, 7, 9, 14, 6),
-    "epsilon of 1e-2, styles of a hundredth": (0, 7, 7, 9, 14, 6),
-    "ws of two layers exchanged": (7, 7, 7, 9, 15, 2),
+    "demodulation missing": (0, 7, 7, 9, None, 6),
+    "epsilon of 1e-2, styles of a hundredth": (0, 7, 7, 9, None, 6),
+    "ws of two layers exchanged": (7, 7, 7, 9, None, 2),
     "clamp missing": (0, 0, 0, 9, 0, 0),
     "psi ignored by a layer": (8, 8, 8, 10, 16, 3),
     "cutoff off by one": (2, 2, 2, 2, 2, 2),
     "bytes rounded in another way": (2, 2, 2, 2, 2, 2),
     "transform transposed": (0, 0, 0, 0, 2, 0),
+}
+SMALL_STYLEGAN3 = {
+    "3x3 weight flipped": 6,
+    "phases of an upsampling exchanged": 6,
+    "demodulation missing": 6,
+    "epsilon of 1e-2, styles of a hundredth": 6,
+    "ws of two layers exchanged": 7,
 }
 # Of a StyleGAN-XL, what its mapping has: the rest is that of a StyleGAN3.
 TABLED = {
@@ -73,7 +81,9 @@ CASES = [
     for name, counts in LAYERS.items()
     for golden, count in zip(GOLDENS, counts, strict=True)
     if count is not None
-] + [pytest.param("field/xl-cond", name, count) for name, count in TABLED.items()]
+]
+CASES += [pytest.param("field/sg3t-statedict", *case) for case in SMALL_STYLEGAN3.items()]
+CASES += [pytest.param("field/xl-cond", *case) for case in TABLED.items()]
 
 
 def read_golden(goldens: Path, name: str) -> Checkpoint:
@@ -90,7 +100,7 @@ def network(goldens: Path) -> Callable[..., Any]:
 
     @cache
     def make(name: str, seeds: int = 8) -> Any:
-        few = name.startswith("sg3")
+        few = "sg3" in name
         checkpoint = read_golden(goldens, name)
         seeds, scenes = (1, 1) if few else (seeds, None)
         return RIGHT.RightNetwork(checkpoint, seeds=range(seeds), scenes=scenes)
