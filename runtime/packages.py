@@ -19,8 +19,6 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
-from urllib.request import url2pathname
 
 from stylert.runtime.errors import MissingExtra
 
@@ -127,6 +125,8 @@ def install_command(extra: str) -> str:
 def _installed_from() -> tuple[bool, str] | None:
     """Whether it is editable, and the folder, wheel or address; None if it is not there now."""
     import importlib.metadata
+    from urllib.parse import unquote, urlsplit
+    from urllib.request import url2pathname  # with all of HTTP, which no other start needs
 
     try:
         text = importlib.metadata.distribution("stylert").read_text("direct_url.json")
