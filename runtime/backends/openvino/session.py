@@ -92,17 +92,18 @@ class OpenVINOSession:
             "mapping": opened("mapping", 1),  # too small to gain from threads
             "synthesis": opened(synthesis, self.threads, SAFE if narrow else None),
         }
-        if GRADIENT in bundle.graphs:
-            # With different gradients asked for, there are as many graphs again.
-            self._graphs[GRADIENT] = opened(GRADIENT, self.threads, copies=2 * most)
         self._largest = SAFE if narrow else None
         if narrow:
             exact = opened("synthesis", self.threads)
             warn_of_small_weights(bundle, self._graphs["mapping"], self._graphs["synthesis"], exact)
             exact.close()
-        # Few ask for it, and it may be large: one compiled graph, for the batch that came last.
-        self._lock = threading.Lock()  # of its making
-        self._open_encoder = partial(opened, ENCODER, self.threads, copies=1)
+        # Few ask for these. With different gradients asked for, there are as many graphs again. An
+        # encoder may be large: one compiled graph, for the batch that came last.
+        self._lock = threading.Lock()  # of their making
+        self._open_asked = {
+            GRADIENT: partial(opened, GRADIENT, self.threads, copies=2 * most),
+            ENCODER: partial(opened, ENCODER, self.threads, copies=1),
+        }
 
     def run(
         self, graphs: Graphs, feeds: Feeds, outputs: Sequence[str], *, on_device: bool = False
@@ -167,8 +168,8 @@ class OpenVINOSession:
 
     def _find_graph(self, graph: str) -> CompiledGraph:
         with self._lock:
-            if graph == ENCODER and graph not in self._graphs:
-                self._graphs[graph] = self._open_encoder()
+            if graph not in self._graphs:
+                self._graphs[graph] = self._open_asked[graph]()
             return self._graphs[graph]
 
 
