@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stylert.apps.datasets.job import DatasetJob
 from stylert.runtime.arguments import shown
 from stylert.runtime.errors import InvalidInput
+from stylert.runtime.packages import installed_version
 
 if TYPE_CHECKING:
     from stylert.runtime import Generator
@@ -51,8 +51,8 @@ def describe_job(job: DatasetJob, generator: Generator) -> bytes:
         "drawn_with": {
             **{name: facts[name] for name in DRAWN_WITH if name in facts},
             "batch": generator.max_batch,
-            "stylert": version("stylert"),
-            "pillow": version("pillow"),
+            "stylert": installed_version("stylert"),
+            "pillow": installed_version("pillow"),
         },
     }
     return _to_bytes(description)
