@@ -130,16 +130,16 @@ def test_a_generator_is_not_sent(generator: Generator, send: Any) -> None:
         send(generator)
 
 
-def test_2000_calls_leak_nothing(bundle: Path) -> None:
+def test_2000_calls_leak_nothing(tiny_bundle: Path) -> None:
     process = psutil.Process()
-    with Generator.open(bundle, provider="cpu", threads=1) as generator:
+    with Generator.open(tiny_bundle, provider="cpu", threads=1) as generator:
         ws = generator.styles([1])
         calls: list[Callable[[int], Any]] = [
             lambda i: generator.generate([i]),
             lambda i: generator.generate([i], noise_mode="seeded", output="img"),
             lambda i: generator.generate([i], on_device=True),
             lambda i: generator.synthesize(ws, noise_mode="none"),
-            lambda i: generator.map(np.full((1, 64), i + 1, np.float32)),
+            lambda i: generator.map(np.full((1, 8), i + 1, np.float32)),
         ]
 
         def every_second(first: int, end: int) -> None:

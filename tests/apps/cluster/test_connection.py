@@ -89,8 +89,11 @@ def test_a_slow_start_is_tried_once_more(
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Any]:
-    with connected("local") as ray:
-        yield ray
+    with pytest.MonkeyPatch.context() as patch:
+        # A replica that cannot start is tried once, not three times: each takes seconds.
+        patch.setenv("RAY_SERVE_MAX_PER_REPLICA_RETRY_COUNT", "1")
+        with connected("local") as ray:
+            yield ray
 
 
 def kill_one(title: str) -> None:

@@ -11,8 +11,8 @@ import stylert
 
 NAMES = (
     *("sg1-tf-32", "sg2-orig-32", "sg2-resnet-32", "sg2-gray-64", "sg2-cond-32", "sg2-hot-64"),
-    *("rosinality-32", "field/sg3r-decoder", "field/human-sg3t"),  # of 64 pixels each takes 3 s
-    *("field/xl-cond", "field/xl-super-uncond", "field/luci16", "field/luci16attn"),
+    *("field/sg3r-decoder", "field/human-sg3t"),  # of 64 pixels each takes 3 s
+    *("field/xl-cond", "field/xl-super-uncond", "field/luci16attn"),
 )
 DEMO = Path(stylert.__file__).parent / "apps" / "demo" / "bundle"
 

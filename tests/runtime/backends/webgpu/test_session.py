@@ -12,7 +12,7 @@ import onnxruntime
 import pytest
 
 from stylert.export.bundle_writer import export_bundle
-from stylert.export.checkpoints import read_checkpoint
+from stylert.export.checkpoints import Checkpoint, read_checkpoint
 from stylert.runtime.backends import open_session
 from stylert.runtime.backends.webgpu import plug_in, session, vulkan
 from stylert.runtime.backends.webgpu.vulkan import Adapter
@@ -25,26 +25,30 @@ from stylert.tests.loading import load_file
 REQUIRE_WEBGPU = load_file(Path(__file__).parents[3] / "require_webgpu.py")
 
 SOFTWARE: dict[str, Any] = {"provider": "webgpu", "device": "software"}
-# One of each family, beside sg2-skip-32: the others, and larger ones, are drawn by
-# tests/benchmarks/webgpu_goldens.py, since every network's shaders take a second to compile.
-NAMES = ("sg2-orig-32", "sg2-resnet-32", "sg1-tf-32", "field/luci16", "field/xl-cond")
+# One of each family, as small as it may be: larger ones are drawn by
+# tests/benchmarks/webgpu_goldens.py, since every network's shaders take seconds to compile.
+MADE: dict[str, dict[str, Any]] = {
+    "StyleGAN 1": {"family": "stylegan1"},
+    "original": {"architecture": "orig"},
+    "residual": {"architecture": "resnet"},
+}
 
 
 @pytest.fixture(scope="module", autouse=True)
-def shaders(request: pytest.FixtureRequest, bundle: Path) -> Iterator[None]:
+def shaders(request: pytest.FixtureRequest, plain_bundle: Path) -> Iterator[None]:
     """One session stays open, so that what several networks need is compiled once."""
     if REQUIRE_WEBGPU.why_not():
         yield
         return
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("VK_DRIVER_FILES", str(REQUIRE_WEBGPU.find_driver(request.config)))
-        with Generator.open(bundle, **SOFTWARE):
+        with Generator.open(plain_bundle, **SOFTWARE):
             yield
 
 
 @pytest.mark.usefixtures("swiftshader")
 def test_draws_what_the_processor_draws(
-    bundle: Path, generator: Generator, capfd: pytest.CaptureFixture[str]
+    plain_bundle: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     asked: list[Any] = []
     real = onnxruntime.InferenceSession
@@ -55,9 +59,9 @@ def test_draws_what_the_processor_draws(
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(onnxruntime, "InferenceSession", watched)
-        opened = Generator.open(bundle, **SOFTWARE)
+        opened = Generator.open(plain_bundle, **SOFTWARE)
     assert asked == ["1", "1"]
-    with opened:
+    with opened, Generator.open(plain_bundle, provider="cpu") as generator:
         ws = generator.map(np.random.RandomState(3).randn(2, generator.spec.z_dim))
         ws[:, 1::2] = ws[::-1, 1::2]  # each layer has the w of another image
         drawn = opened.synthesize(ws, output="img")
@@ -98,15 +102,18 @@ def assert_draws(path: Path) -> None:
 
 
 @pytest.mark.usefixtures("swiftshader")
-@pytest.mark.parametrize("name", NAMES)
-def test_draws_every_family(name: str, bundle_of: Callable[[str], Path]) -> None:
-    assert_draws(bundle_of(name))
+@pytest.mark.parametrize("made", MADE.values(), ids=MADE)
+def test_draws_every_family(
+    made: dict[str, Any], make_checkpoint: Callable[..., Checkpoint], tmp_path: Path
+) -> None:
+    export_bundle(make_checkpoint(**made), tmp_path / "bundle", verify_seeds=0, half="none")
+    assert_draws(tmp_path / "bundle")
 
 
 @pytest.mark.usefixtures("swiftshader")
-@pytest.mark.parametrize("name", ["human-sg3t.pkl", "sg3r-decoder.pt"])
-def test_draws_stylegan3(name: str, goldens: Path, tmp_path: Path) -> None:
-    """The goldens of 64 pixels take 20 s: these networks are smaller."""
+@pytest.mark.parametrize("name", ["human-sg3t.pkl", "sg3r-decoder.pt", "xl-cond.pkl", "luci16.pt"])
+def test_draws_files_of_the_field(name: str, goldens: Path, tmp_path: Path) -> None:
+    """Of StyleGAN3, StyleGAN-XL and lucidrains; the goldens of 64 pixels would take 20 s."""
     out = tmp_path / "bundle"
     export_bundle(read_checkpoint(str(goldens / "field" / name)), out, verify_seeds=0, half="none")
     assert_draws(out)
