@@ -152,7 +152,7 @@ def _write_many(
 ) -> None:
     """Write a data set, and tell how much of it was drawn."""
     from stylert.apps.cluster.dataset_writing import write_dataset_on_ray
-    from stylert.apps.datasets import write_dataset
+    from stylert.apps.datasets import open_for_job, write_dataset
 
     result: Any
     if ray_address is not None:
@@ -163,11 +163,10 @@ def _write_many(
             )
         choice = result.choice
     else:
-        with (
-            where.open(bundle) as generator,
-            _show_way_on(len(job.seeds), force=force) as progress,
-        ):
-            result = write_dataset(generator, job, out, force=force, progress=progress)
+        generator, workers = open_for_job(bundle, job, out, force=force, **vars(where))
+        with generator, _show_way_on(len(job.seeds), force=force) as progress:
+            how: dict[str, Any] = {"force": force, "workers": workers}
+            result = write_dataset(generator, job, out, progress=progress, **how)
         choice = generator.choice
     one = result.drawn == result.images == 1
     files = [str(file) for file in result.files] if as_json or one else []

@@ -125,12 +125,11 @@ def evaluate(
         check_plot(plot)
     if sheet is not None:
         check_picture(sheet, quality=None, force=True)
-    from stylert.apps.datasets import DatasetJob, Seeds
+    from stylert.apps.datasets import DatasetJob, Seeds, open_for_workers
     from stylert.apps.evaluation import (
         METRICS,
         keep_in,
         measure_drift,
-        open_for_workers,
         open_network,
     )
 

@@ -161,7 +161,7 @@ def search(
 
     Example: stylert search ffhq-bundle "a smiling child" --clip clip-vit-b32 --out best.png
     """
-    from stylert.apps.evaluation import open_for_workers
+    from stylert.apps.datasets import open_for_workers
     from stylert.apps.projection.result_file import write_result
     from stylert.apps.words import Pair, SearchSettings, search_text
 

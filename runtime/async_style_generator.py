@@ -16,7 +16,8 @@ import numpy as np
 
 from stylert.runtime.arguments import check_integer
 from stylert.runtime.errors import EngineError
-from stylert.runtime.generator import MAX_THREADS, Generator
+from stylert.runtime.generator import Generator
+from stylert.runtime.machine import MAX_THREADS
 
 if TYPE_CHECKING:
     from typing_extensions import Self

@@ -22,6 +22,7 @@ from stylert.runtime.feeds import Feeds
 from stylert.runtime.graph_inputs import GraphInputs
 from stylert.runtime.labels import Classes
 from stylert.runtime.lifetime import Lifetime
+from stylert.runtime.machine import MAX_THREADS
 from stylert.runtime.session import DLPackArray, Graphs, Session, join
 from stylert.runtime.signatures import takes
 
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 __all__ = ["Generator"]
-
-MAX_THREADS = 1024  # more is a mistake, and could take the machine down
 
 _log = logging.getLogger("stylert")
 

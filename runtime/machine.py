@@ -15,9 +15,11 @@ from pathlib import Path
 
 from stylert.runtime.errors import EngineError
 
-__all__ = ["CUDA_13_DRIVER", "Gpu", "driver_version", "usable_cpus", "visible_gpus"]
+__all__ = ["CUDA_13_DRIVER", "MAX_THREADS", "Gpu"]
+__all__ += ["driver_version", "usable_cpus", "visible_gpus"]
 
 CUDA_13_DRIVER = 580  # the first driver for it
+MAX_THREADS = 1024  # more is a mistake, and could take the machine down
 _WINDOWS = sys.platform == "win32"
 _DRIVER = "nvcuda.dll" if _WINDOWS else "libcuda.so.1"
 _MANAGEMENT = "nvml.dll" if _WINDOWS else "libnvidia-ml.so.1"

@@ -18,9 +18,9 @@ from stylert.apps.datasets.identity import describe_job
 from stylert.apps.datasets.job import DatasetJob
 from stylert.apps.datasets.locks import lock_alone
 from stylert.apps.datasets.names import partial
+from stylert.apps.datasets.opening import open_for_job
 from stylert.apps.datasets.webdataset import WebDataset
 from stylert.apps.datasets.writing import DatasetWriter
-from stylert.runtime import Generator
 from stylert.runtime.arguments import shown
 from stylert.runtime.errors import BundleError, InvalidInput
 
@@ -69,16 +69,25 @@ class ShardActor:
         job: what to draw.
         out: the folder, on a file system that all machines share.
         encoders: threads that encode and hash.
+        force: the data set is started over.
         opening: arguments of `Generator.open`.
     """
 
     def __init__(
-        self, bundle: str, job: DatasetJob, out: str, *, encoders: int, opening: Mapping[str, Any]
+        self,
+        bundle: str,
+        job: DatasetJob,
+        out: str,
+        *,
+        encoders: int,
+        force: bool,
+        opening: Mapping[str, Any],
     ) -> None:
         self._bundle = bundle
         self._job = job
         self._container = WebDataset(Path(out))
         self._encoders = encoders
+        self._force = force
         self._opening = dict(opening)
         self._done = 0  # images that are there of the shard that is written
 
@@ -94,8 +103,9 @@ class ShardActor:
                 f"The machine {machine} has no bundle at {self._bundle}. Copy it there, or to a "
                 "file system that all machines share."
             )
-        generator = Generator.open(self._bundle, **self._opening)
-        self._writer = DatasetWriter(generator, self._job, self._container.folder)
+        where = (self._bundle, self._job, out := self._container.folder)
+        generator, workers = open_for_job(*where, force=self._force, **self._opening)
+        self._writer = DatasetWriter(generator, self._job, out, workers=workers)
         description = describe_job(self._writer.job, generator)
         return OpenedActor(machine, generator.choice, description)
 

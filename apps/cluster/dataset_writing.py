@@ -101,6 +101,7 @@ def write_dataset_on_ray(
             job,
             os.path.abspath(out),
             encoders=max(1, int(size.cpus)),
+            force=force,
             opening=opening_on(cpus=size.cpus, gpus=size.gpus, **opening),
         )
         try:

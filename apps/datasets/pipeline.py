@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from queue import SimpleQueue
 from typing import TypeVar
@@ -38,6 +39,7 @@ def open_pipeline(
     *,
     encoders: int,
     waiting: int,
+    are_drawn: bool = True,
 ) -> Iterator[Callable[[Drawn], bool]]:
     """Encode in several threads and write in one more, in order, while this one goes on drawing.
 
@@ -48,6 +50,8 @@ def open_pipeline(
         write: called in one thread, with what the encoders return.
         encoders: threads.
         waiting: drawn and not yet written, at most.
+        are_drawn: the things are drawn already. Else encoding draws them, and those that no encoder
+            has begun with are left out where it ends early.
 
     Returns:
         what takes the next thing to be encoded; it waits for room. False: something has failed, and
@@ -58,6 +62,7 @@ def open_pipeline(
     """
     room = threading.Semaphore(waiting)
     queue: SimpleQueue[Future[Encoded] | None] = SimpleQueue()
+    taken: deque[Future[Encoded]] = deque(maxlen=waiting)  # all that may not have begun
     failures: list[BaseException] = []
 
     def write_all() -> None:
@@ -65,6 +70,8 @@ def open_pipeline(
             try:
                 if not failures:
                     write(future.result())
+            except CancelledError:  # it is left out
+                pass
             except BaseException as error:  # to be raised where it is waited for
                 failures.append(error)
             room.release()
@@ -73,15 +80,25 @@ def open_pipeline(
         room.acquire()
         is_taken = not failures
         if is_taken:
-            queue.put(pool.submit(encode, item))
+            taken.append(pool.submit(encode, item))
+            queue.put(taken[-1])
         return is_taken
+
+    def leave_out() -> None:
+        # From the last one on, so that what is written has no gaps: they begin in their order.
+        while taken and taken.pop().cancel():
+            pass
 
     with ThreadPoolExecutor(encoders, thread_name_prefix="encode") as pool:
         writer = threading.Thread(target=write_all, name="write")
         writer.start()
+        is_whole = False
         try:
             yield put
+            is_whole = not failures
         finally:
+            if not (are_drawn or is_whole):
+                leave_out()
             queue.put(None)
             writer.join()
     if failures:

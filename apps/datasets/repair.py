@@ -7,8 +7,9 @@ again, as the batch decides how a backend rounds.
 from __future__ import annotations
 
 import json
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -25,6 +26,7 @@ from stylert.apps.datasets.reading import Entry, Flaw, Reader, read_entries
 from stylert.apps.datasets.records import format_line, make_record
 from stylert.apps.datasets.store import Mended
 from stylert.apps.datasets.verification import DatasetReport, open_stored
+from stylert.apps.datasets.workers import count_workers
 from stylert.runtime.errors import InvalidInput
 from stylert.runtime.images import encode_image
 
@@ -134,12 +136,32 @@ def _draw_again(
 ) -> Iterator[_Drawn]:
     """Draw images, each in its batch."""
     done = 0
-    for batch, some in groupby(places, lambda place: job.find_batch(place, generator.max_batch)):
+    groups = groupby(places, lambda place: job.find_batch(place, generator.max_batch))
+    batches = ((batch, [*some]) for batch, some in groups)
+    for wanted, images in _draw_ahead(generator, job, batches):
         progress(done, len(places))
-        drawn, wanted = job.draw(generator, batch), [*some]
-        images = [drawn[place - batch.start] for place in wanted]
         yield from pool.map(partial(_encode, job), wanted, images)
         done += len(wanted)
+
+
+def _draw_ahead(
+    generator: Generator, job: DatasetJob, batches: Iterator[tuple[range, list[int]]]
+) -> Iterator[tuple[list[int], list[np.ndarray]]]:
+    """Draw batches, as many at the same time as the generator is for, and give what is wanted."""
+
+    def draw(batch: range, wanted: list[int]) -> tuple[list[int], list[np.ndarray]]:
+        drawn = job.draw(generator, batch)
+        return wanted, [drawn[place - batch.start] for place in wanted]
+
+    workers = count_workers(generator)
+    ahead: deque[Future[tuple[list[int], list[np.ndarray]]]] = deque()
+    with ThreadPoolExecutor(workers, thread_name_prefix="draw") as pool:
+        for batch in batches:
+            ahead.append(pool.submit(draw, *batch))
+            if len(ahead) > workers:
+                yield ahead.popleft().result()
+        while ahead:
+            yield ahead.popleft().result()
 
 
 def _encode(job: DatasetJob, place: int, image: np.ndarray) -> _Drawn:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,9 +30,12 @@ from stylert.runtime.images import encode_image
 if TYPE_CHECKING:
     from stylert.runtime import Generator
 
-__all__ = ["DatasetResult", "DatasetWriter", "write_dataset"]
+__all__ = ["DatasetResult", "DatasetWriter", "make_container", "write_dataset"]
 
 Progress = Callable[[int, int], None]  # images that are there, and how many there will be
+Batch = tuple[Shard, range, int]  # images that are drawn together, and the first that is missing
+Drawn = tuple[Shard, int, np.ndarray]  # an image, and its place
+Append = Callable[[], None]  # writes an encoded image into its shard
 
 
 @dataclass(frozen=True)
@@ -47,6 +53,7 @@ def write_dataset(
     out: str | Path,
     *,
     force: bool = False,
+    workers: int = 1,
     encoders: int | None = None,
     progress: Progress = lambda done, total: None,
 ) -> DatasetResult:
@@ -65,7 +72,10 @@ def write_dataset(
         job: what to draw, and how to store it.
         out: the folder or zip file.
         force: start over: what is there of a data set is removed first.
-        encoders: threads that encode and hash, None = one per usable CPU, up to 16.
+        workers: threads that draw at the same time, each with calls of its own; what `open_for_job`
+            gives. The bytes are the same.
+        encoders: threads that encode and hash, None = one per usable CPU, up to 16. Several workers
+            encode what they have drawn themselves.
         progress: called with the images that are there and those that there will be.
 
     Raises:
@@ -74,7 +84,7 @@ def write_dataset(
         EngineError: the backend failed.
         OSError: the disk is full, or the place cannot be written.
     """
-    writer = DatasetWriter(generator, job, out)
+    writer = DatasetWriter(generator, job, out, workers=workers)
     writer.start(force=force)
     drawn = writer.write(encoders=encoders, progress=progress)
     writer.finish()
@@ -92,11 +102,15 @@ class DatasetWriter:
         job: with all defaults filled in.
     """
 
-    def __init__(self, generator: Generator, job: DatasetJob, out: str | Path) -> None:
+    def __init__(
+        self, generator: Generator, job: DatasetJob, out: str | Path, *, workers: int = 1
+    ) -> None:
+        check_integer("workers", workers, 1)
         self.job = job.for_generator(generator.spec, generator.classes)
         self._generator = generator
+        self._workers = workers
         self._out = Path(out)
-        self._container = _container(self.job.container, self._out)
+        self._container = make_container(self.job.container, self._out)
         self._description = describe_job(self.job, generator)
         self._first: dict[range, np.ndarray] = {}  # the images that `start` has drawn
         self._shards: list[Shard] = []  # that are open
@@ -111,8 +125,10 @@ class DatasetWriter:
         if not force and self._is_started():
             return
         # What does not fit the generator shows when it draws: before anything is made or removed.
-        places = next(self.job.batches(0, self._generator.max_batch))
-        self._first[places] = self.job.arrange(self.job.make_call(self._generator, places)())
+        firsts = [*islice(self.job.batches(0, self._generator.max_batch), self._workers)]
+        with ThreadPoolExecutor(self._workers) as pool:  # one for each, so that none waits
+            drawn = pool.map(partial(self.job.draw, self._generator), firsts)
+            self._first |= zip(firsts, drawn, strict=True)
         self._container.folder.mkdir(parents=True, exist_ok=True)
         with locked_folder(self._container.folder, alone=True):
             if force:
@@ -155,21 +171,12 @@ class DatasetWriter:
                 self._check_files()
                 return 0
             total = sum(len(self.job.shard(number)) for number in numbers)
-            waiting = 2 * self._generator.max_batch + encoders
             self._found = self._written = 0
             try:
-                with open_pipeline(
-                    self._encode, self._write, encoders=encoders, waiting=waiting
-                ) as put:
-                    for shard, places, missing in self._find_missing(numbers):
+                with self._open_pipeline(encoders) as put:
+                    for batch in self._find_missing(numbers):
                         progress(self._found + self._written, total)
-                        images = self._first.pop(places, None)
-                        if images is None:
-                            call = self.job.make_call(self._generator, places)
-                            images = self.job.arrange(call())
-                        fresh = zip(places, images, strict=True)
-                        drawn = ((shard, i, image) for i, image in fresh if i >= missing)
-                        if not all(map(put, drawn)):
+                        if not put(batch):
                             break
             finally:
                 for shard in self._shards:
@@ -219,7 +226,21 @@ class DatasetWriter:
     def _is_written(self, shard: int) -> bool:
         return self._container.journal(shard).is_file()
 
-    def _find_missing(self, shards: Iterable[int]) -> Iterator[tuple[Shard, range, int]]:
+    @contextmanager
+    def _open_pipeline(self, encoders: int) -> Iterator[Callable[[Batch], bool]]:
+        """What takes the next batch to be drawn, encoded and written; see `open_pipeline`."""
+        if self._workers > 1:
+            sizes = {"encoders": self._workers, "waiting": 2 * self._workers}
+            with open_pipeline(self._make, self._write, are_drawn=False, **sizes) as put:
+                yield put
+            return
+        waiting = 2 * self._generator.max_batch + encoders
+        with open_pipeline(
+            self._encode, self._write_one, encoders=encoders, waiting=waiting
+        ) as put_drawn:
+            yield lambda batch: all(map(put_drawn, self._draw(batch)))
+
+    def _find_missing(self, shards: Iterable[int]) -> Iterator[Batch]:
         """What has to be drawn together, in order: images, and the first that is not there."""
         for number in shards:
             if self._is_written(number):
@@ -233,18 +254,40 @@ class DatasetWriter:
                 if places.stop > missing:
                     yield shard, places, missing
 
-    def _encode(self, drawn: tuple[Shard, int, np.ndarray]) -> Callable[[], None]:
+    def _draw(self, batch: Batch) -> list[Drawn]:
+        """Draw the images of a batch, and leave out those that are there."""
+        shard, places, missing = batch
+        images = self._first.pop(places, None)
+        if images is None:
+            images = self.job.draw(self._generator, places)
+        fresh = zip(places, images, strict=True)
+        return [(shard, i, image) for i, image in fresh if i >= missing]
+
+    def _make(self, batch: Batch) -> list[Append]:
+        """Draw and encode a batch."""
+        return [*map(self._encode, self._draw(batch))]
+
+    def _encode(self, drawn: Drawn) -> Append:
         """Encode an image; gives what writes it into its shard."""
         shard, place, image = drawn
         data = encode_image(image, **self.job.encoding)
         return partial(shard.append, make_record(self.job, place, data), data)
 
-    def _write(self, append: Callable[[], None]) -> None:
+    def _write(self, appends: list[Append]) -> None:
+        for append in appends:
+            self._write_one(append)
+
+    def _write_one(self, append: Append) -> None:
         append()
         self._written += 1
 
 
-def _container(name: str, out: Path) -> Container:
+def make_container(name: str, out: Path) -> Container:
+    """What holds the images of a data set at a path.
+
+    Raises:
+        InvalidInput: there is something of another kind.
+    """
     if name == "zip":
         if out.is_dir():
             raise InvalidInput(f"{out} is a folder, expected the name of a zip file.")

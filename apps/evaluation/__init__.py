@@ -44,7 +44,6 @@ from stylert.apps.evaluation.statistics_files import (
     read_statistics,
     write_statistics,
 )
-from stylert.apps.evaluation.workers import open_for_workers
 
 __all__ = ["METRICS", "DataPictures", "Drawer", "Drift", "Estimate", "Evaluation"]
 __all__ += ["FeatureNetwork", "Features", "GeneratorDrawer", "Moments", "Statistics"]
@@ -54,5 +53,5 @@ __all__ += ["estimate_density_coverage", "estimate_frechet", "estimate_kernel_di
 __all__ += ["estimate_mean", "estimate_path_length", "estimate_precision_recall", "estimate_share"]
 __all__ += ["measure_drift", "measure_frechet", "measure_kernel_distance", "measure_moments"]
 __all__ += ["measure_path_lengths"]
-__all__ += ["open_data", "open_for_workers", "open_network", "rank_pictures", "read_statistics"]
+__all__ += ["open_data", "open_network", "rank_pictures", "read_statistics"]
 __all__ += ["write_statistics"]

@@ -164,7 +164,9 @@ def fill(
             with open_pipeline(see, append, encoders=1, waiting=WAITING) as put_drawn:
                 all(put_drawn(draw(places)) for places in parts)  # until something has failed
         else:
-            with open_pipeline(make, append, encoders=workers, waiting=workers + 1) as put:
+            with open_pipeline(
+                make, append, encoders=workers, waiting=workers + 1, are_drawn=False
+            ) as put:
                 all(map(put, parts))
     finally:
         if rows.done:

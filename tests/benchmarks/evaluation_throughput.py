@@ -26,8 +26,8 @@ from typing import Any
 import numpy as np
 
 import stylert
-from stylert.apps.datasets import DatasetJob, Seeds
-from stylert.apps.evaluation import extract_drawn, open_for_workers, open_network
+from stylert.apps.datasets import DatasetJob, Seeds, open_for_workers
+from stylert.apps.evaluation import extract_drawn, open_network
 
 ROUNDS = 3
 AT_ONCE = 8  # pictures that the feature network sees

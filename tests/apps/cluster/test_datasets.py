@@ -110,7 +110,7 @@ JOB = DatasetJob(seeds=Seeds.of(range(20)), container="webdataset", shard_size=8
 
 def actor(bundle: Path, out: Path, job: DatasetJob = JOB) -> ShardActor:
     opening = {"provider": "cpu", "threads": 1, "max_batch": 4}
-    return ShardActor(str(bundle), job, str(out), encoders=1, opening=opening)
+    return ShardActor(str(bundle), job, str(out), encoders=1, force=False, opening=opening)
 
 
 def test_actors_write_what_one_process_writes(

@@ -12,7 +12,7 @@ import pytest
 from stylert.apps.datasets.pipeline import open_pipeline
 
 
-def run_pipeline(draw: Iterable[int], encode: Any, write: Any, **sizes: int) -> None:
+def run_pipeline(draw: Iterable[int], encode: Any, write: Any, **sizes: Any) -> None:
     with open_pipeline(encode, write, **sizes) as put:
         for item in draw:
             if not put(item):
@@ -113,3 +113,36 @@ def test_a_failure_stops_the_drawing(stage: str) -> None:
         assert written == [0, 1, 2]
     names = [thread.name for thread in threading.enumerate()]
     assert not [name for name in names if name.startswith(("encode", "write"))]
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), None])
+def test_what_no_encoder_has_begun_with_is_left_out(error: BaseException | None) -> None:
+    """Where encoding draws: at the end of a job that fails nobody waits for more of it."""
+    begun: list[int] = []
+    gate, second = threading.Event(), threading.Event()
+
+    def draw(number: int) -> int:
+        begun.append(number)
+        if number == 1:
+            second.set()
+        assert gate.wait(30)
+        if error is None and number == 0:
+            raise OSError(28, "No space left on device")
+        return number
+
+    def give() -> Iterator[int]:
+        yield from range(6)
+        assert second.wait(30)
+        if error is None:
+            gate.set()
+            yield from range(6, 1_000_000)
+        else:
+            threading.Timer(0.05, gate.set).start()
+            raise error
+
+    written: list[int] = []
+    with pytest.raises(OSError if error is None else KeyboardInterrupt):
+        run_pipeline(give(), draw, written.append, encoders=2, waiting=6, are_drawn=False)
+    assert written == ([] if error is None else [0, 1])
+    assert sorted(begun) == [*range(len(begun))]
+    assert len(begun) < 12 if error is None else len(begun) == 2

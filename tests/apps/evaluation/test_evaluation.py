@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stylert.apps.datasets import DatasetJob, Seeds
+from stylert.apps.datasets import DatasetJob, Seeds, open_for_workers
 from stylert.apps.evaluation import (
     Features,
     check_network,
@@ -31,7 +31,6 @@ from stylert.apps.evaluation import (
     measure_frechet,
     measure_moments,
     open_data,
-    open_for_workers,
     open_network,
     rank_pictures,
     read_statistics,
