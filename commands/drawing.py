@@ -167,7 +167,7 @@ def _write_many(
         with generator, _show_way_on(len(job.seeds), force=force) as progress:
             how: dict[str, Any] = {"force": force, "workers": workers}
             result = write_dataset(generator, job, out, progress=progress, **how)
-        choice = generator.choice
+        choice = generator.choice if workers == 1 else f"{workers} workers, each {generator.choice}"
     one = result.drawn == result.images == 1
     files = [str(file) for file in result.files] if as_json or one else []
     done = f"Wrote {files[0] if one else f'{result.drawn} images to {out}'}."

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from stylert.runtime.arguments import check_integer
+from stylert.runtime.errors import EngineError
 from stylert.runtime.machine import MAX_THREADS, usable_cpus, visible_gpus
 
 if TYPE_CHECKING:
@@ -92,7 +93,12 @@ def _expects_cpu(opening: Mapping[str, Any]) -> bool:
     backend, provider = opening.get("backend", "auto"), opening.get("provider", "auto")
     if backend not in ("auto", "onnxruntime") or opening.get("gpu") is not None:
         return False
-    return provider == "cpu" or (provider == "auto" and not visible_gpus())
+    if provider != "auto":
+        return provider == "cpu"
+    try:
+        return not visible_gpus()
+    except EngineError:  # of a driver that does not start
+        return True
 
 
 def _is_on_cpu(generator: Generator) -> bool:

@@ -303,3 +303,12 @@ def test_what_does_not_hold_them(run: Run, broad_bundle: Path, options: str, wor
     assert done.code == 2
     assert words in done.err
     assert not os.listdir()
+
+
+def test_many_pictures_are_drawn_by_workers(run: Run, tiny_bundle: Path) -> None:
+    options = "--seeds 0-7 --batch 4 --threads 2"
+    told = run(tiny_bundle, f"{options} --out many").out
+    assert told.startswith("2 workers, each onnxruntime on cpu, fp32, 1 thread")
+    drawn = json.loads(Path("many/job.json").read_text())["drawn_with"]
+    assert (drawn["threads"], drawn["batch"]) == (1, 2)
+    assert "none were missing" in run(tiny_bundle, f"{options} --out many").out

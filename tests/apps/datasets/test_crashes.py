@@ -187,18 +187,18 @@ import sys
 import stylert
 from stylert.apps.datasets import DatasetJob, Seeds, write_dataset
 
-bundle, container, seeds, out = sys.argv[1:]
+bundle, container, seeds, workers, out = sys.argv[1:]
 job = DatasetJob(seeds=Seeds.parse(seeds), container=container, shard_size=130)
 with stylert.open(bundle, provider="cpu", threads=1) as generator:
-    write_dataset(generator, job, out)
+    write_dataset(generator, job, out, workers=int(workers))
 """
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL")
 @pytest.mark.usefixtures("warm_python")
 @pytest.mark.parametrize(
-    ("container", "seeds", "kills"),
-    [("folder", "0-199", 1), ("zip", "0-199", 1), ("webdataset", "0-299", 2)],
+    ("container", "seeds", "kills", "workers"),
+    [("folder", "0-199", 1, 1), ("zip", "0-199", 1, 2), ("webdataset", "0-299", 2, 2)],
 )
 def test_a_process_that_is_killed_goes_on(
     tmp_path: Path,
@@ -207,6 +207,7 @@ def test_a_process_that_is_killed_goes_on(
     container: str,
     seeds: str,
     kills: int,
+    workers: int,
 ) -> None:
     def there() -> int:
         """Images that the journals tell of."""
@@ -218,7 +219,7 @@ def test_a_process_that_is_killed_goes_on(
     with Generator.open(bundle, provider="cpu", threads=1) as generator:
         write_dataset(generator, job, tmp_path / "whole" / "out.zip")
     out = tmp_path / "killed" / "out.zip"
-    command = [sys.executable, "-c", DRAW, bundle, container, seeds, out]
+    command = [sys.executable, "-c", DRAW, bundle, container, seeds, str(workers), out]
     chance = random.Random(container)
     found = []
     for goal in sorted(chance.sample(range(1, images * 3 // 5), kills)):
