@@ -94,7 +94,7 @@ def _expects_cpu(opening: Mapping[str, Any]) -> bool:
     if backend not in ("auto", "onnxruntime") or opening.get("gpu") is not None:
         return False
     if provider != "auto":
-        return provider == "cpu"
+        return bool(provider == "cpu")
     try:
         return not visible_gpus()
     except EngineError:  # of a driver that does not start
