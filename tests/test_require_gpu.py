@@ -7,8 +7,6 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from functools import cache
 from pathlib import Path
 
 import pytest
@@ -62,21 +60,23 @@ def test_a_cpu():
 # Runs of pytest, each in a process of its own, which has all modules from the start: to load them
 # takes twenty times as long as a run.
 RUNS = """
-import json, os, sys
-import onnxruntime, pytest
+import ctypes, json, os, sys
+import onnxruntime, pytest, stylert.runtime.machine
 sys.modules["torch"] = None  # takes seconds to load, and is asked for its name only
 for line in sys.stdin:
-    out, *options = json.loads(line)
+    out, driver, *options = json.loads(line)
     process = os.fork()
     if not process:
         for stream in (1, 2):
             os.dup2(os.open(out, os.O_WRONLY | os.O_CREAT | os.O_APPEND), stream)
+        if driver:
+            ctypes.CDLL(driver)  # whoever looks for one of its name finds it
         code = int(pytest.main(options))
         sys.stdout.flush()
         os._exit(code)
     print(os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]), flush=True)
 """
-OPTIONS = ("-ra", "-p", "no:cacheprovider", "-p", "no:xdist", "-p", "no:schemathesis")
+OPTIONS = ("-ra", "-p", "no:cacheprovider")
 
 Run = Callable[..., tuple[int, str]]
 
@@ -89,26 +89,21 @@ def run(driver_stub: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     files = {"conftest.py": CONFTEST, "test_source.py": SOURCE, "test_whole.py": source}
     for name, text in files.items():
         (folder / name).write_text(text, encoding="utf-8")
-    with ExitStack() as stack:
-
-        @cache
-        def start(gpu: bool) -> subprocess.Popen[str]:
-            process = subprocess.Popen(
-                [sys.executable, "-c", RUNS],
-                env={**os.environ, "LD_LIBRARY_PATH": str(driver_stub) if gpu else ""},
-                cwd=folder,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                text=True,
-            )
-            return stack.enter_context(process)
+    with subprocess.Popen(
+        [sys.executable, "-c", RUNS],
+        env={**os.environ, "LD_LIBRARY_PATH": "", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
+        cwd=folder,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
 
         def ask(*options: str, file: str = "test_source.py", gpu: bool = True) -> tuple[int, str]:
-            process = start(gpu)
             out = tmp_path_factory.mktemp("said") / "out"
             assert process.stdin is not None
             assert process.stdout is not None
-            order = [str(out), *OPTIONS, "-p", "no:hypothesispytest", file, *options]
+            driver = str(driver_stub / "libcuda.so.1") if gpu else ""
+            order = [str(out), driver, *OPTIONS, file, *options]
             print(json.dumps(order), file=process.stdin, flush=True)
             return int(process.stdout.readline()), out.read_text(encoding="utf-8")
 

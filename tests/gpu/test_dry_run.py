@@ -29,12 +29,13 @@ def wheels(tmp_path: Path) -> Path:
     return folder
 
 
-def test_the_stand_in_draws_over_the_stub(driver_stub: Path, wheels: Path, tmp_path: Path) -> None:
+def test_the_stand_in_draws_over_the_stub(driver_stub: Path, wheels: Path, exports: Path) -> None:
     pytest.importorskip("cuda.core", reason="cuda-core is not installed")
     told = {"PYTHON": sys.executable, "LIMIT": "900"}  # seconds, where the machine is shared
+    told["PYTEST_XDIST_WORKER"] = "dry-run"  # as one, it shares the exports beside its folder
     done = subprocess.run(
         [HERE / "run.sh", "--wheels", wheels, "-p", "carried", "-v",
-         "--require-gpu=cuda,engines", f"--basetemp={tmp_path / 'base'}",
+         "--require-gpu=cuda,engines", f"--basetemp={exports.parent / 'dry-run'}",
          "--deselect=tests/runtime/test_machine.py::test_the_real_driver", "-p", "no:xdist",
          # Pictures of 64 pixels take torch seconds on the CPU: the networks of 32 do.
          *(f"--deselect=tests/gpu/test_engines.py::test_engine_parity[{name}-{precision}]"
