@@ -13,9 +13,9 @@ folder, so that a block can use what an earlier one made:
 What a page names and nobody can have here is stood in for: checkpoints, their bundles, latents
 (STAND_INS, LATENTS). Commands that compare or time do so with fewer images (SHORTER), and those
 that search or compile do less of it than the page says (LESS), unless the page shows what they
-find. A data set has a fifth of its pictures, and a plan times one backend (FEWER). What a page
-exports in the words of an earlier page is what that one got. A picture that a page shows is the one
-that its commands make.
+find, and w is measured in a tenth of its samples. A data set has a fifth of its pictures, and a
+plan times one backend (FEWER). What a page exports in the words of an earlier page is what that
+one got. A picture that a page shows is the one that its commands make.
 A block that cannot run is marked, on the line before it, with its reason:
 
     <!-- test: skip because it needs a GPU -->
@@ -47,6 +47,7 @@ from PIL import Image, ImageSequence
 from typer.testing import CliRunner
 
 from stylert.apps.bench import tuning
+from stylert.apps.projection import latent_statistics
 from stylert.cli import app
 
 ROOT = Path(__file__).parents[1]
@@ -444,6 +445,7 @@ def reader(
     monkeypatch.setenv("HF_HOME", str(tmp_path.parent / "cache"))  # of the datasets library
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path.parent / "data"))  # what `tune` notes
     monkeypatch.setattr(tuning, "MOST_TURNS", 3)
+    monkeypatch.setattr(latent_statistics, "SAMPLES", 1000)
     one = Reader(exports, {picture.name for picture in pictures_of(document)})
     yield one
     one.close()

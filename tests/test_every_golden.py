@@ -1,4 +1,7 @@
-"""Every checkpoint of the goldens, from its file to an engine, by the commands that users run."""
+"""Every checkpoint of the goldens, from its file to an engine, by the commands that users run.
+
+That a picture depends on no other of its batch is what `verify` finds.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +21,7 @@ from stylert.export.families import build_model
 from stylert.runtime.backends.tensorrt.plans import list_plans
 from stylert.runtime.bundle import Bundle
 from stylert.runtime.generator import Generator
-from stylert.runtime.proof.bundle_facts import reference_error
-from stylert.runtime.proof.parity import TOLERANCES, compare, judge
+from stylert.runtime.proof.parity import TOLERANCES, compare
 
 GOLDENS = Path(__file__).parent / "goldens"
 # `verify` proves a network as `export` just has: one of each family and container, and of classes.
@@ -81,7 +83,7 @@ def _draws_what_the_official_code_draws(
                 difference = compare(arrays[key], got)
                 assert difference.within(TOLERANCES[precision]), (precision, key, difference)
 
-            ws = {
+            truncations = {
                 "ws_psi1": {"truncation_psi": 1.0},
                 "ws_psi07": {"truncation_psi": 0.7},
                 "ws_psi07_cut": {
@@ -89,33 +91,21 @@ def _draws_what_the_official_code_draws(
                     "truncation_cutoff": facts["truncation_cutoff"],
                 },
             }
-            if np.allclose(generator.w_avg, arrays["w_avg"], rtol=0, atol=1e-5):
-                for key, options in ws.items():
-                    close(key, generator.map(arrays["z"], arrays.get("c"), **options))
-            else:  # the file has no average, and ours is that of other latents than the golden's
-                assert "w_avg_note" in facts
-            draws: dict[str, tuple[str, dict[str, Any]]] = {
-                "img_const": ("ws_psi1", {}),
-                "img_psi07": ("ws_psi07_cut", {}),
-            }
-            if generator.bundle.noise_inputs and "img_none" in arrays:
-                draws["img_none"] = ("ws_psi1", {"noise_mode": "none"})
-            if "user_transform" in arrays:
-                draws["img_transform"] = ("ws_psi1", {"transform": arrays["user_transform"]})
-            drawn = {
-                key: generator.synthesize(
-                    arrays[styles][: len(arrays[key])], output="img", **options
-                )
-                for key, (styles, options) in draws.items()
-            }
-            for key, images in drawn.items():
-                close(key, images)
-            two = drawn["img_const"][:2]
-            if len(two) < 2:
-                two = generator.synthesize(arrays["ws_psi1"][:2], output="img")
-            one = generator.synthesize(arrays["ws_psi1"][1:2], output="img")
-            error = reference_error(generator.bundle)
-            assert judge(compare(one, two[1:]), precision, error), "batch"
+            draws: dict[str, tuple[str, dict[str, Any]]] = {"img_const": ("ws_psi1", {})}
+            if precision == "fp32":  # the export has proven all of it in half precision
+                draws["img_psi07"] = ("ws_psi07_cut", {})
+                if generator.bundle.noise_inputs and "img_none" in arrays:
+                    draws["img_none"] = ("ws_psi1", {"noise_mode": "none"})
+                if "user_transform" in arrays:
+                    draws["img_transform"] = ("ws_psi1", {"transform": arrays["user_transform"]})
+                if np.allclose(generator.w_avg, arrays["w_avg"], rtol=0, atol=1e-5):
+                    for key, options in truncations.items():
+                        close(key, generator.map(arrays["z"], arrays.get("c"), **options))
+                else:  # the file has no average; ours is that of other latents than the golden's
+                    assert "w_avg_note" in facts
+            for key, (styles, options) in draws.items():
+                ws = arrays[styles][: len(arrays[key])]
+                close(key, generator.synthesize(ws, output="img", **options))
 
 
 class _Exact(dict[str, np.ndarray]):

@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 from stylert import cli
 from stylert.apps.bench import tuning
 from stylert.apps.demo import WORDS
+from stylert.apps.projection import latent_statistics
 from stylert.export.adjoint.bundle_gradient import add_gradient
 from stylert.export.encoders.bundling import add_encoder
 from stylert.export.encoders.native import write_encoder
@@ -112,6 +113,7 @@ def test_an_example_runs(
     if example.startswith("web"):
         monkeypatch.setattr("stylert.apps.web.find_runtime", lambda _: {})  # npm would fetch it
     monkeypatch.setattr(tuning, "MOST_TURNS", 3)
+    monkeypatch.setattr(latent_statistics, "SAMPLES", 1000)
     for text, smaller in SMALLER.items():
         example = example.replace(text, smaller)
     alone = example.startswith("verify") and "--checkpoint" not in example  # it draws nothing
