@@ -46,7 +46,10 @@ class View:
     """The page in a browser, as its user sees it."""
 
     def __init__(self, browser: Any) -> None:
-        self.context = browser.new_context(permissions=["clipboard-read", "clipboard-write"])
+        # That which keeps a site for later would fetch all of it once more.
+        self.context = browser.new_context(
+            permissions=["clipboard-read", "clipboard-write"], service_workers="block"
+        )
         self.page = self.context.new_page()
         self.size = (0, 0)
         self.resize(DESKTOP)
@@ -69,8 +72,14 @@ class View:
             self.page.goto(address)
 
     def _listen(self, message: Any) -> None:
-        if message.type in ("error", "warning") and "status of" not in message.text:
+        known = any(words in message.text for words in ("status of", "blocked by Playwright"))
+        if message.type in ("error", "warning") and not known:
             self.complaints.append(message.text)
+
+    @property
+    def hash(self) -> str:
+        """The settings in the address, as the page has it now: that of `page.url` comes later."""
+        return str(self.page.evaluate("location.hash"))
 
     def go_to(self, hash: str) -> None:
         """Read the settings of an address, without loading the page again."""

@@ -37,9 +37,11 @@ def test_nothing_is_cut_off(started: Started) -> None:
     shown = started(FULL)
     shown.open_panels()
     shown.page.click("#more-directions")
+    shown.page.locator("#directions .row").nth(19).wait_for()
     _check_that_all_fits(shown)
     shown.page.click("#more-directions")
     shown.page.keyboard.press("s")
+    shown.page.wait_for_selector("#sheet-cells[aria-busy=false]")
     _check_that_all_fits(shown)
     shown.page.keyboard.press("Escape")
 
@@ -114,6 +116,7 @@ def test_axe_finds_nothing(size: tuple[int, int], scheme: str, started: Started)
     assert shown.copied()  # something is said
     assert shown.violations() == []
     shown.page.keyboard.press("s")
+    shown.page.wait_for_selector("#sheet-cells[aria-busy=false]")
     assert shown.violations() == []
     shown.page.keyboard.press("Escape")
     shown.page.emulate_media(color_scheme="no-preference")

@@ -87,12 +87,12 @@ def test_a_hole_is_painted_and_filled(
     first = page.get_attribute("#paint-photo", "src")
     page.get_by_role("button", name="Proposal 2").click()
     assert page.get_attribute("#paint-photo", "src") != first
-    before = page.url
+    before = shown.hash
     page.click("#paint-use")
     assert page.is_hidden("#paint")
     shown.settled()
-    page.wait_for_function("before => location.href !== before", arg=before)
-    assert "photo=" in page.url
+    page.wait_for_function("before => location.hash !== before", arg=before)
+    assert "photo=" in shown.hash
 
 
 def test_painting_by_keys_and_what_fails(painting: tuple[Any, list[dict[str, Any]]]) -> None:

@@ -143,6 +143,7 @@ def test_a_photo_is_the_other_seed_and_a_keyframe(
     keyframes = np.concatenate([of_photo, of_seed])
     assert shows(shown, demo, demo.styles_between(keyframes, 0.25))
     assert np.abs(copied() - shown.pixels()).max() <= 2
+    page.wait_for_function("() => location.hash.includes('t=0.25')")
     page.reload()
     assert shows(shown, demo, demo.styles_between(keyframes, 0.25))
 
@@ -204,7 +205,8 @@ def test_a_face_is_cut_out_where_the_service_can(
     page.click("#paint-close")
     page.uncheck("#photo-align")
     page.set_input_files("#photo-file", tmp_path / "wide.png")
-    shown.settled()
+    while len(asked) < 2:
+        page.wait_for_timeout(5)
     assert "align" not in asked[1]
     page.unroute_all()
     page.reload()
@@ -226,8 +228,8 @@ def test_a_photo_is_taken_by_the_camera(started: Started) -> None:
     page.wait_for_function("() => document.getElementById('camera-video').videoWidth > 0")
     page.click("#camera-take")
     page.wait_for_selector("#camera", state="hidden")
+    page.wait_for_selector("#photo-count:has-text('in place of the seed')")
     assert (shown.settled() != before).any()
-    assert "in place of the seed" in shown.text("photo-count")
     assert page.evaluate("() => window.stream.getTracks()[0].readyState") == "ended"
     page.evaluate("() => (navigator.mediaDevices.getUserMedia = () => Promise.reject())")
     page.click("#photo-camera")

@@ -150,7 +150,9 @@ def test_only_the_newest_setting_is_fetched(started: Started, generator: Generat
             }
         }"""
     )
-    shown.page.wait_for_timeout(100)
+    while not held:
+        shown.page.wait_for_timeout(5)
+    shown.page.wait_for_timeout(100)  # for others
     assert [route.request.post_data_json["seeds"] for route in held] == [1]
     free.set()
     held[0].continue_()
@@ -210,7 +212,7 @@ def test_the_picture_and_its_link_can_be_kept(started: Started, tmp_path: Path) 
     download.value.save_as(tmp_path / "kept.png")
     np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "kept.png")), pixels)
     shown.page.keyboard.press("l")
-    assert shown.clipboard() == shown.page.url
+    assert shown.clipboard() == f"{shown.address}{shown.hash}"
     # As for a page that came over plain HTTP from another machine:
     shown.page.evaluate("() => { navigator.clipboard.writeText = () => Promise.reject(); }")
     shown.page.keyboard.press("j")

@@ -117,6 +117,7 @@ def test_sliders_come_a_few_at_a_time(started: Started) -> None:
     shown.go_to("#sefa_all_19=2")
     assert shown.number("sefa_all_19") == 2
     shown.choose_set("Coarse")
+    rows.nth(39).wait_for(state="attached")
     shown.choose_set("All layers")
     assert rows.count() == 40
     words = shown.page.locator("#directions .row:not([hidden]) label").all_inner_texts()
