@@ -21,11 +21,11 @@ NETWORKS = {
         "field/xl-cond",
         "sg1-tf-32",
         "sg2-resnet-32",
-        "sg3-t-64",
+        "field/sg3t-statedict",
         "sg3-r-64",
         "rosinality-32",
     ],
-    "int8": ["field/luci16attn", "sg1-tf-32", "sg2-fp16-64", "sg3-t-64"],
+    "int8": ["field/luci16attn", "sg1-tf-32", "sg2-fp16-64", "field/sg3t-statedict"],
 }
 
 

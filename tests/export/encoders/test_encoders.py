@@ -102,13 +102,13 @@ def test_passes_of_restyle_amplify_rounding_as_the_official_ones_do() -> None:
     from float64 at most 4 times the official rms, and 8 times its maximum.
     """
     encoder, official = read("restyle-resnet-16")
-    photo = make_photos(encoder.config, official["resized"])
+    photo = make_photos(encoder.config, official["resized"][:1])
     generator = build_model(read_checkpoint(GOLDENS / "restyle-resnet-16.pt"))
     model = EncoderModel.from_encoder(encoder)
     session = open_graph(build_encoder_graph(encoder, (3, 16, 16)), threads=1)
     assert encoder.average is not None
     made = exact = torch.from_numpy(np.stack([encoder.average] * len(photo)))
-    for step, codes in enumerate(official["codes"]):
+    for step, codes in enumerate(official["codes"][:, :1]):
         img = generator.float().synthesis(made).detach().numpy()
         feeds = {"photo": photo, "img": img, "codes": made.numpy()}
         made = torch.from_numpy(session.run(["ws"], feeds)[0])
@@ -189,12 +189,11 @@ def test_every_head_and_backbone(variant: str) -> None:
     assert np.ptp(expected - (0 if encoder.average is None else encoder.average)) > 0.1
     assert differ(made, expected) <= MOST
     blocks = list_blocks(c)
+    alone = {name: array[:1].astype(np.float32) for name, array in feeds.items()}
     for half in (blocks, blocks[::2]):
         graph = build_encoder_graph(encoder, image, half)
-        (rounded,) = open_graph(graph, threads=1).run(
-            ["ws"], {name: array.astype(np.float32) for name, array in feeds.items()}
-        )
-        assert 1e-6 < differ(rounded, expected) < 1e-3
+        (rounded,) = open_graph(graph, threads=1).run(["ws"], alone)
+        assert 1e-6 < differ(rounded, expected[:1]) < 1e-3
 
 
 def test_our_own_file(tmp_path: Path) -> None:

@@ -286,7 +286,7 @@ BOMBS = {
     "chain": chain_of_lists(),
     "itself": b"\x80\x04]\x94h\x00a.",
     "marks": b"\x80\x04" + b"(" * 300_000,
-    "stack": b"\x80\x04" + b"N" * 300_000,
+    "stack": b"\x80\x04" + b"N" * 100_000,
     "memo": b"\x80\x04" + b"Nr\xff\xff\xff\xff0" * 1000 + b"N.",
     "bytes": b"\x80\x04\x8e" + struct.pack("<Q", 10**12) + b"abc",
     "bytearray": b"\x80\x05\x96" + struct.pack("<Q", 10**12) + b"abc",
