@@ -1,7 +1,7 @@
 """Threads that draw at the same time, each with one thread of ONNX Runtime.
 
 The threads of one call wait for each other at every node of the graph, and spin meanwhile: of small
-pictures that is half of their time. Calls of one thread have nobody to wait for.
+pictures that is up to half of their time. Calls of one thread have nobody to wait for.
 """
 
 from __future__ import annotations
