@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 from argparse import Namespace
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from stylert.export.checkpoints import read_checkpoint
+from stylert.export.checkpoints import Checkpoint, read_checkpoint
 from stylert.export.checkpoints.containers import walk_containers
 from stylert.runtime.errors import CheckpointError
 
@@ -26,6 +27,11 @@ WRAPS: dict[str, Callable[[Any], Any]] = {
 }
 
 
+@cache
+def read_golden(name: str) -> Checkpoint:
+    return read_checkpoint(GOLDENS / name)
+
+
 @pytest.mark.parametrize("wrap", sorted(WRAPS))
 @pytest.mark.parametrize(
     "name", ["rosinality-32.pt", "rosinality-train-32.pt", "field/luci16.pt", "field/genforce.pth"]
@@ -33,7 +39,7 @@ WRAPS: dict[str, Callable[[Any], Any]] = {
 def test_files_of_torch(name: str, wrap: str, tmp_path: Path) -> None:
     value = torch.load(GOLDENS / name, weights_only=False)
     torch.save(WRAPS[wrap](value), tmp_path / "file.pt")
-    got, expected = read_checkpoint(tmp_path / "file.pt"), read_checkpoint(GOLDENS / name)
+    got, expected = read_checkpoint(tmp_path / "file.pt"), read_golden(name)
     assert (got.config, got.source.network) == (expected.config, expected.source.network)
     assert all(np.array_equal(got.tensors[key], expected.tensors[key]) for key in got.tensors)
     assert any(note.startswith("the generator is in '") for note in got.notes)
@@ -51,7 +57,7 @@ def as_arrays(value: Any) -> Any:
 def test_state_dicts_of_arrays(name: str, tmp_path: Path) -> None:
     value = as_arrays(torch.load(GOLDENS / name, weights_only=True))
     (tmp_path / "file.pkl").write_bytes(pickle.dumps(value))
-    got, expected = read_checkpoint(tmp_path / "file.pkl"), read_checkpoint(GOLDENS / name)
+    got, expected = read_checkpoint(tmp_path / "file.pkl"), read_golden(name)
     assert got.config == expected.config
     assert all(np.array_equal(got.tensors[key], expected.tensors[key]) for key in got.tensors)
 

@@ -109,12 +109,24 @@ HONEST: dict[str, Any] = {
 }
 
 
+@pytest.fixture(scope="module")
+def extra() -> tuple[dict[str, Any], Checkpoint]:
+    """The value of a file, and what is read of it. To be read only."""
+    value: dict[str, Any] = torch.load(FIELD / "ros-extra.pt", weights_only=True)
+    return value, read_checkpoint(FIELD / "ros-extra.pt")
+
+
 @pytest.mark.parametrize("archive", [True, False], ids=["archive", "stream"])
 @pytest.mark.parametrize("protocol", [2, 3, 4, 5])
 @pytest.mark.parametrize("name", sorted(HONEST))
-def test_what_honest_files_hold(name: str, protocol: int, archive: bool, tmp_path: Path) -> None:
-    value = torch.load(FIELD / "ros-extra.pt", weights_only=True)
-    genuine = read_checkpoint(FIELD / "ros-extra.pt")
+def test_what_honest_files_hold(
+    name: str,
+    protocol: int,
+    archive: bool,
+    extra: tuple[dict[str, Any], Checkpoint],
+    tmp_path: Path,
+) -> None:
+    value, genuine = extra
     path = tmp_path / "file.pt"
     torch.save(
         {"first": HONEST[name], **value, "args": HONEST[name]},

@@ -268,8 +268,8 @@ def chain_of_lists() -> bytes:
 
 
 def bomb_of_references() -> bytes:
-    """One dict of 40,000 names under 40,000 keys: a square of steps for whoever looks into all."""
-    names = b"".join(b"X\x06\x00\x00\x00%06d" % i + b"N" for i in range(40_000))
+    """One dict of 20,000 names under 20,000 keys: a square of steps for whoever looks into all."""
+    names = b"".join(b"X\x06\x00\x00\x00%06d" % i + b"N" for i in range(20_000))
     keys = b"".join(b"(" + part + b"u" for part in _cut(names))
     outer = b"".join(b"(" + part.replace(b"N", b"h\x00") + b"u" for part in _cut(names))
     return b"\x80\x04}q\x00" + keys + b"}" + outer + b"."
