@@ -120,18 +120,14 @@ def upfirdn2d(
             (fir[None] * gain, (1, up), [left, right, 0, 0], (1, down)),
             (fir[:, None], (up, 1), [0, 0, top, bottom], (down, 1)),
         ]
-    for kernel, factors, pads, (
-        rows,
-        columns,
-    ) in passes:  # pixels that are dropped are not computed
+    for kernel, factors, pads, steps in passes:
         x = _spread(x, *factors, pads)
         kernel = kernel.flip([0, 1]).to(x.dtype)  # a convolution; conv2d correlates
         if kernel.numel() == 1:  # a fifth of the time
-            x = x[:, :, ::rows, ::columns] * kernel
-        else:
+            x = x[:, :, :: steps[0], :: steps[1]] * kernel
+        else:  # pixels that are dropped are not computed
             C = x.shape[1]
-            kernel = kernel.expand(C, 1, *kernel.shape)
-            x = F.conv2d(x, kernel, stride=(rows, columns), groups=C)
+            x = F.conv2d(x, kernel.expand(C, 1, *kernel.shape), stride=steps, groups=C)
     return x
 
 
