@@ -552,7 +552,11 @@ def test_generate_truncates_by_layers(
         assert not np.array_equal(expected, generator.generate([3, 4], truncation_psi=1))
     assert np.array_equal(pixels("images/seed0004.png"), expected[1])
     assert np.array_equal(pixels("grid.png"), np.concatenate(list(expected), axis=1))
-    with zipfile.ZipFile("set.zip") as archive, Image.open(archive.open("seed0003.png")) as image:
+    with (
+        zipfile.ZipFile("set.zip") as archive,
+        archive.open("seed0003.png") as file,
+        Image.open(file) as image,
+    ):
         assert np.array_equal(np.asarray(image), expected[0])
     assert "is complete" in run(*command, "--out", "images").out
     done = run("generate", bundle, "--out", "other", "--truncation-psi", "nose=1")
@@ -727,7 +731,7 @@ def test_generate_a_zip_file(run: Callable[..., Done], conditional_bundle: Path)
     assert json.loads(done.out)["files"] == ["new/set.zip"]
     with zipfile.ZipFile("new/set.zip") as archive:
         records = [json.loads(line) for line in archive.read("manifest.jsonl").splitlines()]
-        with Image.open(archive.open("seed0005.jpg")) as image:
+        with archive.open("seed0005.jpg") as file, Image.open(file) as image:
             assert (image.format, image.size) == ("JPEG", (32, 32))
     assert [record["class_idx"] for record in records] == [0, 1, 2, 4, 0, 1, 2]
     assert os.listdir("new") == ["set.zip"]
