@@ -44,7 +44,7 @@ def serve_on_ray(
         OSError: the port is in use.
         BundleError: there is no bundle, or a machine has none, or another one.
         MissingExtra: Ray is not installed.
-        EngineError: no cluster, no room in it, or a backend that does not run.
+        EngineError: no cluster, no room in it, or a proxy or backend that does not run.
     """
     with connected(address):
         serve = import_serve()
@@ -58,13 +58,26 @@ def serve_on_ray(
         with bind(host, port) as listening:  # free, as far as this machine can tell
             port = listening.getsockname()[1]
         try:
-            serve.start(http_options={"host": host, "port": port})
+            _start_proxy(serve, host, port)
             deploy(target)
             shown = f"[{host}]" if ":" in host else host
             ready(f"http://{shown}:{port}")
             wait()
         finally:
             serve.shutdown()
+
+
+def _start_proxy(serve: Any, host: str, port: int) -> None:
+    """Have Ray Serve listen. It kills a proxy that needs too long, and fails for that alone."""
+    from ray.exceptions import RayError
+
+    try:
+        serve.start(http_options={"host": host, "port": port})
+    except (RayError, TimeoutError) as error:
+        raise EngineError(
+            f"Ray Serve's proxy did not start: {one_line(error)} Try again; for a busy cluster, "
+            "start its head with RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S=20 in the environment."
+        ) from error
 
 
 def deploy(target: Any, *, name: str = APPLICATION, route_prefix: str = "/") -> None:

@@ -6,12 +6,15 @@ What runs on a cluster is in tests/apps/cluster/test_connection.py.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import yaml
 
+from stylert.apps.cluster import serving_server
 from stylert.apps.cluster.serving import (
     app,
     application,
@@ -173,6 +176,32 @@ def test_serve_run_tells_errors_as_one_line() -> None:
         with pytest.raises(click.ClickException, match=words) as caught:
             app(arguments)
         assert "\n" not in caught.value.message
+
+
+def test_a_proxy_that_ray_kills_is_told_as_one_line(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch, refuses: Callable[..., Any]
+) -> None:
+    from ray.exceptions import ActorUnavailableError
+
+    calls: list[str] = []
+
+    class BusyServe:
+        def status(self) -> Any:
+            return SimpleNamespace(proxies={})
+
+        def start(self, **_: Any) -> None:
+            calls.append("start")
+            raise ActorUnavailableError("The proxy was killed.\nIts log follows.", None)
+
+        def shutdown(self) -> None:
+            calls.append("shutdown")
+
+    monkeypatch.setattr(serving_server, "connected", nullcontext)
+    monkeypatch.setattr(serving_server, "import_serve", BusyServe)
+    words = ("proxy did not start", "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S=20")
+    with refuses(*words, error=EngineError):
+        serving_server.serve_on_ray(RayOptions(bundle=str(bundle)), port=0)
+    assert calls == ["start", "shutdown"]
 
 
 def test_what_is_counted_is_counted_twice() -> None:
