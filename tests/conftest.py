@@ -48,7 +48,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
 
 # What tests make either stays or is soon gone: to look for garbage as often as Python does by
-# itself takes a tenth of their time.
+# itself takes some hundredths of their time.
 gc.set_threshold(10_000, 10, 10)
 
 TESTS = Path(__file__).parent

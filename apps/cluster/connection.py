@@ -21,11 +21,13 @@ from stylert.runtime.errors import EngineError, InvalidInput, StylertError
 from stylert.runtime.machine import usable_cpus
 from stylert.runtime.packages import need
 
-__all__ = ["connected", "import_ray", "import_serve", "one_line", "opening_on", "raise_cause"]
+__all__ = ["PROXY_PATIENCE", "connected", "import_ray", "import_serve", "one_line", "opening_on"]
+__all__ += ["raise_cause"]
 
 LOCAL_OBJECT_STORE = 128 << 20  # bytes; images never pass through it
 CONNECT_SECONDS = 5.0
-PROXY_SECONDS = "20"  # three times: Ray's 5 s are few where all processes start on one busy machine
+# Three times: Ray's 5 s are few where all its processes start on one busy machine.
+PROXY_PATIENCE = ("RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S", "20")
 STARTS = 2  # of Ray here, which gives up after half a minute; what the first one read, is read fast
 
 
@@ -122,7 +124,7 @@ def _connect(ray: Any, address: str) -> None:
         address = os.environ.get("RAY_ADDRESS") or "auto"
     if address == "local":
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Ray would tell its makers
-        os.environ.setdefault("RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S", PROXY_SECONDS)
+        os.environ.setdefault(*PROXY_PATIENCE)
         options |= {
             "include_dashboard": False,
             "num_cpus": usable_cpus(),

@@ -8,7 +8,12 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from stylert.apps.cluster.connection import connected, import_serve, one_line
+from stylert.apps.cluster.connection import (
+    PROXY_PATIENCE,
+    connected,
+    import_serve,
+    one_line,
+)
 from stylert.apps.cluster.serving import NAME, application
 from stylert.apps.cluster.serving_options import RayOptions
 from stylert.apps.serving.server import bind
@@ -76,7 +81,7 @@ def _start_proxy(serve: Any, host: str, port: int) -> None:
     except (RayError, TimeoutError) as error:
         raise EngineError(
             f"Ray Serve's proxy did not start: {one_line(error)} Try again; for a busy cluster, "
-            "start its head with RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S=20 in the environment."
+            f"start its head with {'='.join(PROXY_PATIENCE)} in the environment."
         ) from error
 
 

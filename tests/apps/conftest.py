@@ -70,6 +70,15 @@ class FakeGenerator:
             image[0, 0] = (seeds[0] + 16 * len(seeds) + label) % 256
         return images
 
+    def interrupt(self, after: int, error: BaseException) -> Callable[[int, int], None]:
+        """Progress that raises an error, once so many images were drawn."""
+
+        def raise_late(done: int, total: int) -> None:
+            if len(self.drawn) >= after:
+                raise error
+
+        return raise_late
+
 
 @pytest.fixture
 def fake() -> type[FakeGenerator]:

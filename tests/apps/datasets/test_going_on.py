@@ -34,11 +34,7 @@ def test_it_goes_on_where_it_was(
     write_dataset(fake(), described, tmp_path / "whole" / "out")
     out = tmp_path / "stopped" / "out"
     drawer = fake()
-
-    def interrupt(done: int, total: int) -> None:
-        if len(drawer.drawn) >= 16:
-            raise error
-
+    interrupt = drawer.interrupt(16, error)
     with pytest.raises(type(error)):
         write_dataset(drawer, described, out, progress=interrupt)
     assert drawer.drawn == list(range(16))

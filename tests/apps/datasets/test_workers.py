@@ -76,11 +76,7 @@ def test_workers_go_on_where_others_were(
     write_dataset(fake(), job, tmp_path / "whole" / "out")
     out = tmp_path / "stopped" / "out"
     drawer = fake()
-
-    def interrupt(done: int, total: int) -> None:
-        if len(drawer.drawn) >= 16:
-            raise error
-
+    interrupt = drawer.interrupt(16, error)
     with pytest.raises(type(error)):
         write_dataset(drawer, job, out, workers=3, progress=interrupt)
     rest = fake()
