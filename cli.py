@@ -83,6 +83,7 @@ def _stylert(
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run the command line. Exits 0, 1 (the job failed), 2 (wrong usage) or 130 (interrupted)."""
     signal.signal(signal.SIGTERM, _interrupt)
+    console.open_streams()
     warnings.showwarning = lambda message, *_: console.warn(str(message))
     try:
         run = typer.main.get_command(app)

@@ -21,6 +21,7 @@ from stylert.commands.options import (
     in_output,
     in_panel,
 )
+from stylert.commands.target_files import check_writable
 from stylert.commands.text.numbers import parse_counts
 from stylert.commands.text.seeds import parse_class
 from stylert.runtime.bundle import Bundle
@@ -105,6 +106,8 @@ def bench(
         need("matplotlib", extra="plot")
         if plot.suffix not in (".png", ".svg", ".pdf"):
             raise InvalidInput(f"plot: got {plot.name!r}, expected .png, .svg or .pdf")
+    for file in filter(None, (out, plot)):
+        check_writable(file)
     if untrained is not None:
         checkpoint = f"untrained:{untrained}"
     if checkpoint is None:
@@ -185,15 +188,15 @@ def _bench_encoder(
 
 
 def _tell(result: BenchResult, sizing: Sizing | None, output: Output, *, notes: list[str]) -> None:
-    """Write and print what was found."""
-    if output.file is not None:
-        publish_bytes(output.file, result.to_json().encode(), overwrite=True)
+    """Print and write what was found; first what cannot fail."""
     if output.as_json and sizing is not None:
         console.print_json({**json.loads(result.to_json()), "plan": sizing.to_json()})
     elif output.as_json:
         typer.echo(result.to_json())
     else:
         _print(result, sizing, notes=notes)
+    if output.file is not None:
+        publish_bytes(output.file, result.to_json().encode(), overwrite=True)
     if output.plot is not None:
         from stylert.apps.bench.plot import plot as draw
 

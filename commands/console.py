@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -20,6 +22,7 @@ from rich.text import Text
 __all__ = [
     "log_progress",
     "note",
+    "open_streams",
     "print_json",
     "print_table",
     "say",
@@ -30,12 +33,26 @@ __all__ += ["tell", "tell_result", "warn"]
 
 # Tables that go to a file or a pipe are not squeezed into 80 columns.
 # What is printed holds names of files, in which [brackets] are no colours and :colons: no emoji.
-out = Console(markup=False, emoji=False, width=None if sys.stdout.isatty() else 140)
-err = Console(markup=False, emoji=False, stderr=True, width=None if sys.stderr.isatty() else 140)
+# A process may have none of the two streams: `stylert info x >&-`, a daemon, pythonw.
+_TO_PEOPLE, _ERRORS_TO_PEOPLE = (
+    stream is not None and stream.isatty() for stream in (sys.stdout, sys.stderr)
+)
+out = Console(markup=False, emoji=False, width=None if _TO_PEOPLE else 140)
+err = Console(markup=False, emoji=False, stderr=True, width=None if _ERRORS_TO_PEOPLE else 140)
 
 LINES = {"note": "dim", "warning": "yellow", "error": "red"}
 CELLS = {"ok": "green", "missing": "dim", "broken": "red", "conflict": "red", "FAILED": "red"}
 LOG_SECONDS = 30.0  # between two lines of progress where stderr is no terminal
+
+
+def open_streams() -> None:
+    r"""Have two streams that take any text: what an alphabet lacks is escaped, as \u2026."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
+        if isinstance(stream := getattr(sys, name), io.TextIOWrapper):
+            with suppress(OSError):  # its file became a pipe by dup2, and is asked where it stands
+                stream.reconfigure(errors="backslashreplace")
 
 
 def say(line: str) -> None:

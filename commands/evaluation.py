@@ -24,7 +24,7 @@ from stylert.commands.options import (
     in_where,
 )
 from stylert.commands.picture import Picture
-from stylert.commands.target_files import check_picture
+from stylert.commands.target_files import check_picture, check_writable
 from stylert.commands.text.metrics import parse_metrics, parse_sweep
 from stylert.runtime.drawing_options import DrawingOptions
 from stylert.runtime.errors import InvalidInput
@@ -125,6 +125,8 @@ def evaluate(
         check_plot(plot)
     if sheet is not None:
         check_picture(sheet, quality=None, force=True)
+    for file in filter(None, (plot, save_stats)):
+        check_writable(file)
     from stylert.apps.datasets import DatasetJob, Seeds, open_for_workers
     from stylert.apps.evaluation import (
         METRICS,

@@ -138,7 +138,7 @@ def export(
         in_int8("Least PSNR of INT8 pictures in dB, 40 by default: layers stay in float32 for it."),
     ] = None,
     weights: Annotated[
-        str, in_stored("Large weights as fp32; int16: half the size; or int8: a third, less exact.")
+        str, in_stored("Large weights as fp32; int16: half the size; or int8: about a quarter.")
     ] = "fp32",
     weights_floor: Annotated[
         float | None,
@@ -151,9 +151,13 @@ def export(
         bool,
         in_stored("The graphs take offsets of single channels, for edit.", "--style-space"),
     ] = False,
-    classes: Annotated[
+    class_names: Annotated[
         Any,
-        in_stored("Names of the classes: a,b,c, or a file with a name a line.", read=parse_names),
+        in_stored(
+            "Names of the classes: a,b,c, or a file with a name a line.",
+            "--classes",
+            read=parse_names,
+        ),
     ] = None,
     encoder: Annotated[
         bool, in_stored("Keep the encoder of a file of pSp, e4e or ReStyle, for invert.")
@@ -169,7 +173,7 @@ def export(
         "--int8": int8,
         "--gradient": gradient,
         "--style-space": style_space,
-        "--classes": classes is not None,
+        "--classes": class_names is not None,
     }
     if out is None:
         _check_file_alone(exported, kept)
@@ -180,14 +184,19 @@ def export(
     if out is not None:
         check_target(out, force=force)
     exported.check(out, force=force)
+    proof = {"verify_seeds": verify_seeds is not None, "allow_chaotic": allow_chaotic}
+    if not verify and (of_proof := [name for name, given in proof.items() if given]):
+        raise InvalidInput(f"{of_proof[0]}: got one with verify=False, which compares nothing")
+    if half == "none" and half_strict:
+        raise InvalidInput("half_strict: got one with half='none', which has nothing in half")
     if int8_floor is not None and not int8:
         raise InvalidInput("int8_floor: got one without int8=True, which it belongs to")
     floor = (FLOOR if int8_floor is None else int8_floor) if int8 else None
     if floor is not None:
         check_floor(floor)
     model = read_as.read(checkpoint)
-    if classes is not None:
-        model = replace(model, class_names=classes)
+    if class_names is not None:
+        model = replace(model, class_names=class_names)
     with _keep(out) as folder:
         with console.show_progress() as progress:
             report = export_bundle(

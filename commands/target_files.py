@@ -2,18 +2,40 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
 from stylert.runtime.errors import InvalidInput
 from stylert.runtime.images import holds_channels, image_format
 
-__all__ = ["check_channels", "check_new", "check_picture"]
+__all__ = ["check_channels", "check_new", "check_picture", "check_writable"]
 
 
 def check_new(path: Path, *, force: bool) -> None:
     """Refuse to replace a file, unless `force` is given."""
     if path.exists() and not force:
         raise InvalidInput(f"{path} exists. Pass force=True to replace it, or choose another name.")
+    check_writable(path)
+
+
+def check_writable(path: Path) -> None:
+    """Refuse a file that cannot be written where it is to be, before the work that it is to keep.
+
+    Raises:
+        OSError: a folder of that name, or above it something that is no folder, or one that this
+            user may not write to.
+    """
+    above = next(folder for folder in path.absolute().parents if folder.exists())
+    if path.is_dir():
+        wrong = errno.EISDIR
+    elif not above.is_dir():
+        wrong = errno.ENOTDIR
+    elif not os.access(above, os.W_OK | os.X_OK):
+        wrong = errno.EACCES
+    else:
+        return
+    raise OSError(wrong, os.strerror(wrong), str(path))
 
 
 def check_picture(path: Path, *, quality: int | None = None, force: bool) -> None:

@@ -224,6 +224,19 @@ def test_export_replaces_with_force_alone(run: Callable[..., Done], bundle_copy:
     assert os.listdir() == [bundle_copy.name]
 
 
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("sg2-cond-32", "5, one for each."), ("sg2-skip-32", "none: it has no classes.")],
+)
+def test_export_with_other_numbers_of_classes(
+    run: Callable[..., Done], name: str, expected: str
+) -> None:
+    done = run("export", GOLDENS / f"{name}.pkl", "--classes", "a,b", "--out", "bundle")
+    assert done.code == 2
+    assert done.error == f"--classes: got 2 names of classes, expected {expected}"
+    assert not Path("bundle").exists()
+
+
 @pytest.mark.parametrize("option", ["--force", "--no-force"])
 def test_export_that_fails_its_check_publishes_nothing(
     run: Callable[..., Done],
@@ -931,6 +944,17 @@ def test_bench(run: Callable[..., Done], bundle: Path) -> None:
     assert json.loads(Path("r/bench.json").read_bytes()) == found
 
 
+@pytest.mark.parametrize("option", ["--out", "--plot"])
+def test_bench_refuses_a_file_that_it_could_not_write(
+    run: Callable[..., Done], bundle: Path, option: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before the minutes of timing, and not after them."""
+    monkeypatch.setattr("stylert.apps.bench.bundle_bench.bench_bundle", None)
+    Path("file").touch()
+    done = run("bench", bundle, option, "file/chart.png")
+    assert (done.code, done.error) == (1, "file/chart.png: Not a directory")
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -1084,6 +1108,36 @@ def test_a_reader_that_has_gone_is_no_traceback(tmp_path: Path, bundle: Path) ->
     with os.fdopen(writing, "w") as out:
         done = subprocess.run(arguments, cwd=tmp_path, stdout=out, stderr=subprocess.PIPE)
     assert (done.returncode, done.stderr) == (1, b"")
+
+
+@posix
+@pytest.mark.parametrize("closed", [">&-", ">&- 2>&-"])
+def test_a_process_without_streams(closed: str, tmp_path: Path, bundle: Path) -> None:
+    """As a daemon's, or pythonw's: what would be told is lost, and the work is done."""
+    script = [sys.executable, "-m", "stylert.cli"]
+    said = shlex.join([*script, "generate", str(bundle), "--seeds", "1", "--out", "images"])
+    done = subprocess.run(f"{said} {closed}", shell=True, cwd=tmp_path, capture_output=True)
+    assert done.returncode == 0, done.stderr
+    assert b"Traceback" not in done.stderr
+    assert (tmp_path / "images" / "seed0001.png").stat().st_size > 100
+
+
+def test_what_an_alphabet_lacks_is_escaped(tmp_path: Path, bundle: Path) -> None:
+    """Also the dots of a table's cell that is too long, which are no text of ours."""
+    long = shutil.copytree(bundle, tmp_path / "émile")
+    (long / "manifest.json").chmod(0o644)
+    manifest = json.loads((long / "manifest.json").read_text(encoding="utf-8"))
+    manifest["provenance"]["notes"] = ["é" + "x" * 400]
+    (long / "manifest.json").write_text(json.dumps(sealed(manifest)), encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-m", "stylert.cli", "info", "émile"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout.startswith(rb"\xe9mile")
+    assert rb"\u2026" in done.stdout
 
 
 @pytest.mark.usefixtures("warm_python")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -219,8 +220,9 @@ class DatasetWriter:
         for file in self.files():
             if not file.is_file():
                 raise InvalidInput(
-                    f"{file} is gone from a data set that was complete. Pass force=True to start "
-                    "over."
+                    f"{file} is gone from a data set that was complete. Draw it again: stylert "
+                    f"verify {shlex.quote(str(self._out))} --repair BUNDLE; or pass force=True to "
+                    "start over."
                 )
 
     def _is_written(self, shard: int) -> bool:

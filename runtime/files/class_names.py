@@ -18,7 +18,8 @@ def check_class_names(classes: Classes) -> None:
     """
     names = classes.names
     if names and len(names) != classes.count:
-        raise ValueError(f"got {len(names)} names of classes, expected {classes.count}")
+        expected = f"{classes.count}, one for each" if classes.count else "none: it has no classes"
+        raise ValueError(f"got {len(names)} names of classes, expected {expected}")
     for name in names:
         text = isinstance(name, str) and name.isprintable() and name == name.strip()
         if not text or not 0 < len(name) <= _LONGEST or set(name) & set(",:=") or name.isdigit():

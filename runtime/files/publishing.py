@@ -146,7 +146,8 @@ def naming(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        parts = Path(str(error.filename)).parts
+        named = (error.filename, error.filename2)  # of a copy it is the source, then the target
+        parts = [part for name in named for part in Path(str(name)).parts]
         if error.filename is not None and not any(part.endswith(PARTIAL) for part in parts):
             raise
         raise OSError(error.errno, error.strerror or str(error), str(path)) from error

@@ -32,13 +32,25 @@ def test_a_table_and_json(plain_bundle: Path, tmp_path: Path) -> None:
     [
         (("export", "x.pkl", "--int8-floor", "30"), "--int8-floor: got one without --int8"),
         (
+            ("export", "x.pkl", "--no-verify", "--verify-seeds", "4"),
+            "--verify-seeds: got one with --no-verify",
+        ),
+        (
+            ("export", "x.pkl", "--allow-chaotic", "--no-verify"),
+            "--allow-chaotic: got one with --no-verify",
+        ),
+        (
+            ("export", "x.pkl", "--half", "none", "--half-strict"),
+            "--half-strict: got one with --half none",
+        ),
+        (
             ("export", "x.pkl", "--int8", "--int8-floor", "5"),
             "--int8-floor: got 5, expected a PSNR",
         ),
         (("quantize", ".", "--int8-floor", "nan"), "--int8-floor: got nan, expected a PSNR"),
     ],
 )
-def test_wrong_floors(
+def test_options_that_are_wrong_or_would_do_nothing(
     arguments: tuple[str, ...],
     words: str,
     tmp_path: Path,

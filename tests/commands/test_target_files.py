@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from stylert.commands.target_files import check_channels, check_new, check_picture
+from stylert.commands.target_files import check_channels, check_new, check_picture, check_writable
 from stylert.runtime.images import save_image
 
 Refuses = Callable[..., AbstractContextManager[None]]
@@ -61,6 +63,26 @@ def test_what_is_refused(refuses: Refuses, path: str, quality: int | None, messa
     Path("folder.png").mkdir()
     with refuses(message):
         check_picture(Path(path), quality=quality, force=True)
+
+
+def test_a_place_that_cannot_be_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("file").touch()
+    Path("folder/inner").mkdir(parents=True)
+    for check in (check_writable, partial(check_new, force=True)):
+        check(Path("folder/new/one"))
+        check(Path("file"))
+        with pytest.raises(NotADirectoryError) as caught:
+            check(Path("file/one"))
+        assert caught.value.filename == "file/one"
+        with pytest.raises(IsADirectoryError):
+            check(Path("folder"))
+    # Root may write anywhere, so the system's answer is put in its mouth.
+    asked = []
+    monkeypatch.setattr("os.access", lambda path, mode: asked.append((path, mode)))
+    with pytest.raises(PermissionError) as denied:
+        check_writable(Path("folder/new/one"))
+    assert denied.value.filename == "folder/new/one"
+    assert asked == [(Path("folder").absolute(), os.W_OK | os.X_OK)]
 
 
 @pytest.mark.parametrize(

@@ -226,7 +226,8 @@ def test_a_complete_data_set_is_left_alone(
         return
     *_, removed = late.files()
     removed.unlink()
-    with refuses(f"{removed} is gone from a data set that was complete. Pass force=True to start"):
+    repairing = f"Draw it again: stylert verify {out} --repair BUNDLE; or pass force=True to start"
+    with refuses(f"{removed} is gone from a data set that was complete. {repairing}"):
         write_dataset(fake(), described, out)
     write_dataset(fake(), described, out, force=True)
     assert contents(tmp_path) == before

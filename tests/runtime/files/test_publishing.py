@@ -175,14 +175,16 @@ def test_a_link_to_a_folder_stays_one(tmp_path: Path) -> None:
 
 
 def test_errors_are_told_of_what_people_know(tmp_path: Path) -> None:
-    def told(filename: str | None) -> str:
+    def told(filename: str | None, filename2: str | None = None) -> str:
         with pytest.raises(OSError, match="why") as caught, naming(tmp_path / "file"):
-            raise OSError(errno.EIO, "why", filename)
+            raise OSError(errno.EIO, "why", filename, None, filename2)
         return str(caught.value.filename)
 
     assert told(None) == told(str(tmp_path / ".file.1.partial")) == str(tmp_path / "file")
     assert told(str(tmp_path / "set.partial" / "x.png")) == str(tmp_path / "file")
-    assert told("another") == "another"
+    assert told("another") == told("another", "third") == "another"
+    # A disk that is full in the middle of a copy: the source is well.
+    assert told("source", str(tmp_path / ".file.1.partial" / "x")) == str(tmp_path / "file")
 
 
 TERMINATED = """
