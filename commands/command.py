@@ -34,6 +34,7 @@ __all__ = ["Command", "as_command"]
 class Command(TyperCommand):
     """A command that refuses an option given twice, unless it takes several values.
 
+    And an empty one, as of a variable that the shell has not: an empty path is the current folder.
     It knows the options of the official scripts, and says what they are called here.
     """
 
@@ -41,7 +42,7 @@ class Command(TyperCommand):
         """Read what was given; wrong usage is an exception of click's."""
         typed = list(args)
         try:
-            self._refuse_twice(ctx, typed)
+            self._refuse_odd(ctx, typed)
             return super().parse_args(ctx, args)
         except Exception as error:
             options = {name for p in self.get_params(ctx) for name in (*p.opts, *p.secondary_opts)}
@@ -50,11 +51,16 @@ class Command(TyperCommand):
                 ctx.fail(meant)
             raise
 
-    def _refuse_twice(self, ctx: Any, args: list[str]) -> None:
-        _, _, order = self.make_parser(ctx).parse_args(list(args))
+    def _refuse_odd(self, ctx: Any, args: list[str]) -> None:
+        given, _, order = self.make_parser(ctx).parse_args(list(args))
         for parameter, times in Counter(order).items():
+            names = "/".join([*parameter.opts, *parameter.secondary_opts])
+            value = given.get(parameter.name)
+            if "" in (value if isinstance(value, (list, tuple)) else [value]):
+                is_option = parameter.param_type_name == "option"
+                name = names if is_option else parameter.name.upper()
+                ctx.fail(f"{name} is empty: give it a value, or leave it out.")
             if times > 1 and not parameter.multiple:
-                names = "/".join([*parameter.opts, *parameter.secondary_opts])
                 often = "twice" if times == 2 else f"{times} times"
                 ctx.fail(f"{names} is given {often}: pass it once.")
 

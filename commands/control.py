@@ -198,6 +198,6 @@ def _make_styles(generator: Generator, source: Source, options: StyleOptions) ->
 
 def _tell(generator: Generator, figure: np.ndarray, path: Path, *, as_json: bool) -> None:
     height, width = figure.shape[:2]
-    facts = {"backend": generator.choice, "file": str(path), "width": width, "height": height}
+    facts = {"backend": generator.choice, "files": [str(path)], "width": width, "height": height}
     done = f"Wrote {path}: {width}x{height} pixels."
     console.tell_result(facts, generator.choice, done, as_json=as_json)

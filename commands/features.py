@@ -58,7 +58,7 @@ def features(
     if gradient and kind not in KINDS and Path(kind).suffix == ".onnx":
         check_new(out, force=force)
         write_feature_loss(kind, out)
-        console.tell_result({"file": str(out)}, f"Wrote {out}, of {kind}.", as_json=as_json)
+        console.tell_result({"files": [str(out)]}, f"Wrote {out}, of {kind}.", as_json=as_json)
         return
     check_choice("kind", kind, KINDS)
     published = PUBLISHED[kind]
@@ -73,6 +73,6 @@ def features(
     make_feature_network(kind, files, out)
     if gradient:
         write_feature_loss(out, out)
-    facts = {"file": str(out), "weights": [str(file) for file in files]}
+    facts = {"files": [str(out)], "weights": [str(file) for file in files]}
     of = " and ".join(map(str, files))
     console.tell_result(facts, f"Wrote {out}, of {of}.", as_json=as_json)

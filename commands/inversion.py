@@ -88,7 +88,8 @@ def invert(
         np.savez(file, w=ws, names=np.array([path.name for path in files]))
     if preview is not None:
         save_image(make_grid(np.stack(shown), len(files), 2), preview, quality=quality)
-    result = {"backend": generator.choice, "file": str(out), "pictures": len(files)}
+    written = [str(file) for file in (out, preview) if file is not None]
+    result = {"backend": generator.choice, "files": written, "pictures": len(files)}
     console.tell_result(
         result,
         generator.choice,

@@ -112,7 +112,7 @@ def project(
         way = _Way(generator, images, start, search, out, resume, where.threads)
         last = way.walk(_show(pictures, images), _open_film(film, force))
         facts = {
-            "out": str(out),
+            "files": [str(file) for file in (out, film) if file is not None],
             "photos": [str(file) for file in files],
             "psnr": [round(float(p), 2) for p in last.best_psnr],
             "distance": None if last.distance is None else [float(d) for d in last.distance],
@@ -120,9 +120,8 @@ def project(
             "backend": generator.choice,
         }
     decibels = ", ".join(f"{p:.1f}" for p in last.best_psnr[:8])
-    console.tell_result(
-        facts, f"Wrote {out}: {len(files)} w, {decibels} dB from the photos.", as_json=as_json
-    )
+    done = f"Wrote {out}: {len(files)} w, {decibels} dB from the photos."
+    console.tell_result(facts, generator.choice, done, as_json=as_json)
 
 
 class _Way:
@@ -340,5 +339,10 @@ def inpaint(
     lines = [
         f"Wrote {file}: {p:.1f} dB around the hole." for file, p in zip(files, psnr, strict=True)
     ]
-    facts = {"out": [str(file) for file in files], "psnr": psnr}
-    console.tell_result(facts, *lines, as_json=as_json)
+    written = files if ws is None else [*files, ws]
+    facts = {
+        "files": [str(file) for file in written],
+        "psnr": psnr,
+        "backend": generator.choice,
+    }
+    console.tell_result(facts, generator.choice, *lines, as_json=as_json)

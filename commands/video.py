@@ -109,7 +109,8 @@ def video(
         walks = draw_walks(generator, keyframes, **way)
         with console.show_image_progress() as progress:
             written = file.write(walks, total=total, progress=progress)
-    facts = {"backend": generator.choice, **vars(written), "path": str(written.path)}
+    about = {name: value for name, value in vars(written).items() if name != "path"}
+    facts = {"backend": generator.choice, "files": [str(written.path)], **about}
     done = f"Wrote {written.path}: {_tell_size(written)}, {written.seconds:.1f} s, {written.codec}."
     console.tell_result(facts, generator.choice, done, as_json=as_json)
 

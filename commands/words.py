@@ -200,7 +200,7 @@ def search(
         write_result(ws, found.ws)
     similarity = [round(float(s), 4) for s in found.similarity]
     facts = {
-        "out": [str(file) for file in files],
+        "files": [str(file) for file in (files if ws is None else [*files, ws])],
         "similarity": similarity,
         "known": found.known,
         "backend": generator.choice,
@@ -208,7 +208,7 @@ def search(
     lines = [
         f"Wrote {file}: similarity {s:.3f}." for file, s in zip(files, similarity, strict=True)
     ]
-    console.tell_result(facts, *lines, as_json=as_json)
+    console.tell_result(facts, generator.choice, *lines, as_json=as_json)
 
 
 def _name_files(out: Path, count: int) -> list[Path]:

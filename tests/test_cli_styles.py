@@ -126,7 +126,7 @@ def test_mix_passes_its_options_on(
     )
     assert (done.code, done.err) == (0, "")
     found = json.loads(done.out)
-    assert (found["file"], found["width"], found["height"]) == ("m.png", 64, 32)
+    assert (found["files"], found["width"], found["height"]) == (["m.png"], 64, 32)
     expected = conditional.mix(
         [1],
         [2, 3],
@@ -272,7 +272,7 @@ def test_edit_of_a_class(
         "--seed 1 --class 3 --direction pca:0 --strengths 2 --out a.png --json",
     )
     assert (done.code, done.err) == (0, "")
-    assert json.loads(done.out)["file"] == "a.png"
+    assert json.loads(done.out)["files"] == ["a.png"]
     direction = conditional.pca(k=1, class_idx=3).direction(0)
     moved = conditional.edit(conditional.styles([1], class_idx=3), direction, 2)
     assert close(pixels("a.png"), conditional.synthesize(moved)[0])

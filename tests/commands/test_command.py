@@ -88,3 +88,19 @@ def test_an_option_of_several_values_is_given_often(run: Run) -> None:
 def test_what_looks_like_an_option_given_twice(run: Run) -> None:
     assert run("a --width 1 --tag --width").exit_code == 0  # a value
     assert run("-w 1 -- -w").exit_code == 0  # an argument
+
+
+@pytest.mark.parametrize(
+    ("line", "name"),
+    [
+        ("a -w ''", "-w/--width"),
+        ("a -w 5 --depth=", "--depth"),
+        ("a -w 5 --tag x --tag ''", "--tag"),
+        ("'' -w 5", "NAME"),
+    ],
+)
+def test_an_empty_value_is_no_current_folder(run: Run, line: str, name: str) -> None:
+    """Of a variable that the shell has not: --out "$OUT" would be where one stands."""
+    done = run(line)
+    assert done.exit_code == 2
+    assert f"{name} is empty: give it a value, or leave it out." in done.output

@@ -136,7 +136,7 @@ def test_the_command(run: Callable[..., tuple[int, str, str]], tmp_path: Path) -
     )
     assert code == 0, errors
     facts = json.loads(told)
-    assert facts["out"] == [str(out)]
+    assert facts["files"] == [str(out), str(ws)]
     assert facts["known"] is True
     assert run("generate", bundle, "--ws", ws, "--out", tmp_path / "again")[0] == 0
     (again,) = (tmp_path / "again").glob("*.png")
