@@ -35,7 +35,14 @@ from stylert.runtime.files.class_names import check_class_names
 from stylert.runtime.files.directions import DirectionSet, name_directions, read_direction_sets
 from stylert.runtime.files.listed import check_files as check_listed_files
 from stylert.runtime.files.listed import check_name, hash_file
-from stylert.runtime.files.manifest import MANIFEST, SCHEMA, check_text, read_manifest, sealed
+from stylert.runtime.files.manifest import (
+    MANIFEST,
+    SCHEMA,
+    check_place,
+    check_text,
+    read_manifest,
+    sealed,
+)
 from stylert.runtime.files.publishing import check_folder
 from stylert.runtime.labels import Classes
 
@@ -136,6 +143,7 @@ class Bundle:
         Raises:
             BundleError: not a bundle, incomplete, changed since its export, reaching out of its
                 folder, or of another schema.
+            InvalidInput: its path is no UTF-8.
         """
         path = Path(path)
         manifest = read_manifest(path)
@@ -253,8 +261,9 @@ def check_target(out: Path, *, force: bool) -> None:
 
     Raises:
         InvalidInput: it exists, and is no bundle or `force` is not given, or it holds the current
-            folder.
+            folder, or its path is no UTF-8.
     """
+    check_place(out)
     # Other programs have a manifest.json, too: a folder with that alone is not ours to replace.
     check_folder(out, force=force, kind="bundle", files=(MANIFEST, "mapping.onnx"))
 

@@ -119,6 +119,8 @@ def check_floats(name: str, value: Any, *, kinds: str = "f") -> np.ndarray:
     except ValueError:
         raise InvalidInput(f"{name}: got a ragged list, expected an array of floats.") from None
     if array.dtype.kind not in kinds:
+        if not hasattr(value, "dtype"):
+            raise InvalidInput(f"{name}: got {shown(value)}, expected floats.")
         raise InvalidInput(
             f"{name}: got dtype {array.dtype}, expected float32. Convert: array.astype('float32')"
         )

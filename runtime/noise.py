@@ -138,7 +138,8 @@ def _check_seeds(mode: str, seed: int | Sequence[int] | None, batch: int) -> lis
         )
     seeds = check_seeds(seed, name="noise_seed")
     if len(seeds) not in (1, batch):
-        raise InvalidInput(f"noise_seed: got {len(seeds)} seeds, expected 1 or {batch}.")
+        expected = "1" if batch == 1 else f"1 or {batch}"
+        raise InvalidInput(f"noise_seed: got {len(seeds)} seeds, expected {expected}.")
     return seeds
 
 

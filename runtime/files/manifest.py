@@ -9,11 +9,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from stylert.runtime.errors import BundleError
+from stylert.runtime.errors import BundleError, InvalidInput
 from stylert.runtime.files.json_files import read_json
 from stylert.runtime.files.publishing import publish_bytes
 
-__all__ = ["MANIFEST", "SCHEMA", "check_text", "publish_manifest", "read_manifest", "sealed"]
+__all__ = ["MANIFEST", "SCHEMA", "check_place", "check_text", "publish_manifest", "read_manifest"]
+__all__ += ["sealed"]
 
 MANIFEST = "manifest.json"
 SCHEMA = 1  # goes up when an older runtime could misread a newer bundle
@@ -41,12 +42,29 @@ def publish_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
     publish_bytes(folder / MANIFEST, text.encode())
 
 
+def check_place(path: Path) -> None:
+    """Refuse the folder of a bundle whose path is no UTF-8: neither ONNX Runtime nor onnx opens it.
+
+    Raises:
+        InvalidInput: so it is, as of an old ZIP file, or where the locale is C.
+    """
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        raise InvalidInput(
+            f"Bundle {str(path)!a}: the path is no UTF-8, and ONNX Runtime opens nothing else. "
+            "Rename the folder, or set LC_ALL=C.UTF-8 if its name is right."
+        ) from None
+
+
 def read_manifest(path: Path) -> dict[str, Any]:
     """The manifest of the bundle in a folder; what is in it is not checked.
 
     Raises:
         BundleError: there is no bundle, or one of another schema.
+        InvalidInput: the path is no UTF-8.
     """
+    check_place(path)
     out = shlex.quote(str(path))
     if not path.exists():
         raise BundleError(f"No bundle at {path}. Make one: stylert export CHECKPOINT --out {out}")

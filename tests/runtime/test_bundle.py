@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import pickle
 import shutil
+import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from stylert.runtime.bundle import MANIFEST, SCHEMA, Bundle, hash_file, sealed
+from stylert.runtime.bundle import MANIFEST, SCHEMA, Bundle, check_target, hash_file, sealed
 from stylert.runtime.errors import BundleError, EngineError
 from stylert.runtime.files import manifest as manifest_module
 from stylert.runtime.generator import Generator
@@ -138,6 +140,15 @@ def test_a_missing_file(bundle_copy: Path, refused: Callable[..., None], name: s
 def test_no_manifest(bundle_copy: Path, refused: Callable[..., None]) -> None:
     (bundle_copy / MANIFEST).unlink()
     refused("is not a bundle: expected a directory with a manifest.json", "stylert export")
+
+
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="their paths are Unicode")
+def test_a_path_that_is_no_utf8(bundle_copy: Path, refuses: Any) -> None:
+    """As of an old ZIP file. ONNX Runtime cannot open it, and said so in a page."""
+    place = bundle_copy.rename(bundle_copy.with_name("caf\udce9"))
+    for use in (Bundle.open, Generator.open, partial(check_target, force=True)):
+        with refuses(r"caf\udce9': the path is no UTF-8", "Rename the folder, or set LC_ALL"):
+            use(place)
 
 
 def test_no_bundle_at_all(tmp_path: Path, refuses: Any) -> None:

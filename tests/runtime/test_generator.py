@@ -342,7 +342,7 @@ def test_synthesize_refuses_styles(generator: Generator, refuses: Any, ws: Any) 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"noise_b8_conv1": None}, "noise_b8_conv1: got dtype object"),
+        ({"noise_b8_conv1": None}, "noise_b8_conv1: got None, expected floats."),
         ({"noise_b8_conv1": np.ones((1, 1, 8, 8), int)}, "noise_b8_conv1: got dtype int"),
         ({"noise_b8_conv1": np.ones((1, 1, 8, 9))}, "noise_b8_conv1: got shape (1, 1, 8, 9)"),
         ({"noise_b8_conv1": np.ones((3, 1, 8, 8))}, "noise_b8_conv1: got shape (3, 1, 8, 8)"),
@@ -385,6 +385,10 @@ def test_synthesize_refuses_two_kinds_of_noise(
 def test_synthesize_needs_a_seed_for_seeded_noise(generator: Generator, refuses: Any) -> None:
     with refuses("noise_seed: got None", "expected one for all images or one per image"):
         generator.synthesize(np.ones((2, 8, 64), np.float32), noise_mode="seeded")
+    for rows, expected in ((1, "expected 1."), (3, "expected 1 or 3.")):
+        ws = np.ones((rows, 8, 64), np.float32)
+        with refuses(f"noise_seed: got 2 seeds, {expected}"):
+            generator.synthesize(ws, noise_mode="seeded", noise_seed=[1, 2])
 
 
 @pytest.mark.parametrize(
