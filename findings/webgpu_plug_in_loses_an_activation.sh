@@ -2,7 +2,8 @@
 # ONNX Runtime 1.31.1 with its plug-in for WebGPU (onnxruntime-ep-webgpu 0.4.0) draws `Conv`, `LeakyRelu`, `Clip` as if the
 # LeakyRelu were not there, and `Conv`, `LeakyRelu`, `LeakyRelu` wrong, too. Both activations are taken into the convolution,
 # which has room for one. No error, no warning; a graph with one activation is right, and with Min and Max in place of Clip.
-# Generators that clamp what a leaky ReLU gives, as StyleGAN2 and StyleGAN3 with conv_clamp do, meet it.
+# Generators that clamp what a leaky ReLU gives, as StyleGAN2 and StyleGAN3 with conv_clamp do, meet it. ONNX Runtime 1.32.0
+# with the same plug-in draws all of them right.
 # Seen on the software adapter of Debian's Chromium (the packages chromium and libvulkan1, which this needs unless
 # VK_DRIVER_FILES names another driver): off by several units where the processor's and NumPy's numbers agree to 1e-5.
 set -euo pipefail

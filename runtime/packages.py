@@ -169,8 +169,8 @@ def need(*modules: str, extra: str) -> None:
 def keep_silent() -> None:
     """Have ONNX Runtime send nothing to anyone, if it is imported later and nobody said otherwise.
 
-    Its wheels (1.31.1 for Linux) would write an identifier of the machine into the cache folder as
-    they are imported, and send events to a web service.
+    Its wheels (1.31.1 and 1.32.0 for Linux) would write an identifier of the machine into the
+    cache folder as they are imported, and send events to a web service.
     """
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 

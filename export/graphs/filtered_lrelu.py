@@ -363,7 +363,7 @@ class FrameForm(SplitForm):
     def bend(self, x: ir.Value, clamp: float | None) -> ir.Value:
         """The nonlinearity with its clamp.
 
-        ONNX Runtime 1.31.1 fuses a convolution, LeakyRelu and Clip for WebGPU to a convolution that
+        ONNX Runtime before 1.32 fuses a convolution, LeakyRelu and Clip for WebGPU to one that
         only clips. Min and Max are not fused; PRelu would be a kernel of its own in an engine.
         """
         g, x = self.emitter.graph, self.lrelu(x)

@@ -78,7 +78,7 @@ CONSUMERS = {
     "ONNX Runtime 1.32.0": Consumer(
         ("onnxruntime==1.32.0", "numpy==2.4.6"),
         "onnx_runtime.py",
-        "it is what StyleRT draws with; 1.31.1 in StyleRT's own tests",
+        "it is what StyleRT draws with",
     ),
     "OpenVINO 2026.4.1": Consumer(
         ("openvino==2026.4.1", "numpy==2.4.6"),

@@ -54,7 +54,7 @@ def test_weights_lie_in_the_other_file(opened: Bundle) -> None:
 
 
 def test_no_activation_follows_another(opened: Bundle) -> None:
-    """ONNX Runtime 1.31.1 fuses both into a convolution for WebGPU, and forgets the first."""
+    """ONNX Runtime before 1.32 fuses both into a convolution for WebGPU, and forgets the first."""
     nodes = onnx.load(opened.file(GPU), load_external_data=False).graph.node
     kinds = {name: node.op_type for node in nodes for name in node.output}
     followed = [kinds.get(node.input[0]) for node in nodes if node.op_type in FUSED]
