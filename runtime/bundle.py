@@ -21,7 +21,7 @@ import hashlib
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
@@ -123,7 +123,12 @@ class GeneratorSpec:
 
 @dataclass(frozen=True, eq=False)  # arrays have no one answer to ==
 class Bundle:
-    """An opened bundle: its manifest, checked, and its files."""
+    """An opened bundle: its manifest, checked, and its files.
+
+    Attributes:
+        path: its folder, as it was given.
+        folder: the same from the root on: its files are found wherever the process goes later.
+    """
 
     path: Path
     family: str
@@ -132,6 +137,10 @@ class Bundle:
     w_avg: np.ndarray  # [w_dim] float32, or [classes, w_dim] where each class has its own
     classes: Classes  # how many there are, and their names where they are known
     manifest: Mapping[str, Any]
+    folder: Path = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "folder", self.path.absolute())
 
     @classmethod
     def open(cls, path: str | Path, *, check_files: bool = True) -> Bundle:
@@ -181,7 +190,7 @@ class Bundle:
 
     def file(self, graph: str) -> Path:
         """Path of a graph's ONNX file."""
-        return self.path / self.graphs[graph].file
+        return self.folder / self.graphs[graph].file
 
     def graph_sha256(self, graph: str) -> str:
         """SHA-256 of a graph, from the manifest; of both hashes if its weights lie beside it."""
@@ -242,7 +251,7 @@ class Bundle:
         try:
             if name not in self.manifest["files"]:
                 raise ValueError(f"{MANIFEST} does not list it")
-            with (self.path / name).open("rb") as file:
+            with (self.folder / name).open("rb") as file:
                 headers = read_headers(file, most=most)
                 file.seek(0)
                 with np.load(file, allow_pickle=False) as arrays:

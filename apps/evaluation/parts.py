@@ -138,7 +138,7 @@ def extract_parts(
     if rows.done < rows.count:
         parts = _list_parts(rows.done, rows.count, round_up(PART, generator.max_batch))
         path = None if features is None else str(Path(features).resolve())
-        bundle = str(Path(generator.bundle.path).resolve())
+        bundle = str(generator.bundle.folder.resolve())
         task = PartTask(bundle, job, str(folder.resolve()), name, parts, path)
         run(task)
         written = [

@@ -76,7 +76,7 @@ class Workshop:
             facts = self.shown.describe()
             on_gpu = facts.get("provider") == "cuda" or facts["backend"] == "tensorrt"
             self._opened = Generator.open(
-                self.shown.bundle.path,
+                self.shown.bundle.folder,
                 backend="onnxruntime",
                 provider="cuda" if on_gpu else "cpu",
                 gpu=facts.get("gpu_index") if on_gpu else None,

@@ -100,7 +100,7 @@ def make_table(
             progress("trying channels", 2 * pictures * (place + 1), 2 * pictures * total)
         work.save(stop)
     table = RelevanceTable(name_table(pair), pair.fingerprint, work.table)
-    write_relevance(generator.bundle.path, table, force=True)
+    write_relevance(generator.bundle.folder, table, force=True)
     work.state.unlink(missing_ok=True)
     return work.table
 
@@ -111,7 +111,7 @@ class _Work:
     def __init__(self, generator: Generator, pair: Pair, pictures: int) -> None:
         self._generator, self._pair = generator, pair
         self.channels = _list_channels(generator)
-        self.state = generator.bundle.path / f"relevance-{name_table(pair)}.part.npz"
+        self.state = generator.bundle.folder / f"relevance-{name_table(pair)}.part.npz"
         seeds = range(SEED, SEED + pictures)
         classes: dict[str, Any] = {}
         if generator.spec.c_dim:

@@ -77,7 +77,7 @@ def sample_table(
             array[label::count] -= array[label::count].mean(0)
     table: np.ndarray = (styles.T @ points / samples).astype(np.float32)
     kept_table = RelevanceTable(_name(pair), pair.fingerprint, table)
-    write_relevance(generator.bundle.path, kept_table, force=True)
+    write_relevance(generator.bundle.folder, kept_table, force=True)
     return table
 
 

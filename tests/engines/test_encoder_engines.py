@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -153,6 +154,6 @@ def test_the_head_in_half_precision_is_held_to_it(sees_drawing: Path) -> None:
     assert set(request.list_half_blocks(ENCODER)) == {"stem", "down0", "same0"}
     manifest = json.loads(json.dumps(bundle.manifest))
     manifest["encoder"]["half"] = {"half_blocks": ["input", "head"]}
-    request = BuildRequest(Bundle(**(vars(bundle) | {"manifest": manifest})), graphs=(ENCODER,))
+    request = BuildRequest(replace(bundle, manifest=manifest), graphs=(ENCODER,))
     assert {"input", "head", "pyramid2", "styles0"} <= set(request.list_half_blocks(ENCODER))
     assert len(request.list_half_blocks(ENCODER)) == 4 + bundle.spec.num_ws

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +68,7 @@ def test_a_bundle_without_half_graph_is_only_built_in_fp32(
     opened: Bundle, refuses: Refuses
 ) -> None:
     graphs = {name: graph for name, graph in opened.graphs.items() if name != HALF}
-    plain = Bundle(**(vars(opened) | {"graphs": graphs}))
+    plain = replace(opened, graphs=graphs)
     with refuses("synthesis.fp16.onnx", "precision='fp32'"):
         BuildRequest(plain)
     assert BuildRequest(plain, precision="fp32").find_onnx("synthesis").name == "synthesis.onnx"
@@ -96,6 +97,6 @@ def test_file_names_tell_sizes_from_ranges(opened: Bundle) -> None:
 @pytest.mark.parametrize("half", [None, "all", {}, {"half_blocks": None}, {"half_blocks": [8]}])
 def test_a_manifest_need_not_say_which_blocks_are_half(opened: Bundle, half: Any) -> None:
     manifest = {**opened.manifest, "half": half}
-    request = BuildRequest(Bundle(**(vars(opened) | {"manifest": manifest})))
+    request = BuildRequest(replace(opened, manifest=manifest))
     assert request.list_half_blocks("synthesis") == ()
     assert BuildRequest(opened).list_half_blocks("synthesis") == ("b8", "b16", "b32")

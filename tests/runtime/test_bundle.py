@@ -88,6 +88,19 @@ def test_a_bundle_may_be_moved(bundle_copy: Path) -> None:
     assert Bundle.open(moved).path == moved
 
 
+def test_a_process_may_go_to_another_folder(
+    bundle_copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a daemon goes to the root, with files that are not read yet."""
+    monkeypatch.chdir(bundle_copy.parent)
+    with Generator.open(bundle_copy.name, provider="cpu") as generator:
+        monkeypatch.chdir("/")
+        assert generator.bundle.path == Path(bundle_copy.name)  # as messages say it
+        assert generator.bundle.file("mapping").is_file()
+        ws = generator.styles([1])
+        assert not np.array_equal(generator.edit(ws, "sefa_all_0", 2.0), ws)
+
+
 # --- Files.
 
 

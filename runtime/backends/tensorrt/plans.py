@@ -93,7 +93,7 @@ class Plan:
 
     def file(self, bundle: Bundle) -> Path:
         """Path of the plan."""
-        return bundle.path / ENGINES / f"{self.name}.plan"
+        return bundle.folder / ENGINES / f"{self.name}.plan"
 
     def read(self, bundle: Bundle) -> bytes:
         """The plan's bytes, after all checks that need no GPU.

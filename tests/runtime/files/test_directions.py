@@ -112,9 +112,7 @@ def test_a_bundle_has_directions(bundle: Path) -> None:
 def test_an_older_bundle_has_none(bundle: Path) -> None:
     opened = Bundle.open(bundle)
     files = {k: v for k, v in opened.manifest["files"].items() if k != "directions.npz"}
-    older = Bundle(
-        **{**vars(opened), "manifest": {**opened.manifest, "files": files}},
-    )
+    older = replace(opened, manifest={**opened.manifest, "files": files})
     assert older.read_directions() == ()
 
 
