@@ -33,8 +33,8 @@ from stylert.runtime.errors import BundleError
 from stylert.runtime.files.arrays import Header, read_headers
 from stylert.runtime.files.class_names import check_class_names
 from stylert.runtime.files.directions import DirectionSet, name_directions, read_direction_sets
+from stylert.runtime.files.listed import Stamp, check_name, find_file, hash_file
 from stylert.runtime.files.listed import check_files as check_listed_files
-from stylert.runtime.files.listed import check_name, hash_file
 from stylert.runtime.files.manifest import (
     MANIFEST,
     SCHEMA,
@@ -138,6 +138,7 @@ class Bundle:
     classes: Classes  # how many there are, and their names where they are known
     manifest: Mapping[str, Any]
     folder: Path = field(init=False)
+    _stamps: dict[str, Stamp] = field(init=False, default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "folder", self.path.absolute())
@@ -185,12 +186,15 @@ class Bundle:
         for graph in bundle.graphs.values():
             if graph.file not in files:
                 raise BundleError(f"Bundle {path}: {MANIFEST} has no checksum of {graph.file!r}.")
-        check_listed_files(path, files, check_hash=check_files)
+        bundle._stamps.update(check_listed_files(path, files, check_hash=check_files))
         return bundle
 
     def file(self, graph: str) -> Path:
-        """Path of a graph's ONNX file."""
-        return self.folder / self.graphs[graph].file
+        """Path of a graph's ONNX file, if that is still the one that was opened; `BundleError`."""
+        return self._find(self.graphs[graph].file)
+
+    def _find(self, name: str) -> Path:
+        return find_file(self.folder, name, self.manifest["files"], self._stamps)
 
     def graph_sha256(self, graph: str) -> str:
         """SHA-256 of a graph, from the manifest; of both hashes if its weights lie beside it."""
@@ -251,7 +255,7 @@ class Bundle:
         try:
             if name not in self.manifest["files"]:
                 raise ValueError(f"{MANIFEST} does not list it")
-            with (self.folder / name).open("rb") as file:
+            with self._find(name).open("rb") as file:
                 headers = read_headers(file, most=most)
                 file.seek(0)
                 with np.load(file, allow_pickle=False) as arrays:

@@ -1,7 +1,8 @@
 """The files of a bundle, as its manifest lists them: plain names, whole, and closed in themselves.
 
 Whoever wrote the bundle wrote the list, too. So a file is no link that leads out of the bundle, and
-a graph names no other file than those that are listed: a backend would read it.
+a graph names no other file than those that are listed: a backend would read it. What is read long
+after that is still the file that was checked.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ from typing import Any
 from stylert.runtime.errors import BundleError
 from stylert.runtime.files.external_data import find_external_files
 
-__all__ = ["check_files", "check_name", "hash_file"]
+__all__ = ["Stamp", "check_files", "check_name", "find_file", "hash_file"]
+
+Stamp = tuple[int, int]  # of a file: bytes, and when it was written; cheaper to compare than a hash
 
 _PLAIN = re.compile(r"\w[\w.-]{0,99}", re.ASCII)  # the same file on all systems, and no folder
 _AGAIN = "Copy the bundle again, or export the checkpoint again."
@@ -37,7 +40,9 @@ def check_name(name: Any, *, ending: str = "") -> str:
     return name
 
 
-def check_files(path: Path, files: Mapping[str, Mapping[str, Any]], *, check_hash: bool) -> None:
+def check_files(
+    path: Path, files: Mapping[str, Mapping[str, Any]], *, check_hash: bool
+) -> dict[str, Stamp]:
     """Refuse a bundle whose files are not those of the list.
 
     Args:
@@ -45,13 +50,49 @@ def check_files(path: Path, files: Mapping[str, Mapping[str, Any]], *, check_has
         files: the list: 'bytes' and 'sha256' by name.
         check_hash: compare the SHA-256, too.
 
+    Returns:
+        The stamps of the files that were checked, for `find_file`.
+
     Raises:
         BundleError: a file is missing, another one, or reaches out of the bundle.
     """
+    stamps = {}
     for name, entry in files.items():
-        _check_file(path, name, entry, check_hash=check_hash)
+        stamps[name] = _check_file(path, name, entry, check_hash=check_hash)
         if name.endswith(".onnx"):
             _check_graph(path, name, files)
+    return stamps
+
+
+def find_file(
+    path: Path, name: str, files: Mapping[str, Mapping[str, Any]], stamps: Mapping[str, Stamp]
+) -> Path:
+    """Path of a file, which is still the one that was checked when the bundle was opened.
+
+    Args:
+        path: the bundle.
+        name: of the file.
+        files: the list: 'sha256' by name.
+        stamps: those of `check_files`; a file without one was not checked.
+
+    Raises:
+        BundleError: it is gone, or another one.
+    """
+    for part in (name, f"{name}.data"):
+        if part not in stamps:
+            continue
+        try:
+            same = _stamp(path / part) == stamps[part]
+            same = same or hash_file(path / part) == files[part]["sha256"]
+        except OSError as error:
+            raise BundleError(
+                f"Bundle {path}: {part} cannot be read any more ({error.strerror})."
+            ) from None
+        if not same:
+            raise BundleError(
+                f"Bundle {path}: {part} was replaced since the bundle was opened. Open it again."
+            )
+    return path / name
 
 
 def hash_file(path: Path) -> str:
@@ -63,7 +104,7 @@ def hash_file(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _check_file(path: Path, name: str, entry: Mapping[str, Any], *, check_hash: bool) -> None:
+def _check_file(path: Path, name: str, entry: Mapping[str, Any], *, check_hash: bool) -> Stamp:
     file = path / name
     if not file.is_file():
         raise BundleError(f"Bundle {path}: {name} is missing. {_AGAIN}")
@@ -72,7 +113,7 @@ def _check_file(path: Path, name: str, entry: Mapping[str, Any], *, check_hash: 
             f"Bundle {path}: {name} is a link to a file outside of the bundle. If you know that "
             f"file, copy the bundle without links: cp -rL {shlex.quote(str(path))} COPY"
         )
-    size = file.stat().st_size
+    stamp = size, _ = _stamp(file)
     advice = _AGAIN + (_CONVERTED if name.endswith(".onnx") else "")
     if size != entry.get("bytes"):
         raise BundleError(
@@ -83,6 +124,12 @@ def _check_file(path: Path, name: str, entry: Mapping[str, Any], *, check_hash: 
             f"Bundle {path}: {name} was changed: its SHA-256 is {digest[:12]}..., expected "
             f"{ascii(str(entry.get('sha256')))[1:13]}.... {advice}"
         )
+    return stamp
+
+
+def _stamp(file: Path) -> Stamp:
+    found = file.stat()
+    return found.st_size, found.st_mtime_ns
 
 
 def _check_graph(path: Path, name: str, listed: Mapping[str, Any]) -> None:

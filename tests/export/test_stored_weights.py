@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import shutil
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -23,11 +22,12 @@ from stylert.export.parity import ParityReport
 from stylert.export.parity.reference import Reference
 from stylert.export.parity.scenes import list_image_scenes
 from stylert.export.verification import verify_bundle
-from stylert.runtime.bundle import Bundle, sealed
+from stylert.runtime.bundle import Bundle
 from stylert.runtime.errors import BundleError, ParityError
 from stylert.runtime.generator import Generator
 from stylert.runtime.proof.bundle_facts import stored_weights, tell_weights
 from stylert.runtime.proof.parity import STORED_WEIGHTS, compare
+from stylert.tests.manifests import change_manifest
 
 Refuses = Callable[..., AbstractContextManager[None]]
 
@@ -50,12 +50,6 @@ def exported(
 @pytest.fixture
 def copy(exported: tuple[Path, ParityReport], tmp_path: Path) -> Path:
     return shutil.copytree(exported[0], tmp_path / "copy")
-
-
-def change_manifest(bundle: Path, change: Callable[[dict[str, Any]], object]) -> None:
-    manifest = json.loads((bundle / "manifest.json").read_text())
-    change(manifest)
-    (bundle / "manifest.json").write_text(json.dumps(sealed(manifest)))
 
 
 def test_the_proof_has_a_row_for_what_rounding_costs(

@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stylert.runtime.bundle import MANIFEST, SCHEMA, Bundle, check_target, hash_file, sealed
+from stylert.runtime.bundle import MANIFEST, SCHEMA, Bundle, check_target, sealed
 from stylert.runtime.errors import BundleError, EngineError
 from stylert.runtime.files import manifest as manifest_module
 from stylert.runtime.generator import Generator
 from stylert.runtime.labels import Classes
+from stylert.tests.manifests import change_manifest, list_file
 
 FILES = ("mapping.onnx", "synthesis.onnx", "noise.npz")
 
@@ -32,19 +33,6 @@ def refused(bundle_copy: Path, refuses: Any) -> Callable[..., None]:
             Bundle.open(bundle_copy, **options)
 
     return check
-
-
-def change_manifest(bundle: Path, change: Callable[[dict[str, Any]], object]) -> None:
-    manifest = json.loads((bundle / MANIFEST).read_bytes())
-    change(manifest)
-    (bundle / MANIFEST).write_text(json.dumps(sealed(manifest)))
-
-
-def reseal(bundle: Path, name: str) -> None:
-    """Enter a file into the manifest as it is now."""
-    file = bundle / name
-    entry = {"bytes": file.stat().st_size, "sha256": hash_file(file)}
-    change_manifest(bundle, lambda manifest: manifest["files"].update({name: entry}))
 
 
 def test_a_flipped_bit_anywhere_in_the_manifest(bundle_copy: Path, refuses: Any) -> None:
@@ -102,6 +90,30 @@ def test_a_process_may_go_to_another_folder(
 
 
 # --- Files.
+
+
+@pytest.mark.parametrize("name", ["directions.npz", "synthesis.onnx.data"])
+def test_a_file_that_is_replaced_while_it_is_open(
+    bundle_copy: Path, refuses: Any, name: str
+) -> None:
+    """As `export --force` does under a service: what is read later would be of another network."""
+
+    def read_later(opened: Bundle) -> object:
+        return opened.directions if name.endswith(".npz") else opened.file("synthesis")
+
+    (bundle_copy / "synthesis.onnx.data").write_bytes(b"weights")
+    list_file(bundle_copy, "synthesis.onnx.data")
+    opened, again = Bundle.open(bundle_copy), Bundle.open(bundle_copy)
+    file = bundle_copy / name
+    data = file.read_bytes()
+    file.unlink()
+    with refuses(f"{name} cannot be read any more (No such file", error=BundleError):
+        read_later(opened)
+    file.write_bytes(data)  # the same at another time
+    assert read_later(opened)
+    file.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    with refuses(f"{name} was replaced since", "Open it again", error=BundleError):
+        read_later(again)
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -391,7 +403,7 @@ def test_noise_that_does_not_fit(bundle_copy: Path, refuses: Any, change: Any) -
     arrays = make_direction_arrays(bundle_copy)
     change(arrays)
     np.savez(bundle_copy / "noise.npz", **arrays)
-    reseal(bundle_copy, "noise.npz")
+    list_file(bundle_copy, "noise.npz")
     opened = Bundle.open(bundle_copy)
     with refuses("noise.npz", "noise_b8_conv0", error=BundleError):
         opened.read_noise()
@@ -417,7 +429,7 @@ def test_noise_that_is_a_pickle_is_not_loaded(
 
     for write in (archive, pickled, array):
         write()
-        reseal(bundle_copy, "noise.npz")
+        list_file(bundle_copy, "noise.npz")
         with refuses("cannot read noise.npz", error=BundleError):
             Bundle.open(bundle_copy).read_noise()
     assert not gadget.mark.exists()
@@ -449,13 +461,13 @@ def test_a_graph_that_is_no_onnx_file(
     bundle_copy: Path, refused: Callable[..., None], data: bytes
 ) -> None:
     (bundle_copy / "mapping.onnx").write_bytes(data)
-    reseal(bundle_copy, "mapping.onnx")
+    list_file(bundle_copy, "mapping.onnx")
     refused("mapping.onnx is no ONNX file (")
 
 
 def test_a_file_without_a_graph(bundle_copy: Path, refuses: Any) -> None:
     (bundle_copy / "mapping.onnx").write_bytes(b"\x08\x08")
-    reseal(bundle_copy, "mapping.onnx")
+    list_file(bundle_copy, "mapping.onnx")
     with refuses("ONNX Runtime cannot open mapping.onnx: ", error=EngineError):
         Generator.open(bundle_copy)
 

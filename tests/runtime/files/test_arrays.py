@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 
 from stylert.runtime import bundle as bundle_module
-from stylert.runtime.bundle import MANIFEST, Bundle, sealed
+from stylert.runtime.bundle import MANIFEST, Bundle
 from stylert.runtime.errors import BundleError
 from stylert.runtime.files import manifest as manifest_module
 from stylert.runtime.generator import Generator
+from stylert.tests.manifests import change_manifest, list_file
 
 Refuses = Callable[..., Any]
 LARGE = np.zeros((1, 1, 2048, 2048), np.float32)  # 16 MiB, which zip makes 16 kB of
@@ -28,12 +29,6 @@ def nothing_is_unpacked(monkeypatch: pytest.MonkeyPatch) -> None:
         raise AssertionError("unpacked before it was checked")
 
     monkeypatch.setattr(np.lib.npyio.NpzFile, "__getitem__", unpack)
-
-
-def change_manifest(bundle: Path, change: Callable[[dict[str, Any]], object]) -> None:
-    manifest = json.loads((bundle / MANIFEST).read_bytes())
-    change(manifest)
-    (bundle / MANIFEST).write_text(json.dumps(sealed(manifest)))
 
 
 def npy(shape: tuple[int, ...], data: bytes = b"", descr: str = "<f4") -> bytes:
@@ -87,8 +82,9 @@ def test_arrays_that_are_too_large(
     name: str,
 ) -> None:
     monkeypatch.setattr(bundle_module, "MAX_DIRECTIONS", 20)
-    opened = Bundle.open(bundle_copy)
     write(bundle_copy / name)
+    list_file(bundle_copy, name)
+    opened = Bundle.open(bundle_copy)
     with refuses(f"cannot read {name} ({words}", error=BundleError):
         (opened.read_noise if name == "noise.npz" else opened.read_directions)()
 
@@ -96,8 +92,9 @@ def test_arrays_that_are_too_large(
 def test_the_own_noise_of_another_shape_is_not_unpacked(
     bundle_copy: Path, refuses: Refuses
 ) -> None:
-    opened = Bundle.open(bundle_copy)
     np.savez(bundle_copy / "noise.npz", noise_b4_conv1=np.zeros((1, 1, 8, 8), np.float32))
+    list_file(bundle_copy, "noise.npz")
+    opened = Bundle.open(bundle_copy)
     words = (
         "noise.npz has noise_b4_conv1 as float32 (1, 1, 8, 8)",
         "expected float32 (1, 1, 4, 4)",

@@ -18,6 +18,7 @@ from stylert.runtime.files.directions import (
     name_directions,
     read_direction_sets,
 )
+from stylert.tests.manifests import list_file
 
 VECTORS = np.array([[1, 0], [0, -1]], np.float32)
 SETS = (
@@ -120,19 +121,21 @@ def test_an_older_bundle_has_none(bundle: Path) -> None:
 def test_a_damaged_file_in_a_bundle(
     bundle_copy: Path, refuses: Any, change: Callable[[dict[str, Any]], Any]
 ) -> None:
-    opened = Bundle.open(bundle_copy)
     arrays = make_direction_arrays(
         [DirectionSet("one", np.eye(64, dtype=np.float32), np.ones(64, np.float32), np.arange(3))]
     )
     change(arrays)
     np.savez(bundle_copy / "directions.npz", **arrays)
+    list_file(bundle_copy, "directions.npz")
+    opened = Bundle.open(bundle_copy)
     with refuses("cannot read directions.npz", "Export the checkpoint again", error=BundleError):
         opened.read_directions()
 
 
 @pytest.mark.parametrize("content", [b"", b"PK", b"\x80\x04.", b"\x93NUMPY"])
 def test_a_file_that_is_no_archive(bundle_copy: Path, refuses: Any, content: bytes) -> None:
-    opened = Bundle.open(bundle_copy)
     (bundle_copy / "directions.npz").write_bytes(content)
+    list_file(bundle_copy, "directions.npz")
+    opened = Bundle.open(bundle_copy)
     with refuses("cannot read directions.npz", "Export the checkpoint again", error=BundleError):
         opened.read_directions()
