@@ -5,9 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from stylert.runtime.errors import InvalidInput
 
-__all__ = ["check_choice", "check_integer", "shown"]
+__all__ = ["UNREADABLE", "check_choice", "check_integer", "read_array", "refuse_array", "shown"]
+
+# What `numpy.asarray` raises: of ragged lists, and of tensors on a GPU, or with a gradient.
+UNREADABLE = (ValueError, TypeError, RuntimeError)
 
 
 def check_integer(name: str, value: Any, least: int, most: int | None = None) -> None:
@@ -31,6 +36,26 @@ def check_choice(name: str, value: Any, choices: Sequence[Any]) -> None:
     if not isinstance(value, type(choices[0])) or value not in choices:
         expected = " or ".join(map(repr, choices)) if len(choices) == 2 else f"one of {choices}"
         raise InvalidInput(f"{name}: got {shown(value)}, expected {expected}.")
+
+
+def read_array(name: str, value: Any, expected: str) -> np.ndarray:
+    """An array, or what becomes one, as an array.
+
+    Raises:
+        InvalidInput: NumPy cannot read it.
+    """
+    try:
+        return np.asarray(value)
+    except UNREADABLE as error:
+        raise refuse_array(name, value, error, expected) from None
+
+
+def refuse_array(name: str, value: Any, error: Exception, expected: str) -> InvalidInput:
+    """The error for a value that `numpy.asarray` refused; other libraries say what to do."""
+    reason = " ".join(str(error).split())
+    ragged = isinstance(error, ValueError)
+    got = "a ragged list" if ragged else f"a {type(value).__name__} ({reason})"
+    return InvalidInput(f"{name}: got {got}, expected {expected}.")
 
 
 def shown(value: Any) -> str:

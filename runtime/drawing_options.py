@@ -9,20 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypedDict, get_args
 
+import numpy as np
+
 from stylert.runtime.arguments import check_choice
 
-__all__ = [
-    "DrawingOptions",
-    "MotionOptions",
-    "NoiseMode",
-    "Output",
-    "PictureOptions",
-    "StyleOptions",
-    "WalkOptions",
-    "check_output",
-    "refuse_unknown",
-]
+__all__ = ["ClassIdx", "DrawingOptions", "MotionOptions", "NoiseMode", "Output", "PictureOptions"]
+__all__ += ["StyleOptions", "WalkOptions", "check_output", "refuse_unknown"]
 
+ClassIdx = int | str | Sequence[int | str] | np.ndarray | None  # one for all, or one for each
 NoiseMode = Literal["const", "none", "seeded"]
 Output = Literal["image", "img"]
 
@@ -42,7 +36,7 @@ class StyleOptions(TypedDict, total=False):
 
     truncation_psi: Any
     truncation_cutoff: int | None
-    class_idx: int | str | Sequence[int | str] | None
+    class_idx: ClassIdx
     labels: Any
 
 
@@ -75,7 +69,7 @@ class PictureOptions(MotionOptions, total=False):
     """
 
     noise_mode: NoiseMode
-    noise_seed: int | Sequence[int] | None
+    noise_seed: int | Sequence[int] | np.ndarray | None
     noise: Mapping[str, Any] | None
     style_offset: Any
 

@@ -21,12 +21,7 @@ from stylert.runtime.drawing_options import (
 )
 from stylert.runtime.errors import InvalidInput
 from stylert.runtime.feeds import Feeds
-from stylert.runtime.latents import (
-    check_floats,
-    check_seeds,
-    make_psi,
-    make_z,
-)
+from stylert.runtime.latents import check_floats, check_seeds, make_psi, make_z
 from stylert.runtime.noise import NoiseSource
 from stylert.runtime.transforms import TRANSFORM, make_transform_inputs
 

@@ -51,7 +51,7 @@ class Classes:
         Raises:
             InvalidInput: one that is not there, or none at all.
         """
-        if isinstance(classes, np.ndarray):
+        if hasattr(type(classes), "tolist"):  # an array, of NumPy or torch
             classes = classes.tolist()
         several = isinstance(classes, Iterable) and not isinstance(classes, (str, bytes))
         found = [self._find_one(one, name) for one in (classes if several else [classes])]
@@ -96,7 +96,8 @@ class Classes:
             class_idx = [seed % self.count for seed in seeds or ()]
         classes = self.find(class_idx)
         if len(classes) not in (1, batch):
-            raise InvalidInput(f"class_idx: got {len(classes)} classes, expected 1 or {batch}.")
+            expected = "1" if batch == 1 else f"1 or {batch}"
+            raise InvalidInput(f"class_idx: got {len(classes)} classes, expected {expected}.")
         rows = np.eye(self.count, dtype=np.float32)[classes]
         return np.array(np.broadcast_to(rows, (batch, self.count)))
 

@@ -7,15 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from stylert.runtime.arguments import shown
+from stylert.runtime.arguments import UNREADABLE, refuse_array, shown
 from stylert.runtime.errors import InvalidInput
 
-__all__ = [
-    "check_floats",
-    "make_psi",
-    "check_seeds",
-    "make_z",
-]
+__all__ = ["check_floats", "check_seeds", "make_psi", "make_z"]
 
 MAX_SEED = 2**32 - 1
 
@@ -28,8 +23,8 @@ def check_seeds(
     Raises:
         InvalidInput: not an integer, out of range, or none at all.
     """
-    if isinstance(seeds, np.ndarray):
-        seeds = seeds.tolist()
+    if hasattr(type(seeds), "tolist"):  # an array, of NumPy or torch
+        seeds = seeds.tolist()  # type: ignore[union-attr]
     several = isinstance(seeds, Iterable) and not isinstance(seeds, (str, bytes))
     items: list[Any] = list(seeds) if several else [seeds]  # type: ignore[arg-type]
     for seed in items:
@@ -77,8 +72,8 @@ def make_psi(
     expected = f"a number, or an array [{batch}] or [{batch}, {num_ws}]"
     try:
         psi = np.asarray(truncation_psi)
-    except ValueError:  # a ragged list
-        raise InvalidInput(f"truncation_psi: got a ragged list, expected {expected}.") from None
+    except UNREADABLE as error:
+        raise refuse_array("truncation_psi", truncation_psi, error, expected) from None
     if psi.dtype.kind not in "fiu":
         raise InvalidInput(f"truncation_psi: got {shown(truncation_psi)}, expected {expected}.")
     if psi.shape not in ((), (batch,), (batch, 1), (batch, num_ws)):
@@ -116,8 +111,8 @@ def check_floats(name: str, value: Any, *, kinds: str = "f") -> np.ndarray:
     """
     try:
         array = np.asarray(value)
-    except ValueError:
-        raise InvalidInput(f"{name}: got a ragged list, expected an array of floats.") from None
+    except UNREADABLE as error:
+        raise refuse_array(name, value, error, "an array of floats") from None
     if array.dtype.kind not in kinds:
         if not hasattr(value, "dtype"):
             raise InvalidInput(f"{name}: got {shown(value)}, expected floats.")

@@ -41,7 +41,7 @@ class NoiseSource:
     def feed(
         self,
         mode: str,
-        seed: int | Sequence[int] | None,
+        seed: int | Sequence[int] | np.ndarray | None,
         given: Mapping[str, Any] | None,
         *,
         batch: int,
@@ -110,9 +110,9 @@ class NoiseSource:
         for name, shape in self._shapes.items():
             array = check_floats(name, noise[name])
             if array.shape not in ((1, 1, *shape), (batch, 1, *shape)):
+                each = "" if batch == 1 else f" or {(batch, 1, *shape)}"
                 raise InvalidInput(
-                    f"{name}: got shape {array.shape}, expected {(1, 1, *shape)} or "
-                    f"{(batch, 1, *shape)}."
+                    f"{name}: got shape {array.shape}, expected {(1, 1, *shape)}{each}."
                 )
             arrays[name] = array
         return arrays
@@ -123,7 +123,9 @@ def draw_noise(random: np.random.RandomState, name: str, shape: tuple[int, int])
     return random.random_sample(shape) if name == UNIFORM else random.standard_normal(shape)
 
 
-def _check_seeds(mode: str, seed: int | Sequence[int] | None, batch: int) -> list[int] | None:
+def _check_seeds(
+    mode: str, seed: int | Sequence[int] | np.ndarray | None, batch: int
+) -> list[int] | None:
     """The seeds of the mode 'seeded', None with another mode."""
     if not isinstance(mode, str) or mode not in NOISE_MODES:
         raise InvalidInput(f"noise_mode: got {mode!r}, expected one of {NOISE_MODES}.")

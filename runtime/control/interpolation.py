@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from stylert.runtime.arguments import check_integer, shown
+from stylert.runtime.arguments import check_integer, read_array, shown
 from stylert.runtime.errors import InvalidInput
 
 __all__ = [
@@ -74,10 +74,7 @@ def check_times(times: Any, keyframes: int, *, loop: bool) -> np.ndarray:
     """
     if keyframes < 2:
         raise InvalidInput(f"keyframes: got {keyframes}, expected at least 2.")
-    try:
-        places = np.atleast_1d(np.asarray(times))
-    except ValueError:  # a ragged list
-        places = np.zeros(0)
+    places = np.atleast_1d(read_array("times", times, "a number or several"))
     if places.dtype.kind not in "fiu" or places.ndim != 1 or not len(places):
         raise InvalidInput(f"times: got {shown(times)}, expected a number or several.")
     end = keyframes if loop else keyframes - 1

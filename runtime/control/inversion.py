@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from stylert.runtime.arguments import check_integer, shown
+from stylert.runtime.arguments import check_integer, read_array, shown
 from stylert.runtime.bundle import ENCODER, Bundle
 from stylert.runtime.control.encoder_facts import MAX_PASSES, EncoderFacts, read_encoder_facts
 from stylert.runtime.errors import InvalidInput
@@ -101,7 +101,7 @@ def _list_images(images: Any, facts: EncoderFacts) -> Sequence[np.ndarray]:
         images = images[None] if images.ndim == single else images
     elif not isinstance(images, (list, tuple)):
         raise InvalidInput(f"images: got {shown(images)}, expected {expected}, or a list of such.")
-    listed = [np.asarray(image) for image in images]
+    listed = [read_array("images", image, expected) for image in images]
     if not listed:
         raise InvalidInput(f"images: got none, expected {expected} of at least one.")
     for image in listed:

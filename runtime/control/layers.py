@@ -19,8 +19,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import numpy as np
-
 from stylert.runtime.arguments import shown
 from stylert.runtime.errors import InvalidInput
 from stylert.runtime.latents import check_seeds
@@ -58,8 +56,8 @@ def find_layers(layers: Layers, groups: Groups) -> tuple[int, ...]:
         InvalidInput: an unknown name, a name that this generator has no layers for, an index out of
             range, or nothing at all.
     """
-    if isinstance(layers, np.ndarray):
-        layers = layers.tolist()
+    if hasattr(type(layers), "tolist"):  # an array, of NumPy or torch
+        layers = layers.tolist()  # type: ignore[union-attr]
     several = isinstance(layers, Iterable) and not isinstance(layers, (str, bytes))
     items: list[Any] = list(layers) if several else [layers]  # type: ignore[arg-type]
     found: set[int] = set()

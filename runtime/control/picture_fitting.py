@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from stylert.runtime.arguments import read_array
 from stylert.runtime.bundle import GRADIENT, Bundle, is_noise
 from stylert.runtime.control.inversion import Inversion
 from stylert.runtime.control.style_space import STYLE_OFFSET, find_style_space
@@ -166,7 +167,7 @@ class PictureFitting(Inversion):
 
 def _hide(target: Any, mask: np.ndarray) -> Any:
     """A target with zeros where it does not matter: whatever stands there is not looked at."""
-    array = np.asarray(target)
+    array = read_array("target", target, "an array of floats")
     if array.dtype.kind != "f" or array.ndim != 4 or array.shape[2:] != mask.shape[2:]:
         return target  # an error, said by who checks it
     return np.where(mask != 0, array, np.zeros((), array.dtype))
@@ -178,7 +179,6 @@ def _check_rows(name: str, value: Any, count: int, shape: tuple[int, ...]) -> np
     if array.size == 1 and array.ndim <= 1:
         array = np.broadcast_to(array.reshape([1] * (len(shape) + 1)), (1, *shape))
     if array.shape not in ((1, *shape), (count, *shape)):
-        raise InvalidInput(
-            f"{name}: got shape {array.shape}, expected {(count, *shape)} or {(1, *shape)}."
-        )
+        one = "" if count == 1 else f" or {(1, *shape)}"
+        raise InvalidInput(f"{name}: got shape {array.shape}, expected {(count, *shape)}{one}.")
     return np.ascontiguousarray(np.broadcast_to(array, (count, *shape)))

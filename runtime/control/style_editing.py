@@ -91,7 +91,7 @@ class StyleEditing(ChannelEditing):
         *,
         k: int = 20,
         seed: int = 0,
-        class_idx: int | None = None,
+        class_idx: int | str | None = None,
         labels: Any = None,
     ) -> PrincipalComponents:
         """Find what varies most in w: the directions of GANSpace.

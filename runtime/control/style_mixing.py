@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from stylert.runtime.arguments import check_choice, shown
+from stylert.runtime.arguments import check_choice, read_array, shown
 from stylert.runtime.bundle import Bundle
 from stylert.runtime.control.interpolation import (
     CURVES,
@@ -22,6 +22,7 @@ from stylert.runtime.control.noise_loop import make_frame_noise
 from stylert.runtime.control.styles import check_styles, mix_grid
 from stylert.runtime.control.truncation import truncated
 from stylert.runtime.drawing_options import (
+    ClassIdx,
     DrawingOptions,
     NoiseMode,
     Output,
@@ -40,7 +41,8 @@ if TYPE_CHECKING:
 
 __all__ = ["StyleMixing"]
 
-Sources = int | Iterable[int] | np.ndarray  # seeds, or ws [N, num_ws, w_dim]
+# Seeds, or ws [N, num_ws, w_dim].
+Sources = int | Iterable[int] | Sequence[np.ndarray] | np.ndarray
 
 
 class StyleMixing:
@@ -87,7 +89,7 @@ class StyleMixing:
         columns: Sources,
         *,
         layers: Layers,
-        column_class_idx: int | Sequence[int] | None = None,
+        column_class_idx: ClassIdx = None,
         output: Output = "image",
         **options: Unpack[DrawingOptions],
     ) -> np.ndarray:
@@ -116,6 +118,7 @@ class StyleMixing:
         """
         refuse_unknown(options, DrawingOptions)
         chosen = find_layers(layers, self.layer_groups)
+        rows, columns = _read_sources("rows", rows), _read_sources("columns", columns)
         styles, picture = _split(options)
         of_columns = {} if column_class_idx is None else {"class_idx": column_class_idx}
         if _are_styles(rows) and _are_styles(columns):
@@ -138,7 +141,7 @@ class StyleMixing:
         curve: Curve = "cubic",
         loop: bool = False,
         noise_mode: NoiseMode | Literal["animated"] = "const",
-        noise_seed: int | Sequence[int] | None = None,
+        noise_seed: int | Sequence[int] | np.ndarray | None = None,
         noise_turns: float = 1.0,
         output: Output = "image",
         **options: Unpack[WalkOptions],
@@ -180,8 +183,10 @@ class StyleMixing:
         """
         check_output(output)
         refuse_unknown(options, WalkOptions)
+        keyframes = _read_sources("keyframes", keyframes)
         styles, motion = _split(options)
         points, c = self._keyframes(keyframes, curve, loop, styles)
+        points = points.copy()  # the caller may change them before the last frame is drawn
         times = make_frame_times(len(points), frames, loop=loop)
         N = len(times)
         psi = self._psi_between(keyframes, styles, N)
@@ -231,6 +236,7 @@ class StyleMixing:
             EngineError: the backend failed, or the generator is closed.
         """
         refuse_unknown(options, StyleOptions)
+        keyframes = _read_sources("keyframes", keyframes)
         points, c = self._keyframes(keyframes, curve, loop, options)
         places = check_times(times, len(points), loop=loop)
         psi = self._psi_between(keyframes, options, len(places))
@@ -272,9 +278,9 @@ class StyleMixing:
             )
         return rows
 
-    def _find_styles(self, name: str, sources: Sources, options: StyleOptions) -> np.ndarray:
+    def _find_styles(self, name: str, sources: Any, options: StyleOptions) -> np.ndarray:
         s = self.bundle.spec
-        if _are_styles(sources):
+        if _are_floats(sources):
             return check_styles(name, sources, num_ws=s.num_ws, w_dim=s.w_dim)
         return self.styles(check_seeds(sources, name=name), **options)
 
@@ -314,8 +320,17 @@ class StyleMixing:
         return z, c
 
 
+def _read_sources(name: str, sources: Any) -> Any:
+    """Seeds as they are; ws and latents z as one array of NumPy, whatever holds them."""
+    several = isinstance(sources, (list, tuple)) and len(sources) > 0
+    nested = several and hasattr(type(sources[0]), "__len__") and not isinstance(sources[0], str)
+    if nested or hasattr(type(sources), "__array__"):
+        return read_array(name, sources, "seeds, or an array of floats")
+    return sources
+
+
 def _are_floats(sources: Any) -> bool:
-    return getattr(getattr(sources, "dtype", None), "kind", "") == "f"
+    return isinstance(sources, np.ndarray) and sources.ndim > 0 and sources.dtype.kind == "f"
 
 
 def _are_styles(sources: Any) -> bool:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from stylert.runtime.control.interpolation import check_times
 from stylert.runtime.latents import (
     MAX_SEED,
     check_floats,
@@ -23,6 +24,38 @@ from stylert.runtime.latents import (
 def test_seeds(seeds: Any) -> None:
     assert check_seeds(seeds) == [3, MAX_SEED]
     assert all(type(seed) is int for seed in check_seeds(seeds))
+
+
+class Tensor:
+    """An array of another library: it tells its numbers, and NumPy may read it or not."""
+
+    def __init__(self, array: Any, error: Exception | None = None) -> None:
+        self.array, self.error = np.asarray(array), error
+
+    def tolist(self) -> Any:
+        return self.array.tolist()
+
+    def __array__(self, *_: Any, **__: Any) -> np.ndarray:
+        if self.error is not None:
+            raise self.error
+        return self.array
+
+
+@pytest.mark.parametrize("array", [3, [3], [3, 4]])
+def test_seeds_of_another_library(array: Any) -> None:
+    assert check_seeds(Tensor(array)) == np.ravel(array).tolist()  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("error", [TypeError, RuntimeError])
+def test_an_array_that_numpy_cannot_read(refuses: Any, error: type[Exception]) -> None:
+    tensor = Tensor([1.0], error("It requires grad.\nDetach it."))
+    read = "got a Tensor (It requires grad. Detach it.), expected "
+    with refuses(f"z: {read}an array of floats."):
+        check_floats("z", tensor)
+    with refuses(f"truncation_psi: {read}a number, or an array [1] or [1, 4]."):
+        make_psi(tensor, None, batch=1, num_ws=4)
+    with refuses(f"times: {read}a number or several."):
+        check_times(tensor, 2, loop=False)
 
 
 @pytest.mark.parametrize("seed", [3, np.int8(3), np.uint64(3), np.array(3), [3], range(3, 4)])

@@ -102,6 +102,11 @@ def test_given_noise_is_checked(
         source.check_given(noise, 3)
 
 
+def test_one_image_has_one_shape(source: NoiseSource, refuses: Any) -> None:
+    with refuses("noise_b: got shape (2, 1, 8, 8), expected (1, 1, 8, 8)."):
+        source.check_given({**CONST, "noise_b": np.ones((2, 1, 8, 8))}, 1)
+
+
 def test_a_network_without_noise(refuses: Any) -> None:
     source = NoiseSource((), {})
     assert (

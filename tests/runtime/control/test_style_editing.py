@@ -225,7 +225,7 @@ def test_pca_of_all_classes_takes_them_in_turns(conditional: Generator) -> None:
 
 
 def test_pca_is_of_one_class(conditional: Generator, refuses: Any) -> None:
-    with refuses("class_idx: got 2 classes, expected 1"):
+    with refuses("class_idx: got 2 classes, expected 1."):
         conditional.pca(class_idx=[0, 1])  # type: ignore[arg-type]
 
 

@@ -160,6 +160,8 @@ MIX_REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"columns": [1.5]}, "columns: got 1.5, expected integers"),
     ({"columns": np.ones((1, 8, 63))}, "columns: got shape (1, 8, 63), expected ('N', 8, 64)"),
     ({"rows": np.ones((1, 7, 64))}, "rows: got shape (1, 7, 64), expected ('N', 8, 64)"),
+    ({"rows": np.ones((8, 64))}, "rows: got shape (8, 64), expected ('N', 8, 64)"),
+    ({"columns": [[1.0, 2.0], [3.0]]}, "columns: got a ragged list, expected seeds, or an array"),
     ({"rows": np.full((1, 8, 64), np.nan)}, "rows: got NaN or infinity, expected"),
     ({"truncation_psi": np.nan}, "truncation_psi: got NaN or infinity, expected"),
     ({"class_idx": 0}, "class_idx: got 0, expected None: this generator is unconditional"),
@@ -454,6 +456,42 @@ class CountingSession:
 
     def close(self) -> None:
         pass
+
+
+class Tensor:
+    """The array of another library."""
+
+    def __init__(self, array: np.ndarray) -> None:
+        self.array = array
+
+    def __array__(self, *_: Any, **__: Any) -> np.ndarray:
+        return self.array
+
+
+@pytest.mark.parametrize(
+    "held", [list, Tensor, np.ndarray.tolist, lambda ws: ws[::-1].copy()[::-1]]
+)
+def test_styles_may_be_held_by_anything(generator: Generator, held: Callable[..., Any]) -> None:
+    ws = generator.styles([1, 2])
+    for name in ("rows", "columns"):
+        given = {"rows": ws, "columns": ws}
+        drawn = generator.mix(**given, layers="coarse")
+        assert np.array_equal(generator.mix(**given | {name: held(ws)}, layers="coarse"), drawn)
+    between = generator.styles_between(held(ws), 0.25)
+    assert np.array_equal(between, generator.styles_between(ws, 0.25))
+    walk = frames_of(generator, held(ws), frames=2)
+    assert np.array_equal(walk, frames_of(generator, ws, frames=2))
+
+
+@pytest.mark.parametrize("curve", ["linear", "cubic", "slerp"])
+def test_a_walk_goes_on_as_it_began(generator: Generator, curve: str) -> None:
+    """Whoever asked for it may write to the keyframes before the last frame is drawn."""
+    z = make_z([1, 2], generator.spec.z_dim)
+    keyframes = z if curve == "slerp" else generator.styles([1, 2])
+    expected = frames_of(generator, keyframes.copy(), frames=2, curve=curve)
+    walk = generator.interpolate(keyframes, frames=2, curve=curve, output="img")  # type: ignore[arg-type]
+    keyframes[:] = 1
+    assert np.array_equal(np.stack(list(walk)), expected)
 
 
 def test_frames_are_drawn_as_they_are_asked_for(bundle: Path) -> None:
