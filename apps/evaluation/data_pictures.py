@@ -6,6 +6,7 @@ choice that changes FID more than many a training does.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
@@ -47,6 +48,7 @@ class DataPictures:
 
     def __init__(self, path: Path, entries: list[_Entry], spec: GeneratorSpec) -> None:
         self.path = path
+        self._state = _hash_state(path)
         self._entries = entries
         self._shape = spec.img_height, spec.img_width, spec.img_channels
 
@@ -54,9 +56,14 @@ class DataPictures:
         return len(self._entries)
 
     def identity(self) -> dict[str, Any]:
-        """What tells these pictures from others: how many, and the names of the first and last."""
+        """What tells these pictures from others, also from those that were there before.
+
+        Files of a folder and shards are known by their sizes and times, what is in a zip file by
+        its checksums: to read all pictures would take as long as to see them.
+        """
         first, last = self._entries[0].name, self._entries[-1].name
-        return {"data": str(self.path.resolve()), "first": first, "last": last}
+        where = str(self.path.resolve())
+        return {"data": where, "first": first, "last": last, "files": self._state}
 
     def read(self, places: range) -> tuple[np.ndarray, list[int | None]]:
         """Some of the pictures: uint8 [n, H, W, C], and their classes. Safe in several threads.
@@ -115,17 +122,17 @@ def open_data(path: str | Path, spec: GeneratorSpec) -> DataPictures:
     """
     path = Path(path)
     try:
-        entries = list(_list_entries(path))
+        pictures = DataPictures(path, list(_list_entries(path)), spec)
     except (OSError, ValueError, KeyError, tarfile.TarError, zipfile.BadZipFile) as error:
         raise InvalidInput(
             f"data: got {path}, which cannot be read: {' '.join(str(error).split())}"
         ) from None
-    if not entries:
+    if not len(pictures):
         raise InvalidInput(
             f"data: got {path}, which holds no pictures, expected a folder, a .zip or .tar shards "
             f"of {', '.join(SUFFIXES)}."
         )
-    return DataPictures(path, entries, spec)
+    return pictures
 
 
 def _list_entries(path: Path) -> Iterator[_Entry]:
@@ -139,16 +146,36 @@ def _list_entries(path: Path) -> Iterator[_Entry]:
     return _list_shards(shards) if shards else _list_folder(path)
 
 
-def _list_folder(folder: Path) -> Iterator[_Entry]:
-    names = sorted(
+def _hash_state(path: Path) -> str:
+    """What changes when a picture or a label does, without reading any."""
+    if path.suffix == ".zip" and path.is_file():
+        with zipfile.ZipFile(path) as archive:
+            told = sorted((m.filename, m.CRC, m.file_size) for m in archive.infolist())
+    else:
+        files = sorted(path.glob("*.tar")) if path.is_dir() else [path]
+        files = files or [
+            path / name
+            for name in _list_names(path)
+            if _is_picture(name) or name in (LABELS, MANIFEST)
+        ]
+        states = ((file, file.stat()) for file in files)
+        told = [(str(file), state.st_size, state.st_mtime_ns) for file, state in states]
+    return hashlib.sha256(repr(told).encode(errors="surrogateescape")).hexdigest()[:16]
+
+
+def _list_names(folder: Path) -> list[str]:
+    return sorted(
         os.path.relpath(os.path.join(root, name), folder).replace(os.sep, "/")
         for root, _, files in os.walk(folder)
         for name in files
     )
+
+
+def _list_folder(folder: Path) -> Iterator[_Entry]:
     labels = _read_labels(
         lambda name: (folder / name).read_bytes() if (folder / name).is_file() else None
     )
-    for name in filter(_is_picture, names):
+    for name in filter(_is_picture, _list_names(folder)):
         yield _Entry(name, (folder / name).read_bytes, _give(labels.get(name)))
 
 

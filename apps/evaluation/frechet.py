@@ -78,7 +78,7 @@ def _measure_fast(x: Distribution, y: Distribution) -> float:
     squares = np.linalg.eigvalsh(other.root @ first.cov @ other.root.T)
     cross = np.sqrt(np.clip(squares, 0, None)).sum()
     traces = np.trace(first.cov) + np.square(other.root).sum()
-    return float(np.square(first.mean - other.mean).sum() + traces - 2 * cross)
+    return _sum_terms(np.square(first.mean - other.mean).sum(), traces, cross)
 
 
 def _shrink(side: Distribution) -> Rooted | Moments:
@@ -91,4 +91,9 @@ def _shrink(side: Distribution) -> Rooted | Moments:
 def _measure_roots(x: Rooted, y: Rooted) -> float:
     cross = np.linalg.svd(x.root @ y.root.T, compute_uv=False).sum()
     traces = np.square(x.root).sum() + np.square(y.root).sum()
-    return float(np.square(x.mean - y.mean).sum() + traces - 2 * cross)
+    return _sum_terms(np.square(x.mean - y.mean).sum(), traces, cross)
+
+
+def _sum_terms(means: float, traces: float, cross: float) -> float:
+    """The distance, which rounding may bring below 0 where both sets are the same."""
+    return max(0.0, float(means + traces - 2 * cross))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
@@ -156,6 +157,8 @@ class Projector:
             "number": np.array(self.number),
             "settings": np.array(repr(sorted(asdict(self.settings).items()))),
             "features": np.array("" if self._features is None else self._features.sha256),
+            "photos": np.array(self._hash_photos()),
+            "network": np.array(self.generator.bundle.graph_sha256("synthesis")),
             "random": np.concatenate([keys, [place, has_gauss]]).astype(np.int64),
             "random_gauss": np.array(gauss),
             **{name: np.asarray(getattr(self, f"_{name}")) for name in _STATE},
@@ -174,7 +177,7 @@ class Projector:
         """Go on where another projector of the same pictures and settings was.
 
         Raises:
-            InvalidInput: it had other settings, or other pictures.
+            InvalidInput: it had other settings, other pictures or another network.
         """
         try:
             mine = self.save_state()
@@ -186,6 +189,12 @@ class Projector:
                 raise InvalidInput(
                     f"resume: got {len(state['ws'])} pictures before, and {len(self._ws)} now."
                 )
+            told = {"photos": "photos are not those", "network": "network is not that"}
+            for name, what in told.items():
+                if str(state[name]) != str(mine[name]):
+                    raise InvalidInput(
+                        f"resume: the {what} of before. Give the same, or start anew."
+                    )
             self.number = int(state["number"])
             place, has_gauss = state["random"][-2:].tolist()
             keys = state["random"][:-2].astype(np.uint32)
@@ -204,6 +213,9 @@ class Projector:
             if isinstance(error, InvalidInput):
                 raise
             raise InvalidInput(f"resume: the state is not whole ({error}). Start anew.") from None
+
+    def _hash_photos(self) -> str:
+        return hashlib.sha256(self.target.tobytes() + self.mask.tobytes()).hexdigest()
 
     def _compare_features(
         self, ws: np.ndarray, options: Mapping[str, Any]

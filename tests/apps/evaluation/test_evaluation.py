@@ -132,6 +132,21 @@ def test_data_of_all_kinds_with_their_classes(
     assert features.classes.tolist() == [i % 3 for i in order]
 
 
+@pytest.mark.parametrize("write", [write_folder, write_zip, write_shards])
+def test_features_of_pictures_that_were_there_before_are_no_others(
+    write: Callable[[Path, np.ndarray], Path], network: Any, tmp_path: Path
+) -> None:
+    """The same names in the same place: a data set that was drawn again with another psi."""
+    path = tmp_path / ("data.zip" if write is write_zip else "data")
+    before = extract_data(open_data(write(path, draw(0)), SPEC), network, tmp_path / "kept")
+    again = extract_data(open_data(path, SPEC), network, tmp_path / "kept")
+    assert np.array_equal(before.rows, again.rows)
+    path.rename(tmp_path / f"old-{path.name}")
+    write(path, draw(1))
+    with pytest.raises(InvalidInput, match=r"another evaluation: files '\w+', now '"):
+        extract_data(open_data(path, SPEC), network, tmp_path / "kept")
+
+
 @pytest.mark.parametrize(
     ("image", "message"),
     [

@@ -104,6 +104,13 @@ def test_another_state_is_refused(
     one = open_projector(small, drawn[:1], settings=settings, seeds_start=0)
     with refuses("resume", "2 pictures before, and 1 now"):
         one.load_state(state)
+    turned = open_projector(small, drawn[::-1], settings=settings, seeds_start=0)
+    with refuses("resume: the photos are not those of before"):
+        turned.load_state(state)
+    same = open_projector(small, drawn, settings=settings, seeds_start=0)
+    with refuses("resume: the network is not that of before"):
+        same.load_state({**state, "network": np.array("of a fine-tuned one")})
+    same.load_state(state)
     with refuses("resume", "not whole"):
         one.load_state({"settings": state["settings"]})
     with refuses("resume: cannot read"):
