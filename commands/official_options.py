@@ -29,12 +29,16 @@ OFFICIAL_OPTIONS = {
     "--col-styles": "--layers",
     "--w-frames": "--seconds",
     "--num-keyframes": "--seeds",
+    "--num-steps": "--steps",
+    "--save-video": "--film",
 }
 _NETWORK = "--network"
+_TARGET = "--target"
 _MORE = {
     "--noise-mode": " (random is seeded)",
     "--w-frames": " (with --fps: 120 frames are --seconds 2 --fps 60)",
     "--num-keyframes": " (a keyframe for each)",
+    "--save-video": " (and its file: --film way.mp4)",
 }
 
 
@@ -58,6 +62,8 @@ def explain_official(words: Sequence[str], options: Collection[str]) -> str | No
             is_bundle = value and Path(value).is_dir()
             step = f"pass {value} without it" if is_bundle else tell_next_step(value)
             found.append(f"{name} is the argument BUNDLE here: {step}")
+        elif name == _TARGET and "photos" in options:
+            found.append(f"{name} is the argument PHOTO here: pass {value or 'it'} without it")
         elif name not in options and (ours := OFFICIAL_OPTIONS.get(name)) in options:
             found.append(f"{name} is {ours} here{_MORE.get(name, '')}")
     return f"{'; '.join(dict.fromkeys(found))}." if found else None

@@ -8,10 +8,15 @@ from stylert.apps.datasets.job import DatasetJob, StyleFile
 from stylert.apps.datasets.opening import open_for_job
 from stylert.apps.datasets.repair import open_as_drawn, repair_dataset
 from stylert.apps.datasets.seeds import Seeds
-from stylert.apps.datasets.verification import DatasetReport, holds_dataset, verify_dataset
+from stylert.apps.datasets.verification import (
+    DatasetReport,
+    check_complete,
+    holds_dataset,
+    verify_dataset,
+)
 from stylert.apps.datasets.workers import open_for_workers
 from stylert.apps.datasets.writing import DatasetResult, DatasetWriter, write_dataset
 
 __all__ = ["DatasetJob", "DatasetReport", "DatasetResult", "DatasetWriter", "Seeds", "StyleFile"]
-__all__ += ["holds_dataset", "open_as_drawn", "open_for_job", "open_for_workers"]
+__all__ += ["check_complete", "holds_dataset", "open_as_drawn", "open_for_job", "open_for_workers"]
 __all__ += ["repair_dataset", "verify_dataset", "write_dataset"]

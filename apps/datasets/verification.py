@@ -16,7 +16,7 @@ from stylert.apps.datasets.folder import Folder
 from stylert.apps.datasets.identity import read_job
 from stylert.apps.datasets.job import DatasetJob
 from stylert.apps.datasets.layouts import make_layout
-from stylert.apps.datasets.names import JOB, MANIFEST
+from stylert.apps.datasets.names import JOB, MANIFEST, partial
 from stylert.apps.datasets.pipeline import choose_threads, open_pipeline
 from stylert.apps.datasets.places import Places
 from stylert.apps.datasets.reading import Entry, Flaw, Reader, read_entries
@@ -25,7 +25,7 @@ from stylert.apps.datasets.webdataset import WebDataset
 from stylert.apps.datasets.zip_file import ZipFile
 from stylert.runtime.errors import InvalidInput
 
-__all__ = ["DatasetReport", "holds_dataset", "open_stored", "verify_dataset"]
+__all__ = ["DatasetReport", "check_complete", "holds_dataset", "open_stored", "verify_dataset"]
 
 WAITING = 8  # images that wait for a thread, for each of them
 TOLD = 64  # images between two calls of `progress`
@@ -66,7 +66,24 @@ def holds_dataset(path: str | Path) -> bool:
     path = Path(path)
     if path.is_dir():
         return (path / JOB).is_file() or (path / MANIFEST).is_file()
-    return ZipFile(path).is_complete()
+    return ZipFile(path).stored_job() is not None
+
+
+def check_complete(path: str | Path) -> None:
+    """Refuse a data set of ours that is not written to its end; what is none of ours passes.
+
+    Raises:
+        InvalidInput: pictures of it are missing.
+    """
+    container = _open_container(Path(path))
+    stored = container.stored_job()
+    if stored is None or container.is_complete():
+        return
+    try:
+        read_job(stored, Path(path))
+    except InvalidInput:  # a job.json of something else
+        return
+    raise _tell_unfinished(Path(path))
 
 
 def verify_dataset(
@@ -123,7 +140,7 @@ def open_stored(path: str | Path) -> tuple[Container, DatasetJob, bytes]:
         InvalidInput: there is none.
     """
     path = Path(path)
-    container: Container = Folder(path) if path.is_dir() else ZipFile(path)
+    container = _open_container(path)
     stored = container.stored_job()
     if stored is None:
         raise InvalidInput(f"{path} is no data set: got no {JOB} in it, expected one.")
@@ -131,11 +148,19 @@ def open_stored(path: str | Path) -> tuple[Container, DatasetJob, bytes]:
     if job.container == "webdataset":
         container = WebDataset(path)
     if not container.is_complete():
-        raise InvalidInput(
-            f"{path} has no {MANIFEST}, so it is not complete. Write it to its end first: what "
-            "wrote it goes on."
-        )
+        raise _tell_unfinished(path)
     return container, job, stored
+
+
+def _open_container(path: Path) -> Container:
+    return Folder(path) if path.is_dir() else ZipFile(path)
+
+
+def _tell_unfinished(path: Path) -> InvalidInput:
+    lacks = f"has no {MANIFEST}" if path.is_dir() else f"is still the folder {partial(path.name)}"
+    return InvalidInput(
+        f"{path} {lacks}, so it is not complete. Write it to its end first: what wrote it goes on."
+    )
 
 
 class _Findings:

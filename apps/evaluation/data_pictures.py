@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from stylert.apps.datasets import check_complete
 from stylert.runtime.bundle import GeneratorSpec
 from stylert.runtime.errors import InvalidInput
 
@@ -118,11 +119,15 @@ def open_data(path: str | Path, spec: GeneratorSpec) -> DataPictures:
         spec: of the generator, whose pictures they are like.
 
     Raises:
-        InvalidInput: there is no such place, or there are no pictures.
+        InvalidInput: there is no such place, there are no pictures, or it is a data set of ours
+            that is not complete: figures of a part would be others.
     """
     path = Path(path)
     try:
+        check_complete(path)
         pictures = DataPictures(path, list(_list_entries(path)), spec)
+    except InvalidInput as error:
+        raise InvalidInput(f"data: {error}") from None
     except (OSError, ValueError, KeyError, tarfile.TarError, zipfile.BadZipFile) as error:
         raise InvalidInput(
             f"data: got {path}, which cannot be read: {' '.join(str(error).split())}"

@@ -13,7 +13,7 @@ from stylert.commands.official_options import OFFICIAL_OPTIONS, explain_official
 
 COMMANDS = typer.main.get_command(cli.app).commands  # type: ignore[attr-defined]
 GUIDE = Path(__file__).parents[2] / "docs" / "artist.md"
-OPTIONS = ("bundle", "--out", "--seeds", "--noise", "--truncation-psi")
+OPTIONS = ("bundle", "--out", "--seeds", "--noise", "--truncation-psi", "photos")
 
 
 @pytest.mark.parametrize(("theirs", "ours"), OFFICIAL_OPTIONS.items())
@@ -49,6 +49,7 @@ def test_the_guide_has_the_table(theirs: str, ours: str) -> None:
             "net.pkl?download=1 first, and export it: stylert export 'my net.pkl' --out BUNDLE.",
         ),
         ("--network=tests", "--network is the argument BUNDLE here: pass tests without it."),
+        ("--target p.png", "--target is the argument PHOTO here: pass p.png without it."),
         ("--num-keyframes=3", "--num-keyframes is --seeds here (a keyframe for each)."),
     ],
 )

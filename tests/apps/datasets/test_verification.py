@@ -21,6 +21,7 @@ from stylert.apps.datasets import (
     DatasetReport,
     DatasetWriter,
     Seeds,
+    check_complete,
     holds_dataset,
     reading,
     verify_dataset,
@@ -230,8 +231,13 @@ def test_what_is_no_complete_data_set(tmp_path: Path, fake: Any, refuses: Any, w
     for container in CONTAINERS:
         place = tmp_path / container
         DatasetWriter(fake(), job(container=container), place).start()
-        with refuses(f"{place} has no manifest.jsonl, so it is not complete. Write it to its end"):
-            verify_dataset(place)
+        assert holds_dataset(place)
+        lacks = "is still the folder zip.partial" if container == "zip" else "has no manifest.jsonl"
+        for refused in (verify_dataset, check_complete):
+            with refuses(f"{place} {lacks}, so it is not complete. Write it to its end"):
+                refused(place)
+    (tmp_path / "empty" / "job.json").write_text("{}")  # of another program
+    check_complete(tmp_path / "empty")
     out = write()
     assert holds_dataset(out)
     with refuses("threads: got 0, expected an integer of at least 1"):

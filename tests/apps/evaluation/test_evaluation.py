@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stylert.apps.datasets import DatasetJob, Seeds, open_for_workers
+from stylert.apps.datasets import DatasetJob, DatasetWriter, Seeds, open_for_workers
 from stylert.apps.evaluation import (
     Features,
     check_network,
@@ -176,6 +176,19 @@ def test_what_is_no_data_is_refused(network: Any, tmp_path: Path) -> None:
     (tmp_path / "empty" / "x.png").write_bytes(b"no picture")
     with pytest.raises(InvalidInput, match=r"x\.png is no picture"):
         extract_data(open_data(tmp_path / "empty", SPEC), network, tmp_path / "f")
+
+
+def test_data_that_are_not_complete_are_refused(open_fake: Any, tmp_path: Path) -> None:
+    """Half of a data set has other figures than the whole."""
+    job = replace(make_job(4), container="zip")
+    writer = DatasetWriter(open_fake(), job, tmp_path / "data.zip")
+    writer.start()
+    for name in ("data.zip", "data.zip.partial"):
+        with pytest.raises(InvalidInput, match=rf"data: .*{name} .* so it is not complete"):
+            open_data(tmp_path / name, SPEC)
+    writer.write()
+    writer.finish()
+    assert len(open_data(tmp_path / "data.zip", SPEC)) == 4
 
 
 def test_it_goes_on_where_it_was(open_fake: Any, network: Any, tmp_path: Path) -> None:
