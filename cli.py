@@ -7,6 +7,7 @@ import shlex
 import signal
 import sys
 import warnings
+from functools import cache
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -84,7 +85,8 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     """Run the command line. Exits 0, 1 (the job failed), 2 (wrong usage) or 130 (interrupted)."""
     signal.signal(signal.SIGTERM, _interrupt)
     console.open_streams()
-    warnings.showwarning = lambda message, *_: console.warn(str(message))
+    warn_once = cache(console.warn)  # a bundle that is opened twice warns twice
+    warnings.showwarning = lambda message, *_: warn_once(str(message))
     try:
         run = typer.main.get_command(app)
         code = run.main(arguments, prog_name="stylert", standalone_mode=False)

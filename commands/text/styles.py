@@ -70,11 +70,17 @@ def parse_direction(text: str) -> int | Path | str | dict[str, float]:
 def _parse_channels(text: str) -> dict[str, float]:
     pairs = [part.strip().partition("=") for part in text.split(",")]
     try:
-        return {name: float(amount if sign else 1) for name, sign, amount in pairs}
+        channels = {name: float(amount if sign else 1) for name, sign, amount in pairs}
     except ValueError:
         raise InvalidInput(
             f"got {shown(text)}, expected channels such as b32.conv1:45=3,b8.conv0:2=-1"
         ) from None
+    if any(":" not in name or name.startswith(_COMPONENT) for name in channels):
+        raise InvalidInput(
+            f"got {shown(text)}, expected one direction, or channels alone, such as "
+            "b32.conv1:45=3,b8.conv0:2=-1"
+        )
+    return channels
 
 
 def _parse_ramp(

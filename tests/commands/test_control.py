@@ -87,6 +87,11 @@ def test_the_layers_are_listed(run: Run) -> None:
             "--direction b4.conv1:9999",
             "--direction: got 'b4.conv1:9999', expected b4.conv1:0 to b4",
         ),
+        ("--direction sefa_coarse_0,pca:0", "got 'sefa_coarse_0,pca:0', expected one direction"),
+        (
+            "--direction b4.conv1:0,pca:1",
+            "got 'b4.conv1:0,pca:1', expected one direction, or chann",
+        ),
         ("--direction b4.conv1:0 --layers fine", "--layers: got 'fine' with channels"),
     ],
 )

@@ -134,6 +134,27 @@ def test_a_bundle_is_opened_for_a_job(
         assert (generator.describe()["threads"], generator.max_batch, workers) == call
 
 
+@pytest.mark.parametrize("backend", ["openvino", "onnxruntime"])
+def test_a_bundle_in_8_bits_is_opened_once_for_openvino(
+    backend: str, fake: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """To open it takes seconds, and warns where the processor lacks instructions for it."""
+    opened: list[int] = []
+
+    def open_fake(path: Path, *, max_batch: int, **options: Any) -> Any:
+        opened.append(max_batch)
+        generator = fake()
+        facts = {"backend": backend, "provider": "cpu", "threads": options["threads"]}
+        generator.max_batch, generator.describe = max_batch, lambda: facts
+        generator.close = lambda: None
+        return generator
+
+    monkeypatch.setattr(stylert, "open", open_fake)
+    _, workers = open_for_job("b", make_job(99), tmp_path / "o", precision="int8", threads=2)
+    expected = ([8], 1) if backend == "openvino" else ([8, 4], 2)
+    assert (opened, workers) == expected
+
+
 @pytest.mark.parametrize("container", CONTAINERS)
 def test_a_job_goes_on_with_the_calls_that_it_was_begun_with(
     tiny_bundle: Path, tmp_path: Path, container: str, contents: Contents
