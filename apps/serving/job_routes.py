@@ -53,6 +53,7 @@ def add_jobs(app: FastAPI, jobs: Jobs, answers: Any) -> None:
 def _encode(job: Job, index: int) -> Response:
     pictures = job.pictures
     if not 0 <= index < len(pictures):
-        raise NotThere(f"index: got {index}, but the job has {len(pictures)} pictures.")
+        there = f"{len(pictures)} picture{'' if len(pictures) == 1 else 's'}"
+        raise NotThere(f"index: got {index}, but the job has {there}.")
     encoding = Encoding("png", "image")
     return Response(encoding.encode(pictures[index][None]), media_type=encoding.media_type)

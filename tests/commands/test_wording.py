@@ -17,6 +17,10 @@ COMMANDS: Any = typer.main.get_command(cli.app)
     ("command", "message", "said"),
     [
         ("generate", "class_idx: got 7, expected 0 to 4.", "--class: got 7, expected 0 to 4."),
+        ("project", "resume: the photos are other ones.", "--resume: the photos are other ones."),
+        ("project", "resume: a search is over.", "--resume: a search is over."),
+        ("project", "resume: cannot read w.npz.", "--resume: cannot read w.npz."),
+        ("search", "text: no sample comes near.", "text: no sample comes near."),  # an argument
         (
             "generate",
             "class_idx, labels: got both, expected one. Pass class_idx=0 to 4, or labels [5].",
