@@ -81,11 +81,13 @@ class Storage:
         Raises:
             InvalidInput: what does not go together, or a file where a folder is to be.
         """
-        if path.suffix == ".tar":
+        if path.suffix.lower() == ".tar":
             raise InvalidInput(f"{path}: shards need a folder, and shard_size=1000 or another")
         if path.suffix.lower() in CONTAINERS and not path.is_dir():
             raise InvalidInput(f"{path} is a video, expected pictures. Films: stylert video")
-        fitting = "zip" if path.suffix == ".zip" and not path.is_dir() else "folder"
+        fitting = "zip" if path.suffix.lower() == ".zip" and not path.is_dir() else "folder"
+        if self.shard_size and self.container is None and fitting == "zip":
+            raise InvalidInput(f"shard_size: got one for {path}, a zip file, expected a folder")
         container = self.container or ("webdataset" if self.shard_size else fitting)
         if self.shard_size and container != "webdataset":
             raise InvalidInput(f"shard_size: got one for a {container}, expected webdataset")

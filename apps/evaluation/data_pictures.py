@@ -141,9 +141,9 @@ def open_data(path: str | Path, spec: GeneratorSpec) -> DataPictures:
 
 
 def _list_entries(path: Path) -> Iterator[_Entry]:
-    if path.suffix == ".zip" and path.is_file():
+    if path.suffix.lower() == ".zip" and path.is_file():
         return _list_zip(path)
-    if path.suffix == ".tar" and path.is_file():
+    if path.suffix.lower() == ".tar" and path.is_file():
         return _list_shards([path])
     if not path.is_dir():
         raise ValueError("there is no such folder, .zip or .tar file")
@@ -153,7 +153,7 @@ def _list_entries(path: Path) -> Iterator[_Entry]:
 
 def _hash_state(path: Path) -> str:
     """What changes when a picture or a label does, without reading any."""
-    if path.suffix == ".zip" and path.is_file():
+    if path.suffix.lower() == ".zip" and path.is_file():
         with zipfile.ZipFile(path) as archive:
             told = sorted((m.filename, m.CRC, m.file_size) for m in archive.infolist())
     else:

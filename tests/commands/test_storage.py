@@ -58,6 +58,8 @@ def test_one_picture_has_no_storage(refuses: Refuses, name: str) -> None:
     [
         ("images", {}, {"container": "folder"}),
         ("set.zip", {}, {"container": "zip"}),
+        ("set.ZIP", {}, {"container": "zip"}),
+        ("folder.zip", {"shard_size": 9}, {"container": "webdataset", "shard_size": 9}),
         ("folder.zip", {}, {"container": "folder"}),
         ("shards", {"shard_size": 10}, {"container": "webdataset", "shard_size": 10}),
         ("set.zip", {"container": "folder"}, {"container": "folder"}),
@@ -76,6 +78,12 @@ def test_how_images_are_stored(path: str, options: dict[str, Any], expected: Any
 @pytest.mark.parametrize(
     ("path", "options", "message"),
     [
+        (
+            "x.zip",
+            {"shard_size": 9},
+            "shard_size: got one for x.zip, a zip file, expected a folder",
+        ),
+        ("x.TAR", {}, "x.TAR: shards need a folder"),
         ("x.tar", {}, "x.tar: shards need a folder, and shard_size=1000 or another"),
         ("walk.MP4", {}, "walk.MP4 is a video, expected pictures. Films: stylert video"),
         ("x", {"shard_size": 1, "container": "zip"}, "shard_size: got one for a zip, expected"),

@@ -124,7 +124,7 @@ def test_data_of_all_kinds_with_their_classes(
     write: Callable[[Path, np.ndarray], Path], network: Any, tmp_path: Path
 ) -> None:
     images = draw(0)
-    name = "data.zip" if write is write_zip else "data"
+    name = "data.ZIP" if write is write_zip else "data"
     data = open_data(write(tmp_path / name, images), SPEC)
     features = extract_data(data, network, tmp_path / "features")
     order = [*range(0, 12, 2), *range(1, 12, 2)] if write is write_folder else range(12)
