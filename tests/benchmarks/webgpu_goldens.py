@@ -38,16 +38,18 @@ CHECKPOINTS = {
 }
 
 
-def read_ws(arrays: dict[str, np.ndarray]) -> np.ndarray:
-    """The styles of a golden's first pictures [2, num_ws, w_dim]; field files have them as `ws`."""
-    return np.asarray(arrays["ws_psi1" if "ws_psi1" in arrays else "ws"][:2])
+def find_ws(generator: stylert.Generator, arrays: dict[str, np.ndarray]) -> np.ndarray:
+    """The styles of a golden's first pictures [2, num_ws, w_dim]; some have only their z."""
+    name = "ws_psi1" if "ws_psi1" in arrays else "ws"
+    ws = arrays[name] if name in arrays else generator.map(arrays["z"][:2], truncation_psi=1.0)
+    return np.asarray(ws[:2])
 
 
 def list_draws(
     generator: stylert.Generator, arrays: dict[str, np.ndarray]
 ) -> Iterator[tuple[str, np.ndarray, dict[str, Any]]]:
     """The scenes of a golden: name, ws [2, num_ws, w_dim], and options of `synthesize`."""
-    ws = read_ws(arrays)
+    ws = find_ws(generator, arrays)
     mixed = ws.copy()
     mixed[:, 1::2] = ws[::-1, 1::2]
     yield "as it is", ws, {}
@@ -89,7 +91,7 @@ def draw_golden(name: str, folder: Path) -> dict[str, Any]:
         _forget_shape_for_gpus(bundle)
         with stylert.open(bundle, provider="webgpu", device="software") as webgpu:
             start = time.process_time()
-            webgpu.synthesize(read_ws(arrays)[:1], output="img")
+            webgpu.synthesize(find_ws(webgpu, arrays)[:1], output="img")
             row["cpu_seconds_a_picture_of_the_graph_for_cpus"] = time.process_time() - start
     row["proven"] = all(scene["proven"] for scene in row["scenes"].values())
     row["max_abs"] = max(scene["max_abs"] for scene in row["scenes"].values())
