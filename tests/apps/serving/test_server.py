@@ -345,7 +345,7 @@ def test_running_requests_are_answered_before_the_end(
     ("options", "token", "words"),
     [
         ([], "", "STYLERT_TOKEN: got an empty"),
-        ([], " ", "STYLERT_TOKEN: got an empty"),
+        ([], " ", "--token: got an empty"),
         (["--token", " "], "s3cret", "--token: got an empty"),
         (["--token", ""], "s3cret", "--token is empty"),
         (["--token="], "s3cret", "--token is empty"),
