@@ -13,19 +13,23 @@ from stylert.runtime import Generator
 if TYPE_CHECKING:
     from stylert.runtime.async_style_generator import open_async
 
+    __version__: str
+
 __all__ = ["Generator", "__version__", "open", "open_async"]
 
 open = Generator.open  # reads as `stylert.open`
 
 
-def __getattr__(name: str) -> Any:
-    # Looked up when asked for: the metadata and asyncio take longer to load than the rest.
-    if name == "__version__":
-        from importlib.metadata import version
+if not TYPE_CHECKING:  # which would take any name for one of ours
 
-        return version("stylert")
-    if name == "open_async":
-        from stylert.runtime.async_style_generator import open_async
+    def __getattr__(name: str) -> Any:
+        # Looked up when asked for: the metadata and asyncio take longer to load than the rest.
+        if name == "__version__":
+            from importlib.metadata import version
 
-        return open_async
-    raise AttributeError(f"module 'stylert' has no attribute {name!r}")
+            return version("stylert")
+        if name == "open_async":
+            from stylert.runtime.async_style_generator import open_async
+
+            return open_async
+        raise AttributeError(f"module 'stylert' has no attribute {name!r}")

@@ -38,18 +38,6 @@ PUBLIC_MODULES = (
     "transforms",
 )
 
-__all__ = [
-    "PUBLIC_MODULES",
-    "Bundle",
-    "BundleError",
-    "CheckpointError",
-    "DLPackArray",
-    "EngineError",
-    "Generator",
-    "GeneratorSpec",
-    "InvalidInput",
-    "MissingExtra",
-    "ParityError",
-    "StylertError",
-    "StylertWarning",
-]
+__all__ = ["PUBLIC_MODULES", "Bundle", "DLPackArray", "Generator", "GeneratorSpec"]
+__all__ += ["BundleError", "CheckpointError", "EngineError", "InvalidInput", "MissingExtra"]
+__all__ += ["ParityError", "StylertError", "StylertWarning"]

@@ -24,7 +24,8 @@ def check_integer(name: str, value: Any, least: int, most: int | None = None) ->
     whole = isinstance(value, int) and not isinstance(value, bool)
     if not whole or value < least or (most is not None and value > most):
         bounds = f"at least {least}" if most is None else f"{least} to {most}"
-        raise InvalidInput(f"{name}: got {shown(value)}, expected an integer of {bounds}.")
+        convert = f" Convert: int({name})" if isinstance(value, np.integer) else ""
+        raise InvalidInput(f"{name}: got {shown(value)}, expected an integer of {bounds}.{convert}")
 
 
 def check_choice(name: str, value: Any, choices: Sequence[Any]) -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
 from collections.abc import Generator as Steps
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial, wraps
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, NoReturn, ParamSpec, TypeVar
 
 import numpy as np
 
@@ -38,6 +38,24 @@ def _in_thread(
         return await self._run(partial(method, self.generator, *args, **kwargs))
 
     return run
+
+
+def _batches_in_thread(
+    method: Callable[Concatenate[Generator, P], Iterator[np.ndarray]],
+) -> Callable[Concatenate[AsyncStyleGenerator, P], AsyncGenerator[np.ndarray, None]]:
+    """The method of `Generator`, whose frames are awaited; a batch is drawn for its first one."""
+
+    @wraps(method)
+    async def walk(
+        self: AsyncStyleGenerator, /, *args: P.args, **kwargs: P.kwargs
+    ) -> AsyncGenerator[np.ndarray, None]:
+        generator = self.generator
+        frames = await self._run(partial(method, generator, *args, **kwargs))
+        while batch := await self._run(lambda: list(islice(frames, generator.max_batch))):
+            for frame in batch:
+                yield frame
+
+    return walk
 
 
 class AsyncStyleGenerator:
@@ -90,18 +108,10 @@ class AsyncStyleGenerator:
     mix = _in_thread(Generator.mix)
     edit = _in_thread(Generator.edit)
     pca = _in_thread(Generator.pca)
+    invert = _in_thread(Generator.invert)
+    draw_gradient = _in_thread(Generator.draw_gradient)
     refit = _in_thread(Generator.refit)
-
-    async def interpolate(self, keyframes: Any, **options: Any) -> AsyncIterator[np.ndarray]:
-        """Draw the way from keyframe to keyframe; see `Generator.interpolate`.
-
-        A batch is drawn when its first frame is asked for. Arguments are checked then, too.
-        """
-        generator = self.generator
-        frames = await self._run(partial(generator.interpolate, keyframes, **options))
-        while batch := await self._run(lambda: list(islice(frames, generator.max_batch))):
-            for frame in batch:
-                yield frame
+    interpolate = _batches_in_thread(Generator.interpolate)  # arguments are checked when it begins
 
     async def close(self) -> None:
         """Close the generator, and wait for calls that run. Those that wait are an error.
@@ -138,7 +148,10 @@ class AsyncStyleGenerator:
         self._waiting += 1
         try:
             # Who is cancelled must not cancel it for the others.
-            await asyncio.shield(asyncio.wrap_future(self._opening))
+            opening = asyncio.wrap_future(self._opening)
+            # An error that nobody waits for any more is looked at; else asyncio prints its trace.
+            opening.add_done_callback(lambda done: done.cancelled() or done.exception())
+            await asyncio.shield(opening)
         except BaseException:
             if self._waiting == 1:  # nobody will close it
                 self._close(wait=False)
@@ -158,6 +171,12 @@ class AsyncStyleGenerator:
 
     def __await__(self) -> Steps[Any, None, Self]:
         return self._open().__await__()
+
+    def __reduce__(self) -> NoReturn:
+        raise EngineError(
+            "A generator cannot be copied or sent to another process: send the path of its bundle "
+            "and open it there."
+        )
 
     async def __aenter__(self) -> Self:
         return await self._open()

@@ -46,28 +46,10 @@ from stylert.runtime.files.manifest import (
 from stylert.runtime.files.publishing import check_folder
 from stylert.runtime.labels import Classes
 
-__all__ = [
-    *(
-        "ENCODER",
-        "GPU",
-        "GRADIENT",
-        "HALF",
-        "HALF_ENCODER",
-        "INT8",
-    ),  # keys of graphs that a bundle may have
-    "ENGINES",
-    "MANIFEST",
-    "SCHEMA",
-    "Bundle",
-    "GeneratorSpec",
-    "GraphSpec",
-    "TensorSpec",
-    "check_target",
-    "graph_key",
-    "is_noise",
-    "sealed",
-    "hash_file",
-]
+# Keys of graphs that a bundle may have.
+__all__ = ["ENCODER", "GPU", "GRADIENT", "HALF", "HALF_ENCODER", "INT8"]
+__all__ += ["ENGINES", "MANIFEST", "SCHEMA", "Bundle", "GeneratorSpec", "GraphSpec", "TensorSpec"]
+__all__ += ["check_target", "graph_key", "hash_file", "is_noise", "sealed"]
 
 ENCODER: Final = "encoder"  # the graph that makes the styles of a photo
 HALF_ENCODER = f"{ENCODER}.fp16"  # the same in mixed half precision

@@ -13,16 +13,8 @@ A message says what is wrong, what was got, what was expected, and what to do. I
 
 from typing import Any
 
-__all__ = [
-    "BundleError",
-    "CheckpointError",
-    "EngineError",
-    "InvalidInput",
-    "MissingExtra",
-    "ParityError",
-    "StylertError",
-    "StylertWarning",
-]
+__all__ = ["BundleError", "CheckpointError", "EngineError", "InvalidInput", "MissingExtra"]
+__all__ += ["ParityError", "StylertError", "StylertWarning"]
 
 
 class StylertError(Exception):

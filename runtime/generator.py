@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from stylert.runtime.arguments import check_integer
+from stylert.runtime.arguments import check_choice, check_integer
 from stylert.runtime.bundle import Bundle, GeneratorSpec
 from stylert.runtime.control.picture_fitting import PictureFitting
 from stylert.runtime.control.style_editing import StyleEditing
@@ -126,6 +126,8 @@ class Generator(StyleMixing, StyleEditing, PictureFitting):
             check_integer("gpu", gpu, 0)
         check_integer("lanes", lanes, 1)
         check_integer("max_batch", max_batch, 1)
+        check_choice("trust_engines", trust_engines, (True, False))  # and no text, as "0"
+        check_choice("check_files", check_files, (True, False))
         bundle = Bundle.open(path, check_files=check_files)
         session, choice = open_session(
             bundle,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -32,11 +33,9 @@ class NoiseSource:
     def __init__(self, inputs: Sequence[TensorSpec], const: Mapping[str, np.ndarray]) -> None:
         self._shapes = {t.name: (int(t.shape[2]), int(t.shape[3])) for t in inputs}
         # Read-only, so that a backend may keep them on its device.
-        self._const = {name: _frozen(field) for name, field in const.items()}
-        self._none = {
-            name: _frozen(np.zeros((1, 1, *shape), np.float32))
-            for name, shape in self._shapes.items()
-        }
+        self._const = MappingProxyType({name: _frozen(field) for name, field in const.items()})
+        zeros = {name: np.zeros((1, 1, *shape), np.float32) for name, shape in self._shapes.items()}
+        self._none = MappingProxyType({name: _frozen(field) for name, field in zeros.items()})
 
     def feed(
         self,
@@ -68,12 +67,12 @@ class NoiseSource:
             return Feeds(batch, noise=SeededNoise(self.seeded, tuple(seeds)))
         return Feeds(batch, constants=self.none() if mode == "none" else self.const())
 
-    def const(self) -> dict[str, np.ndarray]:
-        """The noise that the checkpoint was trained with: the same for every image."""
+    def const(self) -> Mapping[str, np.ndarray]:
+        """The noise that the checkpoint was trained with: the same for every image; read-only."""
         return self._const
 
-    def none(self) -> dict[str, np.ndarray]:
-        """No noise."""
+    def none(self) -> Mapping[str, np.ndarray]:
+        """No noise; read-only."""
         return self._none
 
     def seeded(self, seeds: Sequence[int], *, stream: int = _STREAM) -> dict[str, np.ndarray]:

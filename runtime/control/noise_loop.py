@@ -9,13 +9,13 @@ on it is uniform (Archimedes). So a is one coordinate, and b another that fits t
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from stylert.runtime.arguments import check_choice, shown
+from stylert.runtime.control.truncation import MOST, as_number
 from stylert.runtime.errors import InvalidInput
 from stylert.runtime.latents import check_seeds
 from stylert.runtime.noise import NOISE_MODES, UNIFORM, NoiseSource
@@ -76,8 +76,7 @@ def make_frame_noise(
         InvalidInput: an unknown mode, or arguments that do not go together.
     """
     check_choice("noise_mode", mode, (*NOISE_MODES, "animated"))
-    number = isinstance(turns, (int, float, np.number)) and not isinstance(turns, bool)
-    if not number or not math.isfinite(turns):
+    if not abs(as_number(turns)) < MOST:  # NaN is not less
         raise InvalidInput(f"noise_turns: got {shown(turns)}, expected a finite number.")
     if mode == "animated":
         circle = NoiseLoop(*_two_fields(source, seed))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stylert.runtime.arguments import read_array
+from stylert.runtime.arguments import check_choice, read_array
 from stylert.runtime.bundle import GRADIENT, Bundle, is_noise
 from stylert.runtime.control.inversion import Inversion
 from stylert.runtime.control.style_space import STYLE_OFFSET, find_style_space
@@ -101,6 +101,8 @@ class PictureFitting(Inversion):
             InvalidInput: a shape, dtype or value that does not fit, or a bundle without gradient.
             EngineError: the backend failed, or cannot differentiate.
         """
+        check_choice("with_noise", with_noise, (True, False))
+        check_choice("with_styles", with_styles, (True, False))
         graph = self._find_gradient()
         feeds = self.inputs.feed_styles(ws, options)
         rows = self._feed_target(feeds.count, target, mask, scales, img_grad)

@@ -13,9 +13,9 @@ from stylert.runtime.arguments import shown
 from stylert.runtime.control.layers import Groups, find_layers
 from stylert.runtime.errors import InvalidInput
 
-__all__ = ["make_psi_of_layers", "truncated"]
+__all__ = ["MOST", "as_number", "make_psi_of_layers", "truncated"]
 
-_MOST = 1e38  # more does not fit into float32
+MOST = 1e38  # more does not fit into float32
 
 
 def make_psi_of_layers(psi: Mapping[Any, Any], groups: Groups) -> np.ndarray:
@@ -33,7 +33,7 @@ def make_psi_of_layers(psi: Mapping[Any, Any], groups: Groups) -> np.ndarray:
     """
     values = np.ones(len(groups["all"]), np.float32)
     for layers, value in psi.items():
-        if not abs(_number(value)) < _MOST:  # NaN is not less
+        if not abs(as_number(value)) < MOST:  # NaN is not less
             raise InvalidInput(
                 f"truncation_psi: got {shown(value)} for {shown(layers)}, expected a finite number."
             )
@@ -56,7 +56,7 @@ def truncated(ws: np.ndarray, w_avg: np.ndarray, psi: np.ndarray) -> np.ndarray:
     return pulled
 
 
-def _number(value: Any) -> float:
+def as_number(value: Any) -> float:
     """A number as a float; NaN if it is none."""
     if not isinstance(value, Real) or isinstance(value, bool):
         return math.nan

@@ -22,6 +22,11 @@ def test_integers_that_are_refused(refuses: Any, value: Any) -> None:
         check_integer("n", value, 1, 7)
 
 
+def test_an_integer_of_numpy_is_to_be_converted(refuses: Any) -> None:
+    with refuses("n: got ", "expected an integer of 1 to 7. Convert: int(n)"):
+        check_integer("n", np.int64(3), 1, 7)
+
+
 def test_an_integer_without_an_upper_bound(refuses: Any) -> None:
     with refuses("n: got -1, expected an integer of at least 0."):
         check_integer("n", -1, 0)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import copy
+import gc
+import pickle
 import threading
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +21,13 @@ from stylert.runtime.generator import Generator
 
 AWAITED = (
     *("map", "styles", "styles_between", "synthesize", "generate", "mix", "edit", "pca", "refit"),
+    *("invert", "draw_gradient", "interpolate"),
 )
+# What does not wait for the backend: `wrapped.generator` has it.
+QUICK = {
+    *("count_scales", "describe", "load_direction", "load_ws", "make_style_offset"),
+    *("read_relevance", "share", "style_space"),
+}
 
 
 def run(scene: Coroutine[Any, Any, None]) -> None:
@@ -46,6 +55,43 @@ def test_it_draws_what_the_generator_draws(bundle: Path, generator: Generator) -
 def test_the_methods_keep_their_signatures() -> None:
     for name in AWAITED:
         assert getattr(AsyncStyleGenerator, name).__wrapped__ is getattr(Generator, name)
+
+
+def test_whatever_draws_can_be_awaited() -> None:
+    methods = {name for name in dir(Generator) if callable(getattr(Generator, name))}
+    public = {name for name in methods if not name.startswith("_")} - {"open", "close"}
+    assert public == {*AWAITED, *QUICK}
+
+
+@pytest.mark.parametrize("send", [pickle.dumps, copy.copy, copy.deepcopy])
+def test_it_is_not_sent_elsewhere(bundle: Path, send: Callable[[Any], Any]) -> None:
+    with pytest.raises(EngineError, match="cannot be copied or sent to another process: send the"):
+        send(stylert.open_async(bundle))
+
+
+def test_nothing_is_told_of_an_opening_that_nobody_waits_for(bundle: Path) -> None:
+    """asyncio prints the trace of an error that nobody looked at."""
+    told: list[Any] = []
+    go_on = threading.Event()
+
+    def open_late() -> Generator:
+        assert go_on.wait(30)
+        raise EngineError("It does not run here.")
+
+    async def scene() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+        wrapped = AsyncStyleGenerator(open_late)
+        with pytest.raises(asyncio.TimeoutError):
+            await asyncio.wait_for(wrapped, 0.01)
+        go_on.set()
+        await wrapped.close()  # its thread has ended
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        gc.collect()
+
+    run(scene())
+    gc.collect()
+    assert not told
 
 
 def test_errors_arrive_where_they_are_awaited(bundle: Path, tmp_path: Path) -> None:

@@ -398,6 +398,8 @@ def test_synthesize_needs_a_seed_for_seeded_noise(generator: Generator, refuses:
         *(({"max_batch": n}, "max_batch: got ") for n in (0, -1, 8.0, True, "8", None)),
         *(({"provider": name}, "provider: got ") for name in ("tpu", "CPU", "", None)),
         *(({"backend": name}, "backend: got ") for name in ("torch", "", None)),
+        *(({"trust_engines": word}, "trust_engines: got ") for word in ("0", "no", 1, None)),
+        ({"check_files": "no"}, "check_files: got 'no'"),
     ],
 )
 def test_open_refuses(bundle: Path, refuses: Any, options: dict[str, Any], message: str) -> None:

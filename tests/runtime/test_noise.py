@@ -75,6 +75,15 @@ def test_the_one_map_of_a_lucidrains_network_is_uniform() -> None:
     assert not source.none()[UNIFORM].any()
 
 
+@pytest.mark.parametrize("made", ["const", "none"])
+def test_nobody_changes_the_noise_of_later_pictures(source: NoiseSource, made: str) -> None:
+    noise = getattr(source, made)()
+    with pytest.raises(TypeError, match="does not support item assignment"):
+        noise["noise_a"] = 2 * noise["noise_a"]
+    with pytest.raises(ValueError, match="read-only"):
+        noise["noise_a"][:] = 2
+
+
 def test_given_noise_is_shared_or_per_image(source: NoiseSource) -> None:
     fields = source.check_given({**CONST, "noise_a": np.ones((3, 1, 4, 6))}, 3)
     assert {name: field.shape[0] for name, field in fields.items()} == {"noise_a": 3, "noise_b": 1}

@@ -125,6 +125,9 @@ def test_what_does_not_fit_is_refused(fitting: Generator, refuses: Refuses) -> N
         ({"target": target, "scales": [1, 1, 1, 1]}, ("scales: got shape", "1 to 3")),
         ({"target": target, "scales": []}, ("scales: got shape",)),
         ({"img_grad": target[:, :, :4]}, ("img_grad: got shape",)),
+        ({"target": [[1.0], [1.0, 2.0]]}, ("target: got a ragged list",)),
+        ({"target": target, "with_noise": "no"}, ("with_noise: got 'no'",)),
+        ({"target": target, "with_styles": 1}, ("with_styles: got 1",)),
     )
     for options, words in wrong:
         with refuses(*words):

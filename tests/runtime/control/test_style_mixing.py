@@ -529,6 +529,8 @@ INTERPOLATE_REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"noise_mode": "seeded"}, "noise_seed: got None with noise_mode 'seeded', expected"),
     ({"noise_seed": 1}, "noise_seed: got one with noise_mode 'const', expected"),
     ({"noise_turns": np.nan}, "noise_turns: got nan, expected a finite number"),
+    ({"noise_turns": 10**400}, "noise_turns: got 1000"),
+    ({"noise_turns": np.complex64(1)}, "noise_turns: got "),
     ({"translate": (0.1, 0)}, "translate: this generator cannot move its pictures, expected None"),
 ]
 
