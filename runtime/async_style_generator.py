@@ -10,7 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial, wraps
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Concatenate, NoReturn, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 import numpy as np
 
@@ -56,6 +56,13 @@ def _batches_in_thread(
                 yield frame
 
     return walk
+
+
+def _ended(call: Callable[[], T]) -> T:
+    try:
+        return call()
+    except StopIteration as error:  # no future can hold it: who awaits it would wait for ever
+        raise RuntimeError("StopIteration came out of an argument.") from error
 
 
 class AsyncStyleGenerator:
@@ -137,7 +144,7 @@ class AsyncStyleGenerator:
         if self._closed:
             raise _closed()
         try:
-            return self._pool.submit(call)
+            return self._pool.submit(_ended, call)
         except RuntimeError:  # closed in between
             raise _closed() from None
 
@@ -172,11 +179,7 @@ class AsyncStyleGenerator:
     def __await__(self) -> Steps[Any, None, Self]:
         return self._open().__await__()
 
-    def __reduce__(self) -> NoReturn:
-        raise EngineError(
-            "A generator cannot be copied or sent to another process: send the path of its bundle "
-            "and open it there."
-        )
+    __reduce__ = Generator.__reduce__  # which refuses
 
     async def __aenter__(self) -> Self:
         return await self._open()

@@ -150,6 +150,22 @@ class Paused(AsyncStyleGenerator):
         return task
 
 
+def test_an_argument_that_stops_is_an_error(bundle: Path) -> None:
+    """No future can hold a StopIteration: the call would never end."""
+
+    class Stopping(list[int]):
+        def __iter__(self) -> Any:
+            raise StopIteration
+
+    async def scene() -> None:
+        async with stylert.open_async(bundle) as wrapped:
+            with pytest.raises(RuntimeError, match="StopIteration"):
+                await asyncio.wait_for(wrapped._run(lambda: next(iter(Stopping()))), 60)
+            assert (await wrapped.generate([1])).shape == (1, 32, 32, 3)
+
+    run(scene())
+
+
 def test_a_call_that_is_cancelled_before_its_turn_never_runs(bundle: Path) -> None:
     async def scene() -> None:
         drawn: list[Any] = []
