@@ -17,9 +17,8 @@ from typing import Any
 
 __all__ = ["put_in_options"]
 
-_HEAD = re.compile(
-    r"^\w+(, \w+)*(?=: (got|expected|this|the|a|cannot) )"
-)  # the arguments that are wrong
+# The arguments that are wrong.
+_HEAD = re.compile(r"^\w+(, \w+)*(?=: (got|expected|this|the|a|cannot) )")
 _VALUE = re.compile(r"(?<![\w/.'-])(?P<name>\w+)=(?P<value>'[^']*'|[\w<]+)")
 _NAME = re.compile(r"(?<![\w/.'-])\w+_\w+(?![\w/'=-]|\.\w)")  # no word of English
 

@@ -9,10 +9,7 @@ import numpy as np
 
 from stylert.runtime.errors import InvalidInput
 
-__all__ = ["UNREADABLE", "check_choice", "check_integer", "read_array", "refuse_array", "shown"]
-
-# What `numpy.asarray` raises: of ragged lists, and of tensors on a GPU, or with a gradient.
-UNREADABLE = (ValueError, TypeError, RuntimeError)
+__all__ = ["check_choice", "check_integer", "one_or", "shown"]
 
 
 def check_integer(name: str, value: Any, least: int, most: int | None = None) -> None:
@@ -39,24 +36,9 @@ def check_choice(name: str, value: Any, choices: Sequence[Any]) -> None:
         raise InvalidInput(f"{name}: got {shown(value)}, expected {expected}.")
 
 
-def read_array(name: str, value: Any, expected: str) -> np.ndarray:
-    """An array, or what becomes one, as an array.
-
-    Raises:
-        InvalidInput: NumPy cannot read it.
-    """
-    try:
-        return np.asarray(value)
-    except UNREADABLE as error:
-        raise refuse_array(name, value, error, expected) from None
-
-
-def refuse_array(name: str, value: Any, error: Exception, expected: str) -> InvalidInput:
-    """The error for a value that `numpy.asarray` refused; other libraries say what to do."""
-    reason = " ".join(str(error).split())
-    ragged = isinstance(error, ValueError)
-    got = "a ragged list" if ragged else f"a {type(value).__name__} ({reason})"
-    return InvalidInput(f"{name}: got {got}, expected {expected}.")
+def one_or(batch: int) -> str:
+    """How many of a thing a batch may be given, in words: one for all, or one for each."""
+    return "1" if batch == 1 else f"1 or {batch}"
 
 
 def shown(value: Any) -> str:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from stylert.runtime.arguments import shown
+from stylert.runtime.arguments import one_or, shown
 from stylert.runtime.errors import InvalidInput, StylertWarning
-from stylert.runtime.latents import check_floats, check_seeds
+from stylert.runtime.latents import check_floats, check_seeds, list_values
 
 __all__ = ["Classes"]
 
@@ -51,10 +51,7 @@ class Classes:
         Raises:
             InvalidInput: one that is not there, or none at all.
         """
-        if hasattr(type(classes), "tolist"):  # an array, of NumPy or torch
-            classes = classes.tolist()
-        several = isinstance(classes, Iterable) and not isinstance(classes, (str, bytes))
-        found = [self._find_one(one, name) for one in (classes if several else [classes])]
+        found = [self._find_one(one, name) for one in list_values(classes)]
         return check_seeds(found, name=name, largest=self.count - 1)
 
     def make_labels(
@@ -96,8 +93,7 @@ class Classes:
             class_idx = [seed % self.count for seed in seeds or ()]
         classes = self.find(class_idx)
         if len(classes) not in (1, batch):
-            expected = "1" if batch == 1 else f"1 or {batch}"
-            raise InvalidInput(f"class_idx: got {len(classes)} classes, expected {expected}.")
+            raise InvalidInput(f"class_idx: got {len(classes)} classes, expected {one_or(batch)}.")
         rows = np.eye(self.count, dtype=np.float32)[classes]
         return np.array(np.broadcast_to(rows, (batch, self.count)))
 

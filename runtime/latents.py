@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from stylert.runtime.arguments import UNREADABLE, refuse_array, shown
+from stylert.runtime.arguments import shown
 from stylert.runtime.errors import InvalidInput
 
-__all__ = ["check_floats", "check_seeds", "make_psi", "make_z"]
+__all__ = ["check_floats", "check_seeds", "list_values", "make_psi", "make_z", "read_array"]
 
 MAX_SEED = 2**32 - 1
 
@@ -23,10 +23,7 @@ def check_seeds(
     Raises:
         InvalidInput: not an integer, out of range, or none at all.
     """
-    if hasattr(type(seeds), "tolist"):  # an array, of NumPy or torch
-        seeds = seeds.tolist()  # type: ignore[union-attr]
-    several = isinstance(seeds, Iterable) and not isinstance(seeds, (str, bytes))
-    items: list[Any] = list(seeds) if several else [seeds]  # type: ignore[arg-type]
+    items = list_values(seeds)
     for seed in items:
         if isinstance(seed, (bool, np.bool_)) or not isinstance(seed, (int, np.integer)):
             raise InvalidInput(f"{name}: got {shown(seed)}, expected integers such as [0, 1, 2].")
@@ -70,10 +67,7 @@ def make_psi(
         InvalidInput: not finite, not a number, or of another shape; or a cutoff out of range.
     """
     expected = f"a number, or an array [{batch}] or [{batch}, {num_ws}]"
-    try:
-        psi = np.asarray(truncation_psi)
-    except UNREADABLE as error:
-        raise refuse_array("truncation_psi", truncation_psi, error, expected) from None
+    psi = read_array("truncation_psi", truncation_psi, expected)
     if psi.dtype.kind not in "fiu":
         raise InvalidInput(f"truncation_psi: got {shown(truncation_psi)}, expected {expected}.")
     if psi.shape not in ((), (batch,), (batch, 1), (batch, num_ws)):
@@ -109,10 +103,7 @@ def check_floats(name: str, value: Any, *, kinds: str = "f") -> np.ndarray:
     Raises:
         InvalidInput: another dtype, or NaN or infinity.
     """
-    try:
-        array = np.asarray(value)
-    except UNREADABLE as error:
-        raise refuse_array(name, value, error, "an array of floats") from None
+    array = read_array(name, value, "an array of floats")
     if array.dtype.kind not in kinds:
         if not hasattr(value, "dtype"):
             raise InvalidInput(f"{name}: got {shown(value)}, expected floats.")
@@ -124,3 +115,27 @@ def check_floats(name: str, value: Any, *, kinds: str = "f") -> np.ndarray:
     if not np.isfinite(array).all():
         raise InvalidInput(f"{name}: got NaN or infinity, expected finite numbers.")
     return array
+
+
+def read_array(name: str, value: Any, expected: str) -> np.ndarray:
+    """An array, or what becomes one, as an array.
+
+    Raises:
+        InvalidInput: NumPy cannot read it.
+    """
+    try:
+        return np.asarray(value)
+    # Of ragged lists, and of tensors on a GPU or with a gradient, whose libraries say what to do.
+    except (ValueError, TypeError, RuntimeError) as error:
+        reason = " ".join(str(error).split())
+        ragged = isinstance(error, ValueError)
+        got = "a ragged list" if ragged else f"a {type(value).__name__} ({reason})"
+        raise InvalidInput(f"{name}: got {got}, expected {expected}.") from None
+
+
+def list_values(value: Any) -> list[Any]:
+    """One value, or several in whatever holds them, as a list; a text is one."""
+    if hasattr(type(value), "tolist"):  # an array, of NumPy or torch
+        value = value.tolist()
+    several = isinstance(value, Iterable) and not isinstance(value, (str, bytes))
+    return list(value) if several else [value]

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from stylert.runtime.arguments import one_or
 from stylert.runtime.bundle import TensorSpec
 from stylert.runtime.errors import InvalidInput
 from stylert.runtime.feeds import Feeds, SeededNoise
@@ -139,8 +140,7 @@ def _check_seeds(
         )
     seeds = check_seeds(seed, name="noise_seed")
     if len(seeds) not in (1, batch):
-        expected = "1" if batch == 1 else f"1 or {batch}"
-        raise InvalidInput(f"noise_seed: got {len(seeds)} seeds, expected {expected}.")
+        raise InvalidInput(f"noise_seed: got {len(seeds)} seeds, expected {one_or(batch)}.")
     return seeds
 
 

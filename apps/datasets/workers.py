@@ -93,9 +93,8 @@ def _expects_cpu(opening: Mapping[str, Any]) -> bool:
     backend, provider = opening.get("backend", "auto"), opening.get("provider", "auto")
     if backend not in ("auto", "onnxruntime") or opening.get("gpu") is not None:
         return False
-    if (
-        backend == "auto" and opening.get("precision") == "int8"
-    ):  # which is OpenVINO's, if it is there
+    # In 8 bits 'auto' takes OpenVINO, if it is there.
+    if backend == "auto" and opening.get("precision") == "int8":
         return False
     if provider != "auto":
         return bool(provider == "cpu")

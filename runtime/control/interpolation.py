@@ -12,8 +12,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from stylert.runtime.arguments import check_integer, read_array, shown
+from stylert.runtime.arguments import check_integer, shown
 from stylert.runtime.errors import InvalidInput
+from stylert.runtime.latents import read_array
 
 __all__ = [
     "CURVES",

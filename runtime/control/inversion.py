@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from stylert.runtime.arguments import check_integer, read_array, shown
+from stylert.runtime.arguments import check_integer, shown
 from stylert.runtime.bundle import ENCODER, Bundle
 from stylert.runtime.control.encoder_facts import MAX_PASSES, EncoderFacts, read_encoder_facts
 from stylert.runtime.errors import InvalidInput
 from stylert.runtime.feeds import Feeds
 from stylert.runtime.files.pictures import make_grey, resize_picture
+from stylert.runtime.latents import read_array
 
 __all__ = ["Inversion", "make_photos"]
 

@@ -17,11 +17,10 @@ picture; 8 and 32 pixels hold 4 and 16). Its w 0 turns and moves the picture.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 from stylert.runtime.arguments import shown
 from stylert.runtime.errors import InvalidInput
-from stylert.runtime.latents import check_seeds
+from stylert.runtime.latents import check_seeds, list_values
 
 __all__ = ["Groups", "Layers", "group_layers", "find_layers"]
 
@@ -56,12 +55,8 @@ def find_layers(layers: Layers, groups: Groups) -> tuple[int, ...]:
         InvalidInput: an unknown name, a name that this generator has no layers for, an index out of
             range, or nothing at all.
     """
-    if hasattr(type(layers), "tolist"):  # an array, of NumPy or torch
-        layers = layers.tolist()  # type: ignore[union-attr]
-    several = isinstance(layers, Iterable) and not isinstance(layers, (str, bytes))
-    items: list[Any] = list(layers) if several else [layers]  # type: ignore[arg-type]
     found: set[int] = set()
-    for item in items:
+    for item in list_values(layers):
         if isinstance(item, str):
             for part in item.split(","):
                 found.update(_part(part.strip(), groups))

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stylert.runtime.arguments import check_choice, read_array
+from stylert.runtime.arguments import check_choice
 from stylert.runtime.bundle import GRADIENT, Bundle, is_noise
 from stylert.runtime.control.inversion import Inversion
 from stylert.runtime.control.style_space import STYLE_OFFSET, find_style_space
 from stylert.runtime.drawing_options import PictureOptions
 from stylert.runtime.errors import InvalidInput
 from stylert.runtime.graph_inputs import GraphInputs
-from stylert.runtime.latents import check_floats
+from stylert.runtime.latents import check_floats, read_array
 from stylert.runtime.lifetime import Lifetime
 from stylert.runtime.signatures import takes
 

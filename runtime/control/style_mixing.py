@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from stylert.runtime.arguments import check_choice, read_array, shown
+from stylert.runtime.arguments import check_choice, shown
 from stylert.runtime.bundle import Bundle
 from stylert.runtime.control.interpolation import (
     CURVES,
@@ -33,7 +33,7 @@ from stylert.runtime.drawing_options import (
 )
 from stylert.runtime.errors import InvalidInput
 from stylert.runtime.graph_inputs import GraphInputs
-from stylert.runtime.latents import check_floats, check_seeds, make_z
+from stylert.runtime.latents import check_floats, check_seeds, make_z, read_array
 from stylert.runtime.signatures import takes
 
 if TYPE_CHECKING:
