@@ -20,49 +20,19 @@ except ModuleNotFoundError as missing:  # `python3 cli.py` where nothing is inst
     sys.exit(f"error: {missing.name} is not installed. Run: pip install {clone}")
 
 from stylert.commands import console
-from stylert.commands.bench import bench
-from stylert.commands.blending import blend
-from stylert.commands.checks import doctor, info
-from stylert.commands.command import Command, as_command
-from stylert.commands.control import edit, mix
-from stylert.commands.demo import demo
-from stylert.commands.drawing import generate
-from stylert.commands.engines import build_engine, triton
-from stylert.commands.evaluation import evaluate
-from stylert.commands.export import PARITY, convert, export
-from stylert.commands.features import features
-from stylert.commands.gradient import gradient
-from stylert.commands.inversion import encoder, invert
-from stylert.commands.one_file import one_file
-from stylert.commands.projection import inpaint, project
-from stylert.commands.quantization import quantize
-from stylert.commands.serving import ray, serve
-from stylert.commands.tune import tune
-from stylert.commands.verification import verify
-from stylert.commands.video import video
-from stylert.commands.web import web
-from stylert.commands.words import search
+from stylert.commands.group import CommandGroup
 from stylert.runtime.errors import InvalidInput, ParityError, StylertError
 
 __all__ = ["app", "main"]
 
-COMMANDS = (
-    *(demo, export, convert, blend, verify, info, doctor),
-    *(generate, mix, edit, video, serve, web),
-    *(evaluate, features, bench, tune),
-    *(encoder, invert, project, inpaint, search, gradient),
-    *(quantize, build_engine, one_file, triton, ray),
-)
-
 app = typer.Typer(
     name="stylert",
+    cls=CommandGroup,
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
 )
-for command in COMMANDS:
-    app.command(cls=Command)(as_command(command))
 
 
 def _print_version(value: bool) -> None:
@@ -111,7 +81,7 @@ def _tell(error: BaseException) -> int:
     if isinstance(error, MemoryError):
         return _fail("out of memory", 1)
     if isinstance(error, ParityError) and error.report is not None:
-        console.print_table(error.report.make_table(), title=PARITY, on_stderr=True)
+        console.print_table(error.report.make_table(), title=console.PARITY, on_stderr=True)
         if error.report.chaotic:
             return _fail(f"{error} To accept it all the same, pass --allow-chaotic.", 1)
     if isinstance(error, StylertError):

@@ -20,6 +20,7 @@ from rich.table import Table
 from rich.text import Text
 
 __all__ = [
+    "PARITY",
     "log_progress",
     "note",
     "open_streams",
@@ -40,6 +41,7 @@ _TO_PEOPLE, _ERRORS_TO_PEOPLE = (
 out = Console(markup=False, emoji=False, width=None if _TO_PEOPLE else 140)
 err = Console(markup=False, emoji=False, stderr=True, width=None if _ERRORS_TO_PEOPLE else 140)
 
+PARITY = "Against PyTorch in float32"  # the title of the table of a proof
 LINES = {"note": "dim", "warning": "yellow", "error": "red"}
 CELLS = {"ok": "green", "missing": "dim", "broken": "red", "conflict": "red", "FAILED": "red"}
 LOG_SECONDS = 30.0  # between two lines of progress where stderr is no terminal

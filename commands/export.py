@@ -34,10 +34,9 @@ if TYPE_CHECKING:
     from stylert.export.checkpoints import Assumptions, Checkpoint
     from stylert.export.encoders.config import Encoder
 
-__all__ = ["COMPARED", "PARITY", "AllowChaotic", "ReadAs", "convert", "export", "in_proof"]
+__all__ = ["COMPARED", "AllowChaotic", "ReadAs", "convert", "export", "in_proof"]
 __all__ += ["FLOOR", "in_int8", "need_export", "print_int8"]
 
-PARITY = "Against PyTorch in float32"  # the title of its table
 
 in_proof = in_panel("Proof")
 in_half = in_panel("Half precision")
@@ -227,7 +226,7 @@ def export(
         report_told = {"parity": report and report.to_json()}
         return console.print_json({**told, **report_told, **({"int8": facts} if int8 else {})})
     if report is not None:
-        console.print_table(report.make_table(), title=PARITY)
+        console.print_table(report.make_table(), title=console.PARITY)
         if weights != "fp32":
             console.say(f"Stored weights are {tell_weights(manifest)}.")
     if facts:

@@ -13,7 +13,6 @@ from stylert.commands import console, options
 from stylert.commands.dataset_check import check_dataset
 from stylert.commands.export import (
     COMPARED,
-    PARITY,
     AllowChaotic,
     ReadAs,
     in_proof,
@@ -204,7 +203,7 @@ def _compare_with_pytorch(
     for line in report.notes:
         console.warn(line)
     error = None if report.passed else make_parity_error(report)
-    return Proof(PARITY, report, error, [f"Drawn by {line}." for line in report.drawn_by])
+    return Proof(console.PARITY, report, error, [f"Drawn by {line}." for line in report.drawn_by])
 
 
 def _check_encoder(path: Path, file: Path) -> Proof:
