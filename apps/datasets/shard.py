@@ -39,6 +39,7 @@ class Shard:
         self.next_place = self.places.start
         self._job = job
         self.is_open = True
+        self._unkept = 0  # images that were begun with, and that the journal does not tell of
         self._lock = threading.Lock()  # an impatient interrupt closes while the last is appended
         self._committed = time.monotonic()
         self._journal = Journal(container.journal(number))
@@ -58,6 +59,7 @@ class Shard:
         """Write the next image: its record, and its file's bytes."""
         line = format_line(record)
         with self._lock:
+            self._unkept += 1
             self._store.append(record, line, data)
             self._journal.add(line)
             self.next_place += 1
@@ -66,13 +68,19 @@ class Shard:
                 self._commit()
             self._finish_if_complete()
 
-    def close(self) -> None:
-        """Leave it to be gone on with; nothing once it is finished."""
+    def close(self) -> int:
+        """Leave it to be gone on with; nothing once it is finished.
+
+        Returns:
+            how many images that `append` was called with have to be drawn again: a full disk had
+            no room for them, or for their lines in the journal.
+        """
         with self._lock:
             if self.is_open:
-                with suppress(OSError):  # a full disk: what is not in the journal is drawn again
+                with suppress(OSError):
                     self._commit()
                 self._close()
+            return self._unkept
 
     def _recover(self) -> None:
         """Find the images that are there whole, and cut off the rest."""
@@ -100,7 +108,9 @@ class Shard:
         except BaseException:  # the system may forget what it failed to write, and then say yes
             self._journal.forget()
             raise
+        kept = self._journal.pending
         self._journal.commit()
+        self._unkept -= kept
         self._committed = time.monotonic()
 
     def _finish_if_complete(self) -> None:

@@ -173,6 +173,7 @@ class DatasetWriter:
                 return 0
             total = sum(len(self.job.shard(number)) for number in numbers)
             self._found = self._written = 0
+            self._shards.clear()
             try:
                 with self._open_pipeline(encoders) as put:
                     for batch in self._find_missing(numbers):
@@ -181,7 +182,7 @@ class DatasetWriter:
                             break
             finally:
                 for shard in self._shards:
-                    shard.close()
+                    self._written -= shard.close()
                 progress(self._found + self._written, total)
         return self._written
 
@@ -280,8 +281,8 @@ class DatasetWriter:
             self._write_one(append)
 
     def _write_one(self, append: Append) -> None:
+        self._written += 1  # first: what fails is taken off again by the shard that is closed
         append()
-        self._written += 1
 
 
 def make_container(name: str, out: Path) -> Container:

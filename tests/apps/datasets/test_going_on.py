@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from stylert.apps.datasets import DatasetJob, DatasetWriter, Seeds, write_dataset
-from stylert.apps.datasets.journal import GrowingFile
+from stylert.apps.datasets.journal import GrowingFile, Journal
 from stylert.apps.datasets.shard import Shard
 from stylert.runtime.drawing_options import DrawingOptions
 from stylert.runtime.files.publishing import naming
@@ -74,6 +74,35 @@ def test_a_disk_that_is_full_for_a_while(
     monkeypatch.undo()
     assert 0 < write_dataset(fake(), described, out).drawn < 30
     assert contents(tmp_path / "full") == contents(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("container", CONTAINERS)
+@pytest.mark.parametrize("room", [0, 1, 2])
+def test_what_a_full_disk_has_no_room_for_is_not_told_as_there(
+    tmp_path: Path, fake: Any, container: str, room: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk stays full: the journal's lines of the last images do not fit, either."""
+    monkeypatch.setattr("stylert.apps.datasets.shard.COMMIT_IMAGES", 4)
+    append = Journal.append
+    appended: list[int] = []
+
+    def full(journal: Journal, data: bytes) -> None:
+        appended.append(data.count(b"\n"))
+        with naming(journal.path):
+            if len(appended) > room:
+                raise OSError(28, "No space left on device")
+        append(journal, data)
+
+    monkeypatch.setattr(Journal, "append", full)
+    described = job("0-29", container=container, shard_size=12)
+    told: list[int] = []
+    with pytest.raises(OSError, match="No space left"):
+        write_dataset(fake(), described, tmp_path / "x", progress=lambda n, of: told.append(n))
+    assert told[-1] == sum(appended[:room]) == 4 * room
+    monkeypatch.undo()
+    again: list[int] = []
+    write_dataset(fake(), described, tmp_path / "x", progress=lambda n, of: again.append(n))
+    assert again[0] == told[-1]
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="names open files through /proc")
