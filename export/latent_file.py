@@ -26,6 +26,7 @@ from stylert.export.checkpoints.safe_pickle.zip_records import ZipRecords
 from stylert.runtime.errors import CheckpointError
 from stylert.runtime.files.arrays import holds_objects
 from stylert.runtime.files.publishing import publish_file
+from stylert.runtime.files.regular import open_file
 
 __all__ = ["read_latents", "write_latents"]
 
@@ -52,7 +53,8 @@ def read_latents(path: str | Path) -> np.ndarray:
         CheckpointError: the file is missing, damaged or unsafe, or has no latents.
     """
     try:
-        data = Path(path).read_bytes()
+        with open_file(path) as file:
+            data = file.read()
         found = list(_find_latents(_read_value(memoryview(data)), depth=0))
         return _join([tensor.to_float32() for tensor in _check_size(found)])
     except CheckpointError as error:

@@ -22,6 +22,7 @@ import numpy as np
 from stylert.apps.datasets import check_complete
 from stylert.runtime.bundle import GeneratorSpec
 from stylert.runtime.errors import InvalidInput
+from stylert.runtime.files.regular import check_regular, open_file
 
 __all__ = ["DataPictures", "open_data"]
 
@@ -129,9 +130,8 @@ def open_data(path: str | Path, spec: GeneratorSpec) -> DataPictures:
     except InvalidInput as error:
         raise InvalidInput(f"data: {error}") from None
     except (OSError, ValueError, KeyError, tarfile.TarError, zipfile.BadZipFile) as error:
-        raise InvalidInput(
-            f"data: got {path}, which cannot be read: {' '.join(str(error).split())}"
-        ) from None
+        reason = getattr(error, "strerror", None) or " ".join(str(error).split())
+        raise InvalidInput(f"data: got {path}, which cannot be read: {reason}") from None
     if not len(pictures):
         raise InvalidInput(
             f"data: got {path}, which holds no pictures, expected a folder, a .zip or .tar shards "
@@ -181,7 +181,7 @@ def _list_folder(folder: Path) -> Iterator[_Entry]:
         lambda name: (folder / name).read_bytes() if (folder / name).is_file() else None
     )
     for name in filter(_is_picture, _list_names(folder)):
-        yield _Entry(name, (folder / name).read_bytes, _give(labels.get(name)))
+        yield _Entry(name, _call(_read_file, folder / name), _give(labels.get(name)))
 
 
 def _list_zip(path: Path) -> Iterator[_Entry]:
@@ -195,6 +195,7 @@ def _list_zip(path: Path) -> Iterator[_Entry]:
 def _list_shards(shards: list[Path]) -> Iterator[_Entry]:
     """By an index of where the members lie; a sample's class is its member .cls."""
     for shard in shards:
+        check_regular(shard)
         with tarfile.open(shard, "r:") as archive:
             places = {m.name: (m.offset_data, m.size) for m in archive if m.isfile()}
         for name in filter(_is_picture, places):
@@ -219,6 +220,11 @@ def _read_labels(read: Callable[[str], bytes | None]) -> dict[str, int]:
         records = [json.loads(line) for line in text.splitlines()]
         return {r["file"]: r["class_idx"] for r in records if type(r.get("class_idx")) is int}
     return {}
+
+
+def _read_file(path: Path) -> bytes:
+    with open_file(path) as file:
+        return file.read()
 
 
 def _read_part(path: Path, offset: int, size: int) -> bytes:

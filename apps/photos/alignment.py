@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from stylert.runtime.errors import InvalidInput
+from stylert.runtime.files.regular import check_regular
 
 __all__ = ["align_face", "find_crop", "read_landmarks"]
 
@@ -101,6 +102,7 @@ def read_landmarks(path: Path) -> Mapping[str, np.ndarray]:
         InvalidInput: no such file, or another content.
     """
     try:
+        check_regular(path)
         if path.stat().st_size > 2**26:
             raise ValueError("it is too large")
         read: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))

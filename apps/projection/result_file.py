@@ -10,6 +10,7 @@ import numpy as np
 
 from stylert.runtime import InvalidInput
 from stylert.runtime.files.publishing import publish_bytes
+from stylert.runtime.files.regular import open_file
 
 __all__ = ["read_state", "write_result"]
 
@@ -48,7 +49,7 @@ def read_state(path: Path) -> dict[str, np.ndarray]:
         InvalidInput: no such file, or it has no state.
     """
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with open_file(path) as file, np.load(file, allow_pickle=False) as arrays:
             names = [name for name in arrays.files if name.startswith(_STATE)]
             state = {name.removeprefix(_STATE): arrays[name] for name in names}
     except Exception as error:  # zipfile, zlib and NumPy each have their own

@@ -49,6 +49,7 @@ from stylert.export.checkpoints.tensorflow.pickles import is_tensorflow, read_te
 from stylert.export.checkpoints.untrained import PREFIX, make_untrained
 from stylert.runtime.bundle import hash_file
 from stylert.runtime.errors import CheckpointError
+from stylert.runtime.files.regular import open_file
 
 __all__ = ["read_checkpoint"]
 
@@ -142,9 +143,7 @@ def _read(path: Path, network: str | None, assume: Assumptions) -> Checkpoint:
         raise CheckpointError("its name has a null byte")
     if path.is_dir():
         raise CheckpointError("it is a folder, expected a file")
-    if path.exists() and not path.is_file():
-        raise CheckpointError("it is a device or a pipe, expected a file")
-    with path.open("rb") as file:
+    with open_file(path) as file:
         head = file.read(HEAD)
     # A .safetensors file whose header takes such a number of bytes begins as a pickle does.
     if head[:1] == b"\x80" and head[3:9] != b"\0\0\0\0\0{":

@@ -19,6 +19,7 @@ from stylert.export.encoders.native import KEY, read_native
 from stylert.export.encoders.official import is_official, read_official
 from stylert.runtime.bundle import hash_file
 from stylert.runtime.errors import CheckpointError
+from stylert.runtime.files.regular import open_file
 
 __all__ = ["find_encoder", "read_encoder", "read_value"]
 
@@ -70,7 +71,7 @@ def find_encoder(path: str | Path) -> Encoder | None:
 
 def read_value(path: Path) -> tuple[Any, dict[str, Any]]:
     """The value of a file, and its metadata; foreign names in it are passed over."""
-    with path.open("rb") as file:
+    with open_file(path) as file:
         head = file.read(16)
     if head[8:9] == b"{":
         return read_tensor_dict(map_file(path))

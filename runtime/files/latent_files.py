@@ -17,6 +17,7 @@ from stylert.runtime.arguments import shown
 from stylert.runtime.bundle import GeneratorSpec
 from stylert.runtime.errors import InvalidInput
 from stylert.runtime.files.arrays import holds_objects, read_header
+from stylert.runtime.files.regular import open_file
 from stylert.runtime.latents import check_floats
 
 __all__ = ["fit_direction", "fit_ws", "is_pickled", "load_direction", "load_ws"]
@@ -89,7 +90,7 @@ def fit_direction(path: str | Path, direction: np.ndarray, spec: GeneratorSpec) 
 def is_pickled(path: str | Path) -> bool:
     """Whether a file holds a pickle, of torch.save or another, which the runtime does not open."""
     try:
-        with Path(path).open("rb") as file:
+        with open_file(path) as file:
             return _is_pickle(file)
     except Exception:  # whoever reads it says what is wrong
         return False
@@ -117,7 +118,7 @@ def _floats(path: str | Path, key: str | None) -> np.ndarray:
     if not isinstance(path, (str, os.PathLike)):
         raise InvalidInput(f"path: got {shown(path)}, expected a .npy or .npz file.")
     try:
-        with Path(path).open("rb") as file:
+        with open_file(path) as file:
             return check_floats(str(path), _array(Path(path), file, key))
     except InvalidInput:
         raise

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from stylert.runtime.errors import InvalidInput, StylertWarning
+from stylert.runtime.files.regular import check_regular
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -148,6 +149,8 @@ def _open(
     if not isinstance(file, (str, os.PathLike)) and not hasattr(file, "read"):
         raise InvalidInput(f"path: got {type(file).__name__}, expected the path of a picture.")
     try:
+        if isinstance(file, (str, os.PathLike)):
+            check_regular(file)
         # Pillow's own warning of a bomb comes earlier than our bound, and would be noise.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
