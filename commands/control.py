@@ -10,16 +10,18 @@ import numpy as np
 import typer
 
 from stylert.commands import console, options
-from stylert.commands.figures import draw_mix, draw_strip
+from stylert.commands.figures import draw_mix, draw_strip, move_styles
 from stylert.commands.latents import find_ws, read_direction
 from stylert.commands.options import AsJson, BundleFolder, Force, WhereHere, in_output
 from stylert.commands.picture import Picture, in_picture
-from stylert.commands.target_files import check_channels, check_picture
+from stylert.commands.target_files import check_channels, check_picture, check_styles
 from stylert.commands.text.numbers import parse_strengths
 from stylert.commands.text.seeds import Source, parse_classes, parse_seed_list, parse_source
 from stylert.commands.text.styles import parse_direction
+from stylert.commands.wording import renamed
 from stylert.commands.words import TextEdit
 from stylert.runtime.bundle import Bundle
+from stylert.runtime.control.layers import find_layers
 from stylert.runtime.control.style_space import read_style_space
 from stylert.runtime.drawing_options import StyleOptions
 from stylert.runtime.errors import InvalidInput
@@ -69,6 +71,7 @@ def mix(
         of_columns = {**of_rows, "class_idx": column_class_idx, "labels": None}
     with where.open(bundle) as generator, console.show_progress() as progress:
         check_channels(out, generator.spec.img_channels)
+        find_layers(layers, generator.layer_groups)  # refused before styles are made
         figure = draw_mix(
             generator,
             _make_styles(generator, rows, of_rows),
@@ -110,6 +113,9 @@ def edit(
     words: TextEdit,
     picture: Picture,
     out: Annotated[Path | None, PICTURE] = None,
+    save_ws: Annotated[
+        Path | None, in_output("File of ws to write, too: .npz; those of each row, weak to strong.")
+    ] = None,
     quality: options.PictureQuality = None,
     force: Force = False,
     as_json: AsJson = False,
@@ -119,6 +125,8 @@ def edit(
 
     Example: stylert edit ffhq-bundle --seed 7 --direction sefa_coarse_0 --out strip.png
     """
+    from stylert.apps.projection.result_file import write_result
+
     if list_directions:
         return _list_directions(bundle, as_json=as_json)
     if (seeds is None) == (ws is None):
@@ -127,23 +135,33 @@ def edit(
     if out is None:
         raise typer.BadParameter("pass --out FILE, too")
     check_picture(out, quality=quality, force=force)
+    if save_ws is not None:
+        check_styles("save_ws", save_ws, force=force)
+        if direction is None or isinstance(direction, dict):
+            raise InvalidInput("save_ws: got one with channels, which move no ws")
     styles = picture.to_style_options(ws or seeds)
     with where.open(bundle) as generator, console.show_progress() as progress:
         check_channels(out, generator.spec.img_channels)
+        way: Any = None
+        if direction is not None:
+            way = _find_direction(generator, direction, layers, styles)
         found = _make_styles(generator, ws or seeds, styles)
+        if words.text is not None:
+            way = words.find_channels(generator, found, where.threads, progress)
         figure = draw_strip(
             generator,
             found,
-            words.find_channels(generator, found, where.threads, progress)
-            if words.text is not None
-            else _find_direction(generator, direction, styles),
+            way,
             strengths,
             layers=layers,
             progress=partial(progress, "drawing"),
             **picture.to_image_options(),
         )
-    save_image(figure, out, quality=quality)
-    return _tell(generator, figure, out, as_json=as_json)
+        save_image(figure, out, quality=quality)
+        if save_ws is not None:
+            write_result(save_ws, move_styles(generator, found, way, strengths, layers=layers))
+    written = [out] if save_ws is None else [out, save_ws]
+    return _tell(generator, figure, *written, as_json=as_json)
 
 
 def _list_directions(path: Path, *, as_json: bool) -> None:
@@ -169,24 +187,35 @@ def _list_directions(path: Path, *, as_json: bool) -> None:
 
 
 def _find_direction(
-    generator: Generator, direction: int | Path | str | dict[str, float], options: StyleOptions
+    generator: Generator,
+    direction: int | Path | str | dict[str, float],
+    layers: str,
+    options: StyleOptions,
 ) -> np.ndarray | str | dict[str, float]:
-    """A principal component, a direction of a file, the name of one in the bundle, or channels."""
-    if isinstance(direction, Path):
-        return read_direction(direction, generator.spec)
+    """A principal component, a direction of a file, the name of one in the bundle, or channels.
+
+    They are tried before styles are made: what is refused comes first, not after a warning that no
+    class was chosen.
+    """
     if isinstance(direction, dict):
-        try:
+        with renamed(channels="direction"):
             generator.make_style_offset(direction)
-        except InvalidInput as error:  # in the words of the option that was given
-            raise InvalidInput(str(error).replace("channels: ", "direction: ", 1)) from None
-    if isinstance(direction, (str, dict)):
         return direction
+    s = generator.spec
+    way = read_direction(direction, s) if isinstance(direction, Path) else direction
+    tried = np.zeros(s.w_dim, np.float32) if isinstance(way, int) else way
+    generator.edit(np.zeros((1, s.num_ws, s.w_dim), np.float32), tried, 0, layers=layers)
+    return way if not isinstance(way, int) else _find_component(generator, way, options)
+
+
+def _find_component(generator: Generator, component: int, options: StyleOptions) -> np.ndarray:
+    """A principal component, of a class if one was chosen: [w_dim] float32."""
     last = generator.spec.w_dim - 1
-    if direction > last:
-        raise InvalidInput(f"direction: got 'pca:{direction}', expected pca:0 to pca:{last}")
+    if component > last:
+        raise InvalidInput(f"direction: got 'pca:{component}', expected pca:0 to pca:{last}")
     class_idx: Any = options.get("class_idx")
-    components = generator.pca(k=direction + 1, class_idx=class_idx, labels=options.get("labels"))
-    return components.direction(direction)
+    components = generator.pca(k=component + 1, class_idx=class_idx, labels=options.get("labels"))
+    return components.direction(component)
 
 
 def _make_styles(generator: Generator, source: Source, options: StyleOptions) -> np.ndarray:
@@ -196,8 +225,11 @@ def _make_styles(generator: Generator, source: Source, options: StyleOptions) ->
     return generator.styles(source, **options)
 
 
-def _tell(generator: Generator, figure: np.ndarray, path: Path, *, as_json: bool) -> None:
+def _tell(
+    generator: Generator, figure: np.ndarray, path: Path, *others: Path, as_json: bool
+) -> None:
     height, width = figure.shape[:2]
-    facts = {"backend": generator.choice, "files": [str(path)], "width": width, "height": height}
-    done = f"Wrote {path}: {width}x{height} pixels."
-    console.tell_result(facts, generator.choice, done, as_json=as_json)
+    files = [str(path), *map(str, others)]
+    facts = {"backend": generator.choice, "files": files, "width": width, "height": height}
+    done = [f"Wrote {path}: {width}x{height} pixels.", *(f"Wrote {other}." for other in others)]
+    console.tell_result(facts, generator.choice, *done, as_json=as_json)

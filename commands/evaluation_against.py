@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from stylert.commands.export import ReadAs, need_export
 from stylert.commands.options import WhereHere
+from stylert.commands.wording import renamed
 from stylert.runtime.errors import EngineError, InvalidInput
 from stylert.runtime.generator import Generator
 
@@ -46,10 +47,8 @@ def open_other(
     if against in PRECISIONS:
         read_as.refuse_any("it goes with a checkpoint")
         backend = "auto" if against == "int8" else where.backend
-        try:
+        with renamed(precision="against"):
             other = stack.enter_context(where.open(bundle, precision=against, backend=backend))
-        except InvalidInput as error:  # in the words of the option that was given
-            raise InvalidInput(str(error).replace("precision: ", "against: ", 1)) from None
     elif against == "engine":
         try:
             other = stack.enter_context(where.open(bundle, backend="tensorrt", precision="auto"))

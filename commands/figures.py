@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from stylert.runtime.drawing_options import DrawingOptions
     from stylert.runtime.generator import Generator
 
-__all__ = ["draw_grid", "draw_mix", "draw_strip", "draw_sweep"]
+__all__ = ["draw_grid", "draw_mix", "draw_strip", "draw_sweep", "move_styles"]
 
 Progress = Callable[[int, int], None]
 
@@ -119,10 +119,23 @@ def draw_strip(
             options["style_offset"] = generator.make_style_offset(channels[done - 1], strengths)
             moved = np.repeat(w[None], len(strengths), axis=0)
         else:
-            moved = generator.edit(w[None], channels, strengths, layers=layers)
+            moved = move_styles(generator, w[None], channels, strengths, layers=layers)
         strips.append(generator.synthesize(moved, **options))
         progress(done * len(strengths), len(ws) * len(strengths))
     return _lay_out(np.stack(strips))
+
+
+def move_styles(
+    generator: Generator,
+    ws: np.ndarray,  # [N, num_ws, w_dim] float32
+    direction: str | np.ndarray,
+    strengths: Sequence[float],  # [S]
+    *,
+    layers: Layers = "all",
+) -> np.ndarray:
+    """The ws of strips, those of each w from the first strength to the last: [N * S, ...]."""
+    moved = [generator.edit(w[None], direction, strengths, layers=layers) for w in ws]
+    return np.concatenate(moved)
 
 
 def _lay_out(grid: np.ndarray) -> np.ndarray:

@@ -15,10 +15,9 @@ from stylert.commands.faces import Faces
 from stylert.commands.latents import read_photo
 from stylert.commands.options import AsJson, BundleFolder, Force, WhereHere, in_output, in_panel
 from stylert.commands.picture import in_picture
-from stylert.commands.target_files import check_channels, check_new, check_picture
+from stylert.commands.target_files import check_channels, check_picture, check_styles
 from stylert.runtime.bundle import GeneratorSpec
 from stylert.runtime.control.encoder_facts import EncoderFacts
-from stylert.runtime.errors import InvalidInput
 from stylert.runtime.files.pictures import (
     list_pictures,
     make_grey,
@@ -61,9 +60,7 @@ def invert(
 
     Example: stylert invert ffhq-bundle photo.jpg --out w.npz
     """
-    if out.suffix != ".npz":
-        raise InvalidInput(f"out: got {out}, expected a file that ends in .npz.")
-    check_new(out, force=force)
+    check_styles("out", out, force=force)
     if preview is not None:
         check_picture(preview, quality=quality, force=force)
     files = list_pictures(photos)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,7 +25,14 @@ from stylert.runtime.generator import Generator
 if TYPE_CHECKING:
     from stylert.apps.datasets import StyleFile
 
-__all__ = ["find_ws", "read_direction", "read_photo", "read_style_file", "read_ws"]
+__all__ = [
+    "find_ws",
+    "read_direction",
+    "read_keyframes",
+    "read_photo",
+    "read_style_file",
+    "read_ws",
+]
 
 
 def read_ws(path: Path, spec: GeneratorSpec) -> np.ndarray:
@@ -35,6 +43,11 @@ def read_ws(path: Path, spec: GeneratorSpec) -> np.ndarray:
         CheckpointError: a pickle that is damaged or unsafe, or has no latents.
     """
     return fit_ws(path, _read_pickle(path), spec) if is_pickled(path) else load_ws(path, spec)
+
+
+def read_keyframes(paths: Sequence[Path], spec: GeneratorSpec) -> np.ndarray:
+    """The ws of several files, one after the other; see `read_ws`."""
+    return np.concatenate([read_ws(path, spec) for path in paths])
 
 
 def find_ws(path: Path, generator: Generator) -> np.ndarray:

@@ -15,7 +15,7 @@ from stylert.commands.faces import Faces
 from stylert.commands.feature_losses import open_feature_loss
 from stylert.commands.latents import read_ws
 from stylert.commands.options import AsJson, BundleFolder, Force, WhereHere, in_output, in_panel
-from stylert.commands.target_files import check_new, check_picture
+from stylert.commands.target_files import check_picture, check_styles
 from stylert.runtime.errors import InvalidInput
 from stylert.runtime.files.pictures import list_pictures, read_picture
 from stylert.runtime.images import save_image, to_uint8
@@ -91,11 +91,9 @@ def project(
     """
     from stylert.apps.projection import read_photos
 
-    if out.suffix != ".npz":
-        raise InvalidInput(f"out: got {out}, expected the name of a .npz file")
     if resume and not out.exists():
         raise InvalidInput(f"resume: got one, expected {out} to be there")
-    check_new(out, force=force or resume)
+    check_styles("out", out, force=force or resume)
     if pictures is not None and pictures.exists() and not pictures.is_dir():
         raise InvalidInput(f"{pictures} is a file, expected the name of a folder.")
     files = [file for photo in photos for file in list_pictures(photo)]
@@ -302,7 +300,7 @@ def inpaint(
     for file in files:
         check_picture(file, force=force)
     if ws is not None:
-        check_new(ws, force=force)
+        check_styles("ws", ws, force=force)
     with where.open(bundle) as generator, console.show_progress() as progress:
         image = read_photos([photo], generator.spec)[0]
         size = read_picture(photo, channels=1).shape[:2]

@@ -9,7 +9,7 @@ from pathlib import Path
 from stylert.runtime.errors import InvalidInput
 from stylert.runtime.images import holds_channels, image_format
 
-__all__ = ["check_channels", "check_new", "check_picture", "check_writable"]
+__all__ = ["check_channels", "check_new", "check_picture", "check_styles", "check_writable"]
 
 
 def check_new(path: Path, *, force: bool) -> None:
@@ -17,6 +17,13 @@ def check_new(path: Path, *, force: bool) -> None:
     if path.exists() and not force:
         raise InvalidInput(f"{path} exists. Pass force=True to replace it, or choose another name.")
     check_writable(path)
+
+
+def check_styles(name: str, path: Path, *, force: bool) -> None:
+    """Check the file of ws that an argument of this name asks for."""
+    if path.suffix != ".npz":
+        raise InvalidInput(f"{name}: got {path}, expected the name of a .npz file")
+    check_new(path, force=force)
 
 
 def check_writable(path: Path) -> None:

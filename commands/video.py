@@ -15,12 +15,13 @@ from stylert.apps.video.walks import (
     draw_walks,
 )
 from stylert.commands import console
-from stylert.commands.latents import read_ws
+from stylert.commands.latents import read_keyframes
 from stylert.commands.options import AsJson, BundleFolder, Force, WhereHere, in_output, in_panel
 from stylert.commands.picture import Picture, in_picture
 from stylert.commands.text.numbers import parse_cells
 from stylert.commands.text.seeds import parse_seed_list
 from stylert.commands.text.styles import parse_motion, parse_psi_ramp, parse_turn
+from stylert.commands.wording import renamed
 
 if TYPE_CHECKING:
     from stylert.apps.video import WrittenVideo
@@ -60,7 +61,10 @@ def video(
     bundle: BundleFolder,
     *,
     seeds: Annotated[Any, in_walk("Seeds of the keyframes.", read=parse_seed_list)] = None,
-    ws: Annotated[Path | None, in_walk("File of ws as keyframes: .npy, .npz or .pt.")] = None,
+    ws: Annotated[
+        list[Path] | None,
+        in_walk("File of ws as keyframes: .npy, .npz or .pt; give it again to go on to others."),
+    ] = None,
     curve: Annotated[
         str, in_walk("Curve: cubic (smooth) or linear through w, or slerp through z.")
     ] = "cubic",
@@ -102,11 +106,12 @@ def video(
     with where.open(
         bundle, max_batch=choose_walk_batch(where.max_batch, columns * rows)
     ) as generator:
-        keyframes = read_ws(ws, generator.spec) if ws else seeds
-        total = count_walk_frames(len(keyframes), frames, walks=columns * rows, loop=loop)
+        keyframes = read_keyframes(ws, generator.spec) if ws else seeds
         way: dict[str, Any] = {"frames": frames, "curve": curve, "loop": loop}
         way |= {"columns": columns, "rows": rows, **picture.to_options()}
-        walks = draw_walks(generator, keyframes, **way)
+        with renamed(keyframes="ws" if ws else "seeds", frames="seconds, fps"):
+            total = count_walk_frames(len(keyframes), frames, walks=columns * rows, loop=loop)
+            walks = draw_walks(generator, keyframes, **way)
         with console.show_image_progress() as progress:
             written = file.write(walks, total=total, progress=progress)
     about = {name: value for name, value in vars(written).items() if name != "path"}

@@ -7,20 +7,40 @@ their options say what each is called here:
     Pass force=True to replace it          Pass --force to replace it
     or pass precision='fp32'               or pass --precision fp32
     got one with noise_mode 'const'        got one with --noise 'const'
+    class_idx None, now 3                  --class none, now 3
+
+Where an option has another name than the argument that it becomes, the command says so:
+
+    with renamed(keyframes="seeds"):       keyframes: got 1      --seeds: got 1
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
-__all__ = ["put_in_options"]
+from stylert.runtime.errors import StylertError
+
+__all__ = ["put_in_options", "renamed"]
 
 # The arguments that are wrong.
 _HEAD = re.compile(r"^\w+(, \w+)*(?=: (got|expected|this|the|a|cannot) )")
 _VALUE = re.compile(r"(?<![\w/.'-])(?P<name>\w+)=(?P<value>'[^']*'|[\w<]+)")
 _NAME = re.compile(r"(?<![\w/.'-])\w+_\w+(?![\w/'=-]|\.\w)")  # no word of English
+_NOTHING = re.compile(r"(?<![\w/.'=-])None(?![\w/'=-]|\.\w)")
+
+
+@contextmanager
+def renamed(**parameters: str) -> Iterator[None]:
+    """Tell errors of arguments as those of the command's parameters that became them."""
+    try:
+        yield
+    except StylertError as error:
+        argument, colon, rest = str(error).partition(": ")
+        error.args = (f"{parameters.get(argument, argument)}{colon}{rest}",)
+        raise
 
 
 def put_in_options(message: str, parameters: Iterable[Any]) -> str:
@@ -40,4 +60,5 @@ def put_in_options(message: str, parameters: Iterable[Any]) -> str:
 
     message = _HEAD.sub(lambda match: ", ".join(map(call, match[0].split(", "))), message)
     message = _VALUE.sub(give, message)
-    return _NAME.sub(lambda match: call(match[0]), message)
+    message = _NAME.sub(lambda match: call(match[0]), message)
+    return _NOTHING.sub("none", message)

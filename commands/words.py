@@ -14,7 +14,7 @@ import typer
 from stylert.commands import console
 from stylert.commands.latents import read_ws
 from stylert.commands.options import AsJson, BundleFolder, Force, WhereHere, in_output, in_panel
-from stylert.commands.target_files import check_channels, check_new, check_picture
+from stylert.commands.target_files import check_channels, check_picture, check_styles
 from stylert.commands.text.seeds import parse_class
 from stylert.commands.text.styles import parse_psi
 from stylert.runtime.errors import InvalidInput
@@ -178,9 +178,7 @@ def search(
     if start is not None and results != 1:
         raise InvalidInput("results: got some with a start, which gives one for each of its ws")
     if ws is not None:
-        if ws.suffix != ".npz":
-            raise InvalidInput(f"ws: got {ws}, expected the name of a .npz file")
-        check_new(ws, force=force)
+        check_styles("ws", ws, force=force)
     if steps:  # a gradient is one call, which takes all threads
         generator, workers = where.open(bundle), 1
     else:

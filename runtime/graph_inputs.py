@@ -54,16 +54,18 @@ class GraphInputs:
         """The feeds of both graphs; `Generator.generate` says what it takes."""
         refuse_unknown(options, DrawingOptions)
         numbers = check_seeds(seeds)
-        latents = self.feed_mapping(numbers, options)
         if options.get("noise_mode") == "seeded" and options.get("noise_seed") is None:
             options = {**options, "noise_seed": numbers}
-        return self._feed_picture(latents.count, options).with_rows(latents.rows)
+        picture = self._feed_picture(len(numbers), options)
+        return picture.with_rows(self.feed_mapping(numbers, options).rows)
 
     def feed_mapping(self, seeds: Sequence[int], options: StyleOptions | DrawingOptions) -> Feeds:
         """The feeds of the mapping graph; `Generator.styles` says what it takes."""
         c = self.make_labels(options, batch=len(seeds), seeds=seeds)
         psi, cutoff = options.get("truncation_psi"), options.get("truncation_cutoff")
-        return self.feed_latents(make_z(seeds, self._spec.z_dim), c, psi, cutoff)
+        feeds = self.feed_latents(make_z(seeds, self._spec.z_dim), c, psi, cutoff)
+        self.tell_unchosen(options)
+        return feeds
 
     def feed_latents(
         self, z: Any, c: Any, truncation_psi: Any, truncation_cutoff: int | None
@@ -92,11 +94,14 @@ class GraphInputs:
     ) -> np.ndarray | None:
         """The labels of a batch, [batch, c_dim] float32; see `Classes.make_labels`."""
         class_idx, labels = options.get("class_idx"), options.get("labels")
-        chosen = class_idx is not None or labels is not None
-        if self._classes.count and not chosen and seeds is not None and not self._told:
+        return self._classes.make_labels(class_idx, labels, batch=batch, seeds=seeds)
+
+    def tell_unchosen(self, options: StyleOptions | DrawingOptions) -> None:
+        """Warn, once, that seeds get classes by themselves: when nothing is refused any more."""
+        chosen = options.get("class_idx") is not None or options.get("labels") is not None
+        if self._classes.count and not chosen and not self._told:
             self._told = True
             self._classes.warn_unchosen()
-        return self._classes.make_labels(class_idx, labels, batch=batch, seeds=seeds)
 
     def psi(self, truncation_psi: Any, truncation_cutoff: int | None, *, batch: int) -> np.ndarray:
         """The psi of every image and layer, [batch, num_ws] float32; see `DrawingOptions`."""

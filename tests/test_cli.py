@@ -637,7 +637,7 @@ def test_generate_replaces_with_force_alone(run: Callable[..., Done], bundle: Pa
             for seeds in ("a", "1,", "1-", "-1", "5-3", "1-2-3", "4294967296", "1.5", "1;2")
         ),
         ("--seeds 0-99999999 --grid auto --out g.png", "--grid: got 100000000 images, expected up"),
-        ("--class 0", "--class: got 0, expected None: this generator is unconditional"),
+        ("--class 0", "--class: got 0, expected none: this generator is unconditional"),
         ("--labels 1,0", "--labels: got "),
         ("--labels a,b", "'--labels': got 'a,b', expected numbers such as 0.5,0.5"),
         ("--truncation-psi nan", "--truncation-psi: got NaN"),

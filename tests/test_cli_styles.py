@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -263,6 +264,36 @@ def test_edit_along_a_component_or_a_file(
     assert close(tiles(pixels("b.png"))[:, 0], generator.synthesize(moved))
 
 
+def test_edit_keeps_the_ws_of_its_pictures(
+    run: Callable[..., Done], bundle: Path, generator: Generator
+) -> None:
+    options = "--seeds 1,2 --direction pca:1 --strengths=-1,0,3 --layers 0-3 --out a.png"
+    done = run("edit", bundle, f"{options} --save-ws a.npz --json")
+    assert (done.code, done.err) == (0, "")
+    assert json.loads(done.out)["files"] == ["a.png", "a.npz"]
+    kept = generator.load_ws("a.npz")
+    assert kept.shape == (6, *generator.styles(1).shape[1:])
+    assert close(tiles(pixels("a.png")).reshape(6, 32, 32, 3), generator.synthesize(kept))
+    assert run("edit", bundle, f"{options} --save-ws a.npz").code == 2  # both are there
+
+
+def test_what_edit_and_mix_refuse_comes_before_a_warning_of_classes(
+    run: Callable[..., Done], conditional_bundle: Path
+) -> None:
+    warnings.simplefilter("always")
+    for name, options in (
+        ("edit", "--seed 1 --direction nobody"),
+        ("edit", "--seed 1 --direction no.npy"),
+        ("edit", "--seed 1 --direction pca:0 --layers nose"),
+        ("mix", "--rows 1 --columns 2 --layers nose"),
+        ("mix", "--rows 1 --columns 2 --layers 0 --truncation-psi nan"),
+        ("video", "--seeds 1,2 --truncation-psi nan"),
+    ):
+        done = run(name, conditional_bundle, f"{options} --out a.webp")
+        assert done.code == 2
+        assert done.error  # one line, and no warning
+
+
 def test_edit_of_a_class(
     run: Callable[..., Done], conditional_bundle: Path, conditional: Generator
 ) -> None:
@@ -311,6 +342,11 @@ def test_edit_lists_the_directions(
         ("--seed 1 --direction pca:0 --strengths=1:2:3:4", "'--strengths': got '1:2:3:4'"),
         ("--seed 1 --direction pca:0 --strengths=-inf:inf:3", "'--strengths': got '-inf:inf:3'"),
         ("--seed 1 --direction pca:0 --layers nose", "layers: got 'nose'"),
+        (
+            "--seed 1 --direction pca:0 --save-ws w.npy",
+            "--save-ws: got w.npy, expected the",
+        ),
+        ("--seed 1 --direction b4.conv1:0 --save-ws w.npz", "--save-ws: got one with channels"),
         ("--seed -1 --direction pca:0", "got '-1', expected"),
     ],
 )
@@ -389,6 +425,20 @@ def test_video_of_ws_and_layers(
     assert close(frames_in("frames"), generator.synthesize(pulled.astype(np.float32)))
 
 
+def test_video_of_ws_of_several_files(
+    run: Callable[..., Done], bundle: Path, generator: Generator, tmp_path: Path
+) -> None:
+    ws = generator.styles([5, 6, 7])
+    np.save(tmp_path / "a.npy", ws[:2])
+    np.savez(tmp_path / "b.npz", w=ws[2:])
+    options = "--ws a.npy --ws b.npz --seconds 1 --fps 2 --curve linear --out frames"
+    assert run("video", bundle, options).code == 0
+    expected = generator.interpolate(ws, frames=2, curve="linear")
+    assert close(frames_in("frames"), list(expected))
+    done = run("video", bundle, "--ws b.npz --out walk.gif")
+    assert (done.code, done.error) == (2, "--ws: got 1, expected 2 or more.")
+
+
 def test_pickles_are_read_by_all(
     run: Callable[..., Done], bundle: Path, generator: Generator, tmp_path: Path
 ) -> None:
@@ -446,17 +496,19 @@ def test_video_in_other_formats(run: Callable[..., Done], bundle: Path, name: st
     ("options", "words"),
     [
         ("", "pass --seeds LIST or --ws FILE, one of them"),
-        ("--seeds 1", "keyframes: got 1, expected 2 or more."),
-        ("--seeds 0-4 --grid 2x1", "keyframes: got 5 for 2 walks, expected 4, 6, 8, ..."),
+        ("--seeds 1", "--seeds: got 1, expected 2 or more."),
+        ("--seeds 0-4 --grid 2x1", "--seeds: got 5 for 2 walks, expected 4, 6, 8, ..."),
         ("--seeds 0-3 --grid 2", "'--grid': got '2', expected COLSxROWS, such as 3x2"),
         ("--seeds 0-3 --grid 0x2", "'--grid': got '0x2'"),
         ("--seeds 1,2 --curve wavy", "--curve: got 'wavy', expected one of"),
         ("--seeds 1,2 --seconds 0", "--seconds: got 0, expected above 0"),
         ("--seeds 1,2 --seconds nan", "--seconds: got nan"),
+        ("--seeds 1,2 --seconds 9e4", "--seconds: got 90000, expected above 0 and up to 86400"),
+        ("--seeds 1,2 --seconds 8e4 --fps 999", "--seconds, --fps: got 79920000, expected"),
         ("--seeds 1,2 --fps 0", "--fps: got 0.0, expected a number above 0"),
         ("--seeds 1,2 --crf 60", "--crf: got 60, expected an integer of 0 to 51."),
         ("--seeds 1,2 --quality 60", "--quality: got 60 for new/walk.mp4, expected .webp."),
-        ("--seeds 1,2 --noise animated", "--noise-seed: got None with --noise 'animated'"),
+        ("--seeds 1,2 --noise animated", "--noise-seed: got none with --noise 'animated'"),
         ("--seeds 1,2 --truncation-psi 0:x", "'--truncation-psi': got 'x', expected"),
         ("--seeds 1,2 --truncation-psi 0:1:2", "'--truncation-psi': got '0:1:2'"),
         ("--seeds 1,2 --truncation-psi 0:inf", "'--truncation-psi': got '0:inf'"),

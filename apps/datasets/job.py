@@ -195,8 +195,6 @@ class DatasetJob:
         options, labels = self.options, self.options.get("labels")
         class_idx = options.get("class_idx")
         batch = len(class_idx) if isinstance(class_idx, tuple) else 1
-        if classes.count and class_idx is None and labels is None:
-            classes.warn_unchosen()
         rows = classes.make_labels(class_idx, labels, batch=batch, seeds=[0])
         if rows is not None and isinstance(labels, Mapping):
             labels = tuple(rows[0].tolist())
@@ -302,10 +300,10 @@ class DatasetJob:
 
     def make_arguments(self, places: range) -> dict[str, Any]:
         """What `Generator.generate` takes to draw images together, of seeds."""
-        seeds = self.seeds.between(places.start, places.stop)
-        classes = [self.find_class(place) for place in places]
-        each = {"class_idx": classes} if classes[0] is not None else {}
-        return {"seeds": seeds, **self.options, **each}
+        arguments = {"seeds": self.seeds.between(places.start, places.stop), **self.options}
+        if isinstance(self.options.get("class_idx"), tuple):
+            arguments["class_idx"] = [self.find_class(place) for place in places]
+        return arguments
 
     @classmethod
     def from_settings(cls, settings: Mapping[str, Any]) -> DatasetJob:

@@ -194,6 +194,8 @@ class StyleMixing:
             self.inputs.noise, noise_mode, noise_seed, noise_turns, frames=N, loop=loop
         )
         motions = self.inputs.transforms(motion, batch=N)
+        if c is not None:
+            self.inputs.tell_unchosen(styles)
         styles_at = self._way(points, c, curve, loop)
 
         def images() -> Iterator[np.ndarray]:
@@ -240,6 +242,8 @@ class StyleMixing:
         points, c = self._keyframes(keyframes, curve, loop, options)
         places = check_times(times, len(points), loop=loop)
         psi = self._psi_between(keyframes, options, len(places))
+        if c is not None:
+            self.inputs.tell_unchosen(options)
         return self._way(points, c, curve, loop)(places, psi)
 
     def _way(

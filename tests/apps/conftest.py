@@ -63,7 +63,8 @@ class FakeGenerator:
         assert len(seeds) <= self.max_batch
         self.drawn += seeds
         H, W, C = self.spec.img_height, self.spec.img_width, self.spec.img_channels
-        classes = np.broadcast_to(0 if class_idx is None else class_idx, len(seeds))
+        by_seed = [seed % max(1, self.spec.c_dim) for seed in seeds]
+        classes = np.broadcast_to(by_seed if class_idx is None else class_idx, len(seeds))
         images = np.empty((len(seeds), H, W, C), np.uint8)
         for image, seed, label in zip(images, seeds, classes, strict=True):
             image[:] = np.random.RandomState(seed).randint(0, 256, (H, W, C))

@@ -8,7 +8,8 @@ import pytest
 import typer
 
 from stylert import cli
-from stylert.commands.wording import put_in_options
+from stylert.commands.wording import put_in_options, renamed
+from stylert.runtime.errors import InvalidInput
 
 COMMANDS: Any = typer.main.get_command(cli.app)
 
@@ -53,11 +54,22 @@ COMMANDS: Any = typer.main.get_command(cli.app)
             "which they do not read. Choose another --format. So, --format.",
         ),
         ("generate", "a.image_format and image_format.x", "a.image_format and image_format.x"),
+        ("generate", "g holds class_idx None, now 1.", "g holds --class none, now 1."),
+        ("generate", "quality: got one, expected None.", "--quality: got one, expected none."),
+        ("generate", "'None', None.npy, a/None", "'None', None.npy, a/None"),
         ("build-engine", "sm: got none, as in sm='86,89'.", "--sm: got none, as in --sm 86,89."),
     ],
 )
 def test_arguments_are_called_as_the_options(command: str, message: str, said: str) -> None:
     assert put_in_options(message, COMMANDS.commands[command].params) == said
+
+
+def test_an_option_of_another_name_than_its_argument() -> None:
+    with pytest.raises(InvalidInput, match=r"^seeds: got 1, keyframes: 2\.$"):  # noqa: SIM117
+        with renamed(keyframes="seeds", frames="fps"):
+            raise InvalidInput("keyframes: got 1, keyframes: 2.")
+    with pytest.raises(InvalidInput, match=r"^keyframes are 1\.$"), renamed(keyframes="seeds"):
+        raise InvalidInput("keyframes are 1.")
 
 
 @pytest.mark.parametrize(
