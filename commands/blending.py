@@ -12,7 +12,7 @@ from rich.filesize import decimal
 
 from stylert.commands import console
 from stylert.commands.export import ReadAs, need_export
-from stylert.commands.options import Force, in_checkpoint, in_output, in_panel
+from stylert.commands.options import AsJson, Force, in_checkpoint, in_output, in_panel
 from stylert.commands.target_files import check_channels, check_new, check_picture
 from stylert.commands.text.seeds import parse_seed_list
 from stylert.runtime.images import save_image
@@ -53,6 +53,7 @@ def blend(
     truncation_psi: Annotated[float, in_picture("Truncation of the sheet.")] = 0.7,
     read_as: ReadAs,
     force: Force = False,
+    as_json: AsJson = False,
 ) -> None:
     """Blend two checkpoints of one family: coarse layers of A, fine layers of B.
 
@@ -81,12 +82,15 @@ def blend(
     if sheet is not None:
         check_channels(sheet, parents[0].config.img_channels)
     options: dict[str, Any] = {"width": width, "mapping": mapping}
+    lines = []
     if out is not None and level is not None:
         write_native(blend_checkpoints(*parents, level=level, **options), out, overwrite=force)
-        console.say(f"Wrote {out} ({decimal(out.stat().st_size)}).")
-        console.say(f"Export it with: stylert export {shlex.quote(str(out))} --out blend-bundle")
+        lines += [f"Wrote {out} ({decimal(out.stat().st_size)})."]
+        lines += [f"Export it with: stylert export {shlex.quote(str(out))} --out blend-bundle"]
     if sheet is not None:
-        _draw_sheet(parents, sheet, seeds or range(4), truncation_psi, options)
+        lines += [_draw_sheet(parents, sheet, seeds or range(4), truncation_psi, options)]
+    files = [str(file) for file in (out, sheet) if file is not None]
+    console.tell_result({"files": files}, *lines, as_json=as_json)
 
 
 def _draw_sheet(
@@ -95,7 +99,8 @@ def _draw_sheet(
     seeds: Sequence[int],
     truncation_psi: float,
     options: dict[str, Any],
-) -> None:
+) -> str:
+    """Draw it, and say what was drawn."""
     from stylert.export.blending import list_levels
     from stylert.export.blending_sheet import draw_levels
 
@@ -109,4 +114,4 @@ def _draw_sheet(
         )
     save_image(picture, sheet)
     levels = ", ".join(f"{level:g}" for level in list_levels(parents[0].config))
-    console.say(f"Wrote {sheet}: a row for each seed, levels {levels} from left to right.")
+    return f"Wrote {sheet}: a row for each seed, levels {levels} from left to right."

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from stylert.commands import console
-from stylert.commands.options import Force, in_output
+from stylert.commands.options import AsJson, Force, in_output
 from stylert.runtime.bundle import Bundle
 
 __all__ = ["demo"]
@@ -23,6 +23,7 @@ def demo(
         in_output("Folder for its pair of networks for pictures and words, for search."),
     ] = None,
     force: Force = False,
+    as_json: AsJson = False,
 ) -> None:
     """Write the demo's bundle: six classes of small pictures. No checkpoint and no PyTorch needed.
 
@@ -32,5 +33,10 @@ def demo(
 
     write_demo(out, words=words, force=force)
     names = Bundle.open(out).classes.names
-    console.say(f"Wrote {out}. Its classes: {', '.join(names)}.")
-    console.say(f"Draw with: stylert generate {shlex.quote(str(out))} --seeds 0-15 --out images")
+    files = [str(folder) for folder in (out, words) if folder is not None]
+    console.tell_result(
+        {"files": files, "classes": list(names)},
+        f"Wrote {out}. Its classes: {', '.join(names)}.",
+        f"Draw with: stylert generate {shlex.quote(str(out))} --seeds 0-15 --out images",
+        as_json=as_json,
+    )

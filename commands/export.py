@@ -220,18 +220,17 @@ def export(
     facts = manifest.get("int8")
     for line in report.notes if report else ("not compared with PyTorch (--no-verify)",):
         console.warn(line)
-    written = {"bundle": out, "one_file": exported.one_file}
+    written = [path for path in (out, exported.one_file) if path is not None]
     if as_json:
-        told = {name: str(path) for name, path in written.items() if path is not None}
-        report_told = {"parity": report and report.to_json()}
-        return console.print_json({**told, **report_told, **({"int8": facts} if int8 else {})})
+        told = {"files": [str(path) for path in written], "parity": report and report.to_json()}
+        return console.print_json({**told, **({"int8": facts} if int8 else {})})
     if report is not None:
         console.print_table(report.make_table(), title=console.PARITY)
         if weights != "fp32":
             console.say(f"Stored weights are {tell_weights(manifest)}.")
     if facts:
         print_int8(facts)
-    for path in filter(None, written.values()):
+    for path in written:
         files = [path] if path.is_file() else path.rglob("*")
         size = sum(file.stat().st_size for file in files if file.is_file())
         console.say(f"Wrote {path} ({decimal(size)}).")
@@ -291,6 +290,7 @@ def convert(
     *,
     read_as: ReadAs,
     force: Force = False,
+    as_json: AsJson = False,
 ) -> None:
     """Rewrite a checkpoint as one .safetensors file that holds weights only, no code.
 
@@ -315,4 +315,5 @@ def convert(
         from stylert.export.checkpoints import write_native
 
         write_native(read_as.read(checkpoint), target, overwrite=force)
-    console.say(f"Wrote {target} ({decimal(target.stat().st_size)}).")
+    done = f"Wrote {target} ({decimal(target.stat().st_size)})."
+    console.tell_result({"files": [str(target)]}, done, as_json=as_json)

@@ -125,7 +125,7 @@ def encoder(
     difference = facts["parity"]["difference"]
     c = found.config
     console.tell_result(
-        {"bundle": str(bundle), "encoder": {**facts, "start": None}},
+        {"files": [str(bundle / "encoder.onnx")], "encoder": {**facts, "start": None}},
         f"Added encoder.onnx ({size / 1e6:.1f} MB): {c.title}, for {c.height}x{c.width} pixels. "
         f"Its codes are within {difference:.0e} of PyTorch's.",
         f"Invert with: stylert invert {shlex.quote(str(bundle))} photo.jpg --out w.npz",

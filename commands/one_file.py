@@ -10,7 +10,7 @@ import typer
 from rich.filesize import decimal
 
 from stylert.commands import console
-from stylert.commands.options import BundleFolder, Force, in_output, in_panel
+from stylert.commands.options import AsJson, BundleFolder, Force, in_output, in_panel
 from stylert.commands.target_files import check_new
 from stylert.runtime.errors import InvalidInput
 from stylert.runtime.packages import need
@@ -32,6 +32,7 @@ def one_file(
         str, in_picture("Noise of all pictures: const (the network's own), or none.", "--noise")
     ] = "const",
     force: Force = False,
+    as_json: AsJson = False,
 ) -> None:
     """Write a bundle as one graph from z, and labels, to pictures of uint8 [N, C, H, W].
 
@@ -43,7 +44,8 @@ def one_file(
     from stylert.export.one_file import write_one_file
 
     write_one_file(bundle, out, truncation_psi=truncation_psi, noise_mode=noise_mode, force=force)
-    console.say(f"Wrote {out} ({decimal(out.stat().st_size)}).")
+    done = f"Wrote {out} ({decimal(out.stat().st_size)})."
+    console.tell_result({"files": [str(out)]}, done, as_json=as_json)
 
 
 @dataclass(frozen=True, kw_only=True)

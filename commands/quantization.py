@@ -8,6 +8,7 @@ from typing import Annotated
 from stylert.commands import console
 from stylert.commands.export import FLOOR, in_int8, need_export, print_int8
 from stylert.commands.options import AsJson, BundleFolder, Force, Threads
+from stylert.runtime.bundle import INT8
 
 __all__ = ["quantize"]
 
@@ -36,7 +37,7 @@ def quantize(
             bundle, int8_floor=int8_floor, force=force, threads=threads, progress=progress
         )
     if as_json:
-        return console.print_json(report.to_json())
+        return console.print_json({"files": [str(bundle / f"{INT8}.onnx")], **report.to_json()})
     print_int8(report.to_json())
     draw = f"stylert generate {shlex.quote(str(bundle))} --precision int8 --seeds 0-15 --out images"
     return console.say(f"Draw with: {draw}")

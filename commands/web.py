@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 from stylert.commands import console
-from stylert.commands.options import BundleFolder, Force, in_output, in_panel
+from stylert.commands.options import AsJson, BundleFolder, Force, in_output, in_panel
 from stylert.runtime.packages import need
 
 __all__ = ["web"]
@@ -25,6 +25,7 @@ def web(
     serve: Annotated[bool, in_web("Show the site on this machine, until Ctrl-C.")] = False,
     port: Annotated[int, in_web("Port of --serve; 0 = any that is free.", min=0, max=65535)] = 8000,
     force: Force = False,
+    as_json: AsJson = False,
 ) -> None:
     """Write a site that draws in the visitor's own browser: files for any web host, and no server.
 
@@ -37,9 +38,15 @@ def web(
     site = write_site(bundle, out, find_runtime(runtime), force=force)
     for note in site.notes:
         console.warn(note)
-    console.say(
+    console.tell_result(
+        {
+            "files": [str(site.path)],
+            "first_visit_bytes": site.first_visit,
+            "graphics_bytes": site.graphics,
+        },
         f"Wrote {site.path}: {site.first_visit / 1e6:.1f} MB for a first visit, compressed; with a "
-        f"graphics card up to {site.graphics / 1e6:.1f} MB more. Copy the folder to a web host."
+        f"graphics card up to {site.graphics / 1e6:.1f} MB more. Copy the folder to a web host.",
+        as_json=as_json,
     )
     if serve:
         serve_site(

@@ -145,8 +145,10 @@ class AsyncStyleGenerator:
             raise _closed()
         try:
             return self._pool.submit(_ended, call)
-        except RuntimeError:  # closed in between
-            raise _closed() from None
+        except RuntimeError:  # closed in between; or no thread starts, or Python ends
+            if self._closed:
+                raise _closed() from None
+            raise
 
     async def _open(self) -> Self:
         """Open the generator, once however many ask for it."""
@@ -178,6 +180,9 @@ class AsyncStyleGenerator:
 
     def __await__(self) -> Steps[Any, None, Self]:
         return self._open().__await__()
+
+    def __repr__(self) -> str:
+        return f"<AsyncStyleGenerator of {self._generator or 'one that is not open'}>"
 
     __reduce__ = Generator.__reduce__  # which refuses
 

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
+from stylert.runtime.arguments import check_integer
 from stylert.runtime.errors import InvalidInput
 from stylert.runtime.files.publishing import publish_bytes
+from stylert.runtime.latents import read_array
 
 __all__ = ["NPY", "encode_image", "make_grid", "holds_channels", "image_format", "save_image"]
 __all__ += ["to_uint8"]
@@ -42,16 +44,17 @@ def make_grid(
         [rows * H, columns * W, C] uint8.
 
     Raises:
-        InvalidInput: no columns, or too few rows for the images.
+        InvalidInput: another shape, no columns, or too few rows for the images.
     """
+    images = read_array("images", images, "[N, H, W, C]")
+    if images.ndim != 4 or not images.size:
+        raise InvalidInput(f"images: got shape {images.shape}, expected [N, H, W, C].")
     N, H, W, C = images.shape
     columns = math.ceil(math.sqrt(N)) if columns is None else columns
-    if columns < 1:
-        raise InvalidInput(f"columns: got {columns}, expected at least 1.")
+    check_integer("columns", columns, 1)
     needed = math.ceil(N / columns)
     rows = needed if rows is None else rows
-    if rows < needed:
-        raise InvalidInput(f"rows: got {rows}, expected at least {needed} for {N} images.")
+    check_integer("rows", rows, needed)
     cells = np.zeros((rows * columns, H, W, C), images.dtype)
     cells[:N] = images
     cells = cells.reshape(rows, columns, H, W, C).transpose(0, 2, 1, 3, 4)
@@ -105,6 +108,7 @@ def encode_image(
     """
     from PIL import Image
 
+    image = read_array("image", image, "uint8 [H, W, C]")
     if kind == NPY and image.ndim == 3:
         array = io.BytesIO()
         np.save(array, np.ascontiguousarray(image))
@@ -114,19 +118,14 @@ def encode_image(
             f"image: got {image.dtype} {image.shape}, expected uint8 [H, W, C] with C of 1 to 4. "
             "A .npy file holds others."
         )
-    options: dict[str, int] = {}
-    if quality is not None:
-        options["quality"] = quality
-        if kind == "JPEG" and quality >= _FULL_CHROMA:
-            options["subsampling"] = 0
-    if compression is not None:
-        options["compress_level"] = compression
-    if method is not None:
-        options["method"] = method
+    options = {"quality": quality, "compress_level": compression, "method": method}
+    if kind == "JPEG" and quality is not None and quality >= _FULL_CHROMA:
+        options["subsampling"] = 0
     picture = Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else image)
     encoded = io.BytesIO()
     try:
-        picture.save(encoded, format=kind, **options)
+        given = {name: value for name, value in options.items() if value is not None}
+        picture.save(encoded, format=kind, **given)
     except (OSError, ValueError, SystemError) as error:  # e.g. 'cannot write mode RGBA as JPEG'
         raise InvalidInput(f"image: {error}; use .png.") from None
     return encoded.getvalue()

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from stylert.runtime.arguments import shown
+from stylert.runtime.arguments import check_integer, shown
 from stylert.runtime.errors import InvalidInput
 
 __all__ = ["check_floats", "check_seeds", "list_values", "make_psi", "make_z", "read_array"]
@@ -66,7 +66,8 @@ def make_psi(
     Raises:
         InvalidInput: not finite, not a number, or of another shape; or a cutoff out of range.
     """
-    expected = f"a number, or an array [{batch}] or [{batch}, {num_ws}]"
+    arrays = f"an array [{batch}] or [{batch}, {num_ws}]"
+    expected = f"a number, numbers by layers such as {{'coarse': 0.5, 'fine': 1}}, or {arrays}"
     psi = read_array("truncation_psi", truncation_psi, expected)
     if psi.dtype.kind not in "fiu":
         raise InvalidInput(f"truncation_psi: got {shown(truncation_psi)}, expected {expected}.")
@@ -78,16 +79,9 @@ def make_psi(
         raise InvalidInput("truncation_psi: got NaN or infinity, expected finite numbers.")
     layers = np.array(np.broadcast_to(rows, (batch, num_ws)))
     if truncation_cutoff is not None:
-        if isinstance(truncation_cutoff, bool) or not isinstance(
-            truncation_cutoff, (int, np.integer)
-        ):
-            raise InvalidInput(
-                f"truncation_cutoff: got {shown(truncation_cutoff)}, expected an integer."
-            )
-        if not 0 <= truncation_cutoff <= num_ws:
-            raise InvalidInput(
-                f"truncation_cutoff: got {shown(truncation_cutoff)}, expected 0 to {num_ws}."
-            )
+        if isinstance(truncation_cutoff, np.integer):
+            truncation_cutoff = int(truncation_cutoff)
+        check_integer("truncation_cutoff", truncation_cutoff, 0, num_ws)
         layers[:, truncation_cutoff:] = 1
     return layers
 
@@ -123,6 +117,10 @@ def read_array(name: str, value: Any, expected: str) -> np.ndarray:
     Raises:
         InvalidInput: NumPy cannot read it.
     """
+    parts = value if isinstance(value, (list, tuple)) else [value]
+    # NumPy would take what lies under the mask. Its np.ma is loaded by who has made one.
+    if any(hasattr(type(part), "filled") and np.any(part.mask) for part in parts):
+        raise InvalidInput(f"{name}: got masked values, expected none. Fill them: array.filled(0)")
     try:
         return np.asarray(value)
     # Of ragged lists, and of tensors on a GPU or with a gradient, whose libraries say what to do.

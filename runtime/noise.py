@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from stylert.runtime.arguments import one_or
+from stylert.runtime.arguments import check_choice, one_or
 from stylert.runtime.bundle import TensorSpec
 from stylert.runtime.errors import InvalidInput
 from stylert.runtime.feeds import Feeds, SeededNoise
@@ -127,8 +127,7 @@ def _check_seeds(
     mode: str, seed: int | Sequence[int] | np.ndarray | None, batch: int
 ) -> list[int] | None:
     """The seeds of the mode 'seeded', None with another mode."""
-    if not isinstance(mode, str) or mode not in NOISE_MODES:
-        raise InvalidInput(f"noise_mode: got {mode!r}, expected one of {NOISE_MODES}.")
+    check_choice("noise_mode", mode, NOISE_MODES)
     if mode != "seeded":
         if seed is not None:
             raise InvalidInput(f"noise_seed: got one with noise_mode {mode!r}, expected 'seeded'.")

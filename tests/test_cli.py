@@ -200,7 +200,7 @@ def test_export_for_machines(run: Callable[..., Done]) -> None:
     done = run("export", CHECKPOINT, "--out", "b", "--verify-seeds", "1", "--json")
     assert (done.code, done.err) == (0, "")
     found = json.loads(done.out)
-    assert found["bundle"] == "b"
+    assert found["files"] == ["b"]
     assert found["parity"]["passed"] is True
     assert {row["noise_mode"] for row in found["parity"]["rows"]} == {
         *("-", "const", "none", "seeded")

@@ -52,7 +52,7 @@ class Repository:
 
     def to_json(self) -> dict[str, Any]:
         """The repository as plain JSON types."""
-        return {"path": str(self.path), "models": list(self.models), **self.make_record()}
+        return {"files": [str(self.path)], "models": list(self.models), **self.make_record()}
 
     def make_record(self) -> dict[str, Any]:
         """What the repository was made from: the content of its stylert.json."""

@@ -17,7 +17,7 @@ import numpy as np
 from stylert.runtime.arguments import check_choice, shown
 from stylert.runtime.control.truncation import MOST, as_number
 from stylert.runtime.errors import InvalidInput
-from stylert.runtime.latents import check_seeds
+from stylert.runtime.latents import check_seeds, read_array
 from stylert.runtime.noise import NOISE_MODES, UNIFORM, NoiseSource
 
 __all__ = ["NoiseLoop", "make_frame_noise"]
@@ -42,16 +42,23 @@ class NoiseLoop:
             b = np.sqrt(1 - np.square(a)) * np.cos(np.float32(np.pi) * second[UNIFORM])
             self._first[UNIFORM], self._second[UNIFORM] = a, b
 
-    def at(self, turns: np.ndarray) -> dict[str, np.ndarray]:
+    def at(self, turns: float | Sequence[float] | np.ndarray) -> dict[str, np.ndarray]:
         """The noise at some places of the circle.
 
         Args:
-            turns: [N]; 1 is once around.
+            turns: one or [N]; 1 is once around.
 
         Returns:
             [N, 1, h, w] float32 by input name.
+
+        Raises:
+            InvalidInput: another shape, or what is no finite number.
         """
-        angle = 2 * np.pi * (np.asarray(turns, np.float64) % 1)[:, None, None, None]
+        places = np.atleast_1d(read_array("turns", turns, "a number or several"))
+        finite = places.dtype.kind in "fiu" and np.isfinite(places).all()
+        if not finite or places.ndim != 1:
+            raise InvalidInput(f"turns: got {shown(turns)}, expected a finite number or several.")
+        angle = 2 * np.pi * (places.astype(np.float64) % 1)[:, None, None, None]
         cos, sin = np.cos(angle).astype(np.float32), np.sin(angle).astype(np.float32)
         fields = {name: cos * self._first[name] + sin * self._second[name] for name in self._first}
         if UNIFORM in fields:

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from stylert.runtime.arguments import check_integer
+
 __all__ = ["PrincipalComponents", "find_principal_components", "fix_sign"]
 
 
@@ -30,7 +32,12 @@ class PrincipalComponents:
     explained: np.ndarray
 
     def direction(self, index: int) -> np.ndarray:
-        """A direction [w_dim] for `Generator.edit`, where a strength counts standard deviations."""
+        """A direction [w_dim] for `Generator.edit`, where a strength counts standard deviations.
+
+        Raises:
+            InvalidInput: there is no component of this index, 0 to k - 1.
+        """
+        check_integer("index", index, 0, len(self.components) - 1)
         direction: np.ndarray = self.components[index] * self.stddev[index]
         return direction
 

@@ -69,7 +69,12 @@ def read_manifest(path: Path) -> dict[str, Any]:
     if not path.exists():
         raise BundleError(f"No bundle at {path}. Make one: stylert export CHECKPOINT --out {out}")
     file = path / MANIFEST
-    if not path.is_dir() or not file.is_file():
+    if not path.is_dir():
+        raise BundleError(
+            f"{path} is a file, expected the folder of a bundle. Of a checkpoint, make one: "
+            "stylert export CHECKPOINT --out BUNDLE. An archive has to be unpacked first."
+        )
+    if not file.is_file():
         raise BundleError(
             f"{path} is not a bundle: expected a directory with a {MANIFEST}. "
             "Make one: stylert export CHECKPOINT --out BUNDLE"

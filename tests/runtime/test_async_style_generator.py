@@ -122,6 +122,33 @@ def test_it_has_to_be_open(bundle: Path) -> None:
     run(scene())
 
 
+def test_it_tells_what_it_is(bundle: Path) -> None:
+    async def scene() -> None:
+        wrapped = stylert.open_async(bundle, provider="cpu")
+        assert repr(wrapped) == "<AsyncStyleGenerator of one that is not open>"
+        async with wrapped:
+            assert repr(wrapped) == f"<AsyncStyleGenerator of {wrapped.generator!r}>"
+        assert ", closed>" in repr(wrapped)
+
+    run(scene())
+
+
+def test_a_thread_that_does_not_start_is_no_close(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scene() -> None:
+        async with stylert.open_async(bundle, provider="cpu") as wrapped:
+
+            def refuse(*_: object) -> None:
+                raise RuntimeError("can't start new thread")
+
+            monkeypatch.setattr(wrapped._pool, "submit", refuse)
+            with pytest.raises(RuntimeError, match="can't start new thread"):
+                await wrapped.generate([1])
+
+    run(scene())
+
+
 @pytest.mark.parametrize("workers", [0, 1.5, 10**6])
 def test_open_async_refuses_workers(bundle: Path, refuses: Any, workers: Any) -> None:
     with refuses("workers: got "):

@@ -183,7 +183,7 @@ def test_no_bundle_at_all(tmp_path: Path, refuses: Any) -> None:
     for path, message in [
         (tmp_path / "nothing", "No bundle at "),
         (tmp_path, "is not a bundle"),
-        (file, "is not a bundle"),
+        (file, "is a file, expected the folder of a bundle"),
         (file / MANIFEST, "No bundle at "),
         (tmp_path / "loop", "No bundle at "),
     ]:

@@ -55,8 +55,14 @@ def test_a_grid_is_filled_row_by_row(
 
 @pytest.mark.parametrize("columns", [0, -1])
 def test_a_grid_has_columns(refuses: Any, columns: int) -> None:
-    with refuses(f"columns: got {columns}, expected at least 1"):
+    with refuses(f"columns: got {columns}, expected an integer of at least 1"):
         make_grid(noise(4, 2, 2, 3), columns)
+
+
+@pytest.mark.parametrize("shape", [(1, 4, 2, 2, 3), (2, 2, 3), (), (0, 2, 2, 3), (2, 0, 2, 3)])
+def test_a_grid_is_of_pictures(refuses: Any, shape: tuple[int, ...]) -> None:
+    with refuses(f"images: got shape {shape}, expected [N, H, W, C]"):
+        make_grid(np.zeros(shape, np.uint8))
 
 
 def test_rows_without_images_are_black(refuses: Any) -> None:
@@ -65,7 +71,7 @@ def test_rows_without_images_are_black(refuses: Any) -> None:
     assert np.array_equal(grid[:4], make_grid(images, 2))
     assert grid.shape == (8, 4, 3)
     assert not grid[4:].any()
-    with refuses("rows: got 1, expected at least 2 for 3 images"):
+    with refuses("rows: got 1, expected an integer of at least 2"):
         make_grid(images, 2, 1)
 
 

@@ -118,3 +118,20 @@ def test_a_message_does_not_hold_a_whole_array(refuses: Any) -> None:
             make_psi(wrong, None, batch=1, num_ws=3)
         with refuses("seeds: got "):
             check_seeds(wrong)
+
+
+def test_what_is_masked_is_refused(refuses: Any) -> None:
+    """NumPy would take the numbers under the mask, which are no numbers of anybody."""
+    masked = np.ma.masked_array([1.0, 2.0], mask=[False, True])
+    for value in (masked, [masked, masked]):
+        with refuses("ws: got masked values, expected none. Fill them: array.filled(0)"):
+            check_floats("ws", value)
+    nothing_masked = np.ma.masked_array([1.0, 2.0])
+    assert np.array_equal(check_floats("ws", nothing_masked), [1, 2])
+    with refuses("seeds: got None, expected integers"):
+        check_seeds(np.ma.masked_array([1, 2], mask=[False, True]))
+
+
+def test_a_psi_that_is_none_tells_of_layers(refuses: Any) -> None:
+    with refuses("truncation_psi: got 'x', expected a number, numbers by layers such as {'coarse"):
+        make_psi("x", None, batch=2, num_ws=4)

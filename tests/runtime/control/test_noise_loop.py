@@ -135,3 +135,12 @@ def test_seeded_noise_takes_one_seed(refuses: Any, seed: Any) -> None:
 def test_turns_that_are_refused(refuses: Any, turns: Any) -> None:
     with refuses("noise_turns: got ", "expected a finite number"):
         frames("animated", 1, turns)
+
+
+@pytest.mark.parametrize("turns", ["1", None, [[0.5]], np.nan, [0, np.inf], True])
+def test_places_that_are_refused(refuses: Any, turns: Any) -> None:
+    circle = NoiseLoop(*({"noise_a": np.full((1, 1, 2, 2), n, np.float32)} for n in (1, 3)))
+    assert np.allclose(circle.at(0.25)["noise_a"], [3])
+    assert np.array_equal(circle.at(0.5)["noise_a"], circle.at([0.5])["noise_a"])
+    with refuses("turns: got ", "expected a finite number or several"):
+        circle.at(turns)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import pytest
 
 from stylert.runtime.control.pca import find_principal_components, fix_sign
 
@@ -58,3 +61,11 @@ def test_the_sign_is_that_of_the_largest_number() -> None:
     vectors = np.array([[1.0, -3, 2], [0.5, 0.1, -0.2], [0, 0, -1]])
     expected = [[-1, 3, -2], [0.5, 0.1, -0.2], [0, 0, 1]]
     assert np.array_equal(fix_sign(vectors), expected)
+
+
+@pytest.mark.parametrize("index", [2, 99, -1, 0.5, None, True])
+def test_a_component_that_is_not_there(refuses: Any, index: Any) -> None:
+    found = find_principal_components([np.random.RandomState(0).randn(9, 4)], k=2)
+    assert found.direction(1).shape == (4,)
+    with refuses(f"index: got {index!r}, expected an integer of 0 to 1"):
+        found.direction(index)

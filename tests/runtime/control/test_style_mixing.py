@@ -522,7 +522,7 @@ INTERPOLATE_REFUSED: list[tuple[dict[str, Any], str]] = [
         ({"truncation_psi": psi}, "truncation_psi: got ")
         for psi in (np.nan, "1", [0.5] * 3, np.ones((5, 7)))
     ),
-    ({"truncation_cutoff": 9}, "truncation_cutoff: got 9, expected 0 to 8"),
+    ({"truncation_cutoff": 9}, "truncation_cutoff: got 9, expected an integer of 0 to 8"),
     ({"class_idx": 0}, "class_idx: got 0, expected None: this generator is unconditional"),
     ({"noise_mode": "random"}, "noise_mode: got 'random', expected one of"),
     ({"noise_mode": "animated"}, "noise_seed: got None with noise_mode 'animated', expected"),
