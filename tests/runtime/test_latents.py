@@ -52,7 +52,7 @@ def test_an_array_that_numpy_cannot_read(refuses: Any, error: type[Exception]) -
     read = "got a Tensor (It requires grad. Detach it.), expected "
     with refuses(f"z: {read}an array of floats."):
         check_floats("z", tensor)
-    with refuses(f"truncation_psi: {read}a number, or an array [1] or [1, 4]."):
+    with refuses(f"truncation_psi: {read}a number, numbers by layers"):
         make_psi(tensor, None, batch=1, num_ws=4)
     with refuses(f"times: {read}a number or several."):
         check_times(tensor, 2, loop=False)

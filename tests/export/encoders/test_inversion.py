@@ -162,7 +162,7 @@ def test_what_the_commands_refuse(own: Path, tmp_path: Path) -> None:
     before = sorted((path.name, path.stat().st_size) for path in own.iterdir())
     cases: dict[str, tuple[Any, ...]] = {
         "has no encoder": ("invert", own, photo, "--out", w),
-        "ends in .npz": ("invert", own, photo, "--out", tmp_path / "w.png"),
+        "the name of a .npz file": ("invert", own, photo, "--out", tmp_path / "w.png"),
         "another size of generator": ("encoder", own, tmp_path / "large.safetensors"),
         "neither of torch.save": ("encoder", own, photo),
     }
