@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from datetime import datetime, timezone
@@ -28,15 +27,14 @@ from stylert.runtime.bundle import (
     GPU,
     GRADIENT,
     HALF,
-    MANIFEST,
     SCHEMA,
     GeneratorSpec,
     GraphSpec,
-    hash_file,
-    sealed,
 )
 from stylert.runtime.control.style_space import StyleLayer
 from stylert.runtime.files.directions import make_direction_arrays
+from stylert.runtime.files.listed import make_entry
+from stylert.runtime.files.manifest import publish_manifest
 from stylert.runtime.packages import installed_version
 from stylert.runtime.proof.parity import WEIGHT_FLOORS, RoundingError
 
@@ -128,9 +126,7 @@ class BundleDraft:
 
     def write_manifest(self, parity: Mapping[str, Any] | None) -> None:
         """Write the manifest, with the report of the proof; None = without one."""
-        manifest = self._make_manifest() | {"parity": parity}
-        text = json.dumps(sealed(manifest), indent=1, allow_nan=False) + "\n"
-        (self.folder / MANIFEST).write_text(text, encoding="utf-8")
+        publish_manifest(self.folder, self._make_manifest() | {"parity": parity})
 
     def _write_synthesis(self) -> None:
         graph = self._build()
@@ -146,7 +142,7 @@ class BundleDraft:
             self._write_graph(HALF, self._build(**options))
 
     def _build(self, **options: Any) -> GraphBuilder:
-        options = {**options, **self.graph_options, "style_space": self.style_space}
+        options = {**self.graph_options, "style_space": self.style_space, **options}
         return build_synthesis_graph(self.checkpoint, **options)
 
     def _write_graph(self, name: str, graph: GraphBuilder) -> None:
@@ -156,8 +152,7 @@ class BundleDraft:
         self._graphs[name] = GraphSpec(file, graph.inputs, graph.outputs)
 
     def _write_for_gpus(self) -> None:
-        options = {**self.graph_options, "filters": "frames", "style_space": self.style_space}
-        self._write_graph(GPU, build_synthesis_graph(self.checkpoint, **options))
+        self._write_graph(GPU, self._build(filters="frames"))
         share_weights(self.folder / f"{GPU}.onnx", self.folder / "synthesis.onnx")
 
     def _write_gradient(self) -> None:
@@ -184,10 +179,7 @@ class BundleDraft:
                 "exported": datetime.now(timezone.utc).isoformat(timespec="seconds"),
                 "tools": {name: installed_version(name) for name in TOOLS},
             },
-            "files": {
-                file.name: {"bytes": file.stat().st_size, "sha256": hash_file(file)}
-                for file in files
-            },
+            "files": {file.name: make_entry(file) for file in files},
             "graphs": {name: asdict(graph) for name, graph in self._graphs.items()},
             "weights": self.weights,
             **({"weights_floor": self.weights_floor} if self.weights_floor != usual else {}),

@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import onnx
 import onnx_ir as ir
 
+from stylert.export.graph_check import check_graph
 from stylert.export.weight_packing import pack_weights
 from stylert.export.weight_rounding import Integers
 from stylert.runtime.backends.tensorrt.refit_weights import STORED
 from stylert.runtime.bundle import TensorSpec
-from stylert.runtime.errors import StylertError
 
 if TYPE_CHECKING:
     from stylert.export.graphs.styles import StyledLayer
@@ -188,11 +187,7 @@ class GraphBuilder:
         size = sum(array.nbytes for array in constants if array is not None)
         data = path.with_name(path.name + ".data") if size > _INLINE_LIMIT else None
         ir.save(model, path, external_data=data and data.name)
-        try:
-            onnx.checker.check_model(str(path), full_check=True)
-        except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-            message = " ".join(str(error).split())
-            raise StylertError(f"{path.name} is not valid ONNX: {message}") from error
+        check_graph(path, path.name)
         return [path, data] if data else [path]
 
     def _make_unique(self, name: str) -> str:

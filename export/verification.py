@@ -10,9 +10,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-import onnx
-
 from stylert.export.checkpoints import Checkpoint
+from stylert.export.graph_check import find_fault
 from stylert.export.weight_rounding import round_weights
 from stylert.runtime.bundle import HALF, MANIFEST, Bundle
 from stylert.runtime.errors import BundleError, InvalidInput
@@ -148,11 +147,8 @@ def check_graphs(bundle: Bundle) -> None:
         BundleError: a graph is not valid ONNX.
     """
     for name in bundle.graphs:
-        try:
-            onnx.checker.check_model(str(bundle.file(name)), full_check=True)
-        except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-            message = " ".join(str(error).split())
-            raise BundleError(f"Bundle {bundle.path}: {name}: {message}") from None
+        if fault := find_fault(bundle.file(name)):
+            raise BundleError(f"Bundle {bundle.path}: {name}: {fault}")
 
 
 def check_provenance(bundle: Bundle, checkpoint: Checkpoint) -> list[str]:

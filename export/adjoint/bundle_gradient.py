@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from stylert.export.adjoint.gradient import write_gradient
-from stylert.runtime.bundle import GRADIENT, Bundle, hash_file
+from stylert.runtime.bundle import GRADIENT, Bundle
 from stylert.runtime.errors import InvalidInput
-from stylert.runtime.files.manifest import publish_manifest
+from stylert.runtime.files.listed import make_entry
+from stylert.runtime.files.manifest import extend_manifest
 from stylert.runtime.files.publishing import publish_file
 
 __all__ = ["add_gradient"]
@@ -36,10 +36,7 @@ def add_gradient(path: str | Path, *, force: bool = False) -> Path:
     file = bundle.path / f"{GRADIENT}.onnx"
     with publish_file(file) as partial:
         graph = write_gradient(bundle.file("synthesis"), partial)
-        entry = {"bytes": partial.stat().st_size, "sha256": hash_file(partial)}
-    # Last, so that a bundle whose power went never lists what it has not.
-    manifest: dict[str, Any] = {**bundle.manifest}
-    manifest["graphs"] = {**manifest["graphs"], GRADIENT: asdict(graph)}
-    manifest["files"] = {**manifest["files"], file.name: entry}
-    publish_manifest(bundle.path, manifest)
+        files = {file.name: make_entry(partial)}
+    graphs = {GRADIENT: asdict(graph)}
+    extend_manifest(bundle.path, bundle.manifest, files=files, graphs=graphs)
     return file

@@ -20,8 +20,9 @@ from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from stylert.export.adjoint.backward import append_adjoint
 from stylert.export.adjoint.constant_nodes import store_constants
+from stylert.export.graph_check import check_graph
 from stylert.runtime.arguments import shown
-from stylert.runtime.errors import InvalidInput, StylertError
+from stylert.runtime.errors import InvalidInput
 from stylert.runtime.files.publishing import publish_file
 
 __all__ = ["LOSS", "write_feature_loss"]
@@ -54,11 +55,7 @@ def write_feature_loss(network: str | Path, out: str | Path) -> Path:
         raise InvalidInput(f"features: {network}: {error}") from None
     with publish_file(out) as partial:
         onnx.save(model, str(partial))
-        try:
-            onnx.checker.check_model(str(partial), full_check=True)
-        except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-            message = " ".join(str(error).split())
-            raise StylertError(f"{out} is not valid ONNX: {message}") from error
+        check_graph(partial, str(out))
     return Path(out)
 
 

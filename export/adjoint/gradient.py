@@ -20,8 +20,8 @@ from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from stylert.export.adjoint.backward import append_adjoint
 from stylert.export.adjoint.shared_weights import point_into
+from stylert.export.graph_check import check_graph
 from stylert.runtime.bundle import GRADIENT, GraphSpec, TensorSpec
-from stylert.runtime.errors import StylertError
 from stylert.runtime.transforms import TRANSFORM
 
 __all__ = ["build_gradient", "write_gradient"]
@@ -49,15 +49,9 @@ def write_gradient(synthesis: Path, out: Path) -> GraphSpec:
     build_gradient(model)
     point_into(model, synthesis)
     onnx.save(model, str(out))
-    try:
-        onnx.checker.check_model(str(out), full_check=True)
-    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-        message = " ".join(str(error).split())
-        raise StylertError(f"{out.name} is not valid ONNX: {message}") from error
-    graph = model.graph
-    return GraphSpec(
-        f"{GRADIENT}.onnx", tuple(map(_tell, graph.input)), tuple(map(_tell, graph.output))
-    )
+    name, graph = f"{GRADIENT}.onnx", model.graph
+    check_graph(out, name)
+    return GraphSpec(name, tuple(map(_tell, graph.input)), tuple(map(_tell, graph.output)))
 
 
 def build_gradient(model: ModelProto) -> None:

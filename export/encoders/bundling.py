@@ -10,9 +10,10 @@ from typing import Any
 from stylert.export.encoders.config import Encoder
 from stylert.export.encoders.graph import build_encoder_graph
 from stylert.export.encoders.parity import EncoderParity, compare_encoder
-from stylert.runtime.bundle import ENCODER, HALF, HALF_ENCODER, Bundle, GraphSpec, hash_file
+from stylert.runtime.bundle import ENCODER, HALF, HALF_ENCODER, Bundle, GraphSpec
 from stylert.runtime.errors import InvalidInput
-from stylert.runtime.files.manifest import publish_manifest
+from stylert.runtime.files.listed import make_entry
+from stylert.runtime.files.manifest import extend_manifest
 from stylert.runtime.files.publishing import publish_file
 
 __all__ = ["add_encoder"]
@@ -58,32 +59,26 @@ def add_encoder(
             parity = compare_encoder(bundle, encoder, partial, half=HALF in bundle.graphs)
             if not parity.passed:
                 raise parity.make_error()
-        entries = {file.name: _measure(partial)}
+        entries = {file.name: make_entry(partial)}
         half = None if parity is None else parity.half
         if half is not None and half.blocks:
             partial = published.enter_context(publish_file(half_file))
             graph = build_encoder_graph(encoder, image, half.blocks)
             graph.save(partial)
-            entries[half_file.name] = _measure(partial)
+            entries[half_file.name] = make_entry(partial)
             tensors = GraphSpec(half_file.name, graph.inputs, graph.outputs)
             graphs[HALF_ENCODER] = asdict(tensors)
-    # Last, so that a bundle whose power went never lists what it has not.
     facts = _describe(encoder, parity)
     if half is not None:
         facts["half"] = half.to_json()
-    manifest = dict(bundle.manifest)
-    others = {key: value for key, value in manifest["graphs"].items() if key != HALF_ENCODER}
-    files = {key: value for key, value in manifest["files"].items() if key != half_file.name}
-    manifest["graphs"], manifest["files"] = {**others, **graphs}, {**files, **entries}
-    manifest[ENCODER] = facts
-    publish_manifest(bundle.path, manifest)
+    manifest = {key: dict(bundle.manifest[key]) for key in ("files", "graphs")}
+    manifest["files"].pop(half_file.name, None)
+    manifest["graphs"].pop(HALF_ENCODER, None)
+    manifest = {**bundle.manifest, **manifest}
+    extend_manifest(bundle.path, manifest, files=entries, graphs=graphs, **{ENCODER: facts})
     if HALF_ENCODER not in graphs:  # that of the encoder before
         half_file.unlink(missing_ok=True)
     return facts
-
-
-def _measure(file: Path) -> dict[str, Any]:
-    return {"bytes": file.stat().st_size, "sha256": hash_file(file)}
 
 
 def _check_fit(bundle: Bundle, encoder: Encoder) -> None:

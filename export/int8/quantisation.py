@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import onnx
 import onnx_ir as ir
 
+from stylert.export.graph_check import check_graph
 from stylert.export.int8.calibration import calibrate
 from stylert.export.int8.graph_runs import (
     Feeds,
@@ -23,8 +22,10 @@ from stylert.export.int8.ranges import Quantised, Seen, quantise
 from stylert.export.int8.rewriting import rewrite
 from stylert.export.int8.search import Found, find_float32_layers
 from stylert.export.int8.source_graph import SourceGraph
-from stylert.runtime.bundle import INT8, MANIFEST, Bundle, GraphSpec, hash_file, sealed
-from stylert.runtime.errors import InvalidInput, ParityError, StylertError
+from stylert.runtime.bundle import INT8, Bundle, GraphSpec
+from stylert.runtime.errors import InvalidInput, ParityError
+from stylert.runtime.files.listed import make_entry
+from stylert.runtime.files.manifest import extend_manifest
 from stylert.runtime.files.publishing import publish_file
 from stylert.runtime.generator import Generator
 
@@ -215,21 +216,13 @@ class _Quantisation:
 
 
 def _publish(bundle: Bundle, model: ir.Model, report: Int8Report) -> None:
-    """Write the graph and the manifest that lists it: both, or none."""
+    """Write the graph, and the manifest that lists it."""
     spec = bundle.graphs["synthesis"]
     file = bundle.path / f"{INT8}.onnx"
-    with publish_file(bundle.path / MANIFEST) as manifest, publish_file(file) as partial:
+    with publish_file(file) as partial:
         ir.save(model, partial)
-        try:
-            onnx.checker.check_model(str(partial), full_check=True)
-        except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-            message = " ".join(str(error).split())
-            raise StylertError(f"{file.name} is not valid ONNX: {message}") from error
-        facts = dict(bundle.manifest)
-        entry = {"bytes": partial.stat().st_size, "sha256": hash_file(partial)}
-        facts["files"] = {**facts["files"], file.name: entry}
-        graph = asdict(GraphSpec(file.name, spec.inputs, spec.outputs))
-        facts["graphs"] = {**facts["graphs"], INT8: graph}
-        facts["int8"] = report.to_json()
-        text = json.dumps(sealed(facts), indent=1, allow_nan=False) + "\n"
-        manifest.write_text(text, encoding="utf-8")
+        check_graph(partial, file.name)
+        files = {file.name: make_entry(partial)}
+    graphs = {INT8: asdict(GraphSpec(file.name, spec.inputs, spec.outputs))}
+    told = report.to_json()
+    extend_manifest(bundle.path, bundle.manifest, files=files, graphs=graphs, int8=told)

@@ -18,8 +18,8 @@ from stylert.runtime.arguments import shown
 from stylert.runtime.bundle import Bundle
 from stylert.runtime.control.style_space import find_style_space, read_style_space
 from stylert.runtime.errors import BundleError, InvalidInput
-from stylert.runtime.files.listed import hash_file
-from stylert.runtime.files.manifest import MANIFEST, check_text, publish_manifest
+from stylert.runtime.files.listed import make_entry
+from stylert.runtime.files.manifest import MANIFEST, check_text, extend_manifest
 from stylert.runtime.files.publishing import publish_file
 from stylert.runtime.latents import check_floats
 
@@ -110,13 +110,10 @@ def write_relevance(path: str | Path, table: RelevanceTable, *, force: bool = Fa
     with publish_file(file) as partial:
         with partial.open("wb") as stream:
             np.savez(stream, table=numbers)
-        listed = {"bytes": partial.stat().st_size, "sha256": hash_file(partial)}
+        listed = {file.name: make_entry(partial)}
     told = {"prompt_space": table.prompt_space, "features": numbers.shape[1]}
-    # Last, so that a bundle whose power went never lists what it has not.
-    manifest: dict[str, Any] = {**bundle.manifest}
-    manifest["files"] = {**manifest["files"], file.name: listed}
-    manifest["relevance"] = {**entries, table.name: told}
-    publish_manifest(bundle.path, manifest)
+    tables = {**entries, table.name: told}
+    extend_manifest(bundle.path, bundle.manifest, files=listed, relevance=tables)
     return file
 
 

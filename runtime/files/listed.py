@@ -17,7 +17,7 @@ from typing import Any
 from stylert.runtime.errors import BundleError
 from stylert.runtime.files.external_data import find_external_files
 
-__all__ = ["Stamp", "check_files", "check_name", "find_file", "hash_file"]
+__all__ = ["Stamp", "check_files", "check_name", "find_file", "hash_file", "make_entry"]
 
 Stamp = tuple[int, int]  # of a file: bytes, and when it was written; cheaper to compare than a hash
 
@@ -93,6 +93,11 @@ def find_file(
                 f"Bundle {path}: {part} was replaced since the bundle was opened. Open it again."
             )
     return path / name
+
+
+def make_entry(path: Path) -> dict[str, Any]:
+    """What the manifest says of a file: its bytes and their SHA-256."""
+    return {"bytes": path.stat().st_size, "sha256": hash_file(path)}
 
 
 def hash_file(path: Path) -> str:

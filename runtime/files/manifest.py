@@ -7,14 +7,15 @@ import json
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from stylert.runtime.errors import BundleError, InvalidInput
 from stylert.runtime.files.json_files import read_json
 from stylert.runtime.files.publishing import publish_bytes
 
-__all__ = ["MANIFEST", "SCHEMA", "check_place", "check_text", "publish_manifest", "read_manifest"]
-__all__ += ["sealed"]
+__all__ = ["MANIFEST", "SCHEMA", "check_place", "check_text", "extend_manifest"]
+__all__ += ["publish_manifest", "read_manifest", "sealed"]
 
 MANIFEST = "manifest.json"
 SCHEMA = 1  # goes up when an older runtime could misread a newer bundle
@@ -33,13 +34,40 @@ def _digest(manifest: Mapping[str, Any]) -> str:
 
 
 def publish_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
-    """Replace the manifest of a bundle that is there, sealed.
+    """Write the manifest of a bundle, sealed, in place of one that is there.
 
     Raises:
         OSError: the disk is full, or the folder cannot be written.
     """
     text = json.dumps(sealed(manifest), indent=1, allow_nan=False) + "\n"
     publish_bytes(folder / MANIFEST, text.encode())
+
+
+def extend_manifest(
+    folder: Path,
+    manifest: Mapping[str, Any],
+    *,
+    files: Mapping[str, Mapping[str, Any]],
+    graphs: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
+    **facts: Any,
+) -> None:
+    """List more in a bundle that is there: the last step of each addition to one.
+
+    It comes after the files: so a bundle whose power went never lists what it has not.
+
+    Args:
+        folder: the bundle's directory.
+        manifest: the manifest so far.
+        files: entries of the new files by name.
+        graphs: what is told of the new graphs by name.
+        **facts: further keys, in place of those that are there.
+
+    Raises:
+        OSError: the disk is full, or the folder cannot be written.
+    """
+    added = {"files": files, "graphs": graphs}
+    parts = {key: {**manifest[key], **more} for key, more in added.items()}
+    publish_manifest(folder, {**manifest, **parts, **facts})
 
 
 def check_place(path: Path) -> None:

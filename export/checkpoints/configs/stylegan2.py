@@ -107,7 +107,7 @@ class StyleGAN2Config(BlockConfig):
         }
 
     @override
-    def count_pixels(self, add_layer: str) -> int:
-        block, _, name = add_layer.partition(".")
+    def count_pixels(self, layer: str) -> int:
+        block, _, name = layer.partition(".")
         scale = 2 if name in ("conv0", "skip") else 1  # these upsample what they made
         return math.prod(self.find_block_shape(int(block[1:]) // scale))
