@@ -17,7 +17,12 @@ from stylert.runtime.bundle import is_noise
 from stylert.runtime.control.inversion import make_photos
 from stylert.runtime.feeds import Feeds
 from stylert.runtime.generator import Generator
-from stylert.runtime.latents import make_z
+from stylert.runtime.proof.scene_inputs import (
+    make_latents,
+    make_own_psis,
+    make_transforms,
+    mix_layers,
+)
 from stylert.runtime.transforms import TRANSFORM
 
 __all__ = ["EngineScene", "list_scenes", "make_encoder_feeds"]
@@ -52,12 +57,11 @@ def list_scenes(graph: Generator, seeds: Sequence[int]) -> list[EngineScene]:
     inputs = {tensor.name for tensor in graph.bundle.graphs["synthesis"].inputs}
     noise = [name for name in inputs if is_noise(name)]
     middle = max(1, spec.num_ws // 2)
-    mixed = {seed: _mix_layers(graph, seed) for seed in seeds}
+    mixed = {seed: mix_layers(graph, seed) for seed in seeds}
 
     def map_styles(generator: Generator, some: Sequence[int], output: str) -> Any:
-        psis = [np.random.RandomState([seed, 3]).uniform(0, 1, spec.num_ws) for seed in some]
-        z, labels = make_z(some, spec.z_dim), _make_labels(graph, some)
-        return generator.map(z, labels, truncation_psi=np.array(psis, np.float32))
+        psis = make_own_psis(some, spec.num_ws)
+        return generator.map(*make_latents(graph, some), truncation_psi=psis)
 
     def draw_whole(generator: Generator, some: Sequence[int], output: str) -> Any:
         return _generate(generator, some, output, truncation_psi=1.0)
@@ -74,7 +78,7 @@ def list_scenes(graph: Generator, seeds: Sequence[int]) -> list[EngineScene]:
         if noise:
             options |= {"noise_mode": "seeded", "noise_seed": list(some)}
         if TRANSFORM in inputs:
-            options |= {"transform": np.stack([_make_transform(seed) for seed in some])}
+            options |= {"transform": make_transforms(some)}
         if graph.inputs.style_space is not None:
             options |= {"style_offset": graph.inputs.style_space.draw_offsets(some)}
         return generator.synthesize(np.stack([mixed[seed] for seed in some]), **options)
@@ -98,7 +102,7 @@ def make_encoder_feeds(graph: Generator, seeds: Sequence[int]) -> Feeds:
         seeds: of the pictures.
     """
     facts = graph.encoder
-    ws = graph.styles(seeds, labels=_make_labels(graph, seeds), truncation_psi=1.0)
+    ws = graph.map(*make_latents(graph, seeds), truncation_psi=1.0)
     images = graph.synthesize(ws)
     images = images[..., : 3 if images.shape[3] > 2 else 1]
     if facts.picture == "labels":
@@ -111,29 +115,6 @@ def make_encoder_feeds(graph: Generator, seeds: Sequence[int]) -> Feeds:
 
 
 def _generate(generator: Generator, seeds: Sequence[int], output: str, **options: Any) -> Any:
-    options |= {"labels": _make_labels(generator, seeds), "output": output}
+    _, labels = make_latents(generator, seeds)
+    options |= {"labels": labels, "output": output}
     return generator.generate(seeds, **options)
-
-
-def _make_labels(generator: Generator, seeds: Sequence[int]) -> np.ndarray | None:
-    """The class seed mod c_dim, None of an unconditional generator."""
-    count = generator.spec.c_dim
-    return np.eye(count, dtype=np.float32)[[seed % count for seed in seeds]] if count else None
-
-
-def _mix_layers(graph: Generator, seed: int) -> np.ndarray:
-    """Styles [num_ws, w_dim] with the w of another seed in every layer."""
-    layers = graph.spec.num_ws
-    others = np.random.RandomState([seed, 5]).randint(0, 2**32, layers, np.uint64).tolist()
-    ws = graph.map(
-        make_z(others, graph.spec.z_dim), _make_labels(graph, others), truncation_psi=1.0
-    )
-    own: np.ndarray = ws[:, 0]
-    return own
-
-
-def _make_transform(seed: int) -> np.ndarray:
-    """A matrix [3, 3] that also scales and shears."""
-    matrix = np.eye(3, dtype=np.float32)
-    matrix[:2] += np.random.RandomState([seed, 4]).uniform(-0.3, 0.3, (2, 3))
-    return matrix

@@ -23,6 +23,7 @@ from stylert.runtime.backends.tensorrt.session import TensorRTSession
 from stylert.runtime.bundle import ENCODER, Bundle
 from stylert.runtime.errors import EngineError, ParityError
 from stylert.runtime.feeds import Feeds
+from stylert.runtime.files.json_files import keep_finite
 from stylert.runtime.generator import Generator
 from stylert.runtime.machine import visible_gpus
 from stylert.runtime.proof.bundle_facts import int8_error, reference_error
@@ -94,7 +95,8 @@ class EngineCheck:
     def to_json(self) -> dict[str, Any]:
         """As plain JSON types."""
         rows = [
-            {**vars(row), "passed": row.passed, "excess": _finite(row.excess)} for row in self.rows
+            {**vars(row), "passed": row.passed, "excess": keep_finite(row.excess)}
+            for row in self.rows
         ]
         return {**vars(self), "passed": self.passed, "rows": rows}
 
@@ -267,7 +269,3 @@ class _Judge:
             found.append((excess, f"mean |d| {mean:.2g} LSB, max |d| {most} LSB"))
         excess, words = max(found)
         return words, excess
-
-
-def _finite(number: float) -> float | None:
-    return number if math.isfinite(number) else None

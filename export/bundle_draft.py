@@ -15,7 +15,7 @@ from stylert.export.adjoint.shared_weights import share_weights
 from stylert.export.checkpoints import Checkpoint, Config, StyleGAN3Config
 from stylert.export.families import build_synthesis_graph
 from stylert.export.gpu_shape import check_gpu_shape
-from stylert.export.graph_session import open_file
+from stylert.export.graph_session import open_session
 from stylert.export.graphs.emitter import list_noise_inputs
 from stylert.export.graphs.mapping import build_mapping_graph
 from stylert.export.onnx_graph import GraphBuilder
@@ -133,7 +133,7 @@ class BundleDraft:
         self._write_graph("synthesis", graph)
         if self.style_space:
             self._style_layers = list_style_layers(graph)
-            session = open_file(self.folder / "mapping.onnx")
+            session = open_session(self.folder / "mapping.onnx")
             self._write_arrays("style_space", make_style_arrays(graph, self.checkpoint, session))
 
     def _write_half(self) -> None:

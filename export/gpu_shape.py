@@ -7,8 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from stylert.export.checkpoints import Checkpoint
-from stylert.export.graph_session import choose_threads, make_feeds
-from stylert.runtime.backends.onnxruntime_package import import_onnxruntime
+from stylert.export.graph_session import choose_threads, make_feeds, open_session
 from stylert.runtime.control.style_space import STYLE_OFFSET
 from stylert.runtime.errors import ParityError
 from stylert.runtime.proof.parity import TOLERANCES, RoundingError, compare, judge
@@ -47,20 +46,11 @@ def check_gpu_shape(
         feeds[STYLE_OFFSET] = (
             np.random.RandomState(1).normal(0, 0.1, (1, styles)).astype(np.float32)
         )
-    found = compare(*(_draw(path, feeds, choose_threads(c)) for path in (proven, for_gpus)))
+    sessions = (open_session(path, threads=choose_threads(c.work)) for path in (proven, for_gpus))
+    found = compare(*(session.run(["img"], feeds)[0] for session in sessions))
     if not judge(found, "fp32", error):
         raise ParityError(
             f"{for_gpus.name}: its picture is {found.max_abs:.2g} from that of {proven.name}, "
             f"expected at most {TOLERANCES['fp32'].max_abs:g}. This is a bug of StyleRT: report it "
             "with the checkpoint."
         )
-
-
-def _draw(path: Path, feeds: dict[str, np.ndarray], threads: int | None) -> np.ndarray:
-    ort = import_onnxruntime()
-    options = ort.SessionOptions()
-    options.log_severity_level = 3
-    options.intra_op_num_threads = threads or 0
-    session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    (img,) = session.run(["img"], feeds)
-    return np.asarray(img)

@@ -65,7 +65,7 @@ class HalfSearch:
         """
         options = {"half_blocks": blocks, "compact": False, **self._options}
         graph = build_synthesis_graph(self._checkpoint, **options)
-        session = open_graph(graph, threads=choose_threads(self._checkpoint.config))
+        session = open_graph(graph, threads=choose_threads(self._checkpoint.config.work))
         feeds = (make_feeds(self._checkpoint, ws[None]) for ws in self._ws)
         pictures = np.concatenate([session.run(["img"], feed)[0] for feed in feeds])
         return compare(self._expected, pictures).psnr_db

@@ -18,10 +18,16 @@ import numpy as np
 from stylert.export import half_rounding
 from stylert.export.checkpoints import Checkpoint, Config
 from stylert.export.families import build_synthesis_graph
-from stylert.export.graph_session import choose_threads, make_feeds, open_graph
+from stylert.export.graph_session import (
+    choose_threads,
+    make_feeds,
+    make_latent_feeds,
+    open_graph,
+)
 from stylert.export.graphs.mapping import build_mapping_graph
 from stylert.export.half_rounding import HALF_MAX
 from stylert.runtime.errors import InvalidInput
+from stylert.runtime.files.json_files import keep_finite
 from stylert.runtime.latents import make_z
 
 __all__ = ["HEADROOM", "POLICIES", "HalfPrecision", "list_half_blocks", "choose_half"]
@@ -51,7 +57,7 @@ class HalfPrecision:
         fields = asdict(self)
         for key in ("peaks", "moved"):
             if (found := fields[key]) is not None:
-                fields[key] = {k: v if math.isfinite(v) else None for k, v in found.items()}
+                fields[key] = {k: keep_finite(v) for k, v in found.items()}
         return fields
 
 
@@ -132,7 +138,7 @@ def _measure(
     """
     config = checkpoint.config
     watched = build_synthesis_graph(checkpoint, half_blocks=blocks, half="float32", watch=True)
-    threads = choose_threads(config)
+    threads = choose_threads(config.work)
     mapping = open_graph(build_mapping_graph(checkpoint), threads=threads)
     synthesis = open_graph(watched, threads=threads)
     peaks = dict.fromkeys(blocks, 0.0)
@@ -140,14 +146,8 @@ def _measure(
     batch = max(1, min(16, 2**18 // math.prod(config.img_shape)))  # to bound the memory
     for start in range(0, seeds, batch):
         chunk = range(start, min(start + batch, seeds))
-        feeds = {
-            "z": make_z(chunk, config.z_dim),
-            "truncation_psi": np.ones((len(chunk), config.num_ws), np.float32),
-        }
-        if config.c_dim:
-            classes = [seed % config.c_dim for seed in chunk]
-            feeds["c"] = np.eye(config.c_dim, dtype=np.float32)[classes]
-        ws = mapping.run(["ws"], feeds)[0]
+        latents = make_latent_feeds(config, make_z(chunk, config.z_dim), first=start)
+        ws = mapping.run(["ws"], latents)[0]
         found = synthesis.run(outputs, make_feeds(checkpoint, ws))
         for block, peak in zip(blocks, found, strict=True):
             peaks[block] = float(np.maximum(peaks[block], peak))  # keeps a NaN

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from stylert.export.checkpoints import Checkpoint
+from stylert.export.graph_session import make_latent_feeds
 from stylert.export.onnx_graph import GraphBuilder
 from stylert.runtime.control.style_space import StyleLayer
 
@@ -65,11 +66,6 @@ def _draw_ws(checkpoint: Checkpoint, mapping: InferenceSession) -> Iterator[np.n
     """The ws [n, num_ws, w_dim] float64 of latents RandomState(0).randn(SAMPLES, z_dim)."""
     c, random = checkpoint.config, np.random.RandomState(0)
     for start in range(0, SAMPLES, AT_ONCE):
-        feeds = {
-            "z": random.randn(AT_ONCE, c.z_dim).astype(np.float32),
-            "truncation_psi": np.ones((AT_ONCE, c.num_ws), np.float32),
-        }
-        if c.c_dim:
-            classes = np.arange(start, start + AT_ONCE) % c.c_dim
-            feeds["c"] = np.eye(c.c_dim, dtype=np.float32)[classes]
+        z = random.randn(AT_ONCE, c.z_dim).astype(np.float32)
+        feeds = make_latent_feeds(c, z, first=start)
         yield mapping.run(["ws"], feeds)[0].astype(np.float64)

@@ -11,6 +11,7 @@ import numpy as np
 
 from stylert.runtime import Generator
 from stylert.runtime.bundle import ENCODER, Bundle
+from stylert.runtime.files.json_files import keep_finite
 from stylert.runtime.proof.bundle_facts import (
     difference_at_export,
     list_proven,
@@ -38,9 +39,8 @@ class EncoderCheck:
 
     def to_json(self) -> dict[str, Any]:
         """What was found, as plain JSON types."""
-        d = self.batch_difference
         return {
-            "batch_difference": d if np.isfinite(d) else None,
+            "batch_difference": keep_finite(self.batch_difference),
             "difference_at_export": self.difference_at_export,
             "passed": self.passed,
         }

@@ -28,6 +28,7 @@ from stylert.apps.evaluation.frechet import estimate_frechet
 from stylert.apps.evaluation.intervals import Estimate, estimate_mean
 from stylert.apps.evaluation.rows import Rows, fill
 from stylert.runtime.errors import InvalidInput
+from stylert.runtime.files.json_files import keep_finite
 
 if TYPE_CHECKING:
     from stylert.runtime import Generator
@@ -95,10 +96,9 @@ class Drift:
         """As plain JSON types; a PSNR without bounds is null."""
         figures = {name: figure.to_json() for name, figure in self.figures.items()}
         for figure in figures.values():
-            if math.isinf(figure["value"]):
-                figure["value"] = None
-            interval = figure.get("interval95", [])
-            figure.update({"interval95": [_finite(x) for x in interval]} if interval else {})
+            figure["value"] = keep_finite(figure["value"])
+            if interval := figure.get("interval95"):
+                figure["interval95"] = [keep_finite(x) for x in interval]
         return {
             "network": dict(self.network),
             "pictures": self.pictures,
@@ -206,7 +206,3 @@ def _estimate_psnr(squares: np.ndarray) -> Estimate:
         return Estimate(math.inf)
     error = None if mean.error is None else 10 / math.log(10) * mean.error / mean.value
     return Estimate(10 * math.log10(255**2 / mean.value), error)
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None

@@ -16,6 +16,7 @@ from stylert.export.encoders.config import Encoder
 from stylert.export.encoders.graph import build_encoder_graph, list_blocks
 from stylert.export.graph_session import open_graph
 from stylert.export.half_search import GOOD_DB
+from stylert.runtime.files.json_files import keep_finite
 from stylert.runtime.proof.parity import TOLERANCES, compare
 
 __all__ = ["HalfEncoder", "choose_half_encoder", "tell_half_encoder"]
@@ -39,9 +40,9 @@ class HalfEncoder:
 
     def to_json(self) -> dict[str, Any]:
         """As plain JSON types; what is infinite is None."""
-        finite = {name: db if np.isfinite(db) else None for name, db in self.moved.items()}
-        psnr = self.psnr_db if np.isfinite(self.psnr_db) else None
-        return {"half_blocks": list(self.blocks), "moved": finite, "psnr_db": psnr}
+        moved = {name: keep_finite(db) for name, db in self.moved.items()}
+        psnr = keep_finite(self.psnr_db)
+        return {"half_blocks": list(self.blocks), "moved": moved, "psnr_db": psnr}
 
 
 def choose_half_encoder(

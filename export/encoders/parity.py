@@ -12,10 +12,11 @@ import numpy as np
 
 from stylert.export.encoders.config import Encoder, EncoderConfig
 from stylert.export.encoders.half import HalfEncoder, choose_half_encoder
-from stylert.export.graph_session import open_file
+from stylert.export.graph_session import open_session
 from stylert.runtime.bundle import ENCODER, HALF_ENCODER, Bundle
 from stylert.runtime.control.encoder_facts import read_encoder_facts
 from stylert.runtime.errors import BundleError, ParityError
+from stylert.runtime.files.json_files import keep_finite
 from stylert.runtime.files.pictures import resize_picture
 from stylert.runtime.generator import Generator
 from stylert.runtime.proof.bundle_facts import reading_manifest
@@ -82,12 +83,12 @@ class EncoderParity:
         """As plain JSON types; the manifest holds the same."""
         return {
             "pictures": PICTURES,
-            "difference": self.codes if np.isfinite(self.codes) else None,
+            "difference": keep_finite(self.codes),
             "most": CODES,
             "decoded": self.decoded.to_json(),
             "reference_error": None if self.error is None else self.error.to_json(),
             "gate": self.gate,
-            "half_db": self.half_db if np.isfinite(self.half_db or 0) else None,
+            "half_db": keep_finite(self.half_db),
             "passed": self.passed,
         }
 
@@ -175,7 +176,7 @@ def compare_encoder(
         model = EncoderModel.from_encoder(encoder)
         tensors = [torch.from_numpy(array) for array in feeds.values()]
         expected = model(*tensors).numpy()
-        (made,) = open_file(graph).run(["ws"], feeds)
+        (made,) = open_session(graph).run(["ws"], feeds)
         codes = float(np.abs(made - expected).max() / max(np.abs(expected).max(), 1e-6))
         if not codes <= CODES:  # there is nothing to draw, of nan least of all
             return EncoderParity(codes, Difference(np.inf, np.inf, -np.inf, False), None, 0)
@@ -193,7 +194,7 @@ def compare_encoder(
             draw = partial(_draw, generator)
             chosen = choose_half_encoder(encoder, image, feeds, expected, draw)
         if half_graph is not None and gate:
-            (halves,) = open_file(half_graph).run(["ws"], feeds)
+            (halves,) = open_session(half_graph).run(["ws"], feeds)
             half_db = compare(drawn, _draw(generator, halves)).psnr_db
     return EncoderParity(codes, decoded, error, gate, chosen, half_db)
 

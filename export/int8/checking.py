@@ -10,13 +10,14 @@ from typing import Any
 import onnx
 import onnx_ir as ir
 
-from stylert.export.int8.graph_runs import choose_pictures, choose_threads, make_pictures
+from stylert.export.graph_session import choose_threads
+from stylert.export.int8.graph_runs import choose_pictures, make_pictures
 from stylert.export.int8.quality import Quality, draw
 from stylert.export.int8.source_graph import SourceGraph
 from stylert.runtime.bundle import INT8
 from stylert.runtime.errors import ParityError
 from stylert.runtime.generator import Generator
-from stylert.runtime.proof.bundle_facts import reading_manifest, tell_int8
+from stylert.runtime.proof.bundle_facts import multiply_adds, reading_manifest, tell_int8
 
 __all__ = ["Int8Check", "check_int8"]
 
@@ -84,7 +85,7 @@ def check_int8(
             floor_db = float(facts["floor_db"])
         pictures = list(make_pictures(generator, choose_pictures(bundle)[1]))
     progress(0, 2)
-    threads = choose_threads(bundle, threads)
+    threads = choose_threads(multiply_adds(bundle)) if threads is None else threads
     expected = draw(SourceGraph(bundle).open(), pictures, threads=threads)
     progress(1, 2)
     int8 = draw(ir.from_proto(onnx.load(bundle.file(INT8))), pictures, threads=threads)

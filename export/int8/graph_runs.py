@@ -13,7 +13,7 @@ import numpy as np
 import onnx_ir as ir
 
 from stylert.export.checkpoints.configs.config import SMALL
-from stylert.runtime.backends.onnxruntime_package import available_providers
+from stylert.export.graph_session import open_session
 from stylert.runtime.bundle import Bundle
 from stylert.runtime.control.neutral_inputs import make_neutral_inputs
 from stylert.runtime.generator import Generator
@@ -22,7 +22,7 @@ from stylert.runtime.proof.bundle_facts import multiply_adds
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
-__all__ = ["Feeds", "choose_pictures", "choose_threads", "make_pictures", "open_model"]
+__all__ = ["Feeds", "choose_pictures", "make_pictures", "open_model"]
 
 Feeds = dict[str, np.ndarray]
 PSIS = (0.7, 1.0)  # truncations of the pictures, in turn
@@ -37,11 +37,6 @@ def choose_pictures(bundle: Bundle) -> tuple[range, range]:
     counts = next(counts for most, counts in _PICTURES if work < most)
     middle = _FIRST_SEED + counts[0]
     return range(_FIRST_SEED, middle), range(middle, middle + counts[1])
-
-
-def choose_threads(bundle: Bundle, threads: int | None) -> int | None:
-    """How many threads draw, if nobody says: they cost a small network more than they give."""
-    return 1 if threads is None and multiply_adds(bundle) < SMALL else threads
 
 
 def make_pictures(generator: Generator, seeds: Sequence[int]) -> Iterator[Feeds]:
@@ -59,17 +54,5 @@ def make_pictures(generator: Generator, seeds: Sequence[int]) -> Iterator[Feeds]
 
 
 def open_model(model: ir.Model, *, threads: int | None = None) -> InferenceSession:
-    """Open a graph on the CPU, with so many threads, None = all.
-
-    Raises:
-        MissingExtra: ONNX Runtime is not installed.
-    """
-    available_providers()  # says what to install where there is no ONNX Runtime
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    options.enable_mem_pattern = False
-    options.intra_op_num_threads = threads or 0
-    content = ir.to_proto(model).SerializeToString()
-    return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    """`open_session` of a graph in memory."""
+    return open_session(ir.to_proto(model).SerializeToString(), threads=threads)

@@ -11,6 +11,7 @@ import numpy as np
 import onnx_ir as ir
 
 from stylert.export.int8.graph_runs import Feeds, open_model
+from stylert.runtime.files.json_files import keep_finite
 
 __all__ = ["OFF", "Drawn", "Quality", "draw"]
 
@@ -62,7 +63,7 @@ class Quality:
 
     def to_json(self) -> dict[str, Any]:
         """As plain JSON types; what is infinite is None, and so is what is not a number."""
-        return {k: None if not math.isfinite(v) else v for k, v in vars(self).items()}
+        return {k: keep_finite(v) for k, v in vars(self).items()}
 
 
 def draw(

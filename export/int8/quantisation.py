@@ -10,13 +10,9 @@ from typing import Any
 import onnx_ir as ir
 
 from stylert.export.graph_check import check_graph
+from stylert.export.graph_session import choose_threads
 from stylert.export.int8.calibration import calibrate
-from stylert.export.int8.graph_runs import (
-    Feeds,
-    choose_pictures,
-    choose_threads,
-    make_pictures,
-)
+from stylert.export.int8.graph_runs import Feeds, choose_pictures, make_pictures
 from stylert.export.int8.quality import Drawn, Quality, draw
 from stylert.export.int8.ranges import Quantised, Seen, quantise
 from stylert.export.int8.rewriting import rewrite
@@ -28,6 +24,7 @@ from stylert.runtime.files.listed import make_entry
 from stylert.runtime.files.manifest import extend_manifest
 from stylert.runtime.files.publishing import publish_file
 from stylert.runtime.generator import Generator
+from stylert.runtime.proof.bundle_facts import multiply_adds
 
 __all__ = ["FLOOR_DB", "Int8Report", "check_floor", "quantise_bundle"]
 
@@ -131,7 +128,8 @@ class _Quantisation:
     ) -> None:
         self.floor_db, self.progress = floor_db, progress
         self.source = SourceGraph(generator.bundle)
-        self.threads = choose_threads(generator.bundle, threads)
+        usual = choose_threads(multiply_adds(generator.bundle))
+        self.threads = usual if threads is None else threads
         calibrating, measured = choose_pictures(generator.bundle)
         self.total = len(calibrating)
         self.calibrating = make_pictures(generator, calibrating)

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from stylert.runtime.files.json_files import keep_finite
 from stylert.runtime.proof.parity import TOLERANCES, Difference, RoundingError
 
 __all__ = ["LayerReport", "LayerRow"]
@@ -48,7 +49,7 @@ class LayerRow:
     def to_json(self) -> dict[str, Any]:
         """The row as plain JSON types."""
         columns = {
-            name: {**found.to_json(), "excess": _finite(self.measure_excess(name))}
+            name: {**found.to_json(), "excess": keep_finite(self.measure_excess(name))}
             for name, found in self.found.items()
         }
         return {
@@ -122,7 +123,3 @@ class LayerReport:
             "first_drift": {column: row and row.layer for column, row in firsts.items()},
             "rows": [row.to_json() for row in self.rows],
         }
-
-
-def _finite(number: float) -> float | None:
-    return number if math.isfinite(number) else None

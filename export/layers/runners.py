@@ -25,9 +25,9 @@ from torch import Tensor, nn
 
 from stylert.export.checkpoints import Checkpoint
 from stylert.export.families import build_model
+from stylert.export.graph_session import open_session
 from stylert.export.graphs.emitter import name_noise
 from stylert.export.layers.graph_layers import find_layer_values
-from stylert.runtime.backends.onnxruntime_package import import_onnxruntime
 from stylert.runtime.bundle import TensorSpec
 from stylert.runtime.errors import EngineError
 from stylert.runtime.transforms import TRANSFORM
@@ -76,13 +76,8 @@ class GraphRunner(OnnxrtRunner):  # type: ignore[misc]
 
     def _open(self) -> Any:
         """The session, made when the runner is activated."""
-        onnxruntime = import_onnxruntime()
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = self._threads or 0
-        options.log_severity_level = 3
         marked = ModifyOutputs(self._model, outputs=list(self.values.values()))
-        data = BytesFromOnnx(marked)()
-        return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+        return open_session(BytesFromOnnx(marked)(), threads=self._threads)
 
 
 class ReferenceRunner(BaseRunner):  # type: ignore[misc]

@@ -26,11 +26,11 @@ from stylert.export.parity.scenes import (
     make_labels,
     make_motions,
     make_psis,
-    make_transforms,
 )
 from stylert.runtime.generator import Generator
 from stylert.runtime.latents import make_z
 from stylert.runtime.machine import usable_cpus
+from stylert.runtime.proof.scene_inputs import make_transforms
 
 __all__ = ["Draw", "SceneDrawer", "count_threads", "share_cores", "split"]
 
@@ -139,7 +139,7 @@ class SceneDrawer:
 
 def count_threads(config: Config) -> int:
     """How many threads draw each of the pictures that are drawn at once."""
-    return choose_threads(config) or max(1, usable_cpus() // _count_at_once(config))
+    return choose_threads(config.work) or max(1, usable_cpus() // _count_at_once(config))
 
 
 def _count_at_once(config: Config) -> int:

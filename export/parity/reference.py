@@ -22,12 +22,12 @@ from stylert.export.parity.scenes import (
     make_labels,
     make_motions,
     make_psis,
-    make_transforms,
 )
 from stylert.runtime.bundle import TensorSpec
 from stylert.runtime.control.style_space import StyleSpace
 from stylert.runtime.latents import make_z
 from stylert.runtime.noise import NoiseSource
+from stylert.runtime.proof.scene_inputs import list_other_seeds, make_transforms
 from stylert.runtime.transforms import invert_transforms
 
 __all__ = ["Reference", "limit_threads"]
@@ -64,7 +64,7 @@ class Reference:
         if style_space is not None:
             self._styles = MovedStyles(self.model.synthesis, style_space.layers)
         self._dtype = dtype
-        self._threads = choose_threads(checkpoint.config)
+        self._threads = choose_threads(self.config.work)
         self._mixed: dict[int, np.ndarray] = {}
         self._layers = {name_noise(layer): layer for layer in checkpoint.noise}
         fields = list_noise_inputs(checkpoint)
@@ -88,8 +88,7 @@ class Reference:
         """
         for seed in seeds:
             if seed not in self._mixed:
-                random = np.random.RandomState([seed, 5])
-                others = random.randint(0, 2**32, self.config.num_ws, np.uint64).tolist()
+                others = list_other_seeds(seed, self.config.num_ws)
                 self._mixed[seed] = self.map_seeds(others, Psi(1.0))[:, 0].astype(np.float32)
         return np.stack([self._mixed[seed] for seed in seeds])
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from stylert.export.checkpoints import Config
 from stylert.export.checkpoints.configs.config import SMALL
+from stylert.runtime.proof.scene_inputs import make_own_psis
 
 __all__ = [
     "Psi",
@@ -26,7 +27,6 @@ __all__ = [
     "list_mapping_psis",
     "make_motions",
     "make_psis",
-    "make_transforms",
 ]
 
 # Pictures of a scene by the multiply-adds of one, so that a file has the same proof everywhere.
@@ -114,8 +114,7 @@ def _find_middle(config: Config) -> int:
 def make_psis(psi: Psi, seeds: Sequence[int], num_ws: int) -> np.ndarray:
     """The psi of every picture and layer: [N, num_ws] float32."""
     if psi.psi is None:
-        randoms = [np.random.RandomState([seed, 3]) for seed in seeds]
-        return np.array([random.uniform(0, 1, num_ws) for random in randoms], np.float32)
+        return make_own_psis(seeds, num_ws)
     rows = np.full((len(seeds), num_ws), psi.psi, np.float32)
     if psi.cutoff is not None:
         rows[:, psi.cutoff :] = 1
@@ -145,11 +144,3 @@ def make_motions(seeds: Sequence[int]) -> dict[str, Any]:
         "translate": np.array([random.uniform(-0.3, 0.3, 2) for random in randoms], np.float32),
         "rotate": np.array([random.uniform(-180, 180) for random in randoms], np.float32),
     }
-
-
-def make_transforms(seeds: Sequence[int]) -> np.ndarray:
-    """A matrix [3, 3] for each seed that also scales and shears: all six numbers are free."""
-    matrices = np.tile(np.eye(3, dtype=np.float32), (len(seeds), 1, 1))
-    for matrix, seed in zip(matrices, seeds, strict=True):
-        matrix[:2] += np.random.RandomState([seed, 4]).uniform(-0.3, 0.3, (2, 3))
-    return matrices

@@ -1,15 +1,21 @@
-"""JSON that a stranger may have written: small, and not deep, before anything is made of it."""
+"""JSON: that of a stranger is small, and not deep, before anything is made of it."""
 
 from __future__ import annotations
 
 import json
+import math
 import stat
 from pathlib import Path
 from typing import Any
 
-__all__ = ["read_json"]
+__all__ = ["keep_finite", "read_json"]
 
 MAX_DEPTH = 16  # of lists and objects in each other
+
+
+def keep_finite(number: float | None) -> float | None:
+    """A number as JSON has it: infinity and NaN are None."""
+    return None if number is None or not math.isfinite(number) else number
 
 
 def read_json(path: Path, *, most: int) -> Any:
