@@ -13,6 +13,7 @@ import numpy as np
 import onnx_ir as ir
 
 from stylert.export.checkpoints.nvlabs.modules import Modules
+from stylert.export.checkpoints.safe_pickle.reading import reading
 from stylert.export.checkpoints.state_dicts import as_tensor
 from stylert.export.encoders.checks import check_tensors
 from stylert.export.encoders.reader import read_value
@@ -69,16 +70,12 @@ def write_detector(weights: Path, folder: Path) -> None:
 
 
 def _read(name: str, path: Path) -> dict[str, np.ndarray]:
-    try:
+    with reading(path):
         value, _ = read_value(path)
         if type(value) is not dict:
             raise CheckpointError("it is no state dict")
         tensors = {str(key): as_tensor(str(key), tensor) for key, tensor in value.items()}
         return check_tensors(Modules(tensors=tensors), _list_shapes(name), "MTCNN")
-    except CheckpointError as error:
-        raise CheckpointError(f"Cannot read {str(path)!r}: {error}.") from None
-    except OSError as error:
-        raise CheckpointError(f"Cannot read {str(path)!r}: {error.strerror or error}.") from None
 
 
 def _list_shapes(name: str) -> dict[str, tuple[int, ...]]:

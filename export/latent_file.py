@@ -16,12 +16,12 @@ from typing import Any
 
 import numpy as np
 
-from stylert.export.checkpoints.safe_pickle.allow_list import read_pickle, read_torch_stream
+from stylert.export.checkpoints.safe_pickle.allow_list import read_pickle, read_pickle_file
 from stylert.export.checkpoints.safe_pickle.arrays import PickledArray
 from stylert.export.checkpoints.safe_pickle.quoting import quote_some
+from stylert.export.checkpoints.safe_pickle.reading import reading
 from stylert.export.checkpoints.safe_pickle.storages import Tensor
 from stylert.export.checkpoints.safe_pickle.torch_archive import is_torch_archive, read_archive
-from stylert.export.checkpoints.safe_pickle.torch_stream import TORCH_MAGIC
 from stylert.export.checkpoints.safe_pickle.zip_records import ZipRecords
 from stylert.runtime.errors import CheckpointError
 from stylert.runtime.files.arrays import holds_objects
@@ -52,18 +52,11 @@ def read_latents(path: str | Path) -> np.ndarray:
     Raises:
         CheckpointError: the file is missing, damaged or unsafe, or has no latents.
     """
-    try:
+    with reading(path):
         with open_file(path) as file:
             data = file.read()
         found = list(_find_latents(_read_value(memoryview(data)), depth=0))
         return _join([tensor.to_float32() for tensor in _check_size(found)])
-    except CheckpointError as error:
-        raise CheckpointError(f"Cannot read {str(path)!r}: {error}.") from None
-    except (OSError, ValueError) as error:  # a name with a null byte is a ValueError
-        reason = getattr(error, "strerror", None) or error
-        raise CheckpointError(f"Cannot read {str(path)!r}: {reason}.") from None
-    except MemoryError:
-        raise CheckpointError(f"Cannot read {str(path)!r}: it does not fit into memory.") from None
 
 
 def write_latents(latents: np.ndarray, path: str | Path) -> None:
@@ -89,16 +82,16 @@ def _read_value(data: memoryview) -> Any:
         if any(name.endswith(".npy") for name in records.names):
             raise CheckpointError(_OF_NUMPY)
     elif bytes(data[:1]) == b"\x80":
-        value, _ = read_pickle(data, objects=True)
-        if type(value) is int and value == TORCH_MAGIC:
-            return read_torch_stream(data)
-        return value
+        return read_pickle_file(data, objects=True)[0]
     elif bytes(data[:6]) == b"\x93NUMPY":
         file = io.BytesIO(data)
-        if not holds_objects(file):
+        try:
+            objects = holds_objects(file)
+        except (KeyError, ValueError):
+            raise CheckpointError("its header of NumPy is damaged; make it again") from None
+        if not objects:
             raise CheckpointError(_OF_NUMPY)
-        value, _ = read_pickle(data[file.tell() :], objects=True)
-        return value
+        return read_pickle(data[file.tell() :], objects=True)[0]
     raise CheckpointError("it is no file of torch.save, and no other pickle")
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -13,11 +14,14 @@ from stylert.export.checkpoints.safe_pickle.allow_list import (
     PersistentObject,
     PickledObject,
 )
-from stylert.export.checkpoints.safe_pickle.quoting import name_some, suggest_networks
+from stylert.export.checkpoints.safe_pickle.quoting import name_some, quote, suggest_networks
 from stylert.runtime.errors import CheckpointError
 
-__all__ = ["Container", "find_generators", "says_average", "walk_containers"]
+__all__ = ["ALONE", "Container", "find_generators", "is_network_name", "note_no_average"]
+__all__ += ["pick_average", "says_average", "walk_containers"]
 
+ALONE = "the only network"  # what a network is called that has no name
+_NETWORK_NAME = re.compile(r"[\w. -]{1,80}")
 _DEEPEST = 8
 _MOST = 4096  # containers
 _MOST_IN_LIST = 64  # that are looked at of one list or tuple
@@ -79,14 +83,29 @@ def find_generators(
     for holder in found.values():
         if network is not None and f"{network}.".startswith(f"{holder.name}."):
             return holder, network[len(holder.name) + 1 :] or None
-    likely = [holder for holder in found.values() if says_average(holder.name)]
-    likely = likely if len(likely) == 1 else list(found.values())
+    names = [holder.name for holder in found.values()]
+    likely = pick_average(names) or names
     if len(likely) > 1:
-        names = [holder.name for holder in likely]
         raise CheckpointError(
             f"the file has several generators, in {name_some(names)}{suggest_networks(names)}"
         )
-    return (likely[0], network) if likely else None
+    return next(((holder, network) for holder in found.values() if holder.name in likely), None)
+
+
+def is_network_name(name: Any) -> bool:
+    """Whether a user can ask for a network by this name."""
+    return type(name) is str and _NETWORK_NAME.fullmatch(name) is not None
+
+
+def pick_average(names: Iterable[str]) -> list[str]:
+    """The one name that says to be an average of weights ('params_ema'), if there is one."""
+    averages = [name for name in names if says_average(name)]
+    return averages if len(averages) == 1 else []
+
+
+def note_no_average(name: str) -> str:
+    """What a user should know who asked for no network, and gets one in training."""
+    return f"the file has no average generator: {quote(name)} was read"
 
 
 def says_average(name: str) -> bool:

@@ -12,7 +12,6 @@ has length 1, not a mean square of 1. These factors become a part of our weights
 
 from __future__ import annotations
 
-import itertools
 import math
 import re
 from collections.abc import Iterator, Mapping
@@ -23,14 +22,17 @@ from typing import Any
 import numpy as np
 
 from stylert.export.checkpoints.checkpoint import Checkpoint, Source
+from stylert.export.checkpoints.configs.config import MAX_MAPPING_LAYERS
 from stylert.export.checkpoints.configs.lucidrains import LucidrainsConfig
+from stylert.export.checkpoints.containers import note_no_average
 from stylert.export.checkpoints.nvlabs.modules import Modules
-from stylert.export.checkpoints.rosinality.average_latent import SEED, average_latents
+from stylert.export.checkpoints.rosinality.average_latent import average_latents, tell_average
 from stylert.export.checkpoints.safe_pickle.quoting import quote, quote_some, suggest_networks
 from stylert.export.checkpoints.safe_pickle.storages import Tensor
 from stylert.export.checkpoints.state_dicts import as_tensor
 from stylert.export.checkpoints.validation import (
     check_names,
+    check_same_sizes,
     check_shapes,
     check_size,
     check_values,
@@ -47,7 +49,6 @@ _NOISE_SEED = 0
 _LR_MULTIPLIER = 0.1  # of the mapping network, unless the options say otherwise
 LUCIDRAINS_MARK = "blocks.0.to_style1.weight"  # every generator has it
 _MAPPINGS = {"GE": "SE", "G": "S"}  # of each generator
-_MAX_LAYERS = 256
 _MAX_BLOCKS = 10  # 2048 pixels: a file of more would ask for a map of noise far above its own size
 
 
@@ -108,10 +109,7 @@ def read_lucidrains(value: Any, network: str | None, source: Source, *, folder: 
     tensors["mapping.w_avg"] = average_latents(config, tensors, count=_LATENTS)
     notes = [
         note,
-        (
-            f"the file has no average w: the mean of {_LATENTS} mapped latents of seed {SEED} "
-            "takes its place"
-        ),
+        (f"the file has no average w: {tell_average(_LATENTS)}"),
         (
             "the network was trained with new noise in each picture: uniform noise of seed "
             f"{_NOISE_SEED} is its constant noise"
@@ -119,7 +117,7 @@ def read_lucidrains(value: Any, network: str | None, source: Source, *, folder: 
         _note_rest(value, chosen),
     ]
     if network is None and name != "GE":
-        notes.append(f"the file has no average generator: {quote(name)} was read")
+        notes.append(note_no_average(name))
     return Checkpoint(
         config=config,
         tensors=tensors,
@@ -176,7 +174,7 @@ def _read_config(state: Modules, chosen: _Generator) -> LucidrainsConfig:
     """What the names and shapes of the tensors tell."""
     net, g = f"{chosen.mapping}.net", chosen.name
     latent = state.find_shape(f"{net}.0.weight", 2)[1]
-    blocks = max(1, _count(state, f"{g}.blocks.{{}}.conv2.weight", _MAX_BLOCKS + 1))
+    blocks = max(1, state.count(f"{g}.blocks.{{}}.conv2.weight", range(_MAX_BLOCKS + 1)))
     if blocks > _MAX_BLOCKS:
         raise CheckpointError(
             f"not supported: more than {_MAX_BLOCKS} blocks, which make {4 << blocks - 2} pixels"
@@ -190,19 +188,12 @@ def _read_config(state: Modules, chosen: _Generator) -> LucidrainsConfig:
         img_channels=state.find_shape(f"{g}.blocks.0.to_rgb.conv.weight", 4)[0],
         const_shape=(4, 4),
         channels=tuple(shape[0] for shape in convs),
-        mapping_layers=_count(state, f"{net}.{{}}.weight", _MAX_LAYERS, step=2),
+        mapping_layers=state.count(f"{net}.{{}}.weight", range(0, 2 * MAX_MAPPING_LAYERS, 2)),
         mapping_features=latent,
         mapping_lr_multiplier=_LR_MULTIPLIER,
         learned_const=f"{g}.initial_block" in state.tensors,
         attention=tuple(f"b{4 << i}" for i in range(blocks) if attends[i]),
     )
-
-
-def _count(state: Modules, pattern: str, most: int, step: int = 1) -> int:
-    """How many of numbered tensors there are, without a gap."""
-    numbers = range(0, most * step, step)
-    there = itertools.takewhile(lambda i: pattern.format(i) in state.tensors, numbers)
-    return sum(1 for _ in there)
 
 
 def _read_options(folder: Path, config: LucidrainsConfig) -> tuple[float, str]:
@@ -244,11 +235,7 @@ def _read_tensors(
     for name, shape in config.list_shapes().items():
         if name in names:
             tensor = _take_half(name, state.read(names[name]))
-            if [n for n in tensor.shape if n != 1] != [n for n in shape if n != 1]:
-                raise CheckpointError(
-                    f"{names[name]}: got shape {list(tensor.shape)}, expected {list(shape)} as the "
-                    "other tensors have it, dimensions of 1 aside"
-                )
+            check_same_sizes(names[name], tensor.shape, shape)
             tensors[name] = _scale(name, np.ascontiguousarray(tensor.reshape(shape)), config)
     return tensors
 

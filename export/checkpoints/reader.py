@@ -29,13 +29,13 @@ from stylert.export.checkpoints.rosinality.state_dicts import (
     is_rosinality,
     read_state_dicts,
 )
-from stylert.export.checkpoints.safe_pickle.allow_list import read_pickle, read_torch_stream
+from stylert.export.checkpoints.safe_pickle.allow_list import read_pickle_file
 from stylert.export.checkpoints.safe_pickle.foreign import ForeignNames, refuse_foreign
 from stylert.export.checkpoints.safe_pickle.mapped_file import map_file
 from stylert.export.checkpoints.safe_pickle.pickle_names import RefusedName
 from stylert.export.checkpoints.safe_pickle.quoting import name_some, quote, quote_some
+from stylert.export.checkpoints.safe_pickle.reading import reading
 from stylert.export.checkpoints.safe_pickle.torch_archive import is_torch_archive, read_archive
-from stylert.export.checkpoints.safe_pickle.torch_stream import TORCH_MAGIC
 from stylert.export.checkpoints.safe_pickle.zip_records import ZipRecords
 from stylert.export.checkpoints.safetensors_dict import read_tensor_dict
 from stylert.export.checkpoints.state_dict_families import (
@@ -123,24 +123,13 @@ def read_checkpoint(
             )
         assume.refuse_others()
         return make_untrained(str(path).removeprefix(PREFIX))
-    if "://" in str(path):
-        raise CheckpointError(
-            f"Cannot read {str(path)!r}: it is an address. Download it first, and pass the file."
-        )
-    path = Path(path)
-    try:
-        return _read(path, network, assume)
-    except CheckpointError as error:
-        raise CheckpointError(f"Cannot read {str(path)!r}: {error}.") from None
-    except OSError as error:
-        raise CheckpointError(f"Cannot read {str(path)!r}: {error.strerror or error}.") from None
-    except MemoryError:
-        raise CheckpointError(f"Cannot read {str(path)!r}: it does not fit into memory.") from None
+    with reading(path):
+        if "://" in str(path):
+            raise CheckpointError("it is an address. Download it first, and pass the file")
+        return _read(Path(path), network, assume)
 
 
 def _read(path: Path, network: str | None, assume: Assumptions) -> Checkpoint:
-    if "\0" in str(path):
-        raise CheckpointError("its name has a null byte")
     if path.is_dir():
         raise CheckpointError("it is a folder, expected a file")
     with open_file(path) as file:
@@ -157,9 +146,8 @@ def _read(path: Path, network: str | None, assume: Assumptions) -> Checkpoint:
 
 def _read_from_pickle(path: Path, network: str | None, assume: Assumptions) -> Checkpoint:
     data, foreign = map_file(path), ForeignNames()
-    value, end = read_pickle(data, foreign=foreign)
-    if type(value) is int and value == TORCH_MAGIC:
-        value = read_torch_stream(data, foreign=foreign)
+    value, end = read_pickle_file(data, foreign=foreign)
+    if end is None:
         return _read_from_value(value, path, network, assume, foreign, "torch.save file")
     checkpoint = _read_from_value(value, path, network, assume, foreign, "pickle")
     extra = len(data) - end

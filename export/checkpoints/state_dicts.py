@@ -6,13 +6,15 @@ import re
 from collections import deque
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
-from functools import partial
 from itertools import islice
 from typing import Any
 
-import numpy as np
-
-from stylert.export.checkpoints.containers import says_average
+from stylert.export.checkpoints.containers import (
+    ALONE,
+    is_network_name,
+    note_no_average,
+    pick_average,
+)
 from stylert.export.checkpoints.safe_pickle.arrays import PickledArray
 from stylert.export.checkpoints.safe_pickle.foreign import refuse_foreign
 from stylert.export.checkpoints.safe_pickle.quoting import quote, quote_some, suggest_networks
@@ -20,22 +22,19 @@ from stylert.export.checkpoints.safe_pickle.storages import Tensor, compute_tens
 from stylert.runtime.errors import CheckpointError
 
 __all__ = [
-    "ALONE",
+    "WRAPPERS",
     "StateDict",
     "as_tensor",
     "choose_state_dict",
     "find_state_dicts",
-    "pick_average",
 ]
 
-ALONE = "the only network"
 AVERAGES = ("G_ema", "g_ema", "generator_ema", "generator_smooth", "decoder", ALONE)
 _DEEPEST = 3  # dicts in dicts
 _MOST_DICTS = 4096
 _MOST_DOTS = 8  # in a tensor's name
 _MOST = 16  # networks in a file
-_NAME = re.compile(r"[\w. -]{1,80}")
-_WRAPPERS = ("module", "_orig_mod")  # of DataParallel and torch.compile
+WRAPPERS = ("module", "_orig_mod")  # of DataParallel and torch.compile
 _HOLDERS = ("state_dict", "model")  # keys that say nothing
 
 
@@ -51,7 +50,7 @@ class StateDict:
     def name(self) -> str:
         """What a user calls it: 'G_ema', 'decoder', ..."""
         parts = [part for part in self.holders if part not in _HOLDERS]
-        parts += [part for part in self.prefix.split(".") if part not in _WRAPPERS]
+        parts += [part for part in self.prefix.split(".") if part not in WRAPPERS]
         return ".".join(part for part in parts if part) or ALONE
 
     @property
@@ -70,7 +69,7 @@ class StateDict:
         Raises:
             CheckpointError: one of them is no tensor, or its name is too deep.
         """
-        is_named = any(part not in ("", *_WRAPPERS) for part in self.prefix.split("."))
+        is_named = any(part not in ("", *WRAPPERS) for part in self.prefix.split("."))
         tensors: dict[str, Tensor] = {}
         for name, value in self._list_entries():
             in_scope = re.fullmatch(scopes, name.partition(".")[0])
@@ -104,7 +103,7 @@ def find_state_dicts(value: Any, mark: str) -> list[StateDict]:
         if id(entries) not in prefixes:
             prefixes[id(entries)] = _list_prefixes(entries, mark)
         found += [StateDict(holders, prefix, entries) for prefix in prefixes[id(entries)]]
-    return [state for state in found if _NAME.fullmatch(state.name)][:_MOST]
+    return [state for state in found if is_network_name(state.name)][:_MOST]
 
 
 def choose_state_dict(names: Collection[str], network: str | None) -> tuple[str, str]:
@@ -131,13 +130,7 @@ def choose_state_dict(names: Collection[str], network: str | None) -> tuple[str,
     if len(names) > 1:
         raise CheckpointError(f"the file has several generators: {there}")
     (name,) = names
-    return name, f"the file has no average generator: {quote(name)} was read"
-
-
-def pick_average(names: Collection[str]) -> list[str]:
-    """The one name that says to be an average ('params_ema'), if there is one."""
-    averages = [name for name in names if says_average(name)]
-    return averages if len(averages) == 1 else []
+    return name, note_no_average(name)
 
 
 def _list_prefixes(entries: dict[Any, Any], mark: str) -> list[str]:
@@ -173,14 +166,8 @@ def as_tensor(name: str, value: Any) -> Tensor:
         CheckpointError: it is neither.
     """
     if type(value) is PickledArray:
-        return compute_tensor(partial(_check_floats, value.array), value.array.shape)
+        return compute_tensor(value.to_float32, value.shape)
     refuse_foreign(value, name)
     if type(value) is not Tensor:
         raise CheckpointError(f"{quote(name)} is a {type(value).__name__}, and no tensor")
     return value
-
-
-def _check_floats(array: np.ndarray) -> np.ndarray:
-    if array.dtype.kind != "f":
-        raise CheckpointError(f"holds {array.dtype.name}, expected floats")
-    return array

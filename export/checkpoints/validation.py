@@ -11,7 +11,8 @@ from stylert.export.checkpoints.configs.config import Config
 from stylert.export.checkpoints.safe_pickle.quoting import name_some
 from stylert.runtime.errors import CheckpointError
 
-__all__ = ["MAX_FILTER_TAPS", "check_names", "check_shapes", "check_size", "check_values"]
+__all__ = ["MAX_FILTER_TAPS", "check_names", "check_same_sizes", "check_shapes", "check_size"]
+__all__ += ["check_values"]
 
 MAX_FILTER_TAPS = 64
 _FILTER_SUM_ERROR = 2**-8  # what the rounding to bfloat16 can make
@@ -34,6 +35,19 @@ def check_shapes(config: Config, shapes: Mapping[str, tuple[int, ...]]) -> None:
             )
     for name in filters:
         _check_filter_shape(name, shapes[name])
+
+
+def check_same_sizes(name: str, shape: tuple[int, ...], expected: tuple[int, ...]) -> None:
+    """Compare a tensor's shape with the one that it is to get; dimensions of 1 come and go.
+
+    Raises:
+        CheckpointError: they differ otherwise.
+    """
+    if [n for n in shape if n != 1] != [n for n in expected if n != 1]:
+        raise CheckpointError(
+            f"{name}: got shape {list(shape)}, expected {list(expected)} as the other tensors have "
+            "it, dimensions of 1 aside"
+        )
 
 
 def check_names(names: Collection[str], expected: Collection[str], owner: str) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import onnx_ir as ir
 
+from stylert.export.checkpoints.safe_pickle.reading import reading
 from stylert.export.feature_networks import (
     clip_image,
     efficientnet_lite0,
@@ -16,13 +17,13 @@ from stylert.export.feature_networks import (
 )
 from stylert.export.feature_networks.weights import (
     PublishedWeights,
+    Weights,
     check_hash,
     read_weights,
 )
 from stylert.export.onnx_graph import GraphBuilder
 from stylert.runtime.arguments import check_choice
-from stylert.runtime.errors import CheckpointError, InvalidInput
-from stylert.runtime.files.listed import hash_file
+from stylert.runtime.errors import InvalidInput
 from stylert.runtime.files.publishing import publish_file
 
 __all__ = ["KINDS", "PUBLISHED", "make_feature_network"]
@@ -127,8 +128,8 @@ def make_feature_network(
 
     Raises:
         InvalidInput: another kind, no such file, or another number of them.
-        CheckpointError: a file is not the published one, damaged or unsafe.
-        OSError: one cannot be read, or `out` cannot be written.
+        CheckpointError: a file is not the published one, damaged or unsafe, or cannot be read.
+        OSError: `out` cannot be written.
     """
     check_choice("kind", kind, KINDS)
     given = [weights] if isinstance(weights, (str, Path)) else list(weights)
@@ -139,28 +140,25 @@ def make_feature_network(
     made, g = _MADE[kind], GraphBuilder(kind)
     x = g.input("pixels", ["N", 3, made.size, made.size])
     found = [_read(path, one) for path, one in zip(paths, published, strict=True)]
-    try:
-        features = made.emit(g, x, *found)
-    except CheckpointError as error:
-        raise CheckpointError(f"Cannot read {str(paths[0])!r}: {error}.") from None
+    with reading(paths[0]):
+        features = made.emit(g, x, *(weights for weights, _ in found))
     g.output(features, "features", "float32", ["N", made.dim])
     metadata = {
         "stylert.name": made.name,
         "stylert.range": "0,255",
         "stylert.resize": made.resize,
         "stylert.licence": ", ".join(one.licence for one in published),
-        "stylert.weights": "+".join(map(hash_file, paths)),
+        "stylert.weights": "+".join(digest for _, digest in found),
     }
     with publish_file(out) as partial:
         g.save(partial, metadata=metadata)
     return Path(out)
 
 
-def _read(path: Path, published: PublishedWeights) -> object:
+def _read(path: Path, published: PublishedWeights) -> tuple[Weights, str]:
+    """The weights of a file, and its SHA-256."""
     if not path.is_file():
         raise InvalidInput(f"weights: got {str(path)!r}, expected the file {published.files[0]}.")
-    try:
-        check_hash(path, published)
-        return read_weights(path, scripted=published.scripted)
-    except CheckpointError as error:
-        raise CheckpointError(f"Cannot read {str(path)!r}: {error}.") from None
+    with reading(path):
+        digest = check_hash(path, published)
+        return read_weights(path, scripted=published.scripted), digest

@@ -50,7 +50,6 @@ class Weights:
 
     def __init__(self, tensors: Mapping[str, Tensor]) -> None:
         self._tensors = tensors
-        self._taken: set[str] = set()
 
     def __contains__(self, name: str) -> bool:
         return name in self._tensors
@@ -68,7 +67,6 @@ class Weights:
             raise CheckpointError(
                 f"its tensor {name!r} has the shape {list(tensor.shape)}, expected {list(shape)}"
             )
-        self._taken.add(name)
         array = tensor.to_float32().astype(np.float64)
         if not np.isfinite(array).all():
             raise CheckpointError(f"its tensor {name!r} holds numbers that are not finite")
@@ -105,8 +103,11 @@ def read_weights(path: Path, *, scripted: bool = False) -> Weights:
     return Weights(tensors)
 
 
-def check_hash(path: Path, published: PublishedWeights) -> None:
+def check_hash(path: Path, published: PublishedWeights) -> str:
     """Refuse a file that is not the published one.
+
+    Returns:
+        Its SHA-256.
 
     Raises:
         CheckpointError: its SHA-256 is another.
@@ -117,3 +118,4 @@ def check_hash(path: Path, published: PublishedWeights) -> None:
             f"its SHA-256 begins with {digest[:8]}, expected {published.sha256[:8]}, that of "
             f"{published.files[0]}; download it again"
         )
+    return digest

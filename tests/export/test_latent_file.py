@@ -207,6 +207,13 @@ def test_what_is_converted_already(tmp_path: Path, refuses: Any, save: Any) -> N
         read_latents(tmp_path / "ws.npy")
 
 
+@pytest.mark.parametrize("header", [b"", b"\1", b"\3\0\6\0\0\0{}   \n", b"\1\0\xff\xff{"])
+def test_a_damaged_header_of_numpy(tmp_path: Path, refuses: Any, header: bytes) -> None:
+    (tmp_path / "ws.npy").write_bytes(b"\x93NUMPY" + header)
+    with refuses("Cannot read ", "its header of NumPy is damaged", error=CheckpointError):
+        read_latents(tmp_path / "ws.npy")
+
+
 @pytest.mark.parametrize("name", ["missing.pt", "", "a\0b"])
 def test_no_such_file(tmp_path: Path, refuses: Any, name: str) -> None:
     with refuses("Cannot read ", error=CheckpointError):

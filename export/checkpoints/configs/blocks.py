@@ -16,7 +16,9 @@ from stylert.export.checkpoints.configs.config import (
     check_integers,
 )
 
-__all__ = ["BlockConfig"]
+__all__ = ["MAX_BLOCKS", "BlockConfig"]
+
+MAX_BLOCKS = 14  # 32768 pixels
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +38,7 @@ class BlockConfig(Config):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_integers("const_shape", self.const_shape, 2, 2, 2**10)
-        check_integers("channels", self.channels, 1, 14, 2**16)
+        check_integers("channels", self.channels, 1, MAX_BLOCKS, 2**16)
         check_choice("activation", self.activation, self.activations)
 
     @property

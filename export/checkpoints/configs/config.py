@@ -24,6 +24,7 @@ from stylert.runtime.errors import CheckpointError
 
 __all__ = [
     "ACTIVATIONS",
+    "MAX_MAPPING_LAYERS",
     "SMALL",
     "Config",
     "Shapes",
@@ -36,6 +37,8 @@ __all__ = [
 ACTIVATIONS = ("lrelu", "relu", "swish", "linear")
 SMALL = 2e9  # multiply-adds of one image: networks below are drawn on one thread, and often
 
+MAX_MAPPING_LAYERS = 256
+
 Shapes = dict[str, tuple[int, ...]]  # by the tensor's name
 
 # What a field may be: an integer's least and most.
@@ -44,7 +47,7 @@ _RANGES = {
     "c_dim": (0, 2**20),
     "w_dim": (1, 2**16),
     "img_channels": (1, 2**10),
-    "mapping_layers": (1, 256),
+    "mapping_layers": (1, MAX_MAPPING_LAYERS),
     "embed_features": (0, 2**16),
     "class_features": (0, 2**16),
     "mapping_features": (1, 2**16),
@@ -259,7 +262,8 @@ def check_choice(name: str, value: Any, choices: tuple[Any, ...]) -> None:
         raise CheckpointError(f"not supported: {name} {quote(value)}, expected {expected}")
 
 
-def check_positive(name: str, value: Any) -> None:
-    """Refuse what is no finite number above 0."""
+def check_positive(name: str, value: Any) -> float:
+    """A finite number above 0; all else is refused."""
     if type(value) not in (int, float) or not 0 < value < math.inf:
         raise CheckpointError(f"{name}: got {quote(value)}, expected a number above 0")
+    return float(value)

@@ -39,10 +39,10 @@ from stylert.export.checkpoints.configs.config import (
 from stylert.export.checkpoints.safe_pickle.quoting import quote
 from stylert.runtime.errors import CheckpointError
 
-__all__ = ["StyleGAN3Config", "StyleGAN3Layer"]
+__all__ = ["MOST_LAYERS", "MOST_PIXELS", "StyleGAN3Config", "StyleGAN3Layer"]
 
-_MOST_LAYERS = 64
-_MOST_PIXELS = 2**14  # of a side
+MOST_LAYERS = 64
+MOST_PIXELS = 2**14  # of a side
 
 # What a field of a layer may be: an integer's least and most.
 _LAYER_RANGES = {
@@ -92,11 +92,11 @@ class StyleGAN3Layer:
         for field in ("down_radial", "half", "is_torgb"):
             check_choice(field, getattr(self, field), (True, False))
         for field in ("in_shape", "out_shape"):
-            check_integers(field, getattr(self, field), 2, 2, _MOST_PIXELS)
+            check_integers(field, getattr(self, field), 2, 2, MOST_PIXELS)
         if type(self.padding) is not tuple or len(self.padding) != 4:
             raise CheckpointError("padding: expected four integers")
         for amount in self.padding:
-            check_integer("padding", amount, -_MOST_PIXELS, _MOST_PIXELS)
+            check_integer("padding", amount, -MOST_PIXELS, MOST_PIXELS)
         if self.down_radial and not self.down_taps:
             raise CheckpointError("a radial down_filter without taps")
         taps = max(self.down_taps, 1)
@@ -163,8 +163,8 @@ class StyleGAN3Config(Config):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_integer("input_channels", self.input_channels, 1, 2**16)
-        check_integers("input_shape", self.input_shape, 2, 2, _MOST_PIXELS)
-        check_integer("input_rate", self.input_rate, 1, _MOST_PIXELS)
+        check_integers("input_shape", self.input_shape, 2, 2, MOST_PIXELS)
+        check_integer("input_rate", self.input_rate, 1, MOST_PIXELS)
         check_positive("input_bandwidth", self.input_bandwidth)
         check_positive("output_scale", self.output_scale)
         check_choice("use_noise", self.use_noise, (False,))
@@ -177,8 +177,8 @@ class StyleGAN3Config(Config):
 
     def _check_layers(self) -> None:
         """Each layer takes what the one before it makes; the last, and only it, is ToRGB."""
-        if type(self.layers) is not tuple or not 1 <= len(self.layers) <= _MOST_LAYERS:
-            raise CheckpointError(f"layers: expected 1 to {_MOST_LAYERS} of them")
+        if type(self.layers) is not tuple or not 1 <= len(self.layers) <= MOST_LAYERS:
+            raise CheckpointError(f"layers: expected 1 to {MOST_LAYERS} of them")
         number, channels, shape = -1, self.input_channels, self.input_shape
         for layer in self.layers:
             if type(layer) is not StyleGAN3Layer:

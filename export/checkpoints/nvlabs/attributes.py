@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
+from stylert.export.checkpoints.configs.config import check_positive
 from stylert.export.checkpoints.nvlabs.modules import Modules
 from stylert.export.checkpoints.safe_pickle.quoting import quote
 from stylert.runtime.errors import CheckpointError
 
-__all__ = ["read_clamp", "read_common", "check_number", "read_typed"]
+__all__ = ["read_clamp", "read_common", "read_typed"]
 
 Plain = TypeVar("Plain", int, bool)
 
@@ -41,18 +41,7 @@ def read_clamp(modules: Modules, paths: Sequence[str]) -> float | None:
         CheckpointError: it is no number above 0.
     """
     value = read_common(modules, paths, "conv_clamp")
-    return None if value is None else check_number(value, "conv_clamp")
-
-
-def check_number(value: Any, name: str) -> float:
-    """A number above 0.
-
-    Raises:
-        CheckpointError: it is none.
-    """
-    if type(value) not in (int, float) or not math.isfinite(value) or value <= 0:
-        raise CheckpointError(f"{name} is {quote(value)}, expected a number above 0")
-    return float(value)
+    return None if value is None else check_positive("conv_clamp", value)
 
 
 def read_typed(kind: type[Plain], modules: Modules, path: str, name: str) -> Plain:

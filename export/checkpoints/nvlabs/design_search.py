@@ -13,7 +13,11 @@ from itertools import product
 
 import numpy as np
 
-from stylert.export.checkpoints.configs.stylegan3 import StyleGAN3Layer
+from stylert.export.checkpoints.configs.stylegan3 import (
+    MOST_LAYERS,
+    MOST_PIXELS,
+    StyleGAN3Layer,
+)
 from stylert.export.checkpoints.configs.stylegan3_design import StyleGAN3Design
 from stylert.export.checkpoints.nvlabs.modules import Modules
 from stylert.runtime.errors import CheckpointError
@@ -22,8 +26,6 @@ __all__ = ["find_design"]
 
 _CRITICAL = (2, 1, 0, 3)  # numbers of critically sampled layers, the usual one first
 _UPSAMPLING = (2, 4)  # of the leaky ReLU
-_MOST_PIXELS = 2**14
-_MOST_LAYERS = 64
 
 Found = tuple[StyleGAN3Design, tuple[StyleGAN3Layer, ...]]
 
@@ -57,12 +59,12 @@ def _list_candidates(
     modules: Modules, names: list[str], num_fp16_res: int
 ) -> Iterator[StyleGAN3Design]:
     """Designs of this many layers and pixels, the usual one first."""
-    if not 3 <= len(names) <= _MOST_LAYERS:
+    if not 3 <= len(names) <= MOST_LAYERS:
         return
     first, last = f"synthesis.{names[0]}", f"synthesis.{names[-1]}"
     first_side, side = (int(name.split("_")[1]) for name in (names[0], names[-1]))
     taps = modules.find_shape(f"{first}.up_filter", 1)[0]
-    if not 4 <= side <= _MOST_PIXELS:
+    if not 4 <= side <= MOST_PIXELS:
         return
     for square, critical, upsampling in product((True, False), _CRITICAL, _UPSAMPLING):
         height = 1 if square else 2  # in widths, which the names tell

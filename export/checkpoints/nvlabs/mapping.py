@@ -5,15 +5,17 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from stylert.export.checkpoints.configs.config import Config
+from stylert.export.checkpoints.configs.config import (
+    MAX_MAPPING_LAYERS,
+    Config,
+    check_positive,
+)
 from stylert.export.checkpoints.nvlabs import attributes
 from stylert.export.checkpoints.nvlabs.modules import Modules
 from stylert.export.checkpoints.safe_pickle.quoting import quote, quote_some
 from stylert.runtime.errors import CheckpointError
 
 __all__ = ["check_fully_connected", "drop_idle_table", "list_mapping_arguments", "read_mapping"]
-
-_MAX_LAYERS = 256
 
 
 def drop_idle_table(modules: Modules) -> None:
@@ -39,8 +41,8 @@ def read_mapping(modules: Modules) -> dict[str, Any]:
         "mapping_layers": len(layers),
         "mapping_features": modules.find_shape("mapping.fc0.bias", 1)[0],
         "mapping_activation": attributes.read_common(modules, layers, "activation"),
-        "mapping_lr_multiplier": attributes.check_number(
-            attributes.read_common(modules, layers, "bias_gain"), "bias_gain"
+        "mapping_lr_multiplier": check_positive(
+            "bias_gain", attributes.read_common(modules, layers, "bias_gain")
         ),
     }
 
@@ -104,8 +106,10 @@ def _count_layers(modules: Modules) -> int:
         raise CheckpointError(
             f"not supported: mapping has the modules {quote_some(names)}, expected fc0, fc1, ..."
         )
-    if not 1 <= len(names) <= _MAX_LAYERS:
-        raise CheckpointError(f"mapping has {len(names)} layers, expected 1 to {_MAX_LAYERS}")
+    if not 1 <= len(names) <= MAX_MAPPING_LAYERS:
+        raise CheckpointError(
+            f"mapping has {len(names)} layers, expected 1 to {MAX_MAPPING_LAYERS}"
+        )
     return len(names)
 
 
@@ -119,7 +123,7 @@ def _check_gains(modules: Modules, config: Config) -> None:
         if tensor is None:
             raise CheckpointError(f"{path}.weight is missing")
         expected = lr / math.sqrt(max(math.prod(tensor.shape[1:]), 1))
-        found = attributes.check_number(gain, f"{path}.weight_gain")
+        found = check_positive(f"{path}.weight_gain", gain)
         if not math.isclose(found, expected, rel_tol=1e-3):
             raise CheckpointError(
                 f"not supported: {path}.weight_gain is {quote(gain)}, expected {expected:.6g}"

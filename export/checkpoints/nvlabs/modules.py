@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import Any
 
 import numpy as np
@@ -69,6 +70,10 @@ class Modules:
             return self.tensors[name].to_float32()
         except CheckpointError as error:
             raise CheckpointError(f"{name}: {error}") from None
+
+    def count(self, pattern: str, numbers: Iterable[int]) -> int:
+        """How many of numbered tensors there are, such as 'style.{}.weight', without a gap."""
+        return sum(1 for _ in takewhile(lambda i: pattern.format(i) in self.tensors, numbers))
 
     def list_children(self, path: str) -> list[str]:
         """Names of a module's submodules."""

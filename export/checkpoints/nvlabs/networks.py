@@ -1,7 +1,7 @@
 """NVlabs' PyTorch pickles -> `Checkpoint`: StyleGAN2 and StyleGAN3, of both repositories.
 
-Each module is a persistent
-object with its attributes, tensors and submodules; the source text that it carries is never run.
+Each module is a persistent object with its attributes, tensors and submodules; the source text that
+it carries is never run.
 """
 
 from __future__ import annotations

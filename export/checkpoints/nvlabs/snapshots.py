@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
-from stylert.export.checkpoints.containers import says_average
+from stylert.export.checkpoints.containers import (
+    ALONE,
+    is_network_name,
+    note_no_average,
+    says_average,
+)
 from stylert.export.checkpoints.safe_pickle.allow_list import (
     PARALLEL,
     PersistentObject,
@@ -18,10 +22,8 @@ from stylert.runtime.errors import CheckpointError
 
 __all__ = ["choose_network", "find_networks"]
 
-ALONE = "the only network"
 AVERAGE = "G_ema"  # what the official tools call it
 _PLACES = ("G", "D", AVERAGE)  # the names in a tuple of three
-_NAME = re.compile(r"[\w. -]{1,80}")
 _MAX_NETWORKS = 16
 _MAX_PARTS = 1000  # that are looked at of one container
 _DEEPEST = 2  # containers in each other
@@ -71,13 +73,13 @@ def _choose_default(generators: list[str], there: str) -> tuple[str, tuple[str, 
         raise CheckpointError(
             f"the file has several generators: {there}{suggest_networks(generators)}"
         )
-    return likely[0], (f"the file has no average generator: {quote(likely[0])} was read",)
+    return likely[0], (note_no_average(likely[0]),)
 
 
 def _walk(value: Any, prefix: str, depth: int) -> Iterator[tuple[str, PersistentObject]]:
     """The networks in a container and in those right in it, with their names."""
     for name, part in islice(_list_parts(value), _MAX_PARTS):
-        if type(name) is not str or not _NAME.fullmatch(name):
+        if not is_network_name(name):
             continue
         network = _unwrap(part)
         if type(network) is PersistentObject:

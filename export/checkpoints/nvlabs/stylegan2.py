@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from stylert.export.checkpoints.configs.blocks import MAX_BLOCKS
 from stylert.export.checkpoints.configs.stylegan2 import StyleGAN2Config
 from stylert.export.checkpoints.nvlabs.arguments import check_arguments, find_unknown, list_sources
 from stylert.export.checkpoints.nvlabs.attributes import read_clamp, read_common
@@ -25,8 +26,6 @@ from stylert.export.checkpoints.safe_pickle.quoting import quote, quote_some
 from stylert.runtime.errors import CheckpointError
 
 __all__ = ["read_stylegan2"]
-
-_MAX_BLOCKS = 14
 
 _CLASSES = frozenset(
     (
@@ -139,7 +138,7 @@ def _list_filters(modules: Modules, layers: tuple[str, ...]) -> dict[str, str]:
 def _list_blocks(modules: Modules) -> list[str]:
     """Paths of the blocks b4, b8, ..., which must have no gap."""
     names = modules.list_children("synthesis")
-    expected = [f"b{4 << i}" for i in range(min(len(names), _MAX_BLOCKS))]
+    expected = [f"b{4 << i}" for i in range(min(len(names), MAX_BLOCKS))]
     if not names or sorted(names) != sorted(expected):
         raise CheckpointError(
             f"not supported: synthesis has the modules {quote_some(names)}, "

@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from stylert.export.checkpoints.configs.config import check_positive
 from stylert.export.checkpoints.configs.stylegan3 import StyleGAN3Config, StyleGAN3Layer
 from stylert.export.checkpoints.configs.stylegan3_design import StyleGAN3Design
 from stylert.export.checkpoints.nvlabs.arguments import check_arguments, find_unknown, list_sources
-from stylert.export.checkpoints.nvlabs.attributes import check_number, read_clamp, read_typed
+from stylert.export.checkpoints.nvlabs.attributes import read_clamp, read_typed
 from stylert.export.checkpoints.nvlabs.mapping import (
     check_fully_connected,
     list_mapping_arguments,
@@ -83,9 +84,9 @@ def read_stylegan3(modules: Modules) -> Reading:
         input_channels=modules.find_shape("synthesis.input.freqs", 2)[0],
         input_shape=_read_shape(modules, "synthesis.input", "size"),
         input_rate=_read_input_rate(modules),
-        input_bandwidth=check_number(modules.find("synthesis.input", "bandwidth"), "bandwidth"),
+        input_bandwidth=check_positive("bandwidth", modules.find("synthesis.input", "bandwidth")),
         layers=tuple(_read_layer(modules, name) for name in names),
-        output_scale=check_number(modules.find("synthesis", "output_scale"), "output_scale"),
+        output_scale=check_positive("output_scale", modules.find("synthesis", "output_scale")),
     )
     check_fully_connected(modules, config)
     _check_arguments(modules, config)
@@ -174,7 +175,7 @@ def _read_padding(modules: Modules, path: str) -> tuple[int, int, int, int]:
 
 
 def _read_input_rate(modules: Modules) -> int:
-    rate = check_number(modules.find("synthesis.input", "sampling_rate"), "sampling_rate")
+    rate = check_positive("sampling_rate", modules.find("synthesis.input", "sampling_rate"))
     if not rate.is_integer():
         raise CheckpointError(f"not supported: synthesis.input.sampling_rate is {rate:g}")
     return int(rate)

@@ -9,7 +9,7 @@ import numpy as np
 from stylert.export.checkpoints.configs.config import Config
 from stylert.runtime.errors import CheckpointError
 
-__all__ = ["LATENTS", "SEED", "average_latents"]
+__all__ = ["average_latents", "tell_average"]
 
 LATENTS = 4096  # as many as rosinality's own scripts take
 SEED = 0
@@ -42,6 +42,11 @@ def average_latents(
     if not np.isfinite(mean).all():
         raise CheckpointError("the mapping network gives no finite w; use another snapshot")
     return mean
+
+
+def tell_average(count: int = LATENTS) -> str:
+    """What `average_latents` gives, for a note."""
+    return f"the mean of {count} mapped latents of seed {SEED} takes its place"
 
 
 def _map(config: Config, tensors: Mapping[str, np.ndarray], z: np.ndarray) -> np.ndarray:

@@ -32,7 +32,12 @@ from dataclasses import replace
 import numpy as np
 
 from stylert.export.checkpoints.checkpoint import Checkpoint, Source
-from stylert.export.checkpoints.rosinality.state_dicts import is_rosinality, read_state_dicts
+from stylert.export.checkpoints.rosinality.state import KERNEL_SUM
+from stylert.export.checkpoints.rosinality.state_dicts import (
+    AVERAGE,
+    is_rosinality,
+    read_state_dicts,
+)
 from stylert.export.checkpoints.safe_pickle.allow_list import PickledObject
 from stylert.export.checkpoints.safe_pickle.storages import Tensor, compute_tensor
 from stylert.runtime.errors import CheckpointError
@@ -41,8 +46,6 @@ __all__ = ["read_renamed", "rename_genforce", "rename_mmgeneration"]
 
 Tensors = dict[str, Tensor]
 Change = Callable[[np.ndarray], np.ndarray]
-_AVERAGE = "latent_avg"
-_KERNEL_SUM = 4.0  # of rosinality's, which hold the gain of the upsampling
 
 _MMGENERATION = (
     (r"^style_mapping\.(\d+)\.linear\.weight_orig$", r"style.\1.weight"),
@@ -67,10 +70,10 @@ def read_renamed(tensors: Tensors, mapping_lr: float | None, source: Source) -> 
     Raises:
         CheckpointError: a tensor is missing, is not known, or has another shape.
     """
-    state = {name: tensor for name, tensor in tensors.items() if name != _AVERAGE}
+    state = {name: tensor for name, tensor in tensors.items() if name != AVERAGE}
     arguments = PickledObject("Namespace")
     arguments.build({"lr_mlp": mapping_lr})
-    value = {"g_ema": state, _AVERAGE: tensors.get(_AVERAGE), "args": arguments}
+    value = {"g_ema": state, AVERAGE: tensors.get(AVERAGE), "args": arguments}
     if not is_rosinality(value):
         raise CheckpointError("the first convolution's weight is missing")
     try:
@@ -120,7 +123,7 @@ def rename_genforce(tensors: Tensors) -> Tensors:
                     tensor, _as_kernel, tensor.shape[-2:]
                 )
         else:
-            names = {"synthesis.early_layer.const": "input.input", "truncation.w_avg": _AVERAGE}
+            names = {"synthesis.early_layer.const": "input.input", "truncation.w_avg": AVERAGE}
             renamed[names.get(name, name)] = tensor
     return renamed
 
@@ -154,7 +157,7 @@ def _turn_colors(tensor: np.ndarray) -> np.ndarray:
 
 def _as_kernel(kernel: np.ndarray) -> np.ndarray:
     """A filter [1, 1, t, t] as [t, t] of rosinality's sum."""
-    return np.flip(kernel.reshape(kernel.shape[-2:])) * np.float32(_KERNEL_SUM / kernel.sum())
+    return np.flip(kernel.reshape(kernel.shape[-2:])) * np.float32(KERNEL_SUM / kernel.sum())
 
 
 def _turn_kernels(weight: np.ndarray) -> np.ndarray:

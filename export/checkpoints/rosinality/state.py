@@ -24,19 +24,19 @@ import math
 
 import numpy as np
 
+from stylert.export.checkpoints.configs.blocks import MAX_BLOCKS
+from stylert.export.checkpoints.configs.config import MAX_MAPPING_LAYERS
 from stylert.export.checkpoints.configs.stylegan2 import StyleGAN2Config
 from stylert.export.checkpoints.nvlabs.modules import Modules
 from stylert.export.checkpoints.safe_pickle.quoting import quote_some
-from stylert.export.checkpoints.validation import check_names
+from stylert.export.checkpoints.validation import check_names, check_same_sizes
 from stylert.runtime.errors import CheckpointError
 
-__all__ = ["note_missing", "read_state_config", "read_state_tensors"]
+__all__ = ["KERNEL_SUM", "note_missing", "read_state_config", "read_state_tensors"]
 
 NOISE_SEED = 0
-_MAX_BLOCKS = 14
-_MAX_MAPPING_LAYERS = 256
 _USUAL_TAPS = np.array([1, 3, 3, 1], np.float32)
-_KERNEL_SUM = np.float32(4)  # the kernels hold the gain of the upsampling, too
+KERNEL_SUM = 4.0  # of the kernels, which hold the gain of the upsampling, too
 
 
 def read_state_config(state: Modules, *, lr_multiplier: float) -> StyleGAN2Config:
@@ -49,8 +49,8 @@ def read_state_config(state: Modules, *, lr_multiplier: float) -> StyleGAN2Confi
     Raises:
         CheckpointError: a tensor is missing, or has another number of dimensions.
     """
-    layers = _count(state, "style.{}.weight", 1, _MAX_MAPPING_LAYERS)
-    blocks = 1 + _count(state, "to_rgbs.{}.conv.weight", 0, _MAX_BLOCKS - 1)
+    layers = state.count("style.{}.weight", range(1, MAX_MAPPING_LAYERS + 1))
+    blocks = 1 + state.count("to_rgbs.{}.conv.weight", range(MAX_BLOCKS - 1))
     if blocks == 1:
         raise CheckpointError("to_rgbs.0.conv.weight is missing")
     mapping_features, z_dim = state.find_shape("style.1.weight", 2)
@@ -120,20 +120,12 @@ def read_state_tensors(state: Modules, config: StyleGAN2Config) -> dict[str, np.
     there = sorted(state.tensors.keys() - _list_extra(state))
     check_names(there, sorted(expected), "rosinality's StyleGAN2")
     for name, shape in shapes.items():
-        _check_shape(state, names[name], shape)
+        check_same_sizes(names[name], state.tensors[names[name]].shape, shape)
     tensors = {
         name: _scale(name, state.read(names[name]).reshape(shape)) for name, shape in shapes.items()
     }
     filters = _read_filters(state, kernels, config)
     return tensors | filled | dict(zip(config.filter_names, filters, strict=True))
-
-
-def _count(state: Modules, pattern: str, first: int, most: int) -> int:
-    """How many of the tensors `pattern` there are, from number `first` on and without a gap."""
-    count = 0
-    while count < most and pattern.format(first + count) in state.tensors:
-        count += 1
-    return count
 
 
 def _list_names(config: StyleGAN2Config) -> dict[str, str]:
@@ -184,16 +176,6 @@ def _has_two_filters(state: Modules, blocks: int) -> bool:
     return not all(np.array_equal(state.read(conv), state.read(image)) for conv, image in pairs)
 
 
-def _check_shape(state: Modules, name: str, expected: tuple[int, ...]) -> None:
-    """Dimensions of 1 do not count."""
-    shape = state.tensors[name].shape
-    if [n for n in shape if n != 1] != [n for n in expected if n != 1]:
-        raise CheckpointError(
-            f"{name}: got shape {list(shape)}, expected {list(expected)} as the other tensors have "
-            "it, dimensions of 1 aside"
-        )
-
-
 def _scale(name: str, tensor: np.ndarray) -> np.ndarray:
     """The weights of the 3x3 convolutions [O, I, 3, 3] with their scale, others as they are."""
     if tensor.ndim != 4 or not name.endswith(("conv0.weight", "conv1.weight")):
@@ -210,6 +192,7 @@ def _read_filters(
     if not kernels:
         return [np.outer(_USUAL_TAPS, _USUAL_TAPS) / np.float32(64)] * len(config.filter_names)
     convs, images = (
-        [state.read(name) / _KERNEL_SUM for name in side] for side in zip(*kernels, strict=True)
+        [state.read(name) / np.float32(KERNEL_SUM) for name in side]
+        for side in zip(*kernels, strict=True)
     )
     return [convs[0], *convs, *(images if config.own_image_filter else ())]  # b4 uses none

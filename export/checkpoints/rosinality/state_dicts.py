@@ -8,7 +8,6 @@ is in the file is left out, and named in a note.
 from __future__ import annotations
 
 import math
-import re
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
@@ -16,8 +15,14 @@ from typing import Any
 import numpy as np
 
 from stylert.export.checkpoints.checkpoint import Checkpoint, Source
+from stylert.export.checkpoints.containers import (
+    ALONE,
+    is_network_name,
+    note_no_average,
+    pick_average,
+)
 from stylert.export.checkpoints.nvlabs.modules import Modules
-from stylert.export.checkpoints.rosinality.average_latent import LATENTS, SEED, average_latents
+from stylert.export.checkpoints.rosinality.average_latent import average_latents, tell_average
 from stylert.export.checkpoints.rosinality.lookalikes import refuse_dual_styles, refuse_look_alikes
 from stylert.export.checkpoints.rosinality.state import (
     note_missing,
@@ -29,22 +34,19 @@ from stylert.export.checkpoints.safe_pickle.arrays import PickledArray
 from stylert.export.checkpoints.safe_pickle.foreign import refuse_foreign
 from stylert.export.checkpoints.safe_pickle.quoting import quote, quote_some, suggest_networks
 from stylert.export.checkpoints.safe_pickle.storages import Tensor
-from stylert.export.checkpoints.state_dicts import as_tensor, pick_average
+from stylert.export.checkpoints.state_dicts import WRAPPERS, as_tensor
 from stylert.export.checkpoints.validation import check_shapes, check_size, check_values
 from stylert.runtime.errors import CheckpointError
 
-__all__ = ["ROSINALITY_MARK", "is_rosinality", "read_state_dicts"]
+__all__ = ["AVERAGE", "ROSINALITY_MARK", "is_rosinality", "read_state_dicts"]
 
-ALONE = "the only network"
 _DEFAULTS = ("g_ema", "decoder", ALONE)
 _MAX_GENERATORS = 16
 _MAX_DICTS = 256  # that are looked into: one dict may stand under a great many keys
-_NAME = re.compile(r"[\w. -]{1,80}")  # of a generator
-_WRAPPERS = ("module", "_orig_mod", "")  # of DataParallel and torch.compile
 _LR_MULTIPLIER = 0.01  # of the mapping network, unless the arguments of the training say otherwise
 ROSINALITY_MARK = "input.input"  # every generator has these two tensors
 _FIRST = "conv1.conv.weight"
-_AVERAGE = "latent_avg"
+AVERAGE = "latent_avg"
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ class _Generator:
     def name(self) -> str:
         """What a user calls it."""
         parts = self.prefix.split(".")
-        inner = ".".join(part for part in parts if part not in _WRAPPERS)
+        inner = ".".join(part for part in parts if part not in WRAPPERS)
         outer = "" if self.holder == "state_dict" else self.holder
         return ".".join(part for part in (outer, inner) if part) or ALONE
 
@@ -93,9 +95,9 @@ def read_state_dicts(value: Any, network: str | None, source: Source) -> Checkpo
         refuse_dual_styles(chosen.dict, chosen.name)
     state = _read_state(chosen)
     refuse_look_alikes({name: tensor.shape for name, tensor in state.tensors.items()})
-    average = state.tensors.pop(_AVERAGE, None)
+    average = state.tensors.pop(AVERAGE, None)
     if average is None and (chosen.name == "g_ema" or "g_ema" not in generators):
-        average = value.get(_AVERAGE)  # it is the average generator's
+        average = value.get(AVERAGE)  # it is the average generator's
     check_size(state.num_elements, source)
     config = read_state_config(state, lr_multiplier=_find_lr_multiplier(value))
     tensors = read_state_tensors(state, config)
@@ -107,7 +109,7 @@ def read_state_dicts(value: Any, network: str | None, source: Source) -> Checkpo
     check_values({"mapping.w_avg": tensors["mapping.w_avg"]})
     remarks = [note, *note_missing(state), _note_rest(value, chosen)]
     if network is None and chosen.name not in (*_DEFAULTS, *pick_average(generators)):
-        remarks.append(f"the file has no average generator: {quote(chosen.name)} was read")
+        remarks.append(note_no_average(chosen.name))
     if config.const_shape != (4, 4):
         remarks.append("the image is {} pixels high and {} wide".format(*config.img_shape))
     return Checkpoint(
@@ -134,7 +136,7 @@ def _find_generators(value: Any) -> dict[str, _Generator]:
             if type(name) is not str or not f".{name}".endswith(f".{ROSINALITY_MARK}"):
                 continue
             generator = _Generator(holder, name.removesuffix(ROSINALITY_MARK), tensors)
-            named = _NAME.fullmatch(generator.name) and len(found) < _MAX_GENERATORS
+            named = is_network_name(generator.name) and len(found) < _MAX_GENERATORS
             if named and f"{generator.prefix}{_FIRST}" in tensors:
                 found[generator.name] = generator
     return found
@@ -185,35 +187,30 @@ def _find_lr_multiplier(value: dict[Any, Any]) -> float:
 
 def _read_average(average: Any, w_dim: int) -> tuple[np.ndarray | None, str]:
     """The average w in the file, and a note if it is to be computed."""
-    computed = f"the mean of {LATENTS} mapped latents of seed {SEED} takes its place"
     if average is None:
-        return None, f"the file has no average w: {computed}"
-    refuse_foreign(average, _AVERAGE)
-    is_array = type(average) is PickledArray and average.array.dtype.kind == "f"
-    if type(average) is not Tensor and not is_array:
-        raise CheckpointError(f"{_AVERAGE} is {quote(average)}, and no tensor of floats")
-    shape = average.array.shape if is_array else average.shape
-    if shape[-1:] != (w_dim,):
+        return None, f"the file has no average w: {tell_average()}"
+    tensor = as_tensor(AVERAGE, average)
+    if tensor.shape[-1:] != (w_dim,):
         raise CheckpointError(
-            f"{_AVERAGE}: got shape {list(shape)}, expected [{w_dim}] or one such row for each "
-            "layer"
+            f"{AVERAGE}: got shape {list(tensor.shape)}, expected [{w_dim}] or one such row for "
+            "each layer"
         )
-    if is_array:
-        rows = average.array.astype(np.float32).reshape(-1, w_dim)
-    else:
-        rows = Modules(tensors={_AVERAGE: average}).read(_AVERAGE).reshape(-1, w_dim)
+    rows = Modules(tensors={AVERAGE: tensor}).read(AVERAGE).reshape(-1, w_dim)
     if not np.array_equal(rows, np.broadcast_to(rows[:1], rows.shape), equal_nan=True):
-        return None, f"{_AVERAGE} differs from layer to layer, which is not supported: {computed}"
+        return (
+            None,
+            f"{AVERAGE} differs from layer to layer, which is not supported: {tell_average()}",
+        )
     return rows[0].copy(), ""
 
 
 def _note_rest(value: dict[Any, Any], chosen: _Generator) -> str:
     """What else is in the file."""
-    rest = [key for key in value if key not in (chosen.holder, _AVERAGE)] if chosen.holder else []
+    rest = [key for key in value if key not in (chosen.holder, AVERAGE)] if chosen.holder else []
     rest += [
-        next((part for part in name.split(".") if part not in _WRAPPERS), name)
+        next((part for part in name.split(".") if part not in ("", *WRAPPERS)), name)
         for name in chosen.dict
-        if type(name) is str and not name.startswith(chosen.prefix) and name != _AVERAGE
+        if type(name) is str and not name.startswith(chosen.prefix) and name != AVERAGE
     ]
     if not rest:
         return ""

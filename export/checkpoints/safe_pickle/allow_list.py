@@ -19,10 +19,15 @@ from stylert.export.checkpoints.safe_pickle.keys import make_dict, pick_flat
 from stylert.export.checkpoints.safe_pickle.pickle_machine import PickleMachine
 from stylert.export.checkpoints.safe_pickle.pickle_names import Buildable, Global, RefusedName
 from stylert.export.checkpoints.safe_pickle.storages import STORAGE_TYPES, Tensor, make_tensor
-from stylert.export.checkpoints.safe_pickle.torch_stream import read_storage, read_stream
+from stylert.export.checkpoints.safe_pickle.torch_stream import (
+    TORCH_MAGIC,
+    read_storage,
+    read_stream,
+)
 from stylert.runtime.errors import CheckpointError
 
-__all__ = ["PARALLEL", "PersistentObject", "PickledObject", "read_pickle", "read_torch_stream"]
+__all__ = ["PARALLEL", "PersistentObject", "PickledObject", "read_pickle", "read_pickle_file"]
+__all__ += ["read_torch_stream"]
 
 PARALLEL = "DataParallel"  # the class name of both wrappers of torch
 
@@ -75,6 +80,28 @@ def read_pickle(
         names["numpy", "dtype"] = Global("numpy.dtype", call=dtype)
     machine = PickleMachine(data, names, budget=budget, persistent=persistent, foreign=foreign)
     return machine.run(), machine.position
+
+
+def read_pickle_file(
+    data: memoryview, *, foreign: ForeignNames | None = None, objects: bool = False
+) -> tuple[Any, int | None]:
+    """The value of a file that begins with a pickle, which may be one of the old torch.save.
+
+    Args:
+        data: The file.
+        foreign: As for `read_pickle`.
+        objects: The same.
+
+    Returns:
+        The value, and where the pickle ends; None of torch.save, which writes more behind it.
+
+    Raises:
+        CheckpointError: it is damaged, or something in it is refused.
+    """
+    value, end = read_pickle(data, foreign=foreign, objects=objects)
+    if type(value) is int and value == TORCH_MAGIC:
+        return read_torch_stream(data, foreign=foreign), None
+    return value, end
 
 
 def read_torch_stream(data: memoryview, *, foreign: ForeignNames | None = None) -> Any:

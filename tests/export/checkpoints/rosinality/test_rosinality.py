@@ -212,8 +212,10 @@ def test_averages_that_differ(state: dict[str, Any], tmp_path: Path) -> None:
         (torch.zeros(()), r"latent_avg: got shape \[\], expected \[64\]"),
         (torch.zeros(0, 64), "latent_avg: is empty"),
         (torch.zeros(64, dtype=torch.int32), "latent_avg: holds int32"),
+        (np.zeros((0, 64), np.float32), "latent_avg: is empty"),
+        (np.zeros(64, np.int32), "latent_avg: holds int32"),
         (torch.full((64,), float("nan")), "mapping.w_avg: 64 of 64 values are NaN"),
-        ([0.0] * 64, "latent_avg is a list, and no tensor"),
+        ([0.0] * 64, "'latent_avg' is a list, and no tensor"),
     ],
 )
 def test_wrong_averages(average: Any, message: str, state: dict[str, Any], tmp_path: Path) -> None:
