@@ -32,6 +32,7 @@ __all__ = [
     "need",
     "onnxruntime_distribution",
     "openvino_distribution",
+    "read_release",
     "tell_too_old",
 ]
 
@@ -60,15 +61,15 @@ def installed_version(*distributions: str) -> str | None:
 
 def tell_too_old(distribution: str, version: str) -> str:
     """The oldest version of a distribution that will do, if this one is older; else ''."""
-    got = _numbers(version)
+    got = read_release(version)
     for oldest in reversed(OLDEST.get(distribution, ())):
-        least = _numbers(oldest)
+        least = read_release(oldest)
         if got[0] >= least[0] or oldest == OLDEST[distribution][0]:
             return oldest if got < least else ""
     return ""
 
 
-def _numbers(version: str) -> tuple[int, ...]:
+def read_release(version: str) -> tuple[int, ...]:
     """The numbers of a release, without zeros at its end; 'rc1' and the like are left out."""
     release = re.match(r"\d+(\.\d+)*", version)
     numbers = [int(number) for number in release[0].split(".")] if release else [0]

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from stylert.runtime.backends.processor import processor_name
 from stylert.runtime.errors import EngineError
 from stylert.runtime.machine import driver_version, usable_cpus, visible_gpus
 
@@ -25,7 +26,7 @@ def describe_machine() -> dict[str, Any]:
     commit = _git("rev-parse", "HEAD")
     changes = _git("status", "--porcelain")
     return {
-        "cpu": _cpu_model(),
+        "cpu": processor_name(),
         "cpus": os.cpu_count(),
         "usable_cpus": usable_cpus(),
         "memory_mb": _memory_mb(),
@@ -49,15 +50,6 @@ def machine_cpu_seconds() -> float | None:
         return (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
     except (OSError, ValueError, AttributeError):
         return None
-
-
-def _cpu_model() -> str:
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            key, _, value = line.partition(":")
-            if key.strip() == "model name":
-                return value.strip()
-    return platform.processor() or platform.machine()
 
 
 def _memory_mb() -> float | None:

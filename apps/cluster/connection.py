@@ -21,8 +21,8 @@ from stylert.runtime.errors import EngineError, InvalidInput, StylertError
 from stylert.runtime.machine import usable_cpus
 from stylert.runtime.packages import need
 
-__all__ = ["PROXY_PATIENCE", "connected", "import_ray", "import_serve", "one_line", "opening_on"]
-__all__ += ["raise_cause"]
+__all__ = ["PROXY_PATIENCE", "connected", "import_ray", "import_serve", "list_machines"]
+__all__ += ["one_line", "opening_on", "raise_cause"]
 
 LOCAL_OBJECT_STORE = 128 << 20  # bytes; images never pass through it
 CONNECT_SECONDS = 5.0
@@ -110,6 +110,11 @@ def raise_cause(error: Exception) -> NoReturn:
     if isinstance(cause, (StylertError, OSError, MemoryError)):
         raise cause from None
     raise EngineError(f"Ray: {one_line(cause or error)}") from error
+
+
+def list_machines(ray: ModuleType) -> list[dict[str, float]]:
+    """The resources of the machines that are there, as Ray counts them: 'CPU', 'GPU'."""
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
 
 
 def one_line(error: BaseException) -> str:

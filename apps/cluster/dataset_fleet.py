@@ -14,11 +14,40 @@ from stylert.apps.cluster.dataset_actor import OpenedActor, ShardActor
 from stylert.apps.cluster.dataset_size import ActorSize
 from stylert.runtime.errors import EngineError
 
-__all__ = ["Fleet"]
+__all__ = ["Fleet", "count_images"]
 
 TELL_SECONDS = 0.5  # between two questions for the progress
 OTHERS_SECONDS = 60.0  # that the first actor waits for the others, so that all are compared
 MOST_DEATHS = 5  # of actors, without a shard that was finished between them
+
+
+def count_images(
+    progress: Callable[[int, int], None],
+    sizes: Sequence[int],
+    *,
+    complete: int,
+    there: int,
+    total: int,
+) -> Callable[[list[int], int], None]:
+    """What `Fleet.write` tells, as numbers of images that never fall.
+
+    An actor that was lost takes images with it, which are drawn again.
+
+    Args:
+        progress: called with the images that are there, and all.
+        sizes: images of each shard.
+        complete: images that are there in other shards than those that are to be written.
+        there: images that are there at first.
+        total: all images.
+    """
+    most = there
+
+    def tell(written: list[int], running: int) -> None:
+        nonlocal most
+        most = max(most, complete + sum(sizes[number] for number in written) + running)
+        progress(most, total)
+
+    return tell
 
 
 @dataclass(eq=False)

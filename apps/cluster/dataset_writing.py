@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stylert.apps.cluster.connection import connected, opening_on
-from stylert.apps.cluster.dataset_fleet import Fleet
+from stylert.apps.cluster.connection import connected, list_machines, opening_on
+from stylert.apps.cluster.dataset_fleet import Fleet, count_images
 from stylert.apps.cluster.dataset_size import size_actors
 from stylert.apps.datasets.job import DatasetJob
 from stylert.apps.datasets.names import shard_name
@@ -86,7 +86,7 @@ def write_dataset_on_ray(
     if actors is not None:
         check_integer("actors", actors, 1)
     with connected(address) as ray:
-        machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        machines = list_machines(ray)
         size = size_actors(
             machines,
             cpus=cpus,
@@ -118,19 +118,14 @@ def _written(
     there = fleet.ask("start", force)  # images by shard
     missing = [number for number in range(job.shards) if there[number] < sizes[number]]
     complete = sum(there) - sum(there[number] for number in missing)
-    most = sum(there)
-
-    def tell(written: list[int], running: int) -> None:
-        nonlocal most  # an actor that was lost takes images with it
-        most = max(most, complete + sum(sizes[number] for number in written) + running)
-        progress(most, len(job.seeds))
-
+    total = len(job.seeds)
+    tell = count_images(progress, sizes, complete=complete, there=sum(there), total=total)
     fleet.write(missing, tell)
     fleet.ask("finish")
-    progress(len(job.seeds), len(job.seeds))
+    progress(total, total)
     return RayDatasetResult(
-        images=len(job.seeds),
-        drawn=len(job.seeds) - sum(there),
+        images=total,
+        drawn=total - sum(there),
         files=(out / shard_name(number) for number in range(job.shards)),
         choice=fleet.choice,
         deaths=fleet.deaths,

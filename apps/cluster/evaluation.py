@@ -8,9 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from stylert.apps.cluster.connection import connected, opening_on
+from stylert.apps.cluster.connection import connected, list_machines, opening_on
 from stylert.apps.cluster.dataset_actor import OpenedActor
-from stylert.apps.cluster.dataset_fleet import Fleet
+from stylert.apps.cluster.dataset_fleet import Fleet, count_images
 from stylert.apps.cluster.dataset_size import size_actors
 from stylert.apps.datasets.identity import describe_job
 from stylert.apps.evaluation.parts import PartTask, PartWorker
@@ -63,7 +63,7 @@ def share_out_on_ray(
     sizes = [len(part) for part in task.parts]
     first, stop = task.parts[0].start, task.parts[-1].stop
     with connected(address) as ray:
-        machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        machines = list_machines(ray)
         size = size_actors(
             machines,
             cpus=None,
@@ -73,13 +73,7 @@ def share_out_on_ray(
         )
         opened = opening_on(cpus=size.cpus, gpus=size.gpus, **opening)
         fleet = Fleet(ray, size, replace(task, opening=opened), actor=PartActor)
-        most = first
-
-        def tell(written: list[int], running: int) -> None:
-            nonlocal most  # an actor that was lost takes pictures with it
-            most = max(most, first + sum(sizes[number] for number in written) + running)
-            progress(most, stop)
-
+        tell = count_images(progress, sizes, complete=first, there=first, total=stop)
         try:
             progress(first, stop)
             fleet.gather(min(size.room(machines), len(sizes)))

@@ -19,6 +19,7 @@ from stylert.apps.evaluation.feature_network import FeatureNetwork
 from stylert.apps.evaluation.intervals import Estimate, estimate_mean
 from stylert.apps.evaluation.rows import TOGETHER
 from stylert.runtime.arguments import check_integer
+from stylert.runtime.control import interpolation
 from stylert.runtime.latents import make_z
 
 if TYPE_CHECKING:
@@ -97,14 +98,9 @@ def estimate_path_length(
 
 
 def slerp(a: np.ndarray, b: np.ndarray, t: np.ndarray) -> np.ndarray:
-    """From directions [N, d] to others on the unit sphere, t [N, 1] of the way."""
-    a = a / np.linalg.norm(a, axis=-1, keepdims=True)
-    b = b / np.linalg.norm(b, axis=-1, keepdims=True)
-    cosine = (a * b).sum(-1, keepdims=True)
-    across = b - cosine * a
-    across = across / np.linalg.norm(across, axis=-1, keepdims=True)
-    angle = t * np.arccos(np.clip(cosine, -1, 1))
-    return np.asarray(a * np.cos(angle) + across * np.sin(angle))
+    """From directions [N, d] to others on the unit sphere, t [N] of the way: [N, d] float32."""
+    start, end = (x / np.linalg.norm(x, axis=-1, keepdims=True) for x in (a, b))
+    return interpolation.slerp(start, end, t)
 
 
 def _measure(
@@ -133,17 +129,16 @@ def _place(
     """Styles at t and then at t + STEP of each way: [2n, num_ws, w_dim]."""
     n = len(places)
     z = make_z([2 * place + i for i in (0, 1) for place in places], generator.spec.z_dim)
-    t = np.array([0.0 if end else np.random.RandomState(p).uniform() for p in places])[:, None]
+    t = np.array([0.0 if end else np.random.RandomState(p).uniform() for p in places])
     classes = [job.find_class(place) for place in places]
     class_idx = classes * 2 if classes[0] is not None else None
     c = generator.classes.make_labels(class_idx, job.options.get("labels"), batch=2 * n)
     if space == "z":
         first, second = (slerp(z[:n], z[n:], at) for at in (t, t + STEP))
-        z = np.concatenate([first, second]).astype(np.float32)
-        return generator.map(z, c, truncation_psi=1)
+        return generator.map(np.concatenate([first, second]), c, truncation_psi=1)
     ws = generator.map(z, c, truncation_psi=1).astype(np.float64)
     way = ws[n:] - ws[:n]
-    return np.concatenate([ws[:n] + way * at[:, :, None] for at in (t, t + STEP)]).astype(
+    return np.concatenate([ws[:n] + way * at[:, None, None] for at in (t, t + STEP)]).astype(
         np.float32
     )
 

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from stylert.runtime.files.network_files import open_model
 from stylert.runtime.files.pictures import resize_picture
-from stylert.runtime.packages import import_extra
 
 __all__ = ["NETWORKS", "Face", "FaceDetector"]
 
@@ -56,16 +56,8 @@ class FaceDetector:
     """
 
     def __init__(self, folder: Path, *, threads: int | None = None) -> None:
-        onnxruntime = import_extra("onnxruntime", "onnxruntime", extra="cpu")
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3
-        options.intra_op_num_threads = threads or 0
-        self._networks = {
-            name: onnxruntime.InferenceSession(
-                str(folder / f"mtcnn_{name}.onnx"), options, providers=["CPUExecutionProvider"]
-            )
-            for name in NETWORKS
-        }
+        files = {name: str(folder / f"mtcnn_{name}.onnx") for name in NETWORKS}
+        self._networks = {name: open_model(file, threads=threads) for name, file in files.items()}
 
     def find(self, image: np.ndarray) -> list[Face]:
         """The faces of a photo [H, W, 3] uint8, the largest first."""

@@ -69,6 +69,8 @@ class Filling:
                 f"mask: got shape {mask.shape}, expected {(1, 1, *target.shape[2:])}, as the "
                 "picture."
             )
+        if not (mask > 0).any():
+            raise InvalidInput("mask: got no pixel that is seen, expected some: 1 is seen.")
         hidden = np.where(mask > 0, target, 0).astype(np.float32)
         statistics = measure_latents(generator)
         starts = find_starts(

@@ -229,9 +229,8 @@ class _Group:
             )
             taken, made = layer.weight.any(axis=(0, 2, 3)), layer.weight.any(axis=(1, 2, 3))
             matrix[i, 0, : layer.width, own] = squares
-            epsilon[i, 0, 0, own] = np.where(
-                made, smallest, 1
-            )  # other channels are 0 by themselves
+            # Channels that nothing is made of are 0 by themselves.
+            epsilon[i, 0, 0, own] = np.where(made, smallest, 1)
             if layer.half:
                 inverse[i, 0, 0, own] = 1 / lowering.normalize_weight(layer.weight)[1]
             parts.append(squares[np.ix_(taken, made)])

@@ -42,6 +42,7 @@ __all__ = ["AVERAGE", "ROSINALITY_MARK", "is_rosinality", "read_state_dicts"]
 
 _DEFAULTS = ("g_ema", "decoder", ALONE)
 _MAX_GENERATORS = 16
+_SILENT = ("", *WRAPPERS)  # parts of a prefix that say nothing
 _MAX_DICTS = 256  # that are looked into: one dict may stand under a great many keys
 _LR_MULTIPLIER = 0.01  # of the mapping network, unless the arguments of the training say otherwise
 ROSINALITY_MARK = "input.input"  # every generator has these two tensors
@@ -61,7 +62,7 @@ class _Generator:
     def name(self) -> str:
         """What a user calls it."""
         parts = self.prefix.split(".")
-        inner = ".".join(part for part in parts if part not in WRAPPERS)
+        inner = ".".join(part for part in parts if part not in _SILENT)
         outer = "" if self.holder == "state_dict" else self.holder
         return ".".join(part for part in (outer, inner) if part) or ALONE
 
@@ -208,7 +209,7 @@ def _note_rest(value: dict[Any, Any], chosen: _Generator) -> str:
     """What else is in the file."""
     rest = [key for key in value if key not in (chosen.holder, AVERAGE)] if chosen.holder else []
     rest += [
-        next((part for part in name.split(".") if part not in ("", *WRAPPERS)), name)
+        next((part for part in name.split(".") if part not in _SILENT), name)
         for name in chosen.dict
         if type(name) is str and not name.startswith(chosen.prefix) and name != AVERAGE
     ]

@@ -12,6 +12,7 @@ from stylert.runtime.backends.tensorrt.trust import UntrustedEngine, is_trusted,
 from stylert.runtime.bundle import ENCODER, Bundle
 from stylert.runtime.errors import EngineError, InvalidInput, MissingExtra
 from stylert.runtime.machine import Gpu
+from stylert.runtime.packages import read_release
 
 __all__ = ["Choice", "choose_plans", "find_named", "tell_build"]
 
@@ -203,14 +204,9 @@ def _runs(plan: Plan, package: str, version: str) -> bool:
         return False  # it has no kernels of its own but those that such a plan brings along
     if plan.version == version:
         return True
-    built, installed = _numbers(plan.version), _numbers(version)
+    built, installed = read_release(plan.version), read_release(version)
     # A plan of 10 runs on later 10 and on 11; a newer plan never runs on an older version.
     return compatible and built <= installed and installed[0] - built[0] <= 1
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    parts = version.split("+")[0].split(".")
-    return tuple(int(part) if part.isdecimal() else 0 for part in parts)
 
 
 def _misfit(

@@ -13,7 +13,7 @@ from stylert.runtime.backends.onnxruntime_package import tell_line
 from stylert.runtime.backends.webgpu.stderr import hear_dawn
 from stylert.runtime.backends.webgpu.vulkan import Adapter, list_adapters
 from stylert.runtime.errors import EngineError, InvalidInput
-from stylert.runtime.packages import import_extra, installed_version
+from stylert.runtime.packages import import_extra, installed_version, read_release
 
 __all__ = ["DISTRIBUTION", "LOCK", "OTHER_WAY", "PROVIDER", "add_provider", "choose_adapter"]
 __all__ += ["plug_in_version", "quiet", "shortened"]
@@ -133,7 +133,10 @@ def shortened(error: Exception, heard: Sequence[str] = ()) -> str:
 def _register(ort: Any) -> list[Any]:
     """The plug-in's devices; it is registered when it is first asked for."""
     module = import_extra("onnxruntime_ep_webgpu", DISTRIBUTION, extra="webgpu")
-    if not hasattr(ort, "register_execution_provider_library") or _numbers(ort) < _LEAST:
+    if (
+        not hasattr(ort, "register_execution_provider_library")
+        or read_release(ort.__version__) < _LEAST
+    ):
         least = ".".join(map(str, _LEAST))
         raise EngineError(
             f"provider 'webgpu': got ONNX Runtime {ort.__version__}, expected >= {least}. Run: "
@@ -165,10 +168,6 @@ def _register(ort: Any) -> list[Any]:
 def _list_devices(ort: Any) -> list[Any]:
     # By the provider's name: a software adapter's device is of the type CPU.
     return [device for device in ort.get_ep_devices() if device.ep_name == PROVIDER]
-
-
-def _numbers(ort: Any) -> tuple[int, ...]:
-    return tuple(int(part) for part in ort.__version__.split(".")[:3] if part.isdecimal())
 
 
 def _tell(device: Any) -> str:

@@ -82,6 +82,14 @@ def test_masks_of_files(small: Generator, tmp_path: Path, refuses: Refuses) -> N
             read_mask(tmp_path / "mask.png", small.spec, like=(20, 20))
 
 
+def test_masks_without_a_pixel_that_is_seen(
+    small: Generator, drawn: np.ndarray, mask: np.ndarray, refuses: Refuses
+) -> None:
+    """Nothing could be spread from the rim of such a hole: it would look for one for ever."""
+    with refuses("mask: got no pixel that is seen"):
+        fill(small, drawn[0], np.zeros_like(mask))
+
+
 @pytest.mark.parametrize("size", [11, 16, 40, 100])
 def test_nothing_of_the_hole_is_read(size: int, small: Generator) -> None:
     """Not even by the resizing, whose kernel is wide and has zeros in its midst."""
