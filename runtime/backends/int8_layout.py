@@ -26,20 +26,19 @@ from stylert.runtime.files.onnx_messages import (
     make_number,
     read_number,
 )
+from stylert.runtime.files.onnx_tensors import name_tensor, read_tensor, write_tensor
 
 __all__ = ["SAFE", "lay_out"]
 
 SAFE = 63  # 2 x 255 x 63 is below 2**15
 _MOST = 127
 
-# Numbers of fields in onnx.proto: of a model, a graph, a node, an attribute and a tensor.
+# Numbers of fields in onnx.proto: of a model, a graph, a node and an attribute.
 _GRAPH = 7
 _NODE, _INITIALIZER, _VALUE_INFO = 1, 5, 13
 _INPUT, _OUTPUT, _NAME, _OPERATOR, _ATTRIBUTE = 1, 2, 3, 4, 5
 _ATTRIBUTE_NAME, _INTEGER, _TEXT, _INTEGERS, _KIND = 1, 3, 4, 8, 20
-_SIZE, _TYPE, _TENSOR_NAME, _DATA = 1, 2, 8, 9
 
-_DTYPES = {1: "<f4", 3: "<i1", 7: "<i8"}
 _KINDS = {_INTEGER: 2, _TEXT: 3, _INTEGERS: 7}
 
 Attributes = Mapping[bytes, int | bytes | list[int]]
@@ -105,9 +104,7 @@ class _Graph:
     def __init__(self, message: memoryview) -> None:
         self.fields = list(list_fields(message))
         self.tensors = {
-            find_part(value, _TENSOR_NAME): value
-            for number, _, value in self.fields
-            if number == _INITIALIZER
+            name_tensor(value): value for number, _, value in self.fields if number == _INITIALIZER
         }
         self.nodes = [_Node.read(value) for number, _, value in self.fields if number == _NODE]
         self.makers = {name: node for node in self.nodes for name in node.outputs}
@@ -135,12 +132,12 @@ class _Graph:
                 if id(node) not in self.changed:
                     written.append(field)
             elif number == _INITIALIZER:
-                if find_part(value, _TENSOR_NAME) not in self.arrays:
+                if name_tensor(value) not in self.arrays:
                     written.append(field)
             elif number != _VALUE_INFO:
                 written.append(field)
         for name, array in self.arrays.items():
-            written += make_field(_INITIALIZER, _write_tensor(name, array))
+            written += make_field(_INITIALIZER, write_tensor(name, array))
         return written
 
     def find_weight(self, node: _Node) -> _Node | None:
@@ -151,13 +148,13 @@ class _Graph:
         if maker is None or maker.operator != b"DequantizeLinear" or len(maker.inputs) < 2:
             return None
         stored = [self.tensors.get(name) for name in maker.inputs[:2]]
-        if any(tensor is None or _read_tensor(tensor) is None for tensor in stored):
-            return None
-        return maker
+        arrays = [None if tensor is None else read_tensor(tensor) for tensor in stored]
+        dtypes = [None if array is None else array.dtype for array in arrays]
+        return maker if dtypes == [np.int8, np.float32] else None
 
     def limit(self, weight: _Node, most: int) -> tuple[np.ndarray, np.ndarray]:
         """The integers and the steps of a weight, rounded anew if they may not be so large."""
-        integers, steps = (_read_tensor(self.tensors[name]) for name in weight.inputs[:2])
+        integers, steps = (read_tensor(self.tensors[name]) for name in weight.inputs[:2])
         assert integers is not None
         assert steps is not None
         if most < _MOST:
@@ -242,21 +239,3 @@ def _write_attribute(name: bytes, value: int | bytes | list[int]) -> Chunks:
     numbers, field = ([value], _INTEGER) if isinstance(value, int) else (value, _INTEGERS)
     written += [make_number(field, number) for number in numbers]
     return [*written, make_number(_KIND, _KINDS[field])]
-
-
-def _read_tensor(tensor: memoryview) -> np.ndarray | None:
-    """The numbers of a tensor, None if it has another type, or lies in a second file."""
-    data = find_part(tensor, _DATA)
-    dtype = _DTYPES.get(read_number(find_part(tensor, _TYPE)))
-    shape = [read_number(written) for written in find_parts(tensor, _SIZE)]
-    if dtype is None or len(data) != np.prod(shape, dtype=np.int64) * np.dtype(dtype).itemsize:
-        return None
-    return np.frombuffer(data, dtype).reshape(shape)
-
-
-def _write_tensor(name: bytes, array: np.ndarray) -> Chunks:
-    dtype = array.dtype.newbyteorder("<").str
-    kind = next(kind for kind, known in _DTYPES.items() if np.dtype(known) == np.dtype(dtype))
-    sizes = [make_number(_SIZE, size) for size in array.shape]
-    data = make_field(_DATA, [array.astype(dtype).tobytes()])
-    return [*sizes, make_number(_TYPE, kind), *make_field(_TENSOR_NAME, [name]), *data]

@@ -20,25 +20,20 @@ from stylert.runtime.files.onnx_messages import (
     find_parts,
     list_fields,
     make_field,
-    read_number,
-    write_number,
 )
+from stylert.runtime.files.onnx_tensors import name_tensor, read_tensor, tell_dtype, write_tensor
 
 __all__ = ["INTEGERS", "STORED", "with_float32_weights"]
 
 STORED = "_half"  # ends the name of a stored weight; the rest is that of its Cast's output
 INTEGERS = {"int8": "_int8", "int16": "_int16"}  # the same of those that factors follow
 
-# Numbers of fields in onnx.proto: of a model, a graph, a node and a tensor.
+# Numbers of fields in onnx.proto: of a model, a graph and a node.
 _GRAPH = 7
 _NODE, _INITIALIZER = 1, 5
 _INPUT, _OUTPUT, _OPERATOR = 1, 2, 4
-_SIZE, _TYPE, _NAME, _DATA = 1, 2, 8, 9
 
-# Values of _TYPE: float32, and what weights are stored in.
-_FLOAT = b"\x01"
-_DTYPES = {_FLOAT: "<f4", b"\x03": "<i1", b"\x05": "<i2", b"\x07": "<i8", b"\x0a": "<f2"}
-_ENDINGS = {b"\x03": b"_int8", b"\x05": b"_int16", b"\x0a": b"_half"}
+_ENDINGS = {"int8": b"_int8", "int16": b"_int16", "float16": b"_half"}  # of names, by their types
 # What may come behind the Cast, with the attributes that `pack_weights` gives it.
 _UNPACKING: Mapping[bytes, Callable[..., np.ndarray]] = {
     b"Mul": np.multiply,
@@ -75,9 +70,7 @@ def with_float32_weights(path: Path) -> bytes:
 def _restored(graph: memoryview) -> Chunks:
     """The graph with float32 weights in place of the stored ones and the nodes that unpack them."""
     fields = list(list_fields(graph))
-    tensors = {
-        find_part(value, _NAME): value for number, _, value in fields if number == _INITIALIZER
-    }
+    tensors = {name_tensor(value): value for number, _, value in fields if number == _INITIALIZER}
     nodes = [value for number, _, value in fields if number == _NODE]
     unpacked: dict[bytes, np.ndarray] = {}  # by the names of the nodes' outputs
     for node in nodes:
@@ -90,12 +83,12 @@ def _restored(graph: memoryview) -> Chunks:
     stored -= used
     written: Chunks = []
     for number, field, value in fields:
-        if number == _INITIALIZER and find_part(value, _NAME) in stored:
+        if number == _INITIALIZER and name_tensor(value) in stored:
             continue
         if number != _NODE or find_part(value, _OUTPUT) not in unpacked:
             written.append(field)
     for name in unpacked.keys() & used:
-        written += make_field(_INITIALIZER, _tensor(name, unpacked[name]))
+        written += make_field(_INITIALIZER, write_tensor(name, unpacked[name].astype("<f4")))
     return written
 
 
@@ -105,32 +98,11 @@ def _unpack(
     """What a node makes of a stored weight, None if it is another node."""
     operator, names = find_part(node, _OPERATOR), find_parts(node, _INPUT)
     if operator == b"Cast" and names and names[0] in tensors:
-        stored = tensors[names[0]]
-        ending = _ENDINGS.get(find_part(stored, _TYPE))
-        array = _array(stored) if ending and names[0].endswith(ending) else None
+        ending = _ENDINGS.get(str(tell_dtype(tensors[names[0]])))
+        array = read_tensor(tensors[names[0]]) if ending and names[0].endswith(ending) else None
         return None if array is None else array.astype("<f4")
     if operator not in _UNPACKING or not any(name in unpacked for name in names):
         return None
-    arrays = [unpacked[name] if name in unpacked else _array(tensors.get(name)) for name in names]
+    stored = {name: read_tensor(tensors[name]) for name in names if name in tensors}
+    arrays = [unpacked[name] if name in unpacked else stored.get(name) for name in names]
     return None if any(array is None for array in arrays) else _UNPACKING[operator](*arrays)
-
-
-def _array(tensor: memoryview | None) -> np.ndarray | None:
-    """The numbers of a tensor, None if it has another type, or lies in a second file."""
-    if tensor is None or not (data := find_part(tensor, _DATA)):
-        return None
-    dtype = _DTYPES.get(find_part(tensor, _TYPE))
-    shape = [read_number(written) for written in find_parts(tensor, _SIZE)]
-    return None if dtype is None else np.frombuffer(data, dtype).reshape(shape)
-
-
-def _tensor(name: bytes, array: np.ndarray) -> Chunks:
-    """A float32 tensor."""
-    sizes = [bytes([_SIZE << 3]) + write_number(size) for size in array.shape]
-    kind = bytes([_TYPE << 3]) + _FLOAT
-    return [
-        *sizes,
-        kind,
-        *make_field(_NAME, [name]),
-        *make_field(_DATA, [array.astype("<f4").tobytes()]),
-    ]

@@ -332,7 +332,7 @@ WRONG: dict[str, tuple[Edit, str]] = {
     "strange half": (_argument(num_fp16_res="4"), "num_fp16_res is '4' in _init_kwargs"),
     "negative half": (_argument(num_fp16_res=-(10**9)), "num_fp16_res is -1000000000 in"),
     "scale": (_argument(output_scale=1.0), "output_scale is 1.0 in _init_kwargs, .* make 0.25"),
-    "no scale": (_attribute("synthesis", output_scale=0), "output_scale is 0, expected a number"),
+    "no scale": (_attribute("synthesis", output_scale=0), "output_scale: got 0, expected a number"),
     "channels": (
         _argument(channel_max=8),
         r"128, channel_max 8 in _init_kwargs make layers of \[8, 8, .*\] .* have \[6, 6, ",
@@ -413,7 +413,10 @@ WRONG: dict[str, tuple[Edit, str]] = {
     ),
     "gain": (_attribute(f"{FIRST}.affine", weight_gain=1.0), "affine.weight_gain is 1.0, expected"),
     "bandwidth": (_attribute("synthesis.input", bandwidth=8.0), "input_bandwidth 8: expected less"),
-    "no bandwidth": (_attribute("synthesis.input", bandwidth=None), "bandwidth is None, expected"),
+    "no bandwidth": (
+        _attribute("synthesis.input", bandwidth=None),
+        "bandwidth: got None, expected",
+    ),
     "rate": (_attribute("synthesis.input", sampling_rate=16.5), "sampling_rate is 16.5"),
     # The tensors.
     "missing filter": (
