@@ -205,6 +205,21 @@ def _compile(
             )
         say(f"No half-precision kernel for {', '.join(refused)}: built again in float32 there.")
         islands += refused
+    plan = replace(
+        draft,
+        sha256=hashlib.sha256(data).hexdigest(),
+        size=len(memoryview(data)),
+        census=_take_census(compiler, draft, parsed, logger),
+        fp32_islands=tuple(islands),
+        build_seconds=round(time.perf_counter() - started, 2),
+    )
+    return plan, data
+
+
+def _take_census(
+    compiler: Compiler, draft: Plan, parsed: ParsedGraph, logger: Any
+) -> dict[str, dict[str, int]]:
+    """The types that a built engine computes in, once they are those that were asked for."""
     census = parsed.count_types()
     if draft.precision == "fp16" and not census["convolutions"].get("HALF"):
         raise EngineError(
@@ -220,15 +235,7 @@ def _compile(
                 "precision='fp16', or use another version."
             )
         census["convolutions"] = count_types(layers)
-    plan = replace(
-        draft,
-        sha256=hashlib.sha256(data).hexdigest(),
-        size=len(memoryview(data)),
-        census=census,
-        fp32_islands=tuple(islands),
-        build_seconds=round(time.perf_counter() - started, 2),
-    )
-    return plan, data
+    return census
 
 
 def _make_builder(compiler: Compiler, logger: Any) -> Any:

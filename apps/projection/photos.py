@@ -10,8 +10,9 @@ import numpy as np
 from stylert.runtime import GeneratorSpec, InvalidInput
 from stylert.runtime.files.pictures import read_picture, resize_picture
 
-__all__ = ["fit_picture", "make_mask", "read_mask", "read_photos"]
+__all__ = ["CHANNELS", "check_channels", "fit_picture", "make_mask", "read_mask", "read_photos"]
 
+CHANNELS = (1, 3, 4)  # of photos
 HALF = 128  # from which on a mask's byte means 1
 LANCZOS = 3  # pixels to each side, of the larger of the two sizes
 
@@ -36,12 +37,21 @@ def read_photos(
         InvalidInput: no picture, a damaged or huge one, or a generator of other channels than 1, 3
             and 4.
     """
-    if spec.img_channels not in (1, 3, 4):
+    check_channels(spec)
+    read = (crop(read_picture(path, channels=spec.img_channels), Path(path)) for path in paths)
+    return np.stack([fit_picture(image, spec) for image in read])
+
+
+def check_channels(spec: GeneratorSpec) -> None:
+    """Refuse a generator whose pictures are like no photo.
+
+    Raises:
+        InvalidInput: it draws other channels than `CHANNELS`.
+    """
+    if spec.img_channels not in CHANNELS:
         raise InvalidInput(
             f"generator: it draws {spec.img_channels} channels, expected 1, 3 or 4, as photos have."
         )
-    read = (crop(read_picture(path, channels=spec.img_channels), Path(path)) for path in paths)
-    return np.stack([fit_picture(image, spec) for image in read])
 
 
 def read_mask(path: str | Path, spec: GeneratorSpec, *, like: tuple[int, int]) -> np.ndarray:

@@ -19,7 +19,7 @@ from stylert.apps.photos.cropping import can_find_faces, cut_face, open_detector
 from stylert.apps.photos.faces import FaceDetector
 from stylert.apps.projection import ProjectionSettings
 from stylert.apps.projection.inpainting import SETTINGS, Filling
-from stylert.apps.projection.photos import fit_picture, make_mask
+from stylert.apps.projection.photos import CHANNELS, check_channels, fit_picture, make_mask
 from stylert.apps.projection.projector import open_projector
 from stylert.apps.serving.handles import read_handle, write_handle
 from stylert.apps.serving.jobs import Job
@@ -40,12 +40,11 @@ from stylert.runtime.images import encode_image, to_uint8
 __all__ = ["Photos", "tell_photos"]
 
 _FORMATS = ("PNG", "JPEG", "WEBP")
-_CHANNELS = (1, 3, 4)
 
 
 def tell_photos(generator: Generator, settings: Settings) -> dict[str, bool]:
     """What the service can do with photos: 'invert', 'project', 'inpaint', and 'align' them."""
-    known = generator.spec.img_channels in _CHANNELS
+    known = generator.spec.img_channels in CHANNELS
     encoder = ENCODER in generator.bundle.graphs and generator.encoder.picture != "labels"
     gradient = known and generator.has_gradient and settings.max_jobs > 0
     faces = generator.spec.img_channels == 3 and can_find_faces()
@@ -179,18 +178,14 @@ class Photos:
             data = base64.b64decode(text, validate=True)
         except (binascii.Error, ValueError):
             raise InvalidInput(f"{name}: got no base64, expected a file in it.") from None
-        of_generator = self._shown.spec.img_channels
-        if of_generator not in _CHANNELS:
-            raise InvalidInput(
-                f"generator: it draws {of_generator} channels, expected 1, 3 or 4, as photos have."
-            )
+        check_channels(self._shown.spec)
         file = io.BytesIO(data)
         file.name = name
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", StylertWarning)  # of alpha, which is laid on white
             return read_picture(
                 file,
-                channels=channels or of_generator,
+                channels=channels or self._shown.spec.img_channels,
                 max_pixels=self._settings.max_pixels,
                 formats=_FORMATS,
             )

@@ -46,20 +46,7 @@ def open_session(
         InvalidInput: an unknown backend, provider or device, or some that do not go together.
         MissingExtra, EngineError: what was asked for is not installed, or does not run here.
     """
-    if backend not in ("auto", *BACKENDS):
-        raise InvalidInput(f"backend: got {backend!r}, expected 'auto' or one of {BACKENDS}.")
-    if precision not in ("auto", *PRECISIONS):
-        raise InvalidInput(f"precision: got {precision!r}, expected 'auto' or one of {PRECISIONS}.")
-    if precision not in ("auto", *bundle.precisions):
-        raise InvalidInput(
-            f"precision: got {precision!r}, but the bundle {bundle.path} has only "
-            f"{', '.join(bundle.precisions)}. Make it: stylert {_HOW[precision]}"
-        )
-    if precision == "int8" and (backend == "onnxruntime" or provider == "webgpu"):
-        raise InvalidInput(
-            "precision: got 'int8' with ONNX Runtime, which draws it slower than 'fp32'; expected "
-            "backend='openvino', or an engine of TensorRT."
-        )
+    _check_precision(bundle, backend, provider, precision)
     if provider == "webgpu" and backend in ("auto", "onnxruntime"):
         if gpu is not None:
             raise InvalidInput(
@@ -115,6 +102,24 @@ def open_session(
         bundle, provider, precision, threads, gpu or 0, timer, tuned=tuned
     )
     return session, choice + without
+
+
+def _check_precision(bundle: Bundle, backend: str, provider: str, precision: str) -> None:
+    """Refuse a backend that is none, and a precision that the bundle has not, or nobody wants."""
+    if backend not in ("auto", *BACKENDS):
+        raise InvalidInput(f"backend: got {backend!r}, expected 'auto' or one of {BACKENDS}.")
+    if precision not in ("auto", *PRECISIONS):
+        raise InvalidInput(f"precision: got {precision!r}, expected 'auto' or one of {PRECISIONS}.")
+    if precision not in ("auto", *bundle.precisions):
+        raise InvalidInput(
+            f"precision: got {precision!r}, but the bundle {bundle.path} has only "
+            f"{', '.join(bundle.precisions)}. Make it: stylert {_HOW[precision]}"
+        )
+    if precision == "int8" and (backend == "onnxruntime" or provider == "webgpu"):
+        raise InvalidInput(
+            "precision: got 'int8' with ONNX Runtime, which draws it slower than 'fp32'; expected "
+            "backend='openvino', or an engine of TensorRT."
+        )
 
 
 def _open_tensorrt(
