@@ -191,6 +191,14 @@ def imports_of_modules(path: Path) -> set[str]:
 MODULES = {module(path): path for path in SOURCES}
 
 
+def test_applications_load_no_export() -> None:
+    """They use it inside functions; files that only a worker with torch loads are apart."""
+    for path in APPS:
+        if not path.name.endswith("_baselines.py"):
+            loaded = {found for found in imports_of_modules(path) if ".export" in found}
+            assert not loaded, f"{name(path)} loads {sorted(loaded)}"
+
+
 def test_no_circles() -> None:
     """Of what modules load as they are imported."""
     left = {name: imports_of_modules(path) - {name} for name, path in MODULES.items()}

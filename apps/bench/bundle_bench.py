@@ -13,15 +13,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from stylert.apps.bench import BenchResult, Candidate, run_bench
-from stylert.export.checkpoints import Checkpoint
-from stylert.export.checkpoints.assumptions import NOTHING_SAID, Assumptions
 from stylert.runtime.bundle import Bundle
 from stylert.runtime.errors import InvalidInput
 from stylert.runtime.packages import need, openvino_distribution
 from stylert.runtime.proof.bundle_facts import multiply_adds, reference_error, stored_weights
+
+if TYPE_CHECKING:
+    from stylert.export.checkpoints import Checkpoint
+    from stylert.export.checkpoints.assumptions import Assumptions
 
 __all__ = [
     *("HALF_GEMM", "MAY_FAIL", "NAMES", "bench_bundle", "bundle_of", "choose_backends"),
@@ -80,7 +82,7 @@ def list_candidates(
     *,
     checkpoint: str | None,
     network: str | None,
-    assume: Assumptions = NOTHING_SAID,
+    assume: Assumptions | None = None,
     max_batch: int,
     weights: str = "fp32",
     trust_engines: bool = False,
@@ -93,7 +95,8 @@ def list_candidates(
     """
     chosen = {} if class_idx is None else {"class_idx": class_idx}
     of_bundle = {"bundle": bundle, "max_batch": max_batch, "trust_engines": trust_engines}
-    of_checkpoint = {"checkpoint": checkpoint, "network": network, "assume": asdict(assume)}
+    said = {} if assume is None else asdict(assume)
+    of_checkpoint = {"checkpoint": checkpoint, "network": network, "assume": said}
     of_checkpoint["weights"] = weights
     return {
         name: Candidate(
@@ -155,7 +158,7 @@ def bench_bundle(
     *,
     checkpoint: str | None = None,
     network: str | None = None,
-    assume: Assumptions = NOTHING_SAID,
+    assume: Assumptions | None = None,
     trust_engines: bool = False,
     class_idx: int | str | None = None,
     batches: Sequence[int] = (1, 4, 8),
@@ -171,7 +174,7 @@ def bench_bundle(
         backends: of `NAMES`.
         checkpoint: the file that it was exported from, or 'untrained:NAME'; for PyTorch.
         network: of the checkpoint, None = the default.
-        assume: what a state dict does not tell, see `read_checkpoint`.
+        assume: what a state dict does not tell, see `read_checkpoint`; None = nothing is said.
         trust_engines: also run engines that this user did not build.
         class_idx: of all images of a conditional network, a number or a name; None = seed mod
             c_dim.
