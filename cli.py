@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shlex
-import signal
 import sys
 import warnings
 from functools import cache
@@ -15,13 +14,15 @@ try:
     import typer
 
     import stylert
+    from stylert.commands import console
+    from stylert.commands.group import CommandGroup
+    from stylert.commands.interrupts import hear_signals
+    from stylert.runtime.errors import InvalidInput, ParityError, StylertError
 except ModuleNotFoundError as missing:  # `python3 cli.py` where nothing is installed yet
     clone = shlex.quote(f"{Path(__file__).resolve().parent}[cpu]")
     sys.exit(f"error: {missing.name} is not installed. Run: pip install {clone}")
-
-from stylert.commands import console
-from stylert.commands.group import CommandGroup
-from stylert.runtime.errors import InvalidInput, ParityError, StylertError
+except KeyboardInterrupt:  # to load them takes a moment; nothing is begun yet
+    sys.exit(130)
 
 __all__ = ["app", "main"]
 
@@ -53,7 +54,7 @@ def _stylert(
 
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run the command line. Exits 0, 1 (the job failed), 2 (wrong usage) or 130 (interrupted)."""
-    signal.signal(signal.SIGTERM, _interrupt)
+    hear_signals()
     console.open_streams()
     warn_once = cache(console.warn)  # a bundle that is opened twice warns twice
     warnings.showwarning = lambda message, *_: warn_once(str(message))
@@ -65,10 +66,6 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     except (Exception, KeyboardInterrupt) as error:
         code = _tell(error)
     sys.exit(code if isinstance(code, int) else 0)
-
-
-def _interrupt(*_: object) -> NoReturn:
-    raise KeyboardInterrupt  # so that what is half written is removed on SIGTERM, too
 
 
 def _tell(error: BaseException) -> int:

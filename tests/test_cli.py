@@ -1081,7 +1081,7 @@ def test_generate_to_a_full_disk_leaves_whole_files_only(
 
 @posix
 @pytest.mark.usefixtures("warm_python")
-@pytest.mark.parametrize("number", ["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize("number", ["SIGINT", "SIGTERM", "SIGHUP"])
 def test_a_signal_in_the_middle_of_generate_says_how_to_go_on(
     tmp_path: Path, bundle: Path, number: str
 ) -> None:
