@@ -12,6 +12,7 @@ from rich.filesize import decimal
 
 from stylert.commands import console
 from stylert.commands.export import ReadAs, need_export
+from stylert.commands.idle import refuse_idle
 from stylert.commands.options import AsJson, Force, in_checkpoint, in_output, in_panel
 from stylert.commands.target_files import check_channels, check_new, check_picture
 from stylert.commands.text.seeds import parse_seed_list
@@ -50,7 +51,9 @@ def blend(
     seeds: Annotated[
         Any, in_picture("Seeds of the sheet's rows; 0-3 by default.", read=parse_seed_list)
     ] = None,
-    truncation_psi: Annotated[float, in_picture("Truncation of the sheet.")] = 0.7,
+    truncation_psi: Annotated[
+        float | None, in_picture("Truncation of the sheet; 0.7 by default.")
+    ] = None,
     read_as: ReadAs,
     force: Force = False,
     as_json: AsJson = False,
@@ -67,8 +70,9 @@ def blend(
         raise typer.BadParameter("--out and --level go together")
     if out is not None and out.suffix != ".safetensors":
         raise typer.BadParameter(f"{out}: the file's name must end in .safetensors")
-    if sheet is None and seeds is not None:
-        raise typer.BadParameter("--seeds are those of a --sheet")
+    if sheet is None:
+        without = "without --sheet, which it belongs to"
+        refuse_idle(without, seeds=seeds, truncation_psi=truncation_psi)
     need_export()
     need("safetensors", extra="export")
     from stylert.export.blending import blend_checkpoints
@@ -88,7 +92,8 @@ def blend(
         lines += [f"Wrote {out} ({decimal(out.stat().st_size)})."]
         lines += [f"Export it with: stylert export {shlex.quote(str(out))} --out blend-bundle"]
     if sheet is not None:
-        lines += [_draw_sheet(parents, sheet, seeds or range(4), truncation_psi, options)]
+        psi = 0.7 if truncation_psi is None else truncation_psi
+        lines += [_draw_sheet(parents, sheet, seeds or range(4), psi, options)]
     files = [str(file) for file in (out, sheet) if file is not None]
     console.tell_result({"files": files}, *lines, as_json=as_json)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from stylert.commands import console
 from stylert.commands.latents import read_style_file
-from stylert.runtime.errors import StylertError
+from stylert.runtime.errors import InvalidInput, StylertError
 
 if TYPE_CHECKING:
     from stylert.apps.datasets import DatasetReport
@@ -44,7 +44,10 @@ def check_dataset(
 
     with console.show_progress() as progress:
         comparing = partial(progress, "comparing")
-        report = verify_dataset(path, threads=threads, progress=comparing)
+        try:
+            report = verify_dataset(path, threads=threads, progress=comparing)
+        except InvalidInput as error:  # damage, which is no wrong usage
+            raise StylertError(str(error)) from None
         drawn = 0
         if repair is not None and (report.damaged or report.missing):
             with open_as_drawn(repair, path, trust_engines=trust_engines) as generator:

@@ -15,6 +15,7 @@ from stylert.commands import console
 from stylert.commands.evaluation_against import open_other
 from stylert.commands.evaluation_tables import tell, tell_all
 from stylert.commands.export import ReadAs
+from stylert.commands.idle import refuse_idle
 from stylert.commands.options import (
     AsJson,
     BundleFolder,
@@ -118,6 +119,10 @@ def evaluate(
     _check_options(
         data, stats, against, metrics, sweep, plot, save_stats, sheet, psi, by_class=by_class
     )
+    if against is None:
+        read_as.refuse_any("it goes with --against CHECKPOINT")
+    if sweep is not None:
+        refuse_idle("with --sweep, which draws with its own", truncation_psi=psi)
     run = _choose_run(processes, ray_address, where, against, keep)
     if plot is not None:
         from stylert.apps.evaluation.sweep_plot import check_plot

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from stylert.commands import console
+from stylert.commands.idle import refuse_idle
 from stylert.commands.options import AsJson, Force, in_output, in_panel
 from stylert.commands.target_files import check_new
 from stylert.runtime.packages import need
@@ -56,6 +57,7 @@ def features(
     from stylert.runtime.arguments import check_choice
 
     if gradient and kind not in KINDS and Path(kind).suffix == ".onnx":
+        refuse_idle(f"for {kind}, which has its weights", weights=weights, heads=heads)
         check_new(out, force=force)
         write_feature_loss(kind, out)
         console.tell_result({"files": [str(out)]}, f"Wrote {out}, of {kind}.", as_json=as_json)

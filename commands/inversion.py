@@ -12,6 +12,7 @@ import typer
 from stylert.commands import console, options
 from stylert.commands.export import need_export
 from stylert.commands.faces import Faces
+from stylert.commands.idle import refuse_idle
 from stylert.commands.latents import read_photo
 from stylert.commands.options import AsJson, BundleFolder, Force, WhereHere, in_output, in_panel
 from stylert.commands.picture import in_picture
@@ -61,7 +62,9 @@ def invert(
     Example: stylert invert ffhq-bundle photo.jpg --out w.npz
     """
     check_styles("out", out, force=force)
-    if preview is not None:
+    if preview is None:
+        refuse_idle("without --preview, which it belongs to", quality=quality)
+    else:
         check_picture(preview, quality=quality, force=force)
     files = list_pictures(photos)
     crop = faces.choose_crop(files, threads=where.threads)

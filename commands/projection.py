@@ -13,6 +13,7 @@ import typer
 from stylert.commands import console
 from stylert.commands.faces import Faces
 from stylert.commands.feature_losses import open_feature_loss
+from stylert.commands.idle import refuse_idle
 from stylert.commands.latents import read_ws
 from stylert.commands.options import AsJson, BundleFolder, Force, WhereHere, in_output, in_panel
 from stylert.commands.target_files import check_picture, check_styles
@@ -21,7 +22,7 @@ from stylert.runtime.files.pictures import list_pictures, read_picture
 from stylert.runtime.images import save_image, to_uint8
 
 if TYPE_CHECKING:
-    from stylert.apps.projection import ProjectionStep
+    from stylert.apps.projection import ProjectionSettings, ProjectionStep
     from stylert.runtime.generator import Generator
 
 __all__ = ["inpaint", "project"]
@@ -37,7 +38,9 @@ class Search:
     """How styles are looked for."""
 
     steps: Annotated[int, in_search("How many steps to take.", min=1)] = 100
-    space: Annotated[str, in_search("One w for all layers (w), or one for each (w+).")] = "w+"
+    space: Annotated[
+        str | None, in_search("One w for all layers (w), or one for each (w+), the default.")
+    ] = None
     seeds_start: Annotated[
         int | None,
         in_search("Samples to start at the best of; 600 by default, of large pictures 100.", min=0),
@@ -50,15 +53,19 @@ class Search:
         in_search("Feature network (ONNX) whose distance is part of the loss; or its gradient."),
     ] = None
     features_weight: Annotated[
-        float, in_search("Weight of that distance, beside the pixels'.", min=0)
-    ] = 0.1
+        float | None,
+        in_search("Weight of that distance, beside the pixels'; 0.1 by default.", min=0),
+    ] = None
     optimizer: Annotated[
         str, in_search("Optimizer: lbfgs, adam, or auto: L-BFGS, but Adam where noise is found.")
     ] = "auto"
-    rate: Annotated[float, in_search("Learning rate of Adam, at its highest.")] = 0.1
+    rate: Annotated[
+        float | None, in_search("Learning rate of Adam, at its highest; 0.1 by default.")
+    ] = None
     spread: Annotated[
-        float, in_search("How much w+ is held together; more = better to edit.", min=0)
-    ] = 1e-4
+        float | None,
+        in_search("How much w+ is held together; more = better to edit; 1e-4 by default.", min=0),
+    ] = None
     noise: Annotated[bool, in_search("Find the layers' noise, too.", "--find-noise")] = False
     seed: Annotated[int, in_search("Seed of the search.", min=0)] = 0
     method: Annotated[
@@ -67,6 +74,52 @@ class Search:
             "Method: gradient, cma (CMA-ES, without gradients), or auto: as the backend can."
         ),
     ] = "auto"
+
+    def check(self) -> None:
+        """Refuse what would change nothing."""
+        if self.start is not None:
+            refuse_idle("with --start, which says where to start", seeds_start=self.seeds_start)
+        if self.features is None:
+            without = "without --features, which it belongs to"
+            refuse_idle(without, features_weight=self.features_weight)
+
+    def to_settings(self) -> ProjectionSettings:
+        """Those of a projection by gradients.
+
+        Raises:
+            InvalidInput: one is out of range, or would change nothing.
+        """
+        from stylert.apps.projection import ProjectionSettings
+
+        if self.space == "w":
+            refuse_idle("with --space w, which has no layers to hold together", spread=self.spread)
+        if self.optimizer == "lbfgs" or (self.optimizer == "auto" and not self.noise):
+            refuse_idle("with L-BFGS, which has none. Pass --optimizer adam", rate=self.rate)
+        given = {
+            "space": self.space,
+            "rate": self.rate,
+            "features": self.features_weight,
+            "spread": self.spread,
+        }
+        return ProjectionSettings(
+            steps=self.steps,
+            optimizer=self.optimizer,
+            noise=self.noise,
+            seed=self.seed,
+            **{name: value for name, value in given.items() if value is not None},  # type: ignore[arg-type]
+        )
+
+    def check_without_gradient(self) -> None:
+        """Refuse what a search without gradients has not."""
+        refuse_idle(
+            "with CMA-ES, which has no gradients, and looks for one w for all layers",
+            features=self.features,
+            space=None if self.space == "w" else self.space,
+            optimizer=None if self.optimizer == "auto" else self.optimizer,
+            rate=self.rate,
+            spread=self.spread,
+            noise=self.noise or None,
+        )
 
 
 def project(
@@ -91,6 +144,7 @@ def project(
     """
     from stylert.apps.projection import read_photos
 
+    search.check()
     if resume and not out.exists():
         raise InvalidInput(f"resume: got one, expected {out} to be there")
     check_styles("out", out, force=force or resume)
@@ -183,8 +237,7 @@ class _Way:
         if s.method == "cma" or (s.method == "auto" and engine):
             from stylert.apps.projection.gradient_free import project_without_gradient
 
-            if s.features is not None:
-                raise InvalidInput("features: got a network, but CMA-ES compares pixels alone")
+            s.check_without_gradient()
             if resume:
                 raise InvalidInput("resume: a search without gradients cannot go on, start anew")
             if s.method == "auto":
@@ -200,21 +253,11 @@ class _Way:
         return self._follow_gradient(resume)
 
     def _follow_gradient(self, resume: bool) -> Iterator[ProjectionStep]:
-        from stylert.apps.projection import ProjectionSettings
         from stylert.apps.projection.projector import open_projector
         from stylert.apps.projection.result_file import read_state
 
         s = self._search
-        settings = ProjectionSettings(
-            space=s.space,
-            steps=s.steps,
-            optimizer=s.optimizer,
-            rate=s.rate,
-            features=s.features_weight,
-            spread=s.spread,
-            noise=s.noise,
-            seed=s.seed,
-        )
+        settings = s.to_settings()
         state = read_state(self._out) if resume else None
         with console.show_progress() as progress:
             self._projector = open_projector(

@@ -18,6 +18,7 @@ from stylert.commands.export import (
     in_proof,
     need_export,
 )
+from stylert.commands.idle import refuse_idle
 from stylert.commands.options import AsJson, argue_bundle, in_panel, in_where
 from stylert.runtime.bundle import Bundle
 from stylert.runtime.errors import InvalidInput, ParityError
@@ -140,9 +141,11 @@ def verify(
         read_as.refuse_any("it goes with --checkpoint")
         for name in where.list_named() if engine or layers or encoder else ():
             raise InvalidInput(f"{name}: got one without a checkpoint, with which it goes here")
-        if encoder and not engine and (seeds or allow_chaotic):
-            name = "seeds" if seeds else "allow_chaotic"
-            raise InvalidInput(f"{name}: got it with encoder alone, expected a checkpoint, too")
+        if not engine:
+            refuse_idle("without --checkpoint or --engine, which it belongs to", seeds=seeds)
+        refuse_idle(
+            "without --checkpoint, which it belongs to", allow_chaotic=allow_chaotic or None
+        )
     if not (checkpoint or engine or layers or encoder):
         return _check_files(path, where, as_json=as_json)
     model, threads = None, where.threads

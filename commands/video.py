@@ -15,6 +15,7 @@ from stylert.apps.video.walks import (
     draw_walks,
 )
 from stylert.commands import console
+from stylert.commands.idle import refuse_idle
 from stylert.commands.latents import read_keyframes
 from stylert.commands.options import AsJson, BundleFolder, Force, WhereHere, in_output, in_panel
 from stylert.commands.picture import Picture, in_picture
@@ -46,8 +47,11 @@ class MovingPicture(Picture):
         str, in_picture("Noise: const (the network's own), none, seeded, or animated.", "--noise")
     ] = "const"
     noise_turns: Annotated[
-        float, in_picture("How often animated noise goes around; a loop needs whole turns.")
-    ] = 1.0
+        float | None,
+        in_picture(
+            "How often animated noise goes around, once by default; a loop needs whole turns."
+        ),
+    ] = None
     translate: Annotated[
         Any,
         in_picture("Move by X,Y sides, or 0,0:0.2,0 from to; StyleGAN3 only.", read=parse_motion),
@@ -98,6 +102,10 @@ def video(
     """
     from stylert.apps.video import VideoFile
 
+    if picture.noise_mode != "animated":
+        refuse_idle(
+            "without --noise animated, which it belongs to", noise_turns=picture.noise_turns
+        )
     if (seeds is None) == (ws is None):
         raise typer.BadParameter("pass --seeds LIST or --ws FILE, one of them")
     file = VideoFile(out, fps=fps, crf=crf, quality=quality, repeat=loop, force=force)

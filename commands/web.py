@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 from stylert.commands import console
+from stylert.commands.idle import refuse_idle
 from stylert.commands.options import AsJson, BundleFolder, Force, in_output, in_panel
 from stylert.runtime.packages import need
 
@@ -23,7 +24,10 @@ def web(
         in_web("Where onnxruntime-web is: the folder of its npm package, or npm to fetch it."),
     ] = None,
     serve: Annotated[bool, in_web("Show the site on this machine, until Ctrl-C.")] = False,
-    port: Annotated[int, in_web("Port of --serve; 0 = any that is free.", min=0, max=65535)] = 8000,
+    port: Annotated[
+        int | None,
+        in_web("Port of --serve, 8000 by default; 0 = any that is free.", min=0, max=65535),
+    ] = None,
     force: Force = False,
     as_json: AsJson = False,
 ) -> None:
@@ -31,6 +35,8 @@ def web(
 
     Example: stylert web ffhq-bundle --out site --runtime npm
     """
+    if not serve:
+        refuse_idle("without --serve, which it belongs to", port=port)
     need("onnx", extra="web")
     from stylert.apps.web import find_runtime, write_site
     from stylert.apps.web.preview import serve_site
@@ -50,5 +56,7 @@ def web(
     )
     if serve:
         serve_site(
-            out, port=port, ready=lambda address: console.say(f"Open {address} (Ctrl-C ends it)")
+            out,
+            port=8000 if port is None else port,
+            ready=lambda address: console.say(f"Open {address} (Ctrl-C ends it)"),
         )

@@ -12,6 +12,7 @@ import numpy as np
 import typer
 
 from stylert.commands import console
+from stylert.commands.idle import refuse_idle
 from stylert.commands.latents import read_ws
 from stylert.commands.options import AsJson, BundleFolder, Force, WhereHere, in_output, in_panel
 from stylert.commands.target_files import check_channels, check_picture, check_styles
@@ -136,8 +137,12 @@ def search(
         Path | None,
         in_search("File of ws to start from, in the place of samples: a picture for each."),
     ] = None,
-    seeds_start: Annotated[int, in_search("Samples to start at the best of.", min=1)] = 256,
-    first_seed: Annotated[int, in_search("Seed of the first sample.", min=0)] = 0,
+    seeds_start: Annotated[
+        int | None, in_search("Samples to start at the best of; 256 by default.", min=1)
+    ] = None,
+    first_seed: Annotated[
+        int | None, in_search("Seed of the first sample; 0 by default.", min=0)
+    ] = None,
     generations: Annotated[
         int, in_search("Generations of CMA-ES from there, each of some 12 pictures.", min=0)
     ] = 30,
@@ -165,15 +170,20 @@ def search(
     from stylert.apps.projection.result_file import write_result
     from stylert.apps.words import Pair, SearchSettings, search_text
 
+    of_samples = {
+        "seeds_start": seeds_start,
+        "first_seed": first_seed,
+        "truncation_psi": truncation_psi,
+        "class_idx": class_idx,
+    }
+    if start is not None:
+        refuse_idle("with --start, which is in the place of samples", **of_samples)
     settings = SearchSettings(
-        seeds_start=seeds_start,
-        first_seed=first_seed,
         generations=generations,
         steps=steps,
         results=results,
-        truncation_psi=truncation_psi,
-        class_idx=class_idx,
         seed=seed,
+        **{name: value for name, value in of_samples.items() if value is not None},
     )
     if start is not None and results != 1:
         raise InvalidInput("results: got some with a start, which gives one for each of its ws")

@@ -64,7 +64,10 @@ def test_what_is_refused(run: Callable[..., tuple[int, str, str]]) -> None:
         (["--out", "c.pkl", "--level", 8], "must end in .safetensors"),
         (["--out", "b.safetensors", "--level", 8], "Pass --force"),
         (["--out", "c.safetensors", "--level", 9], "--level: got 9, expected one of 0, 4, 8, 16"),
-        (["--out", "c.safetensors", "--level", 8, "--seeds", 1], "are those of a --sheet"),
+        (
+            ["--out", "c.safetensors", "--level", 8, "--seeds", 1],
+            "--seeds: got one without --sheet",
+        ),
         (["--sheet", "s.txt"], "s.txt"),
         (["--sheet", "s.png", "--mapping", "C"], "--mapping: got 'C', expected A or B."),
     ):

@@ -96,3 +96,16 @@ def test_what_does_not_go_together(
         code, error = fail(monkeypatch, capsys, "verify", "set", *options)
         told = f"{options[0]}: got one for set, which is a data set"
         assert (code, told in error) == (2, True), error
+
+
+def test_damage_of_the_whole_is_no_wrong_usage(
+    run: Callable[..., str], bundle: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    """The command is right, and the data set is not: 1, and not 2."""
+    run("generate", bundle, "--seeds", "0-2", "--out", "set")
+    run("generate", bundle, "--seeds", "0-2", "--out", "set.zip")
+    Path("set/job.json").write_text("{}")
+    Path("set.zip").write_bytes(Path("set.zip").read_bytes()[:-30])
+    for place, named in (("set", "its job.json is damaged"), ("set.zip", "its end is cut off")):
+        code, error = fail(monkeypatch, capsys, "verify", place)
+        assert (code, named in error) == (1, True), error

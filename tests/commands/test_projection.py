@@ -23,6 +23,7 @@ from stylert.runtime.bundle import Bundle
 
 Run = Callable[..., tuple[int, str, str]]
 QUICK = ("--steps", "12", "--seeds-start", "8", "--backend", "onnxruntime", "--threads", "1")
+FROM_THERE = ("--steps", "12", "--start", "w.npz", "--threads", "1")
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +74,7 @@ def test_project(run: Run, fitting: Path, photo: Path, tmp_path: Path) -> None:
     assert run("generate", fitting, "--ws", "w.npz", "--out", "again")[0] == 0
     code, _, err = run("project", fitting, photo, "--out", "w.npz", *QUICK)
     assert (code, "--force" in err) == (2, True)
-    code, _, err = run("project", fitting, photo, "--out", "more.npz", *QUICK, "--start", "w.npz")
+    code, _, err = run("project", fitting, photo, "--out", "more.npz", *FROM_THERE)
     assert (code, "--start: got 2 ws" in err) == (2, True)
     assert not Path("more.npz").exists()
 
@@ -101,7 +102,31 @@ def test_features(
         assert (code, "made the gradient" in err) == (0, False)
         assert json.loads(again)["distance"] == [distance]
     code, _, err = run(*project, "--features", "means.onnx", "--method", "cma", "--out", "c.npz")
-    assert (code, "--features: got a network, but CMA-ES" in err) == (2, True)
+    assert (code, "--features: got one with CMA-ES" in err) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ("--find-noise", "--find-noise"),
+        ("--optimizer adam", "--optimizer"),
+        ("--rate 0.1", "--rate"),
+        ("--spread 0.1", "--spread"),
+        ("--space w+", "--space"),
+    ],
+)
+def test_a_search_without_gradients_has_none_of_their_options(
+    run: Run, fitting: Path, photo: Path, options: str, named: str
+) -> None:
+    command = ("project", fitting, photo, "--out", "w.npz", *QUICK, "--method", "cma")
+    code, _, err = run(*command, *options.split())
+    assert (code, f"error: {named}: got one with CMA-ES, which has no gradients" in err) == (
+        2,
+        True,
+    )
+    assert not Path("w.npz").exists()
+    code, _, err = run(*command, "--space", "w")
+    assert code == 0, err
 
 
 def test_a_face_is_projected(run: Run, fitting: Path, tmp_path: Path) -> None:
@@ -143,7 +168,7 @@ def test_ctrl_c_keeps_the_best_and_resume_goes_on(
     assert code == 130
     assert "the best w of 5 steps are in w.npz, go on with --resume" in err
     assert run("generate", fitting, "--ws", "w.npz", "--out", "so-far")[0] == 0
-    other = [*QUICK, "--rate", "0.2", "--resume"]
+    other = [*QUICK, "--spread", "0.2", "--resume"]
     code, _, err = run("project", fitting, photo, "--out", "w.npz", *other)
     assert (code, "settings are not those of before" in err) == (2, True)
     code, _, err = run("project", fitting, photo, "--out", "w.npz", *QUICK, "--resume")
@@ -213,3 +238,19 @@ def test_what_is_refused(run: Run, fitting: Path, tiny_bundle: Path, photo: Path
         (line,) = err.splitlines()
         assert words in line
         assert not Path("w.npz").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ("--rate 0.1", "--rate: got one with L-BFGS"),
+        ("--rate 0.1 --optimizer lbfgs", "--rate: got one with L-BFGS"),
+        ("--spread 0.1 --space w", "--spread: got one with --space w"),
+    ],
+)
+def test_options_that_would_change_nothing(
+    run: Run, fitting: Path, photo: Path, options: str, named: str
+) -> None:
+    code, _, err = run("project", fitting, photo, "--out", "w.npz", *QUICK, *options.split())
+    assert (code, named in err) == (2, True), err
+    assert not Path("w.npz").exists()

@@ -142,7 +142,8 @@ def test_the_command(run: Callable[..., tuple[int, str, str]], tmp_path: Path) -
     (again,) = (tmp_path / "again").glob("*.png")
     assert np.array_equal(np.asarray(Image.open(again)), np.asarray(Image.open(out)))
     turned = tmp_path / "turned.png"
-    assert run("search", bundle, "a cat", *options, "--start", ws, "--out", turned)[0] == 0
+    there = ("--clip", words, "--generations", "1", "--threads", "1", "--start", ws)
+    assert run("search", bundle, "a cat", *there, "--out", turned)[0] == 0
     assert turned.exists()
     assert run("search", bundle, "a fish", *options, "--results", "2", "--out", out)[0] == 0
     assert {path.name for path in tmp_path.glob("best-*.png")} == {"best-1.png", "best-2.png"}
@@ -152,7 +153,7 @@ def test_the_command(run: Callable[..., tuple[int, str, str]], tmp_path: Path) -
         (("a fish", "--clip", tmp_path / "none", "--out", other), "--clip: got"),
         (("a fish", *options, "--out", other, "--ws", "x.pt"), "--ws: got x.pt, expected"),
         ((" ", *options, "--out", other), "text: got ' ', expected words"),
-        (("a fish", *options, "--start", ws, "--results", "2", "--out", other), "--results: got"),
+        (("a fish", *there, "--results", "2", "--out", other), "--results: got"),
         (("a fish", *options, "--class", "dog", "--out", other), "--class: got 'dog'"),
     ):
         code, _, errors = run("search", bundle, *wrong)
