@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -19,7 +20,7 @@ from stylert.runtime.drawing_options import (
     StyleOptions,
     refuse_unknown,
 )
-from stylert.runtime.errors import InvalidInput
+from stylert.runtime.errors import InvalidInput, StylertWarning
 from stylert.runtime.feeds import Feeds
 from stylert.runtime.latents import check_floats, check_seeds, make_psi, make_z
 from stylert.runtime.noise import NoiseSource
@@ -54,7 +55,8 @@ class GraphInputs:
         """The feeds of both graphs; `Generator.generate` says what it takes."""
         refuse_unknown(options, DrawingOptions)
         numbers = check_seeds(seeds)
-        if options.get("noise_mode") == "seeded" and options.get("noise_seed") is None:
+        own_noise = repr(options.get("noise_mode")) == "'seeded'"  # of an array, == is no bool
+        if own_noise and options.get("noise_seed") is None:
             options = {**options, "noise_seed": numbers}
         picture = self._feed_picture(len(numbers), options)
         return picture.with_rows(self.feed_mapping(numbers, options).rows)
@@ -101,7 +103,12 @@ class GraphInputs:
         chosen = options.get("class_idx") is not None or options.get("labels") is not None
         if self._classes.count and not chosen and not self._told:
             self._told = True
-            self._classes.warn_unchosen()
+            warnings.warn(
+                "No class was chosen: every seed draws the class seed mod "
+                f"{self._classes.count}. Choose one of {self._classes.range}.",
+                StylertWarning,
+                stacklevel=3,
+            )
 
     def psi(self, truncation_psi: Any, truncation_cutoff: int | None, *, batch: int) -> np.ndarray:
         """The psi of every image and layer, [batch, num_ws] float32; see `DrawingOptions`."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from stylert.runtime.arguments import one_or, shown
-from stylert.runtime.errors import InvalidInput, StylertWarning
+from stylert.runtime.errors import InvalidInput
 from stylert.runtime.latents import check_floats, check_seeds, list_values
 
 __all__ = ["Classes"]
@@ -130,15 +129,6 @@ class Classes:
                 "interpolate between classes."
             )
         return np.array(np.broadcast_to(rows, (batch, self.count)))
-
-    def warn_unchosen(self) -> None:
-        """Warn that nobody chose a class, and say what is drawn."""
-        warnings.warn(
-            f"No class was chosen: every seed draws the class seed mod {self.count}. Choose one of "
-            f"{self.range}.",
-            StylertWarning,
-            stacklevel=3,
-        )
 
     def _find_one(self, one: Any, name: str) -> Any:
         if not isinstance(one, str):

@@ -11,7 +11,7 @@ from queue import SimpleQueue
 from typing import TypeVar
 
 from stylert.runtime.arguments import check_integer
-from stylert.runtime.machine import usable_cpus
+from stylert.runtime.machine import MAX_THREADS, usable_cpus
 
 __all__ = ["choose_threads", "open_pipeline"]
 
@@ -28,7 +28,7 @@ def choose_threads(name: str, threads: int | None) -> int:
         InvalidInput: no such number; it has this name.
     """
     threads = min(usable_cpus(), MOST_THREADS) if threads is None else threads
-    check_integer(name, threads, 1)
+    check_integer(name, threads, 1, MAX_THREADS)
     return threads
 
 

@@ -37,6 +37,8 @@ class Seeds:
         Raises:
             InvalidInput: another form, a range that goes down, or a seed above 2^32 - 1.
         """
+        if not isinstance(text, str):
+            raise InvalidInput(f"seeds: got {shown(text)}, expected a list such as '0-31,40'")
         return cls(map(_parse_range, text.split(",")))
 
     @classmethod

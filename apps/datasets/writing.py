@@ -27,6 +27,7 @@ from stylert.apps.datasets.zip_file import ZipFile
 from stylert.runtime.arguments import check_integer
 from stylert.runtime.errors import InvalidInput
 from stylert.runtime.images import encode_image
+from stylert.runtime.machine import MAX_THREADS
 
 if TYPE_CHECKING:
     from stylert.runtime import Generator
@@ -106,7 +107,7 @@ class DatasetWriter:
     def __init__(
         self, generator: Generator, job: DatasetJob, out: str | Path, *, workers: int = 1
     ) -> None:
-        check_integer("workers", workers, 1)
+        check_integer("workers", workers, 1, MAX_THREADS)
         self.job = job.for_generator(generator.spec, generator.classes)
         self._generator = generator
         self._workers = workers

@@ -39,7 +39,10 @@ def read_photos(
     """
     check_channels(spec)
     read = (crop(read_picture(path, channels=spec.img_channels), Path(path)) for path in paths)
-    return np.stack([fit_picture(image, spec) for image in read])
+    photos = [fit_picture(image, spec) for image in read]
+    if not photos:
+        raise InvalidInput("paths: got none, expected at least one picture.")
+    return np.stack(photos)
 
 
 def check_channels(spec: GeneratorSpec) -> None:

@@ -18,6 +18,7 @@ from stylert.apps.projection.settings import ProjectionSettings
 from stylert.apps.projection.starting import count_starts, find_starts
 from stylert.apps.projection.step import ProjectionStep
 from stylert.runtime import EngineError, Generator, InvalidInput
+from stylert.runtime.latents import read_array
 
 __all__ = ["ProjectionStep", "Projector", "open_projector", "project", "to_img"]
 
@@ -385,7 +386,7 @@ def to_img(images: np.ndarray, generator: Generator) -> np.ndarray:
     """
     s = generator.spec
     shape = (s.img_height, s.img_width, s.img_channels)
-    array = np.asarray(images)
+    array = read_array("images", images, f"uint8 {('N', *shape)}")
     if array.dtype != np.uint8 or array.shape[1:] != shape or not len(array):
         raise InvalidInput(
             f"images: got {array.dtype} {array.shape}, expected uint8 {('N', *shape)}."

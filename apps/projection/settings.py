@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from stylert.runtime.arguments import check_choice, check_integer
+from stylert.runtime.arguments import check_choice, check_integer, shown
+from stylert.runtime.control.truncation import as_number
 from stylert.runtime.errors import InvalidInput
 
 __all__ = ["ProjectionSettings"]
@@ -60,14 +61,15 @@ class ProjectionSettings:
         for name, least in (("rate", 1e-9), *((name, 0) for name in free)):
             value = getattr(self, name)
             if not (isinstance(value, (int, float)) and least <= value < math.inf):
-                raise InvalidInput(f"{name}: got {value!r}, expected a number of {least} or more.")
+                expected = f"a number of {least} or more"
+                raise InvalidInput(f"{name}: got {shown(value)}, expected {expected}.")
         if self.optimizer == "lbfgs" and (self.noise or self.jitter):
             raise InvalidInput(
                 "optimizer: got 'lbfgs' with noise or jitter, expected 'adam': L-BFGS needs a loss "
                 "that is the same whenever it is asked."
             )
-        if not 0 <= self.release <= 1:
-            raise InvalidInput(f"release: got {self.release!r}, expected a share of 0 to 1.")
+        if not 0 <= as_number(self.release) <= 1:
+            raise InvalidInput(f"release: got {shown(self.release)}, expected a share of 0 to 1.")
 
     @property
     def uses_lbfgs(self) -> bool:

@@ -19,6 +19,7 @@ from stylert.apps.video.stream import CONTAINERS, VideoStream, pyav
 from stylert.runtime.arguments import check_integer, shown
 from stylert.runtime.errors import InvalidInput
 from stylert.runtime.files.publishing import publish_file, publish_folder
+from stylert.runtime.latents import read_array
 
 __all__ = ["VideoFile", "WrittenVideo", "write_video"]
 
@@ -152,7 +153,8 @@ class VideoFile:
         sink: FrameSink | None = None
         done, shape = 0, (0, 0, 0)
         try:
-            for image in frames:
+            for frame in frames:
+                image = read_array(f"frame {done}", frame, "uint8 [H, W, C]")
                 if sink is None:
                     shape = _checked_shape(image)
                     sink = self._open(partial, shape, total)

@@ -6,6 +6,7 @@ import warnings
 from functools import partial
 from typing import TYPE_CHECKING
 
+from stylert.runtime.arguments import shown
 from stylert.runtime.bundle import ENGINES, Bundle
 from stylert.runtime.errors import EngineError, InvalidInput, MissingExtra, StylertWarning
 from stylert.runtime.packages import onnxruntime_distribution, openvino_distribution
@@ -46,6 +47,10 @@ def open_session(
         InvalidInput: an unknown backend, provider or device, or some that do not go together.
         MissingExtra, EngineError: what was asked for is not installed, or does not run here.
     """
+    names = {"backend": backend, "provider": provider, "precision": precision}
+    for argument, name in {**names, "device": "cpu" if device is None else device}.items():
+        if not isinstance(name, str):
+            raise InvalidInput(f"{argument}: got {shown(name)}, expected its name.")
     _check_precision(bundle, backend, provider, precision)
     if provider == "webgpu" and backend in ("auto", "onnxruntime"):
         if gpu is not None:

@@ -99,7 +99,7 @@ def _list_images(images: Any, facts: EncoderFacts) -> Sequence[np.ndarray]:
     single = 2 if facts.picture == "labels" else 3
     expected = "uint8 [N, H, W]" if facts.picture == "labels" else "uint8 [N, H, W, C]"
     if isinstance(images, np.ndarray):
-        images = images[None] if images.ndim == single else images
+        images = images[None] if images.ndim <= single else images
     elif not isinstance(images, (list, tuple)):
         raise InvalidInput(f"images: got {shown(images)}, expected {expected}, or a list of such.")
     listed = [read_array("images", image, expected) for image in images]
