@@ -20,7 +20,9 @@ from stylert.runtime.generator import Generator
 from stylert.runtime.machine import MAX_THREADS
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
+    from typing_extensions import Self, Unpack
+
+    from stylert.runtime.backends.open_options import OpenOptions
 
 __all__ = ["AsyncStyleGenerator", "open_async"]
 
@@ -193,7 +195,9 @@ class AsyncStyleGenerator:
         await self.close()
 
 
-def open_async(path: str | Path, *, workers: int = 1, **options: Any) -> AsyncStyleGenerator:
+def open_async(
+    path: str | Path, *, workers: int = 1, **options: Unpack[OpenOptions]
+) -> AsyncStyleGenerator:
     """Open a bundle for asyncio: with `async with`, or with `await` and `close` later.
 
     Args:

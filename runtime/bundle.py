@@ -171,6 +171,9 @@ class Bundle:
         bundle._stamps.update(check_listed_files(path, files, check_hash=check_files))
         return bundle
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Bundle.open, (self.folder,)  # a copy is opened anew: its files are checked there
+
     def file(self, graph: str) -> Path:
         """Path of a graph's ONNX file, if that is still the one that was opened; `BundleError`."""
         return self._find(self.graphs[graph].file)

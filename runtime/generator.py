@@ -6,7 +6,7 @@ import logging
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NoReturn, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,7 @@ from stylert.runtime.control.picture_fitting import PictureFitting
 from stylert.runtime.control.style_editing import StyleEditing
 from stylert.runtime.control.style_mixing import StyleMixing
 from stylert.runtime.drawing_options import DrawingOptions, Output, PictureOptions, check_output
-from stylert.runtime.errors import EngineError, InvalidInput
+from stylert.runtime.errors import InvalidInput
 from stylert.runtime.feeds import Feeds
 from stylert.runtime.graph_inputs import GraphInputs
 from stylert.runtime.labels import Classes
@@ -154,7 +154,7 @@ class Generator(StyleMixing, StyleEditing, PictureFitting):
         return self.bundle.classes
 
     @property
-    def w_avg(self) -> np.ndarray:
+    def w_avg(self) -> NDArray[np.float32]:
         """The mean of w, which truncation pulls to: [w_dim] float32.
 
         Of StyleGAN-XL, where each class has its own: [classes, w_dim].
@@ -173,7 +173,7 @@ class Generator(StyleMixing, StyleEditing, PictureFitting):
         *,
         truncation_psi: Any = None,
         truncation_cutoff: int | None = None,
-    ) -> np.ndarray:
+    ) -> NDArray[np.float32]:
         """Map latents to styles, truncated towards the mean.
 
         Args:
@@ -373,8 +373,4 @@ class Generator(StyleMixing, StyleEditing, PictureFitting):
         size = f"{s.img_height}x{s.img_width}x{s.img_channels}"
         return f"<Generator {self.bundle.family} {size}, {state}>"
 
-    def __reduce__(self) -> NoReturn:
-        raise EngineError(
-            "A generator cannot be copied or sent to another process: send the path of its bundle "
-            "and open it there."
-        )
+    __reduce__ = Lifetime.__reduce__  # which refuses

@@ -51,6 +51,9 @@ class GraphInputs:
         self.noise = NoiseSource(bundle.noise_inputs, bundle.read_noise())
         self.style_space = read_style_space(bundle)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return GraphInputs, (self._bundle,)
+
     def feed_seeds(self, seeds: int | Iterable[int], options: DrawingOptions) -> Feeds:
         """The feeds of both graphs; `Generator.generate` says what it takes."""
         refuse_unknown(options, DrawingOptions)
@@ -63,7 +66,8 @@ class GraphInputs:
 
     def feed_mapping(self, seeds: Sequence[int], options: StyleOptions | DrawingOptions) -> Feeds:
         """The feeds of the mapping graph; `Generator.styles` says what it takes."""
-        c = self.make_labels(options, batch=len(seeds), seeds=seeds)
+        classes = options.get("class_idx"), options.get("labels")
+        c = self._classes.make_labels(*classes, batch=len(seeds), seeds=seeds)
         psi, cutoff = options.get("truncation_psi"), options.get("truncation_cutoff")
         feeds = self.feed_latents(make_z(seeds, self._spec.z_dim), c, psi, cutoff)
         self.tell_unchosen(options)
@@ -90,13 +94,6 @@ class GraphInputs:
         refuse_unknown(options, PictureOptions)
         ws = check_styles("ws", ws, num_ws=self._spec.num_ws, w_dim=self._spec.w_dim)
         return self._feed_picture(len(ws), options).with_rows({"ws": ws})
-
-    def make_labels(
-        self, options: StyleOptions | DrawingOptions, *, batch: int, seeds: Sequence[int] | None
-    ) -> np.ndarray | None:
-        """The labels of a batch, [batch, c_dim] float32; see `Classes.make_labels`."""
-        class_idx, labels = options.get("class_idx"), options.get("labels")
-        return self._classes.make_labels(class_idx, labels, batch=batch, seeds=seeds)
 
     def tell_unchosen(self, options: StyleOptions | DrawingOptions) -> None:
         """Warn, once, that seeds get classes by themselves: when nothing is refused any more."""

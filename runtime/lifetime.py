@@ -6,6 +6,7 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import NoReturn
 
 from stylert.runtime.errors import EngineError
 from stylert.runtime.session import Session
@@ -56,7 +57,7 @@ class Lifetime:
 
     def close(self) -> None:
         """Close the session as soon as no call uses it; in a forked child, leave it alone."""
-        if self._is_of_another_process():
+        if os.getpid() != self._process:
             self.closed = True
             return
         with self._lock:
@@ -71,12 +72,15 @@ class Lifetime:
         Raises:
             EngineError: this is such a process.
         """
-        if self._is_of_another_process():
+        if os.getpid() != self._process:
             raise EngineError(
                 f"This generator was opened in process {self._process} and is used in its fork "
                 f"{os.getpid()}. Open it there, after the fork, or start processes with "
                 "multiprocessing.get_context('spawn')."
             )
 
-    def _is_of_another_process(self) -> bool:
-        return os.getpid() != self._process
+    def __reduce__(self) -> NoReturn:
+        raise EngineError(
+            "A generator cannot be copied or sent to another process: send the path of its bundle "
+            "and open it there."
+        )

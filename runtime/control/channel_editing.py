@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from stylert.runtime.bundle import Bundle
 from stylert.runtime.control.relevance import RelevanceTable, read_relevance
@@ -32,7 +33,7 @@ class ChannelEditing:
         return self._style_space.layers
 
     @property
-    def style_mean(self) -> np.ndarray:
+    def style_mean(self) -> NDArray[np.float32]:
         """The mean of each style over 10,000 latents, not truncated: [S] float32, read-only.
 
         Raises:
@@ -42,7 +43,7 @@ class ChannelEditing:
         return self._style_space.mean
 
     @property
-    def style_std(self) -> np.ndarray:
+    def style_std(self) -> NDArray[np.float32]:
         """The standard deviation of each style over the same: [S] float32, read-only.
 
         Raises:
@@ -51,7 +52,7 @@ class ChannelEditing:
         """
         return self._style_space.std
 
-    def style_space(self, ws: Any) -> np.ndarray:
+    def style_space(self, ws: Any) -> NDArray[np.float32]:
         """The styles of all layers that ws stand for.
 
             other = generator.style_space(wanted) - generator.style_space(ws)
@@ -70,7 +71,9 @@ class ChannelEditing:
         s = self.bundle.spec
         return self._style_space.compute(check_styles("ws", ws, num_ws=s.num_ws, w_dim=s.w_dim))
 
-    def make_style_offset(self, channels: Mapping[str, float], strengths: Any = 1.0) -> np.ndarray:
+    def make_style_offset(
+        self, channels: Mapping[str, float], strengths: Any = 1.0
+    ) -> NDArray[np.float32]:
         """Offsets for `synthesize` that move single channels.
 
             offset = generator.make_style_offset({"b32.conv1:45": 3}, [-1, 0, 1])

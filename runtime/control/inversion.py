@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from stylert.runtime.arguments import check_integer, shown
 from stylert.runtime.bundle import ENCODER, Bundle
@@ -35,7 +36,7 @@ class Inversion:
         """
         return read_encoder_facts(self.bundle)
 
-    def invert(self, images: Any, *, passes: int | None = None) -> np.ndarray:
+    def invert(self, images: Any, *, passes: int | None = None) -> NDArray[np.float32]:
         """Find the styles of pictures by the bundle's encoder.
 
             ws = generator.invert(photos)

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from stylert.runtime.arguments import check_integer
 
@@ -26,19 +27,19 @@ class PrincipalComponents:
         explained: [k], the share of the whole variance that each has.
     """
 
-    mean: np.ndarray
-    components: np.ndarray
-    stddev: np.ndarray
-    explained: np.ndarray
+    mean: NDArray[np.float32]
+    components: NDArray[np.float32]
+    stddev: NDArray[np.float32]
+    explained: NDArray[np.float32]
 
-    def direction(self, index: int) -> np.ndarray:
+    def direction(self, index: int) -> NDArray[np.float32]:
         """A direction [w_dim] for `Generator.edit`, where a strength counts standard deviations.
 
         Raises:
             InvalidInput: there is no component of this index, 0 to k - 1.
         """
         check_integer("index", index, 0, len(self.components) - 1)
-        direction: np.ndarray = self.components[index] * self.stddev[index]
+        direction: NDArray[np.float32] = self.components[index] * self.stddev[index]
         return direction
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from stylert.runtime.arguments import check_choice
 from stylert.runtime.bundle import GRADIENT, Bundle, is_noise
@@ -39,11 +40,11 @@ class PictureGradient:
         style_offset: that of the offsets of styles, [N, S], if it was asked for.
     """
 
-    loss: np.ndarray
-    img: np.ndarray
-    ws: np.ndarray
-    noise: Mapping[str, np.ndarray]
-    style_offset: np.ndarray | None = None
+    loss: NDArray[np.float32]
+    img: NDArray[np.float32]
+    ws: NDArray[np.float32]
+    noise: Mapping[str, NDArray[np.float32]]
+    style_offset: NDArray[np.float32] | None = None
 
 
 class PictureFitting(Inversion):

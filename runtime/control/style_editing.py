@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from stylert.runtime.arguments import check_integer, shown
 from stylert.runtime.bundle import Bundle
@@ -28,10 +29,10 @@ class StyleEditing(ChannelEditing):
     """The part of `Generator` that edits styles, and reads those that others found."""
 
     bundle: Bundle
-    map: Callable[..., np.ndarray]
+    map: Callable[..., NDArray[np.float32]]
 
     @property
-    def directions(self) -> Mapping[str, np.ndarray]:
+    def directions(self) -> Mapping[str, NDArray[np.float32]]:
         """The bundle's directions for `edit`, by name: [num_ws, w_dim] float32, read-only.
 
         'sefa_coarse_0' is the strongest that SeFa finds for the coarse layers, and zero in the
@@ -45,7 +46,7 @@ class StyleEditing(ChannelEditing):
 
     def edit(
         self, ws: Any, direction: str | Any, strength: Any, *, layers: Layers = "all"
-    ) -> np.ndarray:
+    ) -> NDArray[np.float32]:
         """Move styles along a direction: w + strength * direction.
 
             strip = generator.edit(ws[:1], "sefa_coarse_0", [-6, -3, 0, 3, 6])
@@ -128,7 +129,7 @@ class StyleEditing(ChannelEditing):
 
         return find_principal_components(batches(), k)
 
-    def load_ws(self, path: str | Path, *, key: str | None = None) -> np.ndarray:
+    def load_ws(self, path: str | Path, *, key: str | None = None) -> NDArray[np.float32]:
         """Read the styles that a projector or an encoder found.
 
         See `stylert.runtime.files.latent_files`.
@@ -147,7 +148,7 @@ class StyleEditing(ChannelEditing):
         """
         return load_ws(path, self.bundle.spec, key=key)
 
-    def load_direction(self, path: str | Path, *, key: str | None = None) -> np.ndarray:
+    def load_direction(self, path: str | Path, *, key: str | None = None) -> NDArray[np.float32]:
         """Read a direction for `edit`.
 
         Args:

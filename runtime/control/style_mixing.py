@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
+from numpy.typing import NDArray
 
 from stylert.runtime.arguments import check_choice, shown
 from stylert.runtime.bundle import Bundle
@@ -51,7 +52,7 @@ class StyleMixing:
     bundle: Bundle
     inputs: GraphInputs
     max_batch: int
-    map: Callable[..., np.ndarray]
+    map: Callable[..., NDArray[np.float32]]
     synthesize: Callable[..., Any]
     _run: Callable[..., Any]
 
@@ -64,7 +65,9 @@ class StyleMixing:
         return group_layers(self.bundle.family, self.bundle.spec.num_ws)
 
     @takes(StyleOptions)
-    def styles(self, seeds: int | Iterable[int], **options: Unpack[StyleOptions]) -> np.ndarray:
+    def styles(
+        self, seeds: int | Iterable[int], **options: Unpack[StyleOptions]
+    ) -> NDArray[np.float32]:
         """Map seeds to styles, which `mix`, `edit`, `interpolate` and `synthesize` take.
 
         Args:
@@ -82,6 +85,30 @@ class StyleMixing:
         feeds = self.inputs.feed_mapping(check_seeds(seeds), options)
         return np.asarray(self._run(("mapping",), feeds, "ws"))
 
+    @overload
+    def mix(
+        self,
+        rows: Sources,
+        columns: Sources,
+        *,
+        layers: Layers,
+        column_class_idx: ClassIdx = ...,
+        output: Literal["image"] = ...,
+        **options: Unpack[DrawingOptions],
+    ) -> NDArray[np.uint8]: ...
+
+    @overload
+    def mix(
+        self,
+        rows: Sources,
+        columns: Sources,
+        *,
+        layers: Layers,
+        column_class_idx: ClassIdx = ...,
+        output: Literal["img"],
+        **options: Unpack[DrawingOptions],
+    ) -> NDArray[np.float32]: ...
+
     @takes(DrawingOptions)
     def mix(
         self,
@@ -92,7 +119,7 @@ class StyleMixing:
         column_class_idx: ClassIdx = None,
         output: Output = "image",
         **options: Unpack[DrawingOptions],
-    ) -> np.ndarray:
+    ) -> NDArray[Any]:
         """Draw every row with some layers of every column: style mixing (StyleGAN, section 3.1).
 
             grid = generator.mix([1, 2, 3], [4, 5, 6, 7], layers="middle,fine")   # [3, 4, H, W, C]
@@ -145,7 +172,7 @@ class StyleMixing:
         noise_turns: float = 1.0,
         output: Output = "image",
         **options: Unpack[WalkOptions],
-    ) -> Iterator[np.ndarray]:
+    ) -> Iterator[NDArray[Any]]:
         """Draw the way from keyframe to keyframe, frame by frame.
 
             for image in generator.interpolate([1, 2, 3], frames=60, loop=True):   # 180 frames
@@ -216,7 +243,7 @@ class StyleMixing:
         curve: Curve = "cubic",
         loop: bool = False,
         **options: Unpack[StyleOptions],
-    ) -> np.ndarray:
+    ) -> NDArray[np.float32]:
         """The styles of single places on the way that `interpolate` takes.
 
             ws = generator.styles_between([1, 2, 3], 1.25)   # a quarter of the way from 2 to 3
@@ -296,15 +323,16 @@ class StyleMixing:
         check_choice("loop", loop, (False, True))
         s, seeds = self.bundle.spec, None
         classes = self.bundle.classes
+        class_idx, labels = options.get("class_idx"), options.get("labels")
         if _are_styles(keyframes):
             if not classes.apart:
-                _refuse_options({name: options.get(name) for name in ("class_idx", "labels")})
+                _refuse_options({"class_idx": class_idx, "labels": labels})
             if curve == "slerp":
                 raise InvalidInput("curve: got 'slerp' with ws, expected 'linear' or 'cubic'.")
             ws = check_styles("keyframes", keyframes, num_ws=s.num_ws, w_dim=s.w_dim)
             if not _has_class(options):
                 return ws, None
-            return ws, self.inputs.make_labels(options, batch=len(ws), seeds=None)
+            return ws, classes.make_labels(class_idx, labels, batch=len(ws))
         if _are_floats(keyframes):
             z = check_floats("keyframes", keyframes)
             if z.ndim != 2 or z.shape[1] != s.z_dim or not z.any(axis=1).all():
@@ -315,7 +343,7 @@ class StyleMixing:
         else:
             seeds = check_seeds(keyframes, name="keyframes")
             z = make_z(seeds, s.z_dim)
-        c = self.inputs.make_labels(options, batch=len(z), seeds=seeds)
+        c = classes.make_labels(class_idx, labels, batch=len(z), seeds=seeds)
         if c is not None and classes.apart and curve == "slerp" and (c != c[0]).any():
             raise InvalidInput(
                 "curve: got 'slerp' with several classes, expected 'linear' or 'cubic': this "

@@ -7,6 +7,7 @@ import gc
 import multiprocessing
 import os
 import pickle
+import shutil
 import subprocess
 import sys
 import threading
@@ -20,7 +21,8 @@ import psutil
 import pytest
 
 import stylert
-from stylert.runtime.errors import EngineError
+from stylert.runtime.bundle import Bundle
+from stylert.runtime.errors import BundleError, EngineError
 from stylert.runtime.generator import Generator
 from stylert.runtime.lifetime import Lifetime
 
@@ -126,8 +128,29 @@ def test_spawned_processes_open_their_own(bundle: Path, generator: Generator) ->
 
 @pytest.mark.parametrize("send", [pickle.dumps, copy.copy, copy.deepcopy])
 def test_a_generator_is_not_sent(generator: Generator, send: Any) -> None:
-    with pytest.raises(EngineError, match="send the path of its bundle and open it there"):
-        send(generator)
+    for one in (generator, generator.lifetime):
+        with pytest.raises(EngineError, match="send the path of its bundle and open it there"):
+            send(one)
+
+
+@pytest.mark.parametrize(
+    "send", [lambda it: pickle.loads(pickle.dumps(it)), copy.copy, copy.deepcopy]
+)
+def test_a_bundle_and_its_inputs_are_sent_as_their_files(generator: Generator, send: Any) -> None:
+    assert generator.bundle.directions  # what is read later is no hindrance
+    bundle = send(generator.bundle)
+    assert (bundle.folder, bundle.spec) == (generator.bundle.folder, generator.spec)
+    assert bundle.directions.keys() == generator.directions.keys()
+    feeds = send(generator.inputs).feed_seeds([1], {"truncation_psi": 0.5})
+    expected = generator.inputs.feed_seeds([1], {"truncation_psi": 0.5})
+    assert all(np.array_equal(feeds.rows[name], expected.rows[name]) for name in expected.rows)
+
+
+def test_a_bundle_that_is_gone_is_not_sent(bundle_copy: Path) -> None:
+    data = pickle.dumps(Bundle.open(bundle_copy))
+    shutil.rmtree(bundle_copy)
+    with pytest.raises(BundleError, match="No bundle at"):
+        pickle.loads(data)
 
 
 def test_2000_calls_leak_nothing(tiny_bundle: Path) -> None:
