@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from stylert.examples.train_demo.dataset import CLASSES
-from stylert.examples.train_demo.guidance import pictures_of
+from stylert.examples.train_demo.guidance import draw_mixed
 from stylert.export.bundle_writer import export_bundle
 from stylert.export.checkpoints import read_checkpoint
 from stylert.runtime.generator import Generator
@@ -73,7 +73,7 @@ def test_a_picture_shows_the_class_that_was_asked_for(generator: Generator) -> N
     z = torch.from_numpy(make_z(SEEDS, generator.spec.z_dim))
     gaps, drawn = [], halved(floats(images))
     for label in range(len(CLASSES)):
-        wanted = pictures_of(torch.full((len(z),), label), z, z, size=PAINTED).numpy()
+        wanted = draw_mixed(torch.full((len(z),), label), z, z, size=PAINTED).numpy()
         gaps.append(np.abs(drawn - wanted.transpose(0, 2, 3, 1)).mean(axis=(1, 2, 3)))
     right = np.argmin(gaps, axis=0) == LABELS
     for label, name in enumerate(CLASSES):
@@ -125,7 +125,7 @@ def test_mixing_coarse_layers_gives_the_shape_of_one_and_the_colours_of_the_othe
         gaps = np.abs(sheet.mean(axis=(2, 3))[:, :, None] - tones).mean(axis=3)
         assert (gaps.argmin(axis=2) == np.arange(6)[:, None]).mean() >= 0.9, name
         for row, pictures in zip(z[:6], halved(sheet), strict=True):
-            wanted = pictures_of(torch.full((6,), label), z[6:], row.expand(6, -1), size=PAINTED)
+            wanted = draw_mixed(torch.full((6,), label), z[6:], row.expand(6, -1), size=PAINTED)
             painted = wanted.numpy().transpose(0, 2, 3, 1)
             nearest = np.abs(pictures[:, None] - painted).mean(axis=(2, 3, 4)).argmin(axis=1)
             shapes.append(nearest == np.arange(6))

@@ -6,7 +6,6 @@ python -m stylert.examples.train_demo publish OUT --to examples/demo.safetensors
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Annotated
@@ -14,14 +13,19 @@ from typing import Annotated
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from stylert.examples.train_demo.dataset import drawn
-from stylert.examples.train_demo.features import trained_reader
-from stylert.examples.train_demo.publishing import figures, half_checkpoint, record
-from stylert.examples.train_demo.sheets import class_samples, save_sheet
+from stylert.examples.train_demo.dataset import draw_pictures
+from stylert.examples.train_demo.features import train_reader
+from stylert.examples.train_demo.publishing import (
+    describe_training,
+    make_half_checkpoint,
+    measure_figures,
+)
+from stylert.examples.train_demo.sheets import draw_class_samples, save_sheet
 from stylert.examples.train_demo.training import Settings, Training
 from stylert.export.checkpoints import read_checkpoint
 from stylert.export.checkpoints.native import write_native
 from stylert.export.models.stylegan2 import StyleGAN2
+from stylert.runtime.bundle import hash_file
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__
@@ -49,7 +53,7 @@ def train(
     out.mkdir(parents=True, exist_ok=True)
     state = out / "state.pt"
     if state.exists():
-        training = Training.restored(state, device=device)
+        training = Training.restore(state, device=device)
     else:
         training = Training(Settings(seed=seed), device=device)
     training.change(json.loads(change))
@@ -62,7 +66,7 @@ def train(
             if training.seen // every > before // every or training.seen >= images:
                 training.save(state)
                 sheet = out / f"samples-{training.seen // 1000:04d}k.png"
-                save_sheet(class_samples(training.average, COLUMNS), COLUMNS, sheet)
+                save_sheet(draw_class_samples(training.average, COLUMNS), COLUMNS, sheet)
                 progress.console.print(f"{_told(training)}: {sheet}", soft_wrap=True)
 
 
@@ -92,17 +96,15 @@ def publish(
 ) -> None:
     """Write the newest state as a checkpoint, measure it, and write where it comes from."""
     state = out / "state.pt"
-    training = Training.restored(state)
-    checkpoint = half_checkpoint(training, state)
+    training = Training.restore(state)
+    checkpoint = make_half_checkpoint(training, state)
     write_native(checkpoint, to, overwrite=True)
     model = StyleGAN2.from_checkpoint(read_checkpoint(to))  # what a user of the file gets
-    reader = trained_reader(READER_PICTURES, seed=training.settings.seed)
-    real, other = (drawn(pictures, seed=seed) for seed in FIGURE_SEEDS)
-    about = record(training, checkpoint)
-    about["quality"] = figures(model, reader, real, other)
-    data = to.read_bytes()
-    digest = hashlib.sha256(data).hexdigest()
-    about["file"] = {"name": to.name, "bytes": len(data), "sha256": digest}
+    reader = train_reader(READER_PICTURES, seed=training.settings.seed)
+    real, other = (draw_pictures(pictures, seed=seed) for seed in FIGURE_SEEDS)
+    about = describe_training(training, checkpoint)
+    about["quality"] = measure_figures(model, reader, real, other)
+    about["file"] = {"name": to.name, "bytes": to.stat().st_size, "sha256": hash_file(to)}
     to.with_suffix(".json").write_text(json.dumps(about, indent=1) + "\n")
     typer.echo(json.dumps(about["quality"], indent=1))
 

@@ -25,7 +25,7 @@ from stylert.examples.train_demo.canvas import (
     rainbow,
 )
 
-__all__ = ["CLASSES", "PAINT", "SHAPE", "TRAITS", "Pictures", "draw", "drawn"]
+__all__ = ["CLASSES", "PAINT", "SHAPE", "TRAITS", "Pictures", "draw", "draw_pictures"]
 
 CLASSES = ("flower", "fish", "butterfly", "mushroom", "house", "cat")
 SHAPE = 18  # numbers that choose pose and proportions, of which a class takes what it needs
@@ -44,13 +44,13 @@ class Pictures:
     traits: NDArray[np.float32]  # [N, TRAITS], about -1 to 1: pose, main and other colours, pattern
 
 
-def drawn(count: int, *, seed: int, size: int = 64) -> Pictures:
+def draw_pictures(count: int, *, seed: int, size: int = 64) -> Pictures:
     """The first `count` pictures of a seed; more of them begin with the same ones.
 
     Args:
-        count: How many.
-        seed: Of all choices.
-        size: Height and width in pixels.
+        count: how many.
+        seed: of all choices.
+        size: height and width in pixels.
     """
     images = np.empty((count, 3, size, size), np.uint8)
     labels = np.empty(count, np.int64)
@@ -83,10 +83,10 @@ def draw(
     """Draw pictures of one class.
 
     Args:
-        label: The class, an index of CLASSES.
-        shape: Choices of pose and proportions [N, SHAPE], from 0 to 1.
-        paint: Choices of colours, texture and background [N, PAINT], from 0 to 1.
-        size: Height and width in pixels.
+        label: the class, an index of CLASSES.
+        shape: choices of pose and proportions [N, SHAPE], from 0 to 1.
+        paint: choices of colours, texture and background [N, PAINT], from 0 to 1.
+        size: height and width in pixels.
 
     Returns:
         The pictures [N, 3, size, size] and their traits [N, TRAITS].

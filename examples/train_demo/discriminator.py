@@ -47,7 +47,7 @@ class Discriminator(nn.Module):
 
     def forward(self, images: Tensor, c: Tensor) -> Tensor:
         """Judge images of the largest resolution, nominal range [-1, 1]."""
-        return self.judged(self.features(images), c)
+        return self.judge(self.features(images), c)
 
     def features(self, images: Tensor) -> list[Tensor]:
         """What the blocks make of images, from fine to coarse: each [N, C, H, W]."""
@@ -56,7 +56,7 @@ class Discriminator(nn.Module):
             found.append(self.get_submodule(f"b{resolution}")(found[-1]))
         return found
 
-    def judged(self, features: list[Tensor], c: Tensor) -> Tensor:
+    def judge(self, features: list[Tensor], c: Tensor) -> Tensor:
         """The logits of images with such features."""
         x = features[-1]
         x = activate(self.conv(torch.cat([x, minibatch_deviation(x)], dim=1)), "lrelu")

@@ -7,7 +7,7 @@ compare with nothing but themselves.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,9 +16,9 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from stylert.examples.train_demo.dataset import CLASSES, TRAITS, drawn
+from stylert.examples.train_demo.dataset import CLASSES, TRAITS, draw_pictures
 
-__all__ = ["FEATURES", "Reader", "Reading", "read", "trained_reader"]
+__all__ = ["FEATURES", "Reader", "Reading", "make_halvings", "read", "train_reader"]
 
 FEATURES = 64
 BATCH = 64
@@ -31,14 +31,9 @@ class Reader(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        layers: list[nn.Module] = []
-        for wide_in, wide_out in zip((3, *WIDTHS), WIDTHS, strict=False):
-            layers += [
-                nn.Conv2d(wide_in, wide_out, 4, stride=2, padding=1),
-                nn.BatchNorm2d(wide_out),
-                nn.LeakyReLU(0.1),
-            ]
-        self.body = nn.Sequential(*layers, nn.Flatten(), nn.Linear(WIDTHS[-1] * 16, FEATURES))
+        self.body = nn.Sequential(
+            *make_halvings(WIDTHS), nn.Flatten(), nn.Linear(WIDTHS[-1] * 16, FEATURES)
+        )
         self.classes = nn.Linear(FEATURES, len(CLASSES))
         self.traits = nn.Linear(FEATURES, TRAITS)
 
@@ -49,6 +44,15 @@ class Reader(nn.Module):
         return features, self.classes(active), self.traits(active)
 
 
+def make_halvings(widths: Sequence[int]) -> list[nn.Module]:
+    """Layers that halve pictures [N, 3, H, W] step by step, to so many channels each."""
+    layers: list[nn.Module] = []
+    for wide_in, wide_out in zip((3, *widths), widths, strict=False):
+        conv = nn.Conv2d(wide_in, wide_out, 4, stride=2, padding=1)
+        layers += [conv, nn.BatchNorm2d(wide_out), nn.LeakyReLU(0.1)]
+    return layers
+
+
 @dataclass(frozen=True)
 class Reading:
     """What the network reads in N pictures."""
@@ -57,7 +61,7 @@ class Reading:
     labels: NDArray[np.int64]  # [N]
 
 
-def trained_reader(pictures: int, *, seed: int) -> Reader:
+def train_reader(pictures: int, *, seed: int) -> Reader:
     """A network that has seen so many pictures, each once."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -65,7 +69,7 @@ def trained_reader(pictures: int, *, seed: int) -> Reader:
     steps = pictures // BATCH
     optimizer = torch.optim.Adam(reader.parameters(), lr=2e-3)
     falling = torch.optim.lr_scheduler.OneCycleLR(optimizer, 4e-3, total_steps=steps)
-    data = drawn(steps * BATCH, seed=seed + SEED_OFFSET)
+    data = draw_pictures(steps * BATCH, seed=seed + SEED_OFFSET)
     for start in range(0, steps * BATCH, BATCH):
         batch = slice(start, start + BATCH)
         _, logits, traits = reader(_scaled(data.images[batch]))

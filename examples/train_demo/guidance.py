@@ -16,13 +16,13 @@ from torch import Tensor
 
 from stylert.examples.train_demo.dataset import PAINT, SHAPE, draw
 
-__all__ = ["COARSE_LAYERS", "Z_DIM", "choices", "guidance_loss", "pictures_of"]
+__all__ = ["COARSE_LAYERS", "Z_DIM", "find_choices", "guidance_loss", "draw_mixed"]
 
 Z_DIM = SHAPE + PAINT
 COARSE_LAYERS = 4  # rows of ws whose styles decide the shape: those of 4 x 4 and 8 x 8
 
 
-def choices(z: Tensor) -> tuple[Tensor, Tensor]:
+def find_choices(z: Tensor) -> tuple[Tensor, Tensor]:
     """The choices of shape [N, SHAPE] and paint [N, PAINT], 0 to 1, that belong to z [N, Z_DIM].
 
     Each is as good as uniform; as in the mapping network, the length of z does not matter.
@@ -32,16 +32,16 @@ def choices(z: Tensor) -> tuple[Tensor, Tensor]:
     return shape, paint
 
 
-def pictures_of(labels: Tensor, z_shape: Tensor, z_paint: Tensor, *, size: int) -> Tensor:
+def draw_mixed(labels: Tensor, z_shape: Tensor, z_paint: Tensor, *, size: int) -> Tensor:
     """Pictures [N, 3, size, size] in [-1, 1] of classes [N], the shape of one z, paint of another.
 
     Args:
-        labels: Of the classes [N].
-        z_shape: Whose choices of shape count [N, Z_DIM].
-        z_paint: Whose choices of paint count [N, Z_DIM].
-        size: Height and width in pixels.
+        labels: of the classes [N].
+        z_shape: whose choices of shape count [N, Z_DIM].
+        z_paint: whose choices of paint count [N, Z_DIM].
+        size: height and width in pixels.
     """
-    shape, paint = choices(z_shape)[0].numpy(), choices(z_paint)[1].numpy()
+    shape, paint = find_choices(z_shape)[0].numpy(), find_choices(z_paint)[1].numpy()
     images = np.empty((len(labels), 3, size, size), np.uint8)
     for label in labels.unique().tolist():
         mine = (labels == label).numpy()
@@ -53,9 +53,9 @@ def guidance_loss(images: Tensor, wanted: Tensor, *, largest: int) -> Tensor:
     """Mean distance of images [N, C, H, W], averaged over halved sizes down to 4 x 4 pixels.
 
     Args:
-        images: What was drawn.
-        wanted: What should have been.
-        largest: Height and width of the largest pictures that are compared.
+        images: what was drawn.
+        wanted: what should have been.
+        largest: height and width of the largest pictures that are compared.
     """
     losses = []
     while images.shape[-1] >= 4:

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from stylert.apps.evaluation import measure_frechet
 from stylert.examples.train_demo.dataset import CLASSES
 from stylert.examples.train_demo.features import Reading
 
-__all__ = ["Quality", "accuracy", "frechet_distance", "mean_distance", "quality"]
+__all__ = ["Quality", "measure_accuracy", "mean_distance", "measure_quality"]
 
 
 @dataclass(frozen=True)
@@ -22,20 +23,20 @@ class Quality:
     diversity: dict[str, float]  # by class: mean distance of two, over that of the data set
 
 
-def quality(drawn: Reading, asked: NDArray[np.int64], real: Reading) -> Quality:
+def measure_quality(drawn: Reading, asked: NDArray[np.int64], real: Reading) -> Quality:
     """Compare pictures that were drawn for the classes `asked` [N] with the data set's."""
     diversity = {}
     for label, name in enumerate(CLASSES):
         mine = mean_distance(drawn.features[asked == label])
         diversity[name] = mine / mean_distance(real.features[real.labels == label])
     return Quality(
-        fid=frechet_distance(drawn.features, real.features),
-        accuracy=accuracy(drawn.labels, asked),
+        fid=measure_frechet(drawn.features, real.features),
+        accuracy=measure_accuracy(drawn.labels, asked),
         diversity=diversity,
     )
 
 
-def accuracy(read: NDArray[np.int64], asked: NDArray[np.int64]) -> dict[str, float]:
+def measure_accuracy(read: NDArray[np.int64], asked: NDArray[np.int64]) -> dict[str, float]:
     """Share of the pictures of each class that are read as it."""
     return {
         name: float((read[asked == label] == label).mean()) for label, name in enumerate(CLASSES)
@@ -48,20 +49,3 @@ def mean_distance(features: NDArray[np.float64]) -> float:
     squared = squares[:, None] + squares[None] - 2 * features @ features.T
     N = len(features)
     return float(np.sqrt(np.maximum(squared, 0)).sum() / (N * (N - 1)))
-
-
-def frechet_distance(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
-    """Squared distance of the normal distributions of features [N, F] (Heusel et al. 2017)."""
-    gap = a.mean(axis=0) - b.mean(axis=0)
-    one, two = np.cov(a, rowvar=False), np.cov(b, rowvar=False)
-    root = _root(one)
-    mixed = np.linalg.eigvalsh(root @ two @ root)
-    trace = np.trace(one) + np.trace(two) - 2 * np.sqrt(np.maximum(mixed, 0)).sum()
-    return float(gap @ gap + trace)
-
-
-def _root(symmetric: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The square root of a covariance matrix."""
-    values, vectors = np.linalg.eigh(symmetric)
-    root: NDArray[np.float64] = (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
-    return root

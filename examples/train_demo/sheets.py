@@ -6,30 +6,24 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from PIL import Image
 
 from stylert.examples.train_demo.dataset import CLASSES
+from stylert.examples.train_demo.generator import draw_classes
 from stylert.export.models.stylegan2 import StyleGAN2
 
-__all__ = ["class_samples", "save_sheet"]
+__all__ = ["draw_class_samples", "save_sheet"]
 
 
-@torch.no_grad()
-def class_samples(
+def draw_class_samples(
     generator: StyleGAN2, per_class: int, *, seed: int = 0, psi: float = 0.7
 ) -> NDArray[np.uint8]:
     """Pictures [classes * per_class, 3, H, W], class by class, of the same z in every class."""
     random = torch.Generator().manual_seed(seed)
-    device = generator.mapping.w_avg.device
-    z = torch.randn(per_class, generator.config.z_dim, generator=random).to(device)
-    rows = []
-    for label in range(len(CLASSES)):
-        c = F.one_hot(torch.full((per_class,), label), len(CLASSES)).float().to(device)
-        drawn = generator(z, c, truncation_psi=psi)
-        rows.append((drawn * 127.5 + 128).clamp(0, 255).to(torch.uint8).cpu().numpy())
-    return np.concatenate(rows)
+    z = torch.randn(per_class, generator.config.z_dim, generator=random)
+    classes = torch.arange(len(CLASSES))[:, None].expand(-1, per_class)
+    return np.concatenate([draw_classes(generator, z, labels, psi=psi) for labels in classes])
 
 
 def save_sheet(images: NDArray[np.uint8], columns: int, path: Path) -> None:

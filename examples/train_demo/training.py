@@ -24,17 +24,17 @@ from torch import Tensor
 from stylert.examples.train_demo.dataset import CLASSES
 from stylert.examples.train_demo.discriminator import GROUP, Discriminator
 from stylert.examples.train_demo.generator import (
-    generator_config,
-    grown_generator,
+    grow_generator,
     load_shared,
-    mixed_styles,
+    make_config,
+    mix_styles,
     track_mean_style,
 )
 from stylert.examples.train_demo.guidance import (
     COARSE_LAYERS,
     Z_DIM,
+    draw_mixed,
     guidance_loss,
-    pictures_of,
 )
 from stylert.examples.train_demo.losses import (
     discriminator_loss,
@@ -86,8 +86,8 @@ class Training:
     """Both networks, their optimisers, the averaged generator, and where the training is.
 
     Args:
-        settings: Of this training.
-        device: Of the networks; what is random is drawn on the CPU, the same for every device.
+        settings: of this training.
+        device: of the networks; what is random is drawn on the CPU, the same for every device.
     """
 
     config: StyleGAN2Config
@@ -115,10 +115,10 @@ class Training:
     def _build(self, blocks: int, smaller: Training | None = None) -> None:
         """Make a generator of so many blocks, which goes on from the smaller one."""
         s = self.settings
-        self.config = generator_config(
+        self.config = make_config(
             s.channels[:blocks], z_dim=Z_DIM, width=s.width, classes=len(CLASSES)
         )
-        self.generator = grown_generator(self.config, smaller.generator if smaller else None)
+        self.generator = grow_generator(self.config, smaller.generator if smaller else None)
         self.generator.to(self.device)
         self.average = copy.deepcopy(self.generator).eval().requires_grad_(False)
         if smaller is not None:
@@ -173,10 +173,10 @@ class Training:
                 self._build(self.settings.blocks(self.seen), smaller=copy.copy(self))
         self._set_rates()
         labels, z = self._labels(), self._latents()
-        images = pictures_of(labels, z[0], z[1], size=self.config.img_shape[0]).to(self.device)
+        images = draw_mixed(labels, z[0], z[1], size=self.config.img_shape[0]).to(self.device)
         c = F.one_hot(labels, len(CLASSES)).float().to(self.device)
         z = z.to(self.device)
-        ws = mixed_styles(self.generator, z, c, crossover=COARSE_LAYERS)
+        ws = mix_styles(self.generator, z, c, crossover=COARSE_LAYERS)
         track_mean_style(self.generator, ws)
         fakes = self.generator.synthesis(ws, noise="none")  # the data set has no random detail
         if self.adversarial:
@@ -227,7 +227,7 @@ class Training:
         if self.adversarial:
             self.discriminator.requires_grad_(False)  # whose gradients would be thrown away
             features = self.discriminator.features(fakes)
-            realism = generator_loss(self.discriminator.judged(features, c))
+            realism = generator_loss(self.discriminator.judge(features, c))
             with torch.no_grad():
                 wanted = self.discriminator.features(images)
             matching = feature_distance(features, wanted)
@@ -289,7 +289,7 @@ class Training:
         os.replace(part, path)
 
     @classmethod
-    def restored(cls, path: Path, *, device: str = "cpu") -> Training:
+    def restore(cls, path: Path, *, device: str = "cpu") -> Training:
         """The training that `save` wrote; it goes on with the very same numbers."""
         state = torch.load(path, weights_only=True, map_location="cpu")
         training = cls(Settings(**state["settings"]), device=device)

@@ -6,6 +6,8 @@ python -m stylert.examples.train_words reader demo-bundle --to reader.onnx
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -37,12 +39,7 @@ def pair(
 ) -> None:
     """Train two towers, for pictures and for texts."""
     data = collect_pictures(bundle, drawings=drawings, samples=samples, seed=seed)
-    with Progress() as progress:
-        task = progress.add_task("learning", total=steps)
-
-        def show(done: int, total: int, loss: float) -> None:
-            progress.update(task, completed=done, description=f"loss {loss:.3f}")
-
+    with _showing(steps) as show:
         towers, tokenizer = train_pair(data, Settings(steps=steps, seed=seed), progress=show)
     publish_pair(towers, tokenizer, to, about={"known_similarity": KNOWN})
     typer.echo(f"Wrote {to}. Search with it: stylert search BUNDLE 'a blue flower' --clip {to}")
@@ -59,15 +56,20 @@ def reader(
 ) -> None:
     """Train the reader of class and colour that judges what searches find."""
     data = collect_pictures(bundle, drawings=drawings, samples=samples, seed=seed)
-    with Progress() as progress:
-        task = progress.add_task("learning", total=steps)
-
-        def show(done: int, total: int, loss: float) -> None:
-            progress.update(task, completed=done, description=f"loss {loss:.3f}")
-
+    with _showing(steps) as show:
         network = train_reader(data, steps=steps, seed=seed, progress=show)
     publish_reader(network, to)
     typer.echo(f"Wrote {to}.")
+
+
+@contextmanager
+def _showing(steps: int) -> Iterator[Callable[[int, int, float], None]]:
+    """What shows the steps done, all steps, and the loss."""
+    with Progress() as progress:
+        task = progress.add_task("learning", total=steps)
+        yield lambda done, _total, loss: progress.update(
+            task, completed=done, description=f"loss {loss:.3f}"
+        )
 
 
 if __name__ == "__main__":

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from stylert.examples.train_demo.dataset import CLASSES, draw, drawn
-from stylert.examples.train_demo.guidance import Z_DIM, choices
+from stylert.examples.train_demo.dataset import CLASSES, draw, draw_pictures
+from stylert.examples.train_demo.guidance import Z_DIM, find_choices
 from stylert.examples.train_words.attributes import find_attributes
 from stylert.runtime.generator import Generator
 
@@ -49,7 +49,7 @@ def collect_pictures(bundle: Path, *, drawings: int, samples: int, seed: int) ->
         samples: how many of the demo network.
         seed: of all choices.
     """
-    some = drawn(drawings, seed=seed)
+    some = draw_pictures(drawings, seed=seed)
     images, labels, traits = sample_network(bundle, samples, seed=seed)
     labels = np.concatenate([some.labels, labels])
     traits = np.concatenate([some.traits, traits])
@@ -82,7 +82,7 @@ def sample_network(
 
 def _find_traits(labels: NDArray[np.int64], z: NDArray[np.float32]) -> NDArray[np.float32]:
     """The traits [N, TRAITS] of the pictures that belong to latents."""
-    shape, paint = (part.numpy() for part in choices(torch.from_numpy(z)))
+    shape, paint = (part.numpy() for part in find_choices(torch.from_numpy(z)))
     traits = [
         draw(int(label), shape[i : i + 1], paint[i : i + 1], size=FEW)[1]
         for i, label in enumerate(labels)

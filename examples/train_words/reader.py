@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from stylert.examples.train_demo.dataset import CLASSES
+from stylert.examples.train_demo.features import make_halvings
 from stylert.examples.train_words.attributes import find_hues
 from stylert.examples.train_words.disturbing import disturb
 from stylert.examples.train_words.pictures import Labelled
@@ -28,11 +29,9 @@ class Reader(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        layers: list[nn.Module] = []
-        for wide_in, wide_out in zip((3, *WIDTHS), WIDTHS, strict=False):
-            conv = nn.Conv2d(wide_in, wide_out, 4, stride=2, padding=1)
-            layers += [conv, nn.BatchNorm2d(wide_out), nn.LeakyReLU(0.1)]
-        self.body = nn.Sequential(*layers, nn.Flatten(), nn.Linear(WIDTHS[-1] * 16, 48))
+        self.body = nn.Sequential(
+            *make_halvings(WIDTHS), nn.Flatten(), nn.Linear(WIDTHS[-1] * 16, 48)
+        )
         self.classes = nn.Linear(48, len(CLASSES))
         self.hue = nn.Linear(48, 2)
 

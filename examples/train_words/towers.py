@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from stylert.examples.train_demo.features import make_halvings
+
 __all__ = ["CONTEXT", "DIM", "SIZE", "ImageTower", "Pair", "TextTower"]
 
 SIZE = 32  # pixels of a picture
@@ -25,11 +27,7 @@ class ImageTower(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        layers: list[nn.Module] = []
-        for wide_in, wide_out in zip((3, *CHANNELS), CHANNELS, strict=False):
-            conv = nn.Conv2d(wide_in, wide_out, 4, stride=2, padding=1)
-            layers += [conv, nn.BatchNorm2d(wide_out), nn.LeakyReLU(0.1)]
-        self.body = nn.Sequential(*layers, nn.Flatten())
+        self.body = nn.Sequential(*make_halvings(CHANNELS), nn.Flatten())
         self.last = nn.Linear(CHANNELS[-1] * (SIZE // 2 ** len(CHANNELS)) ** 2, DIM)
 
     def forward(self, pictures: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ import numpy as np
 
 from stylert.apps.demo import SOURCE
 from stylert.apps.words import Pair
-from stylert.examples.train_demo.dataset import CLASSES, drawn
+from stylert.examples.train_demo.dataset import CLASSES, draw_pictures
 from stylert.examples.train_words.attributes import (
     COLOURS,
     NOTHING,
@@ -34,7 +34,7 @@ def test_hues_are_those_of_hsv_and_the_readers_names() -> None:
 
 
 def test_captions_tell_the_truth_of_their_pictures() -> None:
-    data = drawn(64, seed=5, size=8)
+    data = draw_pictures(64, seed=5, size=8)
     attributes = find_attributes(data.labels, data.traits)
     captions, told = write_captions(attributes, np.random.default_rng(1), foreign=0.25)
     truth = find_truth(told, attributes)
