@@ -133,9 +133,8 @@ def transpose_fir(fir: np.ndarray) -> tuple[np.ndarray, list[int]]:
         The kernel [t, t] with the gain of 4, and its ONNX pads (top, left, bottom, right), which
         bring the 2H+1 by 2W+1 pixels of the transposed convolution to 2H by 2W.
     """
-    kernel = make_even(fir)[::-1, ::-1] * 4
-    pads = [side // 2 - 1 for side in kernel.shape]
-    return kernel, pads * 2
+    kernel, pads = transpose_up_fir(fir)
+    return kernel[::-1, ::-1], pads
 
 
 def split_phases(kernel: np.ndarray, offsets: tuple[int, int]) -> tuple[np.ndarray, list[int]]:

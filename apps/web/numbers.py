@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from stylert.apps.web.packed_graphs import LEVELS
 from stylert.runtime import Generator
 
 __all__ = ["find_numbers", "join_numbers", "join_weights"]
 
 ALIGNED = 8  # bytes: where arrays begin, as browsers want it
-LEVELS = 32767  # of the integers on each side of 0
 MOST_CLASSES = 64  # whose components are sent: 40 kB each
 
 

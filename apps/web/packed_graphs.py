@@ -18,7 +18,7 @@ from stylert.runtime.errors import BundleError
 if TYPE_CHECKING:
     import onnx
 
-__all__ = ["PackedGraph", "pack_graph"]
+__all__ = ["LEVELS", "PackedGraph", "pack_graph"]
 
 LARGE = 1024  # numbers: smaller constants stay in the graph
 LEVELS = 32767  # of the integers on each side of 0

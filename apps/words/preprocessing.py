@@ -14,9 +14,9 @@ import numpy as np
 from stylert.apps.projection.resampling import fold_channels, make_resampling
 from stylert.runtime.errors import InvalidInput
 
-__all__ = ["Preprocessing", "read_preprocessing"]
+__all__ = ["DEVIATION", "MEAN", "Preprocessing", "read_preprocessing"]
 
-MEAN = (0.48145466, 0.4578275, 0.40821073)
+MEAN = (0.48145466, 0.4578275, 0.40821073)  # of the pictures that CLIP was trained on
 DEVIATION = (0.26862954, 0.26130258, 0.27577711)
 SIZE = 224
 

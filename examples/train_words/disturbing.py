@@ -9,10 +9,9 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-__all__ = ["disturb", "normalise"]
+from stylert.apps.words.preprocessing import DEVIATION, MEAN
 
-MEAN = (0.48145466, 0.4578275, 0.40821073)  # of CLIP's pictures
-DEVIATION = (0.26862954, 0.26130258, 0.27577711)
+__all__ = ["disturb", "normalise"]
 
 
 def disturb(images: NDArray[Any], random: torch.Generator, *, shrink: int = 1) -> Tensor:

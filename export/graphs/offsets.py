@@ -43,7 +43,7 @@ class Offsets:
         self._starts = {
             layer.name: end - layer.count for layer, end in zip(layers, ends, strict=True)
         }
-        zeros = max(_count_zeros(group, _find_width(group)) for group in groups)
+        zeros = max(_count_zeros(group) for group in groups)
         if zeros:
             pads = graph.constant("style_offset/pads", np.array([0, 0, 0, zeros]))
             offset = graph.op("Pad", offset, pads, name="style_offset/with_zeros")
@@ -74,9 +74,6 @@ class Offsets:
         return places
 
 
-def _find_width(layers: Sequence[StyledLayer]) -> int:
-    return max(layer.width for layer in layers)
-
-
-def _count_zeros(layers: Sequence[StyledLayer], width: int) -> int:
+def _count_zeros(layers: Sequence[StyledLayer]) -> int:
+    width = max(layer.width for layer in layers)
     return sum(width - layer.count for layer in layers)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import torch
@@ -12,7 +12,10 @@ from typing_extensions import Self
 from stylert.export.checkpoints import Checkpoint, Config
 from stylert.export.models.mapping import MappingNetwork
 
-__all__ = ["GeneratorModel"]
+__all__ = ["GeneratorModel", "Noise"]
+
+# 'const', 'none', or maps by the layer's name, such as 'b8.conv0'; the key '' = one for all layers
+Noise = str | Mapping[str, Tensor]
 
 
 class GeneratorModel(nn.Module):

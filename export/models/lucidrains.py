@@ -8,19 +8,15 @@ linear attention is that of Shen et al. 2021, "Efficient Attention"). Every tens
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from stylert.export.checkpoints.configs.lucidrains import HEAD_FEATURES, HEADS, LucidrainsConfig
-from stylert.export.models.generator import GeneratorModel
+from stylert.export.models.generator import GeneratorModel, Noise
 from stylert.export.models.layers import FullyConnected, modulated_conv2d
 
 __all__ = ["Lucidrains", "LucidrainsSynthesis"]
-
-Noise = str | Mapping[str, Tensor]  # 'const', 'none', or the map with the key ''
 
 
 class LucidrainsSynthesis(nn.Module):

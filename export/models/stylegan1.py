@@ -7,19 +7,16 @@ to be read. Every tensor has the name that `export.checkpoints.configs` gives it
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from stylert.export.checkpoints import StyleGAN1Config
-from stylert.export.models.generator import GeneratorModel
+from stylert.export.models.generator import GeneratorModel, Noise
 from stylert.export.models.layers import FullyConnected
 
 __all__ = ["StyleGAN1", "Synthesis1"]
-
-Noise = str | Mapping[str, Tensor]  # 'const', 'none', or maps keyed 'b8.conv0'
 
 
 class Synthesis1(nn.Module):

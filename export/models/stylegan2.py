@@ -7,19 +7,17 @@ it.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from stylert.export.checkpoints import StyleGAN2Config
-from stylert.export.models.generator import GeneratorModel
+from stylert.export.models.generator import GeneratorModel, Noise
 from stylert.export.models.layers import FullyConnected, activate, modulated_conv2d, upsample2d
 
 __all__ = ["StyleGAN2", "Synthesis2"]
-
-Noise = str | Mapping[str, Tensor]  # 'const', 'none', or maps keyed 'b8.conv0'
 
 
 class Synthesis2(nn.Module):
