@@ -18,6 +18,7 @@ from stylert.apps.projection.settings import ProjectionSettings
 from stylert.apps.projection.starting import count_starts, find_starts
 from stylert.apps.projection.step import ProjectionStep
 from stylert.runtime import EngineError, Generator, InvalidInput
+from stylert.runtime.control.picture_fitting import PictureGradient
 from stylert.runtime.latents import read_array
 
 __all__ = ["ProjectionStep", "Projector", "open_projector", "project", "to_img"]
@@ -97,23 +98,9 @@ class Projector:
             EngineError: the loss is no number, whatever the rate; or the backend failed.
         """
         step = self.number
-        parted = self.settings.space == "w+" and (
-            self._lbfgs is not None or step >= self._release * self.settings.steps
-        )
-        if parted and self._adam.mean.shape != self._ws.shape:
-            self._adam = Adam(self._ws.shape)
+        parted = self._part_layers(step)
         used = self._ws + self._draw_jitter(step)
-        options: dict[str, Any] = {"noise": self._noise} if self._noise else {}
-        distance, img_grad = self._compare_features(used, options)
-        found = self.generator.draw_gradient(
-            used,
-            self.target,
-            img_grad=img_grad,
-            mask=self.mask,
-            scales=self._scales,
-            with_noise=bool(self._noise),
-            **options,
-        )
+        found, distance = self._compare(used)
         pull, towards = self._hold_together(used)
         loss = found.loss + pull
         if distance is not None:
@@ -217,6 +204,30 @@ class Projector:
 
     def _hash_photos(self) -> str:
         return hashlib.sha256(self.target.tobytes() + self.mask.tobytes()).hexdigest()
+
+    def _part_layers(self, step: int) -> bool:
+        """Whether each layer has a way of its own in this step; then Adam keeps a state of each."""
+        parted = self.settings.space == "w+" and (
+            self._lbfgs is not None or step >= self._release * self.settings.steps
+        )
+        if parted and self._adam.mean.shape != self._ws.shape:
+            self._adam = Adam(self._ws.shape)
+        return bool(parted)
+
+    def _compare(self, ws: np.ndarray) -> tuple[PictureGradient, np.ndarray | None]:
+        """The loss by pixels, with the gradients of all; and the distance of features [N]."""
+        options: dict[str, Any] = {"noise": self._noise} if self._noise else {}
+        distance, img_grad = self._compare_features(ws, options)
+        found = self.generator.draw_gradient(
+            ws,
+            self.target,
+            img_grad=img_grad,
+            mask=self.mask,
+            scales=self._scales,
+            with_noise=bool(self._noise),
+            **options,
+        )
+        return found, distance
 
     def _compare_features(
         self, ws: np.ndarray, options: Mapping[str, Any]

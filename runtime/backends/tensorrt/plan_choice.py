@@ -120,41 +120,48 @@ def _choose(
     versions, missing = _installed(syntheses, version_of)
     if not versions:
         raise missing[0]
-    reasons = []
-    choices = []
-    for synthesis in syntheses:
-        reason = _misfit(bundle, synthesis, gpu.compute_capability, versions)
-        if reason:
-            reasons.append(reason)
-            continue
-        package = _package(synthesis, versions) or ""
-        partners = [
-            plan
-            for plan in others
-            if (plan.compiler, plan.batches) == (synthesis.compiler, synthesis.batches)
-            and _package(plan, versions) == package
-            and _misfit(bundle, plan, gpu.compute_capability, versions) is None
-        ]
-
-        def rank(plan: Plan, version: str = versions[package]) -> tuple[bool, bool]:
-            return plan.precision == "fp16", plan.version == version
-
-        mapping = max((p for p in partners if p.graph == "mapping"), key=rank, default=None)
-        if mapping is None:
-            reasons.append(f"{synthesis.name} has no mapping plan of the same kind and batches")
-            continue
-        lowest = ("fp32",) if synthesis.precision == "fp32" else ("fp16", "fp32")
-        encoders = [p for p in partners if p.graph == ENCODER and p.precision in lowest]
-        encoder = max(encoders, key=rank, default=None)
-        choices.append(Choice(mapping, synthesis, package, versions[package], encoder))
+    found = [_pair(bundle, plan, others, gpu.compute_capability, versions) for plan in syntheses]
+    choices = [pair for pair in found if isinstance(pair, Choice)]
     if not choices:
         major, minor = gpu.compute_capability
         raise EngineError(
             f"No engine of the bundle runs on this GPU ({gpu.name}, {major}.{minor}): "
-            f"{reasons[0]}. Build one: {build}"
+            f"{found[0]}. Build one: {build}"
         )
     best = max(choices, key=partial(_rank, gpu=gpu))
     return replace(best, note=_tell_other_gpu(bundle, best.synthesis, gpu))
+
+
+def _pair(
+    bundle: Bundle,
+    synthesis: Plan,
+    others: Sequence[Plan],
+    capability: tuple[int, int],
+    versions: Mapping[str, str],
+) -> Choice | str:
+    """A plan for the synthesis with the best that run along with it, or why it does not run."""
+    reason = _misfit(bundle, synthesis, capability, versions)
+    if reason:
+        return reason
+    package = _package(synthesis, versions) or ""
+    partners = [
+        plan
+        for plan in others
+        if (plan.compiler, plan.batches) == (synthesis.compiler, synthesis.batches)
+        and _package(plan, versions) == package
+        and _misfit(bundle, plan, capability, versions) is None
+    ]
+
+    def rank(plan: Plan) -> tuple[bool, bool]:
+        return plan.precision == "fp16", plan.version == versions[package]
+
+    mapping = max((p for p in partners if p.graph == "mapping"), key=rank, default=None)
+    if mapping is None:
+        return f"{synthesis.name} has no mapping plan of the same kind and batches"
+    lowest = ("fp32",) if synthesis.precision == "fp32" else ("fp16", "fp32")
+    encoders = [p for p in partners if p.graph == ENCODER and p.precision in lowest]
+    encoder = max(encoders, key=rank, default=None)
+    return Choice(mapping, synthesis, package, versions[package], encoder)
 
 
 def _is_asked(plan: Plan, precision: str) -> bool:
