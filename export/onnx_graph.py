@@ -151,7 +151,7 @@ class GraphBuilder:
 
     def save(
         self,
-        path: Path,
+        path: str | Path,
         *,
         pack: Sequence[Integers] = (),
         metadata: Mapping[str, str] | None = None,
@@ -171,6 +171,7 @@ class GraphBuilder:
         Raises:
             StylertError: the checker refuses the graph, which is a bug of StyleRT.
         """
+        path = Path(path)
         graph = ir.Graph(
             self._inputs,
             self._outputs,

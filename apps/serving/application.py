@@ -127,6 +127,7 @@ def create_app(
         version=version("stylert"),
         docs_url=None,  # these two would load scripts from elsewhere
         redoc_url=None,
+        redirect_slashes=False,  # behind a proxy, they would name this address and not the proxy's
         lifespan=lifespan,
     )
     app.router.route_class = JsonRoute

@@ -42,6 +42,7 @@ _STATUSES = {
     ShuttingDown: 503,
     TooSlow: 504,
 }
+_OF_HANDLES = "Input should be an integer, or styles: 'w:...', as /invert gives"
 _EXPECTED = "expected a JSON object; /openapi.json has examples"
 
 
@@ -95,7 +96,8 @@ def _describe_unfit(errors: Any) -> tuple[int, str]:
         return 422, f"{place}: there is no such field; /openapi.json has all of them."
     if deepest["type"] == "missing":
         return 422, f"{place}: got none. Pass it."
-    return 422, f"{place}: got {shown(deepest['input'])}. {deepest['msg']}."
+    expected = _OF_HANDLES if deepest["type"] == "string_pattern_mismatch" else deepest["msg"]
+    return 422, f"{place}: got {shown(deepest['input'])}. {expected}."
 
 
 def _rate_fit(error: Any) -> tuple[int, bool]:

@@ -61,9 +61,8 @@ def serve(
             stacklevel=2,
         )
     with bind(host, port) as listening:
-        shown = f"[{host}]" if ":" in host else host
         server = make_server(create_app(generator, settings, pair=pair), settings)
-        ready(f"http://{shown}:{listening.getsockname()[1]}")
+        ready(f"http://{_name_address(host, listening.getsockname()[1])}")
         try:
             server.run(sockets=[listening])
         except KeyboardInterrupt:  # uvicorn raises its signals again once it has ended
@@ -165,10 +164,14 @@ def bind(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port), family=family, backlog=512)
     except OSError as error:
-        reason = error.strerror or str(error)
+        reason = (error.strerror or str(error)).partition(" (while")[0]  # of Python, which says it
         if error.errno == errno.EADDRINUSE:
             reason = "the port is in use; choose another, or 0 for any that is free"
-        raise OSError(error.errno or errno.EINVAL, reason, f"{host}:{port}") from None
+        raise OSError(error.errno or errno.EINVAL, reason, _name_address(host, port)) from None
+
+
+def _name_address(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def is_loopback(host: str) -> bool:

@@ -396,6 +396,17 @@ def test_a_port_in_use_is_told_in_one_line(generator: Generator) -> None:
     assert caught.value.filename == f"127.0.0.1:{port}"
 
 
+@pytest.mark.parametrize(
+    ("host", "place"), [("256.1.1.1", "256.1.1.1:0"), ("1::2::3", "[1::2::3]:0")]
+)
+def test_an_address_that_is_none_is_told_in_one_line(host: str, place: str) -> None:
+    with pytest.raises(OSError, match=re.escape(place)) as caught:
+        bind(host, 0)
+    assert caught.value.filename == place
+    assert caught.value.strerror
+    assert "(" not in caught.value.strerror  # nor how Python asked for it
+
+
 def test_an_open_address_without_a_token_is_a_warning(
     generator: Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
