@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
+import json
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from stylert.runtime import Generator
+from stylert.runtime.files.arrays import read_headers
+from stylert.runtime.files.publishing import publish_bytes
+from stylert.runtime.files.user_folders import find_cache_folder
 
 __all__ = ["LatentStatistics", "measure_latents"]
 
@@ -32,10 +40,16 @@ class LatentStatistics:
 def measure_latents(generator: Generator) -> LatentStatistics:
     """Map latents of one seed, of all classes in turns, and see where their w lie.
 
-    A generator is measured once: it takes as long as many a step.
+    It takes as long as many a step. So a generator is measured once, and what was found is kept in
+    this user's cache folder, by the mapping graph and what has run it, for the next process.
     """
     if generator not in _MEASURED:
-        _MEASURED[generator] = _measure(generator)
+        key = _make_key(generator)
+        found = _read_kept(key, generator.spec.w_dim)
+        if found is None:
+            found = _measure(generator)
+            _keep(key, found)
+        _MEASURED[generator] = found
     return _MEASURED[generator]
 
 
@@ -53,6 +67,41 @@ def _measure(generator: Generator) -> LatentStatistics:
     mean = ws.mean(0)
     deviation = float(np.sqrt(np.square(ws - mean).sum(1).mean()))
     return LatentStatistics(mean.astype(np.float32), deviation)
+
+
+def _make_key(generator: Generator) -> str:
+    """A name of what decides the statistics: the graph, and what runs it."""
+    ran = {name: fact for name, fact in generator.describe().items() if name != "choice"}
+    told = [generator.bundle.graph_sha256("mapping"), SAMPLES, SEED, AT_ONCE, ran]
+    return hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def _find_file(key: str) -> Path:
+    return find_cache_folder() / "latents" / f"{key}.npz"
+
+
+def _read_kept(key: str, w_dim: int) -> LatentStatistics | None:
+    """What was kept; None = nothing, or nothing that is whole."""
+    expected = {"mean": ((w_dim,), np.dtype(np.float32)), "deviation": ((), np.dtype(np.float64))}
+    try:
+        with _find_file(key).open("rb") as file:
+            if read_headers(file, most=8 * w_dim + 4096) != expected:
+                return None
+            file.seek(0)
+            with np.load(file, allow_pickle=False) as arrays:
+                found = LatentStatistics(arrays["mean"], float(arrays["deviation"]))
+    except Exception:  # zipfile, zlib and NumPy each have their own: it is measured anew
+        return None
+    whole = np.isfinite(found.mean).all() and 0 < found.deviation < np.inf
+    return found if whole else None
+
+
+def _keep(key: str, found: LatentStatistics) -> None:
+    """Keep it; on a full disk, or without a home, go on without."""
+    data = io.BytesIO()
+    np.savez(data, mean=found.mean, deviation=np.float64(found.deviation))
+    with suppress(OSError):
+        publish_bytes(_find_file(key), data.getvalue())
 
 
 _MEASURED: WeakKeyDictionary[Generator, LatentStatistics] = WeakKeyDictionary()

@@ -11,9 +11,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stylert.apps.projection import ProjectionSettings, ProjectionStep, Projector, project
+from stylert.apps.projection import (
+    ProjectionSettings,
+    ProjectionStep,
+    Projector,
+    latent_statistics,
+    project,
+)
 from stylert.apps.projection.gradient_free import project_without_gradient
-from stylert.apps.projection.latent_statistics import measure_latents
+from stylert.apps.projection.latent_statistics import LatentStatistics, measure_latents
 from stylert.apps.projection.noise_correlation import correlate, normalise
 from stylert.apps.projection.projector import open_projector
 from stylert.apps.projection.result_file import read_state, write_result
@@ -188,6 +194,42 @@ def test_the_statistics_are_those_of_w(small: Generator) -> None:
     np.testing.assert_allclose(found.mean, ws.mean(0), atol=1e-5)
     assert found.deviation == pytest.approx(np.sqrt(ws.var(0).sum()), rel=1e-5)
     assert measure_latents(small) is found  # once
+
+
+def test_the_statistics_are_kept_for_the_next_process(
+    small_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(latent_statistics, "SAMPLES", 1000)
+    drawn: list[int] = []
+
+    def measure(threads: int = 2) -> LatentStatistics:
+        with Generator.open(small_bundle, provider="cpu", threads=threads) as opened:
+            mapped = opened.map
+
+            def count(z: np.ndarray, *others: Any, **options: Any) -> np.ndarray:
+                drawn.append(len(z))
+                return mapped(z, *others, **options)
+
+            monkeypatch.setattr(opened, "map", count)
+            return measure_latents(opened)
+
+    first, again = measure(), measure()
+    assert drawn == [1000]
+    assert np.array_equal(first.mean, again.mean)
+    assert first.deviation == again.deviation
+    (file,) = tmp_path.rglob("*.npz")
+    whole = file.read_bytes()
+    for damaged in (b"", whole[:-100], whole.replace(b"mean.npy", b"nean.npy")):
+        drawn.clear()
+        file.write_bytes(damaged)
+        assert measure().deviation == first.deviation
+        assert (drawn, file.read_bytes()) == ([1000], whole)
+    drawn.clear()
+    measure(threads=1)  # which may round otherwise
+    assert drawn == [1000]
+    monkeypatch.setenv("XDG_CACHE_HOME", str(file))  # no folder: nothing is kept there
+    assert measure().deviation == first.deviation
 
 
 def test_noise_that_correlates_is_found_and_its_gradient() -> None:
