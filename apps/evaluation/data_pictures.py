@@ -12,7 +12,7 @@ import json
 import os
 import tarfile
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -31,6 +31,8 @@ MODES = {1: "L", 3: "RGB"}  # of Pillow, by channels
 LABELS = "dataset.json"  # of StyleGAN's own data sets
 MANIFEST = "manifest.jsonl"  # of ours
 
+_State = tuple[str, int, int]  # of a file: its name, and what changes with it
+
 
 @dataclass(frozen=True)
 class _Entry:
@@ -48,10 +50,12 @@ class DataPictures:
         path: where they are.
     """
 
-    def __init__(self, path: Path, entries: list[_Entry], spec: GeneratorSpec) -> None:
+    def __init__(self, path: Path, spec: GeneratorSpec) -> None:
+        entries, states = _list_all(path)
         self.path = path
-        self._state = _hash_state(path)
-        self._entries = entries
+        self._entries = list(entries)
+        told = repr(list(states)).encode(errors="surrogateescape")
+        self._state = hashlib.sha256(told).hexdigest()[:16]
         self._shape = spec.img_height, spec.img_width, spec.img_channels
 
     def __len__(self) -> int:
@@ -126,7 +130,7 @@ def open_data(path: str | Path, spec: GeneratorSpec) -> DataPictures:
     path = Path(path)
     try:
         check_complete(path)
-        pictures = DataPictures(path, list(_list_entries(path)), spec)
+        pictures = DataPictures(path, spec)
     except InvalidInput as error:
         raise InvalidInput(f"data: {error}") from None
     except (OSError, ValueError, KeyError, tarfile.TarError, zipfile.BadZipFile) as error:
@@ -140,32 +144,27 @@ def open_data(path: str | Path, spec: GeneratorSpec) -> DataPictures:
     return pictures
 
 
-def _list_entries(path: Path) -> Iterator[_Entry]:
+def _list_all(path: Path) -> tuple[Iterator[_Entry], Iterable[_State]]:
+    """The pictures, and what changes when one of them or a label does, without reading any."""
     if path.suffix.lower() == ".zip" and path.is_file():
-        return _list_zip(path)
+        archive = zipfile.ZipFile(path)
+        states = sorted((m.filename, m.CRC, m.file_size) for m in archive.infolist())
+        return _list_zip(archive), states
     if path.suffix.lower() == ".tar" and path.is_file():
-        return _list_shards([path])
+        return _list_shards([path]), _find_states([path])
     if not path.is_dir():
         raise ValueError("there is no such folder, .zip or .tar file")
-    shards = sorted(path.glob("*.tar"))
-    return _list_shards(shards) if shards else _list_folder(path)
+    if shards := sorted(path.glob("*.tar")):
+        return _list_shards(shards), _find_states(shards)
+    names = _list_names(path)
+    told = [name for name in names if _is_picture(name) or name in (LABELS, MANIFEST)]
+    return _list_folder(path, names), _find_states(path / name for name in told)
 
 
-def _hash_state(path: Path) -> str:
-    """What changes when a picture or a label does, without reading any."""
-    if path.suffix.lower() == ".zip" and path.is_file():
-        with zipfile.ZipFile(path) as archive:
-            told = sorted((m.filename, m.CRC, m.file_size) for m in archive.infolist())
-    else:
-        files = sorted(path.glob("*.tar")) if path.is_dir() else [path]
-        files = files or [
-            path / name
-            for name in _list_names(path)
-            if _is_picture(name) or name in (LABELS, MANIFEST)
-        ]
-        states = ((file, file.stat()) for file in files)
-        told = [(str(file), state.st_size, state.st_mtime_ns) for file, state in states]
-    return hashlib.sha256(repr(told).encode(errors="surrogateescape")).hexdigest()[:16]
+def _find_states(files: Iterable[Path]) -> Iterator[_State]:
+    for file in files:
+        found = file.stat()
+        yield str(file), found.st_size, found.st_mtime_ns
 
 
 def _list_names(folder: Path) -> list[str]:
@@ -176,16 +175,15 @@ def _list_names(folder: Path) -> list[str]:
     )
 
 
-def _list_folder(folder: Path) -> Iterator[_Entry]:
+def _list_folder(folder: Path, names: list[str]) -> Iterator[_Entry]:
     labels = _read_labels(
         lambda name: (folder / name).read_bytes() if (folder / name).is_file() else None
     )
-    for name in filter(_is_picture, _list_names(folder)):
+    for name in filter(_is_picture, names):
         yield _Entry(name, _call(_read_file, folder / name), _give(labels.get(name)))
 
 
-def _list_zip(path: Path) -> Iterator[_Entry]:
-    archive = zipfile.ZipFile(path)
+def _list_zip(archive: zipfile.ZipFile) -> Iterator[_Entry]:
     names = set(archive.namelist())
     labels = _read_labels(lambda name: archive.read(name) if name in names else None)
     for name in filter(_is_picture, sorted(names)):

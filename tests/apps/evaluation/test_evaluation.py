@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import pickle
 import tarfile
 import threading
@@ -130,6 +131,28 @@ def test_data_of_all_kinds_with_their_classes(
     order = [*range(0, 12, 2), *range(1, 12, 2)] if write is write_folder else range(12)
     assert np.array_equal(features.rows, network.extract(images[[*order]]))
     assert features.classes.tolist() == [i % 3 for i in order]
+
+
+@pytest.mark.parametrize(("write", "lister"), [(write_folder, os), (write_zip, zipfile)])
+def test_data_is_listed_once(
+    write: Callable[[Path, np.ndarray], Path],
+    lister: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A folder of a million pictures on a network disk takes minutes to list."""
+    name = "walk" if lister is os else "ZipFile"
+    path = write(tmp_path / ("data.zip" if write is write_zip else "data"), draw(0))
+    listed: list[Path] = []
+    original = getattr(lister, name)
+
+    def count(place: Any, *others: Any) -> Any:
+        listed.append(Path(place))
+        return original(place, *others)
+
+    monkeypatch.setattr(lister, name, count)
+    assert len(open_data(path, SPEC)) == 12
+    assert listed.count(path) == 1
 
 
 @pytest.mark.parametrize("write", [write_folder, write_zip, write_shards])
