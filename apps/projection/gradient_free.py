@@ -9,9 +9,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from stylert.apps.projection.projector import ProjectionStep, to_img
-from stylert.apps.projection.starting import count_starts, find_starts
+from stylert.apps.projection.projector import ProjectionStep
+from stylert.apps.projection.starting import choose_start
+from stylert.apps.projection.task import to_img, to_mask
 from stylert.runtime import Generator
+from stylert.runtime.arguments import check_integer
 from stylert.runtime.packages import import_extra
 
 __all__ = ["project_without_gradient"]
@@ -36,9 +38,10 @@ def project_without_gradient(
         generator: any.
         images: [N, H, W, C] uint8.
         steps: generations of each search; each draws some 13 pictures for each image.
-        seeds_start: samples among which to look for a start, None = 600, of large pictures 100.
+        seeds_start: samples among which to look for a start, None = 600, of large pictures 100;
+            0 = the mean w instead.
         start: ws [N, num_ws, w_dim] instead.
-        mask: [1, 1, H, W] floats, where the pictures matter.
+        mask: [1, 1, H, W] or [N, 1, H, W] floats, where the pictures matter; None = everywhere.
         seed: of the search.
 
     Returns:
@@ -51,21 +54,19 @@ def project_without_gradient(
     """
     cmaes = import_extra("cmaes", "cmaes", extra="cma")
     target = to_img(images, generator)
-    N, s = len(target), generator.spec
-    seen = np.ones((1, 1, *target.shape[2:]), np.float32) if mask is None else mask
+    N, C = target.shape[:2]
+    seen = to_mask(mask, N, generator)
     target = np.where(seen > 0, target, 0).astype(np.float32)
-    area = max(float(np.broadcast_to(seen, target[:1].shape).sum()), 1.0)
-    axes = min(AXES, s.w_dim)
+    areas = np.maximum(seen.sum((1, 2, 3), dtype=np.float64) * C, 1)
+    check_integer("steps", steps, 1)
+    axes = min(AXES, generator.spec.w_dim)
     components = generator.pca(2000, k=axes)
     frame = components.components * components.stddev[:, None]  # [axes, w_dim]
-    if start is None:
-        count = count_starts(generator) if seeds_start is None else seeds_start
-        visible = np.broadcast_to(seen, (N, *seen.shape[1:]))
-        start = find_starts(generator, target, visible, count=count)[:, 0]
+    from_here = choose_start(generator, target, seen, start=start, seeds_start=seeds_start)
     searches = [
         cmaes.CMA(mean=np.zeros(axes), sigma=WIDTH, seed=(seed + 1) % 2**31) for _ in range(N)
     ]
-    best_loss, best_ws = np.full(N, np.inf), np.array(start, np.float32)
+    best_loss, best_ws = np.full(N, np.inf), np.array(from_here)
     best_img = np.zeros_like(target)
 
     def search() -> Iterator[ProjectionStep]:
@@ -73,9 +74,9 @@ def project_without_gradient(
             loss = np.empty(N)
             for i, one in enumerate(searches):
                 tried = [one.ask() for _ in range(one.population_size)]
-                ws = start[i] + (np.stack(tried) @ frame).astype(np.float32)[:, None]
+                ws = from_here[i] + (np.stack(tried) @ frame).astype(np.float32)[:, None]
                 img = np.asarray(generator.synthesize(ws, output="img"))
-                losses = np.square((img - target[i]) * seen).sum((1, 2, 3)) / area
+                losses = np.square((img - target[i]) * seen[i]).sum((1, 2, 3)) / areas[i]
                 one.tell([(x, float(value)) for x, value in zip(tried, losses, strict=True)])
                 loss[i] = losses.min()
                 if loss[i] < best_loss[i]:

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stylert.apps.projection.latent_statistics import measure_latents
-from stylert.apps.projection.projector import ProjectionStep, Projector, to_img
+from stylert.apps.projection.projector import ProjectionStep, Projector
 from stylert.apps.projection.settings import ProjectionSettings
 from stylert.apps.projection.starting import count_starts, find_starts
+from stylert.apps.projection.task import to_img, to_mask
 from stylert.runtime import Generator, InvalidInput
 from stylert.runtime.arguments import check_integer
 from stylert.runtime.images import to_uint8
@@ -60,19 +60,13 @@ class Filling:
         progress: Callable[[str, int, int], None] = lambda stage, done, total: None,
     ) -> None:
         check_integer("variants", variants, 1, MAX_VARIANTS)
-        count = count_starts(generator) if seeds_start is None else seeds_start
-        check_integer("seeds_start", count, variants)
+        count = count_starts(generator, seeds_start, least=variants)
         generator.count_scales()  # refuses a bundle without gradient
         target = to_img(image[None], generator)
-        if mask.shape != (1, 1, *target.shape[2:]):
-            raise InvalidInput(
-                f"mask: got shape {mask.shape}, expected {(1, 1, *target.shape[2:])}, as the "
-                "picture."
-            )
+        mask = to_mask(mask, 1, generator)
         if not (mask > 0).any():
             raise InvalidInput("mask: got no pixel that is seen, expected some: 1 is seen.")
         hidden = np.where(mask > 0, target, 0).astype(np.float32)
-        statistics = measure_latents(generator)
         starts = find_starts(
             generator,
             hidden,
@@ -91,7 +85,6 @@ class Filling:
             starts,
             mask=mask,
             settings=settings,
-            deviation=statistics.deviation,
         )
 
     def __iter__(self) -> Iterator[ProjectionStep]:

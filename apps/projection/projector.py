@@ -15,13 +15,13 @@ from stylert.apps.projection.latent_statistics import measure_latents
 from stylert.apps.projection.lbfgs import Lbfgs
 from stylert.apps.projection.noise_correlation import correlate, normalise
 from stylert.apps.projection.settings import ProjectionSettings
-from stylert.apps.projection.starting import count_starts, find_starts
+from stylert.apps.projection.starting import choose_start, count_starts
 from stylert.apps.projection.step import ProjectionStep
+from stylert.apps.projection.task import to_img, to_mask, to_start
 from stylert.runtime import EngineError, Generator, InvalidInput
 from stylert.runtime.control.picture_fitting import PictureGradient
-from stylert.runtime.latents import read_array
 
-__all__ = ["ProjectionStep", "Projector", "open_projector", "project", "to_img"]
+__all__ = ["ProjectionStep", "Projector", "open_projector", "project"]
 
 FIRST = 0.025  # how long the first step of L-BFGS is, in deviations of w
 HALVINGS = 10  # of the rate after losses that are no numbers; then it is an error
@@ -53,9 +53,8 @@ class Projector:
     ) -> None:
         self.generator = generator
         self.settings = settings or ProjectionSettings()
-        N, s = len(target), generator.spec
-        mask = np.ones((1, 1, s.img_height, s.img_width), np.float32) if mask is None else mask
-        self.mask = np.broadcast_to(mask, (N, *mask.shape[1:])).astype(np.float32)
+        N = len(target)
+        self.mask = to_mask(mask, N, generator)
         # What is hidden is never looked at, whatever stands there.
         self.target = np.where(self.mask > 0, target, 0).astype(np.float32)
         self.deviation = measure_latents(generator).deviation if deviation is None else deviation
@@ -63,7 +62,7 @@ class Projector:
         self._seen = None if features is None else features.describe(self.target * self.mask)
         self._scales = self.settings.scales[: generator.count_scales()]
         self.number = 0
-        self._ws = np.array(start, np.float32)
+        self._ws = to_start(start, N, generator).copy()
         if self.settings.space == "w":
             self._ws[:] = self._ws.mean(1, keepdims=True)
         apart = bool(np.ptp(self._ws, axis=1).any())
@@ -330,7 +329,12 @@ def project(
         EngineError: on the way, the loss is no number, or the backend failed.
     """
     settings = settings or ProjectionSettings(**options)
-    _check(generator, images, start)
+    generator.count_scales()  # refuses a bundle without gradient
+    N = len(to_img(images, generator))
+    to_mask(mask, N, generator)
+    if start is not None:
+        to_start(start, N, generator)
+    count_starts(generator, seeds_start, least=0)
 
     def steps() -> Iterator[ProjectionStep]:
         yield from open_projector(
@@ -358,52 +362,13 @@ def open_projector(
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Projector:
     """A projector at its start, which is looked for; see `project`."""
-    _check(generator, images, start)
-    target, s = to_img(images, generator), generator.spec
-    N = len(target)
-    statistics = measure_latents(generator)
-    seen = np.ones((1, 1, *target.shape[2:]), np.float32) if mask is None else mask
-    visible = np.broadcast_to(seen, (N, *seen.shape[1:]))
-    count = count_starts(generator) if seeds_start is None else seeds_start
-    if start is None and count:
-        hidden = np.where(visible > 0, target, 0)
-        start = find_starts(generator, hidden, visible, count=count, progress=progress)[:, 0]
-    if start is None:
-        start = np.broadcast_to(statistics.mean, (N, s.num_ws, s.w_dim))
-    return Projector(
-        generator,
-        target,
-        start,
-        mask=visible,
-        settings=settings,
-        deviation=statistics.deviation,
-        features=features,
-    )
-
-
-def _check(generator: Generator, images: np.ndarray, start: np.ndarray | None) -> None:
-    """Refuse what cannot be projected, before anything is drawn."""
     generator.count_scales()  # refuses a bundle without gradient
-    shape = (len(to_img(images, generator)), generator.spec.num_ws, generator.spec.w_dim)
-    if start is not None and np.shape(start) != shape:
-        raise InvalidInput(f"start: got shape {np.shape(start)}, expected {shape}.")
-
-
-def to_img(images: np.ndarray, generator: Generator) -> np.ndarray:
-    """Bytes [N, H, W, C] as the generator's img [N, C, H, W] float32 in [-1, 1].
-
-    Raises:
-        InvalidInput: another shape or dtype.
-    """
-    s = generator.spec
-    shape = (s.img_height, s.img_width, s.img_channels)
-    array = read_array("images", images, f"uint8 {('N', *shape)}")
-    if array.dtype != np.uint8 or array.shape[1:] != shape or not len(array):
-        raise InvalidInput(
-            f"images: got {array.dtype} {array.shape}, expected uint8 {('N', *shape)}."
-        )
-    img: np.ndarray = array.transpose(0, 3, 1, 2).astype(np.float32) / np.float32(127.5) - 1
-    return img
+    target = to_img(images, generator)
+    seen = to_mask(mask, len(target), generator)
+    chosen = choose_start(
+        generator, target, seen, start=start, seeds_start=seeds_start, progress=progress
+    )
+    return Projector(generator, target, chosen, mask=seen, settings=settings, features=features)
 
 
 def _rows(which: np.ndarray, rank: int) -> np.ndarray:

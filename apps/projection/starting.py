@@ -7,18 +7,63 @@ from typing import Any
 
 import numpy as np
 
+from stylert.apps.projection.latent_statistics import measure_latents
+from stylert.apps.projection.task import to_start
 from stylert.runtime import Generator
+from stylert.runtime.arguments import check_integer
 
-__all__ = ["count_starts", "find_starts", "halve"]
+__all__ = ["choose_start", "count_starts", "find_starts", "halve"]
 
 SMALL = 2**17  # pixels of a picture up to which many samples cost little
 SHRUNK = 32  # pixels of the shorter side at which samples are compared
 
 
-def count_starts(generator: Generator) -> int:
-    """How many samples are drawn by default."""
+def count_starts(generator: Generator, asked: int | None, *, least: int) -> int:
+    """How many samples are drawn: as many as are asked for, None = what costs little.
+
+    Raises:
+        InvalidInput: fewer than the least.
+    """
+    if asked is not None:
+        check_integer("seeds_start", asked, least)
+        return asked
     small = generator.spec.img_height * generator.spec.img_width <= SMALL
     return 600 if small else 100
+
+
+def choose_start(
+    generator: Generator,
+    target: np.ndarray,
+    mask: np.ndarray,
+    *,
+    start: np.ndarray | None,
+    seeds_start: int | None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> np.ndarray:
+    """The ws to start from: those that are given, those of the best samples, or the mean.
+
+    Args:
+        generator: the generator.
+        target: [N, C, H, W] float32 in [-1, 1].
+        mask: [N, 1, H, W], where they matter.
+        start: ws [N, num_ws, w_dim] that are given; None = none.
+        seeds_start: how many samples, see `count_starts`; 0 = the mean w instead.
+        progress: called as samples are drawn.
+
+    Returns:
+        [N, num_ws, w_dim] float32.
+
+    Raises:
+        InvalidInput: a shape or a value that does not fit.
+    """
+    count = count_starts(generator, seeds_start, least=0)
+    if start is not None:
+        return to_start(start, len(target), generator)
+    if not count:
+        shape = (len(target), generator.spec.num_ws, generator.spec.w_dim)
+        return np.broadcast_to(measure_latents(generator).mean, shape)
+    hidden = np.where(mask > 0, target, 0)
+    return find_starts(generator, hidden, mask, count=count, progress=progress)[:, 0]
 
 
 def find_starts(

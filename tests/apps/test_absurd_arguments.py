@@ -12,7 +12,7 @@ import pytest
 import stylert
 from stylert.apps.datasets import DatasetJob, Seeds, write_dataset
 from stylert.apps.projection import ProjectionSettings, read_photos
-from stylert.apps.projection.projector import to_img
+from stylert.apps.projection.task import to_img
 from stylert.apps.video import write_video
 from stylert.runtime import Generator
 from stylert.runtime.images import save_image

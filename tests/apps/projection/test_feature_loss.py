@@ -14,8 +14,9 @@ from onnx import TensorProto, helper, numpy_helper
 
 from stylert.apps.evaluation.resizing import RESIZES
 from stylert.apps.projection import FeatureLoss, ProjectionSettings, project
-from stylert.apps.projection.projector import open_projector, to_img
+from stylert.apps.projection.projector import open_projector
 from stylert.apps.projection.resampling import make_resampling
+from stylert.apps.projection.task import to_img
 from stylert.export.adjoint.feature_loss import write_feature_loss
 from stylert.runtime.generator import Generator
 

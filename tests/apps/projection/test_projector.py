@@ -24,6 +24,7 @@ from stylert.apps.projection.noise_correlation import correlate, normalise
 from stylert.apps.projection.projector import open_projector
 from stylert.apps.projection.result_file import read_state, write_result
 from stylert.apps.projection.starting import find_starts
+from stylert.apps.projection.task import to_img
 from stylert.runtime.control.picture_fitting import PictureGradient
 from stylert.runtime.errors import EngineError
 from stylert.runtime.generator import Generator
@@ -252,6 +253,54 @@ def test_without_gradients(small: Generator, drawn: np.ndarray) -> None:
     np.testing.assert_array_equal(steps[-1].best_ws, again[-1].best_ws)
 
 
+def test_without_gradients_from_the_mean_and_with_a_mask_for_each_picture(
+    small: Generator, drawn: np.ndarray
+) -> None:
+    pytest.importorskip("cmaes")
+    mask = np.ones((2, 1, 16, 16), np.float32)
+    mask[0, ..., :8] = 0  # of the first picture the right half is seen
+    step = next(project_without_gradient(small, drawn, steps=1, seeds_start=0, mask=mask))
+    off = np.square(step.img - to_img(drawn, small)) * mask
+    seen = mask.sum((1, 2, 3)) * drawn.shape[3]
+    np.testing.assert_allclose(step.best_psnr, 10 * np.log10(4 * seen / off.sum((1, 2, 3))), 1e-4)
+    near = step.best_ws - measure_latents(small).mean
+    assert np.abs(near).max() < 10 * measure_latents(small).deviation
+
+
+NO_MASK: Any = [[1]]
+
+
+@pytest.mark.parametrize("way", [project, project_without_gradient])
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"mask": np.ones((16, 16))}, "mask: got shape (16, 16), expected (1, 1, 16, 16) or (2, 1"),
+        ({"mask": np.ones((1, 1, 8, 8))}, "mask: got shape (1, 1, 8, 8)"),
+        ({"mask": np.ones((3, 1, 16, 16))}, "mask: got shape (3, 1, 16, 16)"),
+        ({"mask": NO_MASK}, "mask: got shape (1, 1)"),
+        ({"mask": np.full((1, 1, 16, 16), np.nan)}, "mask: got NaN"),
+        ({"start": np.zeros((1, 6, 8))}, "start: got shape (1, 6, 8)"),
+        ({"start": np.zeros((2, 1, 8))}, "start: got shape (2, 1, 8)"),
+        ({"start": [[1], [2, 3]]}, "start: got a ragged list"),
+        ({"seeds_start": -1}, "seeds_start: got -1, expected an integer of at least 0"),
+        ({"seeds_start": 1.5}, "seeds_start: got 1.5"),
+        ({"steps": 0}, "steps: got 0"),
+        ({"steps": "many"}, "steps: got 'many'"),
+    ],
+)
+def test_arguments_that_do_not_fit_are_refused_at_once(
+    way: Callable[..., Any],
+    options: dict[str, Any],
+    words: str,
+    small: Generator,
+    drawn: np.ndarray,
+    refuses: Refuses,
+) -> None:
+    pytest.importorskip("cmaes")
+    with refuses(words):
+        way(small, drawn, **options)
+
+
 def test_what_does_not_fit_is_refused_at_once(
     small: Generator, drawn: np.ndarray, without_gradient: Path, refuses: Refuses
 ) -> None:
@@ -259,12 +308,8 @@ def test_what_does_not_fit_is_refused_at_once(
         project(small, drawn.astype(np.float32))
     with refuses("images: got uint8 (2, 8, 16, 3)"):
         project(small, drawn[:, :8])
-    with refuses("start: got shape"):
-        project(small, drawn, start=np.zeros((1, 6, 8)))
     with refuses("space"):
         project(small, drawn, space="z")
-    with refuses("steps"):
-        project(small, drawn, steps=0)
     with refuses("rate"):
         project(small, drawn, rate=0.0)
     with refuses("optimizer: got 'lbfgs' with noise"):
