@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from stylert.apps.evaluation.feature_sets import check_alike, count_dimensions
 from stylert.apps.evaluation.intervals import Estimate, leave_out_groups
 from stylert.apps.evaluation.moments import (
     Moments,
@@ -34,8 +35,9 @@ def measure_frechet(x: Distribution, y: Distribution) -> float:
         y: the same, of as many dimensions.
 
     Raises:
-        InvalidInput: fewer than 2 features.
+        InvalidInput: fewer than 2 features, no such array, other dimensions, or no finite numbers.
     """
+    check_alike(_count_dimensions(x), _count_dimensions(y))
     if isinstance(x, np.ndarray) and isinstance(y, np.ndarray):
         return _measure_roots(root_features(x), root_features(y))
     return _measure_fast(x, y)
@@ -51,6 +53,9 @@ def estimate_frechet(x: Distribution, y: Distribution, *, paired: bool = False) 
         x: features [N, d], or moments, which are taken as known.
         y: the same.
         paired: row i of both is of the same seed: they are left out together.
+
+    Raises:
+        InvalidInput: see `measure_frechet`.
     """
     value = measure_frechet(x, y)
     lengths = [len(side) for side in (x, y) if isinstance(side, np.ndarray)]
@@ -64,6 +69,10 @@ def estimate_frechet(x: Distribution, y: Distribution, *, paired: bool = False) 
         return _measure_fast(*sides)
 
     return leave_out_groups(value, sets, measure_rest, groups=GROUPS, together=paired)
+
+
+def _count_dimensions(side: Distribution) -> int:
+    return len(side.mean) if isinstance(side, Moments) else count_dimensions(side)
 
 
 def _measure_fast(x: Distribution, y: Distribution) -> float:

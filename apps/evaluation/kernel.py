@@ -9,8 +9,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from stylert.apps.evaluation.feature_sets import (
+    check_alike,
+    check_finite,
+    count_dimensions,
+)
 from stylert.apps.evaluation.intervals import Estimate
-from stylert.runtime.errors import InvalidInput
+from stylert.runtime.arguments import check_integer
 
 __all__ = ["estimate_kernel_distance", "measure_kernel_distance"]
 
@@ -23,10 +28,16 @@ def measure_kernel_distance(x: np.ndarray, y: np.ndarray) -> float:
     """The unbiased estimate of two sets of m features each, [m, d].
 
     It is Σ_{i≠j} (k(x_i, x_j) + k(y_i, y_j)) / (m (m - 1)) - 2 Σ k(x_i, y_j) / m².
+
+    Raises:
+        InvalidInput: fewer than 2, no such arrays, another number of one, or no finite numbers.
     """
-    m = len(x)
+    check_alike(count_dimensions(x), count_dimensions(y))
+    check_alike(len(x), len(y), "rows")
+    m, x, y = len(x), x.astype(np.float64, copy=False), y.astype(np.float64, copy=False)
     own = 0.0
     for features in (x, y):
+        check_finite(features)
         kernel = _measure_kernel(features, features)
         own += (kernel.sum() - np.trace(kernel)) / (m * (m - 1))
     return float(own - 2 * _measure_kernel(x, y).mean())
@@ -54,18 +65,19 @@ def estimate_kernel_distance(
         are the sets themselves.
 
     Raises:
-        InvalidInput: fewer than 2 features.
+        InvalidInput: fewer than 2 features, no such arrays, other dimensions, or no finite numbers.
     """
+    check_integer("subsets", subsets, 1)
+    check_integer("subset_size", subset_size, 2)
+    check_alike(count_dimensions(x), count_dimensions(y))
     size = min(subset_size, len(x), len(y))
-    if size < 2:
-        raise InvalidInput(f"features: got {size} rows, expected at least 2.")
     if size == len(x) == len(y):
-        return Estimate(measure_kernel_distance(x.astype(np.float64), y.astype(np.float64)))
+        return Estimate(measure_kernel_distance(x, y))
     random = np.random.RandomState(seed)
     values = []
     for _ in range(subsets):
-        first = x[random.choice(len(x), size, replace=False)].astype(np.float64)
-        second = y[random.choice(len(y), size, replace=False)].astype(np.float64)
+        first = x[random.choice(len(x), size, replace=False)]
+        second = y[random.choice(len(y), size, replace=False)]
         values.append(measure_kernel_distance(first, second))
     return Estimate(float(np.mean(values)), spread=float(np.std(values)))
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stylert.runtime.errors import InvalidInput
+from stylert.apps.evaluation.feature_sets import check_finite, count_dimensions
 
 __all__ = ["Moments", "Rooted", "measure_moments", "read_chunks", "root_features", "root_moments"]
 
@@ -53,11 +53,10 @@ def measure_moments(features: np.ndarray) -> Moments:
     """Mean and covariance (divisor N - 1) of features [N, d], of which only a part is in memory.
 
     Raises:
-        InvalidInput: fewer than 2.
+        InvalidInput: fewer than 2, no such array, or no finite numbers.
     """
-    _check_count(features)
+    d = count_dimensions(features)
     mean = _measure_mean(features)
-    d = features.shape[1]
     scatter = np.zeros((d, d))
     for chunk in read_chunks(features):
         centred = chunk - mean
@@ -69,10 +68,9 @@ def root_features(features: np.ndarray) -> Rooted:
     """The mean and a root of the covariance of features [N, d]: [min(N, d), d].
 
     Raises:
-        InvalidInput: fewer than 2.
+        InvalidInput: fewer than 2, no such array, or no finite numbers.
     """
-    _check_count(features)
-    N, d = features.shape
+    N, d = len(features), count_dimensions(features)
     mean = _measure_mean(features)
     root: np.ndarray = np.zeros((0, d))
     for chunk in read_chunks(features, rows=max(CHUNK, 2 * d)):
@@ -99,9 +97,5 @@ def _measure_mean(features: np.ndarray) -> np.ndarray:
     total = np.zeros(features.shape[1])
     for chunk in read_chunks(features):
         total += chunk.sum(0)
+    check_finite(total)
     return total / len(features)
-
-
-def _check_count(features: np.ndarray) -> None:
-    if len(features) < 2:
-        raise InvalidInput(f"features: got {len(features)} rows, expected at least 2.")

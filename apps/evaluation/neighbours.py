@@ -11,12 +11,17 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from stylert.apps.evaluation.feature_sets import (
+    check_alike,
+    check_finite,
+    count_dimensions,
+)
 from stylert.apps.evaluation.intervals import Estimate, estimate_mean, estimate_share
 from stylert.apps.evaluation.moments import read_chunks
+from stylert.runtime.arguments import check_integer
 from stylert.runtime.errors import InvalidInput
 
 __all__ = ["estimate_density_coverage", "estimate_precision_recall", "measure_distances"]
-__all__ += ["find_radii"]
 
 ROWS = 512  # of a part of the table of distances
 ROUNDING = 1e-13  # of a squared distance, in squared lengths
@@ -31,9 +36,10 @@ def estimate_precision_recall(
     that is counted would give.
 
     Raises:
-        InvalidInput: a set of k or fewer.
+        InvalidInput: a set of k or fewer, no such arrays, other dimensions, or no finite numbers.
     """
-    radii_data, radii_drawn = find_radii(data, k=k), find_radii(drawn, k=k)
+    _check_sets(drawn, data, k)
+    radii_data, radii_drawn = _find_radii(data, k=k), _find_radii(drawn, k=k)
     held = np.zeros(len(drawn), bool)
     holding = np.zeros(len(data), bool)
     for rows, squares in measure_distances(drawn, data):
@@ -48,10 +54,10 @@ def estimate_density_coverage(
     """Density and coverage of features [N, d] and [M, d].
 
     Raises:
-        InvalidInput: a set of k or fewer.
+        InvalidInput: a set of k or fewer, no such arrays, other dimensions, or no finite numbers.
     """
-    _check_count(drawn, k)
-    radii = find_radii(data, k=k)
+    _check_sets(drawn, data, k)
+    radii = _find_radii(data, k=k)
     counts = np.zeros(len(drawn))
     covered = np.zeros(len(data), bool)
     for rows, squares in measure_distances(drawn, data):
@@ -61,13 +67,8 @@ def estimate_density_coverage(
     return {"density": estimate_mean(counts), "coverage": estimate_share(covered)}
 
 
-def find_radii(features: np.ndarray, *, k: int) -> np.ndarray:
-    """The squared distance of each feature to its kth nearest neighbour in the set: [N] float64.
-
-    Raises:
-        InvalidInput: a set of k or fewer.
-    """
-    _check_count(features, k)
+def _find_radii(features: np.ndarray, *, k: int) -> np.ndarray:
+    """The squared distance of each feature to its kth nearest neighbour in the set: [N] float64."""
     radii = np.empty(len(features))
     for rows, squares in measure_distances(features, features):
         own = np.arange(rows.start, rows.stop)
@@ -83,8 +84,10 @@ def measure_distances(x: np.ndarray, y: np.ndarray) -> Iterator[tuple[slice, np.
         Which rows of x, and their distances [rows, M] float64.
     """
     centre = sum(chunk.sum(0) for chunk in read_chunks(y)) / len(y)  # they lie far from 0
+    check_finite(centre)
     for start in range(0, len(x), ROWS):
         first = x[start : start + ROWS].astype(np.float64) - centre
+        check_finite(first)
         parts = [_measure_squares(first, chunk - centre) for chunk in read_chunks(y)]
         yield slice(start, start + len(first)), np.concatenate(parts, axis=1)
 
@@ -97,8 +100,10 @@ def _measure_squares(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return np.asarray(squares)
 
 
-def _check_count(features: np.ndarray, k: int) -> None:
-    if len(features) <= k:
+def _check_sets(drawn: np.ndarray, data: np.ndarray, k: int) -> None:
+    check_integer("k", k, 1)
+    check_alike(count_dimensions(drawn), count_dimensions(data))
+    if (fewest := min(len(drawn), len(data))) <= k:
         raise InvalidInput(
-            f"features: got {len(features)} rows, expected more than k = {k}, the neighbours."
+            f"features: got {fewest} rows, expected more than k = {k}, the neighbours."
         )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -229,3 +231,62 @@ def test_too_few_pictures_are_told() -> None:
     with pytest.raises(InvalidInput, match="got 3 rows, expected more than k = 5"):
         estimate_density_coverage(three, draw(2, 9, 4))
     assert estimate_frechet(three, three).interval is None
+
+
+def spoil(features: np.ndarray, value: float) -> np.ndarray:
+    spoiled = features.copy()
+    spoiled[-1, 0] = value
+    return spoiled
+
+
+SETS: list[tuple[Any, Any, str]] = [
+    (draw(0, 9, 4), draw(1, 9, 5), "got 4 and 5 numbers a row, expected as many of both sets"),
+    (draw(0, 9), draw(1, 9, 4), r"got float32 \(9,\), expected numbers \[N, d\]"),
+    (draw(0, 9, 4)[None], draw(1, 9, 4), r"got float32 \(1, 9, 4\)"),
+    (draw(0, 9, 0), draw(1, 9, 0), r"got float32 \(9, 0\)"),
+    (draw(0, 9, 4).astype(str), draw(1, 9, 4), "got <U"),
+    (draw(0, 9, 4).tolist(), draw(1, 9, 4), r"got \[\[.*, expected an array"),
+    (draw(0, 9, 4), None, "got None, expected an array"),
+    (spoil(draw(0, 9, 4), np.nan), draw(1, 9, 4), "got NaN or infinity"),
+    (draw(0, 9, 4), spoil(draw(1, 9, 4), np.nan), "got NaN or infinity"),
+    (spoil(draw(0, 9, 4), np.inf), draw(1, 9, 4), "got NaN or infinity"),
+    (draw(0, 9, 4), spoil(draw(1, 9, 4), -np.inf), "got NaN or infinity"),
+]
+
+
+@pytest.mark.parametrize(
+    "metric",
+    [
+        measure_frechet,
+        estimate_frechet,
+        measure_kernel_distance,
+        estimate_kernel_distance,
+        estimate_precision_recall,
+        estimate_density_coverage,
+    ],
+)
+@pytest.mark.parametrize(("drawn", "data", "words"), SETS)
+@pytest.mark.filterwarnings("error")
+def test_features_that_give_no_figure_are_refused(
+    metric: Callable[[Any, Any], Any], drawn: Any, data: Any, words: str
+) -> None:
+    with pytest.raises(InvalidInput, match=words):
+        metric(drawn, data)
+
+
+def test_a_distance_of_subsets_is_of_as_many() -> None:
+    with pytest.raises(InvalidInput, match="got 9 and 8 rows, expected as many of both sets"):
+        measure_kernel_distance(draw(0, 9, 4), draw(1, 8, 4))
+    for name in ("subsets", "subset_size"):
+        with pytest.raises(InvalidInput, match=f"{name}: got 0"):
+            estimate_kernel_distance(draw(0, 9, 4), draw(1, 9, 4), **{name: 0})
+    with pytest.raises(InvalidInput, match="k: got 0"):
+        estimate_precision_recall(draw(0, 9, 4), draw(1, 9, 4), k=0)
+
+
+def test_features_of_half_precision_are_measured_in_double() -> None:
+    halves = [(9 * draw(seed, 40, 4)).astype(np.float16) for seed in (0, 1)]
+    doubles = [half.astype(np.float64) for half in halves]
+    assert measure_kernel_distance(*halves) == measure_kernel_distance(*doubles)
+    assert measure_frechet(*halves) == measure_frechet(*doubles)
+    assert estimate_density_coverage(*halves) == estimate_density_coverage(*doubles)
