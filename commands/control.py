@@ -30,7 +30,7 @@ from stylert.runtime.images import save_image
 
 __all__ = ["edit", "mix"]
 
-PICTURE = in_output("Picture to write: .png, .jpg, .webp or .npy.")
+PICTURE = in_output("Picture to write: .png, .jpg, .webp, .tiff or .npy.")
 Layers = Annotated[str, in_picture("Layers: coarse, middle, fine, all, or a list such as 0-6,8.")]
 
 

@@ -67,7 +67,7 @@ def generate(
     ] = None,
     ws: Annotated[Path | None, in_picture("File of ws to draw instead: .npy, .npz or .pt.")] = None,
     picture: SweptPicture,
-    out: Annotated[Path, in_output("Folder, .zip file, or one .png, .jpg, .webp or .npy.")],
+    out: Annotated[Path, in_output("Folder, .zip file, or one .png, .jpg, .webp, .tiff or .npy.")],
     grid: Annotated[Any, in_output("One grid of all: COLSxROWS or auto.", read=parse_grid)] = None,
     force: Annotated[bool, in_output("Start over: replace what is there.", "--force")] = False,
     as_json: AsJson = False,

@@ -102,7 +102,10 @@ class Where:
 
     backend: Annotated[
         str,
-        in_where("Backend: onnxruntime, openvino, tensorrt, or auto: an engine that runs, if any."),
+        in_where(
+            "Backend: onnxruntime, openvino, tensorrt, or auto: an engine that runs, if any, else "
+            "what tune found to be faster, else ONNX Runtime."
+        ),
     ] = "auto"
     provider: Provider = "auto"
     device: Device = None

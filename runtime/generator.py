@@ -91,7 +91,8 @@ class Generator(StyleMixing, StyleEditing, PictureFitting):
         Args:
             path: the directory that `stylert export` wrote.
             backend: 'onnxruntime', 'openvino', 'tensorrt' (an engine of `stylert build-engine`), or
-                'auto': an engine in the bundle that runs here, else ONNX Runtime.
+                'auto': an engine in the bundle that runs here, else ONNX Runtime, or what
+                `stylert tune` found to be faster on this CPU.
             provider: 'cpu', 'cuda', 'webgpu', or 'auto': CUDA where it is there, else the CPU.
             device: of OpenVINO: 'cpu' (None), 'gpu', 'npu', or one of several, as 'gpu.1'. Of
                 WebGPU: 'gpu' (None), or 'software', an adapter that is a program on the CPU.

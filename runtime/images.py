@@ -73,7 +73,9 @@ def image_format(path: Path) -> str:
         return NPY
     kind = Image.registered_extensions().get(path.suffix.lower())
     if kind not in Image.SAVE:
-        raise InvalidInput(f"{path}: cannot write '{path.suffix}', use .png, .jpg, .webp or .npy.")
+        raise InvalidInput(
+            f"{path}: cannot write '{path.suffix}', use .png, .jpg, .webp, .tiff or .npy."
+        )
     return str(kind)
 
 

@@ -49,6 +49,7 @@ from typer.testing import CliRunner
 from stylert.apps.bench import tuning
 from stylert.apps.projection import latent_statistics
 from stylert.cli import app
+from stylert.runtime.generator import Generator
 
 ROOT = Path(__file__).parents[1]
 USES = tuple(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md")))
@@ -61,6 +62,8 @@ BLOCK = re.compile(
     r"^(?P<marker><!--[^\n]*-->)?\n*^```(?P<language>\w+)\n(?P<text>.*?)^```$",
     re.MULTILINE | re.DOTALL,
 )
+CODE = re.compile(r"`([^`\n]+)`")
+ROOT_PATH = re.compile(r"(?:commands|docs|engines|examples|export|runtime|tests)/[\w/.-]+\w")
 FENCE = re.compile(r"^ *(```|~~~)", re.MULTILINE)
 SKIP = re.compile(r"<!-- test: skip because (?P<reason>\S.*) -->")
 PICTURE = re.compile(r"!\[[^\]]*\]\(([^)]+)\)")
@@ -248,6 +251,36 @@ def test_links_lead_somewhere(document: str) -> None:
         if anchor:
             headings = HEADING.findall(linked.read_text(encoding="utf-8"))
             assert anchor in map(_anchor, headings), f"{document} links to {target}#{anchor}"
+
+
+@pytest.mark.parametrize("document", [*USES, "README.md", "CONTRIBUTING.md", "SECURITY.md"])
+def test_what_prose_names_is_there(document: str, generator: Generator) -> None:
+    """Attributes of a generator, and files of the repository."""
+    prose = BLOCK.sub("", (ROOT / document).read_text(encoding="utf-8"))
+    for code in CODE.findall(prose):
+        for name in re.findall(r"^generator\.(?!onnx$|py$)(\w+)", code):
+            assert hasattr(generator, name), f"{document}: {code}"
+        if (path := ROOT_PATH.fullmatch(code)) and not code.startswith("docs/api/"):
+            assert (ROOT / path[0]).exists(), f"{document}: {code}"
+
+
+def test_all_commands_are_on_their_page() -> None:
+    arguments = (
+        stylert_arguments(words)
+        for block in blocks("docs/command-line.md")
+        for words in block.commands()
+    )
+    assert {found[0] for found in arguments if found} == set(_command_line().commands)
+
+
+@pytest.mark.parametrize("golden", ["sg3-t-64", "sg2-cond-32"])
+def test_the_page_of_the_bundle_names_its_files(
+    golden: str, bundle_of: Callable[[str], Path]
+) -> None:
+    page = (ROOT / "docs" / "bundle.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"^\| `([^`]+)`", page, re.MULTILINE))
+    for folder in (bundle_of(golden), ROOT / "apps" / "demo" / "bundle"):
+        assert {path.name for path in folder.iterdir() if path.is_file()} <= named
 
 
 def test_every_guide_can_be_found() -> None:

@@ -53,7 +53,7 @@ def test_a_file_is_replaced_with_force_alone(refuses: Refuses) -> None:
 @pytest.mark.parametrize(
     ("path", "quality", "message"),
     [
-        ("one", None, "one: cannot write '', use .png, .jpg, .webp or .npy."),
+        ("one", None, "one: cannot write '', use .png, .jpg, .webp, .tiff or .npy."),
         ("one.xyz", None, "one.xyz: cannot write '.xyz'"),
         ("one.png", 90, "quality: got one for one.png, expected a .jpg or .webp file"),
         ("folder.png", None, "folder.png is a folder, expected the name of one picture"),
