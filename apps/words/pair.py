@@ -135,12 +135,14 @@ class Pair:
             [N, d] float32 of length 1.
 
         Raises:
-            InvalidInput: a text that is empty.
+            InvalidInput: a text that is empty, or none in Unicode.
             EngineError: ONNX Runtime failed.
         """
+        if isinstance(texts, str) or not isinstance(texts, Sequence):
+            raise InvalidInput(f"texts: got {shown(texts)}, expected a list of texts.")
         for text in texts:
-            if not text.strip():
-                raise InvalidInput(f"text: got {text!r}, expected words.")
+            if not _says_something(text):
+                raise InvalidInput(f"text: got {shown(text)}, expected words.")
         ids, mask, cut = self._tokens.encode(texts)
         for text, rest in zip(texts, cut, strict=True):
             if rest and warn is not None:
@@ -197,6 +199,14 @@ class Pair:
         wanted = (text - similarity[:, None] * near) / length  # of the points
         gradient = self._adjoint(seen, wanted.astype(np.float32))
         return similarity, self._preprocessing.pull_back(gradient, img)
+
+
+def _says_something(text: Any) -> bool:
+    """Whether it is a text that can be read: bytes of another coding than UTF-8 cannot."""
+    try:
+        return isinstance(text, str) and bool(text.encode().strip())
+    except UnicodeEncodeError:
+        return False
 
 
 def unit(points: np.ndarray) -> np.ndarray:

@@ -13,6 +13,8 @@ from stylert.apps.projection.adam import Adam
 from stylert.apps.words.pair import Pair, Warn, warn
 from stylert.runtime import Generator, InvalidInput
 from stylert.runtime.arguments import check_integer, shown
+from stylert.runtime.latents import check_floats
+from stylert.runtime.machine import MAX_THREADS
 from stylert.runtime.packages import import_extra
 
 __all__ = ["FoundPictures", "SearchSettings", "check_gradient", "search_text"]
@@ -130,6 +132,7 @@ def search_text(
         )
     if settings.steps:
         check_gradient(generator, settings.steps)
+    check_integer("workers", workers, 1, MAX_THREADS)
     point = pair.embed_texts([text], warn=warn)[0]
     with ThreadPoolExecutor(workers) as pool:
         climb = _Climb(generator, pair, point, settings, progress, pool, workers)
@@ -195,7 +198,7 @@ class _Climb:
         if start is None:
             ws, started = self.draw_samples()
         else:
-            ws = np.asarray(start, np.float32)
+            ws = check_floats("start", start, kinds="fiu")
             started = self.compare(ws)
         best, similarity = ws, started
         if s.generations:

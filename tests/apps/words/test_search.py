@@ -6,6 +6,7 @@ import json
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -126,6 +127,33 @@ def test_settings_out_of_range_are_refused() -> None:
             SearchSettings(**wrong)
 
 
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"workers": 0}, "workers: got 0, expected an integer of 1 to 1024"),
+        ({"workers": "many"}, "workers: got 'many'"),
+        ({"start": "there"}, "start: got 'there', expected floats"),
+        ({"start": [[1], [2, 3]]}, "start: got a ragged list"),
+        ({"start": np.zeros((1, 10, 7))}, r"ws: got shape \(1, 10, 7\)"),
+        ({"text": 3}, "text: got 3, expected words"),
+        ({"text": b"cat"}, "text: got b'cat', expected words"),
+        ({"text": "\ud800"}, r"text: got '\\ud800', expected words"),
+    ],
+)
+def test_what_nothing_can_be_looked_for_with_is_refused(
+    demo: Generator, pair: Pair, options: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(InvalidInput, match=words):
+        search_text(demo, pair, **{"text": "a cat", **options})
+
+
+def test_texts_are_a_list(pair: Pair) -> None:
+    texts: Any
+    for texts in ("cat", None, 3):
+        with pytest.raises(InvalidInput, match=f"texts: got {texts!r}, expected a list of texts"):
+            pair.embed_texts(texts)
+
+
 def test_the_command(run: Callable[..., tuple[int, str, str]], tmp_path: Path) -> None:
     bundle, words = tmp_path / "demo", tmp_path / "words"
     assert run("demo", bundle, "--words", words)[0] == 0
@@ -153,6 +181,7 @@ def test_the_command(run: Callable[..., tuple[int, str, str]], tmp_path: Path) -
         (("a fish", "--clip", tmp_path / "none", "--out", other), "--clip: got"),
         (("a fish", *options, "--out", other, "--ws", "x.pt"), "--ws: got x.pt, expected"),
         ((" ", *options, "--out", other), "text: got ' ', expected words"),
+        (("\udcff", *options, "--out", other), "text: got '\\udcff', expected words"),
         (("a fish", *there, "--results", "2", "--out", other), "--results: got"),
         (("a fish", *options, "--class", "dog", "--out", other), "--class: got 'dog'"),
     ):
