@@ -59,7 +59,9 @@ class Faces:
             faces = read_landmarks(self.landmarks)
             for file in files:
                 if file.name not in faces:
-                    raise InvalidInput(f"landmarks: {self.landmarks} has none of {file.name}.")
+                    raise InvalidInput(
+                        f"landmarks: got {self.landmarks}, which has none of {file.name}."
+                    )
         else:
             detector = open_detector(threads)
             faces = {file.name: detector for file in files}

@@ -29,6 +29,7 @@ __all__ = ["put_in_options", "renamed"]
 _HEAD = re.compile(r"^\w+(, \w+)*(?=: (got|expected|this|the|a|cannot) )")
 _VALUE = re.compile(r"(?<![\w/.'-])(?P<name>\w+)=(?P<value>'[^']*'|[\w<]+)")
 _NAME = re.compile(r"(?<![\w/.'-])\w+_\w+(?![\w/'=-]|\.\w)")  # no word of English
+_PASS = re.compile(r"(?<=[Pp]ass) an? (?P<name>\w+)(?=[.,;]|$)")
 _NOTHING = re.compile(r"(?<![\w/.'=-])None(?![\w/'=-]|\.\w)")
 
 
@@ -61,4 +62,7 @@ def put_in_options(message: str, parameters: Iterable[Any]) -> str:
     message = _HEAD.sub(lambda match: ", ".join(map(call, match[0].split(", "))), message)
     message = _VALUE.sub(give, message)
     message = _NAME.sub(lambda match: call(match[0]), message)
+    message = _PASS.sub(
+        lambda match: f" {call(match['name'])}" if match["name"] in options else match[0], message
+    )
     return _NOTHING.sub("none", message)

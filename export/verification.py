@@ -131,8 +131,8 @@ def compare_bundle_layers(
     bundle = Bundle.open(path)
     if checkpoint is None and HALF not in bundle.graphs and not engines:
         raise InvalidInput(
-            f"layers: {path} has one precision only, expected another one or a checkpoint to "
-            "compare with. Pass checkpoint=FILE."
+            f"layers: got {path}, which has one precision only, expected another one or a "
+            "checkpoint to compare with. Pass checkpoint=FILE."
         )
     if checkpoint is not None:
         check_provenance(bundle, checkpoint)

@@ -128,7 +128,7 @@ def tune_bundle(
     timed = [batch for batch in BATCHES if found[batch]]
     if not timed:
         raise EngineError(
-            f"seconds: {seconds:g} are too few to draw one picture with each of "
+            f"seconds: got {seconds:g}, which are too few to draw one picture with each of "
             f"{', '.join(opened)}. Pass more, as seconds={2 * seconds:g}."
         )
     timings = Timings({name: {batch: found[batch][name] for batch in timed} for name in opened})

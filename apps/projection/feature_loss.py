@@ -68,8 +68,8 @@ class FeatureLoss:
         session = open_network(path, argument="features", threads=threads)
         if not _holds_loss(session):
             raise InvalidInput(
-                f"features: {path} holds no gradient. Make it: stylert features {path} --gradient "
-                f"--out {path.stem}-loss.onnx"
+                f"features: got {path}, which holds no gradient. Make it: stylert features {path} "
+                f"--gradient --out {path.stem}-loss.onnx"
             )
         return cls(session, hash_file(path))
 

@@ -56,5 +56,5 @@ def read_state(path: Path) -> dict[str, np.ndarray]:
         reason = getattr(error, "strerror", None) or " ".join(str(error).split())
         raise InvalidInput(f"resume: cannot read {path} ({reason}).") from None
     if not state:
-        raise InvalidInput(f"resume: {path} holds no projection that was interrupted.")
+        raise InvalidInput(f"resume: got {path}, which holds no projection that was interrupted.")
     return state

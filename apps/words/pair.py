@@ -93,8 +93,8 @@ class Pair:
         tokens, told = self._tokens, config.get("vocab_size")
         if isinstance(told, int) and told != tokens.count:
             raise InvalidInput(
-                f"clip: {tokens.file} has {tokens.count} tokens, but the text network knows {told}:"
-                " it is another network's tokenizer."
+                f"clip: got {tokens.file}, which has {tokens.count} tokens, but the text network "
+                f"knows {told}: it is another network's tokenizer."
             )
         ids = np.zeros((1, tokens.context), np.int64)
         picture = np.zeros((1, 3, self.size, self.size), np.float32)
@@ -107,14 +107,14 @@ class Pair:
             self._text.run(ids + tokens.highest, np.ones_like(ids))
         except EngineError:
             raise InvalidInput(
-                f"clip: {self._text.file.name} takes no token {tokens.highest}, which "
-                f"{tokens.file} has: it is another network's tokenizer."
+                f"clip: got {self._text.file.name}, which takes no token {tokens.highest}, and "
+                f"{tokens.file} has it: it is another network's tokenizer."
             ) from None
         if image.shape[1:] != text.shape[1:] or image.ndim != 2:
             raise InvalidInput(
-                f"clip: pictures become {[*image.shape[1:]]}, texts {[*text.shape[1:]]}, expected "
-                f"points of one space: {self._image.file.name} and {self._text.file.name} are of "
-                "two pairs."
+                f"clip: got pictures as {[*image.shape[1:]]}, texts as {[*text.shape[1:]]}, "
+                f"expected points of one space: {self._image.file.name} and "
+                f"{self._text.file.name} are of two pairs."
             )
         self.dim = image.shape[1]
 

@@ -92,7 +92,8 @@ def read_preprocessing(configs: Mapping[str, Mapping[str, Any]], size: int | Non
     size = size or told or of_sides or SIZE
     if told is not None and told != size:
         raise InvalidInput(
-            f"clip: its files tell pictures of {told} pixels, but its image network takes {size}."
+            f"clip: got files that tell pictures of {told} pixels, but the image network takes "
+            f"{size}."
         )
     colours = []
     for name, usual in (("mean", MEAN), ("std", DEVIATION)):
@@ -113,7 +114,7 @@ def _read_size(value: Any) -> int | None:
 def _check_colours(name: str, values: Any, least: float) -> tuple[float, ...]:
     numbers = isinstance(values, (list, tuple)) and len(values) == 3
     if not (numbers and all(isinstance(v, (int, float)) and least <= v <= 1 for v in values)):
-        raise InvalidInput(f"clip: its files tell the {name} {values!r}, expected three of 0 to 1.")
+        raise InvalidInput(f"clip: got the {name} {values!r}, expected three of 0 to 1.")
     return tuple(map(float, values))
 
 

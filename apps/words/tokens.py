@@ -76,7 +76,8 @@ def open_tokens(folder: Path, *, context: int) -> Tokens:
     package = import_extra("tokenizers", "tokenizers", extra="words")
     file = next((folder / name for name in TOKENIZERS if (folder / name).is_file()), None)
     if file is None:
-        raise InvalidInput(f"clip: {folder} has no tokenizer, expected {' or '.join(TOKENIZERS)}.")
+        known = " or ".join(TOKENIZERS)
+        raise InvalidInput(f"clip: got {folder}, which has no tokenizer, expected {known}.")
     try:
         if file.name == VOCABULARY:
             tokenizer = _read_vocabulary(package, file)

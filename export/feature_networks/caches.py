@@ -32,7 +32,8 @@ def find_published(published: PublishedWeights) -> Path:
             if (folder / name).is_file():
                 return folder / name
     looked = ", ".join(str(folder) for folder in list_places())
-    raise InvalidInput(f"weights: {published.files[0]} is in none of {looked}. Pass weights=FILE.")
+    name = published.files[0]
+    raise InvalidInput(f"weights: got none, and {name} is in none of {looked}. Pass weights=FILE.")
 
 
 def list_places() -> Iterator[Path]:

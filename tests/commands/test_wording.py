@@ -57,6 +57,8 @@ COMMANDS: Any = typer.main.get_command(cli.app)
         ("generate", "g holds class_idx None, now 1.", "g holds --class none, now 1."),
         ("generate", "quality: got one, expected None.", "--quality: got one, expected none."),
         ("generate", "'None', None.npy, a/None", "'None', None.npy, a/None"),
+        ("generate", "expected PNG. Pass a quality.", "expected PNG. Pass --quality."),
+        ("video", "Pass a crf, or pass a folder.", "Pass --crf, or pass a folder."),
         ("build-engine", "sm: got none, as in sm='86,89'.", "--sm: got none, as in --sm 86,89."),
     ],
 )

@@ -74,7 +74,9 @@ def test_a_batch_that_takes_too_long_is_left_out_and_told(tiny_bundle: Path, clo
 
 
 def test_too_little_time(tiny_bundle: Path, clock: Clock, refuses: Any) -> None:
-    with refuses("seconds: 2 are too few", "onnxruntime, openvino", "seconds=4", error=EngineError):
+    with refuses(
+        "seconds: got 2, which are too few", "onnxruntime, openvino", "seconds=4", error=EngineError
+    ):
         tune_bundle(tiny_bundle, threads=1, seconds=2)
     assert read_timings(Bundle.open(tiny_bundle)) is None
 
