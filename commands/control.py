@@ -11,6 +11,7 @@ import typer
 
 from stylert.commands import console, options
 from stylert.commands.figures import draw_mix, draw_strip, move_styles
+from stylert.commands.idle import refuse_idle
 from stylert.commands.latents import find_ws, read_direction
 from stylert.commands.options import AsJson, BundleFolder, Force, WhereHere, in_output
 from stylert.commands.picture import Picture, in_picture
@@ -138,7 +139,7 @@ def edit(
     if save_ws is not None:
         check_styles("save_ws", save_ws, force=force)
         if direction is None or isinstance(direction, dict):
-            raise InvalidInput("save_ws: got one with channels, which move no ws")
+            refuse_idle("with channels or a text, which move no w", save_ws=save_ws)
     styles = picture.to_style_options(ws or seeds)
     with where.open(bundle) as generator, console.show_progress() as progress:
         check_channels(out, generator.spec.img_channels)
