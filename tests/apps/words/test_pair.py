@@ -87,10 +87,12 @@ def test_pairs_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     def write_damaged_config(folder: Path) -> None:
         (tiny.write_modern(folder) / "config.json").write_text("[1]")
 
-    refused(lambda folder: tiny.write_modern(folder, image_dim=5), r"\[5\], texts \[6\].*two pairs")
+    refused(
+        lambda folder: tiny.write_modern(folder, image_dim=5), r"\[5\], texts as \[6\].*two pairs"
+    )
     refused(write_other_tokenizer, r"takes no token 8, and tokenizer.json has it")
     refused(write_other_count, "has 7 tokens, but the text network knows 49408")
-    refused(write_other_size, "pictures of 224 pixels, but its image network takes 8")
+    refused(write_other_size, "pictures of 224 pixels, but the image network takes 8")
     refused(write_without_text, r"networks that take \[N, L\] of integers .* got none")
     refused(write_damaged, "visual.onnx, which ONNX Runtime cannot read")
     refused(write_without_tokenizer, "has no tokenizer, expected tokenizer.json or bpe_simple")
