@@ -641,7 +641,7 @@ def test_generate_replaces_with_force_alone(run: Callable[..., Done], bundle: Pa
         ("--labels 1,0", "--labels: got "),
         ("--labels a,b", "'--labels': got 'a,b', expected numbers such as 0.5,0.5"),
         ("--truncation-psi nan", "--truncation-psi: got NaN"),
-        ("--truncation-cutoff 9", "--truncation-cutoff: got 9, expected 0 to 8"),
+        ("--truncation-cutoff 9", "--truncation-cutoff: got 9, expected an integer of 0 to 8"),
         ("--noise random", "--noise: got 'random', expected "),
         ("--noise-seed 3", "--noise-seed: got one with --noise 'const', expected 'seeded'"),
         ("--noise seeded --noise-seed -3", "--noise-seed: got -3, expected 0 to 4294967295"),

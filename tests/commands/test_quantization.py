@@ -24,6 +24,7 @@ def test_a_table_and_json(plain_bundle: Path, tmp_path: Path) -> None:
         app, ["quantize", str(path), "--int8-floor", "20", "--force", "--json"]
     )
     report = json.loads(done.stdout)
+    assert report.pop("files") == [str(path / "synthesis.int8.onnx")]
     assert report == json.loads((path / "manifest.json").read_bytes())["int8"]
 
 

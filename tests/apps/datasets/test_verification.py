@@ -240,7 +240,7 @@ def test_what_is_no_complete_data_set(tmp_path: Path, fake: Any, refuses: Any, w
     check_complete(tmp_path / "empty")
     out = write()
     assert holds_dataset(out)
-    with refuses("threads: got 0, expected an integer of at least 1"):
+    with refuses("threads: got 0, expected an integer of 1 to 1024"):
         verify_dataset(out, threads=0)
     for old, new in ((b'"images": 10', b'"images": 11'), (b'"png"', b'"bmp"'), (b"{", b"[")):
         whole = (out / "job.json").read_bytes()

@@ -108,7 +108,7 @@ def test_a_worker_that_fails_ends_the_job(tmp_path: Path, fake: Any, contents: C
 
 
 def test_no_workers_are_refused(tmp_path: Path, fake: Any, refuses: Any) -> None:
-    with refuses("workers: got 0, expected an integer of at least 1"):
+    with refuses("workers: got 0, expected an integer of 1 to 1024"):
         write_dataset(fake(), make_job(4), tmp_path / "out", workers=0)
 
 
