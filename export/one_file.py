@@ -17,6 +17,7 @@ from stylert.runtime.bundle import Bundle
 from stylert.runtime.control.neutral_inputs import make_neutral_inputs
 from stylert.runtime.errors import InvalidInput
 from stylert.runtime.files.publishing import publish_bytes
+from stylert.runtime.latents import make_psi
 
 __all__ = ["build_one_file", "check_constants", "write_one_file"]
 
@@ -73,8 +74,8 @@ def build_one_file(
     check_constants(truncation_psi=truncation_psi, noise_mode=noise_mode)
     spec = bundle.spec
     psi = spec.truncation_psi if truncation_psi is None else truncation_psi
-    cutoff = spec.num_ws if truncation_psi is not None else spec.truncation_cutoff or spec.num_ws
-    psis = np.where(np.arange(spec.num_ws) < cutoff, psi, 1)[None].astype(np.float32)
+    cutoff = spec.truncation_cutoff if truncation_psi is None else None
+    psis = make_psi(psi, cutoff, batch=1, num_ws=spec.num_ws)
     mapping, synthesis = (onnx.load(str(bundle.file(graph))) for graph in ("mapping", "synthesis"))
     model = onnx.compose.merge_models(mapping, synthesis, io_map=[("ws", "ws")], outputs=["image"])
     neutral = make_neutral_inputs(bundle.graphs["synthesis"].inputs)
@@ -102,11 +103,18 @@ def build_one_file(
 
 
 def _take_labels(model: ModelProto, classes: int) -> None:
-    """Labels [N] of int64 instead of one-hot rows c [N, c_dim]."""
+    """Labels [N] of int64 instead of one-hot rows c [N, c_dim].
+
+    OneHot makes a row of zeros, which is no class, of a label that is none. Gather refuses it.
+    """
     graph = model.graph
     graph.input.append(helper.make_tensor_value_info("labels", TensorProto.INT64, ["N"]))
     depth, values = np.array(classes, np.int64), np.array([0, 1], np.float32)
+    all_classes = np.arange(classes, dtype=np.int64)
+    graph.initializer.append(numpy_helper.from_array(all_classes, "labels/all"))
     graph.initializer.append(numpy_helper.from_array(depth, "labels/depth"))
     graph.initializer.append(numpy_helper.from_array(values, "labels/values"))
-    names = ["labels", "labels/depth", "labels/values"]
+    names = ["labels/known", "labels/depth", "labels/values"]
     graph.node.insert(0, helper.make_node("OneHot", names, ["c"], name="labels/one_hot"))
+    known = helper.make_node("Gather", ["labels/all", "labels"], names[:1], name="labels/known")
+    graph.node.insert(0, known)

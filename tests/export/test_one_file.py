@@ -47,9 +47,23 @@ def test_it_draws_what_the_bundle_draws(
     assert np.abs(got.transpose(0, 2, 3, 1).astype(int) - drawn).max() <= 1
 
 
+@pytest.mark.parametrize("label", [5, 2**40])
+def test_a_label_that_is_no_class_is_an_error(
+    bundle_of: Callable[[str], Path], tmp_path: Path, label: int
+) -> None:
+    """OneHot alone would draw a picture of no class."""
+    write_one_file(bundle_of("sg2-cond-32"), tmp_path / "one.onnx")
+    providers = ["CPUExecutionProvider"]
+    session = onnxruntime.InferenceSession(str(tmp_path / "one.onnx"), providers=providers)
+    z = make_z([1, 2], session.get_inputs()[0].shape[1])
+    with pytest.raises(Exception, match="out of data bounds"):
+        session.run(None, {"z": z, "labels": np.array([0, label])})
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
+        ({"truncation_psi": 1e300}, "truncation_psi: got NaN or infinity"),
         ({"noise_mode": "seeded"}, "noise_mode: got 'seeded', expected const or none."),
         ({"truncation_psi": float("nan")}, "truncation_psi: got nan, expected a number."),
     ],
