@@ -23,10 +23,11 @@ def parse_psi(text: str) -> float | dict[str, float]:
     try:
         if "=" not in text:
             return float(text)
-        pairs = [part.partition("=") for part in text.split(",")]
-        return {layers.strip(): float(value) for layers, _, value in pairs}
+        parts = [part.partition("=") for part in text.split(",")]
+        pairs = [(layers.strip(), float(value)) for layers, _, value in parts]
     except ValueError:
         raise InvalidInput(f"got {shown(text)}, expected a number, or coarse=0.5,fine=1") from None
+    return _name_each(pairs)
 
 
 def parse_psis(text: str) -> float | dict[str, float] | tuple[float, ...]:
@@ -68,19 +69,27 @@ def parse_direction(text: str) -> int | Path | str | dict[str, float]:
 
 
 def _parse_channels(text: str) -> dict[str, float]:
-    pairs = [part.strip().partition("=") for part in text.split(",")]
+    parts = [part.strip().partition("=") for part in text.split(",")]
     try:
-        channels = {name: float(amount if sign else 1) for name, sign, amount in pairs}
+        pairs = [(name, float(amount if sign else 1)) for name, sign, amount in parts]
     except ValueError:
         raise InvalidInput(
             f"got {shown(text)}, expected channels such as b32.conv1:45=3,b8.conv0:2=-1"
         ) from None
-    if any(":" not in name or name.startswith(_COMPONENT) for name in channels):
+    if any(":" not in name or name.startswith(_COMPONENT) for name, _ in pairs):
         raise InvalidInput(
             f"got {shown(text)}, expected one direction, or channels alone, such as "
             "b32.conv1:45=3,b8.conv0:2=-1"
         )
-    return channels
+    return _name_each(pairs)
+
+
+def _name_each(pairs: list[tuple[str, float]]) -> dict[str, float]:
+    """Numbers by name, each of which stands once."""
+    names = [name for name, _ in pairs]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise InvalidInput(f"got {shown(twice[0])} twice, expected each once")
+    return dict(pairs)
 
 
 def _parse_ramp(

@@ -103,3 +103,18 @@ def test_files_of_directions_are_those_of_styles(name: str) -> None:
 def test_what_is_no_component(refuses: Refuses, text: str) -> None:
     with refuses("got 'pca:", "expected a component such as pca:0"):
         parse_direction(text)
+
+
+@pytest.mark.parametrize(
+    ("parse", "text", "name"),
+    [
+        (parse_psi, "coarse=0.5, coarse=1", "coarse"),
+        (parse_psis, "coarse=0.5,fine=1,coarse=0.5", "coarse"),
+        (parse_direction, "b32.conv1:45=2,b32.conv1:45", "b32.conv1:45"),
+    ],
+)
+def test_what_is_named_twice_is_refused(
+    refuses: Refuses, parse: Callable[[str], Any], text: str, name: str
+) -> None:
+    with refuses(f"got '{name}' twice, expected each once"):
+        parse(text)
