@@ -18,6 +18,7 @@ from stylert.export.parity import ParityReport, count_pictures
 from stylert.export.precision import choose_half
 from stylert.export.proving import prove_bundle
 from stylert.export.weight_rounding import round_weights
+from stylert.runtime.arguments import check_integer
 from stylert.runtime.bundle import check_target
 from stylert.runtime.errors import InvalidInput, ParityError
 from stylert.runtime.files.publishing import publish_folder
@@ -81,14 +82,16 @@ def export_bundle(
         The parity report, None without a check. It is in the manifest, too.
 
     Raises:
-        InvalidInput: `out` exists, and is no bundle or `force` is not given; or `int8_floor` is out
-            of range.
+        InvalidInput: `out` exists, and is no bundle or `force` is not given; or another argument is
+            out of range.
         ParityError: the graphs do not reproduce the reference; its `report` says where.
         OSError: the disk is full, or the folder cannot be written.
     """
     check_target(Path(out), force=force)
     if int8_floor is not None:
         check_floor(int8_floor)
+    if verify_seeds is not None:
+        check_integer("verify_seeds", verify_seeds, 0)
     original, checkpoint = checkpoint, round_weights(checkpoint, weights)
     floor = _choose_floor(weights, weights_floor)
     with publish_folder(out) as folder:

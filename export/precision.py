@@ -26,6 +26,7 @@ from stylert.export.graph_session import (
 )
 from stylert.export.graphs.mapping import build_mapping_graph
 from stylert.export.half_rounding import HALF_MAX
+from stylert.runtime.arguments import shown
 from stylert.runtime.errors import InvalidInput
 from stylert.runtime.files.json_files import keep_finite
 from stylert.runtime.latents import make_z
@@ -77,11 +78,11 @@ def list_half_blocks(config: Config, policy: str) -> tuple[str, ...]:
         return config.native_half_blocks
     if policy in ("all", "none"):
         return names if policy == "all" else ()
-    asked = [name.strip() for name in policy.split(",")]
+    asked = [name.strip() for name in policy.split(",")] if isinstance(policy, str) else [policy]
     for name in asked:
         if name not in names:
             raise InvalidInput(
-                f"half: got {name!r}, expected one of {', '.join(POLICIES)}, or a list "
+                f"half: got {shown(name)}, expected one of {', '.join(POLICIES)}, or a list "
                 f"of blocks: {', '.join(names)}."
             )
     return tuple(name for name in names if name in asked)

@@ -87,7 +87,9 @@ def make_untrained(name: str, *, config: Config | None = None, seed: int = 0) ->
     """
     if config is None:
         if name not in UNTRAINED:
-            raise CheckpointError(f"{PREFIX}{name}: unknown, expected one of {list(UNTRAINED)}.")
+            raise CheckpointError(
+                f"Cannot read {PREFIX + name!r}: unknown, expected one of {', '.join(UNTRAINED)}."
+            )
         config = UNTRAINED[name]()
     random = np.random.RandomState(seed)
     tensors = {

@@ -28,6 +28,7 @@ from stylert.export.parity.scenes import (
 from stylert.runtime.bundle import Bundle
 from stylert.runtime.generator import Generator
 from stylert.runtime.images import to_uint8
+from stylert.runtime.latents import check_seeds
 from stylert.runtime.proof.bundle_facts import list_proven
 from stylert.runtime.proof.parity import (
     MAX_SHARE_OFF,
@@ -73,11 +74,13 @@ def check_parity(
             alone.
         allow_chaotic: a network whose float32 is far from float64 in PyTorch itself may pass.
         progress: called as images get done.
+
+    Raises:
+        InvalidInput: no seeds.
     """
-    if seeds is None:
-        seeds = range(count_pictures(checkpoint.config))
+    chosen = check_seeds(range(count_pictures(checkpoint.config)) if seeds is None else seeds)
     floor = Tolerance() if weights_floor is None else Tolerance(psnr_db=weights_floor)
-    check = _Check(checkpoint, original or checkpoint, floor, generators, tuple(seeds), progress)
+    check = _Check(checkpoint, original or checkpoint, floor, generators, tuple(chosen), progress)
     rows, errors, notes = check.run()
     return ParityReport(rows, errors, notes, allow_chaotic)
 

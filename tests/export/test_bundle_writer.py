@@ -42,6 +42,15 @@ def export(checkpoint: Checkpoint, out: str | Path, **options: Any) -> None:
     export_bundle(checkpoint, out, **{"verify_seeds": 0, **options})
 
 
+@pytest.mark.parametrize("seeds", [-1, 1.5, "many", True])
+def test_the_pictures_to_compare_are_a_number(
+    seeds: Any, tmp_path: Path, make_checkpoint: Callable[..., Checkpoint]
+) -> None:
+    with pytest.raises(InvalidInput, match=f"verify_seeds: got {seeds!r}, expected an integer"):
+        export(make_checkpoint(), tmp_path / "bundle", verify_seeds=seeds)
+    assert not list(tmp_path.iterdir())
+
+
 # ---- Failures --------------------------------------------------------------------------------
 
 

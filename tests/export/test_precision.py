@@ -98,8 +98,8 @@ def test_a_small_network_keeps_its_first_block_in_float32() -> None:
     assert list_half_blocks(config_of(channels=(8,)), "native") == ()
 
 
-@pytest.mark.parametrize("policy", ["half", "b256", "64", "", "b8,,b16"])
-def test_unknown_policies_are_refused(policy: str) -> None:
+@pytest.mark.parametrize("policy", ["half", "b256", "64", "", "b8,,b16", None, 3, ["b8"]])
+def test_unknown_policies_are_refused(policy: Any) -> None:
     with pytest.raises(InvalidInput, match=r"half: got .*expected one of native, all"):
         list_half_blocks(config_of(), policy)
 

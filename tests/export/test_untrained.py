@@ -116,6 +116,7 @@ def test_a_preset_is_read_by_its_name() -> None:
 def test_unknown_names_are_refused(name: str) -> None:
     with pytest.raises(CheckpointError, match=r"unknown, expected one of .*256") as caught:
         read_checkpoint(f"untrained:{name}")
+    assert f"Cannot read 'untrained:{name}'" in str(caught.value)
     assert "\n" not in str(caught.value)
 
 

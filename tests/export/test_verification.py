@@ -16,7 +16,7 @@ import pytest
 from stylert.export.checkpoints import Checkpoint
 from stylert.export.verification import check_graphs, check_provenance, verify_bundle
 from stylert.runtime.bundle import Bundle, sealed
-from stylert.runtime.errors import BundleError
+from stylert.runtime.errors import BundleError, InvalidInput
 
 
 @pytest.fixture
@@ -171,3 +171,9 @@ def test_a_damaged_bundle_is_not_compared(tiny: Checkpoint, copy: Path) -> None:
     (copy / "noise.npz").write_bytes(b"")
     with pytest.raises(BundleError, match=r"noise\.npz has 0 bytes"):
         verify_bundle(copy, tiny, seeds=[0])
+
+
+@pytest.mark.parametrize("seeds", [[], [-1], ["one"], [0.5]])
+def test_seeds_that_are_none_are_refused(tiny: Checkpoint, tiny_bundle: Path, seeds: Any) -> None:
+    with pytest.raises(InvalidInput, match="seeds: got"):
+        verify_bundle(tiny_bundle, tiny, seeds=seeds)
