@@ -16,6 +16,8 @@ import numpy as np
 
 from stylert.export.checkpoints import Checkpoint, Source, StyleGAN3Config
 from stylert.export.checkpoints.configs.config import Config
+from stylert.runtime.arguments import shown_number
+from stylert.runtime.control.truncation import as_number
 from stylert.runtime.errors import InvalidInput
 
 __all__ = ["blend_checkpoints", "list_levels"]
@@ -64,12 +66,13 @@ def blend_checkpoints(
     """
     _check_same(first, second)
     levels = list_levels(first.config)
-    if level not in levels:
+    if as_number(level) not in levels:
+        expected = ", ".join(f"{one:g}" for one in levels)
+        raise InvalidInput(f"level: got {shown_number(level)}, expected one of {expected}.")
+    if width is not None and not 0 < as_number(width) < math.inf:
         raise InvalidInput(
-            f"level: got {level:g}, expected one of {', '.join(f'{one:g}' for one in levels)}."
+            f"width: got {shown_number(width)}, expected a number of layers above 0."
         )
-    if width is not None and not 0 < width < math.inf:
-        raise InvalidInput(f"width: got {width:g}, expected a number of layers above 0.")
     if mapping not in (None, *MAPPINGS):
         raise InvalidInput(f"mapping: got {mapping!r}, expected A or B.")
     own = second if mapping == "B" or (mapping is None and level == 0) else first

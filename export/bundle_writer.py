@@ -18,8 +18,9 @@ from stylert.export.parity import ParityReport, count_pictures
 from stylert.export.precision import choose_half
 from stylert.export.proving import prove_bundle
 from stylert.export.weight_rounding import round_weights
-from stylert.runtime.arguments import check_integer
+from stylert.runtime.arguments import check_integer, shown_number
 from stylert.runtime.bundle import check_target
+from stylert.runtime.control.truncation import as_number
 from stylert.runtime.errors import InvalidInput, ParityError
 from stylert.runtime.files.publishing import publish_folder
 from stylert.runtime.proof.parity import WEIGHT_FLOORS
@@ -140,9 +141,9 @@ def _choose_floor(weights: str, given: float | None) -> float | None:
     """The PSNR that rounded weights have to reach; None where nothing is rounded."""
     if given is not None and weights not in WEIGHT_FLOORS:
         raise InvalidInput(
-            f"weights_floor: got {given:g} with weights={weights!r}, expected rounded weights: "
-            f"{' or '.join(WEIGHT_FLOORS)}."
+            f"weights_floor: got {shown_number(given)} with weights={weights!r}, expected rounded "
+            f"weights: {' or '.join(WEIGHT_FLOORS)}."
         )
-    if given is not None and not math.isfinite(given):
-        raise InvalidInput(f"weights_floor: got {given}, expected a number of dB.")
+    if given is not None and not math.isfinite(as_number(given)):
+        raise InvalidInput(f"weights_floor: got {shown_number(given)}, expected a number of dB.")
     return WEIGHT_FLOORS.get(weights) if given is None else float(given)

@@ -9,7 +9,7 @@ import numpy as np
 
 from stylert.runtime.errors import InvalidInput
 
-__all__ = ["check_choice", "check_integer", "one_or", "shown"]
+__all__ = ["check_choice", "check_integer", "one_or", "shown", "shown_number"]
 
 
 def check_integer(name: str, value: Any, least: int, most: int | None = None) -> None:
@@ -39,6 +39,12 @@ def check_choice(name: str, value: Any, choices: Sequence[Any]) -> None:
 def one_or(batch: int) -> str:
     """How many of a thing a batch may be given, in words: one for all, or one for each."""
     return "1" if batch == 1 else f"1 or {batch}"
+
+
+def shown_number(value: Any) -> str:
+    """A number as people write it, 64 and not 64.0; what is none as `shown` does."""
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return f"{value:g}" if is_number and abs(value) < 1e15 else shown(value)
 
 
 def shown(value: Any) -> str:

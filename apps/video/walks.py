@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from stylert.apps.video.ramps import Ramp
-from stylert.runtime.arguments import check_integer
+from stylert.runtime.arguments import check_integer, shown_number
 from stylert.runtime.control.interpolation import make_frame_times
+from stylert.runtime.control.truncation import as_number
 from stylert.runtime.errors import InvalidInput
 from stylert.runtime.images import make_grid
 
@@ -115,8 +115,9 @@ def count_frames_between(seconds: float, fps: float) -> int:
     Raises:
         InvalidInput: seconds out of range.
     """
-    if not (math.isfinite(seconds) and 0 < seconds <= _MOST_SECONDS):
-        raise InvalidInput(f"seconds: got {seconds:g}, expected above 0 and up to {_MOST_SECONDS}")
+    if not 0 < as_number(seconds) <= _MOST_SECONDS:
+        got = shown_number(seconds)
+        raise InvalidInput(f"seconds: got {got}, expected above 0 and up to {_MOST_SECONDS}.")
     return max(1, round(seconds * fps))
 
 

@@ -8,7 +8,8 @@ import numpy as np
 
 from stylert.apps.words.pair import Pair, unit
 from stylert.runtime import Generator, InvalidInput
-from stylert.runtime.arguments import shown
+from stylert.runtime.arguments import shown, shown_number
+from stylert.runtime.control.truncation import as_number
 
 __all__ = ["TEMPLATES", "find_channels", "find_edits", "find_text_direction"]
 
@@ -79,9 +80,10 @@ def find_channels(
     agreement = table @ direction  # [S]
     most = float(np.abs(agreement).max())
     least = min(CHANCE / math.sqrt(table.shape[1]), most) if beta is None else beta
-    if not 0 <= least <= most or not most:
+    if not 0 <= as_number(least) <= most or not most:
         raise InvalidInput(
-            f"beta: got {least:g}, but the channels agree by {most:.3f} at most, expected less."
+            f"beta: got {shown_number(least)}, but the channels agree by {most:.3f} at most, "
+            "expected less."
         )
     return {
         f"{layer.name}:{place - layer.start}": float(agreement[place] / most)

@@ -18,7 +18,9 @@ from stylert.export.int8.ranges import Quantised, Seen, quantise
 from stylert.export.int8.rewriting import rewrite
 from stylert.export.int8.search import Found, find_float32_layers
 from stylert.export.int8.source_graph import SourceGraph
+from stylert.runtime.arguments import shown_number
 from stylert.runtime.bundle import INT8, Bundle, GraphSpec
+from stylert.runtime.control.truncation import as_number
 from stylert.runtime.errors import InvalidInput, ParityError
 from stylert.runtime.files.listed import make_entry
 from stylert.runtime.files.manifest import extend_manifest
@@ -71,10 +73,10 @@ def check_floor(floor_db: float) -> None:
     Raises:
         InvalidInput: it is not a number from 10 to 80.
     """
-    if not FLOORS[0] <= floor_db <= FLOORS[1]:  # nan is not, either
-        raise InvalidInput(
-            f"int8_floor: got {floor_db:g}, expected a PSNR from {FLOORS[0]:g} to {FLOORS[1]:g} dB."
-        )
+    least, most = FLOORS
+    if not least <= as_number(floor_db) <= most:  # nan is not, either
+        got = shown_number(floor_db)
+        raise InvalidInput(f"int8_floor: got {got}, expected a PSNR from {least:g} to {most:g} dB.")
 
 
 def quantise_bundle(

@@ -134,6 +134,10 @@ def test_a_blend_is_a_checkpoint_as_any_other(skip: Checkpoint, tmp_path: Path) 
     [
         ({"level": 64}, "level: got 64, expected one of 0, 4, 8, 16, 32, inf."),
         ({"level": math.nan}, "level: got nan"),
+        ({"level": "16"}, "level: got '16', expected one of 0, 4"),
+        ({"level": [16]}, "level: got [16]"),
+        ({"level": True}, "level: got True"),
+        ({"level": 8, "width": "x"}, "width: got 'x', expected a number of layers above 0."),
         ({"level": 8, "width": 0}, "width: got 0, expected a number of layers above 0."),
         ({"level": 8, "mapping": "C"}, "mapping: got 'C', expected A or B."),
     ],

@@ -266,10 +266,11 @@ def test_a_lower_floor_is_kept_and_told(tiny: Checkpoint, tmp_path: Path, refuse
     [
         ("fp32", 50.0, "got 50 with weights='fp32', expected rounded weights: int16 or int8"),
         ("int8", float("nan"), "got nan, expected a number of dB"),
+        ("int8", "high", "got 'high', expected a number of dB"),
     ],
 )
 def test_floors_that_cannot_be_are_refused(
-    tiny: Checkpoint, tmp_path: Path, refuses: Refuses, weights: str, floor: float, words: str
+    tiny: Checkpoint, tmp_path: Path, refuses: Refuses, weights: str, floor: Any, words: str
 ) -> None:
     with refuses(f"weights_floor: {words}"):
         export_bundle(tiny, tmp_path / "out", weights=weights, weights_floor=floor)

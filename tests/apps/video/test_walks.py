@@ -90,6 +90,9 @@ def test_frames_between_keyframes(refuses: Any) -> None:
     for seconds in (0, -1, float("nan"), float("inf"), 86_401):
         with refuses(f"seconds: got {seconds:g}, expected above 0 and up to 86400"):
             count_frames_between(seconds, 30)
+    text: Any = "2"
+    with refuses("seconds: got '2', expected above 0"):
+        count_frames_between(text, 30)
 
 
 def test_few_frames_of_many_walks_wait() -> None:

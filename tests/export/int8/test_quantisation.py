@@ -75,9 +75,9 @@ def test_an_export_without_int8_for_its_floor_is_no_failure(
     assert said[0].startswith("There is no INT8 graph. INT8 pictures reach")
 
 
-@pytest.mark.parametrize("floor", [9.9, 80.1, math.nan, -math.inf])
+@pytest.mark.parametrize("floor", [9.9, 80.1, math.nan, -math.inf, "40", [40], True])
 def test_a_floor_out_of_range_is_refused(
-    plain_bundle: Path, floor: float, refuses: Callable[..., Any]
+    plain_bundle: Path, floor: Any, refuses: Callable[..., Any]
 ) -> None:
     with refuses("int8_floor: got", "expected a PSNR from 10 to 80 dB"):
         quantise_bundle(plain_bundle, int8_floor=floor)
