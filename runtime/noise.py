@@ -127,7 +127,8 @@ def _check_seeds(
     mode: str, seed: int | Sequence[int] | np.ndarray | None, batch: int
 ) -> list[int] | None:
     """The seeds of the mode 'seeded', None with another mode."""
-    check_choice("noise_mode", mode, NOISE_MODES)
+    if not (isinstance(mode, str) and mode in NOISE_MODES):
+        check_choice("noise_mode", mode, NOISE_MODES)
     if mode != "seeded":
         if seed is not None:
             raise InvalidInput(f"noise_seed: got one with noise_mode {mode!r}, expected 'seeded'.")
