@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -42,6 +43,7 @@ _STATUSES = {
     ShuttingDown: 503,
     TooSlow: 504,
 }
+_NOTHING = re.compile(r"(?<![\w/.'=-])None(?![\w/'=-]|\.\w)")  # Python's word for null
 _OF_HANDLES = "Input should be an integer, or styles: 'w:...', as /invert gives"
 _EXPECTED = "expected a JSON object; /openapi.json has examples"
 
@@ -53,7 +55,7 @@ def add_error_answers(app: FastAPI) -> None:
     async def ours(_: Request, error: StylertError) -> Response:
         status = next((s for kind, s in _STATUSES.items() if isinstance(error, kind)), 500)
         wait = {"retry-after": str(error.retry_after)} if isinstance(error, Overloaded) else None
-        return error_response(status, str(error), wait)
+        return error_response(status, _NOTHING.sub("null", str(error)), wait)
 
     @app.exception_handler(RequestValidationError)
     async def unfit(_: Request, error: RequestValidationError) -> Response:

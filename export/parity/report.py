@@ -173,8 +173,8 @@ def make_parity_error(report: ParityReport) -> ParityError:
         return ParityError(
             f"Rounded weights cost too much of this network: the worst of {row.images} pictures is "
             f"{found.psnr_db:.1f} dB (PSNR) from the checkpoint's, expected at least "
-            f"{row.tolerance.psnr_db:g}. Export it with weights='fp32' or 'int16', or with a lower "
-            "weights_floor.",
+            f"{row.tolerance.psnr_db:g}. Export it with weights='fp32' or weights='int16', or with "
+            "a lower weights_floor.",
             report=report,
         )
     excess = row.measure_excess(found, report.errors.get(row.output))
