@@ -29,7 +29,7 @@ def info(
     is_bundle = Path(path).is_dir()
     if is_bundle:
         read_as.refuse_any("a bundle is exported already")
-    facts = read_facts(path) if is_bundle else read_as.read(path).describe()
+    facts = read_facts(path) if is_bundle else read_as.read(path, tell=False).describe()
     if as_json:
         return console.print_json(facts)
     rows = [{"what": what, "value": value} for what, value in tell_rows(path, facts)]

@@ -95,13 +95,13 @@ class ReadAs:
 
         return Assumptions(**{k: v for k, v in vars(self).items() if k != "network"})
 
-    def read(self, checkpoint: str) -> Checkpoint:
-        """Read a checkpoint, and tell what is odd about it."""
+    def read(self, checkpoint: str, *, tell: bool = True) -> Checkpoint:
+        """Read a checkpoint, and tell what is odd about it, unless the caller does."""
         from stylert.export.checkpoints import read_checkpoint
 
         with console.err.status("reading the checkpoint"):
             model = read_checkpoint(checkpoint, network=self.network, assume=self.assume)
-        for line in model.notes:
+        for line in model.notes if tell else ():
             console.note(line)
         return model
 
