@@ -29,7 +29,6 @@ def project_without_gradient(
     steps: int = 100,
     seeds_start: int | None = None,
     start: np.ndarray | None = None,
-    mask: np.ndarray | None = None,
     seed: int = 0,
 ) -> Iterator[ProjectionStep]:
     """Find styles that draw pictures, one w for all layers, by drawing alone.
@@ -41,7 +40,6 @@ def project_without_gradient(
         seeds_start: samples among which to look for a start, None = 600, of large pictures 100;
             0 = the mean w instead.
         start: ws [N, num_ws, w_dim] instead.
-        mask: [1, 1, H, W] or [N, 1, H, W] floats, where the pictures matter; None = everywhere.
         seed: of the search.
 
     Returns:
@@ -54,15 +52,13 @@ def project_without_gradient(
     """
     cmaes = import_extra("cmaes", "cmaes", extra="cma")
     target = to_img(images, generator)
-    N, C = target.shape[:2]
-    seen = to_mask(mask, N, generator)
-    target = np.where(seen > 0, target, 0).astype(np.float32)
-    areas = np.maximum(seen.sum((1, 2, 3), dtype=np.float64) * C, 1)
+    N = len(target)
+    everywhere = to_mask(None, N, generator)
     check_integer("steps", steps, 1)
     axes = min(AXES, generator.spec.w_dim)
     components = generator.pca(2000, k=axes)
     frame = components.components * components.stddev[:, None]  # [axes, w_dim]
-    from_here = choose_start(generator, target, seen, start=start, seeds_start=seeds_start)
+    from_here = choose_start(generator, target, everywhere, start=start, seeds_start=seeds_start)
     searches = [
         cmaes.CMA(mean=np.zeros(axes), sigma=WIDTH, seed=(seed + 1) % 2**31) for _ in range(N)
     ]
@@ -76,7 +72,7 @@ def project_without_gradient(
                 tried = [one.ask() for _ in range(one.population_size)]
                 ws = from_here[i] + (np.stack(tried) @ frame).astype(np.float32)[:, None]
                 img = np.asarray(generator.synthesize(ws, output="img"))
-                losses = np.square((img - target[i]) * seen[i]).sum((1, 2, 3)) / areas[i]
+                losses = np.square(img - target[i]).mean((1, 2, 3))
                 one.tell([(x, float(value)) for x, value in zip(tried, losses, strict=True)])
                 loss[i] = losses.min()
                 if loss[i] < best_loss[i]:

@@ -72,9 +72,7 @@ def find_starts(
     mask: np.ndarray,
     *,
     count: int,
-    first: int = 0,
     best: int = 1,
-    class_idx: int | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> np.ndarray:
     """The w of the samples that come closest to pictures.
@@ -83,10 +81,8 @@ def find_starts(
         generator: the generator.
         target: [N, C, H, W] float32 in [-1, 1].
         mask: [N, 1, H, W], where they matter.
-        count: how many samples: seeds from `first` on.
-        first: the first seed.
+        count: how many samples, from seed 0 on, of all classes in turns.
         best: how many of them to give for each picture.
-        class_idx: their class, None = in turns.
         progress: called as samples are drawn.
 
     Returns:
@@ -96,11 +92,10 @@ def find_starts(
     kept = np.empty((0, generator.spec.num_ws, generator.spec.w_dim), np.float32)
     losses = np.empty((len(target), 0))
     for start in range(0, count, generator.max_batch):
-        seeds = [*range(first + start, first + min(start + generator.max_batch, count))]
+        seeds = [*range(start, min(start + generator.max_batch, count))]
         options: dict[str, Any] = {}
         if generator.spec.c_dim:
-            turns = [seed % generator.spec.c_dim for seed in seeds]
-            options["class_idx"] = turns if class_idx is None else [class_idx] * len(seeds)
+            options["class_idx"] = [seed % generator.spec.c_dim for seed in seeds]
         ws = generator.styles(seeds, truncation_psi=1, **options)
         img = np.asarray(generator.synthesize(ws, output="img"))
         found = np.stack(
