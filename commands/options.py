@@ -92,7 +92,7 @@ TrustEngines = Annotated[
 AsJson = Annotated[bool, in_output("Print JSON for machines.", "--json")]
 Force = Annotated[bool, in_output("Replace what is already there.", "--force")]
 PictureQuality = Annotated[
-    int | None, in_output("JPEG and WebP quality, 1 to 100; by default Pillow's.", min=1, max=100)
+    int | None, in_output("JPEG and WebP quality, 1 to 100; 95 by default.", min=1, max=100)
 ]
 
 

@@ -14,11 +14,12 @@ from stylert.runtime.files.publishing import publish_bytes
 from stylert.runtime.latents import read_array
 
 __all__ = ["NPY", "encode_image", "make_grid", "holds_channels", "image_format", "save_image"]
-__all__ += ["to_uint8"]
+__all__ += ["FILE_QUALITY", "to_uint8"]
 
 NPY = "NPY"  # an array as numpy.save writes it: any channels, uint8 or float32
 
 _FULL_CHROMA = 95  # the quality from which on a JPEG keeps the colour of every pixel
+FILE_QUALITY = _FULL_CHROMA  # of files of JPEG and WebP where none is asked for
 
 
 def to_uint8(img: np.ndarray) -> np.ndarray:
@@ -141,7 +142,7 @@ def save_image(image: np.ndarray, path: str | Path, *, quality: int | None = Non
     Args:
         image: the pixels.
         path: the file; missing folders are made.
-        quality: of JPEG and WebP, see `encode_image`.
+        quality: of JPEG and WebP, see `encode_image`; None = 95.
 
     Raises:
         InvalidInput: another shape or dtype, or a suffix that Pillow cannot write.
@@ -149,5 +150,7 @@ def save_image(image: np.ndarray, path: str | Path, *, quality: int | None = Non
     """
     path = Path(path)
     kind = image_format(path)
+    if quality is None and kind in ("JPEG", "WEBP"):
+        quality = FILE_QUALITY
     # First to memory: so a full disk is no error of the encoder's.
     publish_bytes(path, encode_image(image, kind, quality=quality))

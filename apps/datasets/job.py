@@ -21,7 +21,7 @@ from stylert.runtime.drawing_options import (
     refuse_unknown,
 )
 from stylert.runtime.errors import InvalidInput
-from stylert.runtime.images import holds_channels
+from stylert.runtime.images import FILE_QUALITY, holds_channels
 from stylert.runtime.labels import Classes
 
 if TYPE_CHECKING:
@@ -33,7 +33,6 @@ CONTAINERS = ("folder", "zip", "webdataset")
 DTYPES = ("uint8", "float32")
 LOSSY = ("jpeg", "webp")
 
-_QUALITY = 95  # of JPEG and WebP
 _COMPRESSION = 1  # of PNG: a third of the time of Pillow's 6, for 5 % more bytes of a photo
 _METHOD = 2  # of WebP: half the time of Pillow's 4, for as many bytes and 0.2 dB less
 
@@ -177,7 +176,7 @@ class DatasetJob:
             )
         job = replace(
             self,
-            quality=self.quality or _QUALITY if self.image_format in LOSSY else None,
+            quality=self.quality or FILE_QUALITY if self.image_format in LOSSY else None,
             compression=self._find_compression(),
             classes=classes if self.ws is None else Classes(0),
             width=spec.img_width,

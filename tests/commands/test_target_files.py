@@ -32,6 +32,15 @@ def test_a_picture_in_a_new_folder() -> None:
         assert np.array_equal(np.asarray(image), PICTURE)
 
 
+@pytest.mark.parametrize("suffix", [".jpg", ".webp"])
+def test_a_file_has_95_unless_another_quality_is_asked_for(suffix: str) -> None:
+    """As data sets have it."""
+    for quality in (None, 95, 75):
+        save_image(PICTURE, Path(f"{quality}{suffix}"), quality=quality)
+    told = {q: Path(f"{q}{suffix}").read_bytes() for q in (None, 95, 75)}
+    assert told[None] == told[95] != told[75]
+
+
 def test_the_quality_is_the_files() -> None:
     for name, quality in (("low.jpg", 1), ("high.jpg", 100)):
         check_picture(Path(name), quality=quality, force=False)
