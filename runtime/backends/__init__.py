@@ -48,7 +48,7 @@ def open_session(
         MissingExtra, EngineError: what was asked for is not installed, or does not run here.
     """
     names = {"backend": backend, "provider": provider, "precision": precision}
-    for argument, name in {**names, "device": "cpu" if device is None else device}.items():
+    for argument, name in names.items():
         if not isinstance(name, str):
             raise InvalidInput(f"{argument}: got {shown(name)}, expected its name.")
     _check_precision(bundle, backend, provider, precision)
@@ -60,8 +60,8 @@ def open_session(
         return _open_webgpu(bundle, device, precision)
     if device is not None and backend != "openvino":
         raise InvalidInput(
-            f"device: got {device!r} with backend {backend!r} and provider {provider!r}, expected "
-            "backend='openvino' or provider='webgpu'."
+            f"device: got {shown(device)} with backend {backend!r} and provider {provider!r}, "
+            "expected backend='openvino' or provider='webgpu'."
         )
     if backend == "openvino":
         if gpu is not None:

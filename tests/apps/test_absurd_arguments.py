@@ -48,11 +48,13 @@ def test_it_is_refused(
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("name", ["backend", "provider", "precision", "device"])
+@pytest.mark.parametrize("name", ["backend", "provider", "precision"])
 @pytest.mark.parametrize("value", [HUGE, [], {}, 3, np.zeros(0)])
 def test_names_are_texts(name: str, value: Any, bundle: Path, refuses: Any) -> None:
     with refuses(f"{name}: got ", "expected its name."):
         stylert.open(bundle, **{name: value})
+    with refuses("device: got "):
+        stylert.open(bundle, device=value)
 
 
 @pytest.mark.parametrize("name", ["workers", "encoders"])
