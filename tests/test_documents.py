@@ -49,6 +49,7 @@ from typer.testing import CliRunner
 from stylert.apps.bench import tuning
 from stylert.apps.projection import latent_statistics
 from stylert.cli import app
+from stylert.commands import feature_losses
 from stylert.runtime.generator import Generator
 
 ROOT = Path(__file__).parents[1]
@@ -64,6 +65,7 @@ BLOCK = re.compile(
 )
 CODE = re.compile(r"`([^`\n]+)`")
 ROOT_PATH = re.compile(r"(?:commands|docs|engines|examples|export|runtime|tests)/[\w/.-]+\w")
+KEPT = re.compile(r"find_(?:cache|data)_folder\(\) / f?\"([\w-]+)")
 FENCE = re.compile(r"^ *(```|~~~)", re.MULTILINE)
 SKIP = re.compile(r"<!-- test: skip because (?P<reason>\S.*) -->")
 PICTURE = re.compile(r"!\[[^\]]*\]\(([^)]+)\)")
@@ -271,6 +273,18 @@ def test_all_commands_are_on_their_page() -> None:
         for words in block.commands()
     )
     assert {found[0] for found in arguments if found} == set(_command_line().commands)
+
+
+def test_what_is_kept_on_the_machine_is_told() -> None:
+    """All that lies in the cache and data folders of the user, by the sources."""
+    page = (ROOT / "docs" / "command-line.md").read_text(encoding="utf-8")
+    told = set(re.findall(r"^\| `([\w-]+)", page, re.MULTILINE))
+    found = {feature_losses.FOLDER}
+    for room in ("apps", "commands", "engines", "export", "runtime"):
+        for file in (ROOT / room).rglob("*.py"):
+            found |= set(KEPT.findall(file.read_text(encoding="utf-8")))
+    assert len(found) > 5
+    assert found <= told
 
 
 @pytest.mark.parametrize("golden", ["sg3-t-64", "sg2-cond-32"])
