@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 from stylert.commands import console, options
+from stylert.commands.idle import refuse_idle
 from stylert.commands.options import AsJson, BundleFolder, Force, in_output, in_panel, in_where
 
 __all__ = ["build_engine", "triton"]
@@ -123,6 +124,8 @@ def triton(
     """
     from stylert.engines.triton import check_repository, write_repository
 
+    if server.backend in ("onnxruntime", "python"):
+        refuse_idle(f"with --backend {server.backend}", tensorrt=server.tensorrt or None)
     if check:
         made = check_repository(bundle, out)
     else:

@@ -47,6 +47,10 @@ def test_what_was_not_given_passes() -> None:
             (f"blend a b --out c.safetensors --level 8 {option}", f"{option.split()[0]}: got one")
             for option in ("--seeds 1", "--truncation-psi 0.7")
         ),
+        (
+            "triton BUNDLE --out models --backend python --tensorrt 10.13",
+            "--tensorrt: got one with --backend python",
+        ),
         ("web BUNDLE --out site --port 8000", "--port: got one without --serve"),
         (
             "features x.onnx --gradient --out y.onnx --weights z.pth",
