@@ -30,7 +30,7 @@ from typing import Any, Final
 import numpy as np
 
 from stylert.runtime.errors import BundleError
-from stylert.runtime.files.arrays import Header, read_headers
+from stylert.runtime.files.arrays import READING, Header, read_headers
 from stylert.runtime.files.class_names import check_class_names
 from stylert.runtime.files.directions import DirectionSet, name_directions, read_direction_sets
 from stylert.runtime.files.listed import Stamp, check_name, find_file, hash_file
@@ -240,7 +240,7 @@ class Bundle:
         try:
             if name not in self.manifest["files"]:
                 raise ValueError(f"{MANIFEST} does not list it")
-            with self._find(name).open("rb") as file:
+            with READING, self._find(name).open("rb") as file:
                 headers = read_headers(file, most=most)
                 file.seek(0)
                 with np.load(file, allow_pickle=False) as arrays:

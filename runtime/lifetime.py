@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NoReturn
+from weakref import WeakSet
 
 from stylert.runtime.errors import EngineError
 from stylert.runtime.session import Session
 
 __all__ = ["Lifetime"]
+
+_LAST_CALLS = 10.0  # seconds that the end of Python waits for them
 
 
 class Lifetime:
@@ -30,9 +34,11 @@ class Lifetime:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._process = os.getpid()
-        self._lock = threading.Lock()  # of the two below
+        self._lock = threading.Condition()  # of the three below
         self._calls = 0  # that use the session now
+        self._python_ends = False
         self.closed = False
+        _LIVING.add(self)
 
     @contextmanager
     def in_use(self) -> Iterator[Session]:
@@ -43,6 +49,8 @@ class Lifetime:
         """
         self.refuse_after_fork()  # before the lock, which the parent may have held at the fork
         with self._lock:
+            while self._python_ends and threading.current_thread() is not threading.main_thread():
+                self._lock.wait()
             if self.closed:
                 raise EngineError("This generator is closed. Open it again: stylert.open(path)")
             self._calls += 1
@@ -51,6 +59,7 @@ class Lifetime:
         finally:
             with self._lock:
                 self._calls -= 1
+                self._lock.notify_all()
                 last = self.closed and not self._calls
             if last:
                 self._session.close()
@@ -84,3 +93,24 @@ class Lifetime:
             "A generator cannot be copied or sent to another process: send the path of its bundle "
             "and open it there."
         )
+
+    def _end_other_threads(self) -> None:
+        """Wait for the calls that run, and have later ones of other threads wait for ever.
+
+        As Python ends, it ends daemon threads where they are; within a backend in C++ that aborts
+        the process.
+        """
+        if os.getpid() != self._process:
+            return
+        with self._lock:
+            self._python_ends = True
+            self._lock.wait_for(lambda: not self._calls, _LAST_CALLS)
+
+
+_LIVING: WeakSet[Lifetime] = WeakSet()
+
+
+@atexit.register
+def _end_other_threads() -> None:
+    for lifetime in list(_LIVING):
+        lifetime._end_other_threads()

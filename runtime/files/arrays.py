@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import math
 import os
+import threading
 from typing import IO
 
 import numpy as np
 
-__all__ = ["Header", "holds_objects", "read_header", "read_headers"]
+__all__ = ["READING", "Header", "holds_objects", "read_header", "read_headers"]
 
 Header = tuple[tuple[int, ...], np.dtype]  # an array's shape and dtype
+
+# Held by whoever has NumPy read headers: it reads them as Python, and CPython 3.11 now and then
+# takes those of two threads for one: 'SystemError: AST constructor recursion depth mismatch'.
+READING = threading.RLock()
 
 _FORMATS = {
     (1, 0): np.lib.format.read_array_header_1_0,
@@ -46,7 +51,7 @@ def read_header(file: IO[bytes], size: int) -> Header:
     Raises:
         ValueError, KeyError: it is none, it holds objects, or it is larger than the stream.
     """
-    shape, _, dtype = _FORMATS[np.lib.format.read_magic(file)](file)
+    shape, dtype = _read_header(file)
     if dtype.hasobject:
         raise ValueError("it holds Python objects")
     if math.prod(shape) * dtype.itemsize > size:
@@ -60,5 +65,11 @@ def holds_objects(file: IO[bytes]) -> bool:
     Raises:
         ValueError, KeyError: it is none.
     """
-    _, _, dtype = _FORMATS[np.lib.format.read_magic(file)](file)
+    _, dtype = _read_header(file)
     return dtype.hasobject
+
+
+def _read_header(file: IO[bytes]) -> Header:
+    with READING:
+        shape, _, dtype = _FORMATS[np.lib.format.read_magic(file)](file)
+    return shape, dtype

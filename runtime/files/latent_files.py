@@ -16,7 +16,7 @@ import numpy as np
 from stylert.runtime.arguments import shown
 from stylert.runtime.bundle import GeneratorSpec
 from stylert.runtime.errors import InvalidInput
-from stylert.runtime.files.arrays import holds_objects, read_header
+from stylert.runtime.files.arrays import READING, holds_objects, read_header
 from stylert.runtime.files.regular import open_file
 from stylert.runtime.latents import check_floats
 
@@ -167,9 +167,10 @@ def _read(path: Path, file: IO[bytes], size: int) -> np.ndarray:
     """The array of a .npy stream of `size` bytes."""
     if size > MAX_BYTES:
         raise InvalidInput(f"{path}: got {size} bytes, expected at most {MAX_BYTES}.")
-    read_header(file, size)
-    file.seek(0)
-    array: np.ndarray = np.lib.format.read_array(file, allow_pickle=False)
+    with READING:
+        read_header(file, size)
+        file.seek(0)
+        array: np.ndarray = np.lib.format.read_array(file, allow_pickle=False)
     return array
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import pickle
 import shutil
@@ -17,6 +18,8 @@ import pytest
 from stylert.runtime.bundle import MANIFEST, SCHEMA, Bundle, check_target, sealed
 from stylert.runtime.errors import BundleError, EngineError
 from stylert.runtime.files import manifest as manifest_module
+from stylert.runtime.files.arrays import READING
+from stylert.runtime.files.latent_files import load_ws
 from stylert.runtime.generator import Generator
 from stylert.runtime.labels import Classes
 from stylert.tests.manifests import change_manifest, list_file
@@ -498,3 +501,26 @@ def test_names_of_classes_that_are_refused(
     (path / MANIFEST).write_text(json.dumps(sealed(manifest)))
     with refuses("manifest.json is damaged", error=BundleError):
         Bundle.open(path)
+
+
+def test_headers_are_read_by_one_thread_at_a_time(
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """CPython 3.11 mixes up what several threads parse: 'AST constructor recursion depth'."""
+    alone: list[bool] = []
+    parse = ast.literal_eval
+
+    def watched(text: Any) -> Any:
+        alone.append(READING._is_owned())  # type: ignore[attr-defined]
+        return parse(text)
+
+    opened = Bundle.open(bundle)
+    ws = np.zeros((1, opened.spec.num_ws, opened.spec.w_dim), np.float32)
+    np.save(tmp_path / "ws.npy", ws)
+    monkeypatch.setattr(ast, "literal_eval", watched)
+    assert opened.read_noise()
+    assert opened.directions
+    at_bundle = len(alone)
+    load_ws(tmp_path / "ws.npy", opened.spec)
+    assert 0 < at_bundle < len(alone)
+    assert all(alone)

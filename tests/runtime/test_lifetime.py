@@ -196,3 +196,32 @@ def test_opening_again_and_again_leaks_nothing(bundle: Path) -> None:
 
 def _threads() -> int:
     return int(psutil.Process().num_threads())
+
+
+# The first is called last, when no other thread may draw any more.
+DAEMONS = """
+import atexit
+atexit.register(lambda: print(generator.generate(1).shape))
+import sys, threading, stylert
+generator = stylert.open(sys.argv[1], provider="cpu", threads=1)
+drawing = threading.Barrier(3)
+
+def draw_for_ever():
+    generator.generate(1)
+    drawing.wait()
+    while True:
+        generator.generate(1)
+
+for _ in range(2):
+    threading.Thread(target=draw_for_ever, daemon=True).start()
+drawing.wait()
+"""
+
+
+def test_a_program_ends_while_daemon_threads_draw(bundle: Path) -> None:
+    """Python would end them within ONNX Runtime, which aborts the process."""
+    done = subprocess.run(
+        [sys.executable, "-c", DAEMONS, bundle], capture_output=True, text=True, timeout=120
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "(1, 32, 32, 3)\n"
