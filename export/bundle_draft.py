@@ -172,7 +172,7 @@ class BundleDraft:
         return {
             "schema": SCHEMA,
             **facts,
-            "generator": _make_spec(self.checkpoint.config).to_json(),
+            "generator": vars(_make_spec(self.checkpoint.config)),
             "w_avg": self.checkpoint.tensors["mapping.w_avg"].tolist(),
             "provenance": {
                 **facts["provenance"],

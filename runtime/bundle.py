@@ -98,10 +98,6 @@ class GeneratorSpec:
     truncation_psi: float  # the default of this family
     truncation_cutoff: int | None
 
-    def to_json(self) -> dict[str, Any]:
-        """The specification as plain JSON types."""
-        return dict(vars(self))
-
 
 @dataclass(frozen=True, eq=False)  # arrays have no one answer to ==
 class Bundle:

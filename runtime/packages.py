@@ -79,20 +79,12 @@ def read_release(version: str) -> tuple[int, ...]:
 
 
 def onnxruntime_distribution() -> str | None:
-    """Name of the ONNX Runtime distribution that is installed, None if none is.
-
-    Raises:
-        MissingExtra: more than one is installed.
-    """
+    """Name of the ONNX Runtime that is installed, None if none is; `MissingExtra` of several."""
     return _find_one("ONNX Runtime", ONNXRUNTIME)
 
 
 def openvino_distribution() -> str | None:
-    """Name of the OpenVINO distribution that is installed, None if none is.
-
-    Raises:
-        MissingExtra: more than one is installed.
-    """
+    """Name of the OpenVINO that is installed, None if none is; `MissingExtra` of several."""
     return _find_one("OpenVINO", OPENVINO)
 
 

@@ -27,7 +27,7 @@ def tell_generator(generator: Generator) -> dict[str, Any]:
     return {
         "bundle": bundle.path.resolve().name,
         "family": bundle.family,
-        **bundle.spec.to_json(),
+        **vars(bundle.spec),
         "layers": {name: list(layers) for name, layers in generator.layer_groups.items()},
         "directions": list(generator.directions),
         "classes": list(generator.classes.names),
