@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import atexit
 import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NoReturn
-from weakref import WeakSet
 
 from stylert.runtime.errors import EngineError
+from stylert.runtime.python_end import make_gate
 from stylert.runtime.session import Session
 
 __all__ = ["Lifetime"]
-
-_LAST_CALLS = 10.0  # seconds that the end of Python waits for them
 
 
 class Lifetime:
@@ -28,17 +25,17 @@ class Lifetime:
         session: what is lent; nobody else may close it.
 
     Attributes:
+        calls: that use the session now.
         closed: whether `close` was called; calls that began before may still run.
     """
 
     def __init__(self, session: Session) -> None:
         self._session = session
         self._process = os.getpid()
-        self._lock = threading.Condition()  # of the three below
-        self._calls = 0  # that use the session now
-        self._python_ends = False
+        self._gate = make_gate(self)
+        self._lock = threading.Lock()  # of the two below
+        self.calls = 0
         self.closed = False
-        _LIVING.add(self)
 
     @contextmanager
     def in_use(self) -> Iterator[Session]:
@@ -48,19 +45,16 @@ class Lifetime:
             EngineError: it is closed, or of the process that this one was forked from.
         """
         self.refuse_after_fork()  # before the lock, which the parent may have held at the fork
-        with self._lock:
-            while self._python_ends and threading.current_thread() is not threading.main_thread():
-                self._lock.wait()
+        with self._gate, self._lock:
             if self.closed:
                 raise EngineError("This generator is closed. Open it again: stylert.open(path)")
-            self._calls += 1
+            self.calls += 1
         try:
             yield self._session
         finally:
             with self._lock:
-                self._calls -= 1
-                self._lock.notify_all()
-                last = self.closed and not self._calls
+                self.calls -= 1
+                last = self.closed and not self.calls
             if last:
                 self._session.close()
 
@@ -70,7 +64,7 @@ class Lifetime:
             self.closed = True
             return
         with self._lock:
-            unused = not self.closed and not self._calls
+            unused = not self.closed and not self.calls
             self.closed = True
         if unused:
             self._session.close()
@@ -93,24 +87,3 @@ class Lifetime:
             "A generator cannot be copied or sent to another process: send the path of its bundle "
             "and open it there."
         )
-
-    def _end_other_threads(self) -> None:
-        """Wait for the calls that run, and have later ones of other threads wait for ever.
-
-        As Python ends, it ends daemon threads where they are; within a backend in C++ that aborts
-        the process.
-        """
-        if os.getpid() != self._process:
-            return
-        with self._lock:
-            self._python_ends = True
-            self._lock.wait_for(lambda: not self._calls, _LAST_CALLS)
-
-
-_LIVING: WeakSet[Lifetime] = WeakSet()
-
-
-@atexit.register
-def _end_other_threads() -> None:
-    for lifetime in list(_LIVING):
-        lifetime._end_other_threads()
