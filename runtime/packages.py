@@ -190,6 +190,8 @@ def import_extra(module: str, distribution: str, *, extra: str) -> Any:
     try:
         return _import_without(module, _WITHOUT.get(module))
     except Exception as error:  # libraries that do not load: OSError, RuntimeError, ...
+        if isinstance(interrupt := error.__cause__ or error.__context__, KeyboardInterrupt):
+            raise interrupt from None  # a module in C tells Ctrl-C as a failure of its own
         if _is_absent(module, error):
             raise MissingExtra(
                 f"{distribution} is not installed. Install: {install_command(extra)}"

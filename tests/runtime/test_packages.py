@@ -91,6 +91,14 @@ def broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], N
     return install
 
 
+@pytest.mark.parametrize("code", ["raise ImportError", "raise ImportError from error"])
+def test_ctrl_c_while_a_package_loads_stays_that(broken: Callable[[str], None], code: str) -> None:
+    """What is written in C tells it as a failure of its own: 'initialization failed'."""
+    broken(f"try:\n    raise KeyboardInterrupt\nexcept KeyboardInterrupt as error:\n    {code}")
+    with pytest.raises(KeyboardInterrupt):
+        import_extra("brk", "brk-dist", extra="serve")
+
+
 @pytest.mark.parametrize(
     ("code", "reason"),
     [
