@@ -74,7 +74,7 @@ families: $(READY)  ## Run every capability on a network of each family, for doc
 	$(PY) docs/build_families.py docs/families.md
 
 bench: $(READY)  ## Time StyleGAN2 256 with random weights against PyTorch (some minutes)
-	$(PY) cli.py bench --untrained stylegan2-256 --batch 1,4,8 --out demo/bench.json --plot demo/bench.png
+	$(PY) cli.py bench --untrained stylegan2-256 --batch 1,4,8 --out demo/bench.json --plot demo/bench.png --force
 	@echo "Look at demo/bench.png; every sample is in demo/bench.json."
 
 bundle: $(READY)  ## Export the bundle that comes with StyleRT again (in apps/demo/bundle)

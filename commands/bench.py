@@ -15,13 +15,14 @@ from stylert.commands import console
 from stylert.commands.export import ReadAs, need_export
 from stylert.commands.options import (
     AsJson,
+    Force,
     Threads,
     TrustEngines,
     argue_bundle,
     in_output,
     in_panel,
 )
-from stylert.commands.target_files import check_writable
+from stylert.commands.target_files import check_new
 from stylert.commands.text.numbers import parse_counts
 from stylert.commands.text.seeds import parse_class
 from stylert.runtime.bundle import Bundle
@@ -82,6 +83,7 @@ def bench(
     ] = None,
     out: Annotated[Path | None, in_output("File for all samples, as JSON.")] = None,
     plot: Annotated[Path | None, in_output("Chart to draw: .png, .svg or .pdf.")] = None,
+    force: Force = False,
     as_json: AsJson = False,
 ) -> None:
     """Time backends side by side, and check the pictures of the very sessions timed.
@@ -107,7 +109,7 @@ def bench(
         if plot.suffix not in (".png", ".svg", ".pdf"):
             raise InvalidInput(f"plot: got {plot.name!r}, expected .png, .svg or .pdf")
     for file in filter(None, (out, plot)):
-        check_writable(file)
+        check_new(file, force=force)
     if untrained is not None:
         checkpoint = f"untrained:{untrained}"
     if checkpoint is None:

@@ -19,13 +19,14 @@ from stylert.commands.idle import refuse_idle
 from stylert.commands.options import (
     AsJson,
     BundleFolder,
+    Force,
     WhereHere,
     in_output,
     in_panel,
     in_where,
 )
 from stylert.commands.picture import Picture
-from stylert.commands.target_files import check_picture, check_writable
+from stylert.commands.target_files import check_new, check_picture
 from stylert.commands.text.metrics import parse_metrics, parse_sweep
 from stylert.runtime.drawing_options import DrawingOptions
 from stylert.runtime.errors import InvalidInput
@@ -98,6 +99,7 @@ def evaluate(
         Path | None, in_output("Picture of the most and the least typical pictures.")
     ] = None,
     plot: Annotated[Path | None, in_output("Chart of a sweep: .png, .svg or .pdf.")] = None,
+    force: Force = False,
     as_json: AsJson = False,
     where: WhereHere,
     processes: Annotated[
@@ -128,10 +130,11 @@ def evaluate(
         from stylert.apps.evaluation.sweep_plot import check_plot
 
         check_plot(plot)
+        check_new(plot, force=force)
     if sheet is not None:
-        check_picture(sheet, quality=None, force=True)
-    for file in filter(None, (plot, save_stats)):
-        check_writable(file)
+        check_picture(sheet, quality=None, force=force)
+    if save_stats is not None:  # the same command, which goes on, may have written it
+        check_new(save_stats, force=force or keep is not None)
     from stylert.apps.datasets import DatasetJob, Seeds, open_for_workers
     from stylert.apps.evaluation import (
         METRICS,

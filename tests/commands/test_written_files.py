@@ -1,4 +1,4 @@
-"""`--json` tells what a command has written as the list `files`, of all commands that write."""
+"""What commands write: `--json` tells it as the list `files`, and nothing is replaced unasked."""
 
 from __future__ import annotations
 
@@ -56,3 +56,30 @@ def test_it_tells_the_files(
     told = json.loads(said.out)["files"]
     assert told == [file.replace("BUNDLE", str(bundle_copy)) for file in files]
     assert all(Path(file).exists() for file in told)
+
+
+@pytest.mark.parametrize(
+    ("line", "file"),
+    [
+        ("bench BUNDLE --out a.json", "a.json"),
+        ("bench BUNDLE --plot a.png", "a.png"),
+        ("evaluate BUNDLE --data x --save-stats a.npz", "a.npz"),
+        ("evaluate BUNDLE --data x --sheet a.png", "a.png"),
+        ("evaluate BUNDLE --data x --sweep psi=0,1 --plot a.png", "a.png"),
+    ],
+)
+def test_a_file_is_replaced_with_force_alone(
+    line: str,
+    file: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path(file).write_text("old")
+    for force in ([], ["--force"]):  # with it, that there is no such bundle is what is wrong
+        with pytest.raises(SystemExit):
+            cli.main([*shlex.split(line), *force])
+        error = capsys.readouterr().err
+        assert (f"{file} exists. Pass --force to replace it" in error) == (not force)
+    assert Path(file).read_text() == "old"
