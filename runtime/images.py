@@ -18,8 +18,8 @@ __all__ += ["FILE_QUALITY", "to_uint8"]
 
 NPY = "NPY"  # an array as numpy.save writes it: any channels, uint8 or float32
 
-_FULL_CHROMA = 95  # the quality from which on a JPEG keeps the colour of every pixel
-FILE_QUALITY = _FULL_CHROMA  # of files of JPEG and WebP where none is asked for
+# Of files of JPEG and WebP where none is asked for; from it on a JPEG keeps each pixel's colour.
+FILE_QUALITY = 95
 
 
 def to_uint8(img: np.ndarray) -> np.ndarray:
@@ -122,13 +122,12 @@ def encode_image(
             "A .npy file holds others."
         )
     options = {"quality": quality, "compress_level": compression, "method": method}
-    if kind == "JPEG" and quality is not None and quality >= _FULL_CHROMA:
+    if kind == "JPEG" and quality is not None and quality >= FILE_QUALITY:
         options["subsampling"] = 0
     picture = Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else image)
     encoded = io.BytesIO()
     try:
-        given = {name: value for name, value in options.items() if value is not None}
-        picture.save(encoded, format=kind, **given)
+        picture.save(encoded, format=kind, **{k: v for k, v in options.items() if v is not None})
     except (OSError, ValueError, SystemError) as error:  # e.g. 'cannot write mode RGBA as JPEG'
         raise InvalidInput(f"image: {error}; use .png.") from None
     return encoded.getvalue()

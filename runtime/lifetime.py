@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NoReturn
 
+from stylert.runtime.backends.python_end import make_gate
 from stylert.runtime.errors import EngineError
-from stylert.runtime.python_end import make_gate
 from stylert.runtime.session import Session
 
 __all__ = ["Lifetime"]

@@ -22,19 +22,9 @@ from typing import Any
 
 from stylert.runtime.errors import MissingExtra
 
-__all__ = [
-    "OLDEST",
-    "ONNXRUNTIME",
-    "import_extra",
-    "install_command",
-    "installed_version",
-    "keep_silent",
-    "need",
-    "onnxruntime_distribution",
-    "openvino_distribution",
-    "read_release",
-    "tell_too_old",
-]
+__all__ = ["OLDEST", "ONNXRUNTIME", "import_extra", "install_command", "installed_version"]
+__all__ += ["keep_silent", "need", "onnxruntime_distribution", "openvino_distribution"]
+__all__ += ["read_release", "tell_too_old"]
 
 # As in pyproject.toml: the oldest that will do, of each major version from the first on. cuda-core
 # before 1.2 does not load with all bindings. With older bindings Python crashes as it ends: they

@@ -1,4 +1,7 @@
-"""A seed's way from the caller to the backend is short, for whoever reads or steps through it."""
+"""A seed's way from the caller to the backend is short, for whoever reads or steps through it.
+
+So are the runtime's core, which every embedder loads, and the command line above the commands.
+"""
 
 from __future__ import annotations
 
@@ -95,3 +98,9 @@ def test_the_files_that_it_goes_through(
     record_property("files", sorted(files))
     assert len(files) <= 9, sorted(files)
     assert lines <= 1500, (lines, sorted(files))
+
+
+@pytest.mark.parametrize(("files", "most"), [("runtime/*.py", 2700), ("cli.py", 150)])
+def test_the_lines_of_the_core_and_the_command_line(files: str, most: int) -> None:
+    lines = {p.name: len(p.read_text(encoding="utf-8").splitlines()) for p in ROOT.glob(files)}
+    assert 0 < sum(lines.values()) <= most, lines
