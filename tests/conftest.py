@@ -12,6 +12,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from collections.abc import Generator as Hook
 from contextlib import AbstractContextManager, contextmanager
@@ -281,7 +282,7 @@ def refuses() -> Callable[..., AbstractContextManager[None]]:
         message = str(caught.value)
         assert type(caught.value) is error
         assert "\n" not in message
-        assert len(message) < 500
+        assert len(message.replace(tempfile.gettempdir(), "/tmp")) < 500  # wherever tests run
         for word in words:
             assert word in message, message
 

@@ -1006,7 +1006,11 @@ def command(*arguments: str | Path) -> list[str | Path]:
 
 
 def finish(process: subprocess.Popen[str]) -> Done:
-    out, err = process.communicate(timeout=120)
+    try:
+        out, err = process.communicate(timeout=120)
+    except subprocess.TimeoutExpired:
+        process.kill()  # or the end of the test would wait for it
+        raise
     return Done(process.returncode, out, err)
 
 

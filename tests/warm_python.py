@@ -190,7 +190,9 @@ def run(job: dict[str, Any]) -> None:
     """Run a program as `python ARGUMENTS` does."""
     if job["session"]:
         os.setsid()
+    # A shell's background job ignores the first, and what nohup starts the second.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     os.chdir(job["folder"])
     os.environ.clear()
     os.environ.update(job["environment"])

@@ -384,7 +384,11 @@ def test_the_command_serves_until_it_is_told_to_stop(bundle: Path, stop: str) ->
         assert ask(port, {"seeds": [1]}, authorization="Bearer s3cret")[0] == 200
         assert ask(port, None, "/healthz", host="evil.example")[0] == 421
         process.send_signal(getattr(signal, stop))
-        out, err = process.communicate(timeout=30)
+        try:
+            out, err = process.communicate(timeout=30)
+        except subprocess.TimeoutExpired:
+            process.kill()  # or the end of the test would wait for it
+            raise
     assert (process.returncode, out, err) == (0, "", "")
 
 

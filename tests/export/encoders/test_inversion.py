@@ -238,7 +238,7 @@ def test_verify_another_encoder(own: Path, tmp_path: Path) -> None:
     for words, arguments in {
         "made of another file": (tmp_path / "large.safetensors",),
         "No such file": (tmp_path / "missing.pt",),
-        "expected a checkpoint, too": (file, "--seeds", 3),
+        "seeds: got one without --checkpoint": (file, "--seeds", 3),
         "backend: got one without": (file, "--backend", "onnxruntime"),
     }.items():
         assert words in str(run("verify", own, "--encoder", *arguments).exception)

@@ -141,7 +141,7 @@ def test_stored_weights_are_rounded_in_the_reference(
     assert list(find_layer_values(model))[:2] == ["b4.conv1", "b4.torgb"]  # no computed constant
     report = compare_bundle_layers(tmp_path / "bundle", tiny, threads=1)
     assert report.tell() == ["fp32: no layer drifts."]
-    with refuses("bundle has one precision", "Pass checkpoint=FILE"):
+    with refuses("which has one precision only", "Pass checkpoint=FILE"):
         compare_bundle_layers(tmp_path / "bundle")
 
 
