@@ -12,7 +12,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from stylert.runtime import Generator
+from stylert.runtime import Bundle, Generator
 from stylert.runtime.files.arrays import read_headers
 from stylert.runtime.files.publishing import publish_bytes
 from stylert.runtime.files.user_folders import find_cache_folder
@@ -40,17 +40,18 @@ class LatentStatistics:
 def measure_latents(generator: Generator) -> LatentStatistics:
     """Map latents of one seed, of all classes in turns, and see where their w lie.
 
-    It takes as long as many a step. So a generator is measured once, and what was found is kept in
-    this user's cache folder, by the mapping graph and what has run it, for the next process.
+    It takes as long as many a step. So an open bundle is measured once, and what was found is kept
+    in this user's cache folder, by the mapping graph and what has run it, for the next process.
     """
-    if generator not in _MEASURED:
+    bundle = generator.bundle  # another one after a refit
+    if bundle not in _MEASURED:
         key = _make_key(generator)
         found = _read_kept(key, generator.spec.w_dim)
         if found is None:
             found = _measure(generator)
             _keep(key, found)
-        _MEASURED[generator] = found
-    return _MEASURED[generator]
+        _MEASURED[bundle] = found
+    return _MEASURED[bundle]
 
 
 def _measure(generator: Generator) -> LatentStatistics:
@@ -104,4 +105,4 @@ def _keep(key: str, found: LatentStatistics) -> None:
         publish_bytes(_find_file(key), data.getvalue())
 
 
-_MEASURED: WeakKeyDictionary[Generator, LatentStatistics] = WeakKeyDictionary()
+_MEASURED: WeakKeyDictionary[Bundle, LatentStatistics] = WeakKeyDictionary()

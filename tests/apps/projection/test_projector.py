@@ -25,6 +25,7 @@ from stylert.apps.projection.projector import open_projector
 from stylert.apps.projection.result_file import read_state, write_result
 from stylert.apps.projection.starting import find_starts
 from stylert.apps.projection.task import to_img
+from stylert.runtime.bundle import Bundle
 from stylert.runtime.control.picture_fitting import PictureGradient
 from stylert.runtime.errors import EngineError
 from stylert.runtime.generator import Generator
@@ -195,6 +196,22 @@ def test_the_statistics_are_those_of_w(small: Generator) -> None:
     np.testing.assert_allclose(found.mean, ws.mean(0), atol=1e-5)
     assert found.deviation == pytest.approx(np.sqrt(ws.var(0).sum()), rel=1e-5)
     assert measure_latents(small) is found  # once
+
+
+def test_the_statistics_are_those_of_another_network_after_a_refit(
+    small_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(latent_statistics, "SAMPLES", 1000)
+    with Generator.open(small_bundle, provider="cpu") as opened:
+        before = measure_latents(opened)
+        # What `refit` does, whose engines are not to be had everywhere: w is twice as long now.
+        opened.bundle = Bundle.open(small_bundle)
+        monkeypatch.setattr(type(opened.bundle), "graph_sha256", lambda *_: "of another network")
+        mapped = opened.map
+        monkeypatch.setattr(opened, "map", lambda *z, **options: 2 * mapped(*z, **options))
+        after = measure_latents(opened)
+    np.testing.assert_allclose(after.mean, 2 * before.mean, atol=1e-5)
+    assert after.deviation == pytest.approx(2 * before.deviation, rel=1e-5)
 
 
 def test_the_statistics_are_kept_for_the_next_process(
