@@ -21,6 +21,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from stylert.runtime.arguments import name_nothing
 from stylert.runtime.errors import StylertError
 
 __all__ = ["put_in_options", "renamed"]
@@ -30,7 +31,6 @@ _HEAD = re.compile(r"^\w+(, \w+)*(?=: (got|expected|this|the|a|cannot) )")
 _VALUE = re.compile(r"(?<![\w/.'-])(?P<name>\w+)=(?P<value>'[^']*'|[\w<]+)")
 _NAME = re.compile(r"(?<![\w/.'-])\w+_\w+(?![\w/'=-]|\.\w)")  # no word of English
 _PASS = re.compile(r"(?<=[Pp]ass) an? (?P<name>\w+)(?=[.,;]|$)")
-_NOTHING = re.compile(r"(?<![\w/.'=-])None(?![\w/'=-]|\.\w)")
 
 
 @contextmanager
@@ -65,4 +65,4 @@ def put_in_options(message: str, parameters: Iterable[Any]) -> str:
     message = _PASS.sub(
         lambda match: f" {call(match['name'])}" if match["name"] in options else match[0], message
     )
-    return _NOTHING.sub("none", message)
+    return name_nothing(message, "none")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from stylert.runtime.errors import InvalidInput
 
-__all__ = ["check_choice", "check_integer", "one_or", "shown", "shown_number"]
+__all__ = ["check_choice", "check_integer", "name_nothing", "one_or", "shown", "shown_number"]
 
 
 def check_integer(name: str, value: Any, least: int, most: int | None = None) -> None:
@@ -39,6 +40,11 @@ def check_choice(name: str, value: Any, choices: Sequence[Any]) -> None:
 def one_or(batch: int) -> str:
     """How many of a thing a batch may be given, in words: one for all, or one for each."""
     return "1" if batch == 1 else f"1 or {batch}"
+
+
+def name_nothing(message: str, word: str) -> str:
+    """A message whose caller has another word for Python's None, as a value by itself."""
+    return re.sub(r"(?<![\w/.'=-])None(?![\w/'=-]|\.\w)", word, message)
 
 
 def shown_number(value: Any) -> str:

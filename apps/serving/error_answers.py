@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -15,7 +14,7 @@ from stylert.apps.serving.answers import error_response
 from stylert.apps.serving.batcher import ShuttingDown
 from stylert.apps.serving.jobs import NotThere
 from stylert.apps.serving.service import Overloaded, TooSlow
-from stylert.runtime.arguments import shown
+from stylert.runtime.arguments import name_nothing, shown
 from stylert.runtime.errors import InvalidInput, MissingExtra, StylertError
 
 __all__ = ["ERRORS", "add_error_answers"]
@@ -43,7 +42,6 @@ _STATUSES = {
     ShuttingDown: 503,
     TooSlow: 504,
 }
-_NOTHING = re.compile(r"(?<![\w/.'=-])None(?![\w/'=-]|\.\w)")  # Python's word for null
 _OF_HANDLES = "Input should be an integer, or styles: 'w:...', as /invert gives"
 _EXPECTED = "expected a JSON object; /openapi.json has examples"
 
@@ -55,7 +53,7 @@ def add_error_answers(app: FastAPI) -> None:
     async def ours(_: Request, error: StylertError) -> Response:
         status = next((s for kind, s in _STATUSES.items() if isinstance(error, kind)), 500)
         wait = {"retry-after": str(error.retry_after)} if isinstance(error, Overloaded) else None
-        return error_response(status, _NOTHING.sub("null", str(error)), wait)
+        return error_response(status, name_nothing(str(error), "null"), wait)
 
     @app.exception_handler(RequestValidationError)
     async def unfit(_: Request, error: RequestValidationError) -> Response:
