@@ -58,8 +58,8 @@ class GraphInputs:
         """The feeds of both graphs; `Generator.generate` says what it takes."""
         refuse_unknown(options, DrawingOptions)
         numbers = check_seeds(seeds)
-        own_noise = repr(options.get("noise_mode")) == "'seeded'"  # of an array, == is no bool
-        if own_noise and options.get("noise_seed") is None:
+        mode = options.get("noise_mode")  # which may be an array, whose == is no bool
+        if isinstance(mode, str) and mode == "seeded" and options.get("noise_seed") is None:
             options = {**options, "noise_seed": numbers}
         picture = self._feed_picture(len(numbers), options)
         return picture.with_rows(self.feed_mapping(numbers, options).rows)
