@@ -109,7 +109,7 @@ def read_lucidrains(value: Any, network: str | None, source: Source, *, folder: 
     tensors["mapping.w_avg"] = average_latents(config, tensors, count=_LATENTS)
     notes = [
         note,
-        (f"the file has no average w: {tell_average(_LATENTS)}"),
+        f"the file has no average w: {tell_average(_LATENTS)}",
         (
             "the network was trained with new noise in each picture: uniform noise of seed "
             f"{_NOISE_SEED} is its constant noise"

@@ -45,7 +45,7 @@ def read_encoder(path: str | Path) -> Encoder:
             return read_native(value, metadata, _describe(path, "stylert safetensors"))
         if not is_official(value):
             raise CheckpointError(f"it has no encoder; {_EXPECTED}")
-        return read_official(value, _describe(path, "pSp/e4e .pt", network="encoder"))
+        return _read_official(path, value)
 
 
 def find_encoder(path: str | Path) -> Encoder | None:
@@ -62,7 +62,7 @@ def find_encoder(path: str | Path) -> Encoder | None:
     if not is_official(value):
         return None
     with reading(path, _PART):
-        return read_official(value, _describe(path, "pSp/e4e .pt", network="encoder"))
+        return _read_official(path, value)
 
 
 def read_value(path: Path) -> tuple[Any, dict[str, Any]]:
@@ -78,6 +78,10 @@ def read_value(path: Path) -> tuple[Any, dict[str, Any]]:
         if end is None:
             return value, {}
     raise CheckpointError(f"it is neither of torch.save nor a .safetensors file; {_EXPECTED}")
+
+
+def _read_official(path: Path, value: Any) -> Encoder:
+    return read_official(value, _describe(path, "pSp/e4e .pt", network="encoder"))
 
 
 def _describe(path: Path, kind: str, *, network: str = "") -> Source:
